@@ -1,0 +1,153 @@
+/** Who may import whom. Plain functions over source texts, so that the rules can be tried on made-up ones. */
+import { isBuiltin } from 'node:module';
+import { posix } from 'node:path';
+import ts from 'typescript';
+
+const ALL_LOWER = [
+  'wire',
+  'addr',
+  'source',
+  'policy',
+  'cloudformation',
+  'conntrack',
+  'engine',
+  'ports',
+  'dataplane',
+];
+
+/** Folder of src/ → the folders it may import besides itself. `main` is src/main.ts. */
+const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
+  ['wire', []],
+  ['addr', []],
+  ['source', []],
+  ['policy', ['addr', 'source']],
+  ['cloudformation', ['policy', 'addr', 'source']],
+  ['conntrack', ['wire']],
+  ['engine', ['conntrack', 'policy', 'wire']],
+  ['ports', ['wire']],
+  ['dataplane', ['engine', 'ports', 'conntrack', 'policy', 'wire']],
+  ['control', ALL_LOWER],
+  ['lab', ['control', 'ports', 'addr', 'source']],
+  ['cli', [...ALL_LOWER, 'control', 'lab']],
+  ['main', [...ALL_LOWER, 'control']],
+]);
+
+/** Packages that one place alone may import. */
+const ONLY_IMPORTER: ReadonlyMap<string, { readonly pattern: RegExp; readonly where: string }> =
+  new Map([
+    ['ipaddr.js', { pattern: /^src\/addr\//, where: 'src/addr/' }],
+    [
+      'prom-client',
+      { pattern: /^src\/control\/metrics[^/]*\.ts$/, where: 'src/control/metrics*.ts' },
+    ],
+    ['cap', { pattern: /^src\/ports\/pcap\.ts$/, where: 'src/ports/pcap.ts' }],
+  ]);
+
+export interface Import {
+  /** 1-based. */
+  readonly line: number;
+  readonly specifier: string;
+}
+
+/** Every module a source names: import, export … from, import(), import types, require(), new Worker(). */
+export function importsOf(path: string, text: string): Import[] {
+  const file = ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true);
+  const found: Import[] = [];
+  function visit(node: ts.Node): void {
+    const specifier = specifierOf(node);
+    if (specifier !== undefined) {
+      found.push({
+        line: file.getLineAndCharacterOfPosition(node.getStart(file)).line + 1,
+        specifier,
+      });
+    }
+    ts.forEachChild(node, visit);
+  }
+  visit(file);
+  return found;
+}
+
+function specifierOf(node: ts.Node): string | undefined {
+  if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node))
+    return textOf(node.moduleSpecifier);
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
+    return textOf(node.argument.literal);
+  if (ts.isCallExpression(node)) {
+    const { expression } = node;
+    const isImport = expression.kind === ts.SyntaxKind.ImportKeyword;
+    const isRequire = ts.isIdentifier(expression) && expression.text === 'require';
+    return isImport || isRequire ? textOf(node.arguments[0]) : undefined;
+  }
+  if (
+    ts.isNewExpression(node) &&
+    ts.isIdentifier(node.expression) &&
+    node.expression.text === 'Worker'
+  ) {
+    // A worker's file becomes part of this process: as much a dependency as an import is.
+    const url = node.arguments?.[0];
+    return url !== undefined && ts.isNewExpression(url) ? textOf(url.arguments?.[0]) : textOf(url);
+  }
+  return undefined;
+}
+
+function textOf(node: ts.Node | undefined): string | undefined {
+  return node !== undefined && ts.isStringLiteralLike(node) ? node.text : undefined;
+}
+
+/**
+ * Breaches of the rules, one line each: `file:line: what`.
+ * @param sources src/** texts by path
+ * @param packages names that package.json has as dependencies (not as development ones)
+ */
+export function importBreaches(
+  sources: ReadonlyMap<string, string>,
+  packages: ReadonlySet<string>,
+): string[] {
+  const breaches: string[] = [];
+  for (const [path, text] of sources) {
+    for (const { line, specifier } of importsOf(path, text)) {
+      const breach = specifier.startsWith('.')
+        ? localBreach(path, specifier)
+        : packageBreach(path, specifier, packages);
+      if (breach !== undefined) breaches.push(`${path}:${line}: ${breach}`);
+    }
+  }
+  return breaches;
+}
+
+function localBreach(path: string, specifier: string): string | undefined {
+  const target = posix.join(posix.dirname(path), specifier);
+  if (!target.startsWith('src/')) return `'${specifier}' is outside src/`;
+  const from = folderOf(path);
+  const to = folderOf(target);
+  if (from === to) return undefined;
+  const allowed = MAY_IMPORT.get(from);
+  if (allowed === undefined) return `src/${from} is not in the table of import directions`;
+  if (allowed.includes(to)) return undefined;
+  const may = allowed.length === 0 ? 'nothing of ours' : allowed.join(', ');
+  return `${from} must not import ${to} ('${specifier}'); it may import ${may}`;
+}
+
+function packageBreach(
+  path: string,
+  specifier: string,
+  packages: ReadonlySet<string>,
+): string | undefined {
+  if (isBuiltin(specifier)) {
+    return specifier.startsWith('node:')
+      ? undefined
+      : `write 'node:${specifier}' for the built-in '${specifier}'`;
+  }
+  const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+  if (!packages.has(name)) return `'${name}' is not a dependency in package.json`;
+  const only = ONLY_IMPORTER.get(name);
+  if (only !== undefined && !only.pattern.test(path))
+    return `only ${only.where} may import '${name}'`;
+  return undefined;
+}
+
+/** `src/wire/ipv4.ts` → `wire`; `src/main.ts` → `main`. */
+function folderOf(path: string): string {
+  const parts = path.split('/');
+  return parts.length > 2 ? parts[1] : parts[1].replace(/\.[jt]s$/, '');
+}

@@ -1,0 +1,149 @@
+/**
+ * Network namespaces for tests: made with a name nobody else has, gone when the test is over.
+ *
+ * A namespace lives in the file system and outlives whoever made it, so it is removed twice over:
+ * by a hook of the test that made it, and if that never ran (an interrupt, an uncaught error) when
+ * this process exits. Before that, everything still running inside is killed, by its pid: nothing
+ * but what the test started can be in there.
+ */
+import { spawnSync } from 'node:child_process';
+import type { TestContext } from 'node:test';
+import { mustRun, run, start } from './process.ts';
+import type { CommandResult, RunOptions, Running } from './process.ts';
+import { findTool } from './require.ts';
+
+export { requireRoot, requireTools, requireTun } from './require.ts';
+
+export interface Netns {
+  readonly name: string;
+  /** `/run/netns/NAME`, as the configuration takes it. */
+  readonly path: string;
+  /** Runs a program inside to its end; its exit code is the caller's affair. */
+  run(command: string, args?: readonly string[], options?: RunOptions): Promise<CommandResult>;
+  /** Runs a program inside that must succeed; returns its standard output. */
+  mustRun(command: string, args?: readonly string[], options?: RunOptions): Promise<string>;
+  /** Starts a program inside (a server, a sniffer); it is stopped with the namespace at the latest. */
+  start(
+    command: string,
+    args?: readonly string[],
+    options?: Omit<RunOptions, 'timeoutMs'>,
+  ): Promise<Running>;
+}
+
+const living = new Set<string>();
+let count = 0;
+
+process.on('exit', removeAllNow);
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  process.once(signal, () => process.exit(code)); // Without a handler the exit hook would not run.
+}
+
+/** A name for a namespace or an interface that no other test uses, at most 15 bytes (IFNAMSIZ less its zero). */
+export function uniqueName(): string {
+  count++;
+  return `sgt-${process.pid.toString(36)}-${count.toString(36)}`;
+}
+
+/** Makes a namespace with its loopback up; the end of the test removes it. Needs root. */
+export async function makeNetns(t: TestContext): Promise<Netns> {
+  const name = uniqueName();
+  const ip = ipPath();
+  t.after(() => remove(name));
+  living.add(name);
+  await mustRun(ip, ['netns', 'add', name]);
+  const enter = ['netns', 'exec', name];
+  const netns: Netns = {
+    name,
+    path: `/run/netns/${name}`,
+    run: (command, args = [], options = {}) => run(ip, [...enter, command, ...args], options),
+    mustRun: (command, args = [], options = {}) =>
+      mustRun(ip, [...enter, command, ...args], options),
+    start: (command, args = [], options = {}) => start(ip, [...enter, command, ...args], options),
+  };
+  await mustRun(ip, ['-n', name, 'link', 'set', 'lo', 'up']);
+  return netns;
+}
+
+/** One end of a link between two namespaces. */
+export interface LinkEnd {
+  readonly netns: Netns;
+  readonly interfaceName: string;
+  /** With prefix lengths: `10.0.0.1/24`, `fd00::1/64`. */
+  readonly addresses: readonly string[];
+}
+
+/** Joins two namespaces with a veth pair, both ends up, their IPv6 addresses usable at once. */
+export async function connect(a: LinkEnd, b: LinkEnd): Promise<void> {
+  const ip = ipPath();
+  const peer = ['peer', 'name', b.interfaceName, 'netns', b.netns.name];
+  await mustRun(ip, [
+    'link',
+    'add',
+    a.interfaceName,
+    'netns',
+    a.netns.name,
+    'type',
+    'veth',
+    ...peer,
+  ]);
+  for (const end of [a, b]) {
+    for (const address of end.addresses) {
+      // nodad: duplicate address detection would hold an IPv6 address back for a second.
+      const flags = address.includes(':') ? ['nodad'] : [];
+      await mustRun(ip, [
+        '-n',
+        end.netns.name,
+        'address',
+        'add',
+        address,
+        'dev',
+        end.interfaceName,
+        ...flags,
+      ]);
+    }
+    await mustRun(ip, ['-n', end.netns.name, 'link', 'set', end.interfaceName, 'up']);
+  }
+}
+
+async function remove(name: string): Promise<void> {
+  if (!living.has(name)) return;
+  const ip = ipPath();
+  killAll((await run(ip, ['netns', 'pids', name])).stdout);
+  const result = await run(ip, ['netns', 'delete', name]);
+  living.delete(name);
+  if (result.code !== 0 && !result.stderr.includes('No such file')) {
+    throw new Error(
+      `network namespace ${name} could not be removed: ${result.stderr.trim()}; remove it with 'ip netns delete ${name}'`,
+    );
+  }
+}
+
+function removeAllNow(): void {
+  for (const name of living) {
+    killAll(spawnSync(ipPath(), ['netns', 'pids', name], { encoding: 'utf8' }).stdout);
+    spawnSync(ipPath(), ['netns', 'delete', name]);
+  }
+}
+
+function killAll(pids: string): void {
+  for (const text of pids.split('\n')) {
+    const pid = Number(text);
+    if (pid <= 1 || pid === process.pid) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  }
+}
+
+function ipPath(): string {
+  const path = findTool('ip');
+  if (path === undefined)
+    throw new Error("no 'ip' command; install iproute2, or call requireTools(t, 'ip') first");
+  return path;
+}
