@@ -1,0 +1,346 @@
+/**
+ * Bytes to numbers: a total decoder for IPv4 and IPv6.
+ *
+ * Any bytes give a status; nothing throws and nothing is read beyond `offset + length` or beyond what
+ * the IP header declares, whichever is smaller (bytes after the declared end are padding, and reading
+ * them as headers would let a sender show us ports the receiver never sees). What can't be classified
+ * is refused, never guessed: an unknown next header is a protocol of its own, not TCP or UDP.
+ *
+ * Not checked: checksums (the receiver does, and offloaded ones are not filled in yet here), TTL.
+ */
+import {
+  DESTINATION_PORT,
+  ICMP_CODE,
+  ICMP_HEADER_BYTES,
+  ICMP_IDENTIFIER,
+  ICMP_TYPE,
+  IPV4_DESTINATION,
+  IPV4_FRAGMENT,
+  IPV4_HEADER_BYTES,
+  IPV4_ID,
+  IPV4_MORE_FRAGMENTS,
+  IPV4_OFFSET_MASK,
+  IPV4_PROTOCOL,
+  IPV4_SOURCE,
+  IPV4_TOTAL_LENGTH,
+  IPV6_DESTINATION,
+  IPV6_HEADER_BYTES,
+  IPV6_NEXT_HEADER,
+  IPV6_PAYLOAD_LENGTH,
+  IPV6_SOURCE,
+  PROTO_HOP_BY_HOP,
+  PROTO_ICMP,
+  PROTO_ICMPV6,
+  PROTO_TCP,
+  PROTO_UDP,
+  SOURCE_PORT,
+  TCP_ACKNOWLEDGMENT,
+  TCP_DATA_OFFSET,
+  TCP_FLAGS,
+  TCP_HEADER_BYTES,
+  TCP_SEQUENCE,
+  TCP_WINDOW,
+  UDP_HEADER_BYTES,
+  UDP_LENGTH,
+} from './fields.ts';
+import { walkExtensions } from './ipv6.ts';
+import {
+  FRAGMENT_FIRST,
+  FRAGMENT_LATER,
+  FRAGMENT_NONE,
+  ICMP_ERROR,
+  ICMP_OTHER,
+  ICMP_QUERY,
+  ICMP_REPLY,
+  type Packet,
+} from './packet.ts';
+import {
+  BAD_FRAGMENT,
+  BAD_ICMP,
+  BAD_IP_HEADER_LENGTH,
+  BAD_IP_OPTIONS,
+  BAD_IP_VERSION,
+  BAD_TCP_HEADER,
+  BAD_UDP_LENGTH,
+  DECODE_OK,
+  FAMILY_MISMATCH,
+  IPV6_JUMBOGRAM,
+  IP_SOURCE_ROUTE,
+  TINY_FRAGMENT,
+  TRUNCATED,
+} from './status.ts';
+
+/** Largest payload a reassembled datagram can have behind a minimal header (RFC 791). */
+const DATAGRAM_BYTES_MAX = 65535;
+
+/** Bytes of a transport header an ICMP error is sure to quote (RFC 792): ports or identifier. */
+const QUOTED_TRANSPORT_BYTES = 8;
+
+const OPTION_END = 0;
+const OPTION_NO_OPERATION = 1;
+const OPTION_LOOSE_SOURCE_ROUTE = 0x83;
+const OPTION_STRICT_SOURCE_ROUTE = 0x89;
+
+/**
+ * Decodes the IP packet at `offset`, of which `length` bytes were captured, into `packet`.
+ * @returns packet.status
+ */
+export function decode(view: DataView, offset: number, length: number, packet: Packet): number {
+  return decodeIp(view, offset, length, packet, false);
+}
+
+/**
+ * Decodes the packet quoted by the ICMP error in `error` into `quoted`. The quotation may be cut short
+ * behind its first 8 transport bytes, so its declared length is not held against it.
+ * Valid on DECODE_OK: family, protocol, addresses, ports, fragment fields, icmpType/Code/Kind, and for
+ * TCP the sequence number.
+ */
+export function decodeQuoted(view: DataView, error: Packet, quoted: Packet): number {
+  const offset = error.transportOffset + ICMP_HEADER_BYTES;
+  return decodeIp(view, offset, error.endOffset - offset, quoted, true);
+}
+
+function decodeIp(
+  view: DataView,
+  offset: number,
+  length: number,
+  packet: Packet,
+  quoted: boolean,
+): number {
+  clear(packet, offset);
+  if (length < 1) return (packet.status = TRUNCATED);
+  const version = view.getUint8(offset) >>> 4;
+  if (version === 4) return (packet.status = decodeIpv4(view, offset, length, packet, quoted));
+  if (version === 6) return (packet.status = decodeIpv6(view, offset, length, packet, quoted));
+  return (packet.status = BAD_IP_VERSION);
+}
+
+function decodeIpv4(
+  view: DataView,
+  offset: number,
+  length: number,
+  packet: Packet,
+  quoted: boolean,
+): number {
+  if (length < IPV4_HEADER_BYTES) return TRUNCATED;
+  const headerBytes = (view.getUint8(offset) & 0x0f) << 2;
+  const totalBytes = view.getUint16(offset + IPV4_TOTAL_LENGTH);
+  if (headerBytes < IPV4_HEADER_BYTES || headerBytes > totalBytes) return BAD_IP_HEADER_LENGTH;
+  if (headerBytes > length) return TRUNCATED;
+  if (totalBytes > length && !quoted) return TRUNCATED;
+
+  packet.family = 4;
+  packet.protocol = view.getUint8(offset + IPV4_PROTOCOL);
+  packet.src0 = view.getInt32(offset + IPV4_SOURCE);
+  packet.dst0 = view.getInt32(offset + IPV4_DESTINATION);
+  packet.transportOffset = offset + headerBytes;
+  packet.endOffset = offset + (totalBytes < length ? totalBytes : length);
+
+  if (headerBytes > IPV4_HEADER_BYTES) {
+    const status = checkOptions(view, offset + IPV4_HEADER_BYTES, offset + headerBytes);
+    if (status !== DECODE_OK) return status;
+  }
+
+  const fragmentField = view.getUint16(offset + IPV4_FRAGMENT);
+  if ((fragmentField & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) !== 0) {
+    packet.fragmentId = view.getUint16(offset + IPV4_ID);
+    packet.fragmentOffset = (fragmentField & IPV4_OFFSET_MASK) << 3;
+    const more = (fragmentField & IPV4_MORE_FRAGMENTS) !== 0;
+    packet.fragmentEnd = packet.fragmentOffset + totalBytes - headerBytes;
+    const status = checkFragment(packet, more, headerBytes);
+    if (status !== DECODE_OK) return status;
+    if (packet.fragment === FRAGMENT_LATER) return DECODE_OK;
+  }
+  return decodeTransport(view, packet, quoted);
+}
+
+function decodeIpv6(
+  view: DataView,
+  offset: number,
+  length: number,
+  packet: Packet,
+  quoted: boolean,
+): number {
+  if (length < IPV6_HEADER_BYTES) return TRUNCATED;
+  const payloadBytes = view.getUint16(offset + IPV6_PAYLOAD_LENGTH);
+  const nextHeader = view.getUint8(offset + IPV6_NEXT_HEADER);
+  if (payloadBytes === 0 && nextHeader === PROTO_HOP_BY_HOP) return IPV6_JUMBOGRAM;
+  const totalBytes = IPV6_HEADER_BYTES + payloadBytes;
+  if (totalBytes > length && !quoted) return TRUNCATED;
+
+  packet.family = 6;
+  packet.protocol = nextHeader;
+  packet.src0 = view.getInt32(offset + IPV6_SOURCE);
+  packet.src1 = view.getInt32(offset + IPV6_SOURCE + 4);
+  packet.src2 = view.getInt32(offset + IPV6_SOURCE + 8);
+  packet.src3 = view.getInt32(offset + IPV6_SOURCE + 12);
+  packet.dst0 = view.getInt32(offset + IPV6_DESTINATION);
+  packet.dst1 = view.getInt32(offset + IPV6_DESTINATION + 4);
+  packet.dst2 = view.getInt32(offset + IPV6_DESTINATION + 8);
+  packet.dst3 = view.getInt32(offset + IPV6_DESTINATION + 12);
+  packet.transportOffset = offset + IPV6_HEADER_BYTES;
+  packet.endOffset = offset + (totalBytes < length ? totalBytes : length);
+
+  // The common case first: no extension header at all.
+  if (nextHeader !== PROTO_TCP && nextHeader !== PROTO_UDP && nextHeader !== PROTO_ICMPV6) {
+    const more = walkExtensions(view, packet, offset + totalBytes);
+    if (more < 0) return -more;
+    if (packet.fragment !== FRAGMENT_NONE) {
+      const status = checkFragment(packet, more === 1, 0);
+      if (status !== DECODE_OK) return status;
+      if (packet.fragment === FRAGMENT_LATER) return DECODE_OK;
+    }
+  }
+  return decodeTransport(view, packet, quoted);
+}
+
+function decodeTransport(view: DataView, packet: Packet, quoted: boolean): number {
+  const at = packet.transportOffset;
+  const bytes = packet.endOffset - at;
+  const { protocol } = packet;
+  // A first fragment that stops before the ports would be judged without them, and the next one could
+  // bring any: the tiny fragment attack of RFC 1858. Without a fragment it is merely too short.
+  const tooShort = packet.fragment === FRAGMENT_NONE ? TRUNCATED : TINY_FRAGMENT;
+
+  if (protocol === PROTO_TCP) {
+    if (quoted ? bytes < QUOTED_TRANSPORT_BYTES : bytes < TCP_HEADER_BYTES) return tooShort;
+    packet.srcPort = view.getUint16(at + SOURCE_PORT);
+    packet.dstPort = view.getUint16(at + DESTINATION_PORT);
+    packet.tcpSequence = view.getInt32(at + TCP_SEQUENCE);
+    if (quoted) return DECODE_OK;
+    const headerBytes = (view.getUint8(at + TCP_DATA_OFFSET) >>> 4) << 2;
+    if (headerBytes < TCP_HEADER_BYTES) return BAD_TCP_HEADER;
+    if (headerBytes > bytes)
+      return packet.fragment === FRAGMENT_NONE ? BAD_TCP_HEADER : TINY_FRAGMENT;
+    packet.tcpFlags = view.getUint8(at + TCP_FLAGS);
+    packet.tcpAcknowledgment = view.getInt32(at + TCP_ACKNOWLEDGMENT);
+    packet.tcpWindow = view.getUint16(at + TCP_WINDOW);
+    return DECODE_OK;
+  }
+  if (protocol === PROTO_UDP) {
+    if (bytes < UDP_HEADER_BYTES) return tooShort;
+    packet.srcPort = view.getUint16(at + SOURCE_PORT);
+    packet.dstPort = view.getUint16(at + DESTINATION_PORT);
+    const udpBytes = view.getUint16(at + UDP_LENGTH);
+    const whole = packet.fragment === FRAGMENT_NONE && !quoted;
+    if (udpBytes < UDP_HEADER_BYTES || (whole && udpBytes > bytes)) return BAD_UDP_LENGTH;
+    return DECODE_OK;
+  }
+  if (protocol === PROTO_ICMP || protocol === PROTO_ICMPV6) {
+    if ((protocol === PROTO_ICMP) !== (packet.family === 4)) return FAMILY_MISMATCH;
+    if (bytes < ICMP_HEADER_BYTES)
+      return packet.fragment === FRAGMENT_NONE ? BAD_ICMP : TINY_FRAGMENT;
+    decodeIcmp(view, at, packet);
+  }
+  return DECODE_OK;
+}
+
+function decodeIcmp(view: DataView, at: number, packet: Packet): void {
+  const type = view.getUint8(at + ICMP_TYPE);
+  packet.icmpType = type;
+  packet.icmpCode = view.getUint8(at + ICMP_CODE);
+  packet.icmpKind = packet.family === 4 ? icmpKind(type) : icmp6Kind(type);
+  if (packet.icmpKind === ICMP_QUERY) {
+    packet.srcPort = view.getUint16(at + ICMP_IDENTIFIER);
+    packet.dstPort = type;
+  } else if (packet.icmpKind === ICMP_REPLY) {
+    packet.srcPort = packet.family === 4 ? icmpQueryOf(type) : type - 1;
+    packet.dstPort = view.getUint16(at + ICMP_IDENTIFIER);
+  }
+}
+
+/** RFC 792 and RFC 950: queries with an identifier, their replies, and the errors that quote. */
+function icmpKind(type: number): number {
+  switch (type) {
+    case 8: // echo request
+    case 13: // timestamp
+    case 15: // information request
+    case 17: // address mask request
+      return ICMP_QUERY;
+    case 0: // echo reply
+    case 14:
+    case 16:
+    case 18:
+      return ICMP_REPLY;
+    case 3: // destination unreachable
+    case 4: // source quench
+    case 5: // redirect
+    case 11: // time exceeded
+    case 12: // parameter problem
+      return ICMP_ERROR;
+    default:
+      return ICMP_OTHER;
+  }
+}
+
+function icmpQueryOf(replyType: number): number {
+  return replyType === 0 ? 8 : replyType - 1;
+}
+
+/** RFC 4443: 1–4 are the errors in use; 128/129 echo. Neighbour discovery and MLD are neither. */
+function icmp6Kind(type: number): number {
+  if (type === 128) return ICMP_QUERY;
+  if (type === 129) return ICMP_REPLY;
+  return type >= 1 && type <= 4 ? ICMP_ERROR : ICMP_OTHER;
+}
+
+function checkOptions(view: DataView, start: number, end: number): number {
+  let at = start;
+  while (at < end) {
+    const kind = view.getUint8(at);
+    if (kind === OPTION_END) return DECODE_OK;
+    if (kind === OPTION_NO_OPERATION) {
+      at += 1;
+      continue;
+    }
+    if (at + 2 > end) return BAD_IP_OPTIONS;
+    const bytes = view.getUint8(at + 1);
+    if (bytes < 2 || at + bytes > end) return BAD_IP_OPTIONS;
+    // The packet would visit other hops after our verdict: an old way around a filter.
+    if (kind === OPTION_LOOSE_SOURCE_ROUTE || kind === OPTION_STRICT_SOURCE_ROUTE)
+      return IP_SOURCE_ROUTE;
+    at += bytes;
+  }
+  return DECODE_OK;
+}
+
+/** Refuses lengths that no sender of whole datagrams makes; sets packet.fragment. */
+function checkFragment(packet: Packet, more: boolean, headerBytes: number): number {
+  const { fragmentOffset, fragmentEnd } = packet;
+  // Ping of death: a last fragment that ends beyond what a reassembly buffer can hold.
+  if (headerBytes + fragmentEnd > DATAGRAM_BYTES_MAX) return BAD_FRAGMENT;
+  // Every fragment but the last is a multiple of 8 bytes long, and none is empty.
+  if (fragmentEnd === fragmentOffset || (more && (fragmentEnd & 7) !== 0)) return BAD_FRAGMENT;
+  packet.fragment = fragmentOffset === 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
+  return DECODE_OK;
+}
+
+function clear(packet: Packet, offset: number): void {
+  packet.status = DECODE_OK;
+  packet.family = 0;
+  packet.protocol = 0;
+  packet.ipOffset = offset;
+  packet.transportOffset = offset;
+  packet.endOffset = offset;
+  packet.src0 = 0;
+  packet.src1 = 0;
+  packet.src2 = 0;
+  packet.src3 = 0;
+  packet.dst0 = 0;
+  packet.dst1 = 0;
+  packet.dst2 = 0;
+  packet.dst3 = 0;
+  packet.srcPort = 0;
+  packet.dstPort = 0;
+  packet.fragment = FRAGMENT_NONE;
+  packet.fragmentId = 0;
+  packet.fragmentOffset = 0;
+  packet.fragmentEnd = 0;
+  packet.tcpFlags = 0;
+  packet.tcpSequence = 0;
+  packet.tcpAcknowledgment = 0;
+  packet.tcpWindow = 0;
+  packet.icmpType = 0;
+  packet.icmpCode = 0;
+  packet.icmpKind = ICMP_OTHER;
+}

@@ -1,0 +1,88 @@
+/**
+ * The IPv6 extension header walk (RFC 8200 section 4): the single place that finds the upper protocol.
+ *
+ * Hop-by-hop options, routing, destination options and the fragment header are passed; every other
+ * number ends the walk as the upper protocol, AH and ESP included, so that groups judge them as
+ * protocols 51 and 50 in both families. A number nobody knows is a protocol nobody allowed.
+ */
+import {
+  EXTENSION_LENGTH,
+  EXTENSION_NEXT_HEADER,
+  FRAGMENT_HEADER_BYTES,
+  FRAGMENT_ID,
+  FRAGMENT_OFFSET,
+  PROTO_DESTINATION_OPTIONS,
+  PROTO_FRAGMENT,
+  PROTO_HOP_BY_HOP,
+  PROTO_ROUTING,
+  ROUTING_TYPE,
+} from './fields.ts';
+import { FRAGMENT_FIRST, FRAGMENT_LATER, type Packet } from './packet.ts';
+import { IPV6_EXTENSIONS, IPV6_ROUTING_0, TINY_FRAGMENT, TRUNCATED } from './status.ts';
+
+/** More than any sender has cause for; a longer chain only costs us time (RFC 8504 section 5.3). */
+const EXTENSION_HEADERS_MAX = 8;
+
+const FRAGMENT_OFFSET_MASK = 0xfff8;
+const MORE_FRAGMENTS = 1;
+
+/**
+ * Walks from packet.transportOffset; moves transportOffset to the upper header and sets protocol and
+ * the fragment fields, whose lengths the caller must check. `declaredEnd` is the packet's end by its own header.
+ * @returns minus a status if the chain is refused, 1 if more fragments follow, else 0
+ */
+export function walkExtensions(view: DataView, packet: Packet, declaredEnd: number): number {
+  let at = packet.transportOffset;
+  let next = packet.protocol;
+  let more = 0;
+  let fragmented = false;
+  let destinationOptions = 0;
+  let routing = 0;
+  for (let headers = 0; ; headers++) {
+    if (
+      next !== PROTO_HOP_BY_HOP &&
+      next !== PROTO_ROUTING &&
+      next !== PROTO_DESTINATION_OPTIONS &&
+      next !== PROTO_FRAGMENT
+    ) {
+      packet.protocol = next;
+      packet.transportOffset = at;
+      return more;
+    }
+    if (headers === EXTENSION_HEADERS_MAX) return -IPV6_EXTENSIONS;
+    if (at + FRAGMENT_HEADER_BYTES > packet.endOffset)
+      return fragmented ? -TINY_FRAGMENT : -TRUNCATED;
+    let bytes = FRAGMENT_HEADER_BYTES;
+    if (next === PROTO_FRAGMENT) {
+      // Fragments inside fragments: reassembly would build a packet we never saw.
+      if (fragmented) return -IPV6_EXTENSIONS;
+      fragmented = true;
+      const field = view.getUint16(at + FRAGMENT_OFFSET);
+      packet.fragmentId = view.getInt32(at + FRAGMENT_ID);
+      packet.fragmentOffset = field & FRAGMENT_OFFSET_MASK;
+      packet.fragmentEnd = packet.fragmentOffset + declaredEnd - at - FRAGMENT_HEADER_BYTES;
+      more = field & MORE_FRAGMENTS;
+      if (packet.fragmentOffset !== 0) {
+        packet.fragment = FRAGMENT_LATER;
+        packet.protocol = view.getUint8(at + EXTENSION_NEXT_HEADER);
+        packet.transportOffset = at + bytes;
+        return more;
+      }
+      // Offset 0 and nothing more is an atomic fragment: a whole packet (RFC 6946).
+      if (more === 1) packet.fragment = FRAGMENT_FIRST;
+    } else {
+      // Hop-by-hop options stand first or nowhere; the others at most once, destination options twice.
+      if (next === PROTO_HOP_BY_HOP && headers !== 0) return -IPV6_EXTENSIONS;
+      if (next === PROTO_DESTINATION_OPTIONS && ++destinationOptions > 2) return -IPV6_EXTENSIONS;
+      if (next === PROTO_ROUTING) {
+        if (++routing > 1) return -IPV6_EXTENSIONS;
+        // Type 0 lists further hops: it bounces packets between hosts and around filters (RFC 5095).
+        if (view.getUint8(at + ROUTING_TYPE) === 0) return -IPV6_ROUTING_0;
+      }
+      bytes = (view.getUint8(at + EXTENSION_LENGTH) + 1) << 3;
+      if (at + bytes > packet.endOffset) return fragmented ? -TINY_FRAGMENT : -TRUNCATED;
+    }
+    next = view.getUint8(at + EXTENSION_NEXT_HEADER);
+    at += bytes;
+  }
+}
