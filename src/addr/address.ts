@@ -1,0 +1,166 @@
+/**
+ * Text to addresses and back: the only importer of ipaddr.js, and strict where that library is not.
+ *
+ * ipaddr.js takes `192.168.010.1` for 192.168.8.1 and `1` for 0.0.0.1; in a security configuration
+ * both are mistakes, so only its four-part-decimal validator is used for IPv4. IPv6 zones are refused.
+ *
+ * An address is its int32 words in network order (1 for IPv4, 4 for IPv6), as the packet path
+ * compares them; negative from 128.0.0.0 on. Text is made only here.
+ */
+import ipaddr from 'ipaddr.js';
+
+export type Family = 4 | 6;
+
+export interface Address {
+  readonly family: Family;
+  /** int32 words, network order: 1 for IPv4, 4 for IPv6. */
+  readonly words: readonly number[];
+}
+
+export interface Cidr extends Address {
+  /** Prefix length, 0–32 or 0–128. Bits of `words` beyond it are zero. */
+  readonly length: number;
+}
+
+/** A value, or a sentence (no full stop) that says what is wrong with the text and what would be right. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly message: string; readonly hint: string };
+
+const WORD_BITS = 32;
+
+export function addressBits(family: Family): number {
+  return family === 4 ? 32 : 128;
+}
+
+/** Reads `10.0.0.11` or `fd00:10::11`; refuses octal-looking, short, zoned and IPv4-mapped forms. */
+export function parseAddress(text: string): Parsed<Address> {
+  if (text.includes('/')) {
+    return refuse(
+      `'${text}' is a CIDR block, not an address`,
+      `write the address alone: ${text.slice(0, text.indexOf('/'))}`,
+    );
+  }
+  if (text.includes(':')) return parseAddress6(text);
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
+    return {
+      ok: true,
+      value: { family: 4, words: wordsOf(ipaddr.IPv4.parse(text).toByteArray()) },
+    };
+  }
+  return refuse(
+    `'${text}' is not an IP address`,
+    octalHint(text) ?? 'write four decimal parts, as 10.0.0.11, or an IPv6 address, as fd00:10::11',
+  );
+}
+
+/** Reads `10.0.0.0/16` or `fd00:10::/64`; `hostBits` says whether bits beyond the prefix are an error or masked off. */
+export function parseCidr(text: string, hostBits: 'refuse' | 'mask'): Parsed<Cidr> {
+  const slash = text.indexOf('/');
+  if (slash < 0) {
+    const bits = text.includes(':') ? 128 : 32;
+    return refuse(`'${text}' has no prefix length`, `for a single host write ${text}/${bits}`);
+  }
+  const address = parseAddress(text.slice(0, slash));
+  if (!address.ok) return address;
+  const lengthText = text.slice(slash + 1);
+  const { family } = address.value;
+  const max = addressBits(family);
+  if (!/^(0|[1-9]\d{0,2})$/.test(lengthText) || Number(lengthText) > max) {
+    return refuse(
+      `'${text}' has a bad prefix length`,
+      `IPv${family} takes a prefix length from 0 to ${max}`,
+    );
+  }
+  const length = Number(lengthText);
+  const words = maskWords(address.value.words, length);
+  const value: Cidr = { family, words, length };
+  if (hostBits === 'refuse' && words.some((word, i) => word !== address.value.words[i])) {
+    return refuse(
+      `'${text}' has bits set beyond its prefix`,
+      `the block is ${formatCidr(value)}; for the one host write ${text.slice(0, slash)}/${max}`,
+    );
+  }
+  return { ok: true, value };
+}
+
+/** `words` with every bit beyond `length` cleared. */
+export function maskWords(words: readonly number[], length: number): number[] {
+  return words.map((word, i) => {
+    const bits = Math.max(0, Math.min(WORD_BITS, length - i * WORD_BITS));
+    // A shift by 32 is a shift by 0 in JavaScript: without this branch a /0 would become a /32.
+    return bits === 0 ? 0 : word & (-1 << (WORD_BITS - bits));
+  });
+}
+
+export function cidrContains(cidr: Cidr, address: Address): boolean {
+  if (cidr.family !== address.family) return false;
+  const masked = maskWords(address.words, cidr.length);
+  return masked.every((word, i) => word === cidr.words[i]);
+}
+
+export function sameAddress(a: Address, b: Address): boolean {
+  return a.family === b.family && a.words.every((word, i) => word === b.words[i]);
+}
+
+/** RFC 5952 for IPv6, dotted decimal for IPv4. */
+export function formatAddress(address: Address): string {
+  const bytes = bytesOf(address);
+  return address.family === 4 ? bytes.join('.') : new ipaddr.IPv6(bytes).toRFC5952String();
+}
+
+export function formatCidr(cidr: Cidr): string {
+  return `${formatAddress(cidr)}/${cidr.length}`;
+}
+
+/** The address as 4 or 16 bytes in network order, as the kernel's interfaces take it. */
+export function bytesOf(address: Address): number[] {
+  return address.words.flatMap((word) => [
+    word >>> 24,
+    (word >>> 16) & 0xff,
+    (word >>> 8) & 0xff,
+    word & 0xff,
+  ]);
+}
+
+function parseAddress6(text: string): Parsed<Address> {
+  if (!ipaddr.IPv6.isValid(text) || text.includes('%')) {
+    return refuse(
+      `'${text}' is not an IPv6 address`,
+      text.includes('%') ? 'leave the zone (%…) out' : 'write it as fd00:10::11',
+    );
+  }
+  const parsed = ipaddr.IPv6.parse(text);
+  if (parsed.isIPv4MappedAddress()) {
+    return refuse(
+      `'${text}' is an IPv4 address in IPv6 form`,
+      `write ${parsed.toIPv4Address().toString()}`,
+    );
+  }
+  return { ok: true, value: { family: 6, words: wordsOf(parsed.toByteArray()) } };
+}
+
+function octalHint(text: string): string | undefined {
+  if (!/^\d+(\.\d+){3}$/.test(text)) return undefined;
+  const parts = text.split('.');
+  const decimal = parts.map((part) => String(Number(part)));
+  if (
+    parts.some((part) => part.length > 1 && part.startsWith('0')) &&
+    decimal.every((part) => Number(part) <= 255)
+  ) {
+    return `a part with a leading zero is octal to some programs; write ${decimal.join('.')} if you mean decimal`;
+  }
+  return 'each of the four parts goes from 0 to 255';
+}
+
+function wordsOf(bytes: readonly number[]): number[] {
+  const words: number[] = [];
+  for (let i = 0; i < bytes.length; i += 4) {
+    words.push((bytes[i]! << 24) | (bytes[i + 1]! << 16) | (bytes[i + 2]! << 8) | bytes[i + 3]!);
+  }
+  return words;
+}
+
+function refuse(message: string, hint: string): { ok: false; message: string; hint: string } {
+  return { ok: false, message, hint };
+}

@@ -1,0 +1,93 @@
+/**
+ * What the packet path asks instead of rules: arrays that compile.ts makes and match.ts reads.
+ *
+ * Plain data over typed arrays, so that a structured clone hands it to the worker.
+ *
+ * A *profile* is a distinct set of groups on an interface; interfaces with the same groups share one. A
+ * *gate* is a profile in one direction: 2 * profile + GATE_INGRESS or GATE_EGRESS. A *peer* is a number
+ * for a CIDR, a prefix list or a group; PEER_ANY_4 and PEER_ANY_6 are the literal 0.0.0.0/0 and ::/0.
+ *
+ * Ports are covered by the nodes of a 16-ary tree over 0–65535 (5 levels: all, 4, 8, 12, 16 bits): a
+ * single port is one node, a range at most 104. ICMP types and codes use the same tree as type << 8 | code.
+ * `rules` maps (gate, protocol and node, peer) to a rule; the addresses map to lists of peers by prefix
+ * length. So a question costs (lengths in use) + (levels in use × peers of that address) probes, however
+ * many rules there are and whatever traffic came before; a group's members change without its rules.
+ *
+ * Rejected: searching rules (linear), tuple space search with a cache (its cost can be driven by
+ * traffic, CVE-2019-25076), a table of port segments × address classes (quadratic in rules, recompiled
+ * as a whole), one entry per port (65,536 for a range).
+ */
+import { WordTable } from './word-table.ts';
+
+export const GATE_INGRESS = 0;
+export const GATE_EGRESS = 1;
+
+export const PEER_ANY_4 = 1;
+export const PEER_ANY_6 = 2;
+export const PEER_FIRST = 3;
+
+/** Protocol column of rules for every protocol, behind 0–255. */
+export const PROTOCOL_COLUMN_ALL = 256;
+export const PROTOCOL_COLUMNS = 257;
+
+/** Bits of a port that level 0, 1, … 4 of the tree look at: 4 * level. */
+export const PORT_LEVELS = 5;
+export const LEVEL_BITS = 4;
+export const PORT_BITS = 16;
+
+/** Rule numbers fit the 20 bits that a flow entry has for them. */
+export const RULES_MAX = 1 << 20;
+
+/** Peers by address: for each prefix length in use, longest first, (length, masked address) → list. */
+export interface PrefixTable {
+  readonly lengths: Uint8Array;
+  /** Masks of those lengths: as many int32 words a length as an address has. */
+  readonly masks: Int32Array;
+  /** Key: prefix length, address words. Value: index into `lists` plus 1. */
+  readonly table: WordTable;
+}
+
+export interface CompiledPolicy {
+  /** Changes with every policy; flow entries remember it modulo 4096. */
+  readonly generation: number;
+  /** Key: gate; protocol column << 20 | level << 16 | port >> (16 - 4 * level); peer. Value: rule ordinal plus 1. */
+  readonly rules: WordTable;
+  /** levels[gate * PROTOCOL_COLUMNS + column]: bit n is set if a rule has a node of level n there. */
+  readonly levels: Uint8Array;
+  readonly prefixes4: PrefixTable;
+  readonly prefixes6: PrefixTable;
+  /** Lists of peers: a count, then that many peers. */
+  readonly lists: Int32Array;
+  /** open[gate * 4 + openColumn(family, protocol)] is 1 if a rule admits all ports from or to a literal /0. */
+  readonly open: Uint8Array;
+
+  /** By interface index. */
+  readonly profiles: Int32Array;
+  readonly sourceDestCheck: Uint8Array;
+  /** Address words → interface index plus 1. */
+  readonly hosts4: WordTable;
+  readonly hosts6: WordTable;
+  /** Addresses of the platform, which the egress gate never filters. Value 1. */
+  readonly platform4: WordTable;
+  readonly platform6: WordTable;
+}
+
+/** Column of `open` for TCP or UDP in a family; -1 for other protocols, whose flows are always tracked. */
+export function openColumn(family: number, protocol: number): number {
+  if (protocol !== 6 && protocol !== 17) return -1;
+  return (family === 6 ? 2 : 0) + (protocol === 17 ? 1 : 0);
+}
+
+/** Gives a policy that came through a structured clone its tables' methods back. Copies no array. */
+export function restorePolicy(plain: CompiledPolicy): CompiledPolicy {
+  return {
+    ...plain,
+    rules: WordTable.makeFrom(plain.rules),
+    prefixes4: { ...plain.prefixes4, table: WordTable.makeFrom(plain.prefixes4.table) },
+    prefixes6: { ...plain.prefixes6, table: WordTable.makeFrom(plain.prefixes6.table) },
+    hosts4: WordTable.makeFrom(plain.hosts4),
+    hosts6: WordTable.makeFrom(plain.hosts6),
+    platform4: WordTable.makeFrom(plain.platform4),
+    platform6: WordTable.makeFrom(plain.platform6),
+  };
+}

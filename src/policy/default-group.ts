@@ -1,0 +1,75 @@
+/**
+ * The groups and rules that are there without anyone having written them.
+ * Source: Amazon VPC User Guide, "Default security groups for your VPCs" and "Security groups".
+ */
+import type { Cidr } from '../addr/address.ts';
+import { stableId } from './ids.ts';
+import {
+  ANY,
+  PROTOCOL_ALL,
+  type GroupId,
+  type Origin,
+  type Peer,
+  type RuleId,
+  type Rule,
+  type SecurityGroup,
+} from './model.ts';
+import { ruleKey } from './rules.ts';
+import { DEFAULT_GROUP_NAME } from './texts.ts';
+
+export const DEFAULT_GROUP_DESCRIPTION = 'default VPC security group';
+
+export const ANYWHERE_4: Cidr = { family: 4, words: [0], length: 0 };
+export const ANYWHERE_6: Cidr = { family: 6, words: [0, 0, 0, 0], length: 0 };
+
+/** A rule id that depends on what the rule says, not on its place in a list; a group has no two equal rules. */
+export function ruleId(
+  groupId: GroupId,
+  rule: Omit<Rule, 'id' | 'description' | 'origin'>,
+): RuleId {
+  return stableId('sgr', groupId, rule.direction, ruleKey(rule));
+}
+
+/** What AWS gives a group that says nothing of egress: everything, to 0.0.0.0/0 and to ::/0. */
+export function defaultEgress(groupId: GroupId, origin: Origin): readonly Rule[] {
+  return [ANYWHERE_4, ANYWHERE_6].map((cidr) =>
+    allowAll(groupId, 'egress', { kind: 'cidr', cidr }, origin),
+  );
+}
+
+/** What the group `default` lets in unless it says otherwise: everything from itself. */
+export function defaultIngress(groupId: GroupId, origin: Origin): readonly Rule[] {
+  return [allowAll(groupId, 'ingress', { kind: 'group', groupId }, origin)];
+}
+
+/** The group of an interface that names none. `file` is the configuration it belongs to: it has no line there. */
+export function makeDefaultGroup(file: string): SecurityGroup {
+  const id = stableId('sg', DEFAULT_GROUP_NAME);
+  const origin: Origin = { file, line: 0, column: 0, path: '' };
+  return {
+    id,
+    name: DEFAULT_GROUP_NAME,
+    description: DEFAULT_GROUP_DESCRIPTION,
+    ingress: defaultIngress(id, origin),
+    egress: defaultEgress(id, origin),
+    origin,
+  };
+}
+
+function allowAll(
+  groupId: GroupId,
+  direction: Rule['direction'],
+  peer: Peer,
+  origin: Origin,
+): Rule {
+  const rule = {
+    direction,
+    protocol: PROTOCOL_ALL,
+    fromPort: ANY,
+    toPort: ANY,
+    peer,
+    description: '',
+    origin,
+  };
+  return { id: ruleId(groupId, rule), ...rule };
+}

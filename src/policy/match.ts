@@ -1,0 +1,161 @@
+/**
+ * Which rule admits a packet that belongs to no known flow: the questions asked of a CompiledPolicy.
+ *
+ * Runs on the packet path: no allocation, and a cost that depends on the shape of the policy alone
+ * (compiled.ts says how). reference.ts answers the same questions by reading the rules one by one; a
+ * property test holds the two together.
+ */
+import {
+  LEVEL_BITS,
+  PEER_ANY_4,
+  PEER_ANY_6,
+  PORT_BITS,
+  PORT_LEVELS,
+  PROTOCOL_COLUMN_ALL,
+  PROTOCOL_COLUMNS,
+  type CompiledPolicy,
+  type PrefixTable,
+} from './compiled.ts';
+import type { WordTable } from './word-table.ts';
+
+/** No rule admits it. */
+export const NO_RULE = 0;
+
+export class Matcher {
+  private policy: CompiledPolicy;
+  private readonly ruleKey = new Int32Array(3);
+  private readonly prefixKey4 = new Int32Array(2);
+  private readonly prefixKey6 = new Int32Array(5);
+
+  constructor(policy: CompiledPolicy) {
+    this.policy = policy;
+  }
+
+  setPolicy(policy: CompiledPolicy): void {
+    this.policy = policy;
+  }
+
+  /**
+   * A rule of the gate that admits this protocol and port (type << 8 | code for ICMP; 0 where there are
+   * none) with the remote address a0…a3 (a0 alone for IPv4).
+   * @returns rule ordinal plus 1, or NO_RULE
+   */
+  match(
+    gate: number,
+    family: number,
+    protocol: number,
+    port: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+  ): number {
+    // Rules for everywhere first: they are common, need no address, and make a flow untracked.
+    const open = this.matchAnywhere(gate, family, protocol, port);
+    if (open !== NO_RULE) return open;
+    return family === 4
+      ? this.match4(gate, protocol, port, a0)
+      : this.match6(gate, protocol, port, a0, a1, a2, a3);
+  }
+
+  /** As match, by rules whose peer is the literal 0.0.0.0/0 or ::/0 alone. */
+  matchAnywhere(gate: number, family: number, protocol: number, port: number): number {
+    return this.matchPeer(gate, protocol, port, family === 4 ? PEER_ANY_4 : PEER_ANY_6);
+  }
+
+  private match4(gate: number, protocol: number, port: number, address: number): number {
+    const { lengths, masks, table } = this.policy.prefixes4;
+    const key = this.prefixKey4;
+    for (let i = 0; i < lengths.length; i++) {
+      key[0] = lengths[i]!;
+      key[1] = address & masks[i];
+      const list = table.get(key);
+      if (list === 0) continue;
+      const rule = this.matchList(gate, protocol, port, list - 1);
+      if (rule !== NO_RULE) return rule;
+    }
+    return NO_RULE;
+  }
+
+  private match6(
+    gate: number,
+    protocol: number,
+    port: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+  ): number {
+    const prefixes: PrefixTable = this.policy.prefixes6;
+    const { lengths, masks, table } = prefixes;
+    const key = this.prefixKey6;
+    for (let i = 0; i < lengths.length; i++) {
+      key[0] = lengths[i]!;
+      key[1] = a0 & masks[4 * i];
+      key[2] = a1 & masks[4 * i + 1];
+      key[3] = a2 & masks[4 * i + 2];
+      key[4] = a3 & masks[4 * i + 3];
+      const list = table.get(key);
+      if (list === 0) continue;
+      const rule = this.matchList(gate, protocol, port, list - 1);
+      if (rule !== NO_RULE) return rule;
+    }
+    return NO_RULE;
+  }
+
+  private matchList(gate: number, protocol: number, port: number, list: number): number {
+    const { lists } = this.policy;
+    const end = list + 1 + lists[list];
+    for (let i = list + 1; i < end; i++) {
+      const rule = this.matchPeer(gate, protocol, port, lists[i]);
+      if (rule !== NO_RULE) return rule;
+    }
+    return NO_RULE;
+  }
+
+  private matchPeer(gate: number, protocol: number, port: number, peer: number): number {
+    const { rules, levels } = this.policy;
+    const key = this.ruleKey;
+    key[0] = gate;
+    key[2] = peer;
+    const row = gate * PROTOCOL_COLUMNS;
+    if (levels[row + PROTOCOL_COLUMN_ALL] !== 0) {
+      key[1] = PROTOCOL_COLUMN_ALL << 20;
+      const rule = rules.get(key);
+      if (rule !== NO_RULE) return rule;
+    }
+    const present = levels[row + protocol];
+    for (let level = 0; level < PORT_LEVELS; level++) {
+      if ((present & (1 << level)) === 0) continue;
+      key[1] =
+        (protocol << 20) | (level << PORT_BITS) | (port >>> (PORT_BITS - LEVEL_BITS * level));
+      const rule = rules.get(key);
+      if (rule !== NO_RULE) return rule;
+    }
+    return NO_RULE;
+  }
+}
+
+const hostKey4 = new Int32Array(1);
+const hostKey6 = new Int32Array(4);
+
+/** The value of an address in a table of hosts (hosts4 or hosts6 by family), or 0. */
+export function lookUpHost(
+  hosts4: WordTable,
+  hosts6: WordTable,
+  family: number,
+  a0: number,
+  a1: number,
+  a2: number,
+  a3: number,
+): number {
+  if (family === 4) {
+    hostKey4[0] = a0;
+    return hosts4.get(hostKey4);
+  }
+  hostKey6[0] = a0;
+  hostKey6[1] = a1;
+  hostKey6[2] = a2;
+  hostKey6[3] = a3;
+  return hosts6.get(hostKey6);
+}

@@ -1,0 +1,105 @@
+/**
+ * The security-group model: what the configuration and the templates say, in AWS's words.
+ *
+ * Plain data. It is built by the loaders (control/, cloudformation/), read by the reference matcher
+ * and compiled (compile.ts) into what the packet path asks. Source: EC2 service model `IpPermission`,
+ * `SecurityGroupRule`; the Amazon VPC User Guide, "Security group rules".
+ */
+import type { Address, Cidr } from '../addr/address.ts';
+import type { Position } from '../source/problem.ts';
+
+/** Where a group or a rule was written: for explanations, and for the errors about it. */
+export interface Origin extends Position {
+  /** Path inside the document, as `securityGroups.db.ingress[0]`. */
+  readonly path: string;
+  /** The CloudFormation logical id, where it came from a template. */
+  readonly logicalId?: string;
+}
+
+/** AWS's resource ids: prefix and 17 lower-case hex digits. */
+export type GroupId = string; //        sg-…
+export type RuleId = string; //         sgr-…
+export type PrefixListId = string; //   pl-…
+export type InterfaceId = string; //    eni-…
+
+/** Towards the instance, or away from it. */
+export type Direction = 'ingress' | 'egress';
+
+/** Every protocol. The EC2 API writes `-1`. */
+export const PROTOCOL_ALL = -1;
+
+/** All ports, all ICMP types, or all codes of a type: the EC2 API writes `-1`. */
+export const ANY = -1;
+
+/** What a rule names on the other side: exactly one of these. */
+export type Peer =
+  | { readonly kind: 'cidr'; readonly cidr: Cidr }
+  | { readonly kind: 'prefixList'; readonly prefixListId: PrefixListId }
+  | { readonly kind: 'group'; readonly groupId: GroupId };
+
+/**
+ * One rule: a protocol, a range, one peer.
+ *
+ * `fromPort`/`toPort` are, by protocol:
+ * - 6 (tcp), 17 (udp): first and last port, 0–65535, from ≤ to; `ANY`/`ANY` never occurs (0–65535 instead);
+ * - 1 (icmp), 58 (icmpv6): type and code, 0–255 or `ANY`; not a range; type `ANY` means code `ANY`;
+ * - every other protocol and `PROTOCOL_ALL`: always `ANY`/`ANY`, whatever was written.
+ */
+export interface Rule {
+  readonly id: RuleId;
+  readonly direction: Direction;
+  /** IANA number 0–255, or `PROTOCOL_ALL`. */
+  readonly protocol: number;
+  readonly fromPort: number;
+  readonly toPort: number;
+  readonly peer: Peer;
+  /** At most 255 characters; empty if none was given. */
+  readonly description: string;
+  readonly origin: Origin;
+}
+
+export interface SecurityGroup {
+  readonly id: GroupId;
+  readonly name: string;
+  readonly description: string;
+  readonly ingress: readonly Rule[];
+  readonly egress: readonly Rule[];
+  readonly origin: Origin;
+}
+
+export interface PrefixList {
+  readonly id: PrefixListId;
+  readonly name: string;
+  readonly family: 4 | 6;
+  /** What a reference to the list counts against the rule quota, not how many entries it has. */
+  readonly maxEntries: number;
+  readonly entries: readonly { readonly cidr: Cidr; readonly description: string }[];
+  readonly origin: Origin;
+}
+
+/** Idle time-outs AWS lets one set for an interface, in seconds (ConnectionTrackingSpecification). */
+export interface ConnectionTracking {
+  readonly tcpEstablishedTimeoutSec: number;
+  readonly udpTimeoutSec: number;
+  readonly udpStreamTimeoutSec: number;
+}
+
+/** An elastic network interface, as far as the groups on it are concerned. */
+export interface NetworkInterface {
+  readonly id: InterfaceId;
+  readonly name: string;
+  /** Private addresses of both families; the first of a family is the primary one. At least one. */
+  readonly addresses: readonly Address[];
+  /** At least one; the default group if none was given. */
+  readonly groupIds: readonly GroupId[];
+  readonly sourceDestCheck: boolean;
+  readonly connectionTracking: ConnectionTracking;
+  readonly origin: Origin;
+}
+
+/** Everything the gates decide by. References between its parts are valid once a loader returns it without errors. */
+export interface PolicyModel {
+  readonly groups: ReadonlyMap<GroupId, SecurityGroup>;
+  readonly prefixLists: ReadonlyMap<PrefixListId, PrefixList>;
+  readonly interfaces: ReadonlyMap<InterfaceId, NetworkInterface>;
+}

@@ -1,0 +1,100 @@
+/**
+ * The plain matcher: reads every rule of every group on the interface, as the AWS pages describe it.
+ *
+ * Slow and obvious. match.ts must give the same answers from its compiled arrays (property test); what
+ * explains a verdict to a person reads the rules here.
+ */
+import type { Address } from '../addr/address.ts';
+import { peerContains } from './members.ts';
+import {
+  ANY,
+  PROTOCOL_ALL,
+  type Direction,
+  type InterfaceId,
+  type PolicyModel,
+  type Rule,
+} from './model.ts';
+
+const TCP = 6;
+const UDP = 17;
+const ICMP = 1;
+const ICMPV6 = 58;
+const PORT_MAX = 65535;
+
+/** A packet as rules see it. */
+export interface Probe {
+  readonly protocol: number;
+  /** Destination port of TCP and UDP; 0 for others. */
+  readonly port: number;
+  readonly icmpType: number;
+  readonly icmpCode: number;
+  /** The other side: source of ingress, destination of egress. */
+  readonly remote: Address;
+}
+
+/** All rules of the interface's groups that admit the probe, in the order of groups and rules. */
+export function matchingRules(
+  model: PolicyModel,
+  interfaceId: InterfaceId,
+  direction: Direction,
+  probe: Probe,
+): Rule[] {
+  const { groupIds } = model.interfaces.get(interfaceId)!;
+  return groupIds
+    .flatMap((groupId) => model.groups.get(groupId)![direction])
+    .filter((rule) => admitsProtocol(rule, probe) && peerContains(rule.peer, probe.remote, model));
+}
+
+/**
+ * Whether a TCP or UDP flow is untracked: a rule for everywhere admits it in one direction, and the
+ * other direction admits everything on all ports (AWS, "Untracked connections").
+ */
+export function isUntrackedFlow(
+  model: PolicyModel,
+  interfaceId: InterfaceId,
+  flow: {
+    readonly family: 4 | 6;
+    readonly protocol: number;
+    readonly localPort: number;
+    readonly remotePort: number;
+  },
+): boolean {
+  if (flow.protocol !== TCP && flow.protocol !== UDP) return false;
+  const anywhere = (direction: Direction): Rule[] =>
+    model.interfaces
+      .get(interfaceId)!
+      .groupIds.flatMap((groupId) => model.groups.get(groupId)![direction])
+      .filter(
+        ({ peer }) =>
+          peer.kind === 'cidr' && peer.cidr.family === flow.family && peer.cidr.length === 0,
+      )
+      .filter(({ protocol }) => protocol === PROTOCOL_ALL || protocol === flow.protocol);
+  const admitsPort = (rule: Rule, port: number): boolean =>
+    rule.fromPort === ANY || (rule.fromPort <= port && port <= rule.toPort);
+  const admitsAll = (rule: Rule): boolean =>
+    rule.fromPort === ANY || (rule.fromPort === 0 && rule.toPort === PORT_MAX);
+  const ingress = anywhere('ingress');
+  const egress = anywhere('egress');
+  return (
+    (egress.some(admitsAll) && ingress.some((rule) => admitsPort(rule, flow.localPort))) ||
+    (ingress.some(admitsAll) && egress.some((rule) => admitsPort(rule, flow.remotePort)))
+  );
+}
+
+function admitsProtocol(rule: Rule, probe: Probe): boolean {
+  if (rule.protocol === PROTOCOL_ALL) return true;
+  if (rule.protocol !== probe.protocol) return false;
+  switch (rule.protocol) {
+    case TCP:
+    case UDP:
+      return rule.fromPort <= probe.port && probe.port <= rule.toPort;
+    case ICMP:
+    case ICMPV6:
+      return (
+        (rule.fromPort === ANY || rule.fromPort === probe.icmpType) &&
+        (rule.toPort === ANY || rule.toPort === probe.icmpCode)
+      );
+    default:
+      return true;
+  }
+}

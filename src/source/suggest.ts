@@ -1,0 +1,52 @@
+/** "Did you mean": the known word nearest to a mistyped one. */
+
+const LISTED_MAX = 12;
+
+/** The nearest of `known`, if it is near enough to be meant: about one slip in three letters, whatever the case. */
+export function closest(word: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.floor(word.length / 3) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), bestDistance);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** `a, b, c and 7 more`; 'none' of an empty list. */
+export function listWords(words: readonly string[]): string {
+  if (words.length === 0) return 'none';
+  if (words.length <= LISTED_MAX) return words.join(', ');
+  return `${words.slice(0, LISTED_MAX).join(', ')} and ${words.length - LISTED_MAX} more`;
+}
+
+/** `; did you mean 'web'?` after a message, or nothing. */
+export function didYouMean(word: string, known: Iterable<string>): string {
+  const meant = closest(word, known);
+  return meant === undefined ? '' : `; did you mean '${meant}'?`;
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours; `limit` as soon as it can't be less. */
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) >= limit) return limit;
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = last[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      let cost = Math.min(replace, last[j]! + 1, row[j - 1]! + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
+        cost = Math.min(cost, beforeLast[j - 2]! + 1);
+      }
+      row.push(cost);
+    }
+    if (Math.min(...row) >= limit) return limit;
+    beforeLast = last;
+    last = row;
+  }
+  return last[b.length]!;
+}

@@ -1,0 +1,421 @@
+/**
+ * YAML or JSON text to a tree in which every value knows where it was written.
+ *
+ * Theory of operation. The `yaml` library reads the text (YAML 1.2 core schema, whatever a %YAML
+ * directive asks for: under 1.1 `22:25` would be the number 1345 and `no` would be false) and
+ * `convert` copies its result into plain nodes, so that nobody else depends on the library. The
+ * copying is where the limits are kept, since the text may come from someone who means harm: bytes
+ * of text, depth, nodes, and nodes made by aliases (ten lines of aliases to aliases would expand
+ * to gigabytes). An alias becomes a copy of what it names, with the position of the original, where
+ * the text to correct stands, and the path of the place it is used in.
+ *
+ * A syntax error gives no tree: what follows it can't be trusted to mean what was written. A
+ * duplicate key is an error, but leaves a tree (with the first of the two), so that the rest is checked.
+ */
+import {
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument as parseYamlDocument,
+  type Document,
+  type Node as YamlNode,
+  type Pair,
+  type Scalar as YamlScalar,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml';
+import { findDeepNesting } from './nesting.ts';
+import type { Position, Problem } from './problem.ts';
+import { readText } from './read-text.ts';
+
+export { readText };
+
+interface NodeBase {
+  readonly at: Position;
+  /** Path inside the document, as `securityGroups.db.ingress[0].ports`; empty for the whole document. */
+  readonly path: string;
+  /** An explicit local tag, as `!Sub`; absent if there is none. */
+  readonly tag?: string;
+}
+
+export interface Scalar extends NodeBase {
+  readonly kind: 'scalar';
+  readonly value: string | number | boolean | null;
+  /** The content as written, without quotes: tells `08`, `0x10` and `1e3` from plain numbers. */
+  readonly text: string;
+}
+
+export interface List extends NodeBase {
+  readonly kind: 'list';
+  readonly items: readonly Node[];
+}
+
+export interface Entry {
+  readonly key: string;
+  readonly keyAt: Position;
+  readonly value: Node;
+}
+
+export interface Mapping extends NodeBase {
+  readonly kind: 'mapping';
+  /** In the order of the text; keys are unique. */
+  readonly entries: readonly Entry[];
+}
+
+export type Node = Scalar | List | Mapping;
+
+export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
+export const DEPTH_MAX = 100;
+export const NODES_MAX = 500_000;
+export const ALIASED_NODES_MAX = 50_000;
+const SYNTAX_PROBLEMS_MAX = 50;
+const STACK_MESSAGE = 'Maximum call stack';
+
+const CORE_TAGS = new Set(
+  ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((tag) => `tag:yaml.org,2002:${tag}`),
+);
+
+/**
+ * Reads a file. Undefined, and at least one error in `problems`, if it can't be read or has no tree.
+ * @param options.maxBytes refuses a larger file before reading it
+ */
+export function readDocument(
+  file: string,
+  problems: Problem[],
+  options: { readonly maxBytes?: number } = {},
+): Node | undefined {
+  const text = readText(file, problems, options.maxBytes ?? DOCUMENT_BYTES_MAX);
+  return text === undefined ? undefined : parseDocument(file, text, problems);
+}
+
+/** Reads text. Undefined, and at least one error in `problems`, if it has no tree. An empty document is an error. */
+export function parseDocument(file: string, text: string, problems: Problem[]): Node | undefined {
+  const lines = new LineCounter();
+  const positionOf = (offset: number): Position => {
+    const { line, col } = lines.linePos(offset);
+    return { file, line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const deepAt = findDeepNesting(text, DEPTH_MAX);
+  if (deepAt !== undefined) {
+    problems.push(tooDeep(positionIn(file, text, deepAt), ''));
+    return undefined;
+  }
+  let document: Document.Parsed;
+  try {
+    document = parseYamlDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      // 'silent' would also hide that there is a second document.
+      logLevel: 'error',
+      schema: 'core',
+      merge: false,
+      resolveKnownTags: false,
+    });
+  } catch (error) {
+    problems.push(unreadable(file, error));
+    return undefined;
+  }
+  // Indentation alone can nest a few thousand levels in the bytes allowed; there the library runs out of stack.
+  const overflow = document.errors.find((error) => error.message.startsWith(STACK_MESSAGE));
+  if (overflow !== undefined) {
+    problems.push(tooDeep(positionOf(overflow.pos[0]), ''));
+    return undefined;
+  }
+  for (const error of document.errors.slice(0, SYNTAX_PROBLEMS_MAX)) {
+    problems.push(syntaxProblem(error.code, error.message, positionOf(error.pos[0])));
+  }
+  if (document.errors.length > 0) return undefined;
+  if (
+    document.contents === null ||
+    (isScalar(document.contents) && document.contents.value === null)
+  ) {
+    problems.push({
+      severity: 'error',
+      code: 'empty-document',
+      at: { file, line: 1, column: 1 },
+      path: '',
+      message: 'the file is empty',
+    });
+    return undefined;
+  }
+  try {
+    return new Converter(positionOf, problems).convert(document.contents as YamlNode, '', 0);
+  } catch (error) {
+    if (!(error instanceof LimitError)) throw error;
+    problems.push(error.problem);
+    return undefined;
+  }
+}
+
+/** The value of `key`, or undefined; the node may be undefined or no mapping, for the sake of chains. */
+export function get(node: Node | undefined, key: string): Node | undefined {
+  if (node?.kind !== 'mapping') return undefined;
+  return node.entries.find((entry) => entry.key === key)?.value;
+}
+
+/** `path.key`, or `path["key with blanks"]`. */
+export function keyPath(path: string, key: string): string {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return `${path}[${JSON.stringify(key)}]`;
+  return path === '' ? key : `${path}.${key}`;
+}
+
+export function itemPath(path: string, index: number): string {
+  return `${path}[${index}]`;
+}
+
+/** 'a list', 'a string' …: what the node is, for messages. */
+export function describeNode(node: Node): string {
+  if (node.kind === 'list') return 'a list';
+  if (node.kind === 'mapping') return 'a mapping';
+  if (node.value === null) return 'nothing';
+  return typeof node.value === 'boolean' ? `${node.value}` : `a ${typeof node.value}`;
+}
+
+/** The tree as plain data, without positions. Objects have no prototype, so that a key `__proto__` is but a key. */
+export function toPlain(node: Node): unknown {
+  switch (node.kind) {
+    case 'scalar':
+      return node.value;
+    case 'list':
+      return node.items.map(toPlain);
+    case 'mapping': {
+      const object = Object.create(null) as Record<string, unknown>;
+      for (const { key, value } of node.entries) object[key] = toPlain(value);
+      return object;
+    }
+  }
+}
+
+function positionIn(file: string, text: string, offset: number): Position {
+  const before = text.slice(0, offset).split('\n');
+  return { file, line: before.length, column: before.at(-1)!.length + 1 };
+}
+
+class LimitError extends Error {
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.message);
+    this.problem = problem;
+  }
+}
+
+class Converter {
+  readonly #positionOf: (offset: number) => Position;
+  readonly #problems: Problem[];
+  /** Finished nodes by anchor name; a later anchor of the same name takes over, as YAML has it. */
+  readonly #anchors = new Map<string, Node>();
+  readonly #openAnchors = new Set<string>();
+  #nodes = 0;
+  #aliasedNodes = 0;
+
+  constructor(positionOf: (offset: number) => Position, problems: Problem[]) {
+    this.#positionOf = positionOf;
+    this.#problems = problems;
+  }
+
+  convert(node: YamlNode, path: string, depth: number): Node {
+    const at = this.#positionOf(node.range?.[0] ?? 0);
+    this.#count(at, path, depth);
+    if (isAlias(node)) return this.#expandAlias(node.source, at, path, depth);
+    const tag = this.#localTag(node.tag, at, path);
+    const anchor = (node as YamlScalar | YAMLMap | YAMLSeq).anchor;
+    if (anchor !== undefined) this.#openAnchors.add(anchor);
+    const base: NodeBase = tag === undefined ? { at, path } : { at, path, tag };
+    const converted = this.#convertContent(node, base, depth);
+    if (anchor !== undefined) {
+      this.#openAnchors.delete(anchor);
+      this.#anchors.set(anchor, converted);
+    }
+    return converted;
+  }
+
+  #convertContent(node: YamlNode, base: NodeBase, depth: number): Node {
+    if (isMap(node))
+      return { ...base, kind: 'mapping', entries: this.#convertEntries(node, base, depth) };
+    if (isSeq(node)) {
+      const items = node.items.map((item, i) => {
+        const itemPathText = itemPath(base.path, i);
+        // In `[a: b]` the item is a pair, which the library has wrapped in a mapping already.
+        return item === null
+          ? nullAt(base.at, itemPathText)
+          : this.convert(item as YamlNode, itemPathText, depth + 1);
+      });
+      return { ...base, kind: 'list', items };
+    }
+    const scalar = node as YamlScalar;
+    const value = scalarValue(scalar.value);
+    return {
+      ...base,
+      kind: 'scalar',
+      value,
+      text: scalar.source ?? (value === null ? '' : String(value)),
+    };
+  }
+
+  #convertEntries(map: YAMLMap, base: NodeBase, depth: number): Entry[] {
+    const entries = new Map<string, Entry>();
+    for (const pair of map.items as Pair<YamlNode | null, YamlNode | null>[]) {
+      const keyAt = this.#positionOf(pair.key?.range?.[0] ?? map.range?.[0] ?? 0);
+      if (!isScalar(pair.key) || pair.key.value === null) {
+        this.#problems.push({
+          severity: 'error',
+          code: 'yaml-key',
+          at: keyAt,
+          path: base.path,
+          message: 'a key must be plain text',
+        });
+        continue;
+      }
+      const key = pair.key.source ?? String(pair.key.value);
+      const path = keyPath(base.path, key);
+      const first = entries.get(key);
+      if (first !== undefined) {
+        const message = `key '${key}' is given twice: on line ${first.keyAt.line} and on line ${keyAt.line}`;
+        this.#problems.push({
+          severity: 'error',
+          code: 'duplicate-key',
+          at: keyAt,
+          path,
+          message,
+          hint: 'keep one of the two',
+        });
+      }
+      const value =
+        pair.value === null ? nullAt(keyAt, path) : this.convert(pair.value, path, depth + 1);
+      if (first === undefined) entries.set(key, { key, keyAt, value });
+    }
+    return [...entries.values()];
+  }
+
+  #expandAlias(name: string, at: Position, path: string, depth: number): Node {
+    const original = this.#anchors.get(name);
+    if (original !== undefined && !this.#openAnchors.has(name))
+      return this.#copy(original, path, depth, name, at);
+    const inside = this.#openAnchors.has(name);
+    const message = inside
+      ? `alias *${name} stands inside its own anchor &${name}`
+      : `alias *${name} has no anchor &${name} before it`;
+    this.#problems.push({ severity: 'error', code: 'yaml-alias', at, path, message });
+    return nullAt(at, path);
+  }
+
+  #copy(node: Node, path: string, depth: number, alias: string, aliasAt: Position): Node {
+    this.#aliasedNodes++;
+    if (this.#aliasedNodes > ALIASED_NODES_MAX) {
+      const message = `the aliases expand to more than ${ALIASED_NODES_MAX} values; the limit was passed at alias *${alias}`;
+      const hint = 'aliases of aliases multiply; write the values out, or make fewer of them';
+      throw new LimitError({
+        severity: 'error',
+        code: 'yaml-alias-expansion',
+        at: aliasAt,
+        path,
+        message,
+        hint,
+      });
+    }
+    this.#count(aliasAt, path, depth);
+    switch (node.kind) {
+      case 'scalar':
+        return { ...node, path };
+      case 'list':
+        return {
+          ...node,
+          path,
+          items: node.items.map((item, i) =>
+            this.#copy(item, itemPath(path, i), depth + 1, alias, aliasAt),
+          ),
+        };
+      case 'mapping': {
+        const entries = node.entries.map((entry) => {
+          return {
+            ...entry,
+            value: this.#copy(entry.value, keyPath(path, entry.key), depth + 1, alias, aliasAt),
+          };
+        });
+        return { ...node, path, entries };
+      }
+    }
+  }
+
+  #count(at: Position, path: string, depth: number): void {
+    if (depth > DEPTH_MAX) throw new LimitError(tooDeep(at, path));
+    this.#nodes++;
+    if (this.#nodes > NODES_MAX) {
+      const message = `the file has more than ${NODES_MAX} values`;
+      throw new LimitError({ severity: 'error', code: 'too-many-values', at, path, message });
+    }
+  }
+
+  #localTag(tag: string | undefined, at: Position, path: string): string | undefined {
+    if (tag === undefined || tag === '!' || CORE_TAGS.has(tag)) return undefined;
+    if (tag.startsWith('!')) return tag;
+    const short = tag.replace('tag:yaml.org,2002:', '!!');
+    this.#problems.push({
+      severity: 'error',
+      code: 'yaml-tag',
+      at,
+      path,
+      message: `the tag ${short} is not supported`,
+      hint: 'leave it out',
+    });
+    return undefined;
+  }
+}
+
+function nullAt(at: Position, path: string): Scalar {
+  return { kind: 'scalar', at, path, value: null, text: '' };
+}
+
+function scalarValue(value: unknown): Scalar['value'] {
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean')
+    return value;
+  if (typeof value === 'bigint') return Number(value);
+  return null;
+}
+
+function tooDeep(at: Position, path: string): Problem {
+  return {
+    severity: 'error',
+    code: 'too-deep',
+    at,
+    path,
+    message: `the file is nested more than ${DEPTH_MAX} levels deep`,
+  };
+}
+
+const SYNTAX_HINTS: Readonly<Record<string, string>> = {
+  TAB_AS_INDENT: 'YAML is indented with blanks, never with tabs',
+  BAD_INDENT: 'entries of one list or mapping start in the same column',
+  MULTIPLE_DOCS: "keep one document a file: remove the line '---' and what follows it",
+  BLOCK_AS_IMPLICIT_KEY:
+    'quote a value that ends in a colon, as "fd00:10::", or holds a colon and a blank',
+  MULTILINE_IMPLICIT_KEY: 'is a colon missing after a key?',
+  BAD_ALIAS: "a value that starts with '*' must be quoted",
+};
+
+function syntaxProblem(code: string, message: string, at: Position): Problem {
+  const hint = SYNTAX_HINTS[code];
+  const text = `not valid YAML: ${message.replace(/\.$/, '')}`;
+  return {
+    severity: 'error',
+    code: 'yaml-syntax',
+    at,
+    path: '',
+    message: text,
+    ...(hint === undefined ? {} : { hint }),
+  };
+}
+
+function unreadable(file: string, error: unknown): Problem {
+  const reason = error instanceof Error ? error.message : String(error);
+  return {
+    severity: 'error',
+    code: 'yaml-syntax',
+    at: { file, line: 1, column: 1 },
+    path: '',
+    message: `not valid YAML: ${reason}`,
+  };
+}

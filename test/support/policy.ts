@@ -1,0 +1,151 @@
+/**
+ * Policy models as tests write them: `tcp 80-90 from 10.0.0.0/8`, `icmp 8/-1 from sg:web`, `all to ::/0`.
+ * Independent of the configuration loader, so that neither hides a mistake of the other.
+ */
+import { parseAddress, parseCidr } from '../../src/addr/address.ts';
+import type {
+  Direction,
+  NetworkInterface,
+  Peer,
+  PolicyModel,
+  PrefixList,
+  Rule,
+  SecurityGroup,
+} from '../../src/policy/model.ts';
+
+export interface ModelText {
+  readonly groups: Readonly<
+    Record<string, { readonly ingress?: readonly string[]; readonly egress?: readonly string[] }>
+  >;
+  readonly prefixLists?: Readonly<Record<string, readonly string[]>>;
+  readonly interfaces: Readonly<
+    Record<
+      string,
+      {
+        readonly addresses: readonly string[];
+        readonly groups: readonly string[];
+        readonly sourceDestCheck?: boolean;
+      }
+    >
+  >;
+}
+
+export const ALLOW_ALL_EGRESS: readonly string[] = ['all to 0.0.0.0/0', 'all to ::/0'];
+
+const PROTOCOLS: Readonly<Record<string, number>> = {
+  all: -1,
+  icmp: 1,
+  tcp: 6,
+  udp: 17,
+  icmpv6: 58,
+};
+const ORIGIN = { file: 'test', line: 1, column: 1, path: '' };
+
+/** Groups without `egress` get AWS's default. Ids are the names with their prefix: `sg-web`, `eni-a`. */
+export function model(text: ModelText): PolicyModel {
+  const groups = new Map(
+    Object.entries(text.groups).map(
+      ([name, { ingress = [], egress = ALLOW_ALL_EGRESS }]): [string, SecurityGroup] => {
+        const id = `sg-${name}`;
+        const rules = (direction: Direction, lines: readonly string[]): Rule[] =>
+          lines.map((line, i) => rule(`sgr-${name}-${direction}-${i}`, direction, line));
+        return [
+          id,
+          {
+            id,
+            name,
+            description: name,
+            ingress: rules('ingress', ingress),
+            egress: rules('egress', egress),
+            origin: ORIGIN,
+          },
+        ];
+      },
+    ),
+  );
+  const prefixLists = new Map(
+    Object.entries(text.prefixLists ?? {}).map(([name, cidrs]): [string, PrefixList] => {
+      const entries = cidrs.map((cidr) => ({ cidr: mustCidr(cidr), description: '' }));
+      return [
+        `pl-${name}`,
+        {
+          id: `pl-${name}`,
+          name,
+          family: entries[0].cidr.family,
+          maxEntries: entries.length,
+          entries,
+          origin: ORIGIN,
+        },
+      ];
+    }),
+  );
+  const interfaces = new Map(
+    Object.entries(text.interfaces).map(([name, spec]): [string, NetworkInterface] => {
+      const id = `eni-${name}`;
+      return [
+        id,
+        {
+          id,
+          name,
+          addresses: spec.addresses.map(mustAddress),
+          groupIds: spec.groups.map((group) => `sg-${group}`),
+          sourceDestCheck: spec.sourceDestCheck ?? true,
+          connectionTracking: {
+            tcpEstablishedTimeoutSec: 432000,
+            udpTimeoutSec: 30,
+            udpStreamTimeoutSec: 180,
+          },
+          origin: ORIGIN,
+        },
+      ];
+    }),
+  );
+  return { groups, prefixLists, interfaces };
+}
+
+export function mustAddress(text: string): NetworkInterface['addresses'][number] {
+  const parsed = parseAddress(text);
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
+}
+
+function rule(id: string, direction: Direction, line: string): Rule {
+  const match = /^(\S+)(?: (\S+))? (from|to) (\S+)$/.exec(line);
+  if (match === null) throw new Error(`not a rule: ${line}`);
+  const protocol = PROTOCOLS[match[1]] ?? Number(match[1]);
+  const [fromPort, toPort] = range(protocol, match[2]);
+  return {
+    id,
+    direction,
+    protocol,
+    fromPort,
+    toPort,
+    peer: peer(match[4]),
+    description: '',
+    origin: ORIGIN,
+  };
+}
+
+function range(protocol: number, text: string | undefined): [number, number] {
+  if (protocol === 6 || protocol === 17) {
+    const [from, to] = (text ?? '0-65535').split('-').map(Number);
+    return [from, to ?? from];
+  }
+  if ((protocol === 1 || protocol === 58) && text !== undefined) {
+    const [type, code] = text.split('/').map(Number);
+    return [type, code];
+  }
+  return [-1, -1];
+}
+
+function peer(text: string): Peer {
+  if (text.startsWith('sg:')) return { kind: 'group', groupId: `sg-${text.slice(3)}` };
+  if (text.startsWith('pl:')) return { kind: 'prefixList', prefixListId: `pl-${text.slice(3)}` };
+  return { kind: 'cidr', cidr: mustCidr(text) };
+}
+
+function mustCidr(text: string): Extract<Peer, { kind: 'cidr' }>['cidr'] {
+  const parsed = parseCidr(text, 'refuse');
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
+}
