@@ -1,0 +1,48 @@
+/**
+ * A keyed hash of a few words: HalfSipHash-1-3 (Aumasson and Bernstein, "SipHash", the 32-bit variant).
+ *
+ * Ports and, from outside, addresses are chosen by whoever sends. With a hash they can compute, they
+ * could aim thousands of flows at one slot and make every lookup walk them all. The key is drawn when
+ * the daemon starts and never leaves it.
+ */
+export interface HashKey {
+  readonly k0: number;
+  readonly k1: number;
+}
+
+const INITIAL_V2 = 0x6c796765;
+const INITIAL_V3 = 0x74656462;
+
+/** The int32 hash of words[start … start + count). */
+export function hashWords(
+  words: Int32Array,
+  start: number,
+  count: number,
+  k0: number,
+  k1: number,
+): number {
+  let v0 = k0 | 0;
+  let v1 = k1 | 0;
+  let v2 = INITIAL_V2 ^ k0;
+  let v3 = INITIAL_V3 ^ k1;
+  // One round for each word, then three; the last of the words carries the length as SipHash asks.
+  for (let i = 0; i < count + 4; i++) {
+    let word = 0;
+    if (i < count) word = words[start + i]!;
+    else if (i === count) word = count << 26;
+    else if (i === count + 1) v2 ^= 0xff;
+    v3 ^= word;
+    v0 = (v0 + v1) | 0;
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+    v0 = (v0 << 16) | (v0 >>> 16);
+    v2 = (v2 + v3) | 0;
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+    v0 = (v0 + v3) | 0;
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+    v2 = (v2 + v1) | 0;
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+    v2 = (v2 << 16) | (v2 >>> 16);
+    v0 ^= word;
+  }
+  return v1 ^ v3;
+}

@@ -1,0 +1,216 @@
+/**
+ * The flow table: which flows are tracked, in typed arrays over shared memory.
+ *
+ * Theory of operation
+ *
+ * Problem. Every packet of a tracked flow asks "is this flow known?", with keys that strangers choose,
+ * for up to millions of flows, without allocating and without a pause. The control plane reads the
+ * same memory from another thread to show flows and counts.
+ *
+ * Shape. Entries live in a slab: KEY_WORDS words of key, then STATE_WORDS words of state, so an entry's
+ * number never changes while the flow lives. An open-addressed index of int32 slots finds them: 0 is
+ * empty, else the low 24 bits are the entry's number plus one and the high 8 bits a tag of the hash, so
+ * that a probe past a stranger's slot costs no visit to the slab. The index has at least two slots an
+ * entry: 8 bytes a flow and about 1.5 probes.
+ *
+ * Key. (interface, protocol, role; local and remote port; local address; remote address). "Local" is the
+ * instance's side, so both directions of a flow give the same key and no symmetric hash is needed; the
+ * interface is part of it, so two interfaces never share state, whatever addresses they use. IPv4 and
+ * IPv6 have a table each: a 4-word key and a 10-word key, one code path.
+ *
+ * Deletion. The slots behind the deleted one are moved up (backward shift), as passt and others do:
+ * tombstones would make lookups slower with every flow that ever lived.
+ *
+ * Time. `nowMs` is int32 milliseconds modulo 2^32; ages are wrapped differences, right up to 24 days,
+ * which is more than the longest time-out (5 days). An entry past its time-out counts as absent from
+ * that moment (lookups check); its memory comes back when the sweep passes, a bounded number of entries
+ * a tick. Rejected: a list in order of expiry (two more words an entry and a write to three entries for
+ * every packet), and timers (allocation).
+ *
+ * Invariants. count ≤ capacity < index slots; an entry is free if and only if its STATE word is 0; every
+ * entry that is not free is found by `find` with its own key. test/conntrack/table.test.ts holds all of
+ * it against a Map.
+ *
+ * One writer (the packet loop). Readers on other threads may see an entry between two states; they
+ * show it, they never decide by it.
+ */
+import { hashWords, type HashKey } from './hash.ts';
+
+/** Number of an entry in the slab; -1 is "none". Not to be mixed with slots or word offsets. */
+export type FlowIndex = number;
+
+export const NO_FLOW: FlowIndex = -1;
+
+// Key words, from the entry's start.
+/** interface << 16 | role << 8 | protocol */
+export const KEY_META = 0;
+/** local port << 16 | remote port */
+export const KEY_PORTS = 1;
+export const KEY_ADDRESSES = 2;
+export const KEY_WORDS_4 = 4;
+export const KEY_WORDS_6 = 10;
+
+// State words, from the entry's start + keyWords.
+/** nowMs of the packet that last kept the flow alive. */
+export const FLOW_SEEN = 0;
+/** State (conntrack/states.ts) in bits 0–7, flags in bits 8–15. 0 marks a free entry. */
+export const FLOW_STATE = 1;
+/** Rule ordinal that admitted the flow in bits 0–19, policy generation modulo 4096 in bits 20–31. */
+export const FLOW_RULE = 2;
+export const STATE_WORDS = 3;
+
+const ENTRY_BITS = 24;
+const ENTRY_MASK = (1 << ENTRY_BITS) - 1;
+/** Entry numbers plus one must fit the low bits of an index slot. */
+export const FLOWS_MAX = ENTRY_MASK - 1;
+
+// Header words, in front of the index.
+const HEADER_COUNT = 0;
+const HEADER_FREE = 1;
+const HEADER_HIGH_WATER = 2;
+const HEADER_CURSOR = 3;
+const HEADER_WORDS = 4;
+
+export interface FlowTableLayout {
+  readonly capacity: number;
+  readonly keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6;
+}
+
+/** Bytes of shared memory a table of this layout takes, index and header counted. */
+export function flowTableBytes(layout: FlowTableLayout): number {
+  return (
+    4 *
+    (HEADER_WORDS + indexSlots(layout.capacity) + layout.capacity * (layout.keyWords + STATE_WORDS))
+  );
+}
+
+function indexSlots(capacity: number): number {
+  let slots = 16;
+  while (slots < 2 * capacity) slots *= 2;
+  return slots;
+}
+
+export class FlowTable {
+  readonly capacity: number;
+  readonly keyWords: number;
+  /** Words of an entry. */
+  readonly stride: number;
+  /** The slab: entry e starts at word e * stride. */
+  readonly words: Int32Array;
+  private readonly header: Int32Array;
+  private readonly index: Int32Array;
+  private readonly mask: number;
+  private readonly k0: number;
+  private readonly k1: number;
+
+  /**
+   * @param buffer flowTableBytes(layout) bytes, zeroed for a new table
+   * @throws RangeError if the layout does not fit the index or the buffer
+   */
+  constructor(layout: FlowTableLayout, key: HashKey, buffer: SharedArrayBuffer) {
+    if (layout.capacity < 1 || layout.capacity > FLOWS_MAX) {
+      throw new RangeError(`a flow table holds 1 to ${FLOWS_MAX} flows, not ${layout.capacity}`);
+    }
+    if (buffer.byteLength !== flowTableBytes(layout))
+      throw new RangeError('flow table buffer of the wrong size');
+    const slots = indexSlots(layout.capacity);
+    this.capacity = layout.capacity;
+    this.keyWords = layout.keyWords;
+    this.stride = layout.keyWords + STATE_WORDS;
+    this.header = new Int32Array(buffer, 0, HEADER_WORDS);
+    this.index = new Int32Array(buffer, 4 * HEADER_WORDS, slots);
+    this.words = new Int32Array(buffer, 4 * (HEADER_WORDS + slots));
+    this.mask = slots - 1;
+    this.k0 = key.k0;
+    this.k1 = key.k1;
+  }
+
+  /** Flows in the table, those past their time-out but not yet swept included. */
+  get count(): number {
+    return this.header[HEADER_COUNT];
+  }
+
+  /** Entries ever used at once: the sweep and the readers need to look no further. */
+  get highWater(): number {
+    return this.header[HEADER_HIGH_WATER];
+  }
+
+  /** The entry whose key is key[0 … keyWords), or NO_FLOW. */
+  find(key: Int32Array): FlowIndex {
+    const { index, words, mask, keyWords, stride } = this;
+    const hash = hashWords(key, 0, keyWords, this.k0, this.k1);
+    const tag = hash >>> ENTRY_BITS;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const value = index[slot];
+      if (value === 0) return NO_FLOW;
+      if (value >>> ENTRY_BITS !== tag) continue;
+      const entry = (value & ENTRY_MASK) - 1;
+      const base = entry * stride;
+      let i = 0;
+      while (i < keyWords && words[base + i] === key[i]) i++;
+      if (i === keyWords) return entry;
+    }
+  }
+
+  /**
+   * Adds a flow with this key, which must not be in the table. Its state words are 0: the caller sets
+   * FLOW_STATE to something else before anything else happens to the table.
+   * @returns the entry, or NO_FLOW if the table is full
+   */
+  insert(key: Int32Array): FlowIndex {
+    const { header, index, words, mask, keyWords, stride } = this;
+    if (header[HEADER_COUNT] >= this.capacity) return NO_FLOW;
+    let entry = header[HEADER_FREE] - 1;
+    if (entry >= 0) header[HEADER_FREE] = words[entry * stride]!;
+    else {
+      entry = header[HEADER_HIGH_WATER]!;
+      header[HEADER_HIGH_WATER] = entry + 1;
+    }
+    header[HEADER_COUNT]++;
+    const base = entry * stride;
+    for (let i = 0; i < keyWords; i++) words[base + i] = key[i]!;
+    for (let i = keyWords; i < stride; i++) words[base + i] = 0;
+    const hash = hashWords(key, 0, keyWords, this.k0, this.k1);
+    let slot = hash & mask;
+    while (index[slot] !== 0) slot = (slot + 1) & mask;
+    index[slot] = (hash & ~ENTRY_MASK) | (entry + 1);
+    return entry;
+  }
+
+  /** Removes an entry that is in use; its number may be given to another flow from now on. */
+  remove(entry: FlowIndex): void {
+    const { header, index, words, mask, keyWords, stride } = this;
+    const base = entry * stride;
+    let hole = hashWords(words, base, keyWords, this.k0, this.k1) & mask;
+    while ((index[hole] & ENTRY_MASK) !== entry + 1) hole = (hole + 1) & mask;
+    // Move up every following slot of the cluster that may stand at the hole: one whose home is not
+    // between the hole (exclusive) and itself.
+    for (let slot = (hole + 1) & mask; index[slot] !== 0; slot = (slot + 1) & mask) {
+      const other = ((index[slot] & ENTRY_MASK) - 1) * stride;
+      const home = hashWords(words, other, keyWords, this.k0, this.k1) & mask;
+      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+        index[hole] = index[slot]!;
+        hole = slot;
+      }
+    }
+    index[hole] = 0;
+    words[base + keyWords + FLOW_STATE] = 0;
+    words[base] = header[HEADER_FREE]!;
+    header[HEADER_FREE] = entry + 1;
+    header[HEADER_COUNT]--;
+  }
+
+  /**
+   * The next entry for a sweep to look at, going round for ever; NO_FLOW if it is a free one.
+   * Looking at `highWater` entries has looked at each once.
+   */
+  nextToSweep(): FlowIndex {
+    const { header } = this;
+    const end = header[HEADER_HIGH_WATER];
+    if (end === 0) return NO_FLOW;
+    let cursor = header[HEADER_CURSOR];
+    if (cursor >= end) cursor = 0;
+    header[HEADER_CURSOR] = cursor + 1;
+    return this.words[cursor * this.stride + this.keyWords + FLOW_STATE] === 0 ? NO_FLOW : cursor;
+  }
+}

@@ -1,0 +1,116 @@
+/** The flow table against a Map, by random operations on few keys, and with keys that all hash alike. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  FLOW_STATE,
+  FlowTable,
+  flowTableBytes,
+  KEY_WORDS_4,
+  KEY_WORDS_6,
+  NO_FLOW,
+} from '../../src/conntrack/table.ts';
+
+const SECRET = { k0: 0x01234567, k1: 0x89abcdef | 0 };
+
+function makeTable(capacity: number, keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable {
+  const layout = { capacity, keyWords };
+  return new FlowTable(layout, SECRET, new SharedArrayBuffer(flowTableBytes(layout)));
+}
+
+function keyOf(keyWords: number, number: number): Int32Array {
+  return Int32Array.from({ length: keyWords }, (_, i) => Math.imul(number + 1, 0x9e3779b1) ^ i);
+}
+
+type Operation = { readonly kind: 'insert' | 'remove' | 'find'; readonly key: number };
+
+for (const keyWords of [KEY_WORDS_4, KEY_WORDS_6] as const) {
+  test(`a table with ${keyWords}-word keys does what a Map does`, () => {
+    const operations: fc.Arbitrary<Operation[]> = fc.array(
+      fc.record({
+        kind: fc.constantFrom(
+          'insert' as const,
+          'insert' as const,
+          'remove' as const,
+          'find' as const,
+        ),
+        key: fc.nat(40),
+      }),
+      { maxLength: 300 },
+    );
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 32 }), operations, (capacity, list) => {
+        const table = makeTable(capacity, keyWords);
+        const twin = new Map<number, number>();
+        for (const { kind, key } of list) {
+          const words = keyOf(keyWords, key);
+          if (kind === 'insert' && !twin.has(key)) {
+            const entry = table.insert(words);
+            assert.equal(
+              entry === NO_FLOW,
+              twin.size === capacity,
+              'refuses if and only if it is full',
+            );
+            if (entry === NO_FLOW) continue;
+            assert.ok(![...twin.values()].includes(entry), 'an entry has one owner');
+            table.words[entry * table.stride + keyWords + FLOW_STATE] = key + 1;
+            twin.set(key, entry);
+          } else if (kind === 'remove' && twin.has(key)) {
+            table.remove(twin.get(key)!);
+            twin.delete(key);
+          }
+          assert.equal(table.find(words), twin.get(key) ?? NO_FLOW);
+        }
+        assert.equal(table.count, twin.size);
+        for (const [key, entry] of twin) {
+          assert.equal(table.find(keyOf(keyWords, key)), entry);
+          assert.equal(
+            table.words[entry * table.stride + keyWords + FLOW_STATE],
+            key + 1,
+            'state stays with its flow',
+          );
+        }
+        const swept = new Set<number>();
+        for (let i = 0; i < table.highWater; i++) {
+          const entry = table.nextToSweep();
+          if (entry !== NO_FLOW) swept.add(entry);
+        }
+        assert.deepEqual(
+          [...swept].sort(),
+          [...twin.values()].sort(),
+          'a round of the sweep sees every flow',
+        );
+      }),
+      { numRuns: 500 },
+    );
+  });
+}
+
+test('filled to capacity, emptied in another order and filled again, nothing is lost', () => {
+  const capacity = 5000;
+  const table = makeTable(capacity, KEY_WORDS_4);
+  for (let round = 0; round < 3; round++) {
+    const entries = Array.from({ length: capacity }, (_, i) => {
+      const entry = table.insert(keyOf(KEY_WORDS_4, i));
+      table.words[entry * table.stride + KEY_WORDS_4 + FLOW_STATE] = 1;
+      return entry;
+    });
+    assert.equal(table.insert(keyOf(KEY_WORDS_4, capacity)), NO_FLOW);
+    for (let i = 0; i < capacity; i++) assert.equal(table.find(keyOf(KEY_WORDS_4, i)), entries[i]);
+    for (let i = 0; i < capacity; i++) table.remove(entries[(i * 7919) % capacity]);
+    assert.equal(table.count, 0);
+    assert.equal(table.find(keyOf(KEY_WORDS_4, 0)), NO_FLOW);
+  }
+  assert.equal(table.highWater, capacity, 'memory is used again');
+});
+
+test('an IPv4 flow takes at most 64 bytes and an IPv6 flow at most 112, index counted', () => {
+  const capacity = 1 << 20;
+  assert.ok(flowTableBytes({ capacity, keyWords: KEY_WORDS_4 }) / capacity <= 64);
+  assert.ok(flowTableBytes({ capacity, keyWords: KEY_WORDS_6 }) / capacity <= 112);
+});
+
+test('a capacity the index cannot name is refused', () => {
+  assert.throws(() => makeTable(0, KEY_WORDS_4), /holds 1 to 16777214 flows, not 0/);
+  assert.throws(() => makeTable(1 << 24, KEY_WORDS_4), RangeError);
+});
