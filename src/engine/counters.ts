@@ -1,0 +1,61 @@
+/**
+ * What was let through and what was dropped, in shared memory: the packet loop adds, others read.
+ *
+ * A row a (port, direction): packets and bytes passed, packets and bytes dropped, then packets dropped
+ * by reason. Doubles hold integers exactly to 2^53 and are written whole on 64-bit machines, so a reader
+ * sees no torn value. Packets are what was on the wire: a GSO superpacket counts as its segments.
+ */
+import { PASS, REASON_COUNT } from './reasons.ts';
+
+/** Towards the instance; for the uplink row: what came in through it. Same numbers as gates. */
+export const INGRESS = 0;
+export const EGRESS = 1;
+
+export const PASSED_PACKETS = 0;
+export const PASSED_BYTES = 1;
+export const DROPPED_PACKETS = 2;
+export const DROPPED_BYTES = 3;
+export const DROPPED_BY_REASON = 4;
+export const ROW_CELLS = DROPPED_BY_REASON + REASON_COUNT;
+
+export function counterBytes(ports: number): number {
+  return 8 * 2 * ports * ROW_CELLS;
+}
+
+/** First cell of a row. */
+export function counterRow(port: number, direction: number): number {
+  return (2 * port + direction) * ROW_CELLS;
+}
+
+/** Counts `packets` of `bytes` in all as passed (reason PASS) or dropped. */
+export function count(
+  cells: Float64Array,
+  port: number,
+  direction: number,
+  reason: number,
+  packets: number,
+  bytes: number,
+): void {
+  const row = counterRow(port, direction);
+  if (reason === PASS) {
+    cells[row + PASSED_PACKETS] += packets;
+    cells[row + PASSED_BYTES] += bytes;
+    return;
+  }
+  cells[row + DROPPED_PACKETS] += packets;
+  cells[row + DROPPED_BYTES] += bytes;
+  cells[row + DROPPED_BY_REASON + reason] += packets;
+}
+
+/** Takes back a count as passed and makes it a drop: a packet that was let through and then could not be written. */
+export function countUndelivered(
+  cells: Float64Array,
+  port: number,
+  direction: number,
+  reason: number,
+  packets: number,
+  bytes: number,
+): void {
+  count(cells, port, direction, PASS, -packets, -bytes);
+  count(cells, port, direction, reason, packets, bytes);
+}

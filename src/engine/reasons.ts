@@ -1,0 +1,63 @@
+/**
+ * Why a packet was dropped. Numbers 1 … DECODE_STATUS_COUNT - 1 are the statuses of wire/status.ts; the
+ * rest follow here. A name is a metric label and a word people search for: it is never reused or renamed.
+ */
+import { DECODE_STATUS_COUNT, DECODE_STATUSES } from '../wire/status.ts';
+
+/** Not a reason: the packet goes on. */
+export const PASS = 0;
+export const SOURCE_CHECK = DECODE_STATUS_COUNT;
+export const UPLINK_SPOOF = DECODE_STATUS_COUNT + 1;
+export const MARTIAN = DECODE_STATUS_COUNT + 2;
+export const LINK_SCOPE = DECODE_STATUS_COUNT + 3;
+export const NO_ROUTE = DECODE_STATUS_COUNT + 4;
+export const EGRESS_RULES = DECODE_STATUS_COUNT + 5;
+export const INGRESS_RULES = DECODE_STATUS_COUNT + 6;
+export const TCP_CLOSED_FLOW = DECODE_STATUS_COUNT + 7;
+export const TCP_MIDSTREAM = DECODE_STATUS_COUNT + 8;
+export const CONNTRACK_FULL = DECODE_STATUS_COUNT + 9;
+export const FRAGMENT_WITHOUT_FIRST = DECODE_STATUS_COUNT + 10;
+export const FRAGMENT_REFUSED = DECODE_STATUS_COUNT + 11;
+export const FRAGMENT_OVERLAP = DECODE_STATUS_COUNT + 12;
+export const NEIGHBOUR_SPOOF = DECODE_STATUS_COUNT + 13;
+export const WRITE_FAILED = DECODE_STATUS_COUNT + 14;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 15;
+
+/** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
+export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
+  ['passed', 'not dropped'],
+  ...DECODE_STATUSES.slice(1),
+  ['source-check', "an instance sent from an address that is not its interface's"],
+  [
+    'uplink-spoof',
+    "a packet from outside bears a local interface's address: it would pass as a member of that interface's groups",
+  ],
+  [
+    'martian',
+    'a source or destination no packet on a wire may have (loopback, multicast source, unspecified)',
+  ],
+  [
+    'link-scope',
+    'neighbour discovery, MLD, IGMP, DHCP, multicast, broadcast: not filtered by groups, and not forwarded',
+  ],
+  ['no-route', 'for no local interface, and there is no uplink it may take'],
+  ['egress-rules', 'no egress rule of the groups on the interface admits it'],
+  ['ingress-rules', 'no ingress rule of the groups on the interface admits it'],
+  ['tcp-closed', 'the connection was reset; only a new SYN reopens it'],
+  ['tcp-midstream', 'a TCP packet of no known connection that is no SYN (midstream: drop)'],
+  [
+    'conntrack-full',
+    'the flow would have to be tracked and the table is full (conntrack_allowance_exceeded)',
+  ],
+  [
+    'fragment-early',
+    'a later fragment whose first fragment was not seen: it has no ports to judge',
+  ],
+  ['fragment-refused', 'a later fragment of a datagram whose first fragment was dropped'],
+  ['fragment-overlap', 'a later fragment that would overwrite what was judged (RFC 3128)'],
+  [
+    'neighbour-spoof',
+    "an ARP or neighbour message that claims an address that is not the interface's",
+  ],
+  ['write-failed', 'the device on the other side refused the packet'],
+];

@@ -1,0 +1,125 @@
+/** The packet path allocates nothing: decode, both gates, new flows and expiry included. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_WORDS } from '../../src/engine/batch.ts';
+import { LinkLayer } from '../../src/engine/link.ts';
+import { ICMP, icmp4, icmpError4, tcp4, tcp6, udp4 } from '../packets/build.ts';
+import { Rig } from './rig.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+const WEB = '10.0.0.11';
+const APP = '10.0.0.12';
+const OUT = '198.51.100.7';
+const PACKETS_IN_BATCH = 64;
+const VNET_BYTES = 10;
+/** What a measurement itself may leave behind, spread over a million packets. */
+const BYTES_PER_PACKET_MAX = 0.05;
+
+const rig = new Rig(
+  {
+    groups: {
+      web: { ingress: ['tcp 80 from 0.0.0.0/0', 'udp 53 from 203.0.113.0/24'] },
+      app: { ingress: ['tcp 8080 from sg:web', 'udp 53 from sg:web'] },
+    },
+    interfaces: {
+      web: { addresses: [WEB, 'fd00:10::11'], groups: ['web'] },
+      app: { addresses: [APP, 'fd00:10::12'], groups: ['app'] },
+    },
+  },
+  { maxFlows: 4096 },
+);
+const sent = tcp4(WEB, APP, {
+  srcPort: 40000,
+  dstPort: 8080,
+  flags: 'A',
+  payload: 'x'.repeat(100),
+});
+
+const KINDS: readonly [string, string, Uint8Array][] = [
+  ['tracked TCP between two gates', 'web', sent],
+  [
+    'tracked TCP over IPv6',
+    'web',
+    tcp6('fd00:10::11', 'fd00:10::12', { srcPort: 40000, dstPort: 8080, flags: 'A' }),
+  ],
+  [
+    'untracked TCP to the uplink',
+    'web',
+    tcp4(WEB, OUT, { srcPort: 80, dstPort: 40000, flags: 'A' }),
+  ],
+  ['UDP', 'web', udp4(WEB, APP, { srcPort: 5000, dstPort: 53 })],
+  ['ping', 'web', icmp4(WEB, OUT, { type: ICMP.echo, id: 3 })],
+  ['an ICMP error about a flow', 'app', icmpError4(APP, WEB, { type: 3, code: 4, quoted: sent })],
+  ['refused by the rules', 'uplink', tcp4(OUT, APP, { srcPort: 1, dstPort: 22, flags: 'S' })],
+  ['refused by the source check', 'web', tcp4(OUT, APP, { srcPort: 1, dstPort: 22 })],
+  ['undecodable', 'web', sent.subarray(0, 30)],
+];
+
+function bytesPerRun(run: () => void, packets: number): number {
+  run();
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  run();
+  return (process.memoryUsage().heapUsed - before) / packets;
+}
+
+/** The best of a few: garbage of the test runner's own may fall into one of them. */
+function leastBytesPerRun(run: () => void, packets: number): number {
+  let least = Infinity;
+  for (let i = 0; i < 5 && least > BYTES_PER_PACKET_MAX; i++)
+    least = Math.min(least, bytesPerRun(run, packets));
+  return least;
+}
+
+function batchOf(packet: Uint8Array): Batch {
+  const arena = new Uint8Array(PACKETS_IN_BATCH * 256);
+  const batch = new Batch(arena, PACKETS_IN_BATCH);
+  for (let i = 0; i < PACKETS_IN_BATCH; i++) arena.set(packet, i * 256 + 46 + VNET_BYTES);
+  return batch;
+}
+
+function aim(batch: Batch, length: number): void {
+  for (let i = 0; i < PACKETS_IN_BATCH; i++) {
+    batch.slots[i * SLOT_WORDS + SLOT_OFFSET] = i * 256 + 46;
+    batch.slots[i * SLOT_WORDS + SLOT_LENGTH] = VNET_BYTES + length;
+  }
+}
+
+for (const [name, from, packet] of KINDS) {
+  test(`${name}: 0 bytes a packet`, () => {
+    const link = new LinkLayer(rig.policy, 3);
+    const isTap = new Uint8Array(3);
+    const port = ['web', 'app', 'uplink'].indexOf(from);
+    const batch = batchOf(packet);
+    const rounds = 4000;
+    const bytes = leastBytesPerRun(() => {
+      for (let round = 0; round < rounds; round++) {
+        aim(batch, packet.length);
+        batch.process(rig.engine, link, isTap, port, PACKETS_IN_BATCH, round);
+      }
+    }, rounds * PACKETS_IN_BATCH);
+    assert.ok(bytes <= BYTES_PER_PACKET_MAX, `${bytes} bytes a packet`);
+  });
+}
+
+test('a million new flows, admitted, tracked and expired: 0 bytes a flow', () => {
+  const packet = udp4(WEB, APP, { srcPort: 0, dstPort: 53 });
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  const flows = 500_000;
+  let nowMs = 0;
+  const bytes = leastBytesPerRun(() => {
+    for (let i = 0; i < flows; i++) {
+      view.setUint16(20, i & 0xffff);
+      rig.engine.evaluate(view, 0, packet.length, 0, 1, nowMs);
+      if ((i & 1023) === 0) {
+        nowMs = (nowMs + 31_000) | 0;
+        rig.engine.gates.sweep(8192, nowMs);
+      }
+    }
+  }, flows);
+  assert.ok(bytes <= BYTES_PER_PACKET_MAX, `${bytes} bytes a flow`);
+});

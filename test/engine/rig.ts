@@ -1,0 +1,124 @@
+/** An engine with a model in it, fed packets by hand: who sends what at what time, and what becomes of it. */
+import { FragmentTable } from '../../src/conntrack/fragments.ts';
+import { setTimeouts, STATE_COUNT, STATE_MASK, STATE_NAMES } from '../../src/conntrack/states.ts';
+import {
+  FLOW_STATE,
+  FlowTable,
+  flowTableBytes,
+  KEY_WORDS_4,
+  KEY_WORDS_6,
+  NO_FLOW,
+} from '../../src/conntrack/table.ts';
+import {
+  counterBytes,
+  counterRow,
+  DROPPED_BY_REASON,
+  DROPPED_PACKETS,
+  PASSED_PACKETS,
+} from '../../src/engine/counters.ts';
+import { Engine } from '../../src/engine/evaluate.ts';
+import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
+import { compilePolicy } from '../../src/policy/compile.ts';
+import type { CompiledPolicy } from '../../src/policy/compiled.ts';
+import { model, mustAddress, type ModelText } from '../support/policy.ts';
+
+const KEY = { k0: 0x5ec2e7, k1: 0x1dea };
+
+export interface RigOptions {
+  readonly maxFlows?: number;
+  readonly acceptsMidstream?: boolean;
+  readonly hasUplink?: boolean;
+  readonly platform?: readonly string[];
+}
+
+export class Rig {
+  readonly engine: Engine;
+  readonly policy: CompiledPolicy;
+  readonly flows4: FlowTable;
+  readonly flows6: FlowTable;
+  private readonly names: string[];
+
+  constructor(text: ModelText, options: RigOptions = {}) {
+    const { maxFlows = 1000, acceptsMidstream = true, hasUplink = true, platform = [] } = options;
+    const built = model(text);
+    const order = [...built.interfaces.keys()];
+    const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
+      const layout = { capacity: maxFlows, keyWords };
+      return new FlowTable(layout, KEY, new SharedArrayBuffer(flowTableBytes(layout)));
+    };
+    this.flows4 = table(KEY_WORDS_4);
+    this.flows6 = table(KEY_WORDS_6);
+    this.names = [...Object.keys(text.interfaces), 'uplink'];
+    const timeoutsMs = new Int32Array(order.length * STATE_COUNT);
+    order.forEach((_, i) =>
+      setTimeouts(timeoutsMs, i, { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 }),
+    );
+    this.policy = compilePolicy({
+      model: built,
+      order,
+      platformAddresses: platform.map(mustAddress),
+      generation: 1,
+    }).policy;
+    this.engine = new Engine({
+      policy: this.policy,
+      conntrack: {
+        flows4: this.flows4,
+        flows6: this.flows6,
+        fragments: new FragmentTable(KEY),
+        timeoutsMs,
+        maxFlows,
+        acceptsMidstream,
+      },
+      counters: new Float64Array(counterBytes(this.names.length) / 8),
+      hasUplink,
+    });
+  }
+
+  /** Sends a packet in by the port of that name; returns the port it leaves by, or the drop reason. */
+  send(from: string, packet: Uint8Array, nowMs = 0): string {
+    const port = this.names.indexOf(from);
+    if (port < 0) throw new Error(`no port ${from}`);
+    const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+    const to = this.engine.evaluate(view, 0, packet.byteLength, port, 1, nowMs);
+    return to >= 0 ? this.names[to] : REASONS[-to][0];
+  }
+
+  /** States of the flows tracked, sorted: each gate has its own. */
+  get states(): string[] {
+    return [this.flows4, this.flows6]
+      .flatMap((table) => {
+        const found: string[] = [];
+        for (let i = 0; i < table.highWater; i++) {
+          const entry = table.nextToSweep();
+          if (entry !== NO_FLOW)
+            found.push(
+              STATE_NAMES[
+                table.words[entry * table.stride + table.keyWords + FLOW_STATE] & STATE_MASK
+              ],
+            );
+        }
+        return found;
+      })
+      .sort();
+  }
+
+  /** `web egress: 3 passed, 1 dropped (source-check 1)` for the rows that counted anything. */
+  get counts(): string[] {
+    const { counters } = this.engine;
+    return this.names.flatMap((name, port) =>
+      ['ingress', 'egress'].flatMap((direction, d) => {
+        const row = counterRow(port, d);
+        const passed = counters[row + PASSED_PACKETS];
+        const dropped = counters[row + DROPPED_PACKETS];
+        if (passed === 0 && dropped === 0) return [];
+        const reasons: string[] = [];
+        for (let reason = 0; reason < REASON_COUNT; reason++) {
+          const n = counters[row + DROPPED_BY_REASON + reason];
+          if (n > 0) reasons.push(`${REASONS[reason][0]} ${n}`);
+        }
+        const why = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`;
+        return [`${name} ${direction}: ${passed} passed, ${dropped} dropped${why}`];
+      }),
+    );
+  }
+}
