@@ -1,0 +1,16 @@
+/* Reading and writing packets, many a call. */
+#ifndef SECGROUPD_BATCH_H
+#define SECGROUPD_BATCH_H
+
+#include <node_api.h>
+
+/* Unused arena in front of each virtio header: see HEADROOM_BYTES in src/ports/native.ts. */
+#define HEADROOM_BYTES 22
+
+/* 65,535 bytes of IP, the largest GSO packet, and an Ethernet header with a VLAN tag. */
+#define FRAME_BYTES_MAX (65535 + 18)
+
+napi_value read_batch(napi_env env, napi_callback_info info);
+napi_value write_batch(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,236 @@
+#include "link.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/if_addr.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "arguments.h"
+#include "failure.h"
+#include "netns.h"
+#include "rtnetlink.h"
+
+#define IPV4_BYTES 4
+#define IPV6_BYTES 16
+#define MAC_BYTES 6
+
+/* Copied out of JavaScript, so that no later call can move it. */
+struct address {
+    uint8_t bytes[IPV6_BYTES];
+    size_t length;
+};
+
+/* The two first arguments of most functions: where, and which interface. */
+struct target {
+    char storage[PATH_MAX];
+    const char *netns;
+    int32_t ifindex;
+};
+
+static bool read_target(napi_env env, napi_value netns, napi_value ifindex, struct target *target) {
+    return read_netns(env, netns, target->storage, &target->netns) &&
+           read_integer(env, ifindex, "ifindex", 1, INT32_MAX, &target->ifindex);
+}
+
+static bool read_address(napi_env env, napi_value value, const char *name,
+                         struct address *address) {
+    struct bytes bytes;
+    if (!read_bytes(env, value, name, &bytes))
+        return false;
+    if (bytes.length != IPV4_BYTES && bytes.length != IPV6_BYTES)
+        return throw_range(env, name, "4 or 16 bytes long");
+    memcpy(address->bytes, bytes.data, bytes.length);
+    address->length = bytes.length;
+    return true;
+}
+
+static bool read_prefix(napi_env env, napi_value address, const char *name,
+                        napi_value prefix_length, struct address *result, int32_t *length) {
+    return read_address(env, address, name, result) &&
+           read_integer(env, prefix_length, "prefixLength", 0, (int32_t)result->length * 8, length);
+}
+
+static unsigned char family_of(const struct address *address) {
+    return address->length == IPV4_BYTES ? AF_INET : AF_INET6;
+}
+
+static napi_value perform(napi_env env, const struct target *target, struct request *request) {
+    struct failure failure;
+    if (run_in_netns(target->netns, send_request, request, &failure) != 0)
+        return throw_failure(env, &failure);
+    return NULL;
+}
+
+napi_value add_address(napi_env env, napi_callback_info info) {
+    napi_value arguments[4];
+    struct target target;
+    struct address address;
+    int32_t prefix_length;
+    if (!read_arguments(env, info, 4, arguments) ||
+        !read_target(env, arguments[0], arguments[1], &target) ||
+        !read_prefix(env, arguments[2], "address", arguments[3], &address, &prefix_length))
+        return NULL;
+    struct ifaddrmsg body = {
+        .ifa_family = family_of(&address),
+        .ifa_prefixlen = (unsigned char)prefix_length,
+        .ifa_scope = RT_SCOPE_UNIVERSE,
+        .ifa_index = (unsigned)target.ifindex,
+    };
+    /* Duplicate address detection would keep the address unusable for a second or two. */
+    if (body.ifa_family == AF_INET6)
+        body.ifa_flags = IFA_F_NODAD;
+    struct request request;
+    start_request(&request, "rtnetlink RTM_NEWADDR", target.ifindex, RTM_NEWADDR,
+                  NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body);
+    add_attribute(&request, IFA_LOCAL, address.bytes, address.length);
+    add_attribute(&request, IFA_ADDRESS, address.bytes, address.length);
+    return perform(env, &target, &request);
+}
+
+napi_value add_route(napi_env env, napi_callback_info info) {
+    napi_value arguments[5];
+    struct target target;
+    struct address destination, gateway;
+    int32_t prefix_length;
+    bool has_gateway;
+    if (!read_arguments(env, info, 5, arguments) ||
+        !read_target(env, arguments[0], arguments[1], &target) ||
+        !read_prefix(env, arguments[2], "destination", arguments[3], &destination,
+                     &prefix_length) ||
+        !read_presence(env, arguments[4], &has_gateway) ||
+        (has_gateway && !read_address(env, arguments[4], "gateway", &gateway)))
+        return NULL;
+    if (has_gateway && gateway.length != destination.length) {
+        throw_range(env, "gateway", "of the destination's address family");
+        return NULL;
+    }
+    struct rtmsg body = {
+        .rtm_family = family_of(&destination),
+        .rtm_dst_len = (unsigned char)prefix_length,
+        .rtm_table = RT_TABLE_MAIN,
+        .rtm_protocol = RTPROT_STATIC,
+        .rtm_scope = has_gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+        .rtm_type = RTN_UNICAST,
+    };
+    struct request request;
+    start_request(&request, "rtnetlink RTM_NEWROUTE", target.ifindex, RTM_NEWROUTE,
+                  NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body);
+    if (prefix_length > 0)
+        add_attribute(&request, RTA_DST, destination.bytes, destination.length);
+    if (has_gateway)
+        add_attribute(&request, RTA_GATEWAY, gateway.bytes, gateway.length);
+    add_number(&request, RTA_OIF, (uint32_t)target.ifindex);
+    return perform(env, &target, &request);
+}
+
+/* *present is false, and nothing is thrown, if the property is missing or undefined. */
+static bool read_optional(napi_env env, napi_value object, const char *key, napi_value *value,
+                          bool *present) {
+    if (napi_get_named_property(env, object, key, value) != napi_ok) {
+        throw_napi(env);
+        return false;
+    }
+    return read_presence(env, *value, present);
+}
+
+static bool read_optional_number(napi_env env, napi_value object, const char *key, uint16_t type,
+                                 struct request *request) {
+    napi_value value;
+    bool present;
+    int32_t number;
+    if (!read_optional(env, object, key, &value, &present))
+        return false;
+    if (!present)
+        return true;
+    if (!read_integer(env, value, key, 0, INT32_MAX, &number))
+        return false;
+    add_number(request, type, (uint32_t)number);
+    return true;
+}
+
+static bool read_change(napi_env env, napi_value change, const struct target *target,
+                        struct request *request) {
+    napi_value value;
+    bool present, up;
+    struct ifinfomsg body = {.ifi_family = AF_UNSPEC, .ifi_index = target->ifindex};
+    if (!check_object(env, change, "change") || !read_optional(env, change, "up", &value, &present))
+        return false;
+    if (present) {
+        if (!read_boolean(env, value, "up", &up))
+            return false;
+        body.ifi_change = IFF_UP;
+        body.ifi_flags = up ? IFF_UP : 0;
+    }
+    start_request(request, "rtnetlink RTM_NEWLINK", target->ifindex, RTM_NEWLINK, 0, &body,
+                  sizeof body);
+    if (!read_optional_number(env, change, "mtu", IFLA_MTU, request) ||
+        !read_optional_number(env, change, "txQueueLength", IFLA_TXQLEN, request) ||
+        !read_optional(env, change, "macAddress", &value, &present))
+        return false;
+    if (present) {
+        struct bytes mac;
+        if (!read_bytes(env, value, "macAddress", &mac))
+            return false;
+        if (mac.length != MAC_BYTES)
+            return throw_range(env, "macAddress", "6 bytes long");
+        add_attribute(request, IFLA_ADDRESS, mac.data, mac.length);
+    }
+    return true;
+}
+
+napi_value set_link(napi_env env, napi_callback_info info) {
+    napi_value arguments[3];
+    struct target target;
+    struct request request;
+    if (!read_arguments(env, info, 3, arguments) ||
+        !read_target(env, arguments[0], arguments[1], &target) ||
+        !read_change(env, arguments[2], &target, &request))
+        return NULL;
+    return perform(env, &target, &request);
+}
+
+struct lookup {
+    char name[IFNAMSIZ];
+    unsigned ifindex;
+};
+
+static int look_up(void *context, struct failure *failure) {
+    struct lookup *lookup = context;
+    lookup->ifindex = if_nametoindex(lookup->name);
+    if (lookup->ifindex != 0 || errno == ENODEV)
+        return 0;
+    int number = errno;
+    return fail(failure, number, "ioctl SIOCGIFINDEX", lookup->name,
+                "interface %s cannot be looked up: %s", lookup->name, strerror(number));
+}
+
+napi_value link_index(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], result;
+    char storage[PATH_MAX];
+    const char *netns;
+    struct lookup lookup = {0};
+    if (!read_arguments(env, info, 2, arguments) ||
+        !read_netns(env, arguments[0], storage, &netns) ||
+        !read_text(env, arguments[1], "name", lookup.name, sizeof lookup.name))
+        return NULL;
+    struct failure failure;
+    if (run_in_netns(netns, look_up, &lookup, &failure) != 0)
+        return throw_failure(env, &failure);
+    return napi_create_uint32(env, lookup.ifindex, &result) == napi_ok ? result : throw_napi(env);
+}
+
+napi_value delete_link(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    struct target target;
+    if (!read_arguments(env, info, 2, arguments) ||
+        !read_target(env, arguments[0], arguments[1], &target))
+        return NULL;
+    struct ifinfomsg body = {.ifi_family = AF_UNSPEC, .ifi_index = target.ifindex};
+    struct request request;
+    start_request(&request, "rtnetlink RTM_DELLINK", target.ifindex, RTM_DELLINK, 0, &body,
+                  sizeof body);
+    return perform(env, &target, &request);
+}

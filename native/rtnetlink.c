@@ -1,0 +1,182 @@
+/*
+ * Theory of operation
+ *
+ * A socket a request: requests are rare, and a socket belongs to the namespace it was opened in,
+ * so keeping one would mean keeping one a namespace. It also makes the answer unmistakable: nobody
+ * else's request can be on this socket. What comes is checked all the same (sender, sequence
+ * number, lengths), and both the wait and the number of messages looked at are bounded, so that a
+ * call ends whatever arrives.
+ *
+ * The kernel is asked for extended acknowledgements: its own sentence ("mtu greater than device
+ * maximum") says more than EINVAL.
+ */
+#include "rtnetlink.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define ANSWER_TIMEOUT_S 5
+#define ANSWERS_MAX 64
+#define ANSWER_BYTES_MAX 8192
+#define SEQUENCE 1
+#define KERNEL_TEXT_BYTES 160
+
+/* Headers before Linux 4.12 lack these. */
+#ifndef NETLINK_EXT_ACK
+#define NETLINK_EXT_ACK 11
+#endif
+
+void start_request(struct request *request, const char *call, int ifindex, uint16_t type,
+                   uint16_t flags, const void *body, size_t body_bytes) {
+    memset(request, 0, sizeof *request);
+    request->call = call;
+    request->ifindex = ifindex;
+    request->header = (struct nlmsghdr){
+        .nlmsg_len = (uint32_t)NLMSG_LENGTH(body_bytes),
+        .nlmsg_type = type,
+        .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags),
+        .nlmsg_seq = SEQUENCE,
+    };
+    memcpy(request->bytes + NLMSG_HDRLEN, body, body_bytes);
+}
+
+void add_attribute(struct request *request, uint16_t type, const void *data, size_t length) {
+    size_t offset = NLMSG_ALIGN(request->header.nlmsg_len);
+    /* Callers pass at most four attributes of at most 16 bytes; a request too long is not sent. */
+    if (length > REQUEST_BYTES_MAX || offset + RTA_SPACE(length) > REQUEST_BYTES_MAX) {
+        request->header.nlmsg_len = REQUEST_BYTES_MAX + 1;
+        return;
+    }
+    struct rtattr attribute = {.rta_len = (uint16_t)RTA_LENGTH(length), .rta_type = type};
+    memcpy(request->bytes + offset, &attribute, sizeof attribute);
+    memcpy(request->bytes + offset + RTA_LENGTH(0), data, length);
+    request->header.nlmsg_len = (uint32_t)(offset + RTA_LENGTH(length));
+}
+
+void add_number(struct request *request, uint16_t type, uint32_t number) {
+    add_attribute(request, type, &number, sizeof number);
+}
+
+static int open_socket(void) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0)
+        return -1;
+    struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) != 0 ||
+        connect(fd, (struct sockaddr *)&kernel, sizeof kernel) != 0) {
+        int number = errno;
+        close(fd);
+        errno = number;
+        return -1;
+    }
+    /* Without it (before Linux 4.12) errors only lose their sentence. */
+    int on = 1;
+    (void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+    return fd;
+}
+
+/* Finds NLMSGERR_ATTR_MSG behind the error; `text` stays "" if there is none. */
+static void copy_kernel_text(const struct nlmsghdr *header, char *text) {
+    const uint8_t *bytes = (const uint8_t *)header;
+    const struct nlmsgerr *error = NLMSG_DATA(header);
+    size_t offset = NLMSG_HDRLEN + sizeof *error;
+    if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
+        return;
+    if (!(header->nlmsg_flags & NLM_F_CAPPED)) {
+        /* The request comes back behind the error; its own header is counted already. */
+        if (error->msg.nlmsg_len < sizeof error->msg || error->msg.nlmsg_len > header->nlmsg_len)
+            return;
+        offset += NLMSG_ALIGN(error->msg.nlmsg_len) - sizeof error->msg;
+    }
+    while (offset + sizeof(struct nlattr) <= header->nlmsg_len) {
+        struct nlattr attribute;
+        memcpy(&attribute, bytes + offset, sizeof attribute);
+        if (attribute.nla_len < sizeof attribute || offset + attribute.nla_len > header->nlmsg_len)
+            return;
+        if ((attribute.nla_type & NLA_TYPE_MASK) == NLMSGERR_ATTR_MSG) {
+            int length = (int)(attribute.nla_len - sizeof attribute);
+            snprintf(text, KERNEL_TEXT_BYTES, "%.*s", length,
+                     (const char *)bytes + offset + sizeof attribute);
+            return;
+        }
+        offset += NLA_ALIGN(attribute.nla_len);
+    }
+}
+
+/* Looks for our acknowledgement in a datagram. *number is then its errno, 0 for success. */
+static bool find_answer(uint8_t *bytes, size_t length, int *number, char *text) {
+    size_t offset = 0;
+    while (offset + NLMSG_HDRLEN <= length) {
+        const struct nlmsghdr *header = (const struct nlmsghdr *)(bytes + offset);
+        if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > length - offset)
+            return false;
+        if (header->nlmsg_type == NLMSG_ERROR && header->nlmsg_seq == SEQUENCE &&
+            header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
+            *number = -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+            copy_kernel_text(header, text);
+            return true;
+        }
+        offset += NLMSG_ALIGN(header->nlmsg_len);
+    }
+    return false;
+}
+
+/* Returns the errno the kernel answered, 0 for success; or what went wrong in getting there. */
+static int receive_answer(int fd, char *text) {
+    _Alignas(struct nlmsghdr) uint8_t bytes[ANSWER_BYTES_MAX];
+    for (int i = 0; i < ANSWERS_MAX; i++) {
+        struct sockaddr_nl sender = {0};
+        socklen_t sender_bytes = sizeof sender;
+        ssize_t length =
+            recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&sender, &sender_bytes);
+        if (length < 0) {
+            if (errno == EINTR)
+                continue;
+            return errno == EAGAIN ? ETIMEDOUT : errno;
+        }
+        int number;
+        /* Port 0 is the kernel: another process can't answer for it. */
+        if (sender.nl_pid == 0 && find_answer(bytes, (size_t)length, &number, text))
+            return number;
+    }
+    return ETIMEDOUT;
+}
+
+static int exchange(const struct request *request, char *text) {
+    if (request->header.nlmsg_len > REQUEST_BYTES_MAX)
+        return EMSGSIZE;
+    int fd = open_socket();
+    if (fd < 0)
+        return errno;
+    ssize_t sent;
+    do
+        sent = send(fd, request->bytes, request->header.nlmsg_len, 0);
+    while (sent < 0 && errno == EINTR);
+    int number = sent < 0 ? errno : receive_answer(fd, text);
+    close(fd);
+    return number;
+}
+
+int send_request(void *context, struct failure *failure) {
+    const struct request *request = context;
+    char text[KERNEL_TEXT_BYTES] = "";
+    int number = exchange(request, text);
+    if (number == 0)
+        return 0;
+    char name[IFNAMSIZ];
+    const char *device = if_indextoname((unsigned)request->ifindex, name);
+    const char *reason = text[0] != '\0' ? text : strerror(number);
+    if (number == EPERM && text[0] == '\0')
+        reason = "CAP_NET_ADMIN in its network namespace is needed";
+    if (device == NULL)
+        return fail(failure, number, request->call, NULL, "interface %d: %s", request->ifindex,
+                    reason);
+    return fail(failure, number, request->call, device, "interface %s: %s", device, reason);
+}

@@ -1,0 +1,36 @@
+/* One rtnetlink request and its acknowledgement. Knows nothing of JavaScript. */
+#ifndef SECGROUPD_RTNETLINK_H
+#define SECGROUPD_RTNETLINK_H
+
+#include <linux/rtnetlink.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "failure.h"
+
+/* Our longest (a route with gateway, an IPv6 address) needs about 100 bytes. */
+#define REQUEST_BYTES_MAX 256
+
+struct request {
+    const char *call; /* "rtnetlink RTM_NEWADDR" */
+    int ifindex;      /* for the words of an error */
+    union {
+        struct nlmsghdr header;
+        uint8_t bytes[REQUEST_BYTES_MAX];
+    };
+};
+
+/*
+ * Starts a message of `type` whose fixed part (ifinfomsg, ifaddrmsg, rtmsg) is `body`. `flags` are
+ * added to NLM_F_REQUEST and NLM_F_ACK.
+ */
+void start_request(struct request *request, const char *call, int ifindex, uint16_t type,
+                   uint16_t flags, const void *body, size_t body_bytes);
+
+void add_attribute(struct request *request, uint16_t type, const void *data, size_t length);
+void add_number(struct request *request, uint16_t type, uint32_t number);
+
+/* A netns_work (netns.h) whose context is a struct request: sends it and waits for the answer. */
+int send_request(void *context, struct failure *failure);
+
+#endif

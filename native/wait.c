@@ -1,0 +1,150 @@
+#include "wait.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "failure.h"
+
+/* More interfaces than that on one host are rare; then the list comes from the heap. */
+#define POLL_ON_STACK 128
+
+#define READY_NONE 0
+#define READY_INPUT 1
+#define READY_ERROR 2
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* poll(2), where a signal does not end the wait, nor makes it longer. */
+static int poll_until(struct pollfd *entries, nfds_t count, int timeout_ms) {
+    int64_t deadline_ms = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+    for (;;) {
+        int ready = poll(entries, count, timeout_ms);
+        if (ready >= 0 || errno != EINTR)
+            return ready;
+        if (timeout_ms > 0) {
+            int64_t left_ms = deadline_ms - now_ms();
+            timeout_ms = left_ms > 0 ? (int)left_ms : 0;
+        }
+    }
+}
+
+static uint8_t readiness(short events) {
+    /* An error first: a TUN whose interface was deleted may say readable, too. */
+    if (events & (POLLERR | POLLHUP | POLLNVAL))
+        return READY_ERROR;
+    return events & POLLIN ? READY_INPUT : READY_NONE;
+}
+
+/* Returns entries that are not 0, or -1. */
+static int wait_for_input(struct words fds, size_t count, uint8_t *ready, int timeout_ms,
+                          struct failure *failure) {
+    struct pollfd few[POLL_ON_STACK];
+    struct pollfd *entries = few;
+    if (count > POLL_ON_STACK) {
+        entries = calloc(count, sizeof *entries);
+        if (entries == NULL)
+            return fail(failure, ENOMEM, "poll", NULL, "no memory to wait for %zu descriptors",
+                        count);
+    }
+    for (size_t i = 0; i < count; i++)
+        entries[i] = (struct pollfd){.fd = fds.data[i], .events = POLLIN};
+    int found = poll_until(entries, count, timeout_ms);
+    int number = errno;
+    for (size_t i = 0; i < count && found >= 0; i++)
+        ready[i] = readiness(entries[i].revents);
+    if (entries != few)
+        free(entries);
+    if (found < 0)
+        return fail(failure, number, "poll", NULL, "waiting for %zu descriptors failed: %s", count,
+                    strerror(number));
+    return found;
+}
+
+napi_value poll_input(napi_env env, napi_callback_info info) {
+    napi_value arguments[4], result;
+    struct words fds;
+    struct bytes ready;
+    int32_t count, timeout_ms;
+    if (!read_arguments(env, info, 4, arguments) || !read_words(env, arguments[0], "fds", &fds) ||
+        !read_integer(env, arguments[1], "count", 0, (int32_t)fds.length, &count) ||
+        !read_bytes(env, arguments[2], "ready", &ready) ||
+        !read_integer(env, arguments[3], "timeoutMs", -1, INT_MAX, &timeout_ms))
+        return NULL;
+    if (ready.length < (size_t)count) {
+        throw_range(env, "ready", "at least count bytes long");
+        return NULL;
+    }
+    struct failure failure;
+    int found = wait_for_input(fds, (size_t)count, ready.data, timeout_ms, &failure);
+    if (found < 0)
+        return throw_failure(env, &failure);
+    return napi_create_int32(env, found, &result) == napi_ok ? result : throw_napi(env);
+}
+
+napi_value create_eventfd(napi_env env, napi_callback_info info) {
+    (void)info;
+    napi_value result;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0) {
+        struct failure failure;
+        int number = errno;
+        fail(&failure, number, "eventfd", NULL, "an eventfd cannot be made: %s", strerror(number));
+        return throw_failure(env, &failure);
+    }
+    if (napi_create_int32(env, fd, &result) == napi_ok)
+        return result;
+    close(fd);
+    return throw_napi(env);
+}
+
+napi_value signal_eventfd(napi_env env, napi_callback_info info) {
+    napi_value argument;
+    int fd;
+    if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+        return NULL;
+    const uint64_t one = 1;
+    ssize_t written;
+    do
+        written = write(fd, &one, sizeof one);
+    while (written < 0 && errno == EINTR);
+    /* EAGAIN: its counter is full, so it is signalled already. */
+    if (written < 0 && errno != EAGAIN) {
+        struct failure failure;
+        int number = errno;
+        fail(&failure, number, "write", NULL, "eventfd %d cannot be signalled: %s", fd,
+             strerror(number));
+        return throw_failure(env, &failure);
+    }
+    return NULL;
+}
+
+napi_value drain_eventfd(napi_env env, napi_callback_info info) {
+    napi_value argument, result;
+    int fd;
+    if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
+        return NULL;
+    /* One read takes the whole counter. */
+    uint64_t counter;
+    ssize_t length;
+    do
+        length = read(fd, &counter, sizeof counter);
+    while (length < 0 && errno == EINTR);
+    if (length < 0 && errno != EAGAIN) {
+        struct failure failure;
+        int number = errno;
+        fail(&failure, number, "read", NULL, "eventfd %d cannot be read: %s", fd, strerror(number));
+        return throw_failure(env, &failure);
+    }
+    return napi_get_boolean(env, length > 0, &result) == napi_ok ? result : throw_napi(env);
+}

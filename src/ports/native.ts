@@ -1,0 +1,160 @@
+/**
+ * The contract with `native/` (C on Node-API), and the loader of the built addon.
+ *
+ * Ownership: JavaScript allocates every buffer; the addon fills it during a call and keeps no
+ * pointer to it afterwards. Every call is synchronous. EINTR is retried and EAGAIN becomes a count,
+ * in C; any other failed system call becomes a NativeError. Wrong arguments throw TypeError or
+ * RangeError. loadNative() refuses an addon whose constants differ from the ones here.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** What a failed system call throws: libuv's `code` ("ENODEV"), the call, the device or namespace. */
+export interface NativeError extends Error {
+  readonly code: string;
+  readonly errno: number;
+  readonly syscall: string;
+  readonly device?: string;
+}
+
+export const DEVICE_TUN = 0;
+export const DEVICE_TAP = 1;
+
+/** Bytes of struct virtio_net_hdr, in front of every packet read or written: every device is opened with IFF_VNET_HDR. */
+export const VNET_HDR_BYTES = 10;
+
+/**
+ * Bytes left free in front of each packet's virtio header by readBatch, so that an Ethernet header
+ * can be put before an IP packet without moving it (14 for Ethernet, padded to keep the IP header aligned).
+ */
+export const HEADROOM_BYTES = 22;
+
+/** Largest frame a device hands over: 65,535 bytes of IP (a GSO superpacket) and an Ethernet header with a VLAN tag. */
+export const FRAME_BYTES_MAX = 65535 + 18;
+
+export interface OpenOptions {
+  readonly kind: typeof DEVICE_TUN | typeof DEVICE_TAP;
+  /** Interface name, 1–15 bytes. */
+  readonly name: string;
+  /** Path of the network namespace (`/run/netns/web-1`, `/proc/123/ns/net`); absent: the caller's own. */
+  readonly netns?: string;
+  /** Keep the interface when the descriptor is closed (TUNSETPERSIST). False leaves one that is persistent already as it is. */
+  readonly persist: boolean;
+}
+
+export interface OpenedDevice {
+  /** Non-blocking, close-on-exec. */
+  readonly fd: number;
+  readonly name: string;
+  readonly ifindex: number;
+  /** What TUNSETOFFLOAD accepted; asked for step by step, so that a kernel without USO still gives TSO. */
+  readonly offloads: {
+    readonly checksum: boolean;
+    readonly tso4: boolean;
+    readonly tso6: boolean;
+    readonly uso: boolean;
+  };
+  /** The interface was not there before this call. */
+  readonly created: boolean;
+}
+
+export interface Native {
+  /** Opens (or attaches to a persistent) TUN or TAP. Throws NativeError; EBUSY if another process holds it, EEXIST-like EINVAL if it is of the other kind. */
+  openDevice(options: OpenOptions): OpenedDevice;
+  closeFd(fd: number): void;
+
+  /**
+   * Reads packets until EAGAIN, `slots` is full or the arena has no room for a largest frame.
+   * `slots` is filled in triples: offset of the virtio header in the arena, length from there
+   * (virtio header and frame), and 0 (free for the caller). Every packet has at least HEADROOM_BYTES of
+   * unused arena in front of its virtio header, and its IP header is 4-byte aligned (an untagged one on TAP).
+   * @param kind DEVICE_TUN or DEVICE_TAP: decides the alignment
+   * @returns packets read, 0 if none was waiting. Throws NativeError (EBADFD once the device is gone).
+   */
+  readBatch(fd: number, arena: Uint8Array, start: number, slots: Int32Array, kind: number): number;
+
+  /**
+   * Writes packets in order: slot i goes to `fds[slots[3 * i + 2]]`; a negative third word means "not sent".
+   * A packet that can't be written is skipped, and its third word becomes -(errno): the caller counts it.
+   * @returns packets written
+   */
+  writeBatch(arena: Uint8Array, slots: Int32Array, count: number, fds: Int32Array): number;
+
+  /**
+   * poll(2) for input. `ready[i]` becomes 1 (readable), 2 (error, hang-up or invalid) or 0.
+   * @param timeoutMs -1 waits for ever
+   * @returns descriptors that are not 0
+   */
+  poll(fds: Int32Array, count: number, ready: Uint8Array, timeoutMs: number): number;
+
+  /** A non-blocking, close-on-exec eventfd. */
+  eventfd(): number;
+  signalEventfd(fd: number): void;
+  /** Empties it; returns false if it was not signalled. */
+  drainEventfd(fd: number): boolean;
+
+  /** rtnetlink, inside `netns` (absent: the caller's own). Address bytes are 4 or 16 in network order. */
+  addAddress(
+    netns: string | undefined,
+    ifindex: number,
+    address: Uint8Array,
+    prefixLength: number,
+  ): void;
+  /** A route to the device itself, or by way of a gateway. Replaces an equal one. */
+  addRoute(
+    netns: string | undefined,
+    ifindex: number,
+    destination: Uint8Array,
+    prefixLength: number,
+    gateway: Uint8Array | undefined,
+  ): void;
+  /** Sets what is given: up/down, MTU, transmit queue length, MAC address (6 bytes; TAP only). */
+  setLink(
+    netns: string | undefined,
+    ifindex: number,
+    change: {
+      readonly up?: boolean;
+      readonly mtu?: number;
+      readonly txQueueLength?: number;
+      readonly macAddress?: Uint8Array;
+    },
+  ): void;
+  /** The interface index of `name`, or 0 if there is none. */
+  linkIndex(netns: string | undefined, name: string): number;
+  /** Removes a (persistent) interface. */
+  deleteLink(netns: string | undefined, ifindex: number): void;
+}
+
+/** What the addon was compiled with: a stale build would put packets where nobody looks for them. */
+const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
+  DEVICE_TUN,
+  DEVICE_TAP,
+  VNET_HDR_BYTES,
+  HEADROOM_BYTES,
+  FRAME_BYTES_MAX,
+};
+
+/**
+ * Loads `build/native/secgroupd.node`, which scripts/build makes. Throws an Error that says what to
+ * run if it is missing or was built from other sources than these.
+ */
+export function loadNative(): Native {
+  const path = fileURLToPath(new URL('../../native/secgroupd.node', import.meta.url));
+  let addon: Native & Readonly<Record<string, unknown>>;
+  try {
+    addon = createRequire(import.meta.url)(path) as typeof addon;
+  } catch (cause) {
+    throw new Error(`the native addon could not be loaded from ${path}; run scripts/build`, {
+      cause,
+    });
+  }
+  for (const [name, expected] of Object.entries(SHARED_CONSTANTS)) {
+    const actual = addon[name];
+    if (actual !== expected) {
+      throw new Error(
+        `the native addon ${path} has ${name} ${String(actual)}, not ${expected}: it is from another build; run scripts/build`,
+      );
+    }
+  }
+  return addon;
+}

@@ -1,0 +1,177 @@
+/** Wrong arguments throw the right class and name the argument. None of this needs a device or root. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import fc from 'fast-check';
+
+import { native, thrownBy } from './support.ts';
+
+const arena = new Uint8Array(64);
+const slots = new Int32Array(6);
+const fds = new Int32Array(2);
+const ready = new Uint8Array(2);
+const ipv4 = Uint8Array.of(10, 0, 0, 1);
+const options = { kind: 0, name: 'x', persist: false } as const;
+
+/** So that a wrong type can be passed at all. */
+const call = native as unknown as Record<string, (...args: unknown[]) => unknown>;
+
+const FD = 'fd must be an integer from 0 to 2147483647';
+const INTERFACE_NAME = "name must be an interface name: no blanks, '/', ':' or '%'";
+
+// prettier-ignore
+const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof RangeError, string][] = [
+  ['openDevice', [], TypeError, 'options must be an object'],
+  ['openDevice', [null], TypeError, 'options must be an object'],
+  ['openDevice', ['eth0'], TypeError, 'options must be an object'],
+  ['openDevice', [{ ...options, kind: '0' }], TypeError, 'kind must be a number'],
+  ['openDevice', [{ ...options, kind: 2 }], RangeError, 'kind must be an integer from 0 to 1'],
+  ['openDevice', [{ ...options, name: 1 }], TypeError, 'name must be a string'],
+  ['openDevice', [{ ...options, name: '' }], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['openDevice', [{ ...options, name: 'a'.repeat(16) }], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['openDevice', [{ ...options, name: 'ü'.repeat(8) }], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['openDevice', [{ ...options, name: 'a\0b' }], RangeError, 'name must be free of NUL characters'],
+  ['openDevice', [{ ...options, name: 'tun%d' }], RangeError, INTERFACE_NAME],
+  ['openDevice', [{ ...options, name: 'a/b' }], RangeError, INTERFACE_NAME],
+  ['openDevice', [{ ...options, name: 'a:1' }], RangeError, INTERFACE_NAME],
+  ['openDevice', [{ ...options, name: 'a b' }], RangeError, INTERFACE_NAME],
+  ['openDevice', [{ ...options, name: '..' }], RangeError, INTERFACE_NAME],
+  ['openDevice', [{ ...options, netns: null }], TypeError, 'netns must be a string'],
+  ['openDevice', [{ ...options, netns: '' }], RangeError, 'netns must be from 1 to 4095 bytes long'],
+  ['openDevice', [{ ...options, netns: '/run/netns/a\0b' }], RangeError, 'netns must be free of NUL characters'],
+  ['openDevice', [{ ...options, persist: 1 }], TypeError, 'persist must be a boolean'],
+  ['openDevice', [{ kind: 0, name: 'x' }], TypeError, 'persist must be a boolean'],
+
+  ['closeFd', [], TypeError, 'fd must be a number'],
+  ['closeFd', [-1], RangeError, FD],
+  ['closeFd', [0.5], RangeError, FD],
+  ['closeFd', [NaN], RangeError, FD],
+  ['closeFd', [Infinity], RangeError, FD],
+  ['closeFd', [2 ** 32], RangeError, FD], // would be 0 if it were cut to 32 bits
+
+  ['readBatch', ['1', arena, 0, slots, 0], TypeError, 'fd must be a number'],
+  ['readBatch', [9999, new ArrayBuffer(64), 0, slots, 0], TypeError, 'arena must be a Uint8Array'],
+  ['readBatch', [9999, new Int8Array(64), 0, slots, 0], TypeError, 'arena must be a Uint8Array'],
+  ['readBatch', [9999, new DataView(new ArrayBuffer(64)), 0, slots, 0], TypeError, 'arena must be a Uint8Array'],
+  ['readBatch', [9999, arena, -1, slots, 0], RangeError, 'start must be an integer from 0 to 64'],
+  ['readBatch', [9999, arena, 65, slots, 0], RangeError, 'start must be an integer from 0 to 64'],
+  ['readBatch', [9999, arena, undefined, slots, 0], TypeError, 'start must be a number'],
+  ['readBatch', [9999, arena, 0, new Uint32Array(6), 0], TypeError, 'slots must be an Int32Array'],
+  ['readBatch', [9999, arena, 0, [0, 0, 0], 0], TypeError, 'slots must be an Int32Array'],
+  ['readBatch', [9999, arena, 0, slots], TypeError, 'kind must be a number'],
+  ['readBatch', [9999, arena, 0, slots, 7], RangeError, 'kind must be an integer from 0 to 1'],
+
+  ['writeBatch', [undefined, slots, 1, fds], TypeError, 'arena must be a Uint8Array'],
+  ['writeBatch', [arena, null, 1, fds], TypeError, 'slots must be an Int32Array'],
+  ['writeBatch', [arena, slots, 3, fds], RangeError, 'count must be an integer from 0 to 2'],
+  ['writeBatch', [arena, slots, -1, fds], RangeError, 'count must be an integer from 0 to 2'],
+  ['writeBatch', [arena, slots, 1, [1]], TypeError, 'fds must be an Int32Array'],
+  ['writeBatch', [arena, Int32Array.of(-1, 10, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
+  ['writeBatch', [arena, Int32Array.of(0, -1, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
+  ['writeBatch', [arena, Int32Array.of(0, 65, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
+  ['writeBatch', [arena, Int32Array.of(0x7fffffff, 0x7fffffff, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
+  ['writeBatch', [arena, Int32Array.of(0, 10, -1, 64, 1, 0), 2, fds], RangeError, 'slot 1 must be inside the arena'],
+  ['writeBatch', [arena, Int32Array.of(0, 10, 2), 1, fds], RangeError, 'slot 0 must be for a descriptor in fds'],
+
+  ['poll', [[1], 1, ready, 0], TypeError, 'fds must be an Int32Array'],
+  ['poll', [fds, 3, ready, 0], RangeError, 'count must be an integer from 0 to 2'],
+  ['poll', [fds, 2, new Int32Array(2), 0], TypeError, 'ready must be a Uint8Array'],
+  ['poll', [fds, 2, new Uint8Array(1), 0], RangeError, 'ready must be at least count bytes long'],
+  ['poll', [fds, 1, ready, -2], RangeError, 'timeoutMs must be an integer from -1 to 2147483647'],
+  ['poll', [fds, 1, ready], TypeError, 'timeoutMs must be a number'],
+
+  ['signalEventfd', [{}], TypeError, 'fd must be a number'],
+  ['drainEventfd', [-5], RangeError, FD],
+
+  ['addAddress', [1, 1, ipv4, 24], TypeError, 'netns must be a string'],
+  ['addAddress', [undefined, 0, ipv4, 24], RangeError, 'ifindex must be an integer from 1 to 2147483647'],
+  ['addAddress', [undefined, 1, '10.0.0.1', 24], TypeError, 'address must be a Uint8Array'],
+  ['addAddress', [undefined, 1, new Uint8Array(5), 24], RangeError, 'address must be 4 or 16 bytes long'],
+  ['addAddress', [undefined, 1, ipv4, 33], RangeError, 'prefixLength must be an integer from 0 to 32'],
+  ['addAddress', [undefined, 1, new Uint8Array(16), 129], RangeError, 'prefixLength must be an integer from 0 to 128'],
+  ['addRoute', [undefined, 1, new Uint8Array(0), 0, undefined], RangeError, 'destination must be 4 or 16 bytes long'],
+  ['addRoute', [undefined, 1, ipv4, -1, undefined], RangeError, 'prefixLength must be an integer from 0 to 32'],
+  ['addRoute', [undefined, 1, ipv4, 32, null], TypeError, 'gateway must be a Uint8Array'],
+  ['addRoute', [undefined, 1, ipv4, 32, new Uint8Array(16)], RangeError, "gateway must be of the destination's address family"],
+
+  ['setLink', [undefined, 1], TypeError, 'change must be an object'],
+  ['setLink', [undefined, 1, { up: 1 }], TypeError, 'up must be a boolean'],
+  ['setLink', [undefined, 1, { mtu: -1 }], RangeError, 'mtu must be an integer from 0 to 2147483647'],
+  ['setLink', [undefined, 1, { mtu: null }], TypeError, 'mtu must be a number'],
+  ['setLink', [undefined, 1, { txQueueLength: 1.5 }], RangeError, 'txQueueLength must be an integer from 0 to 2147483647'],
+  ['setLink', [undefined, 1, { macAddress: '02:00:00:00:00:01' }], TypeError, 'macAddress must be a Uint8Array'],
+  ['setLink', [undefined, 1, { macAddress: new Uint8Array(7) }], RangeError, 'macAddress must be 6 bytes long'],
+  ['linkIndex', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['linkIndex', [undefined], TypeError, 'name must be a string'],
+  ['deleteLink', [undefined, 'eth0'], TypeError, 'ifindex must be a number'],
+  ['deleteLink', [undefined, 2 ** 31], RangeError, 'ifindex must be an integer from 1 to 2147483647'],
+];
+
+test('a wrong argument throws the right class and is named', () => {
+  for (const [name, args, expected, message] of WRONG) {
+    const error = thrownBy(() => call[name]?.(...args));
+    const where = `${name}: ${message}`;
+    assert.equal(error.message, message, where);
+    assert.equal(error.constructor, expected, where);
+    assert.equal(
+      error.code,
+      expected === TypeError ? 'ERR_INVALID_ARG_TYPE' : 'ERR_OUT_OF_RANGE',
+      where,
+    );
+  }
+});
+
+test('every function is in the table of wrong arguments', () => {
+  const functions = Object.keys(native).filter((name) => typeof call[name] === 'function');
+  const tried = new Set<string>(WRONG.map(([name]) => name));
+  assert.deepEqual(
+    functions.filter((name) => !tried.has(name)),
+    ['eventfd'], // takes none
+  );
+});
+
+test('an exception from a getter is handed on', () => {
+  const trap = {
+    get kind(): number {
+      throw new Error('from the getter');
+    },
+  };
+  assert.equal(thrownBy(() => call['openDevice']?.(trap)).message, 'from the getter');
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  assert.equal(thrownBy(() => call['setLink']?.(undefined, 1, proxy)).constructor, TypeError);
+});
+
+test('a detached arena counts as empty', () => {
+  const detached = new Uint8Array(1 << 20);
+  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  assert.equal(native.readBatch(9999, detached, 0, slots, 0), 0);
+  const slot = Int32Array.of(0, 10, 0);
+  assert.equal(
+    thrownBy(() => native.writeBatch(detached, slot, 1, fds)).message,
+    'slot 0 must be inside the arena',
+  );
+});
+
+test('whatever is passed, a call returns or throws an Error', () => {
+  // No number here is a descriptor or an interface, so nothing real can be closed or changed.
+  const junk = fc.constantFrom<unknown[]>(
+    ...[undefined, null, true, NaN, -1, 1.5, 2 ** 31, -(2 ** 53), 1n, '', 'x', Symbol('s')],
+    ...[{}, [], () => 1, new Date(), new Proxy({}, {}), new Uint8Array(0), new Uint8Array(4)],
+    ...[new Uint8Array(new SharedArrayBuffer(8)), new Int32Array(3), new Float64Array(2)],
+    ...[new DataView(new ArrayBuffer(8)), new ArrayBuffer(8), new BigInt64Array(1)],
+  );
+  const names = Object.keys(native).filter(
+    (name) => typeof call[name] === 'function' && name !== 'eventfd',
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...names), fc.array(junk, { maxLength: 6 }), (name, args) => {
+      try {
+        call[name]?.(...args);
+      } catch (error) {
+        assert.ok(error instanceof Error, String(error));
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
