@@ -1,0 +1,247 @@
+/** `sgctl lab up|exec|ls|down`: a configuration tried out in network namespaces. */
+import { Option, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { checkNotBeingMade, removeLab } from '../lab/down.ts';
+import { LabError, LabInterrupted } from '../lab/errors.ts';
+import { conditionOf } from '../lab/labs.ts';
+import { listStoredLabs } from '../lab/state.ts';
+import type { LabInstance, LabState, StoredLab } from '../lab/state.ts';
+import { labNameOf, upLab } from '../lab/up.ts';
+import { loadOrPrint } from './check.ts';
+import { addLabExecCommand } from './lab-exec.ts';
+import {
+  EXIT_FAILED,
+  EXIT_SIGNAL_BASE,
+  formatTable,
+  paint,
+  printError,
+  programName,
+} from './output.ts';
+
+const DEFAULT_TIMEOUT_S = 15;
+const QUIET_MS = 2000;
+const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
+
+export function addLabCommands(program: Command): void {
+  const lab = program
+    .command('lab')
+    .summary('try a configuration out in network namespaces')
+    .description(
+      'Makes the network namespaces that a configuration names, runs the daemon on them, and takes everything away again. Runs as root, or without root inside `unshare -Urn`.',
+    )
+    .addHelpText(
+      'after',
+      `
+Example:
+  sgctl lab up config/demo.yaml
+  sgctl lab exec sgd-web -- ping -c 1 10.0.0.12
+  sgctl lab down demo`,
+    );
+  addUpCommand(lab);
+  addLabExecCommand(lab);
+  addListCommand(lab);
+  addDownCommand(lab);
+}
+
+function addUpCommand(lab: Command): void {
+  lab
+    .command('up')
+    .summary('make a lab')
+    .description(
+      'Makes the namespaces the configuration names, starts the daemon on them and returns once packets flow. If anything fails, or at Ctrl-C, everything is taken away again.',
+    )
+    .argument('<file>', 'configuration (YAML)')
+    .option('--name <name>', "the lab's name (default: the file's base name)")
+    .addOption(
+      new Option('--timeout <seconds>', 'how long the daemon may take to be ready')
+        .default(DEFAULT_TIMEOUT_S)
+        .argParser(parseSeconds),
+    )
+    .addHelpText(
+      'after',
+      `
+Namespaces that exist already are never touched: the lab refuses to start.
+Namespaces given as a path or a pid are used as they are, and left.
+
+Exit code: 0 once it is up, 1 if it can't be made, 130 after Ctrl-C.
+
+Examples:
+  sgctl lab up config/demo.yaml
+  sgctl lab up config/demo.yaml --name second`,
+    )
+    .action(runUp);
+}
+
+function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds <= 3600)) {
+    throw new InvalidArgumentError('Give a number of seconds from 1 to 3600.');
+  }
+  return seconds;
+}
+
+async function runUp(file: string, options: { name?: string; timeout: number }): Promise<void> {
+  const config = loadOrPrint(file);
+  if (config === undefined) {
+    process.exitCode = EXIT_FAILED;
+    return;
+  }
+  const interrupt = new AbortController();
+  let caught: keyof typeof SIGNAL_NUMBERS = 'SIGINT';
+  const onSignal = (signal: keyof typeof SIGNAL_NUMBERS): void => {
+    caught = signal;
+    if (!interrupt.signal.aborted) console.error('sgctl: stopping, and undoing what was made…');
+    interrupt.abort();
+  };
+  const signals = Object.keys(SIGNAL_NUMBERS) as (keyof typeof SIGNAL_NUMBERS)[];
+  signals.forEach((signal) => process.on(signal, onSignal));
+  try {
+    const stored = await upLab({
+      config,
+      file,
+      name: options.name ?? labNameOf(file),
+      timeoutMs: options.timeout * 1000,
+      signal: interrupt.signal,
+      waiting: showWaiting,
+    });
+    printUp(stored);
+  } catch (thrown) {
+    printError(thrown);
+    process.exitCode =
+      thrown instanceof LabInterrupted ? EXIT_SIGNAL_BASE + SIGNAL_NUMBERS[caught] : EXIT_FAILED;
+  } finally {
+    signals.forEach((signal) => process.off(signal, onSignal));
+  }
+}
+
+/** Nobody needs to be told about a wait of a second or two. */
+export function showWaiting(elapsedMs: number): void {
+  if (elapsedMs < QUIET_MS) return;
+  console.error(`waiting for the daemon to be ready… ${Math.round(elapsedMs / 1000)} s`);
+}
+
+function printUp({ name, state }: StoredLab): void {
+  if (state === undefined) return;
+  console.log(`lab ${paint(name, 'bold')} is up (daemon: pid ${state.daemon?.pid})\n`);
+  console.log(formatInstances(state.instances));
+  const program = programName();
+  const first = state.namespaces[0]?.name;
+  console.log('\nGo on with:');
+  if (first !== undefined) console.log(`  ${program} lab exec ${first} -- ip address`);
+  console.log(`  ${program} lab down ${name}`);
+}
+
+export function formatInstances(instances: readonly LabInstance[]): string {
+  return formatTable(
+    ['NAMESPACE', 'DEVICE', 'INTERFACE', 'ADDRESSES', 'GROUPS'],
+    instances.map(({ netns, device, name, addresses, groups }) => [
+      netns ?? "(the daemon's)",
+      device,
+      name,
+      addresses.join(' '),
+      groups.join(' ') || '-',
+    ]),
+  );
+}
+
+function addListCommand(lab: Command): void {
+  lab
+    .command('ls')
+    .summary('list the labs')
+    .description('Lists your labs and how they are.')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+States:
+  up           its daemon runs
+  making       \`sgctl lab up\` is at work on it
+  daemon-gone  its daemon has ended: nothing passes any more
+  half-made    \`sgctl lab up\` was killed
+  stale        from before the last reboot; only its files are left
+All but the first two want \`sgctl lab down\`.
+
+Examples:
+  sgctl lab ls
+  sgctl lab ls --json | jq -r '.[].name'`,
+    )
+    .action((options: { json?: boolean }) => {
+      const labs = listStoredLabs();
+      if (options.json) console.log(JSON.stringify(labs.map(describeLab)));
+      else if (labs.length === 0) console.log('no labs');
+      else console.log(formatLabs(labs));
+    });
+}
+
+function describeLab({ name, directory, state }: StoredLab): Record<string, unknown> {
+  return {
+    name,
+    state: conditionOf(state),
+    file: state?.configFile ?? null,
+    mode: state?.mode ?? null,
+    createdAt: state?.createdAt ?? null,
+    daemonPid: state?.daemon?.pid ?? null,
+    namespaces: state?.namespaces.map((one) => one.name) ?? [],
+    instances: state?.instances ?? [],
+    directory,
+  };
+}
+
+function formatLabs(labs: readonly StoredLab[]): string {
+  const namesOf = (state: LabState | undefined): string =>
+    state?.namespaces.map((one) => one.name).join(' ') ?? '';
+  return formatTable(
+    ['NAME', 'STATE', 'NAMESPACES', 'FILE'],
+    labs.map(({ name, state }) => [
+      name,
+      conditionOf(state),
+      namesOf(state) || '-',
+      state?.configFile ?? '-',
+    ]),
+  );
+}
+
+function addDownCommand(lab: Command): void {
+  lab
+    .command('down')
+    .summary('remove a lab')
+    .description(
+      "Removes a lab: the daemon, the namespaces with everything that runs in them, the files. Also what a killed daemon or a killed `sgctl lab up` has left. Removing a lab that isn't there is fine.",
+    )
+    .argument('[name]', "the lab's name; may be left out if there is only one")
+    .option('--all', 'remove all your labs')
+    .addHelpText(
+      'after',
+      `
+Exit code: 0 if nothing is left of it, 1 if something could not be removed.
+
+Examples:
+  sgctl lab down demo
+  sgctl lab down --all`,
+    )
+    .action(async (name: string | undefined, options: { all?: boolean }, command: Command) => {
+      if (name !== undefined && options.all) command.error('error: give a name or --all, not both');
+      const labs = listStoredLabs();
+      const chosen = name === undefined ? labs : labs.filter((one) => one.name === name);
+      if (name === undefined && !options.all && labs.length > 1) {
+        const names = labs.map((one) => one.name).join(', ');
+        command.error(`error: there are several labs (${names}); name one, or give --all`);
+      }
+      if (chosen.length === 0) {
+        console.log(name === undefined ? 'no labs' : `no lab called ${name}`);
+      }
+      for (const one of chosen) await takeDown(one);
+    });
+}
+
+async function takeDown(stored: StoredLab): Promise<void> {
+  try {
+    checkNotBeingMade(stored);
+    const left = await removeLab(stored);
+    if (left.length > 0) throw new LabError(`lab ${stored.name}: ${left.join('; ')}`);
+    console.log(`lab ${stored.name} is gone`);
+  } catch (thrown) {
+    printError(thrown);
+    process.exitCode = EXIT_FAILED;
+  }
+}

@@ -1,0 +1,58 @@
+/** The command line of sgctl: subcommands, help, and what exit codes mean. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addCheckCommand } from './check.ts';
+import { addLabCommands } from './lab.ts';
+import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, printError } from './output.ts';
+
+function readVersion(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+export function buildProgram(): Command {
+  const program = new Command('sgctl')
+    .description('Security groups on real packets: check them, and try them out.')
+    .version(readVersion(), '--version', 'print the version')
+    .helpCommand('help [command]', 'show help for a command')
+    .showSuggestionAfterError()
+    .showHelpAfterError('(add --help for more)')
+    // For `lab exec`: options after the program's name are the program's.
+    .enablePositionalOptions()
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 done; 1 it failed, or problems were found; 2 wrong usage.
+\`lab exec\` exits as the program it ran.
+
+Examples:
+  sgctl check config/demo.yaml
+  sgctl lab up config/demo.yaml
+  sgctl lab exec sgd-web -- ping -c 1 10.0.0.12`,
+    );
+  addCheckCommand(program);
+  addLabCommands(program);
+  exitByThrowing(program);
+  return program;
+}
+
+/** Lets errors out of commander, in every subcommand, so that one place decides about exit codes. */
+function exitByThrowing(command: Command): void {
+  command.exitOverride();
+  command.commands.forEach(exitByThrowing);
+}
+
+/** Runs sgctl. Sets process.exitCode and never throws. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  try {
+    await buildProgram().parseAsync(argv);
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) {
+      // commander has printed it already. A bare `sgctl lab` shows its help, as an error.
+      process.exitCode = thrown.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+      return;
+    }
+    printError(thrown);
+    process.exitCode = EXIT_FAILED;
+  }
+}

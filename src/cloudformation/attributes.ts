@@ -1,0 +1,191 @@
+/**
+ * What resources are called: `Ref` and `Fn::GetAtt`, for the kinds whose answers can be known here.
+ *
+ * Ids are made from the stack's name and the logical id, so they are the same after every reload, and
+ * an id in a rule needs nothing but text to find its group again.
+ * Source: AWS CloudFormation Template Reference, "Return values" of each kind.
+ */
+import { createHash } from 'node:crypto';
+import { stableId } from '../policy/ids.ts';
+import { readProperty } from './calls.ts';
+import { ACCOUNT_ID, PARTITION, REGION, supplyHint } from './parameters.ts';
+import { fail, type Scope } from './scope.ts';
+import type { Resource } from './template.ts';
+import { abbreviate, makeText, makeUnknown, type Truth, type Value, type Where } from './values.ts';
+
+export const KIND_GROUP = 'AWS::EC2::SecurityGroup';
+export const KIND_INGRESS = 'AWS::EC2::SecurityGroupIngress';
+export const KIND_EGRESS = 'AWS::EC2::SecurityGroupEgress';
+export const KIND_PREFIX_LIST = 'AWS::EC2::PrefixList';
+
+/** Kinds that say where groups and addresses are. They make no rules, but they are not passed over. */
+export const PLACEMENT_KINDS: ReadonlySet<string> = new Set([
+  'AWS::EC2::Instance',
+  'AWS::EC2::NetworkInterface',
+  'AWS::EC2::SecurityGroupVpcAssociation',
+  'AWS::EC2::Subnet',
+  'AWS::EC2::VPC',
+]);
+
+/** Kinds whose physical id is but a prefix and hex digits: any fixed one will do. */
+const ID_PREFIXES: ReadonlyMap<string, string> = new Map([
+  ['AWS::EC2::Instance', 'i'],
+  ['AWS::EC2::NetworkInterface', 'eni'],
+  ['AWS::EC2::Subnet', 'subnet'],
+  ['AWS::EC2::VPC', 'vpc'],
+]);
+
+/** Attributes that are a property of the resource, handed back. */
+const ECHOED: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
+  ['AWS::EC2::Instance', new Map([['PrivateIp', 'PrivateIpAddress']])],
+  ['AWS::EC2::NetworkInterface', new Map([['PrimaryPrivateIpAddress', 'PrivateIpAddress']])],
+  ['AWS::EC2::SecurityGroup', new Map([['VpcId', 'VpcId']])],
+  [
+    'AWS::EC2::Subnet',
+    new Map([
+      ['AvailabilityZone', 'AvailabilityZone'],
+      ['CidrBlock', 'CidrBlock'],
+      ['VpcId', 'VpcId'],
+    ]),
+  ],
+  ['AWS::EC2::VPC', new Map([['CidrBlock', 'CidrBlock']])],
+]);
+
+/** Attributes that are the resource's id, by kind. */
+const ID_ATTRIBUTES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['AWS::EC2::Instance', ['InstanceId']],
+  ['AWS::EC2::NetworkInterface', ['Id']],
+  [KIND_GROUP, ['GroupId', 'Id']],
+  [KIND_PREFIX_LIST, ['PrefixListId']],
+  ['AWS::EC2::Subnet', ['SubnetId']],
+  ['AWS::EC2::VPC', ['VpcId']],
+]);
+
+const ATTRIBUTES_OF_PREFIX_LIST = 'Arn, OwnerId, PrefixListId, Version';
+
+/** Whether the resource exists, that is, whether its condition holds. */
+export function decideExistence(scope: Scope, resource: Resource): Truth {
+  if (resource.condition === undefined) return { kind: 'truth', value: true };
+  return scope.decide(resource.condition.name, resource.condition.where);
+}
+
+/** The id of a group or prefix list of this template. */
+export function idOf(scope: Scope, resource: Resource): string {
+  const { stackName } = scope.inputs;
+  if (resource.type === KIND_GROUP) return stableId('sg', stackName, resource.logicalId);
+  if (resource.type === KIND_PREFIX_LIST) return stableId('pl', stackName, resource.logicalId);
+  const prefix = ID_PREFIXES.get(resource.type);
+  const hash = createHash('sha256').update(`${stackName.length}:${stackName}${resource.logicalId}`);
+  return `${prefix}-${hash.digest('hex').slice(0, 17)}`;
+}
+
+/** `Ref`. */
+export function readReferenceTo(scope: Scope, resource: Resource, where: Where): Value {
+  const absence = explainAbsence(scope, resource, where);
+  if (absence !== undefined) return absence;
+  if (
+    resource.type === KIND_GROUP &&
+    readProperty(scope, resource.properties, 'VpcId') === undefined
+  ) {
+    const name = readGroupName(scope, resource);
+    return name.kind === 'text' ? makeText(name.text, where) : name;
+  }
+  if (ID_ATTRIBUTES.has(resource.type)) return makeText(idOf(scope, resource), where);
+  const reason = `the physical id of '${resource.logicalId}' (${abbreviate(resource.type)}) is known to AWS alone`;
+  return makeUnknown(reason, supplyHint(scope.inputs, `ref:${resource.logicalId}`), where);
+}
+
+/** `Fn::GetAtt`. */
+export function readAttributeOf(
+  scope: Scope,
+  resource: Resource,
+  attribute: string,
+  where: Where,
+): Value {
+  const absence = explainAbsence(scope, resource, where);
+  if (absence !== undefined) return absence;
+  const { type, logicalId } = resource;
+  if (ID_ATTRIBUTES.get(type)?.includes(attribute)) return makeText(idOf(scope, resource), where);
+  const echoed = ECHOED.get(type)?.get(attribute);
+  const value = echoed === undefined ? undefined : readProperty(scope, resource.properties, echoed);
+  if (value !== undefined) return { ...value, ...where };
+  if (type === KIND_PREFIX_LIST) return readPrefixListAttribute(scope, resource, attribute, where);
+  if (type === KIND_GROUP && attribute !== 'VpcId') {
+    return fail(
+      scope,
+      'unknown-attribute',
+      where,
+      `${KIND_GROUP} has no attribute '${abbreviate(attribute)}'`,
+      'it has GroupId, Id, VpcId',
+    );
+  }
+  const key = `getatt:${logicalId}.${attribute}`;
+  const supplied = scope.inputs.supplied?.get(key);
+  if (supplied !== undefined) return makeText(supplied, where);
+  const reason = `the attribute ${abbreviate(attribute)} of '${logicalId}' (${abbreviate(type)}) is known to AWS alone`;
+  return makeUnknown(reason, supplyHint(scope.inputs, key), where);
+}
+
+function readPrefixListAttribute(
+  scope: Scope,
+  resource: Resource,
+  attribute: string,
+  where: Where,
+): Value {
+  switch (attribute) {
+    case 'Arn':
+      return makeText(
+        `arn:${PARTITION}:ec2:${REGION}:${ACCOUNT_ID}:prefix-list/${idOf(scope, resource)}`,
+        where,
+      );
+    case 'OwnerId':
+      return makeText(ACCOUNT_ID, where);
+    case 'Version':
+      // A stack that has just been made: each change of the entries would add one.
+      return makeText('1', where);
+    default: {
+      const message = `${KIND_PREFIX_LIST} has no attribute '${abbreviate(attribute)}'`;
+      return fail(
+        scope,
+        'unknown-attribute',
+        where,
+        message,
+        `it has ${ATTRIBUTES_OF_PREFIX_LIST}`,
+      );
+    }
+  }
+}
+
+/** The value that stands for a resource that doesn't exist, or may not; undefined if it does. */
+function explainAbsence(scope: Scope, resource: Resource, where: Where): Value | undefined {
+  const truth = decideExistence(scope, resource);
+  if (truth.kind !== 'truth') return { ...truth, ...where };
+  if (truth.value) return undefined;
+  const { logicalId, condition } = resource;
+  const message = `'${logicalId}' does not exist: its condition ${abbreviate(condition?.name ?? '')} is false`;
+  const hint = `AWS refuses it: Unresolved resource dependencies [${logicalId}]; use Fn::If with the same condition here`;
+  return fail(scope, 'unresolved-reference', where, message, hint);
+}
+
+/** So that what is wrong with a name is reported once, not by everyone who asks for it. */
+const groupNames = new WeakMap<Resource, Value>();
+
+/** GroupName without the blanks at its end, or the name AWS would generate, less its random part. */
+export function readGroupName(scope: Scope, resource: Resource): Value {
+  const known = groupNames.get(resource);
+  if (known !== undefined) return known;
+  const name = evaluateGroupName(scope, resource);
+  groupNames.set(resource, name);
+  return name;
+}
+
+function evaluateGroupName(scope: Scope, resource: Resource): Value {
+  const name = readProperty(scope, resource.properties, 'GroupName');
+  if (name === undefined)
+    return makeText(`${scope.inputs.stackName}-${resource.logicalId}`, resource);
+  if (name.kind === 'list' || name.kind === 'map') {
+    return fail(scope, 'bad-property', name, 'GroupName must be text');
+  }
+  if (name.kind !== 'text') return name;
+  return { ...name, text: name.text.trimEnd() };
+}

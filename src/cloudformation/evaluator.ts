@@ -1,0 +1,205 @@
+/**
+ * The evaluator: from a node of the template to its value.
+ *
+ * Theory of operation. Evaluation is lazy and by need: a property is evaluated when the loader asks
+ * for it, so that the S3 bucket next to the security group may use whatever it likes. Conditions and
+ * attributes are remembered by name. Without that, `A: And[B, B]`, `B: And[C, C]` … would double the
+ * work at every line. While one is being evaluated its name is kept in `open`; meeting it again is
+ * a circular reference, reported once, and its value is `invalid`. Steps, depth and text are counted
+ * against the budget in scope.ts.
+ *
+ * Rejected: one pass that replaces every call in the tree before anything is read. It reports errors
+ * in what nobody needs, and loses the positions.
+ */
+import type { Problem } from '../source/problem.ts';
+import type { Node } from '../source/yaml.ts';
+import { readAttributeOf, readReferenceTo } from './attributes.ts';
+import { readCall } from './calls.ts';
+import { evaluateTruth } from './conditions.ts';
+import { callFunction } from './intrinsics.ts';
+import { readPseudoParameter, supplyHint } from './parameters.ts';
+import { descend, fail, makeBudget, takeSteps, type Inputs, type Scope } from './scope.ts';
+import type { Template } from './template.ts';
+import {
+  abbreviate,
+  makeInvalid,
+  makeText,
+  makeUnknown,
+  moveTo,
+  type Truth,
+  type Value,
+  type Where,
+} from './values.ts';
+
+export function createScope(
+  template: Template,
+  parameters: ReadonlyMap<string, Value>,
+  inputs: Inputs,
+  problems: Problem[],
+): Scope {
+  const truths = new Map<string, Truth>();
+  const attributes = new Map<string, Value>();
+  const open: string[] = [];
+
+  /** Runs `body` for the thing called `label` unless that is already being evaluated. */
+  function once<T>(label: string, where: Where, body: () => T): T | ReturnType<typeof makeInvalid> {
+    const start = open.indexOf(label);
+    if (start >= 0) {
+      const circle = [...open.slice(start), label]
+        .map((part) => part.replace(/^\w+ /, ''))
+        .join(' -> ');
+      return fail(
+        scope,
+        'circular-reference',
+        where,
+        `circular reference: ${abbreviate(circle)}`,
+        'nothing in the circle can be evaluated; break it',
+      );
+    }
+    open.push(label);
+    try {
+      return descend(scope, where, body);
+    } finally {
+      open.pop();
+    }
+  }
+
+  const scope: Scope = {
+    template,
+    parameters,
+    inputs,
+    problems,
+    budget: makeBudget(),
+    evaluate: (node) => descend(scope, node, () => evaluateNode(scope, node)),
+    decide(name, where) {
+      const known = truths.get(name);
+      if (known !== undefined) return known.kind === 'truth' ? known : { ...known, ...where };
+      const node = template.conditions.get(name);
+      if (node === undefined) {
+        const hint = `AWS refuses it: unresolved condition dependency ${abbreviate(name)}`;
+        return fail(
+          scope,
+          'unknown-condition',
+          where,
+          `the template has no condition '${abbreviate(name)}'`,
+          hint,
+        );
+      }
+      const truth = once(`condition ${name}`, where, () => evaluateTruth(scope, node));
+      truths.set(name, truth);
+      return truth;
+    },
+    refer(name, where) {
+      const parameter = parameters.get(name);
+      if (parameter !== undefined) return copyTo(scope, parameter, where);
+      const pseudo = readPseudoParameter(name, inputs.stackName, where);
+      if (pseudo !== undefined) return pseudo;
+      if (!template.resources.has(name)) return failUnresolved(scope, name, where);
+      return remember(`resource ${name}`, where, () =>
+        readReferenceTo(scope, template.resources.get(name)!, where),
+      );
+    },
+    readAttribute(logicalId, attribute, where) {
+      const resource = template.resources.get(logicalId);
+      if (resource === undefined) return failUnresolved(scope, logicalId, where);
+      const label = `attribute ${logicalId}.${attribute}`;
+      return remember(label, where, () => readAttributeOf(scope, resource, attribute, where));
+    },
+  };
+
+  function remember(label: string, where: Where, body: () => Value): Value {
+    const known = attributes.get(label);
+    if (known !== undefined) return copyTo(scope, known, where);
+    const value = once(label, where, body);
+    attributes.set(label, value);
+    return value;
+  }
+
+  return scope;
+}
+
+/** A long list behind a short name could otherwise be copied for nothing, a million times. */
+function copyTo(scope: Scope, value: Value, where: Where): Value {
+  if (value.kind === 'list' && !takeSteps(scope, value.items.length, where))
+    return makeInvalid(where);
+  return moveTo(value, where);
+}
+
+function failUnresolved(scope: Scope, name: string, where: Where): Value {
+  const message = `'${abbreviate(name)}' is neither a parameter nor a resource of this template`;
+  return fail(
+    scope,
+    'unresolved-reference',
+    where,
+    message,
+    `AWS refuses it: Unresolved resource dependencies [${abbreviate(name)}]`,
+  );
+}
+
+function evaluateNode(scope: Scope, node: Node): Value {
+  if (!takeSteps(scope, 1, node)) return makeInvalid(node);
+  const call = readCall(node);
+  // `{Condition: x}` in full form is plain data anywhere but in a condition; policies of other kinds use that key.
+  if (call !== undefined && (call.name !== 'Condition' || node.tag !== undefined))
+    return callFunction(scope, call);
+  switch (node.kind) {
+    case 'scalar': {
+      if (node.value === null) {
+        return fail(
+          scope,
+          'null-value',
+          node,
+          'there is no value',
+          "AWS refuses it: 'null' values are not allowed in templates",
+        );
+      }
+      const dynamic = /\{\{resolve:([^}]*)\}\}/.exec(node.text);
+      if (dynamic !== null && typeof node.value === 'string')
+        return readDynamic(scope, node.text, dynamic[1]!, node);
+      if (typeof node.value === 'boolean')
+        return { ...makeText(String(node.value), node), form: 'boolean' };
+      return {
+        ...makeText(node.text, node),
+        form: typeof node.value === 'number' ? 'number' : 'string',
+      };
+    }
+    case 'list': {
+      const items = node.items
+        .map((item) => scope.evaluate(item))
+        .filter((item) => item.kind !== 'absent');
+      return { kind: 'list', items, at: node.at, path: node.path };
+    }
+    case 'mapping':
+      return evaluateMapping(scope, node);
+    default:
+      return node satisfies never;
+  }
+}
+
+function evaluateMapping(scope: Scope, node: Node & { kind: 'mapping' }): Value {
+  const stray = node.entries.find((entry) => entry.key.startsWith('Fn::'));
+  if (stray !== undefined) {
+    const where = { at: stray.keyAt, path: node.path };
+    return fail(
+      scope,
+      'bad-function',
+      where,
+      `${abbreviate(stray.key)} stands next to other keys`,
+      'a function is the only key of its mapping',
+    );
+  }
+  return { kind: 'map', node, at: node.at, path: node.path };
+}
+
+/** `{{resolve:ssm:/path}}`: AWS fetches the value when the stack is made. Source: "Dynamic references". */
+function readDynamic(scope: Scope, text: string, reference: string, where: Where): Value {
+  const key = reference.replace(/^ssm(-secure)?:([^:]*)(:\d+)?$/, 'ssm:$2');
+  const supplied = scope.inputs.supplied?.get(key);
+  if (supplied !== undefined && text === `{{resolve:${reference}}}`)
+    return makeText(supplied, where);
+  return makeUnknown(
+    `'{{resolve:${abbreviate(reference)}}}' is resolved by AWS alone`,
+    supplyHint(scope.inputs, key),
+    where,
+  );
+}

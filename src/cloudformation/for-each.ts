@@ -1,0 +1,238 @@
+/**
+ * Fn::ForEach: the loop is written out in the tree before anything is read.
+ *
+ * Theory of operation. A loop `Fn::ForEach::Name: [Identifier, collection, {key: value}]` gives, for
+ * each item, its entries with `${Identifier}` and `&{Identifier}` replaced in keys and texts and
+ * `Ref Identifier` replaced whole. Positions stay those of the loop's body, paths are those of the
+ * result. Loops nest, so ten lines can ask for ten thousand million resources: the nodes made are
+ * counted, and the first one too many ends the expansion with one error.
+ * Source: AWS CloudFormation Template Reference, "Fn::ForEach".
+ */
+import {
+  itemPath,
+  keyPath,
+  type Entry,
+  type Mapping,
+  type Node,
+  type Scalar,
+} from '../source/yaml.ts';
+import type { Problem } from '../source/problem.ts';
+import { readCall } from './calls.ts';
+import { fail, report } from './scope.ts';
+import { abbreviate, type Value, type Where } from './values.ts';
+
+/** Most nodes that all loops together make. */
+export const EXPANDED_NODES_MAX = 50_000;
+/** Longest text with its identifiers replaced. */
+const TEXT_CHARS_MAX = 100_000;
+const PREFIX = 'Fn::ForEach::';
+
+/** Values of the identifiers of the loops around a node. */
+type Bindings = ReadonlyMap<string, string>;
+
+export interface ForEachInputs {
+  readonly parameters: ReadonlyMap<string, Value>;
+  /** Whether the template asks for the transform AWS::LanguageExtensions. */
+  readonly isEnabled: boolean;
+}
+
+/** The section with its loops written out; the same node if it has none. */
+export function expandLoops(section: Mapping, inputs: ForEachInputs, problems: Problem[]): Mapping {
+  if (!hasLoop(section)) return section;
+  return new Expander(inputs, problems).expandMapping(section, new Map(), section.path);
+}
+
+function hasLoop(node: Node): boolean {
+  switch (node.kind) {
+    case 'scalar':
+      return false;
+    case 'list':
+      return node.items.some(hasLoop);
+    case 'mapping':
+      return node.entries.some((entry) => entry.key.startsWith(PREFIX) || hasLoop(entry.value));
+    default:
+      return node satisfies never;
+  }
+}
+
+class Expander {
+  readonly #inputs: ForEachInputs;
+  readonly #problems: Problem[];
+  #nodes = 0;
+  #chars = 0;
+  #isSpent = false;
+
+  constructor(inputs: ForEachInputs, problems: Problem[]) {
+    this.#inputs = inputs;
+    this.#problems = problems;
+  }
+
+  expandMapping(mapping: Mapping, bindings: Bindings, path: string): Mapping {
+    const entries = new Map<string, Entry>();
+    for (const entry of mapping.entries) {
+      if (entry.key.startsWith(PREFIX)) this.#expandLoop(entry, bindings, path, entries);
+      else this.#addEntry(entry, bindings, path, entries);
+    }
+    return { ...mapping, path, entries: [...entries.values()] };
+  }
+
+  #addEntry(entry: Entry, bindings: Bindings, path: string, entries: Map<string, Entry>): void {
+    if (this.#isSpent) return;
+    const key = this.#replace(entry.key, bindings, entry.keyAt, path, true);
+    const value = this.#expand(entry.value, bindings, keyPath(path, key));
+    if (!entries.has(key)) {
+      entries.set(key, { key, keyAt: entry.keyAt, value });
+      return;
+    }
+    const where: Where = { at: entry.keyAt, path: keyPath(path, key) };
+    const hint = 'let the key hold the identifier of the loop, as ${Identifier} or &{Identifier}';
+    fail(
+      { problems: this.#problems },
+      'duplicate-key',
+      where,
+      `the loop makes the key '${abbreviate(key)}' twice`,
+      hint,
+    );
+  }
+
+  #expandLoop(
+    { key, keyAt, value }: Entry,
+    bindings: Bindings,
+    path: string,
+    entries: Map<string, Entry>,
+  ): void {
+    const where: Where = { at: keyAt, path: value.path };
+    const [identifier, collection, body] = value.kind === 'list' ? value.items : [];
+    if (identifier?.kind !== 'scalar' || collection === undefined || body?.kind !== 'mapping') {
+      const hint = 'write [Identifier, [value, value, …], {key with ${Identifier}: value}]';
+      fail(
+        { problems: this.#problems },
+        'bad-function',
+        where,
+        `${abbreviate(key)} has the wrong arguments`,
+        hint,
+      );
+      return;
+    }
+    if (!this.#inputs.isEnabled) {
+      const hint =
+        "AWS refuses it; add the line 'Transform: AWS::LanguageExtensions' to the template";
+      report(
+        this.#problems,
+        'warning',
+        'transform',
+        where,
+        'Fn::ForEach needs the transform AWS::LanguageExtensions',
+        hint,
+      );
+    }
+    for (const item of this.#readCollection(collection, bindings)) {
+      const inner = new Map(bindings).set(identifier.text, item);
+      for (const entry of body.entries) {
+        if (this.#isSpent) return;
+        if (entry.key.startsWith(PREFIX)) this.#expandLoop(entry, inner, path, entries);
+        else this.#addEntry(entry, inner, path, entries);
+      }
+    }
+  }
+
+  #readCollection(node: Node, bindings: Bindings): readonly string[] {
+    const call = readCall(node);
+    if (call?.name === 'Ref' && call.argument.kind === 'scalar') {
+      const value = this.#inputs.parameters.get(call.argument.text);
+      if (value?.kind === 'list')
+        return value.items.map((item) => (item.kind === 'text' ? item.text : ''));
+    }
+    if (
+      call === undefined &&
+      node.kind === 'list' &&
+      node.items.every((item) => item.kind === 'scalar')
+    ) {
+      return node.items.map((item) =>
+        this.#replace((item as Scalar).text, bindings, item.at, item.path, false),
+      );
+    }
+    const hint = 'write a list of texts, or !Ref of a CommaDelimitedList with a value';
+    fail(
+      { problems: this.#problems },
+      'bad-function',
+      node,
+      'the collection of Fn::ForEach is not known here',
+      hint,
+    );
+    return [];
+  }
+
+  #expand(node: Node, bindings: Bindings, path: string): Node {
+    if (!this.#count(node)) return node;
+    const call = readCall(node);
+    if (call?.name === 'Ref' && call.argument.kind === 'scalar') {
+      const value = bindings.get(call.argument.text);
+      if (value !== undefined) return { kind: 'scalar', value, text: value, at: node.at, path };
+    }
+    switch (node.kind) {
+      case 'scalar': {
+        if (typeof node.value !== 'string') return { ...node, path };
+        const text = this.#replace(node.text, bindings, node.at, path, false);
+        return { ...node, value: text, text, path };
+      }
+      case 'list':
+        return {
+          ...node,
+          path,
+          items: node.items.map((item, i) => this.#expand(item, bindings, itemPath(path, i))),
+        };
+      case 'mapping':
+        return this.expandMapping(node, bindings, path);
+      default:
+        return node satisfies never;
+    }
+  }
+
+  /** `&{Id}` drops what a logical id can't hold, so that `10.0.0.0/8` can be part of one. */
+  #replace(
+    text: string,
+    bindings: Bindings,
+    at: Where['at'],
+    path: string,
+    isKey: boolean,
+  ): string {
+    if (bindings.size === 0 || !/[$&]\{/.test(text)) return text;
+    const replaced = text.replace(
+      /([$&])\{([A-Za-z0-9]+)\}/g,
+      (whole: string, sign: string, name: string) => {
+        const value = bindings.get(name);
+        if (value === undefined) return whole;
+        return sign === '&' && isKey ? value.replace(/[^A-Za-z0-9]/g, '') : value;
+      },
+    );
+    this.#chars += replaced.length;
+    if (replaced.length > TEXT_CHARS_MAX || this.#chars > 100 * TEXT_CHARS_MAX) {
+      this.#exhaust(
+        { at, path },
+        `the loops make more than ${100 * TEXT_CHARS_MAX} characters of text`,
+      );
+    }
+    return replaced;
+  }
+
+  #count(where: Where): boolean {
+    this.#nodes++;
+    if (this.#nodes > EXPANDED_NODES_MAX) {
+      this.#exhaust(where, `the loops make more than ${EXPANDED_NODES_MAX} values`);
+    }
+    return !this.#isSpent;
+  }
+
+  #exhaust(where: Where, message: string): void {
+    if (this.#isSpent) return;
+    this.#isSpent = true;
+    fail(
+      { problems: this.#problems },
+      'template-limit',
+      where,
+      message,
+      'loops inside loops multiply; make fewer or shorter ones',
+    );
+  }
+}

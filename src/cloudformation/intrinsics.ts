@@ -1,0 +1,327 @@
+/**
+ * The intrinsic functions, one by one.
+ * Source: AWS CloudFormation Template Reference, "Intrinsic function reference".
+ */
+import type { Node } from '../source/yaml.ts';
+import { readCall, findEntry, needText, takeArguments, type Call } from './calls.ts';
+import { splitCidr } from './cidrs.ts';
+import { REGION, supplyHint } from './parameters.ts';
+import { fail, takeChars, takeSteps, type Scope } from './scope.ts';
+import { substitute } from './substitute.ts';
+import { toJson } from './to-json.ts';
+import {
+  abbreviate,
+  describeKind,
+  makeInvalid,
+  makeList,
+  makeText,
+  makeUnknown,
+  moveTo,
+  type ListValue,
+  type UnknownValue,
+  type InvalidValue,
+  type Value,
+} from './values.ts';
+
+type Intrinsic = (scope: Scope, call: Call) => Value;
+
+const INTRINSICS: ReadonlyMap<string, Intrinsic> = new Map<string, Intrinsic>([
+  ['Ref', refer],
+  ['Fn::Base64', encodeBase64],
+  ['Fn::Cidr', makeCidrs],
+  ['Fn::FindInMap', findInMap],
+  ['Fn::GetAtt', getAttribute],
+  ['Fn::GetAZs', getZones],
+  ['Fn::If', choose],
+  ['Fn::ImportValue', importValue],
+  ['Fn::Join', join],
+  ['Fn::Length', countItems],
+  ['Fn::Select', select],
+  ['Fn::Split', split],
+  ['Fn::Sub', substitute],
+  ['Fn::ToJsonString', stringify],
+  ['Fn::Transform', transform],
+]);
+
+const CONDITION_ONLY = new Set(['Condition', 'Fn::And', 'Fn::Or', 'Fn::Not', 'Fn::Equals']);
+
+export function callFunction(scope: Scope, call: Call): Value {
+  const intrinsic = INTRINSICS.get(call.name);
+  if (intrinsic !== undefined) return intrinsic(scope, call);
+  if (CONDITION_ONLY.has(call.name)) {
+    const hint = 'name the condition in the section Conditions and use Fn::If here';
+    return fail(scope, 'bad-function', call, `${call.name} has no value outside a condition`, hint);
+  }
+  const known = [...INTRINSICS.keys()].join(', ');
+  return fail(
+    scope,
+    'unknown-function',
+    call,
+    `unknown function ${abbreviate(call.name)}`,
+    `there are ${known}`,
+  );
+}
+
+function refer(scope: Scope, call: Call): Value {
+  const { argument } = call;
+  if (
+    argument.kind === 'scalar' &&
+    typeof argument.value === 'string' &&
+    argument.tag === undefined
+  ) {
+    return scope.refer(argument.text, call);
+  }
+  return fail(scope, 'bad-function', call, 'Ref takes a name', 'write !Ref LogicalId');
+}
+
+/** `Id.Attribute` or `[Id, Attribute]`; the attribute may hold dots and, in the list form, be a Ref to a parameter. */
+function getAttribute(scope: Scope, call: Call): Value {
+  const { argument } = call;
+  if (
+    argument.kind === 'scalar' &&
+    typeof argument.value === 'string' &&
+    argument.tag === undefined
+  ) {
+    const dot = argument.text.indexOf('.');
+    if (dot > 0 && dot < argument.text.length - 1) {
+      return scope.readAttribute(argument.text.slice(0, dot), argument.text.slice(dot + 1), call);
+    }
+  }
+  if (
+    argument.kind === 'list' &&
+    argument.items.length >= 2 &&
+    argument.items[0]!.kind === 'scalar'
+  ) {
+    const parts: string[] = [];
+    for (const item of argument.items.slice(1)) {
+      const part = needText(scope, call, scope.evaluate(item), 'the attribute');
+      if (part.kind !== 'text') return part;
+      parts.push(part.text);
+    }
+    return scope.readAttribute(argument.items[0].text, parts.join('.'), call);
+  }
+  return fail(
+    scope,
+    'bad-function',
+    call,
+    'Fn::GetAtt takes a resource and an attribute',
+    'write !GetAtt LogicalId.Attribute',
+  );
+}
+
+function choose(scope: Scope, call: Call): Value {
+  const items = takeArguments(scope, call, 3, 3, '[condition name, value if true, value if false]');
+  if (items === undefined) return makeInvalid(call);
+  const branch = chooseBranch(scope, items);
+  return 'value' in branch ? scope.evaluate(branch.value) : branch;
+}
+
+/** The branch Fn::If takes, not evaluated. */
+export function chooseBranch(
+  scope: Scope,
+  items: readonly Node[],
+): { readonly value: Node } | UnknownValue | InvalidValue {
+  const name = items[0]!;
+  if (name.kind !== 'scalar' || name.tag !== undefined) {
+    return fail(
+      scope,
+      'bad-function',
+      name,
+      'the first argument of Fn::If must be the name of a condition',
+    );
+  }
+  const truth = scope.decide(name.text, name);
+  if (truth.kind !== 'truth') return truth;
+  return { value: truth.value ? items[1]! : items[2]! };
+}
+
+function join(scope: Scope, call: Call): Value {
+  const items = takeArguments(scope, call, 2, 2, '[delimiter, [text, text, …]]');
+  if (items === undefined) return makeInvalid(call);
+  const delimiter = needText(scope, call, scope.evaluate(items[0]!), 'the delimiter');
+  if (delimiter.kind !== 'text') return delimiter;
+  const list = needList(scope, call, scope.evaluate(items[1]!));
+  if (list.kind !== 'list') return list;
+  const texts: string[] = [];
+  let chars = 0;
+  for (const item of list.items) {
+    const text = needText(scope, call, item, 'every item');
+    if (text.kind !== 'text') return text;
+    texts.push(text.text);
+    chars += text.text.length + delimiter.text.length;
+  }
+  if (!takeChars(scope, chars, call)) return makeInvalid(call);
+  return makeText(texts.join(delimiter.text), call);
+}
+
+function split(scope: Scope, call: Call): Value {
+  const items = takeArguments(scope, call, 2, 2, '[delimiter, text]');
+  if (items === undefined) return makeInvalid(call);
+  const delimiter = needText(scope, call, scope.evaluate(items[0]!), 'the delimiter');
+  if (delimiter.kind !== 'text') return delimiter;
+  if (delimiter.text === '')
+    return fail(scope, 'bad-function', call, 'the delimiter of Fn::Split must not be empty');
+  const text = needText(scope, call, scope.evaluate(items[1]!), 'the source');
+  if (text.kind !== 'text') return text;
+  const parts = text.text.split(delimiter.text);
+  if (!takeSteps(scope, parts.length, call)) return makeInvalid(call);
+  return makeList(
+    parts.map((part) => makeText(part, call)),
+    call,
+  );
+}
+
+function select(scope: Scope, call: Call): Value {
+  const items = takeArguments(scope, call, 2, 2, '[index, [value, value, …]]');
+  if (items === undefined) return makeInvalid(call);
+  const index = needText(scope, call, scope.evaluate(items[0]!), 'the index');
+  if (index.kind !== 'text') return index;
+  const list = needList(scope, call, scope.evaluate(items[1]!));
+  if (list.kind !== 'list') return list;
+  const item = /^\d{1,6}$/.test(index.text) ? list.items[Number(index.text)] : undefined;
+  if (item !== undefined) return moveTo(item, call);
+  const hint = `the list has ${list.items.length} items, counted from 0`;
+  return fail(
+    scope,
+    'bad-function',
+    call,
+    `Fn::Select cannot select nonexistent value at index ${abbreviate(index.text)}`,
+    hint,
+  );
+}
+
+function findInMap(scope: Scope, call: Call): Value {
+  const items = takeArguments(scope, call, 3, 4, '[mapping name, first key, second key]');
+  if (items === undefined) return makeInvalid(call);
+  const keys: string[] = [];
+  for (const item of items.slice(0, 3)) {
+    const key = needText(scope, call, scope.evaluate(item), 'every key');
+    if (key.kind !== 'text') return key;
+    keys.push(key.text);
+  }
+  let node: Node | undefined = scope.template.mappings;
+  for (const key of keys) node = node?.kind === 'mapping' ? findEntry(node, key) : undefined;
+  if (node === undefined) {
+    // The default is an addition of AWS::LanguageExtensions.
+    const fallback = items[3]?.kind === 'mapping' ? findEntry(items[3], 'DefaultValue') : undefined;
+    if (fallback !== undefined) return scope.evaluate(fallback);
+    return fail(
+      scope,
+      'unknown-mapping',
+      call,
+      `unable to get mapping for ${abbreviate(keys.join('::'))}`,
+      'check the names in the section Mappings',
+    );
+  }
+  if (node.kind === 'mapping' || readCall(node) !== undefined) {
+    return fail(
+      scope,
+      'bad-function',
+      call,
+      `the mapping ${abbreviate(keys.join('::'))} does not hold a text or a list`,
+      'AWS takes no functions and no deeper mappings there',
+    );
+  }
+  return moveTo(scope.evaluate(node), call);
+}
+
+function encodeBase64(scope: Scope, call: Call): Value {
+  const text = needText(scope, call, scope.evaluate(call.argument), 'the argument');
+  if (text.kind !== 'text') return text;
+  const bytes = Buffer.from(text.text, 'utf8');
+  if (!takeChars(scope, Math.ceil(bytes.length / 3) * 4, call)) return makeInvalid(call);
+  return makeText(bytes.toString('base64'), call);
+}
+
+function makeCidrs(scope: Scope, call: Call): Value {
+  const items = takeArguments(scope, call, 3, 3, '[ipBlock, count, cidrBits]');
+  if (items === undefined) return makeInvalid(call);
+  const texts: string[] = [];
+  for (const item of items) {
+    const text = needText(scope, call, scope.evaluate(item), 'every argument');
+    if (text.kind !== 'text') return text;
+    texts.push(text.text);
+  }
+  const blocks = splitCidr(texts[0]!, texts[1]!, texts[2]!);
+  if (!blocks.ok)
+    return fail(scope, 'bad-function', call, `Fn::Cidr: ${blocks.message}`, blocks.hint);
+  return makeList(
+    blocks.value.map((block) => makeText(block, call)),
+    call,
+  );
+}
+
+/** Zones of our own region; which ones an account has is known to AWS alone, so the choice is ours. */
+const OUR_ZONES = ['a', 'b', 'c', 'd', 'e', 'f'];
+
+function getZones(scope: Scope, call: Call): Value {
+  const region = needText(scope, call, scope.evaluate(call.argument), 'the region');
+  if (region.kind !== 'text') return region;
+  const name = region.text === '' ? REGION : region.text;
+  if (name !== REGION) {
+    return makeUnknown(
+      `the availability zones of '${abbreviate(name)}' are known to AWS alone`,
+      `use the region ${REGION}`,
+      call,
+    );
+  }
+  return makeList(
+    OUR_ZONES.map((zone) => makeText(`${name}${zone}`, call)),
+    call,
+  );
+}
+
+function importValue(scope: Scope, call: Call): Value {
+  const name = needText(scope, call, scope.evaluate(call.argument), 'the name');
+  if (name.kind !== 'text') return name;
+  const value =
+    scope.inputs.imports.get(name.text) ?? scope.inputs.supplied?.get(`import:${name.text}`);
+  if (value !== undefined) return makeText(value, call);
+  return makeUnknown(
+    `no template here exports '${abbreviate(name.text)}'`,
+    supplyHint(scope.inputs, `import:${name.text}`),
+    call,
+  );
+}
+
+function countItems(scope: Scope, call: Call): Value {
+  const list = needList(scope, call, scope.evaluate(call.argument));
+  if (list.kind !== 'list') return list;
+  return { ...makeText(String(list.items.length), call), form: 'number' };
+}
+
+function stringify(scope: Scope, call: Call): Value {
+  const value = scope.evaluate(call.argument);
+  if (value.kind === 'text' || value.kind === 'absent') {
+    return fail(
+      scope,
+      'bad-function',
+      call,
+      `Fn::ToJsonString takes a list or a mapping, not ${describeKind(value)}`,
+    );
+  }
+  const json = toJson(scope, value, call);
+  return typeof json === 'string' ? makeText(json, call) : json;
+}
+
+function transform(_scope: Scope, call: Call): Value {
+  const name = call.argument.kind === 'mapping' ? findEntry(call.argument, 'Name') : undefined;
+  const shown = name?.kind === 'scalar' ? abbreviate(name.text) : '?';
+  return makeUnknown(`the macro '${shown}' runs in AWS alone`, 'write out what it makes', call);
+}
+
+function needList(scope: Scope, call: Call, value: Value): ListValue | UnknownValue | InvalidValue {
+  switch (value.kind) {
+    case 'list':
+    case 'unknown':
+    case 'invalid':
+      return value;
+    default:
+      return fail(
+        scope,
+        'bad-function',
+        call,
+        `${call.name} needs a list, not ${describeKind(value)}`,
+      );
+  }
+}

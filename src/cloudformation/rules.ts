@@ -1,0 +1,288 @@
+/**
+ * One rule of a template to rules of the model.
+ *
+ * Three outcomes. A mistake is an error. What only AWS could know is a warning, and the rule is left
+ * out: groups only allow, so a missing rule denies. Anything else makes one rule a peer; AWS wants
+ * exactly one peer, and more are taken as the author surely meant them, with a warning.
+ */
+import { formatCidr, parseCidr, type Cidr } from '../addr/address.ts';
+import { stableId } from '../policy/ids.ts';
+import type { Direction, GroupId, Origin, Peer, Rule } from '../policy/model.ts';
+import { hasIcmpType, hasPorts, parseAwsProtocol } from '../policy/protocols.ts';
+import { normalizeRange, ruleKey, type Range } from '../policy/rules.ts';
+import { checkRuleDescription } from '../policy/texts.ts';
+import type { Mapping } from '../source/yaml.ts';
+import { ACCOUNT_ID } from './parameters.ts';
+import { readText, warnOfUnknown } from './properties.ts';
+import { resolveGroup, resolvePrefixList, type Directory } from './references.ts';
+import { fail, report, type Scope } from './scope.ts';
+import {
+  abbreviate,
+  makeUnknown,
+  type TextValue,
+  type UnknownValue,
+  type Where,
+} from './values.ts';
+
+/** A rule as it stands in the template: inline, or a resource of its own. */
+export interface WrittenRule extends Where {
+  readonly direction: Direction;
+  readonly properties: Mapping;
+  readonly logicalId: string;
+}
+
+const PEER_PROPERTIES: Readonly<Record<Direction, readonly string[]>> = {
+  ingress: [
+    'CidrIp',
+    'CidrIpv6',
+    'SourcePrefixListId',
+    'SourceSecurityGroupId',
+    'SourceSecurityGroupName',
+  ],
+  egress: ['CidrIp', 'CidrIpv6', 'DestinationPrefixListId', 'DestinationSecurityGroupId'],
+};
+
+const LEFT_OUT = 'the rule is left out';
+
+/** The rules that `written` makes for a group: one a peer; none where something is wrong or not known (reported). */
+export function readRules(
+  scope: Scope,
+  directory: Directory,
+  groupId: GroupId,
+  written: WrittenRule,
+): Rule[] {
+  const protocol = readProtocol(scope, written);
+  const range = protocol === undefined ? undefined : readRange(scope, written, protocol);
+  const peers = readPeers(scope, directory, written);
+  const description = readDescription(scope, written);
+  if (protocol === undefined || range === undefined || description === undefined) return [];
+  const { direction } = written;
+  const origin: Origin = { ...written.at, path: written.path, logicalId: written.logicalId };
+  return peers.map((peer) => {
+    const body = { direction, protocol, ...range, peer };
+    return { id: stableId('sgr', groupId, ruleKey(body)), ...body, description, origin };
+  });
+}
+
+function readProtocol(scope: Scope, written: WrittenRule): number | undefined {
+  const value = readText(scope, written.properties, 'IpProtocol');
+  if (value === undefined) {
+    const hint =
+      'VPC security group rules must specify protocols explicitly: tcp, udp, icmp, icmpv6, a number, or -1 for all';
+    fail(scope, 'missing-property', written, 'the rule has no IpProtocol', hint);
+    return undefined;
+  }
+  if (!isText(scope, written, 'IpProtocol', value)) return undefined;
+  const protocol = parseAwsProtocol(value.text);
+  if (protocol.ok) return protocol.value;
+  fail(scope, 'bad-protocol', value, protocol.message.replace(/\.$/, ''), protocol.hint);
+  return undefined;
+}
+
+function readRange(scope: Scope, written: WrittenRule, protocol: number): Range | undefined {
+  const from = readPort(scope, written, 'FromPort');
+  const to = readPort(scope, written, 'ToPort');
+  if (from === 'unusable' || to === 'unusable') return undefined;
+  const range = normalizeRange(protocol, from?.number, to?.number);
+  const where = from ?? to ?? written;
+  if (!range.ok) {
+    fail(
+      scope,
+      'bad-ports',
+      { at: where.at, path: where.path },
+      range.message.replace(/\.$/, ''),
+      range.hint,
+    );
+    return undefined;
+  }
+  if (!hasPorts(protocol) && !hasIcmpType(protocol) && !coversAll(from?.number, to?.number)) {
+    const message = `the ports ${from?.number ?? 'none'} to ${to?.number ?? 'none'} mean nothing with protocol ${protocol}: the rule allows all of it`;
+    report(
+      scope.problems,
+      'warning',
+      'ports-ignored',
+      where,
+      message,
+      'only tcp, udp, icmp and icmpv6 have ports or types; name the protocol, or leave the ports out',
+    );
+  }
+  return range.value;
+}
+
+/** The ways in which people write "all ports" next to a protocol without ports. */
+function coversAll(from: number | undefined, to: number | undefined): boolean {
+  return (from ?? 0) <= 0 && [undefined, -1, 0, 65535].includes(to);
+}
+
+function readPort(
+  scope: Scope,
+  written: WrittenRule,
+  name: string,
+): (Where & { readonly number: number }) | 'unusable' | undefined {
+  const value = readText(scope, written.properties, name);
+  if (value === undefined) return undefined;
+  if (!isText(scope, written, name, value)) return 'unusable';
+  // '0443' is refused: YAML 1.1, which AWS reads, makes 291 of it.
+  if (/^-?(0|[1-9]\d{0,8})$/.test(value.text))
+    return { number: Number(value.text), at: value.at, path: value.path };
+  fail(
+    scope,
+    'bad-ports',
+    value,
+    `${name} '${abbreviate(value.text)}' is not a number`,
+    'write a port, as 443',
+  );
+  return 'unusable';
+}
+
+function readDescription(scope: Scope, written: WrittenRule): string | undefined {
+  const value = readText(scope, written.properties, 'Description');
+  if (value === undefined || value.kind === 'unusable') return '';
+  if (value.kind === 'unknown') {
+    warnOfUnknown(scope, 'Description', value, value.path, 'it is left empty');
+    return '';
+  }
+  const message = checkRuleDescription(value.text);
+  if (message === undefined) return value.text;
+  fail(
+    scope,
+    'bad-description',
+    value,
+    message.replace(/\.$/, ''),
+    `it has ${value.text.length} characters`,
+  );
+  return undefined;
+}
+
+function readPeers(scope: Scope, directory: Directory, written: WrittenRule): Peer[] {
+  const names = PEER_PROPERTIES[written.direction];
+  const given: { name: string; value: NonNullable<ReturnType<typeof readText>> }[] = [];
+  for (const name of names) {
+    const value = readText(scope, written.properties, name);
+    if (value !== undefined) given.push({ name, value });
+  }
+  const side = written.direction === 'ingress' ? 'source' : 'destination';
+  if (given.length === 0) {
+    fail(
+      scope,
+      'missing-peer',
+      written,
+      `the rule names no ${side}`,
+      `give exactly one of ${names.join(', ')}`,
+    );
+    return [];
+  }
+  if (given.length > 1)
+    warnOfSeveralPeers(
+      scope,
+      written,
+      side,
+      given.map(({ name }) => name),
+    );
+  const peers: Peer[] = [];
+  for (const { name, value } of given) {
+    if (!isText(scope, written, name, value)) continue;
+    const peer = readPeer(scope, directory, written, name, value);
+    if (peer?.kind === 'unknown') warnOfUnknown(scope, name, peer, peer.path, LEFT_OUT);
+    else if (peer !== undefined) peers.push(peer);
+  }
+  return peers;
+}
+
+function warnOfSeveralPeers(
+  scope: Scope,
+  written: WrittenRule,
+  side: string,
+  names: readonly string[],
+): void {
+  const second = written.properties.entries.filter((entry) => names.includes(entry.key))[1];
+  const where: Where =
+    second === undefined ? written : { at: second.keyAt, path: second.value.path };
+  const message = `the rule names ${names.length} ${side}s (${names.join(', ')}); it is taken as one rule for each`;
+  const hint =
+    'AWS refuses it: Only one of cidrIp, cidrIpv6, prefixListId, or referencedGroupId can be specified; write one rule for each';
+  report(scope.problems, 'warning', 'several-peers', where, message, hint);
+}
+
+function readPeer(
+  scope: Scope,
+  directory: Directory,
+  written: WrittenRule,
+  name: string,
+  value: TextValue,
+): Peer | UnknownValue | undefined {
+  if (name === 'CidrIp') return readCidr(scope, value, 4, 'an IPv6 block goes into CidrIpv6');
+  if (name === 'CidrIpv6') return readCidr(scope, value, 6, 'an IPv4 block goes into CidrIp');
+  if (name.endsWith('PrefixListId')) {
+    const prefixListId = resolvePrefixList(directory, value.text);
+    if (prefixListId !== undefined) return { kind: 'prefixList', prefixListId };
+    return makeUnknown(
+      `the prefix list '${abbreviate(value.text)}' is not defined here`,
+      'define it as AWS::EC2::PrefixList in this template',
+      value,
+    );
+  }
+  const reference = addOwner(scope, written, name, value);
+  if (typeof reference !== 'string') return reference;
+  const groupId = resolveGroup(scope, directory, name, reference, value);
+  if (groupId !== undefined) return { kind: 'group', groupId };
+  return makeUnknown(
+    `the group '${abbreviate(reference)}' is not defined here`,
+    'define it in this template or in the configuration',
+    value,
+  );
+}
+
+/** `123456789012/sg-…` for a group of another account, as the console writes it. */
+function addOwner(
+  scope: Scope,
+  written: WrittenRule,
+  name: string,
+  value: TextValue,
+): string | UnknownValue | undefined {
+  if (!name.startsWith('Source')) return value.text;
+  const owner = readText(scope, written.properties, 'SourceSecurityGroupOwnerId');
+  if (owner === undefined) return value.text;
+  if (owner.kind === 'unusable') return undefined;
+  if (owner.kind === 'unknown') return owner;
+  return owner.text === ACCOUNT_ID ? value.text : `${owner.text}/${value.text}`;
+}
+
+/** Reads a block as AWS does: host bits are cut off, a block of the other family is malformed (`elsewhere`: where it would go). */
+export function readCidr(
+  scope: Scope,
+  value: TextValue,
+  family: 4 | 6,
+  elsewhere: string,
+): { readonly kind: 'cidr'; readonly cidr: Cidr } | undefined {
+  const parsed = parseCidr(value.text, 'mask');
+  if (!parsed.ok || parsed.value.family !== family) {
+    const hint = parsed.ok ? elsewhere : `${parsed.message}; ${parsed.hint}`;
+    fail(scope, 'bad-cidr', value, `CIDR block ${abbreviate(value.text)} is malformed`, hint);
+    return undefined;
+  }
+  if (!parseCidr(value.text, 'refuse').ok) {
+    const message = `CIDR block ${abbreviate(value.text)} has bits set beyond its prefix; AWS stores ${formatCidr(parsed.value)}, and so do we`;
+    report(
+      scope.problems,
+      'warning',
+      'host-bits',
+      value,
+      message,
+      `write ${formatCidr(parsed.value)}, or /${family === 4 ? 32 : 128} for the one host`,
+    );
+  }
+  return { kind: 'cidr', cidr: parsed.value };
+}
+
+/** Whether there is text to use; if it is unknown, that is told here. */
+function isText(
+  scope: Scope,
+  written: WrittenRule,
+  name: string,
+  value: NonNullable<ReturnType<typeof readText>>,
+): value is TextValue {
+  if (value.kind === 'unknown')
+    warnOfUnknown(scope, name, value, value.path || written.path, LEFT_OUT);
+  return value.kind === 'text';
+}

@@ -1,0 +1,169 @@
+/** The `prefixLists` section. Source: Amazon VPC User Guide, "Customer-managed prefix lists". */
+import { formatCidr, parseCidr, type Cidr, type Family } from '../addr/address.ts';
+import { stableId } from '../policy/ids.ts';
+import type { PrefixList } from '../policy/model.ts';
+import { get, type Entry, type Node } from '../source/yaml.ts';
+import { readId } from './config-groups.ts';
+import type { Directory } from './config-names.ts';
+import {
+  fail,
+  lineText,
+  originOf,
+  readEntries,
+  readInteger,
+  readItems,
+  readText,
+  report,
+  take,
+  type Reader,
+} from './config-reader.ts';
+import { readRuleDescription } from './config-rules.ts';
+
+/** Entries per prefix list; can be raised in AWS. Source: "Amazon VPC quotas". */
+const AWS_ENTRIES_MAX = 1000;
+const NAME_LENGTH_MAX = 255;
+
+interface EntryAt {
+  readonly cidr: Cidr;
+  readonly description: string;
+  readonly node: Node;
+}
+
+export function readPrefixLists(
+  reader: Reader,
+  section: Node | undefined,
+  prefixLists: Directory,
+): readonly PrefixList[] {
+  return readEntries(reader, section).flatMap((entry) => {
+    const list = readPrefixList(reader, entry);
+    return prefixLists.add(reader, list, { at: entry.keyAt, path: entry.value.path }) ? [list] : [];
+  });
+}
+
+function readPrefixList(reader: Reader, entry: Entry): PrefixList {
+  const { value: node } = entry;
+  const place = { at: entry.keyAt, path: node.path };
+  const name = entry.key.trimEnd();
+  checkName(reader, entry, name);
+  const entriesNode = get(node, 'entries');
+  const entries = readItems(reader, entriesNode).flatMap((item) => {
+    const read = readEntry(reader, item);
+    return read === undefined ? [] : [read];
+  });
+  const family = readFamily(reader, node, entriesNode, entries);
+  const { length } = entries;
+  const range = { min: 1, max: AWS_ENTRIES_MAX, code: 'bad-max-entries', what: 'maxEntries' };
+  const maxEntries = readInteger(reader, node, 'maxEntries', range);
+  if (maxEntries !== undefined && length > maxEntries) {
+    fail(
+      reader,
+      get(node, 'maxEntries')!,
+      'too-many-entries',
+      `the list has ${length} entries, more than its maxEntries ${maxEntries}`,
+      `write maxEntries: ${length}, or remove entries`,
+    );
+  } else if (maxEntries === undefined && length > AWS_ENTRIES_MAX) {
+    report(
+      reader,
+      'warning',
+      place,
+      'quota',
+      `the list has ${length} entries; AWS takes ${AWS_ENTRIES_MAX} unless its quota is raised`,
+    );
+  }
+  return {
+    id: readId(reader, entry, 'pl') ?? stableId('pl', name),
+    name,
+    family,
+    maxEntries: maxEntries ?? Math.max(1, length),
+    entries: entries.map(({ cidr, description }) => ({ cidr, description })),
+    origin: originOf(place),
+  };
+}
+
+function checkName(reader: Reader, { key, keyAt, value }: Entry, name: string): void {
+  const place = { at: keyAt, path: value.path };
+  if (name === '' || key.length > NAME_LENGTH_MAX)
+    fail(
+      reader,
+      place,
+      'bad-name',
+      `the name of a prefix list has 1 to ${NAME_LENGTH_MAX} characters`,
+    );
+  if (name.startsWith('com.amazonaws'))
+    fail(
+      reader,
+      place,
+      'bad-name',
+      "the name of a prefix list must not start with 'com.amazonaws'",
+      'such names belong to the lists AWS manages',
+    );
+}
+
+function readEntry(reader: Reader, item: Node): EntryAt | undefined {
+  const node = item.kind === 'mapping' ? get(item, 'cidr') : item;
+  const text = readText(reader, node);
+  const description =
+    item.kind === 'mapping' ? readRuleDescription(reader, get(item, 'description')) : '';
+  if (node === undefined || text === undefined) return undefined;
+  const cidr = take(reader, node, 'bad-cidr', parseCidr(text, 'refuse'));
+  return cidr === undefined ? undefined : { cidr, description, node };
+}
+
+function readFamily(
+  reader: Reader,
+  node: Node,
+  entriesNode: Node | undefined,
+  entries: readonly EntryAt[],
+): Family {
+  const familyNode = get(node, 'family');
+  const given =
+    familyNode?.kind === 'scalar' && (familyNode.value === 4 || familyNode.value === 6)
+      ? familyNode.value
+      : undefined;
+  const family = given ?? entries[0]?.cidr.family;
+  if (family === undefined) {
+    // Without entries that could be read there is a problem already, unless there are none at all.
+    if (
+      entriesNode?.kind === 'list' &&
+      entriesNode.items.length === 0 &&
+      familyNode === undefined
+    ) {
+      fail(
+        reader,
+        entriesNode,
+        'missing-family',
+        'a prefix list without entries needs a family',
+        'write family: 4 or family: 6',
+      );
+    }
+    return 4;
+  }
+  const seen = new Map<string, EntryAt>();
+  for (const entry of entries) {
+    const text = formatCidr(entry.cidr);
+    if (entry.cidr.family !== family) {
+      const message = `${text} is IPv${entry.cidr.family} in a list of IPv${family} blocks`;
+      fail(
+        reader,
+        entry.node,
+        'mixed-families',
+        message,
+        'a prefix list has one address family: make a second list',
+      );
+    }
+    const first = seen.get(text);
+    if (first !== undefined) {
+      report(
+        reader,
+        'warning',
+        entry.node,
+        'duplicate-entry',
+        `${text} is in the list already on ${lineText(first.node.at, entry.node.at)}`,
+        'remove it; AWS refuses it',
+      );
+    }
+    seen.set(text, first ?? entry);
+  }
+  return family;
+}

@@ -1,0 +1,176 @@
+/** Checks a tree against the published schema, and says what is wrong in words a person would use. */
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import type { Problem } from '../source/problem.ts';
+import { closest, didYouMean, listWords } from '../source/suggest.ts';
+import { get, keyPath, toPlain, type Node } from '../source/yaml.ts';
+import { kindProblem } from './config-reader.ts';
+import { CONFIG_SCHEMA } from './schema.ts';
+
+const KIND_TEXTS: Readonly<Record<string, string>> = {
+  object: 'a mapping',
+  array: 'a list',
+  string: 'a string',
+  integer: 'a whole number',
+  number: 'a number',
+  boolean: 'true or false',
+};
+
+let validate: ValidateFunction | undefined;
+
+/** Codes of problems about an absent key, and the key where it is always the same. */
+const MISSING_KEYS: Readonly<Record<string, string>> = {
+  'missing-ports': 'ports',
+  'missing-type': 'type',
+};
+
+/** A problem, and the path of the key it misses or of the key that was probably meant. */
+interface ShapeProblem {
+  readonly problem: Problem;
+  readonly missing?: string;
+  readonly meant?: string;
+}
+
+/**
+ * Adds errors about unknown and missing keys and values of the wrong kind, at the very node. Where
+ * `problems` has an error about the same node, that one stays alone: it knows more. That a key is
+ * missing is not said (also not by `problems`) where a mistyped key was probably meant for it.
+ */
+export function addShapeProblems(root: Node, problems: Problem[]): void {
+  const found = checkShape(root);
+  const meant = new Set(found.flatMap((entry) => entry.meant ?? []));
+  for (const { code, path } of problems) {
+    // `to` in place of `from` is one mistake, not two.
+    if (code === 'wrong-direction')
+      meant.add(path.replace(/\.(to|from)$/, (key) => (key === '.to' ? '.from' : '.to')));
+  }
+  const told = new Set(
+    problems.flatMap(({ severity, path, at }) =>
+      severity === 'error' && at?.file === root.at.file ? path : [],
+    ),
+  );
+  const kept = problems.filter(
+    ({ code, path }) =>
+      MISSING_KEYS[code] === undefined || !meant.has(keyPath(path, MISSING_KEYS[code])),
+  );
+  for (const { problem, missing } of found) {
+    // A missing key is told at the mapping, which may have another mistake of its own.
+    if (missing === undefined ? !told.has(problem.path) : !meant.has(missing)) kept.push(problem);
+  }
+  problems.splice(0, problems.length, ...kept);
+}
+
+function checkShape(root: Node): ShapeProblem[] {
+  validate ??= new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true }).compile(
+    CONFIG_SCHEMA,
+  );
+  if (validate(toPlain(root))) return [];
+  return (validate.errors ?? []).map((error) =>
+    describe(error, findNode(root, error.instancePath)),
+  );
+}
+
+function describe(error: ErrorObject, node: Node): ShapeProblem {
+  const params = error.params as Record<string, unknown>;
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return unknownKey(node, String(params['additionalProperty']), knownKeys(error));
+    case 'required': {
+      const key = String(params['missingProperty']);
+      return {
+        problem: problem(
+          node,
+          'missing-key',
+          `the key '${key}' is missing`,
+          describeKey(error, key),
+        ),
+        missing: keyPath(node.path, key),
+      };
+    }
+    case 'type': {
+      const kinds = [params['type']].flat().map((kind) => KIND_TEXTS[String(kind)] ?? String(kind));
+      return { problem: kindProblem(node, joinWords(kinds)) };
+    }
+    case 'enum': {
+      const allowed = (params['allowedValues'] as unknown[]).map(String);
+      const got =
+        node.kind === 'scalar'
+          ? `'${node.text}'`
+          : kindProblem(node, '').message.replace('expected , got ', '');
+      const meant = node.kind === 'scalar' ? didYouMean(node.text, allowed) : '';
+      return {
+        problem: problem(node, 'bad-value', `expected ${joinWords(allowed)}, got ${got}${meant}`),
+      };
+    }
+    default:
+      // The rest are limits, which the loader checks as well and says more about.
+      return {
+        problem: problem(
+          node,
+          'bad-value',
+          `the value ${error.message ?? `fails '${error.keyword}'`}`,
+        ),
+      };
+  }
+}
+
+function unknownKey(node: Node, key: string, known: readonly string[]): ShapeProblem {
+  const entry =
+    node.kind === 'mapping' ? node.entries.find((candidate) => candidate.key === key) : undefined;
+  const place = { at: entry?.keyAt ?? node.at, path: keyPath(node.path, key) };
+  if (key === '<<') {
+    const hint = 'write the keys out, or use an alias for a whole value';
+    return {
+      problem: problem(place, 'unknown-key', "merge keys ('<<') are not part of YAML 1.2", hint),
+    };
+  }
+  const meant = closest(
+    key,
+    known.filter((candidate) => get(node, candidate) === undefined),
+  );
+  const hint = `known keys: ${listWords(known)}`;
+  if (meant === undefined)
+    return { problem: problem(place, 'unknown-key', `unknown key '${key}'`, hint) };
+  const message = `unknown key '${key}'; did you mean '${meant}'?`;
+  return {
+    problem: problem(place, 'unknown-key', message, hint),
+    meant: keyPath(node.path, meant),
+  };
+}
+
+function knownKeys(error: ErrorObject): readonly string[] {
+  return Object.keys((error.parentSchema as { properties?: object } | undefined)?.properties ?? {});
+}
+
+/** What the schema says about a key, as the hint where it is missing. */
+function describeKey(error: ErrorObject, key: string): string | undefined {
+  const { properties } = error.parentSchema as {
+    properties?: Record<string, { description?: string }>;
+  };
+  return properties?.[key]?.description;
+}
+
+function problem(
+  place: Pick<Problem, 'at' | 'path'>,
+  code: string,
+  message: string,
+  hint?: string,
+): Problem {
+  const { at, path } = place;
+  return { severity: 'error', code, at, path, message, ...(hint === undefined ? {} : { hint }) };
+}
+
+function joinWords(words: readonly string[]): string {
+  return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)!}`;
+}
+
+/** The node a JSON pointer names. */
+function findNode(root: Node, pointer: string): Node {
+  let node = root;
+  for (const part of pointer.split('/').slice(1)) {
+    const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    const child: Node | undefined = node.kind === 'list' ? node.items[Number(key)] : get(node, key);
+    if (child === undefined) break;
+    node = child;
+  }
+  return node;
+}

@@ -1,0 +1,58 @@
+/** What one configuration file means, once everything in it has been read and checked. */
+import type { Address, Cidr } from '../addr/address.ts';
+import type { InterfaceId, PolicyModel } from '../policy/model.ts';
+import type { Position } from '../source/problem.ts';
+
+/** The TUN or TAP that stands in for an instance's eth0, or for the way out. */
+export interface DeviceConfig {
+  readonly kind: 'tun' | 'tap';
+  /** Interface name inside its namespace. */
+  readonly name: string;
+  /** As written: a name under the namespace directory, a path, or a pid; undefined: the daemon's own namespace. */
+  readonly netns: string | undefined;
+  /** Path of that namespace, `/run/netns/web-1` or `/proc/123/ns/net`; undefined: the daemon's own. */
+  readonly netnsPath: string | undefined;
+  readonly mtu: number;
+  /** Give the device its addresses, routes and link state; false where someone else does (a VM's guest). */
+  readonly configure: boolean;
+  readonly persist: boolean;
+  readonly origin: Position;
+  /** Where `netns` was written; absent if it was not. */
+  readonly netnsAt?: Position;
+}
+
+export interface UplinkConfig {
+  readonly device: DeviceConfig;
+  /** Addresses of the uplink device itself with their on-link prefix. */
+  readonly addresses: readonly { readonly address: Address; readonly length: number }[];
+  /** What else the uplink's namespace reaches through the device; the interfaces' own addresses are always added. */
+  readonly routes: readonly Cidr[];
+}
+
+export interface InterfaceConfig {
+  readonly id: InterfaceId;
+  /** The key in the file. */
+  readonly name: string;
+  readonly device: DeviceConfig;
+}
+
+/** TCP packets that belong to no tracked connection and are no SYN: judged like a new flow, or dropped. */
+export type Midstream = 'accept' | 'drop';
+
+export interface ConntrackConfig {
+  /** Most flows tracked at once by the daemon, both families together. */
+  readonly maxFlows: number;
+  readonly midstream: Midstream;
+}
+
+export interface Config {
+  readonly file: string;
+  readonly model: PolicyModel;
+  /** In the order of the file; the position is the interface's index on the packet path. */
+  readonly interfaces: readonly InterfaceConfig[];
+  readonly uplink: UplinkConfig | undefined;
+  /** Addresses of the platform that groups never filter on the way out (spec: DNS, IMDS, NTP …), with those of `vpc`. */
+  readonly platformAddresses: readonly Address[];
+  readonly conntrack: ConntrackConfig;
+  readonly metrics: { readonly host: string; readonly port: number } | undefined;
+}

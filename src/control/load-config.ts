@@ -1,0 +1,203 @@
+/**
+ * One YAML file, and the templates it names, to a Config; or every mistake in them at once.
+ *
+ * Theory of operation. The loader reads all sections whatever is wrong with any of them: each reader
+ * takes what it understands, reports what a person got wrong and goes on. Then the tree is checked
+ * against the published schema, for unknown keys and values of the wrong kind. Where both found
+ * something at one place, the readers' report stays: it knows more. A value that a reader passed
+ * over and the schema took is an error as well, so no value is ever ignored.
+ *
+ * The order matters in one place. Groups may name each other, those of templates too, so first all
+ * names are collected: prefix lists, the groups of the file, the templates (which may name the
+ * groups of the file); only then are the rules of the file's groups read, and the interfaces.
+ */
+import { makeDefaultGroup } from '../policy/default-group.ts';
+import type {
+  GroupId,
+  PolicyModel,
+  PrefixList,
+  PrefixListId,
+  SecurityGroup,
+} from '../policy/model.ts';
+import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
+import { hasErrors, type Problem } from '../source/problem.ts';
+import { get, readDocument, type Node } from '../source/yaml.ts';
+import { AddressRegistry, readVpc } from './config-addresses.ts';
+import { DeviceRegistry } from './config-devices.ts';
+import { readGroup, readGroupHeads, type GroupHead } from './config-groups.ts';
+import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
+import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
+import { readPrefixLists } from './config-prefix-lists.ts';
+import { warnOfQuotas } from './config-quotas.ts';
+import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
+import { readConntrack, readMetrics } from './config-service.ts';
+import { addShapeProblems } from './config-shape.ts';
+import { addOutsideRules, readTemplates } from './config-templates.ts';
+import type { Config } from './config.ts';
+
+export interface LoadOptions {
+  /** Where namespaces have their names, `/run/netns`. */
+  readonly netnsDirectory: string;
+}
+
+export interface LoadedConfig {
+  /** Undefined if any of the problems is an error. */
+  readonly config: Config | undefined;
+  /** In the order of the text, the configuration's before those of its templates. */
+  readonly problems: Problem[];
+}
+
+/** Reads and checks a configuration. Never throws for what is in the files, or for files that aren't there. */
+export function loadConfig(file: string, options: LoadOptions): LoadedConfig {
+  const problems: Problem[] = [];
+  const root = readDocument(file, problems);
+  return finish(file, root, options, problems);
+}
+
+/** The same for a tree that has been read already. */
+export function buildConfig(file: string, root: Node, options: LoadOptions): LoadedConfig {
+  return finish(file, root, options, []);
+}
+
+function finish(
+  file: string,
+  root: Node | undefined,
+  options: LoadOptions,
+  problems: Problem[],
+): LoadedConfig {
+  const config = root === undefined ? undefined : readConfig(file, root, options, problems);
+  sortProblems(file, problems);
+  return { config: hasErrors(problems) ? undefined : config, problems };
+}
+
+function readConfig(file: string, root: Node, options: LoadOptions, problems: Problem[]): Config {
+  const reader = makeReader(problems);
+  const section = (key: string): Node | undefined => get(root, key);
+  const vpc = readVpc(reader, section('vpc'));
+  const policy = readPolicy(reader, file, root);
+  const context = {
+    reader,
+    groups: policy.directory,
+    defaultGroupId: policy.defaultGroupId,
+    addresses: new AddressRegistry(vpc),
+    devices: new DeviceRegistry(),
+    netnsDirectory: options.netnsDirectory,
+  };
+  const uplink = readUplink(context, section('uplink'));
+  const interfaces = readInterfaces(context, section('interfaces'));
+  const config: Config = {
+    file,
+    model: {
+      ...policy.model,
+      interfaces: new Map(interfaces.map(({ network }) => [network.id, network])),
+    },
+    interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
+    uplink,
+    platformAddresses: vpc.platformAddresses,
+    conntrack: readConntrack(reader, section('conntrack')),
+    metrics: readMetrics(reader, section('metrics')),
+  };
+  addShapeProblems(root, problems);
+  addMisses(reader);
+  return config;
+}
+
+interface Policy {
+  readonly model: Omit<PolicyModel, 'interfaces'>;
+  readonly directory: Directory;
+  readonly defaultGroupId: GroupId;
+}
+
+function readPolicy(reader: Reader, file: string, root: Node): Policy {
+  const groups = makeGroupDirectory();
+  const prefixLists = makePrefixListDirectory();
+  const ownLists = readPrefixLists(reader, get(root, 'prefixLists'), prefixLists);
+  const groupsSection = get(root, 'securityGroups');
+  const implicit =
+    get(groupsSection, DEFAULT_GROUP_NAME) === undefined ? makeDefaultGroup(file) : undefined;
+  if (implicit !== undefined) groups.add(reader, implicit, { at: implicit.origin, path: '' });
+  const heads = readGroupHeads(reader, groupsSection, groups);
+  const templates = readTemplates(
+    { reader, configFile: file, groups, prefixLists },
+    get(root, 'templates'),
+  );
+  const listsById = new Map<PrefixListId, PrefixList>(
+    [...ownLists, ...templates.prefixLists].map((list) => [list.id, list]),
+  );
+  const withoutRules = [
+    ...heads.map(stripHead),
+    ...templates.groups,
+    ...(implicit === undefined ? [] : [implicit]),
+  ];
+  const names = {
+    groups: new Map(withoutRules.map((group) => [group.id, group])),
+    prefixLists: listsById,
+  };
+  const own = heads.map((head) => readGroup({ reader, groups, prefixLists, names }, head));
+  const written = [...(implicit === undefined ? [] : [implicit]), ...own, ...templates.groups];
+  const all = addOutsideRules(written, templates.outsideRules);
+  const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
+  refuseLooseEnds(reader, all, model);
+  warnOfQuotas(reader, all, model);
+  const defaultGroupId = implicit?.id ?? own.find(({ name }) => name === DEFAULT_GROUP_NAME)!.id;
+  return { model, directory: groups, defaultGroupId };
+}
+
+function stripHead({ id, name, description, origin }: GroupHead): SecurityGroup {
+  return { id, name, description, origin, ingress: [], egress: [] };
+}
+
+/** A template is read on its own and may leave ids in its rules that only the whole can tell to be wrong. */
+function refuseLooseEnds(
+  reader: Reader,
+  groups: readonly SecurityGroup[],
+  model: Omit<PolicyModel, 'interfaces'>,
+): void {
+  for (const { ingress, egress } of groups) {
+    for (const { peer, origin } of [...ingress, ...egress]) {
+      const { file, line, column, path } = origin;
+      const place = { at: { file, line, column }, path };
+      if (peer.kind === 'group' && !model.groups.has(peer.groupId)) {
+        fail(
+          reader,
+          place,
+          'unknown-group',
+          `The security group '${peer.groupId}' does not exist`,
+          'define it in the configuration, with this id',
+        );
+      }
+      if (peer.kind === 'prefixList' && !model.prefixLists.has(peer.prefixListId)) {
+        fail(
+          reader,
+          place,
+          'unknown-prefix-list',
+          `The prefix list ID '${peer.prefixListId}' does not exist`,
+          'define it in the configuration under prefixLists, with this id',
+        );
+      }
+    }
+  }
+}
+
+/** A gap in the schema must not let a value be passed over: what it took and no reader could use is an error. */
+function addMisses({ problems, misses }: Reader): void {
+  const objected = new Set(
+    problems.flatMap(({ severity, path }) => (severity === 'error' ? path : [])),
+  );
+  for (const { node, expected } of misses) {
+    if (!objected.has(node.path)) problems.push(kindProblem(node, expected));
+    objected.add(node.path);
+  }
+}
+
+function sortProblems(file: string, problems: Problem[]): void {
+  const files = [file, ...new Set(problems.flatMap(({ at }) => at?.file ?? []))];
+  const rank = ({ at }: Problem): number => (at === undefined ? 0 : files.indexOf(at.file));
+  problems.sort((a, b) => {
+    return (
+      rank(a) - rank(b) ||
+      (a.at?.line ?? 0) - (b.at?.line ?? 0) ||
+      (a.at?.column ?? 0) - (b.at?.column ?? 0)
+    );
+  });
+}

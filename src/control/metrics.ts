@@ -1,0 +1,157 @@
+/**
+ * Counters in shared memory to Prometheus: the only importer of prom-client, and only when scraped.
+ *
+ * Labels are interfaces (as many as are configured), directions, verdicts and drop reasons: bounded by
+ * the configuration, never by traffic. Reasons that never occurred have no line.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import {
+  counterRow,
+  DROPPED_BY_REASON,
+  DROPPED_BYTES,
+  DROPPED_PACKETS,
+  EGRESS,
+  INGRESS,
+  PASSED_BYTES,
+  PASSED_PACKETS,
+} from '../engine/counters.ts';
+import { CONNTRACK_FULL, REASON_COUNT, REASONS } from '../engine/reasons.ts';
+
+export interface MetricsSource {
+  /** engine/counters.ts */
+  readonly counters: Float64Array;
+  readonly flowCount: number;
+}
+
+export interface MetricsOptions {
+  readonly source: MetricsSource;
+  /** Label values by port: interface names, then `uplink` if there is one. */
+  readonly ports: readonly string[];
+  readonly maxFlows: number;
+  readonly version: string;
+}
+
+const DIRECTIONS = [
+  ['ingress', INGRESS],
+  ['egress', EGRESS],
+] as const;
+
+/** prom-client's defaults that promtool objects to: gauges named like counters. */
+const MISNAMED_DEFAULTS = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+export function createRegistry(options: MetricsOptions): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED_DEFAULTS) registry.removeSingleMetric(name);
+  addTraffic(registry, options);
+  addConntrack(registry, options);
+  new Gauge({
+    name: 'secgroupd_build_info',
+    help: 'Always 1; the version is the label.',
+    labelNames: ['version'],
+    registers: [registry],
+  }).set({ version: options.version }, 1);
+  return registry;
+}
+
+function addTraffic(registry: Registry, { source, ports }: MetricsOptions): void {
+  const registers = [registry];
+  const labelNames = ['interface', 'direction', 'verdict'] as const;
+  const collectBy = (
+    counter: Counter<(typeof labelNames)[number]>,
+    passed: number,
+    dropped: number,
+  ): void => {
+    counter.reset();
+    forEachRow(ports, (port, direction, row) => {
+      counter.inc({ interface: port, direction, verdict: 'pass' }, source.counters[row + passed]);
+      counter.inc({ interface: port, direction, verdict: 'drop' }, source.counters[row + dropped]);
+    });
+  };
+  new Counter({
+    name: 'secgroupd_packets_total',
+    help: 'Packets judged at an interface, by direction (ingress: towards the instance) and verdict. GSO superpackets count as their segments.',
+    labelNames,
+    registers,
+    collect() {
+      collectBy(this, PASSED_PACKETS, DROPPED_PACKETS);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_bytes_total',
+    help: 'Bytes of IP packets judged at an interface, by direction and verdict.',
+    labelNames,
+    registers,
+    collect() {
+      collectBy(this, PASSED_BYTES, DROPPED_BYTES);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_dropped_packets_total',
+    help: 'Packets dropped at an interface, by direction and reason.',
+    labelNames: ['interface', 'direction', 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      forEachRow(ports, (port, direction, row) => {
+        for (let reason = 1; reason < REASON_COUNT; reason++) {
+          const packets = source.counters[row + DROPPED_BY_REASON + reason];
+          if (packets > 0)
+            this.inc({ interface: port, direction, reason: REASONS[reason][0] }, packets);
+        }
+      });
+    },
+  });
+}
+
+function addConntrack(registry: Registry, { source, ports, maxFlows }: MetricsOptions): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'secgroupd_conntrack_flows',
+    help: 'Flows tracked now.',
+    registers,
+    collect() {
+      this.set(source.flowCount);
+    },
+  });
+  new Gauge({
+    name: 'secgroupd_conntrack_flows_max',
+    help: 'Flows that may be tracked at once (conntrack.maxFlows).',
+    registers,
+  }).set(maxFlows);
+  new Gauge({
+    name: 'conntrack_allowance_available',
+    help: 'Flows that may still be tracked, under the name the ENA driver gives it.',
+    registers,
+    collect() {
+      this.set(Math.max(0, maxFlows - source.flowCount));
+    },
+  });
+  new Gauge({
+    name: 'conntrack_allowance_exceeded',
+    help: 'Packets dropped since the start because a flow could not be tracked, under the name the ENA driver gives it. It only grows.',
+    labelNames: ['interface'],
+    registers,
+    collect() {
+      const exceeded = new Map<string, number>();
+      forEachRow(ports, (port, _direction, row) => {
+        const packets = source.counters[row + DROPPED_BY_REASON + CONNTRACK_FULL];
+        exceeded.set(port, (exceeded.get(port) ?? 0) + packets);
+      });
+      for (const [port, packets] of exceeded) this.set({ interface: port }, packets);
+    },
+  });
+}
+
+function forEachRow(
+  ports: readonly string[],
+  visit: (port: string, direction: string, row: number) => void,
+): void {
+  ports.forEach((port, index) => {
+    for (const [name, direction] of DIRECTIONS) visit(port, name, counterRow(index, direction));
+  });
+}

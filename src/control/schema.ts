@@ -1,0 +1,437 @@
+/**
+ * The JSON Schema of the configuration: what editors complete and check, and what the loader checks
+ * the shape with. config/secgroupd.schema.json is this object as text; a test keeps the two equal.
+ *
+ * It says what keys there are and what kind of value each takes. What a text means (is it a block,
+ * does the group exist) is the loader's to check, which can say more about it.
+ */
+
+const CIDR_EXAMPLES = ['10.0.0.0/8', 'fd00:10::/64'];
+
+const MTU = {
+  type: 'integer',
+  minimum: 576,
+  maximum: 65535,
+  default: 1500,
+  title: 'MTU',
+  description: 'Largest packet in bytes; at least 1280 where IPv6 is used.',
+};
+
+const CONFIGURE = {
+  type: 'boolean',
+  default: true,
+  title: 'Configure the device',
+  description:
+    'Give the device its addresses, its routes and its link state. Set false where someone else does, as the guest of a virtual machine.',
+};
+
+const PERSIST = {
+  type: 'boolean',
+  default: false,
+  title: 'Keep the device',
+  description: 'Leave the device in place when the daemon ends.',
+};
+
+const NETNS = {
+  type: ['string', 'integer'],
+  title: 'Network namespace',
+  description:
+    "Where the device is: a name as `ip netns` has it, the path of a namespace (starts with '/'), or a process id. Absent: the daemon's own namespace.",
+  examples: ['web-1', '/run/netns/web-1', 4711],
+};
+
+const DEVICE_NAME = { type: 'string', minLength: 1, maxLength: 15, examples: ['eth0'] };
+
+const TIMEOUT_NOTE = 'Idle time-out in seconds, in the range AWS allows.';
+
+function list(items: object, extra: object): object {
+  return { type: 'array', items, ...extra };
+}
+
+function mapping(properties: object, extra: object): object {
+  return { type: 'object', additionalProperties: false, properties, ...extra };
+}
+
+function named(values: object, extra: object): object {
+  return { type: 'object', additionalProperties: values, ...extra };
+}
+
+function peers(title: string): object {
+  return {
+    type: ['string', 'array'],
+    items: { type: 'string' },
+    title,
+    description:
+      "A CIDR block, 'sg:' and a group's name or id, 'pl:' and a prefix list's name or id, or 'self' for the group itself; or a list of these, one rule each.",
+    examples: ['sg:web', 'self', 'pl:office', '0.0.0.0/0', ['10.0.0.0/8', 'fd00:10::/64']],
+  };
+}
+
+function rule(peerKey: 'from' | 'to', title: string): object {
+  const icmp = { type: ['integer', 'string'], minimum: -1, maximum: 255 };
+  return mapping(
+    {
+      protocol: {
+        type: ['string', 'integer'],
+        title: 'Protocol',
+        description: 'tcp, udp, icmp, icmpv6, all, or an IANA protocol number.',
+        examples: ['tcp', 'udp', 'icmp', 'icmpv6', 'all', 50],
+      },
+      ports: {
+        type: ['integer', 'string', 'array'],
+        minimum: 0,
+        maximum: 65535,
+        items: { type: ['integer', 'string'], minimum: 0, maximum: 65535 },
+        title: 'Ports',
+        description:
+          "For tcp and udp: a port, a range 'FROM-TO', 'all', or a list of these, one rule each.",
+        examples: [443, '8000-8010', [80, 443], 'all'],
+      },
+      type: {
+        ...icmp,
+        title: 'ICMP type',
+        description:
+          "For icmp and icmpv6: 0 to 255, or 'all'. For icmpv6 it may be left out, which means all.",
+        examples: [8, 'all'],
+      },
+      code: {
+        ...icmp,
+        title: 'ICMP code',
+        description: "For icmp and icmpv6: 0 to 255, or 'all', which is the default.",
+        examples: [0, 'all'],
+      },
+      [peerKey]: peers(peerKey === 'from' ? 'Source' : 'Destination'),
+      description: { type: 'string', maxLength: 255, title: 'Description' },
+    },
+    { title, required: ['protocol', peerKey] },
+  );
+}
+
+const VPC = mapping(
+  {
+    cidrBlocks: list(
+      { type: 'string' },
+      { title: 'Blocks of the VPC', examples: [['10.0.0.0/16', 'fd00:10::/56']] },
+    ),
+    subnets: list(
+      { type: 'string' },
+      { title: 'Blocks of its subnets', examples: [['10.0.0.0/24']] },
+    ),
+  },
+  {
+    title: 'VPC',
+    description:
+      "The VPC whose addresses the interfaces have. Its DNS address (base + 2) and its subnets' router addresses (base + 1) are never filtered, as in AWS.",
+  },
+);
+
+const UPLINK = mapping(
+  {
+    tun: {
+      ...DEVICE_NAME,
+      title: 'TUN device',
+      description: 'Name of the TUN device that is the uplink; this or tap.',
+    },
+    tap: {
+      ...DEVICE_NAME,
+      title: 'TAP device',
+      description: 'Name of the TAP device that is the uplink; this or tun.',
+    },
+    netns: NETNS,
+    addresses: list(
+      { type: 'string' },
+      {
+        title: "The device's own addresses, with their prefix",
+        examples: [['10.0.0.1/16', 'fd00:10::1/64']],
+      },
+    ),
+    routes: list(
+      { type: 'string' },
+      { title: 'More that is reached through the device', examples: [['10.1.0.0/16']] },
+    ),
+    mtu: MTU,
+    configure: CONFIGURE,
+    persist: PERSIST,
+  },
+  { title: 'Uplink', description: 'Where packets go that are for no interface of this host.' },
+);
+
+const TEMPLATES = list(
+  {
+    type: ['string', 'object'],
+    minLength: 1,
+    additionalProperties: false,
+    required: ['file'],
+    properties: {
+      file: {
+        type: 'string',
+        minLength: 1,
+        title: 'File',
+        description: 'Path; a relative one counts from the directory of this file.',
+      },
+      stackName: {
+        type: 'string',
+        title: 'Stack name',
+        description: 'The name of the stack; the file name without its extension if absent.',
+      },
+      parameters: {
+        type: 'object',
+        title: 'Parameters',
+        description: 'Values for the parameters of the template.',
+        additionalProperties: {
+          type: ['string', 'number', 'boolean', 'array'],
+          items: { type: ['string', 'number', 'boolean'] },
+        },
+      },
+    },
+  },
+  {
+    title: 'CloudFormation templates',
+    description:
+      'Templates whose security groups and prefix lists are used beside the ones of this file.',
+    examples: [
+      ['web-stack.yaml', { file: 'other.yaml', stackName: 'other', parameters: { Port: 443 } }],
+    ],
+  },
+);
+
+const PREFIX_LISTS = named(
+  mapping(
+    {
+      entries: list(
+        {
+          type: ['string', 'object'],
+          additionalProperties: false,
+          required: ['cidr'],
+          properties: {
+            cidr: { type: 'string', title: 'Block', examples: CIDR_EXAMPLES },
+            description: { type: 'string', maxLength: 255, title: 'Description' },
+          },
+        },
+        {
+          title: 'Entries',
+          description: 'CIDR blocks of one address family.',
+          examples: [['203.0.113.0/24']],
+        },
+      ),
+      maxEntries: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 1000,
+        title: 'Most entries',
+        description:
+          'What a rule with this list counts against the quota of rules. The number of entries if absent.',
+      },
+      family: {
+        enum: [4, 6],
+        title: 'Address family',
+        description: 'Needed only for a list without entries.',
+      },
+      id: {
+        type: 'string',
+        title: 'Id',
+        description:
+          'An id as AWS gives: pl- and 17 hexadecimal digits. Made from the name if absent.',
+      },
+    },
+    { required: ['entries'] },
+  ),
+  { title: 'Prefix lists', description: 'Managed prefix lists, by name.' },
+);
+
+const SECURITY_GROUPS = named(
+  mapping(
+    {
+      description: { type: 'string', maxLength: 255, title: 'Description' },
+      ingress: list(rule('from', 'Ingress rule'), {
+        title: 'Ingress rules',
+        description: 'What may reach the members. Nothing if absent.',
+      }),
+      egress: list(rule('to', 'Egress rule'), {
+        title: 'Egress rules',
+        description:
+          'What the members may reach. If absent, everything, as AWS has it for a new group; [] means that they may initiate nothing.',
+      }),
+      id: {
+        type: 'string',
+        title: 'Id',
+        description:
+          'An id as AWS gives: sg- and 17 hexadecimal digits. Made from the name if absent.',
+      },
+    },
+    {},
+  ),
+  {
+    title: 'Security groups',
+    description:
+      "Security groups, by name. 'default' may be given to replace the default group of the VPC.",
+    examples: [
+      {
+        db: {
+          description: 'Databases',
+          ingress: [{ protocol: 'tcp', ports: 5432, from: 'sg:web' }],
+          egress: [],
+        },
+      },
+    ],
+  },
+);
+
+const INTERFACES = named(
+  mapping(
+    {
+      device: mapping(
+        {
+          kind: {
+            enum: ['tun', 'tap'],
+            default: 'tun',
+            title: 'Kind',
+            description: 'tun carries IP packets, tap Ethernet frames.',
+          },
+          name: {
+            ...DEVICE_NAME,
+            title: 'Device name',
+            description: 'Name of the device inside its namespace.',
+          },
+          netns: NETNS,
+          mtu: MTU,
+          configure: CONFIGURE,
+          persist: PERSIST,
+        },
+        {
+          title: 'Device',
+          description: 'The TUN or TAP device that stands in for eth0 of the instance.',
+          required: ['name'],
+        },
+      ),
+      addresses: list(
+        { type: 'string' },
+        {
+          minItems: 1,
+          title: 'Private addresses',
+          description: 'IPv4 and IPv6 addresses; the first of a family is the primary one.',
+          examples: [['10.0.0.11', 'fd00:10::11']],
+        },
+      ),
+      securityGroups: list(
+        { type: 'string' },
+        {
+          minItems: 1,
+          title: 'Security groups',
+          description:
+            'Names or ids, or STACK/LOGICAL-ID of a group of a template. The default group if absent.',
+          examples: [['web']],
+        },
+      ),
+      sourceDestCheck: {
+        type: 'boolean',
+        default: true,
+        title: 'Source/destination check',
+        description:
+          'Drop what the interface sends from, or gets for, an address it does not have.',
+      },
+      connectionTracking: mapping(
+        {
+          tcpEstablishedTimeout: {
+            type: 'integer',
+            minimum: 60,
+            maximum: 432000,
+            default: 432000,
+            title: 'TCP, established',
+            description: TIMEOUT_NOTE,
+          },
+          udpTimeout: {
+            type: 'integer',
+            minimum: 30,
+            maximum: 60,
+            default: 30,
+            title: 'UDP, one request',
+            description: TIMEOUT_NOTE,
+          },
+          udpStreamTimeout: {
+            type: 'integer',
+            minimum: 60,
+            maximum: 180,
+            default: 180,
+            title: 'UDP, stream',
+            description: TIMEOUT_NOTE,
+          },
+        },
+        { title: 'Connection tracking' },
+      ),
+    },
+    { required: ['device', 'addresses'] },
+  ),
+  {
+    title: 'Interfaces',
+    description: 'The elastic network interfaces of this host, by name or by an id as AWS gives.',
+    examples: [
+      {
+        'eni-web-1': {
+          device: { kind: 'tun', netns: 'web-1', name: 'eth0' },
+          addresses: ['10.0.0.11', 'fd00:10::11'],
+          securityGroups: ['web'],
+        },
+      },
+    ],
+  },
+);
+
+const CONNTRACK = mapping(
+  {
+    maxFlows: {
+      type: 'integer',
+      minimum: 16,
+      maximum: 16777216,
+      default: 262144,
+      title: 'Most flows',
+      description: 'How many flows are tracked at once; new ones beyond it are dropped.',
+    },
+    midstream: {
+      enum: ['accept', 'drop'],
+      default: 'accept',
+      title: 'TCP in mid-stream',
+      description:
+        'What becomes of a TCP packet of no tracked connection that opens none: judged by the rules, or dropped.',
+    },
+  },
+  { title: 'Connection tracking' },
+);
+
+const METRICS = mapping(
+  {
+    listen: {
+      type: ['string', 'integer'],
+      title: 'Listen address',
+      description: 'HOST:PORT, [IPV6]:PORT, or a port alone for 127.0.0.1.',
+      examples: ['127.0.0.1:9469', '[::1]:9469', 9469],
+    },
+  },
+  { title: 'Prometheus metrics', required: ['listen'] },
+);
+
+/** The published schema, JSON Schema draft 7. */
+export const CONFIG_SCHEMA: object = {
+  $schema: 'http://json-schema.org/draft-07/schema#',
+  title: 'secgroupd configuration',
+  description:
+    'Security groups, the interfaces they are on, and the devices that carry the packets.',
+  ...mapping(
+    {
+      vpc: VPC,
+      uplink: UPLINK,
+      templates: TEMPLATES,
+      prefixLists: PREFIX_LISTS,
+      securityGroups: SECURITY_GROUPS,
+      interfaces: INTERFACES,
+      conntrack: CONNTRACK,
+      metrics: METRICS,
+    },
+    {},
+  ),
+};
+
+/** The text of config/secgroupd.schema.json. */
+export function schemaText(): string {
+  return `${JSON.stringify(CONFIG_SCHEMA, null, 2)}\n`;
+}

@@ -1,0 +1,25 @@
+/** The packet loop's thread: takes its input from the control plane, runs the loop, says when it starts and stops. */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { restorePolicy } from '../policy/compiled.ts';
+import { loadNative } from '../ports/native.ts';
+import { Loop } from './loop.ts';
+import type { Command, LoopInput, Report } from './messages.ts';
+
+if (parentPort === null) throw new Error('dataplane/worker.ts runs as a worker thread only');
+const port = parentPort;
+const input = workerData as LoopInput;
+
+/** The loop never returns to the event loop, so messages are taken by hand. */
+function takeCommand(): Command | undefined {
+  const received = receiveMessageOnPort(port) as { message: Command } | undefined;
+  const command = received?.message;
+  // A structured clone keeps the arrays and strips the classes around them.
+  return command?.kind === 'policy'
+    ? { kind: 'policy', policy: restorePolicy(command.policy) }
+    : command;
+}
+
+const loop = new Loop(loadNative(), { ...input, policy: restorePolicy(input.policy) }, takeCommand);
+port.postMessage({ kind: 'running' } satisfies Report);
+loop.run();
+port.postMessage({ kind: 'stopped' } satisfies Report);

@@ -1,0 +1,269 @@
+/**
+ * Makes a lab: the namespaces that a configuration names, and the daemon on them.
+ *
+ * Theory of operation. Each step writes down what it is about to make before it makes it (state.ts), and whatever
+ * goes wrong, Ctrl-C included, ends in `removeLab`, the same code that `sgctl lab down` runs. So there is one
+ * way to undo, and a lab is either wholly up or gone. If `up` itself is killed, the state file is
+ * still there and `down` does the rest.
+ *
+ * Namespaces that are given as a path or a pid belong to somebody else: the lab makes and removes only
+ * those that are given by name.
+ */
+import { randomUUID } from 'node:crypto';
+import { basename, extname, join, resolve } from 'node:path';
+import { formatAddress, formatCidr } from '../addr/address.ts';
+import type { Config, DeviceConfig } from '../control/config.ts';
+import { startDaemon } from './daemon.ts';
+import { removeLab } from './down.ts';
+import { LabError, LabInterrupted, messageOf } from './errors.ts';
+import {
+  addNamed,
+  bringLoopbackUp,
+  findTaken,
+  hasLink,
+  nameHeld,
+  namespaceDirectory,
+  startHolder,
+} from './namespaces.ts';
+import { identify, namespaceId } from './processes.ts';
+import {
+  createLabDirectory,
+  isHostRoot,
+  makePrivateDirectory,
+  readBootId,
+  writeState,
+} from './state.ts';
+import type { LabInstance, LabLink, LabNamespace, LabState, StoredLab } from './state.ts';
+import { runTool } from './tools.ts';
+
+export interface UpOptions {
+  readonly config: Config;
+  /** The configuration file; the daemon reads it again for itself. */
+  readonly file: string;
+  /** See `labNameOf` for the usual one. */
+  readonly name: string;
+  readonly timeoutMs: number;
+  /** Aborted: undo everything and throw LabInterrupted. */
+  readonly signal: AbortSignal;
+  /** Called about once a second while the daemon is not ready. */
+  readonly waiting?: (elapsedMs: number) => void;
+  /** What to run as the daemon; this build's own if not given. */
+  readonly daemonCommand?: readonly string[];
+}
+
+const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** `config/demo.yaml` makes the lab `demo`. */
+export function labNameOf(file: string): string {
+  return basename(file, extname(file));
+}
+
+/** Makes the lab and returns it once packets flow. Throws LabError after undoing everything. */
+export async function upLab(options: UpOptions): Promise<StoredLab> {
+  if (!NAME_PATTERN.test(options.name)) {
+    throw new LabError(
+      `'${options.name}' is no name for a lab`,
+      'use letters, digits, dots, dashes and underscores, as in --name demo-2',
+    );
+  }
+  const names = namespacesOf(options.config);
+  const taken = findTaken(names);
+  // Outside a user namespace /run/netns is everybody's: what is there already is not ours to use or to delete.
+  if (taken.length > 0 && isHostRoot()) {
+    throw new LabError(
+      `${taken.length === 1 ? 'this namespace is' : 'these namespaces are'} there already: ${taken.join(', ')}`,
+      'a lab makes its namespaces itself; see `sgctl lab ls`, or `ip netns delete` those that nobody needs',
+    );
+  }
+  const maker = new LabMaker(options, createLabDirectory(options.name));
+  try {
+    await maker.make(names, taken.length > 0);
+    return maker.stored();
+  } catch (thrown) {
+    const left = await removeLab(maker.stored());
+    if (left.length > 0) {
+      throw new LabError(
+        `${messageOf(thrown)}\nand not everything could be undone: ${left.join('; ')}`,
+        `try: sgctl lab down ${options.name}`,
+      );
+    }
+    throw thrown;
+  }
+}
+
+class LabMaker {
+  private readonly options: UpOptions;
+  private readonly directory: string;
+  private state: LabState | undefined;
+
+  constructor(options: UpOptions, directory: string) {
+    this.options = options;
+    this.directory = directory;
+  }
+
+  stored(): StoredLab {
+    return { name: this.options.name, directory: this.directory, state: this.state };
+  }
+
+  async make(names: readonly string[], mustHold: boolean): Promise<void> {
+    const self = identify(process.pid);
+    if (self === undefined) throw new LabError('cannot read /proc');
+    const { config, file, name } = this.options;
+    this.state = {
+      version: 1,
+      name,
+      id: randomUUID(),
+      bootId: readBootId(),
+      configFile: resolve(file),
+      mode: mustHold ? 'held' : 'named',
+      createdAt: new Date().toISOString(),
+      phase: 'making',
+      maker: self,
+      namespaces: [],
+      links: [],
+      instances: instancesOf(config),
+    };
+    this.change({});
+    for (const namespace of names) {
+      this.stopIfAborted();
+      await this.makeNamespace(namespace);
+    }
+    await this.planLinks();
+    this.stopIfAborted();
+    await this.runDaemon();
+    this.change({ phase: 'up' });
+  }
+
+  private current(): LabState {
+    if (this.state === undefined) throw new Error('the lab has no state yet');
+    return this.state;
+  }
+
+  private change(part: Partial<LabState>): void {
+    this.state = { ...this.current(), ...part };
+    writeState(this.directory, this.state);
+  }
+
+  private changeNamespace(name: string, part: Partial<LabNamespace>): void {
+    const namespaces = this.current().namespaces.map((one) =>
+      one.name === name ? { ...one, ...part } : one,
+    );
+    this.change({ namespaces });
+  }
+
+  private stopIfAborted(): void {
+    if (this.options.signal.aborted) throw new LabInterrupted();
+  }
+
+  private async makeNamespace(name: string): Promise<void> {
+    const before = this.current().namespaces;
+    this.change({ namespaces: [...before, { name }] });
+    if (this.current().mode === 'held') return this.makeHeld(name);
+    const added = await addNamed(name);
+    if (added.ok) return this.enterNamed(name);
+    // Not made, so not ours to remove: somebody may have taken the name since we looked.
+    this.change({ namespaces: before });
+    // Only the first one is a question; after that the kernel has said that we may.
+    if (before.length > 0 || findTaken([name]).length > 0) throw new LabError(added.message);
+    this.change({ mode: 'held', namespaces: [{ name }] });
+    try {
+      await this.makeHeld(name);
+    } catch (thrown) {
+      throw new LabError(
+        `cannot make network namespaces\n    ${added.message}\n    ${messageOf(thrown)}`,
+        'run it as root, or without root inside: unshare -Urn',
+      );
+    }
+  }
+
+  private async enterNamed(name: string): Promise<void> {
+    const path = join(namespaceDirectory('named', this.directory), name);
+    const id = namespaceId(path);
+    if (id !== undefined) this.changeNamespace(name, { id });
+    await bringLoopbackUp(path);
+  }
+
+  private async makeHeld(name: string): Promise<void> {
+    const directory = namespaceDirectory('held', this.directory);
+    makePrivateDirectory(directory);
+    const holder = await startHolder(
+      this.current().id,
+      join(this.directory, 'holder.log'),
+      (started) => this.changeNamespace(name, { holder: started }),
+    );
+    this.changeNamespace(name, { id: holder.namespaceId });
+    nameHeld(directory, name, holder.process);
+    await bringLoopbackUp(join(directory, name));
+  }
+
+  /** Persistent devices outside the lab's namespaces outlive the daemon: `down` must remove the ones it made. */
+  private async planLinks(): Promise<void> {
+    const { config } = this.options;
+    const made = new Set(this.current().namespaces.map((one) => one.name));
+    const links: LabLink[] = [];
+    for (const device of devicesOf(config)) {
+      if (!device.persist || (device.netns !== undefined && made.has(device.netns))) continue;
+      const { netnsPath } = device;
+      if (await hasLink(device.name, netnsPath)) continue;
+      links.push({ name: device.name, ...(netnsPath === undefined ? {} : { netnsPath }) });
+    }
+    this.change({ links });
+  }
+
+  private async runDaemon(): Promise<void> {
+    const { options } = this;
+    const { mode, id } = this.current();
+    if (mode === 'held' && options.config.metrics !== undefined) {
+      // Inside `unshare -Urn` the loopback is down, and the daemon could not listen for scrapes.
+      await runTool('ip', ['link', 'set', 'lo', 'up']);
+    }
+    await startDaemon({
+      ...(options.daemonCommand === undefined ? {} : { command: options.daemonCommand }),
+      configFile: resolve(options.file),
+      netnsDirectory: namespaceDirectory(mode, this.directory),
+      logFile: join(this.directory, 'daemon.log'),
+      labId: id,
+      timeoutMs: options.timeoutMs,
+      signal: options.signal,
+      started: (daemon) => this.change({ daemon }),
+      waiting: (elapsedMs) => options.waiting?.(elapsedMs),
+    });
+  }
+}
+
+function devicesOf(config: Config): readonly DeviceConfig[] {
+  const devices = config.interfaces.map((one) => one.device);
+  return config.uplink === undefined ? devices : [...devices, config.uplink.device];
+}
+
+/** The namespaces to make: those given by name, each once, in the order of the file. */
+export function namespacesOf(config: Config): readonly string[] {
+  const names = devicesOf(config)
+    .map((device) => device.netns)
+    .filter((netns) => netns !== undefined && !netns.includes('/') && !/^\d+$/.test(netns));
+  return [...new Set(names as string[])];
+}
+
+function instancesOf(config: Config): readonly LabInstance[] {
+  const { model, uplink } = config;
+  const instances: LabInstance[] = config.interfaces.map(({ id, name, device }) => {
+    const networkInterface = model.interfaces.get(id);
+    return {
+      netns: device.netns,
+      device: device.name,
+      name,
+      addresses: networkInterface?.addresses.map(formatAddress) ?? [],
+      groups:
+        networkInterface?.groupIds.map((group) => model.groups.get(group)?.name ?? group) ?? [],
+    };
+  });
+  if (uplink === undefined) return instances;
+  const { device } = uplink;
+  const addresses = uplink.addresses.map(({ address, length }) =>
+    formatCidr({ ...address, length }),
+  );
+  return [
+    ...instances,
+    { netns: device.netns, device: device.name, name: 'uplink', addresses, groups: [] },
+  ];
+}

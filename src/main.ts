@@ -1,0 +1,89 @@
+#!/usr/bin/env node
+/**
+ * secgroupd: start-up in order, signals, and nothing else.
+ *
+ * Exit codes: 0 stopped by a signal, 1 the configuration is wrong or something failed, 2 wrong arguments.
+ */
+import { Command } from 'commander';
+import { pino, type Logger } from 'pino';
+import { checkSystem } from './control/check-system.ts';
+import type { Config } from './control/config.ts';
+import { startDaemon, type Daemon } from './control/daemon.ts';
+import { loadConfig } from './control/load-config.ts';
+import { version } from './control/version.ts';
+import { loadNative } from './ports/native.ts';
+import { formatProblem, hasErrors } from './source/problem.ts';
+
+interface Arguments {
+  readonly config: string;
+  readonly netnsDir: string;
+}
+
+const STDERR = 2;
+
+function readArguments(): Arguments {
+  return new Command('secgroupd')
+    .description('AWS-style security groups on real packets: the daemon')
+    .version(version)
+    .option('-c, --config <file>', 'configuration file', '/etc/secgroupd/secgroupd.yaml')
+    .option('--netns-dir <directory>', 'where named network namespaces are', '/run/netns')
+    .allowExcessArguments(false)
+    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+    .parse()
+    .opts<Arguments>();
+}
+
+/** The configuration, or undefined after its problems have been told. */
+function readConfig({ config: file, netnsDir }: Arguments): Config | undefined {
+  const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
+  const all = [...problems];
+  if (config !== undefined) checkSystem(config, all);
+  for (const problem of all) process.stderr.write(`${formatProblem(problem)}\n`);
+  return hasErrors(all) ? undefined : config;
+}
+
+function stopOnSignals(daemon: Daemon, log: Logger): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info({ signal }, 'stopping');
+      daemon.stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.fatal({ err: error }, 'could not stop cleanly');
+          process.exit(1);
+        },
+      );
+    });
+  }
+}
+
+async function main(): Promise<void> {
+  const config = readConfig(readArguments());
+  if (config === undefined) {
+    process.exitCode = 1;
+    return;
+  }
+  const log = pino(
+    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ fd: STDERR, sync: true }),
+  );
+  const onFailure = (error: Error): void => {
+    // Fail closed: devices close with the process, and nothing passes until somebody starts it again.
+    log.fatal({ err: error }, 'the packet loop failed');
+    process.exit(1);
+  };
+  try {
+    const daemon = await startDaemon({ config, native: loadNative(), log, version, onFailure });
+    stopOnSignals(daemon, log);
+    log.info(
+      { interfaces: config.interfaces.length, groups: config.model.groups.size, version },
+      'packets flow',
+    );
+    process.send?.({ kind: 'ready' });
+  } catch (error) {
+    log.fatal({ err: error }, 'could not start');
+    process.exitCode = 1;
+  }
+}
+
+await main();
