@@ -64,7 +64,8 @@ static napi_value perform(napi_env env, const struct target *target, struct requ
     return NULL;
 }
 
-napi_value add_address(napi_env env, napi_callback_info info) {
+static napi_value change_address(napi_env env, napi_callback_info info, const char *call,
+                                 uint16_t type, uint16_t flags) {
     napi_value arguments[4];
     struct target target;
     struct address address;
@@ -83,14 +84,23 @@ napi_value add_address(napi_env env, napi_callback_info info) {
     if (body.ifa_family == AF_INET6)
         body.ifa_flags = IFA_F_NODAD;
     struct request request;
-    start_request(&request, "rtnetlink RTM_NEWADDR", target.ifindex, RTM_NEWADDR,
-                  NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body);
+    start_request(&request, call, target.ifindex, type, flags, &body, sizeof body);
     add_attribute(&request, IFA_LOCAL, address.bytes, address.length);
     add_attribute(&request, IFA_ADDRESS, address.bytes, address.length);
     return perform(env, &target, &request);
 }
 
-napi_value add_route(napi_env env, napi_callback_info info) {
+napi_value add_address(napi_env env, napi_callback_info info) {
+    return change_address(env, info, "rtnetlink RTM_NEWADDR", RTM_NEWADDR,
+                          NLM_F_CREATE | NLM_F_REPLACE);
+}
+
+napi_value remove_address(napi_env env, napi_callback_info info) {
+    return change_address(env, info, "rtnetlink RTM_DELADDR", RTM_DELADDR, 0);
+}
+
+static napi_value change_route(napi_env env, napi_callback_info info, const char *call,
+                               uint16_t type, uint16_t flags) {
     napi_value arguments[5];
     struct target target;
     struct address destination, gateway;
@@ -116,14 +126,22 @@ napi_value add_route(napi_env env, napi_callback_info info) {
         .rtm_type = RTN_UNICAST,
     };
     struct request request;
-    start_request(&request, "rtnetlink RTM_NEWROUTE", target.ifindex, RTM_NEWROUTE,
-                  NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body);
+    start_request(&request, call, target.ifindex, type, flags, &body, sizeof body);
     if (prefix_length > 0)
         add_attribute(&request, RTA_DST, destination.bytes, destination.length);
     if (has_gateway)
         add_attribute(&request, RTA_GATEWAY, gateway.bytes, gateway.length);
     add_number(&request, RTA_OIF, (uint32_t)target.ifindex);
     return perform(env, &target, &request);
+}
+
+napi_value add_route(napi_env env, napi_callback_info info) {
+    return change_route(env, info, "rtnetlink RTM_NEWROUTE", RTM_NEWROUTE,
+                        NLM_F_CREATE | NLM_F_REPLACE);
+}
+
+napi_value remove_route(napi_env env, napi_callback_info info) {
+    return change_route(env, info, "rtnetlink RTM_DELROUTE", RTM_DELROUTE, 0);
 }
 
 /* *present is false, and nothing is thrown, if the property is missing or undefined. */

@@ -5,7 +5,9 @@
 #include <node_api.h>
 
 napi_value add_address(napi_env env, napi_callback_info info);
+napi_value remove_address(napi_env env, napi_callback_info info);
 napi_value add_route(napi_env env, napi_callback_info info);
+napi_value remove_route(napi_env env, napi_callback_info info);
 napi_value set_link(napi_env env, napi_callback_info info);
 napi_value link_index(napi_env env, napi_callback_info info);
 napi_value delete_link(napi_env env, napi_callback_info info);

@@ -8,7 +8,7 @@ import { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { checkSystem } from './control/check-system.ts';
 import type { Config } from './control/config.ts';
-import { startDaemon, type Daemon } from './control/daemon.ts';
+import { Daemon } from './control/daemon.ts';
 import { loadConfig } from './control/load-config.ts';
 import { version } from './control/version.ts';
 import { loadNative } from './ports/native.ts';
@@ -73,7 +73,7 @@ async function main(): Promise<void> {
     process.exit(1);
   };
   try {
-    const daemon = await startDaemon({ config, native: loadNative(), log, version, onFailure });
+    const daemon = await Daemon.start({ config, native: loadNative(), log, version, onFailure });
     stopOnSignals(daemon, log);
     log.info(
       { interfaces: config.interfaces.length, groups: config.model.groups.size, version },

@@ -29,7 +29,7 @@ export function parseDrops(text: string): readonly Drop[] {
     const match = /^([a-z_]+)\{(.*)\} (\S+)$/.exec(line);
     if (match === null || match[1] !== METRIC) continue;
     const labels = new Map<string, string>();
-    for (const [, key = '', value = ''] of match[2]!.matchAll(/([a-z_]+)="([^"]*)"/g)) {
+    for (const [, key = '', value = ''] of match[2].matchAll(/([a-z_]+)="([^"]*)"/g)) {
       labels.set(key, value);
     }
     const packets = Number(match[3]);

@@ -18,7 +18,7 @@ export type Seen = Omit<ProbeAnswer, 'id'>;
 /** How long a silence must last to count as "no". Local answers take a few milliseconds. */
 const PROBE_TIMEOUT_MS = 1500;
 const AGENT_TIMEOUT_MS = 10_000;
-const PARALLEL = 24;
+const PARALLEL = 40;
 
 /** curl(1), EXIT CODES: operation timed out. */
 const CURL_TIMED_OUT = 28;
@@ -96,7 +96,7 @@ export async function runProbes(
   const work = async (): Promise<void> => {
     while (next < probes.length && !signal.aborted) {
       const index = next++;
-      answers[index] = await runProbe(labName, agents, probes[index]!, signal);
+      answers[index] = await runProbe(labName, agents, probes[index], signal);
     }
   };
   await Promise.all(Array.from({ length: PARALLEL }, work));

@@ -3,10 +3,12 @@
  * every pair of hosts, and prints what was expected and what was seen. Exit code 0 only if every
  * cell is as expected. The lab is always taken down again, also at Ctrl-C.
  */
+import { setMaxListeners } from 'node:events';
+import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadOrPrint } from '../../src/cli/check.ts';
 import { formatInstances, showWaiting } from '../../src/cli/lab.ts';
-import { formatTable, paint, printError } from '../../src/cli/output.ts';
+import { formatTable, paint, printError, programName } from '../../src/cli/output.ts';
 import { removeLab } from '../../src/lab/down.ts';
 import { isRunning } from '../../src/lab/processes.ts';
 import { listStoredLabs } from '../../src/lab/state.ts';
@@ -17,12 +19,18 @@ import { FAMILIES, HOSTS, SERVICES, isAllowed } from './expectations.ts';
 import { Agent, runProbes } from './probes.ts';
 import type { Probe, Seen } from './probes.ts';
 
-const CONFIG_FILE = fileURLToPath(new URL('../../../config/demo.yaml', import.meta.url));
+/** Relative where it can be: it is told to people. */
+const CONFIG_FILE = relative(
+  process.cwd(),
+  fileURLToPath(new URL('../../../config/demo.yaml', import.meta.url)),
+);
 const LAB_NAME = 'quickstart';
 const READY_TIMEOUT_MS = 20_000;
 const EXIT_INTERRUPTED = 130;
 
 const interrupt = new AbortController();
+// Every probe listens to it.
+setMaxListeners(0, interrupt.signal);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     if (!interrupt.signal.aborted) console.error('\nstopping, and taking the lab down…');
@@ -58,7 +66,7 @@ function formatResults(results: readonly Result[]): string {
   const rows: string[][] = [];
   for (let i = 0; i < results.length; i += SERVICES.length) {
     const cells = results.slice(i, i + SERVICES.length);
-    const { from, to, family } = results[i]!.probe;
+    const { from, to, family } = results[i].probe;
     rows.push([from.name, to.name, `IPv${family}`, ...cells.map(formatCell)]);
   }
   return formatTable(['FROM', 'TO', 'OVER', ...SERVICES.map(({ title }) => title)], rows);
@@ -76,7 +84,7 @@ async function sendTraffic(lab: StoredLab): Promise<readonly Result[]> {
     return probes.map((probe, i) => ({
       probe,
       expected: isAllowed(probe.from.name, probe.to.name, probe.service.title) ? 'yes' : 'no',
-      seen: seen[i]!,
+      seen: seen[i],
     }));
   } finally {
     agents.forEach((agent) => agent.stop());
@@ -108,7 +116,7 @@ async function removeAbandoned(): Promise<void> {
 }
 
 async function main(): Promise<boolean> {
-  const config = loadOrPrint(CONFIG_FILE);
+  const config = await loadOrPrint(CONFIG_FILE);
   if (config === undefined) return false;
   await removeAbandoned();
   const startedMs = performance.now();
@@ -132,7 +140,8 @@ async function main(): Promise<boolean> {
     const left = await removeLab(lab);
     if (left.length === 0) {
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
-      console.log(`\nThe lab is gone again (${seconds} s).`);
+      console.log(`\nThe lab is gone again (${seconds} s). To look around in it yourself:`);
+      console.log(`  ${programName()} lab up ${CONFIG_FILE}`);
     } else {
       console.error(`\nnot everything could be removed: ${left.join('; ')}`);
       console.error(`try: sgctl lab down ${LAB_NAME}`);

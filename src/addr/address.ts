@@ -156,7 +156,7 @@ function octalHint(text: string): string | undefined {
 function wordsOf(bytes: readonly number[]): number[] {
   const words: number[] = [];
   for (let i = 0; i < bytes.length; i += 4) {
-    words.push((bytes[i]! << 24) | (bytes[i + 1]! << 16) | (bytes[i + 2]! << 8) | bytes[i + 3]!);
+    words.push((bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3]);
   }
   return words;
 }

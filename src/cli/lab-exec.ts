@@ -35,19 +35,25 @@ Examples:
   sgctl lab exec sgd-web -- curl -m 2 http://10.0.0.12:8080/
   sgctl lab exec sgd-db -- sh`,
     )
-    .action(async (namespace: string, argv: string[], options: { lab?: string }) => {
-      process.exitCode = await runInside(enterCommand(namespace, argv, options.lab));
-    });
+    .action(
+      async (namespace: string, argv: string[], options: { lab?: string }, command: Command) => {
+        // Passing options through passes the separator through as well.
+        const program = argv[0] === '--' ? argv.slice(1) : argv;
+        if (program.length === 0) command.error("error: missing required argument 'command'");
+        process.exitCode = await runInside(enterCommand(namespace, program, options.lab));
+      },
+    );
 }
 
 function runInside({ command, args }: EnterCommand): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: 'inherit' });
     const hasTerminal = [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY);
     const forward = (signal: NodeJS.Signals): void => {
       if (!hasTerminal || !FROM_TERMINAL.has(signal)) child.kill(signal);
     };
+    // Before the program starts: a signal in between would end only this process.
     FORWARDED.forEach((signal) => process.on(signal, forward));
+    const child = spawn(command, args, { stdio: 'inherit' });
     child.on('error', (error) => reject(new LabError(`cannot run ${command}: ${error.message}`)));
     child.on('exit', (code, signal) => {
       FORWARDED.forEach((name) => process.off(name, forward));

@@ -81,7 +81,7 @@ function parseSeconds(text: string): number {
 }
 
 async function runUp(file: string, options: { name?: string; timeout: number }): Promise<void> {
-  const config = loadOrPrint(file);
+  const config = await loadOrPrint(file);
   if (config === undefined) {
     process.exitCode = EXIT_FAILED;
     return;

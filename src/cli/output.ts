@@ -5,6 +5,7 @@
  * person looks: on a terminal, without NO_COLOR (no-color.org).
  */
 import { basename, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import Table from 'cli-table3';
 import { LabError, messageOf } from '../lab/errors.ts';
 
@@ -56,10 +57,10 @@ export function printError(thrown: unknown): void {
   if (thrown instanceof LabError && thrown.hint !== undefined) console.error(`    ${thrown.hint}`);
 }
 
-/** How the person called this program, to be repeated in what they should type next. */
+/** How to call sgctl from here, to be shown in what a person might type next. */
 export function programName(): string {
-  const script = process.argv[1] ?? '';
-  if (basename(script) !== 'sgctl.js') return 'sgctl';
+  if (basename(process.argv[1] ?? '') === 'sgctl') return 'sgctl';
+  const script = fileURLToPath(new URL('./sgctl.js', import.meta.url));
   const path = relative(process.cwd(), script);
   return `node ${path.startsWith('../../') ? script : path}`;
 }

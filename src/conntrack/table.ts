@@ -42,7 +42,7 @@ export type FlowIndex = number;
 export const NO_FLOW: FlowIndex = -1;
 
 // Key words, from the entry's start.
-/** interface << 16 | role << 8 | protocol */
+/** port << 16 | role << 8 | protocol */
 export const KEY_META = 0;
 /** local port << 16 | remote port */
 export const KEY_PORTS = 1;
@@ -55,7 +55,7 @@ export const KEY_WORDS_6 = 10;
 export const FLOW_SEEN = 0;
 /** State (conntrack/states.ts) in bits 0–7, flags in bits 8–15. 0 marks a free entry. */
 export const FLOW_STATE = 1;
-/** Rule ordinal that admitted the flow in bits 0–19, policy generation modulo 4096 in bits 20–31. */
+/** Number of the rule that admitted the flow in bits 0–19, policy generation modulo 4096 in bits 20–31. */
 export const FLOW_RULE = 2;
 export const STATE_WORDS = 3;
 

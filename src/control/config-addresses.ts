@@ -242,5 +242,5 @@ function covers(outer: Cidr, inner: Cidr): boolean {
 }
 
 function addOffset(cidr: Cidr, offset: number): Address {
-  return { family: 4, words: [(cidr.words[0]! + offset) | 0] };
+  return { family: 4, words: [(cidr.words[0] + offset) | 0] };
 }

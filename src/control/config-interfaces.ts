@@ -21,8 +21,6 @@ import {
 } from './config-reader.ts';
 import type { InterfaceConfig, UplinkConfig } from './config.ts';
 
-/** Source: "Amazon VPC quotas"; can be raised to 16. */
-const AWS_GROUPS_MAX = 5;
 const NAME_LENGTH_MAX = 64;
 
 /** Source: Amazon EC2 User Guide, "Security group connection tracking", idle time-outs. */
@@ -146,16 +144,6 @@ function readGroupIds(context: InterfaceContext, list: Node | undefined): readon
         'remove one of the two',
       );
     ids.add(id);
-  }
-  if (ids.size > AWS_GROUPS_MAX) {
-    report(
-      reader,
-      'warning',
-      list,
-      'quota',
-      `the interface has ${ids.size} security groups; AWS takes ${AWS_GROUPS_MAX} unless its quota is raised`,
-      'merge groups, or ask AWS for up to 16',
-    );
   }
   return [...ids];
 }

@@ -79,7 +79,7 @@ export class Directory {
       this.#byId.get(text) ??
       (byName?.name === text ? byName : undefined) ??
       this.#byStackPath.get(text) ??
-      (paths.length === 1 ? this.#byStackPath.get(paths[0]!) : undefined);
+      (paths.length === 1 ? this.#byStackPath.get(paths[0]) : undefined);
     if (found !== undefined) return { ok: true, value: found.id };
     const { noun, prefix } = this.#wording;
     if (paths.length > 1) {

@@ -5,6 +5,7 @@ import type { PrefixList } from '../policy/model.ts';
 import { get, type Entry, type Node } from '../source/yaml.ts';
 import { readId } from './config-groups.ts';
 import type { Directory } from './config-names.ts';
+import { QUOTA_FACTS } from './config-quotas.ts';
 import {
   fail,
   lineText,
@@ -19,8 +20,6 @@ import {
 } from './config-reader.ts';
 import { readRuleDescription } from './config-rules.ts';
 
-/** Entries per prefix list; can be raised in AWS. Source: "Amazon VPC quotas". */
-const AWS_ENTRIES_MAX = 1000;
 const NAME_LENGTH_MAX = 255;
 
 interface EntryAt {
@@ -52,7 +51,7 @@ function readPrefixList(reader: Reader, entry: Entry): PrefixList {
   });
   const family = readFamily(reader, node, entriesNode, entries);
   const { length } = entries;
-  const range = { min: 1, max: AWS_ENTRIES_MAX, code: 'bad-max-entries', what: 'maxEntries' };
+  const range = { min: 1, max: QUOTA_FACTS.prefixListEntries.max, code: 'bad-max-entries', what: 'maxEntries' };
   const maxEntries = readInteger(reader, node, 'maxEntries', range);
   if (maxEntries !== undefined && length > maxEntries) {
     fail(
@@ -61,14 +60,6 @@ function readPrefixList(reader: Reader, entry: Entry): PrefixList {
       'too-many-entries',
       `the list has ${length} entries, more than its maxEntries ${maxEntries}`,
       `write maxEntries: ${length}, or remove entries`,
-    );
-  } else if (maxEntries === undefined && length > AWS_ENTRIES_MAX) {
-    report(
-      reader,
-      'warning',
-      place,
-      'quota',
-      `the list has ${length} entries; AWS takes ${AWS_ENTRIES_MAX} unless its quota is raised`,
     );
   }
   return {

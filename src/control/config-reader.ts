@@ -195,7 +195,7 @@ export function kindProblem(node: Node, expected: string): Problem {
 
 function kindHint(node: Node, expected: string): string | undefined {
   if (node.kind === 'mapping' && node.entries.length === 1) {
-    const { key, value } = node.entries[0]!;
+    const { key, value } = node.entries[0];
     // `[fd00:10::]` is read as a mapping with the key `fd00:10:`.
     if (
       /^[0-9a-fA-F]*:[0-9a-fA-F:]*$/.test(key) &&

@@ -216,7 +216,7 @@ function readPorts(reader: Reader, node: Node, protocol: number): Range[] {
 function parsePorts(text: string): Parsed<Range> {
   if (text === 'all') return { ok: true, value: { fromPort: 0, toPort: PORT_MAX } };
   const match = /^(-?\d+)(?:\s*-\s*(\d+))?$/.exec(text.trim());
-  const numbers = match === null ? [] : [match[1]!, match[2] ?? match[1]!];
+  const numbers = match === null ? [] : [match[1], match[2] ?? match[1]];
   if (numbers.length > 0 && numbers.every((number) => /^(0|-?[1-9]\d*)$/.test(number))) {
     return { ok: true, value: { fromPort: Number(numbers[0]), toPort: Number(numbers[1]) } };
   }

@@ -39,7 +39,7 @@ export function parseListen(
     const hint =
       bare6 === null
         ? `write HOST:PORT, as ${LISTEN_HOST_DEFAULT}:9469; a port goes up to ${PORT_MAX}`
-        : `write an IPv6 address in brackets: [${bare6[1]!}]:${bare6[2]!}`;
+        : `write an IPv6 address in brackets: [${bare6[1]}]:${bare6[2]}`;
     return refuse(text, hint);
   }
   const port = Number(match[3]);

@@ -45,6 +45,22 @@ export interface ConntrackConfig {
   readonly midstream: Midstream;
 }
 
+export type QuotaName =
+  | 'rulesPerGroup'
+  | 'groupsPerInterface'
+  | 'rulesTimesGroups'
+  | 'prefixListEntries'
+  | 'securityGroups';
+
+export interface Quota {
+  /** The most that is right; undefined: no limit (`off`). */
+  readonly max: number | undefined;
+  /** Whether the configuration states it; else it is AWS's default. */
+  readonly isGiven: boolean;
+}
+
+export type Quotas = Readonly<Record<QuotaName, Quota>>;
+
 export interface Config {
   readonly file: string;
   readonly model: PolicyModel;
@@ -54,5 +70,6 @@ export interface Config {
   /** Addresses of the platform that groups never filter on the way out (spec: DNS, IMDS, NTP …), with those of `vpc`. */
   readonly platformAddresses: readonly Address[];
   readonly conntrack: ConntrackConfig;
+  readonly quotas: Quotas;
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
 }

@@ -1,26 +1,26 @@
 /** What the configuration says of devices, in the kernel's terms. */
 import { addressBits, bytesOf, type Address, type Cidr } from '../addr/address.ts';
-import type { DeviceAddress, DeviceSpec } from '../ports/device.ts';
-import type { Config, DeviceConfig } from './config.ts';
+import type { DeviceSpec, Prefix } from '../ports/device.ts';
+import type { Config, DeviceConfig, InterfaceConfig } from './config.ts';
 
-/** One spec a port: the interfaces in their order, then the uplink if there is one. */
-export function deviceSpecs(config: Config): DeviceSpec[] {
-  const addressesOf = (id: string): readonly Address[] =>
-    config.model.interfaces.get(id)!.addresses;
-  const specs = config.interfaces.map(({ id, device }) => {
-    const addresses = addressesOf(id);
-    return deviceSpec(device, addresses.map(hostAddress), defaultRoutes(addresses));
-  });
+/** The device of an interface: its addresses, and everything else by way of it. */
+export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
+  const { addresses } = config.model.interfaces.get(id)!;
+  return deviceSpec(device, addresses.map(hostPrefix), defaultRoutes(addresses));
+}
+
+/** The uplink's device: its addresses, the configured routes, and a route to each interface's address. */
+export function uplinkDevice(config: Config): DeviceSpec | undefined {
   const { uplink } = config;
-  if (uplink !== undefined) {
-    const hosts = config.interfaces.flatMap(({ id }) => addressesOf(id).map(hostAddress));
-    const own = uplink.addresses.map(({ address, length }) => ({
-      bytes: bytes(address),
-      prefixLength: length,
-    }));
-    specs.push(deviceSpec(uplink.device, own, [...uplink.routes.map(cidrAddress), ...hosts]));
-  }
-  return specs;
+  if (uplink === undefined) return undefined;
+  const own = uplink.addresses.map(({ address, length }) => ({
+    bytes: bytes(address),
+    prefixLength: length,
+  }));
+  const hosts = config.interfaces.flatMap(({ id }) =>
+    config.model.interfaces.get(id)!.addresses.map(hostPrefix),
+  );
+  return deviceSpec(uplink.device, own, [...uplink.routes.map(cidrPrefix), ...hosts]);
 }
 
 /** `eth0 in /run/netns/web-1`, for logs and errors. */
@@ -30,15 +30,15 @@ export function deviceLabel(spec: DeviceSpec): string {
 
 function deviceSpec(
   device: DeviceConfig,
-  addresses: readonly DeviceAddress[],
-  routes: readonly DeviceAddress[],
+  addresses: readonly Prefix[],
+  routes: readonly Prefix[],
 ): DeviceSpec {
   const { kind, name, netnsPath, mtu, persist, configure } = device;
   return { kind, name, netnsPath, mtu, persist, configure, addresses, routes };
 }
 
 /** An instance reaches everything through its interface: the gates are its only neighbour. */
-function defaultRoutes(addresses: readonly Address[]): DeviceAddress[] {
+function defaultRoutes(addresses: readonly Address[]): Prefix[] {
   const families = new Set(addresses.map((address) => address.family));
   return [...families].map((family) => ({
     bytes: new Uint8Array(family === 4 ? 4 : 16),
@@ -46,11 +46,11 @@ function defaultRoutes(addresses: readonly Address[]): DeviceAddress[] {
   }));
 }
 
-function hostAddress(address: Address): DeviceAddress {
+function hostPrefix(address: Address): Prefix {
   return { bytes: bytes(address), prefixLength: addressBits(address.family) };
 }
 
-function cidrAddress(cidr: Cidr): DeviceAddress {
+function cidrPrefix(cidr: Cidr): Prefix {
   return { bytes: bytes(cidr), prefixLength: cidr.length };
 }
 

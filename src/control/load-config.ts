@@ -28,7 +28,7 @@ import { readGroup, readGroupHeads, type GroupHead } from './config-groups.ts';
 import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
 import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
 import { readPrefixLists } from './config-prefix-lists.ts';
-import { warnOfQuotas } from './config-quotas.ts';
+import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
 import { readConntrack, readMetrics } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
@@ -95,8 +95,10 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     uplink,
     platformAddresses: vpc.platformAddresses,
     conntrack: readConntrack(reader, section('conntrack')),
+    quotas: readQuotas(reader, section('quotas')),
     metrics: readMetrics(reader, section('metrics')),
   };
+  problems.push(...checkQuotas(config.model, config.quotas));
   addShapeProblems(root, problems);
   addMisses(reader);
   return config;
@@ -138,7 +140,6 @@ function readPolicy(reader: Reader, file: string, root: Node): Policy {
   const all = addOutsideRules(written, templates.outsideRules);
   const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
   refuseLooseEnds(reader, all, model);
-  warnOfQuotas(reader, all, model);
   const defaultGroupId = implicit?.id ?? own.find(({ name }) => name === DEFAULT_GROUP_NAME)!.id;
   return { model, directory: groups, defaultGroupId };
 }

@@ -25,8 +25,8 @@ export interface MetricsSource {
 
 export interface MetricsOptions {
   readonly source: MetricsSource;
-  /** Label values by port: interface names, then `uplink` if there is one. */
-  readonly ports: readonly string[];
+  /** Ports in use now, with their label: an interface's name, or `uplink`. */
+  readonly ports: () => readonly (readonly [port: number, label: string])[];
   readonly maxFlows: number;
   readonly version: string;
 }
@@ -67,7 +67,7 @@ function addTraffic(registry: Registry, { source, ports }: MetricsOptions): void
     dropped: number,
   ): void => {
     counter.reset();
-    forEachRow(ports, (port, direction, row) => {
+    forEachRow(ports(), (port, direction, row) => {
       counter.inc({ interface: port, direction, verdict: 'pass' }, source.counters[row + passed]);
       counter.inc({ interface: port, direction, verdict: 'drop' }, source.counters[row + dropped]);
     });
@@ -97,7 +97,7 @@ function addTraffic(registry: Registry, { source, ports }: MetricsOptions): void
     registers,
     collect() {
       this.reset();
-      forEachRow(ports, (port, direction, row) => {
+      forEachRow(ports(), (port, direction, row) => {
         for (let reason = 1; reason < REASON_COUNT; reason++) {
           const packets = source.counters[row + DROPPED_BY_REASON + reason];
           if (packets > 0)
@@ -137,8 +137,9 @@ function addConntrack(registry: Registry, { source, ports, maxFlows }: MetricsOp
     labelNames: ['interface'],
     registers,
     collect() {
+      this.reset();
       const exceeded = new Map<string, number>();
-      forEachRow(ports, (port, _direction, row) => {
+      forEachRow(ports(), (port, _direction, row) => {
         const packets = source.counters[row + DROPPED_BY_REASON + CONNTRACK_FULL];
         exceeded.set(port, (exceeded.get(port) ?? 0) + packets);
       });
@@ -148,10 +149,10 @@ function addConntrack(registry: Registry, { source, ports, maxFlows }: MetricsOp
 }
 
 function forEachRow(
-  ports: readonly string[],
-  visit: (port: string, direction: string, row: number) => void,
+  ports: readonly (readonly [number, string])[],
+  visit: (label: string, direction: string, row: number) => void,
 ): void {
-  ports.forEach((port, index) => {
-    for (const [name, direction] of DIRECTIONS) visit(port, name, counterRow(index, direction));
-  });
+  for (const [port, label] of ports) {
+    for (const [name, direction] of DIRECTIONS) visit(label, name, counterRow(port, direction));
+  }
 }

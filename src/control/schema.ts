@@ -217,7 +217,7 @@ const PREFIX_LISTS = named(
       maxEntries: {
         type: 'integer',
         minimum: 1,
-        maximum: 1000,
+        maximum: 1000000,
         title: 'Most entries',
         description:
           'What a rule with this list counts against the quota of rules. The number of entries if absent.',
@@ -398,6 +398,43 @@ const CONNTRACK = mapping(
   { title: 'Connection tracking' },
 );
 
+function quota(title: string, otherwise: number, maximum: number, description: string): object {
+  return {
+    type: ['integer', 'string'],
+    minimum: 1,
+    maximum,
+    default: otherwise,
+    title,
+    description,
+    examples: [otherwise, 'off'],
+  };
+}
+
+const QUOTAS = mapping(
+  {
+    rulesPerGroup: quota(
+      'Rules a group',
+      60,
+      1000,
+      'Counted for each direction and family. A block counts 1, a prefix list its maxEntries, a group 1 in both families.',
+    ),
+    groupsPerInterface: quota('Groups an interface', 5, 16, 'AWS raises it up to 16.'),
+    rulesTimesGroups: quota(
+      'Rules times groups',
+      1000,
+      1000000,
+      'The most that the two quotas above may multiply to, and the most rules of one direction and family on an interface.',
+    ),
+    prefixListEntries: quota('Entries a prefix list', 1000, 1000000, 'Counted by maxEntries.'),
+    securityGroups: quota('Security groups', 2500, 1000000, 'Those of templates count as well.'),
+  },
+  {
+    title: 'Quotas',
+    description:
+      "A number, or 'off'. Beyond a default of AWS is a warning, since it works here; beyond a quota stated here is an error.",
+  },
+);
+
 const METRICS = mapping(
   {
     listen: {
@@ -425,6 +462,7 @@ export const CONFIG_SCHEMA: object = {
       securityGroups: SECURITY_GROUPS,
       interfaces: INTERFACES,
       conntrack: CONNTRACK,
+      quotas: QUOTAS,
       metrics: METRICS,
     },
     {},

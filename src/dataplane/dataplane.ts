@@ -1,5 +1,6 @@
 /**
- * The control plane's handle on the packet loop: starts its thread, hands it policies, reads what it counts.
+ * The control plane's handle on the packet loop: starts its thread, hands it policies and ports, reads
+ * what it counts.
  *
  * If the thread dies, the daemon must: `onFailure` is called once, and whoever owns the handle ends the
  * process. Devices close with it, so traffic stops rather than passes unjudged.
@@ -8,24 +9,19 @@ import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { setTimeouts, STATE_COUNT, type IdleTimeouts } from '../conntrack/states.ts';
 import { FlowTable, flowTableBytes } from '../conntrack/table.ts';
-import { counterBytes } from '../engine/counters.ts';
-import type { CompiledPolicy } from '../policy/compiled.ts';
+import { counterBytes, counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
 import type { Native } from '../ports/native.ts';
 import {
   flowLayout,
+  PORTS_MAX,
+  type Assignment,
   type Command,
   type LoopInput,
-  type PortSpec,
   type Report,
 } from './messages.ts';
 
-export interface DataplaneOptions {
-  /** Interfaces in the order of their indexes, then the uplink if there is one. */
-  readonly ports: readonly PortSpec[];
+export interface DataplaneOptions extends Assignment {
   readonly hasUplink: boolean;
-  readonly policy: CompiledPolicy;
-  /** By interface index. */
-  readonly idleTimeouts: readonly IdleTimeouts[];
   readonly maxFlows: number;
   readonly acceptsMidstream: boolean;
   readonly onFailure: (error: Error) => void;
@@ -34,45 +30,48 @@ export interface DataplaneOptions {
 export class Dataplane {
   /** What was passed and dropped (engine/counters.ts); the loop writes, this side reads. */
   readonly counters: Float64Array;
+  /** The flow tables, IPv4 and IPv6; the loop writes, this side reads. */
+  readonly flows: readonly [FlowTable, FlowTable];
   private readonly native: Native;
+  private readonly timeoutsMs: Int32Array;
   private readonly wakeFd: number;
   private readonly worker: Worker;
-  private readonly flows: readonly FlowTable[];
   private readonly exited: Promise<void>;
+  private readonly waiting = new Set<(report: Report) => void>();
   private stopping = false;
 
   private constructor(native: Native, options: DataplaneOptions) {
-    const { maxFlows } = options;
+    const { maxFlows, ports, policy, hasUplink, acceptsMidstream } = options;
     const secret = randomBytes(8);
     const hashKey = { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };
     const flows4 = new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows)));
     const flows6 = new SharedArrayBuffer(flowTableBytes(flowLayout(6, maxFlows)));
-    const counters = new SharedArrayBuffer(counterBytes(options.ports.length));
-    const timeoutsMs = new Int32Array(options.idleTimeouts.length * STATE_COUNT);
-    options.idleTimeouts.forEach((idle, index) => setTimeouts(timeoutsMs, index, idle));
+    const counters = new SharedArrayBuffer(counterBytes(PORTS_MAX));
+    const timeoutsMs = new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT);
     this.native = native;
+    this.timeoutsMs = new Int32Array(timeoutsMs);
     this.counters = new Float64Array(counters);
     this.flows = [
       new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
       new FlowTable(flowLayout(6, maxFlows), hashKey, flows6),
     ];
     this.wakeFd = native.eventfd();
+    const shared = { flows4, flows6, counters, timeoutsMs, wakeFd: this.wakeFd };
     const input: LoopInput = {
-      ports: options.ports,
-      hasUplink: options.hasUplink,
-      policy: options.policy,
-      timeoutsMs,
+      ports,
+      policy,
+      hasUplink,
       maxFlows,
-      acceptsMidstream: options.acceptsMidstream,
+      acceptsMidstream,
       hashKey,
-      flows4,
-      flows6,
-      counters,
-      wakeFd: this.wakeFd,
+      ...shared,
     };
     this.worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: input,
       name: 'packet-loop',
+    });
+    this.worker.on('message', (report: Report) => {
+      for (const take of this.waiting) take(report);
     });
     this.worker.on('error', options.onFailure);
     this.exited = new Promise((resolve) => {
@@ -88,22 +87,44 @@ export class Dataplane {
   static async start(native: Native, options: DataplaneOptions): Promise<Dataplane> {
     const dataplane = new Dataplane(native, options);
     await new Promise<void>((resolve, reject) => {
-      dataplane.worker.on('message', (report: Report) => {
-        if (report.kind === 'running') resolve();
-      });
       dataplane.worker.once('error', reject);
+      void dataplane.reported((report) => report.kind === 'running').then(() => resolve());
     });
     return dataplane;
   }
 
   /** Flows tracked now, both families. */
   get flowCount(): number {
-    return this.flows.reduce((sum, table) => sum + table.count, 0);
+    return this.flows[0].count + this.flows[1].count;
   }
 
-  /** Hands the loop a policy; it swaps between two batches. */
-  setPolicy(policy: CompiledPolicy): void {
-    this.send({ kind: 'policy', policy });
+  /** Sets the idle time-outs of a port; in force at once, also for flows tracked already. */
+  setTimeouts(port: number, idle: IdleTimeouts): void {
+    setTimeouts(this.timeoutsMs, port, idle);
+  }
+
+  /** Sets the counters of a port to zero. Only for a port the loop does not use. */
+  clearCounters(port: number): void {
+    const start = counterRow(port, INGRESS);
+    this.counters.fill(0, start, start + 2 * ROW_CELLS);
+  }
+
+  /**
+   * Hands the loop a policy and its ports; it swaps between two rounds. Resolves when that is done: a
+   * device that is no longer among the ports may be closed then.
+   * @returns a promise of the number of flows it ended, once all have been held against it
+   */
+  async assign(assignment: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
+    const { generation } = assignment.policy;
+    const rechecked = this.reported(
+      (report) => report.kind === 'rechecked' && report.generation >= generation,
+    ).then((report) => (report.kind === 'rechecked' ? report.revoked : 0));
+    const assigned = this.reported(
+      (report) => report.kind === 'assigned' && report.generation === generation,
+    );
+    this.send({ kind: 'assign', ports: assignment.ports, policy: assignment.policy });
+    await assigned;
+    return { rechecked };
   }
 
   /** Stops the loop; resolves when its thread has ended. Devices stay open: they are the caller's. */
@@ -117,5 +138,16 @@ export class Dataplane {
   private send(command: Command): void {
     this.worker.postMessage(command);
     this.native.signalEventfd(this.wakeFd);
+  }
+
+  private reported(wanted: (report: Report) => boolean): Promise<Report> {
+    return new Promise((resolve) => {
+      const take = (report: Report): void => {
+        if (!wanted(report)) return;
+        this.waiting.delete(take);
+        resolve(report);
+      };
+      this.waiting.add(take);
+    });
   }
 }

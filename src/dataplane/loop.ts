@@ -2,7 +2,7 @@
  * The packet loop: wait, read a batch from each port that has packets, judge it, write it; again.
  *
  * It owns its thread and blocks in poll(2). The clock is read once a round. An eventfd wakes it for
- * commands, which it takes between two rounds, so that a policy is swapped between batches and never
+ * commands, which it takes between two rounds, so that policy and ports change between batches and never
  * within one. Each port gets one batch a round: a port under load can't starve the others.
  *
  * Nothing here allocates per packet. A device that is gone, or a broken invariant, throws: the process
@@ -14,7 +14,15 @@ import { Batch } from '../engine/batch.ts';
 import { Engine } from '../engine/evaluate.ts';
 import { LinkLayer } from '../engine/link.ts';
 import { DEVICE_TAP, DEVICE_TUN, type Native } from '../ports/native.ts';
-import { flowLayout, type Command, type LoopInput } from './messages.ts';
+import {
+  flowLayout,
+  PORTS_MAX,
+  type Assignment,
+  type Command,
+  type LoopInput,
+  type PortSpec,
+  type Report,
+} from './messages.ts';
 
 /** Room for a batch: a few GSO superpackets, or BATCH_PACKETS_MAX small ones. */
 const ARENA_BYTES = 1 << 20;
@@ -24,32 +32,44 @@ const BATCH_PACKETS_MAX = 256;
 const SWEEP_INTERVAL_MS = 100;
 const SWEEP_ENTRIES = 2048;
 
+/** Entries a round held against a new policy: about 0.1 ms. */
+const RECHECK_ENTRIES = 2048;
+
 const FOREVER_MS = -1;
 const READABLE = 1;
 const BROKEN = 2;
 
 export class Loop {
   private readonly native: Native;
-  private readonly input: LoopInput;
   private readonly takeCommand: () => Command | undefined;
+  private readonly report: (report: Report) => void;
   private readonly engine: Engine;
   private readonly link: LinkLayer;
   private readonly flows: readonly [FlowTable, FlowTable];
   private readonly arena = new Uint8Array(ARENA_BYTES);
   private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX);
-  private readonly isTap: Uint8Array;
+  private readonly wakeFd: number;
+  private ports: readonly PortSpec[] = [];
+  private readonly isTap = new Uint8Array(PORTS_MAX);
   /** Descriptors by port; the wake eventfd behind them. */
-  private readonly fds: Int32Array;
-  private readonly ready: Uint8Array;
+  private fds = new Int32Array(0);
+  private ready = new Uint8Array(0);
+  private generation: number;
+  private isRechecking = false;
   private lastSweepMs = 0;
   private stopped = false;
 
   /** @param takeCommand next command, or undefined; asked only after the eventfd was signalled */
-  constructor(native: Native, input: LoopInput, takeCommand: () => Command | undefined) {
-    const { ports, maxFlows, hashKey } = input;
+  constructor(
+    native: Native,
+    input: LoopInput,
+    takeCommand: () => Command | undefined,
+    report: (report: Report) => void,
+  ) {
+    const { maxFlows, hashKey } = input;
     this.native = native;
-    this.input = input;
     this.takeCommand = takeCommand;
+    this.report = report;
     this.flows = [
       new FlowTable(flowLayout(4, maxFlows), hashKey, input.flows4),
       new FlowTable(flowLayout(6, maxFlows), hashKey, input.flows6),
@@ -60,63 +80,70 @@ export class Loop {
         flows4: this.flows[0],
         flows6: this.flows[1],
         fragments: new FragmentTable(hashKey),
-        timeoutsMs: input.timeoutsMs,
+        timeoutsMs: new Int32Array(input.timeoutsMs),
         maxFlows,
         acceptsMidstream: input.acceptsMidstream,
       },
       counters: new Float64Array(input.counters),
       hasUplink: input.hasUplink,
     });
-    this.link = new LinkLayer(input.policy, ports.length);
-    this.isTap = Uint8Array.from(ports, (port) => (port.isTap ? 1 : 0));
-    this.fds = Int32Array.from([...ports.map((port) => port.fd), input.wakeFd]);
-    this.ready = new Uint8Array(this.fds.length);
+    this.link = new LinkLayer(input.policy, PORTS_MAX);
+    this.wakeFd = input.wakeFd;
+    this.generation = input.policy.generation;
+    this.setPorts(input.ports);
   }
 
   /** Runs until a `stop` command. Throws if a device is lost. */
   run(): void {
-    const { native, fds, ready } = this;
-    const wake = fds.length - 1;
+    const { native } = this;
     while (!this.stopped) {
-      const hasFlows = this.flows[0].count + this.flows[1].count > 0;
-      native.poll(fds, fds.length, ready, hasFlows ? SWEEP_INTERVAL_MS : FOREVER_MS);
+      const { fds, ready } = this;
+      const wake = fds.length - 1;
+      native.poll(fds, fds.length, ready, this.timeoutMs());
       // Monotonic, and cut to int32 on purpose: ages are wrapped differences.
       const nowMs = performance.now() | 0;
-      if (ready[wake] !== 0) this.takeCommands(fds[wake]);
       for (let port = 0; port < wake; port++) {
         if (ready[port] === READABLE) this.forwardFrom(port, nowMs);
         else if (ready[port] === BROKEN)
-          throw new Error(`device ${this.input.ports[port].label} is gone`);
+          throw new Error(`device ${this.ports[port].label} is gone`);
       }
       if (((nowMs - this.lastSweepMs) | 0) >= SWEEP_INTERVAL_MS) {
         this.engine.gates.sweep(SWEEP_ENTRIES, nowMs);
         this.lastSweepMs = nowMs;
       }
+      if (this.isRechecking) this.recheckFlows();
+      if (ready[wake] !== 0) this.takeCommands();
     }
+  }
+
+  private timeoutMs(): number {
+    if (this.isRechecking) return 0;
+    return this.flows[0].count + this.flows[1].count > 0 ? SWEEP_INTERVAL_MS : FOREVER_MS;
   }
 
   private forwardFrom(port: number, nowMs: number): void {
     const { native, arena, batch, engine, fds } = this;
-    const count = native.readBatch(
-      fds[port],
-      arena,
-      0,
-      batch.slots,
-      this.isTap[port] === 1 ? DEVICE_TAP : DEVICE_TUN,
-    );
+    const kind = this.isTap[port] === 1 ? DEVICE_TAP : DEVICE_TUN;
+    const count = native.readBatch(fds[port], arena, 0, batch.slots, kind);
     if (count === 0) return;
     const sent = batch.process(engine, this.link, this.isTap, port, count, nowMs);
     if (sent > 0 && native.writeBatch(arena, batch.slots, count, fds) < sent)
       batch.countFailures(engine, count);
   }
 
-  private takeCommands(wakeFd: number): void {
-    this.native.drainEventfd(wakeFd);
+  private recheckFlows(): void {
+    const { gates } = this.engine;
+    if (gates.recheckFlows(RECHECK_ENTRIES)) return;
+    this.isRechecking = false;
+    this.report({ kind: 'rechecked', generation: this.generation, revoked: gates.revokedFlows });
+  }
+
+  private takeCommands(): void {
+    this.native.drainEventfd(this.wakeFd);
     for (let command = this.takeCommand(); command !== undefined; command = this.takeCommand()) {
       switch (command.kind) {
-        case 'policy':
-          this.engine.setPolicy(command.policy);
-          this.link.setPolicy(command.policy);
+        case 'assign':
+          this.assign(command);
           break;
         case 'stop':
           this.stopped = true;
@@ -125,5 +152,24 @@ export class Loop {
           command satisfies never;
       }
     }
+  }
+
+  private assign({ ports, policy }: Assignment): void {
+    this.engine.setPolicy(policy);
+    this.link.setPolicy(policy);
+    this.setPorts(ports);
+    this.generation = policy.generation;
+    this.isRechecking = true;
+    this.report({ kind: 'assigned', generation: policy.generation });
+  }
+
+  private setPorts(ports: readonly PortSpec[]): void {
+    ports.forEach((port, number) => {
+      if (port.fd !== this.ports.at(number)?.fd) this.link.forget(number);
+      this.isTap[number] = port.isTap ? 1 : 0;
+    });
+    this.ports = ports;
+    this.fds = Int32Array.from([...ports.map((port) => port.fd), this.wakeFd]);
+    this.ready = new Uint8Array(this.fds.length);
   }
 }

@@ -7,37 +7,54 @@ import { KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
 import type { HashKey } from '../conntrack/hash.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
 
+/**
+ * Most ports at once, the uplink included: the shared counters and time-outs have room for so many.
+ * A thousand instances on one daemon; interface numbers in flow keys would allow 65,535.
+ */
+export const PORTS_MAX = 1024;
+
 export interface PortSpec {
+  /** -1: no device has this port. */
   readonly fd: number;
   readonly isTap: boolean;
   /** For messages: `eth0 in /run/netns/web-1`. */
   readonly label: string;
 }
 
-/** workerData of the loop's thread. */
-export interface LoopInput {
-  /** Interfaces in the order of their indexes, then the uplink if there is one. */
+/** What can change between two rounds of the loop. */
+export interface Assignment {
+  /** By port; port 0 is the uplink. */
   readonly ports: readonly PortSpec[];
-  readonly hasUplink: boolean;
   readonly policy: CompiledPolicy;
-  /** Idle time-outs by interface and state, in ms (conntrack/states.ts). */
-  readonly timeoutsMs: Int32Array;
+}
+
+/** workerData of the loop's thread. */
+export interface LoopInput extends Assignment {
+  readonly hasUplink: boolean;
+  /** Idle time-outs by port and state, in ms (conntrack/states.ts); Int32Array, written by the control plane. */
+  readonly timeoutsMs: SharedArrayBuffer;
   readonly maxFlows: number;
   readonly acceptsMidstream: boolean;
   readonly hashKey: HashKey;
   readonly flows4: SharedArrayBuffer;
   readonly flows6: SharedArrayBuffer;
+  /** engine/counters.ts, PORTS_MAX ports. */
   readonly counters: SharedArrayBuffer;
   /** eventfd that wakes the loop for a message. */
   readonly wakeFd: number;
 }
 
 /** To the loop. */
-export type Command =
-  { readonly kind: 'policy'; readonly policy: CompiledPolicy } | { readonly kind: 'stop' };
+export type Command = ({ readonly kind: 'assign' } & Assignment) | { readonly kind: 'stop' };
 
 /** From the loop. */
-export type Report = { readonly kind: 'running' } | { readonly kind: 'stopped' };
+export type Report =
+  | { readonly kind: 'running' }
+  /** The last `assign` is in force; devices it took away are no longer used. */
+  | { readonly kind: 'assigned'; readonly generation: number }
+  /** Every flow has been held against it; `revoked` of them ended. */
+  | { readonly kind: 'rechecked'; readonly generation: number; readonly revoked: number }
+  | { readonly kind: 'stopped' };
 
 /** Each family's table could hold all flows the daemon may track; memory is taken as it is touched. */
 export function flowLayout(family: 4 | 6, maxFlows: number): FlowTableLayout {

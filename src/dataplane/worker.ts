@@ -14,12 +14,21 @@ function takeCommand(): Command | undefined {
   const received = receiveMessageOnPort(port) as { message: Command } | undefined;
   const command = received?.message;
   // A structured clone keeps the arrays and strips the classes around them.
-  return command?.kind === 'policy'
-    ? { kind: 'policy', policy: restorePolicy(command.policy) }
+  return command?.kind === 'assign'
+    ? { ...command, policy: restorePolicy(command.policy) }
     : command;
 }
 
-const loop = new Loop(loadNative(), { ...input, policy: restorePolicy(input.policy) }, takeCommand);
-port.postMessage({ kind: 'running' } satisfies Report);
+function report(message: Report): void {
+  port.postMessage(message);
+}
+
+const loop = new Loop(
+  loadNative(),
+  { ...input, policy: restorePolicy(input.policy) },
+  takeCommand,
+  report,
+);
+report({ kind: 'running' });
 loop.run();
-port.postMessage({ kind: 'stopped' } satisfies Report);
+report({ kind: 'stopped' });

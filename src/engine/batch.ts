@@ -2,10 +2,11 @@
  * One batch: packets that were read from one port, judged in order, made ready to be written.
  *
  * A batch is an arena and a list of slots in it, three int32 each: offset of the virtio header, length
- * from there, and the port to write to. `processBatch` fills the third (NOT_SENT for a drop) and moves
+ * from there, and the port to write to. `process` fills the third (NOT_SENT for a drop) and moves
  * virtio and Ethernet headers where a packet leaves by another kind of port than it came in by. Nothing
  * is reordered, so packets of a flow keep their order.
  */
+import { UPLINK_PORT } from '../policy/compiled.ts';
 import {
   ETHERNET_HEADER_BYTES,
   IPV4_PROTOCOL,
@@ -23,7 +24,7 @@ import {
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
 import type { Engine } from './evaluate.ts';
 import { ANSWERED, LITTLE_ENDIAN, unwrap, type LinkLayer } from './link.ts';
-import { WRITE_FAILED } from './reasons.ts';
+import { LINK_SCOPE, WRITE_FAILED } from './reasons.ts';
 
 export const SLOT_WORDS = 3;
 export const SLOT_OFFSET = 0;
@@ -35,14 +36,19 @@ export const NOT_SENT = -1;
 export class Batch {
   readonly view: DataView;
   readonly slots: Int32Array;
-  /** Ports as processBatch chose them: the write replaces those it could not serve. */
+  /** Ports as `process` chose them: the write replaces those it could not serve. */
   private readonly ports: Int32Array;
+  /** What the receiver's counters were told of a slot that goes on; nothing of an answer to its own port. */
+  private readonly packets: Int32Array;
+  private readonly bytes: Int32Array;
 
   /** @param arena holds the packets  @param packetsMax most packets in a batch */
   constructor(arena: Uint8Array, packetsMax: number) {
     this.view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
     this.slots = new Int32Array(packetsMax * SLOT_WORDS);
     this.ports = new Int32Array(packetsMax);
+    this.packets = new Int32Array(packetsMax);
+    this.bytes = new Int32Array(packetsMax);
   }
 
   /**
@@ -64,8 +70,8 @@ export class Batch {
       const slot = i * SLOT_WORDS;
       const to =
         isTap[port] === 1
-          ? this.processFrame(engine, link, isTap, port, slot, nowMs)
-          : this.processPacket(engine, link, isTap, port, slot, VNET_HDR_BYTES, nowMs);
+          ? this.processFrame(engine, link, isTap, port, i, nowMs)
+          : this.processPacket(engine, link, isTap, port, i, VNET_HDR_BYTES, nowMs);
       slots[slot + SLOT_PORT] = to < 0 ? NOT_SENT : to;
       ports[i] = to;
       if (to >= 0) sent++;
@@ -75,20 +81,12 @@ export class Batch {
 
   /** After the write: counts the packets of the batch that their device refused. */
   countFailures(engine: Engine, count: number): void {
-    const { slots, ports } = this;
+    const { slots, ports, packets, bytes } = this;
     for (let i = 0; i < count; i++) {
-      const slot = i * SLOT_WORDS;
       const port = ports[i];
-      if (port < 0 || slots[slot + SLOT_PORT] >= 0) continue;
-      const direction = port === engine.uplinkPort ? EGRESS : INGRESS;
-      countUndelivered(
-        engine.counters,
-        port,
-        direction,
-        WRITE_FAILED,
-        1,
-        slots[slot + SLOT_LENGTH] - VNET_HDR_BYTES,
-      );
+      if (port < 0 || slots[i * SLOT_WORDS + SLOT_PORT] >= 0) continue;
+      const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
+      countUndelivered(engine.counters, port, direction, WRITE_FAILED, packets[i], bytes[i]);
     }
   }
 
@@ -97,26 +95,29 @@ export class Batch {
     link: LinkLayer,
     isTap: Uint8Array,
     port: number,
-    slot: number,
+    i: number,
     nowMs: number,
   ): number {
     const { view, slots } = this;
+    const slot = i * SLOT_WORDS;
     const at = slots[slot + SLOT_OFFSET];
     const length = slots[slot + SLOT_LENGTH];
     const ip = link.receiveFrame(view, at, length, port);
     if (ip === ANSWERED) {
       slots[slot + SLOT_LENGTH] = link.answerBytes;
+      this.packets[i] = 0;
+      this.bytes[i] = 0;
       return port;
     }
     if (ip < 0)
       return engine.drop(
         port,
-        port === engine.uplinkPort ? INGRESS : EGRESS,
+        port === UPLINK_PORT ? INGRESS : EGRESS,
         -ip,
         1,
         length - VNET_HDR_BYTES,
       );
-    return this.processPacket(engine, link, isTap, port, slot, ip, nowMs);
+    return this.processPacket(engine, link, isTap, port, i, ip, nowMs);
   }
 
   /** `ip` is the offset of the IP packet behind the slot's virtio header. */
@@ -125,18 +126,21 @@ export class Batch {
     link: LinkLayer,
     isTap: Uint8Array,
     port: number,
-    slot: number,
+    i: number,
     ip: number,
     nowMs: number,
   ): number {
     const { view, slots } = this;
+    const slot = i * SLOT_WORDS;
     const at = slots[slot + SLOT_OFFSET];
     const ipOffset = at + ip;
     const ipBytes = slots[slot + SLOT_LENGTH] - ip;
     const packets = segmentsOf(view, at, ipOffset, ipBytes);
     const to = engine.evaluate(view, ipOffset, ipBytes, port, packets, nowMs);
+    if (isTap[port] === 1 && (to >= 0 || to === -LINK_SCOPE)) link.learn(view, at, port);
     if (to < 0) return to;
-    if (isTap[port] === 1) link.learn(view, at, port);
+    this.packets[i] = packets;
+    this.bytes[i] = ipBytes;
     // The frame's padding ends here: what goes on is what was judged.
     const judgedBytes = engine.packet.endOffset - ipOffset;
     if (isTap[to] === 1) {

@@ -5,18 +5,20 @@
  *                                             └─► uplink
  *   uplink ► spoof check ─────────────────────────► ingress gate of B ► B
  *
- * Ports 0 … interfaces - 1 are the interfaces; the uplink, if there is one, is the port behind them.
+ * Port 0 is the uplink, whether or not there is one; interfaces have the ports behind it.
  * Every way out returns a port or minus a drop reason and counts it.
  */
-import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
-import { lookUpHost } from '../policy/match.ts';
+import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
+import { NO_HOST } from '../policy/match.ts';
 import { decode } from '../wire/decode.ts';
 import { Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import { count, EGRESS, INGRESS } from './counters.ts';
 import { Gates, type Conntrack } from './gate.ts';
 import { LINK_SCOPE, MARTIAN, NO_ROUTE, PASS, SOURCE_CHECK, UPLINK_SPOOF } from './reasons.ts';
-import { isLinkScope, isMartian } from './scope.ts';
+import { isLinkScope, isMartian, portOfDestination, portOfSource } from './scope.ts';
+
+const NO_PORT = -1;
 
 export interface EngineParts {
   readonly policy: CompiledPolicy;
@@ -41,11 +43,6 @@ export class Engine {
     this.hasUplink = parts.hasUplink;
   }
 
-  /** Number of the uplink port, whether or not there is one. */
-  get uplinkPort(): number {
-    return this.policy.profiles.length;
-  }
-
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.gates.setPolicy(policy);
@@ -65,8 +62,8 @@ export class Engine {
     packets: number,
     nowMs: number,
   ): number {
-    const { packet, counters, uplinkPort } = this;
-    const fromUplink = port === uplinkPort;
+    const { packet, counters } = this;
+    const fromUplink = port === UPLINK_PORT;
     const status = decode(view, offset, length, packet);
     const reason =
       status !== DECODE_OK
@@ -78,7 +75,7 @@ export class Engine {
     if (reason !== PASS) return this.drop(port, direction, reason, packets, length);
 
     const to = this.route(packet);
-    if (to < 0 || (fromUplink && to === uplinkPort))
+    if (to === NO_PORT || (fromUplink && to === UPLINK_PORT))
       return this.drop(port, direction, NO_ROUTE, packets, length);
 
     if (!fromUplink) {
@@ -86,7 +83,7 @@ export class Engine {
       if (refused !== PASS) return this.drop(port, EGRESS, refused, packets, length);
     }
     count(counters, port, direction, PASS, packets, length);
-    if (to === uplinkPort) {
+    if (to === UPLINK_PORT) {
       count(counters, to, EGRESS, PASS, packets, length);
       return to;
     }
@@ -106,47 +103,20 @@ export class Engine {
   private checkFromInterface(packet: Packet, port: number): number {
     if (isLinkScope(packet)) return LINK_SCOPE;
     if (isMartian(packet)) return MARTIAN;
-    if (this.policy.sourceDestCheck[port] === 1 && this.interfaceOfSource(packet) !== port)
-      return SOURCE_CHECK;
-    return PASS;
+    const isChecked = this.policy.sourceDestCheck[port] === 1;
+    return isChecked && portOfSource(this.policy, packet) !== port ? SOURCE_CHECK : PASS;
   }
 
   private checkFromUplink(packet: Packet): number {
     if (isLinkScope(packet)) return LINK_SCOPE;
     if (isMartian(packet)) return MARTIAN;
-    return this.interfaceOfSource(packet) >= 0 ? UPLINK_SPOOF : PASS;
+    return portOfSource(this.policy, packet) !== NO_HOST ? UPLINK_SPOOF : PASS;
   }
 
-  /** Interface that the source address belongs to, or -1. */
-  private interfaceOfSource(packet: Packet): number {
-    const { hosts4, hosts6 } = this.policy;
-    return (
-      lookUpHost(
-        hosts4,
-        hosts6,
-        packet.family,
-        packet.src0,
-        packet.src1,
-        packet.src2,
-        packet.src3,
-      ) - 1
-    );
-  }
-
-  /** The port of the destination: a local interface, else the uplink, else -1. */
+  /** The port of the destination: a local interface, else the uplink, else NO_PORT. */
   private route(packet: Packet): number {
-    const { hosts4, hosts6 } = this.policy;
-    const local =
-      lookUpHost(
-        hosts4,
-        hosts6,
-        packet.family,
-        packet.dst0,
-        packet.dst1,
-        packet.dst2,
-        packet.dst3,
-      ) - 1;
-    if (local >= 0) return local;
-    return this.hasUplink ? this.uplinkPort : -1;
+    const local = portOfDestination(this.policy, packet);
+    if (local !== NO_HOST) return local;
+    return this.hasUplink ? UPLINK_PORT : NO_PORT;
   }
 }

@@ -62,13 +62,17 @@ import {
   FRAGMENT_WITHOUT_FIRST,
   INGRESS_RULES,
   PASS,
+  REVOKED,
   TCP_CLOSED_FLOW,
   TCP_MIDSTREAM,
 } from './reasons.ts';
-
-/** FLOW_RULE ordinal of a flow that no rule admitted: to the platform, which groups do not filter. */
-export const RULE_PLATFORM = 0xfffff;
-const RULE_BITS = 20;
+import {
+  flowOutlives,
+  GENERATION_MASK,
+  RULE_BITS,
+  RULE_MASK,
+  RULE_PLATFORM,
+} from './revocation.ts';
 
 /** Entries looked at to make room when the table is full, before a flow is refused. */
 const SWEEP_WHEN_FULL = 64;
@@ -89,6 +93,10 @@ export class Gates {
   private readonly conntrack: Conntrack;
   private policy: CompiledPolicy;
   private readonly matcher: Matcher;
+  /** Flows that the policy of the last setPolicy has ended so far. */
+  revokedFlows = 0;
+  private recheckAt4 = 0;
+  private recheckAt6 = 0;
   private readonly quoted = new Packet();
   private readonly key4 = new Int32Array(KEY_WORDS_4);
   private readonly key6 = new Int32Array(KEY_WORDS_6);
@@ -99,10 +107,43 @@ export class Gates {
     this.conntrack = conntrack;
   }
 
-  /** Swaps the policy between two batches; flows live on. */
+  /** Swaps the policy between two batches. Flows live on, or are revoked as their groups say (recheckFlows). */
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.matcher.setPolicy(policy);
+    this.recheckAt4 = 0;
+    this.recheckAt6 = 0;
+    this.revokedFlows = 0;
+  }
+
+  /**
+   * Goes on with holding the flows against the policy that setPolicy brought, `entries` of each table at
+   * a time, so that a big table makes no pause; a packet that finds its flow not yet held against it
+   * does so itself. revokedFlows counts those that ended.
+   * @returns whether there are more
+   */
+  recheckFlows(entries: number): boolean {
+    const { flows4, flows6 } = this.conntrack;
+    const end4 = Math.min(flows4.highWater, this.recheckAt4 + entries);
+    const end6 = Math.min(flows6.highWater, this.recheckAt6 + entries);
+    for (; this.recheckAt4 < end4; this.recheckAt4++) this.recheck(flows4, this.recheckAt4);
+    for (; this.recheckAt6 < end6; this.recheckAt6++) this.recheck(flows6, this.recheckAt6);
+    return this.recheckAt4 < flows4.highWater || this.recheckAt6 < flows6.highWater;
+  }
+
+  /** Whether the entry is in use and lives on; else it is free afterwards. */
+  private recheck(table: FlowTable, flow: FlowIndex): boolean {
+    const at = flow * table.stride + table.keyWords;
+    if (table.words[at + FLOW_STATE] === 0) return false;
+    const rule = table.words[at + FLOW_RULE];
+    if (rule >>> RULE_BITS === (this.policy.generation & GENERATION_MASK)) return true;
+    if (flowOutlives(table, flow, this.policy, this.matcher)) {
+      table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
+      return true;
+    }
+    table.remove(flow);
+    this.revokedFlows++;
+    return false;
   }
 
   /**
@@ -136,6 +177,7 @@ export class Gates {
     const key = packet.family === 4 ? this.key4 : this.key6;
     const flow = this.findLive(table, key, port, nowMs);
     if (flow !== NO_FLOW) {
+      if (!this.recheck(table, flow)) return REVOKED;
       const at = flow * table.stride + table.keyWords;
       const word = table.words[at + FLOW_STATE];
       const next = advance(word, packet, fromLocal);

@@ -4,11 +4,14 @@
  * An instance on a TAP sees one neighbour, the gateway, for every address but its own, as an instance in
  * a VPC does: ARP requests and neighbour solicitations for any address are answered with GATEWAY_MAC,
  * in place, and everything the instance sends goes to the gates whatever neighbour it had in mind. No
- * frame ever passes from one port to another; only IP packets do, behind a new Ethernet header.
+ * frame ever passes from one port to another; only IP packets do, behind a new Ethernet header. On a TAP
+ * uplink the gateway answers for the interfaces' addresses only: the others have their own hosts there.
  *
- * The instance's own MAC address is learned from its ARP messages and packets, but only while they speak
- * for an address of the interface: an ARP or neighbour message that claims another one is spoofing
- * (NEIGHBOUR_SPOOF). Until it is known, frames go to the broadcast address.
+ * The MAC address on the other side is learned from its ARP messages, what it says to its link, and its
+ * packets, but only while they claim no address that is another's: an ARP or neighbour message that does
+ * is spoofing (NEIGHBOUR_SPOOF). Until it is known, frames go to the broadcast address. What is said to
+ * the link has to teach, too: a server that only answers has said nothing else when the first SYN comes
+ * (duplicate address detection, MLD), and Linux hands TCP no segment that came by broadcast.
  *
  * The virtio header stands right before the frame; its csum_start and hdr_len count from the frame's
  * start, so they move by the Ethernet header's length when that is put on or taken off.
@@ -63,6 +66,7 @@ const ARP_REQUEST = 1;
 const ARP_REPLY = 2;
 const NEIGHBOUR_SOLICITATION = 135;
 const NEIGHBOUR_ADVERTISEMENT = 136;
+const NEIGHBOUR_HOP_LIMIT = 255;
 const NEIGHBOUR_TARGET = 8;
 const NEIGHBOUR_FLAGS = 4;
 const NEIGHBOUR_OPTIONS = 24;
@@ -89,6 +93,12 @@ export class LinkLayer {
     this.policy = policy;
   }
 
+  /** A port that has another device now: its instance's MAC address is unknown again. */
+  forget(port: number): void {
+    this.macHigh[port] = 0xffff;
+    this.macLow[port] = -1;
+  }
+
   /**
    * Takes a frame that came in by a TAP port; `at` is its virtio header, `length` counts from there.
    * @returns offset of the IP packet behind `at`; ANSWERED if the slot now holds a reply of answerBytes to
@@ -112,7 +122,7 @@ export class LinkLayer {
     return VNET_HDR_BYTES + payload;
   }
 
-  /** Remembers the sender's MAC address; call for frames whose IP source passed the source check. */
+  /** Remembers the sender's MAC address; call for packets that went on, or that were for the link alone. */
   learn(view: DataView, at: number, port: number): void {
     const source = at + VNET_HDR_BYTES + ETHERNET_SOURCE;
     this.macHigh[port] = view.getUint16(source);
@@ -144,11 +154,11 @@ export class LinkLayer {
       return -LINK_SCOPE;
     const sender = view.getInt32(arp + ARP_SENDER_ADDRESS);
     const target = view.getInt32(arp + ARP_TARGET_ADDRESS);
-    // Sender 0 is a probe for an address in use (RFC 5227): an answer would tell the instance it may not have its own.
-    if (sender === 0 || sender === target) return -LINK_SCOPE;
-    if (!this.ownsAddress(port, 4, sender, 0, 0, 0)) return -NEIGHBOUR_SPOOF;
+    if (sender !== 0 && !this.maySpeakFor(port, 4, sender, 0, 0, 0)) return -NEIGHBOUR_SPOOF;
     this.learn(view, at, port);
-    if (this.ownsAddress(port, 4, target, 0, 0, 0)) return -LINK_SCOPE;
+    // Sender 0 is a probe for an address in use (RFC 5227): an answer would tell the instance it may not have its own.
+    if (sender === 0 || sender === target || !this.answersFor(port, 4, target, 0, 0, 0))
+      return -LINK_SCOPE;
     this.answerFrom(view, at, port);
     view.setUint16(arp + ARP_OPERATION, ARP_REPLY);
     view.setUint16(arp + ARP_TARGET_MAC, this.macHigh[port]);
@@ -166,15 +176,17 @@ export class LinkLayer {
     const s1 = view.getInt32(source + 4);
     const s2 = view.getInt32(source + 8);
     const s3 = view.getInt32(source + 12);
-    // Duplicate address detection comes from `::` (RFC 4862): an answer would take the address away.
-    if ((s0 | s1 | s2 | s3) === 0) return -LINK_SCOPE;
+    const isUnspecified = (s0 | s1 | s2 | s3) === 0;
     const isLinkLocal = s0 >>> 22 === 0xfe80 >>> 6;
-    if (!isLinkLocal && !this.ownsAddress(port, 6, s0, s1, s2, s3)) return -NEIGHBOUR_SPOOF;
+    if (!isUnspecified && !isLinkLocal && !this.maySpeakFor(port, 6, s0, s1, s2, s3))
+      return -NEIGHBOUR_SPOOF;
     this.learn(view, at, port);
+    // Duplicate address detection comes from `::` (RFC 4862): an answer would take the address away.
+    if (isUnspecified) return -LINK_SCOPE;
     const icmp = ip + IPV6_HEADER_BYTES;
     const target = icmp + NEIGHBOUR_TARGET;
     if (
-      this.ownsAddress(
+      !this.answersFor(
         port,
         6,
         view.getInt32(target),
@@ -216,7 +228,8 @@ export class LinkLayer {
     setGatewayMac(view, frame + ETHERNET_SOURCE);
   }
 
-  private ownsAddress(
+  /** Whether a neighbour on `port` may claim the address: its interface's; on the uplink, any that is no interface's. */
+  private maySpeakFor(
     port: number,
     family: number,
     a0: number,
@@ -224,7 +237,20 @@ export class LinkLayer {
     a2: number,
     a3: number,
   ): boolean {
-    return lookUpHost(this.policy.hosts4, this.policy.hosts6, family, a0, a1, a2, a3) === port + 1;
+    // An address of no interface looks up as 0, which is the uplink's port.
+    return lookUpHost(this.policy.hosts4, this.policy.hosts6, family, a0, a1, a2, a3) === port;
+  }
+
+  /** Whether the gateway stands for the address on `port`: any but the interface's own; on the uplink, the interfaces'. */
+  private answersFor(
+    port: number,
+    family: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+  ): boolean {
+    return !this.maySpeakFor(port, family, a0, a1, a2, a3);
   }
 }
 
@@ -253,7 +279,8 @@ function moveVnetHeader(view: DataView, from: number, to: number, shift: number)
 function isSolicitation(view: DataView, ip: number, bytes: number): boolean {
   return (
     bytes >= IPV6_HEADER_BYTES + NEIGHBOUR_OPTIONS &&
-    view.getUint8(ip + IPV6_NEXT_HEADER) === PROTO_ICMPV6 &&
+    // Next header and hop limit: a lower one has come from beyond the link (RFC 4861 section 7.1.1).
+    view.getUint16(ip + IPV6_NEXT_HEADER) === ((PROTO_ICMPV6 << 8) | NEIGHBOUR_HOP_LIMIT) &&
     view.getUint8(ip + IPV6_HEADER_BYTES + ICMP_TYPE) === NEIGHBOUR_SOLICITATION
   );
 }

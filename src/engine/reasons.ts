@@ -21,7 +21,8 @@ export const FRAGMENT_REFUSED = DECODE_STATUS_COUNT + 11;
 export const FRAGMENT_OVERLAP = DECODE_STATUS_COUNT + 12;
 export const NEIGHBOUR_SPOOF = DECODE_STATUS_COUNT + 13;
 export const WRITE_FAILED = DECODE_STATUS_COUNT + 14;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 15;
+export const REVOKED = DECODE_STATUS_COUNT + 15;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 16;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -60,4 +61,8 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     "an ARP or neighbour message that claims an address that is not the interface's",
   ],
   ['write-failed', 'the device on the other side refused the packet'],
+  [
+    'revoked',
+    'a change of rules ended the connection (revocation: recheck or cut); what follows is judged as new',
+  ],
 ];

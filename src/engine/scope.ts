@@ -1,7 +1,9 @@
 /**
- * Which destinations and sources an address stands for, before any rule is asked.
+ * What the addresses of a packet stand for, before any rule is asked.
  * Sources: RFC 6890 (special-purpose addresses), RFC 4291 section 2.4.
  */
+import type { CompiledPolicy } from '../policy/compiled.ts';
+import { lookUpHost } from '../policy/match.ts';
 import type { Packet } from '../wire/packet.ts';
 
 const LOOPBACK_4 = 127;
@@ -44,4 +46,16 @@ export function isMartian(packet: Packet): boolean {
 function isReserved6(a0: number, a1: number, a2: number, a3: number): boolean {
   if (a0 !== 0 || a1 !== 0) return false;
   return a2 === MAPPED_WORD || (a2 === 0 && (a3 === 0 || a3 === 1));
+}
+
+/** Port of the interface that the source address belongs to, or NO_HOST. */
+export function portOfSource(policy: CompiledPolicy, packet: Packet): number {
+  const { src0, src1, src2, src3 } = packet;
+  return lookUpHost(policy.hosts4, policy.hosts6, packet.family, src0, src1, src2, src3);
+}
+
+/** Port of the interface that the destination address belongs to, or NO_HOST. */
+export function portOfDestination(policy: CompiledPolicy, packet: Packet): number {
+  const { dst0, dst1, dst2, dst3 } = packet;
+  return lookUpHost(policy.hosts4, policy.hosts6, packet.family, dst0, dst1, dst2, dst3);
 }

@@ -133,7 +133,7 @@ function isOurs(directory: string): boolean {
 
 /** Makes the lab's directory, which must not be there. Throws LabError. */
 export function createLabDirectory(name: string): string {
-  const root = labRoots()[0]!;
+  const root = labRoots()[0];
   const base = dirname(root);
   try {
     mkdirSync(base, { recursive: true, mode: 0o700 });

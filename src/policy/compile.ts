@@ -11,7 +11,6 @@ import {
   PORT_LEVELS,
   PROTOCOL_COLUMN_ALL,
   PROTOCOL_COLUMNS,
-  RULES_MAX,
   openColumn,
   type CompiledPolicy,
   type PrefixTable,
@@ -25,6 +24,7 @@ import {
   type PolicyModel,
   type Rule,
 } from './model.ts';
+import type { RuleNumbers } from './rule-numbers.ts';
 import { WordTable } from './word-table.ts';
 
 const PORT_MAX = 65535;
@@ -34,30 +34,24 @@ const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
 
 export interface CompileInput {
   readonly model: PolicyModel;
-  /** The interfaces in the order of their indexes on the packet path. */
-  readonly order: readonly InterfaceId[];
+  /** Port of each interface; ports start at 1 (0 is the uplink). */
+  readonly ports: ReadonlyMap<InterfaceId, number>;
+  readonly ruleNumbers: RuleNumbers;
   readonly platformAddresses: readonly Address[];
   readonly generation: number;
 }
 
-export interface CompileOutput {
-  readonly policy: CompiledPolicy;
-  /** By rule ordinal. */
-  readonly rules: readonly Rule[];
-}
-
-/** @throws RangeError if there are more rules than a flow entry can name (1,048,576) */
-export function compilePolicy(input: CompileInput): CompileOutput {
-  const { model } = input;
-  const rules = [...model.groups.values()].flatMap((group) => [...group.ingress, ...group.egress]);
-  if (rules.length > RULES_MAX)
-    throw new RangeError(`${rules.length} rules; at most ${RULES_MAX} can be told apart`);
-  const ordinals = new Map(rules.map((rule, ordinal) => [rule, ordinal]));
+/** @throws RangeError if there are more rules than a flow entry can name (see RuleNumbers) */
+export function compilePolicy(input: CompileInput): CompiledPolicy {
+  const { model, ruleNumbers } = input;
+  ruleNumbers.take(model.groups.values());
   const peers = new PeerNumbers();
-  for (const rule of rules) peers.numberOf(rule.peer);
-
+  for (const group of model.groups.values()) {
+    for (const rule of [...group.ingress, ...group.egress]) peers.numberOf(rule.peer);
+  }
+  const lists = new NumberLists();
   const { profiles, groupSets } = numberProfiles(input);
-  const gates = new GateTables(groupSets.length, peers, ordinals);
+  const gates = new GateTables(groupSets.length, peers, ruleNumbers, lists);
   groupSets.forEach((groupIds, profile) => {
     for (const groupId of groupIds) {
       const group = model.groups.get(groupId)!;
@@ -65,35 +59,28 @@ export function compilePolicy(input: CompileInput): CompileOutput {
       for (const rule of group.egress) gates.add(2 * profile + GATE_EGRESS, rule);
     }
   });
+  const sourceDestCheck = new Uint8Array(profiles.length);
+  for (const [id, port] of input.ports)
+    sourceDestCheck[port] = model.interfaces.get(id)!.sourceDestCheck ? 1 : 0;
 
-  const lists = new PeerLists();
   const prefixes4 = compilePrefixes(4, model, peers, lists);
   const prefixes6 = compilePrefixes(6, model, peers, lists);
+  const platform = input.platformAddresses.map((address): [Address, number] => [address, 1]);
   return {
-    rules,
-    policy: {
-      generation: input.generation,
-      rules: gates.rules,
-      levels: gates.levels,
-      open: gates.open,
-      prefixes4,
-      prefixes6,
-      lists: Int32Array.from(lists.words),
-      profiles,
-      sourceDestCheck: Uint8Array.from(input.order, (id) =>
-        model.interfaces.get(id)!.sourceDestCheck ? 1 : 0,
-      ),
-      hosts4: compileHosts(4, input),
-      hosts6: compileHosts(6, input),
-      platform4: compileAddresses(
-        4,
-        input.platformAddresses.map((address) => [address, 1]),
-      ),
-      platform6: compileAddresses(
-        6,
-        input.platformAddresses.map((address) => [address, 1]),
-      ),
-    },
+    generation: input.generation,
+    rules: gates.rules,
+    levels: gates.levels,
+    open: gates.open,
+    prefixes4,
+    prefixes6,
+    lists: Int32Array.from(lists.words),
+    revocation: ruleNumbers.revocation(),
+    profiles,
+    sourceDestCheck,
+    hosts4: compileHosts(4, input),
+    hosts6: compileHosts(6, input),
+    platform4: compileAddresses(4, platform),
+    platform6: compileAddresses(6, platform),
   };
 }
 
@@ -159,17 +146,24 @@ class PeerNumbers {
 /** `rules`, `levels` and `open` of the compiled policy, filled rule by rule. */
 class GateTables {
   readonly rules = new WordTable(3);
+  private readonly lists: NumberLists;
   readonly levels: Uint8Array;
   readonly open: Uint8Array;
   private readonly peers: PeerNumbers;
-  private readonly ordinals: ReadonlyMap<Rule, number>;
+  private readonly ruleNumbers: RuleNumbers;
   private readonly key = new Int32Array(3);
 
-  constructor(profileCount: number, peers: PeerNumbers, ordinals: ReadonlyMap<Rule, number>) {
+  constructor(
+    profileCount: number,
+    peers: PeerNumbers,
+    ruleNumbers: RuleNumbers,
+    lists: NumberLists,
+  ) {
     this.levels = new Uint8Array(2 * profileCount * PROTOCOL_COLUMNS);
     this.open = new Uint8Array(2 * profileCount * 4);
     this.peers = peers;
-    this.ordinals = ordinals;
+    this.ruleNumbers = ruleNumbers;
+    this.lists = lists;
   }
 
   add(gate: number, rule: Rule): void {
@@ -181,8 +175,7 @@ class GateTables {
     for (const node of coverRange(from, to)) {
       key[1] = (column << 20) | node;
       this.levels[gate * PROTOCOL_COLUMNS + column] |= 1 << (node >>> PORT_BITS);
-      // Where two rules have a node and a peer in common, the one written first is named.
-      if (this.rules.get(key) === 0) this.rules.set(key, this.ordinals.get(rule)! + 1);
+      this.addRule(key, this.ruleNumbers.numberOf(rule) + 1);
     }
     const anywhere = isAnywhere(rule.peer);
     if (anywhere === undefined || from !== 0 || to !== PORT_MAX) return;
@@ -191,21 +184,37 @@ class GateTables {
         this.open[gate * 4 + openColumn(anywhere, protocol)] = 1;
     }
   }
+
+  /** Two rules may share a node and a peer: both are kept, the one written first in front. */
+  private addRule(key: Int32Array, rule: number): void {
+    const value = this.rules.get(key);
+    if (value === 0) {
+      this.rules.set(key, rule);
+      return;
+    }
+    const known = value > 0 ? [value] : this.lists.at(-value);
+    if (!known.includes(rule)) this.rules.set(key, -this.lists.add([...known, rule]));
+  }
 }
 
-/** Lists of peers, each stored once. */
-class PeerLists {
+/** Lists of numbers, each stored once. */
+class NumberLists {
   readonly words: number[] = [];
   private readonly known = new Map<string, number>();
 
+  /** The list that `add` gave this number for. */
+  at(indexPlus1: number): number[] {
+    const start = indexPlus1;
+    return this.words.slice(start, start + this.words[indexPlus1 - 1]);
+  }
+
   /** @returns index of the list plus 1 */
-  add(peers: ReadonlySet<number>): number {
-    const sorted = [...peers].sort((a, b) => a - b);
-    const key = sorted.join();
+  add(numbers: readonly number[]): number {
+    const key = numbers.join();
     let at = this.known.get(key);
     if (at === undefined) {
       at = this.words.length;
-      this.words.push(sorted.length, ...sorted);
+      this.words.push(numbers.length, ...numbers);
       this.known.set(key, at);
     }
     return at + 1;
@@ -216,7 +225,7 @@ function compilePrefixes(
   family: Family,
   model: PolicyModel,
   peers: PeerNumbers,
-  lists: PeerLists,
+  lists: NumberLists,
 ): PrefixTable {
   const found = new Map<string, { readonly cidr: Cidr; readonly peers: Set<number> }>();
   const add = (cidr: Cidr, peer: number): void => {
@@ -246,7 +255,7 @@ function compilePrefixes(
     lengths.add(cidr.length);
     key[0] = cidr.length;
     key.set(cidr.words, 1);
-    table.set(key, lists.add(members));
+    table.set(key, lists.add([...members].sort((a, b) => a - b)));
   }
   const sorted = [...lengths].sort((a, b) => b - a);
   const ones = new Array<number>(addressWords).fill(-1);
@@ -260,7 +269,8 @@ function compilePrefixes(
 function numberProfiles(input: CompileInput): { profiles: Int32Array; groupSets: GroupId[][] } {
   const known = new Map<string, number>();
   const groupSets: GroupId[][] = [];
-  const profiles = Int32Array.from(input.order, (id) => {
+  const profiles = new Int32Array(1 + Math.max(0, ...input.ports.values())).fill(-1);
+  for (const [id, port] of input.ports) {
     const groupIds = [...new Set(input.model.interfaces.get(id)!.groupIds)].sort();
     const key = groupIds.join();
     let profile = known.get(key);
@@ -268,20 +278,16 @@ function numberProfiles(input: CompileInput): { profiles: Int32Array; groupSets:
       profile = groupSets.push(groupIds) - 1;
       known.set(key, profile);
     }
-    return profile;
-  });
+    profiles[port] = profile;
+  }
   return { profiles, groupSets };
 }
 
-function compileHosts(family: Family, input: CompileInput): WordTable {
-  return compileAddresses(
-    family,
-    input.order.flatMap((id, index) =>
-      input.model.interfaces
-        .get(id)!
-        .addresses.map((address): [Address, number] => [address, index + 1]),
-    ),
+function compileHosts(family: Family, { model, ports }: CompileInput): WordTable {
+  const hosts = [...ports].flatMap(([id, port]) =>
+    model.interfaces.get(id)!.addresses.map((address): [Address, number] => [address, port]),
   );
+  return compileAddresses(family, hosts);
 }
 
 function compileAddresses(

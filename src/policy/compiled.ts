@@ -35,6 +35,12 @@ export const PORT_LEVELS = 5;
 export const LEVEL_BITS = 4;
 export const PORT_BITS = 16;
 
+export const UPLINK_PORT = 0;
+
+export const REVOKE_AWS = 0;
+export const REVOKE_RECHECK = 1;
+export const REVOKE_CUT = 2;
+
 /** Rule numbers fit the 20 bits that a flow entry has for them. */
 export const RULES_MAX = 1 << 20;
 
@@ -50,21 +56,28 @@ export interface PrefixTable {
 export interface CompiledPolicy {
   /** Changes with every policy; flow entries remember it modulo 4096. */
   readonly generation: number;
-  /** Key: gate; protocol column << 20 | level << 16 | port >> (16 - 4 * level); peer. Value: rule ordinal plus 1. */
+  /**
+   * Key: gate; protocol column << 20 | level << 16 | port >> (16 - 4 * level); peer.
+   * Value: the rule's number plus 1; or, where several rules share the key, minus (index into `lists`
+   * plus 1) of their numbers plus 1, the one written first in front.
+   */
   readonly rules: WordTable;
   /** levels[gate * PROTOCOL_COLUMNS + column]: bit n is set if a rule has a node of level n there. */
   readonly levels: Uint8Array;
   readonly prefixes4: PrefixTable;
   readonly prefixes6: PrefixTable;
-  /** Lists of peers: a count, then that many peers. */
+  /** Lists of peers, and of rules: a count, then that many. */
   readonly lists: Int32Array;
   /** open[gate * 4 + openColumn(family, protocol)] is 1 if a rule admits all ports from or to a literal /0. */
   readonly open: Uint8Array;
 
-  /** By interface index. */
+  /** By rule number: REVOKE_AWS, REVOKE_RECHECK or REVOKE_CUT; rules that are gone keep what they had. */
+  readonly revocation: Uint8Array;
+
+  /** By port. Port 0 is the uplink; interfaces have the others. -1: no interface has it. */
   readonly profiles: Int32Array;
   readonly sourceDestCheck: Uint8Array;
-  /** Address words → interface index plus 1. */
+  /** Address words → port of the interface. */
   readonly hosts4: WordTable;
   readonly hosts6: WordTable;
   /** Addresses of the platform, which the egress gate never filters. Value 1. */

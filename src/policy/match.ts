@@ -23,6 +23,8 @@ export const NO_RULE = 0;
 
 export class Matcher {
   private policy: CompiledPolicy;
+  /** The only rule that counts as a match, plus 1; NO_RULE: any. */
+  private wanted = NO_RULE;
   private readonly ruleKey = new Int32Array(3);
   private readonly prefixKey4 = new Int32Array(2);
   private readonly prefixKey6 = new Int32Array(5);
@@ -38,7 +40,7 @@ export class Matcher {
   /**
    * A rule of the gate that admits this protocol and port (type << 8 | code for ICMP; 0 where there are
    * none) with the remote address a0…a3 (a0 alone for IPv4).
-   * @returns rule ordinal plus 1, or NO_RULE
+   * @returns rule number plus 1, or NO_RULE
    */
   match(
     gate: number,
@@ -56,6 +58,24 @@ export class Matcher {
     return family === 4
       ? this.match4(gate, protocol, port, a0)
       : this.match6(gate, protocol, port, a0, a1, a2, a3);
+  }
+
+  /** Whether this very rule (number plus 1) admits it, whatever others do. */
+  admits(
+    rule: number,
+    gate: number,
+    family: number,
+    protocol: number,
+    port: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+  ): boolean {
+    this.wanted = rule;
+    const found = this.match(gate, family, protocol, port, a0, a1, a2, a3);
+    this.wanted = NO_RULE;
+    return found !== NO_RULE;
   }
 
   /** As match, by rules whose peer is the literal 0.0.0.0/0 or ::/0 alone. */
@@ -121,7 +141,7 @@ export class Matcher {
     const row = gate * PROTOCOL_COLUMNS;
     if (levels[row + PROTOCOL_COLUMN_ALL] !== 0) {
       key[1] = PROTOCOL_COLUMN_ALL << 20;
-      const rule = rules.get(key);
+      const rule = this.chosen(rules.get(key));
       if (rule !== NO_RULE) return rule;
     }
     const present = levels[row + protocol];
@@ -129,17 +149,33 @@ export class Matcher {
       if ((present & (1 << level)) === 0) continue;
       key[1] =
         (protocol << 20) | (level << PORT_BITS) | (port >>> (PORT_BITS - LEVEL_BITS * level));
-      const rule = rules.get(key);
+      const rule = this.chosen(rules.get(key));
       if (rule !== NO_RULE) return rule;
     }
     return NO_RULE;
   }
+
+  /** What a value of `rules` stands for: the wanted rule if one is wanted and it is there, else the first. */
+  private chosen(value: number): number {
+    const { wanted } = this;
+    if (value === 0) return NO_RULE;
+    if (value > 0) return wanted === NO_RULE || wanted === value ? value : NO_RULE;
+    const { lists } = this.policy;
+    const list = -value - 1;
+    if (wanted === NO_RULE) return lists[list + 1];
+    const end = list + 1 + lists[list];
+    for (let i = list + 1; i < end; i++) if (lists[i] === wanted) return wanted;
+    return NO_RULE;
+  }
 }
+
+/** Not the address of any host in the table. */
+export const NO_HOST = 0;
 
 const hostKey4 = new Int32Array(1);
 const hostKey6 = new Int32Array(4);
 
-/** The value of an address in a table of hosts (hosts4 or hosts6 by family), or 0. */
+/** The value of an address in a table of hosts (hosts4 or hosts6 by family), or NO_HOST. */
 export function lookUpHost(
   hosts4: WordTable,
   hosts6: WordTable,

@@ -58,12 +58,22 @@ export interface Rule {
   readonly origin: Origin;
 }
 
+/**
+ * What a change of rules does to the tracked connections that this group's rules admitted:
+ * - `aws`: they live on until they end or are idle too long, as in AWS;
+ * - `recheck`: those that no rule admits any more end at once;
+ * - `cut`: those that the very rule they came by no longer admits end at once, whatever other rules say.
+ */
+export type Revocation = 'aws' | 'recheck' | 'cut';
+
 export interface SecurityGroup {
   readonly id: GroupId;
   readonly name: string;
   readonly description: string;
   readonly ingress: readonly Rule[];
   readonly egress: readonly Rule[];
+  /** `aws` if absent. */
+  readonly revocation?: Revocation;
   readonly origin: Origin;
 }
 

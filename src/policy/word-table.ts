@@ -1,5 +1,5 @@
 /**
- * A map from a few int32 words to a positive int32, in one Int32Array: the part all compiled policy is made of.
+ * A map from a few int32 words to an int32 other than 0, in one Int32Array: the part all compiled policy is made of.
  *
  * Open addressing with linear probing, at most half full. Built on the control plane, read on the packet
  * path; the array can be handed to another thread as it is. Its keys come from the configuration, so the

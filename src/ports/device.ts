@@ -9,8 +9,8 @@ import { DEVICE_TAP, DEVICE_TUN, type Native, type OpenedDevice } from './native
 /** Packets the kernel queues towards the daemon; the default 500 overflows while a batch is judged. */
 const TX_QUEUE_LENGTH = 2000;
 
-export interface DeviceAddress {
-  /** 4 or 16 bytes, network order. */
+/** An address or a destination: 4 or 16 bytes, network order. */
+export interface Prefix {
   readonly bytes: Uint8Array;
   readonly prefixLength: number;
 }
@@ -25,18 +25,29 @@ export interface DeviceSpec {
   readonly persist: boolean;
   /** Give it addresses, routes, MTU and an up link; false where someone else does. */
   readonly configure: boolean;
-  readonly addresses: readonly DeviceAddress[];
+  readonly addresses: readonly Prefix[];
   /** Destinations that are reached through the device, without a gateway. */
-  readonly routes: readonly DeviceAddress[];
+  readonly routes: readonly Prefix[];
 }
 
 export interface Device extends OpenedDevice {
   readonly spec: DeviceSpec;
 }
 
+/** Whether two specs are of one device, which may have to be configured differently. */
+export function isSameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
+  return (
+    a.kind === b.kind &&
+    a.name === b.name &&
+    a.netnsPath === b.netnsPath &&
+    a.persist === b.persist &&
+    a.configure === b.configure
+  );
+}
+
 /**
  * Opens all devices, then configures them.
- * @throws NativeError of the first that fails; by then the ones before it are closed again
+ * @throws NativeError of the first that fails; by then all of them are closed again
  */
 export function openDevices(native: Native, specs: readonly DeviceSpec[]): Device[] {
   const devices: Device[] = [];
@@ -50,7 +61,7 @@ export function openDevices(native: Native, specs: readonly DeviceSpec[]): Devic
       });
       devices.push({ ...opened, spec });
     }
-    for (const device of devices) if (device.spec.configure) configure(native, device);
+    for (const device of devices) configure(native, device);
   } catch (error) {
     closeDevices(native, devices);
     throw error;
@@ -62,16 +73,50 @@ export function closeDevices(native: Native, devices: readonly Device[]): void {
   for (const device of devices) native.closeFd(device.fd);
 }
 
+/**
+ * Gives a device what `next` has beyond what it has now; takes nothing away.
+ * @throws NativeError; what was given before it stays
+ */
+export function extendDevice(native: Native, device: Device, next: DeviceSpec): void {
+  if (!next.configure) return;
+  const { spec, ifindex } = device;
+  if (next.mtu !== spec.mtu) native.setLink(spec.netnsPath, ifindex, { mtu: next.mtu });
+  for (const { bytes, prefixLength } of missingFrom(spec.addresses, next.addresses))
+    native.addAddress(spec.netnsPath, ifindex, bytes, prefixLength);
+  for (const { bytes, prefixLength } of missingFrom(spec.routes, next.routes))
+    native.addRoute(spec.netnsPath, ifindex, bytes, prefixLength, undefined);
+}
+
+/**
+ * Takes from a device what `next` no longer has.
+ * @throws NativeError of the first that fails
+ */
+export function trimDevice(native: Native, device: Device, next: DeviceSpec): void {
+  if (!next.configure) return;
+  const { spec, ifindex } = device;
+  for (const { bytes, prefixLength } of missingFrom(next.routes, spec.routes))
+    native.removeRoute(spec.netnsPath, ifindex, bytes, prefixLength, undefined);
+  for (const { bytes, prefixLength } of missingFrom(next.addresses, spec.addresses))
+    native.removeAddress(spec.netnsPath, ifindex, bytes, prefixLength);
+}
+
 function configure(native: Native, device: Device): void {
   const { spec, ifindex } = device;
+  if (!spec.configure) return;
   native.setLink(spec.netnsPath, ifindex, {
     mtu: spec.mtu,
     txQueueLength: TX_QUEUE_LENGTH,
     up: true,
   });
-  for (const address of spec.addresses) {
-    native.addAddress(spec.netnsPath, ifindex, address.bytes, address.prefixLength);
-  }
-  for (const route of spec.routes)
-    native.addRoute(spec.netnsPath, ifindex, route.bytes, route.prefixLength, undefined);
+  extendDevice(native, { ...device, spec: { ...spec, addresses: [], routes: [] } }, spec);
+}
+
+/** Those of `wanted` that are not in `present`. */
+function missingFrom(present: readonly Prefix[], wanted: readonly Prefix[]): Prefix[] {
+  const keys = new Set(present.map(keyOf));
+  return wanted.filter((prefix) => !keys.has(keyOf(prefix)));
+}
+
+function keyOf({ bytes, prefixLength }: Prefix): string {
+  return `${bytes.join('.')}/${prefixLength}`;
 }

@@ -100,8 +100,23 @@ export interface Native {
     address: Uint8Array,
     prefixLength: number,
   ): void;
+  /** Throws NativeError EADDRNOTAVAIL if the interface does not have it. */
+  removeAddress(
+    netns: string | undefined,
+    ifindex: number,
+    address: Uint8Array,
+    prefixLength: number,
+  ): void;
   /** A route to the device itself, or by way of a gateway. Replaces an equal one. */
   addRoute(
+    netns: string | undefined,
+    ifindex: number,
+    destination: Uint8Array,
+    prefixLength: number,
+    gateway: Uint8Array | undefined,
+  ): void;
+  /** Throws NativeError ESRCH if there is no such route. */
+  removeRoute(
     netns: string | undefined,
     ifindex: number,
     destination: Uint8Array,

@@ -28,7 +28,7 @@ function readText(file: string, problems: Problem[], maxBytes: number): string |
       return refuse(
         'file-unreadable',
         "the file can't be read: it is a directory (EISDIR)",
-        OPEN_HINTS['EISDIR']!,
+        OPEN_HINTS['EISDIR'],
       );
     if (stat.size > maxBytes) {
       return refuse(

@@ -24,7 +24,6 @@ import {
   type Pair,
   type Scalar as YamlScalar,
   type YAMLMap,
-  type YAMLSeq,
 } from 'yaml';
 import { findDeepNesting } from './nesting.ts';
 import type { Position, Problem } from './problem.ts';
@@ -142,7 +141,7 @@ export function parseDocument(file: string, text: string, problems: Problem[]): 
     return undefined;
   }
   try {
-    return new Converter(positionOf, problems).convert(document.contents as YamlNode, '', 0);
+    return new Converter(positionOf, problems).convert(document.contents, '', 0);
   } catch (error) {
     if (!(error instanceof LimitError)) throw error;
     problems.push(error.problem);
@@ -221,7 +220,7 @@ class Converter {
     this.#count(at, path, depth);
     if (isAlias(node)) return this.#expandAlias(node.source, at, path, depth);
     const tag = this.#localTag(node.tag, at, path);
-    const anchor = (node as YamlScalar | YAMLMap | YAMLSeq).anchor;
+    const anchor = node.anchor;
     if (anchor !== undefined) this.#openAnchors.add(anchor);
     const base: NodeBase = tag === undefined ? { at, path } : { at, path, tag };
     const converted = this.#convertContent(node, base, depth);
@@ -269,7 +268,7 @@ class Converter {
         });
         continue;
       }
-      const key = pair.key.source ?? String(pair.key.value);
+      const key = pair.key.source ?? `${scalarValue(pair.key.value)}`;
       const path = keyPath(base.path, key);
       const first = entries.get(key);
       if (first !== undefined) {

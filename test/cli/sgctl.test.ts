@@ -161,7 +161,7 @@ describe('check', () => {
   });
 
   test('no colour where no terminal is', () => {
-    assert.doesNotMatch(sgctl('check', DEMO).stderr, /\x1b/); // eslint-disable-line no-control-regex
+    assert.doesNotMatch(sgctl('check', DEMO).stderr, /\x1b/);
   });
 });
 
@@ -181,7 +181,7 @@ describe('on a terminal', () => {
   };
 
   test('errors are red', { skip }, () => {
-    assert.match(onTerminal({}), /bad\.yaml:4:\d+: \x1b\[31merror:\x1b\[0m /); // eslint-disable-line no-control-regex
+    assert.match(onTerminal({}), /bad\.yaml:4:\d+: \x1b\[31merror:\x1b\[0m /);
   });
 
   test('NO_COLOR turns it off', { skip }, () => {

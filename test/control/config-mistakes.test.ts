@@ -246,7 +246,7 @@ test('keys and kinds', () => {
     ],
     [
       'securityGroups:\n  a:\n    egress:\n',
-      '3:5 error wrong-kind securityGroups.a.egress: expected a list, got nothing',
+      '3:12 error wrong-kind securityGroups.a.egress: expected a list, got nothing',
       'write a value, or remove the key',
     ],
     ['securityGroups: [a]', '1:17 error wrong-kind securityGroups: expected a mapping, got a list'],
@@ -343,32 +343,32 @@ test('interfaces, devices, the uplink', () => {
   checkAll([
     [
       one('addresses: [10.0.0.9/32]'),
-      "2:43 error bad-address interfaces.a.addresses[0]: '10.0.0.9/32' is a CIDR block, not an address",
+      "2:44 error bad-address interfaces.a.addresses[0]: '10.0.0.9/32' is a CIDR block, not an address",
     ],
     [
       one('addresses: [10.0.0.300]'),
-      "2:43 error bad-address interfaces.a.addresses[0]: '10.0.0.300' is not an IP address",
+      "2:44 error bad-address interfaces.a.addresses[0]: '10.0.0.300' is not an IP address",
       'each of the four parts goes from 0 to 255',
     ],
     [
       one('addresses: ["fe80::1%eth0"]'),
-      "2:43 error bad-address interfaces.a.addresses[0]: 'fe80::1%eth0' is not an IPv6 address",
+      "2:44 error bad-address interfaces.a.addresses[0]: 'fe80::1%eth0' is not an IPv6 address",
     ],
     [
       one('addresses: ["::1"]'),
-      '2:43 error bad-address interfaces.a.addresses[0]: ::1 is the loopback address, not an address of a host',
+      '2:44 error bad-address interfaces.a.addresses[0]: ::1 is the loopback address, not an address of a host',
     ],
     [
       one('addresses: [169.254.169.254]'),
-      '2:43 error reserved-address interfaces.a.addresses[0]: 169.254.169.254 is an address of the platform, which groups never filter',
+      '2:44 error reserved-address interfaces.a.addresses[0]: 169.254.169.254 is an address of the platform, which groups never filter',
     ],
     [
       one('addresses: []'),
-      '2:42 error missing-address interfaces.a.addresses: an interface needs at least one address',
+      '2:43 error missing-address interfaces.a.addresses: an interface needs at least one address',
     ],
     [
       two('name: eth1', '10.0.0.9'),
-      "3:43 error duplicate-address interfaces.b.addresses[0]: 10.0.0.9 belongs to interface 'a' on line 2 already",
+      "3:44 error duplicate-address interfaces.b.addresses[0]: 10.0.0.9 belongs to interface 'a' on line 2 already",
     ],
     [
       two('name: eth0, netns: /run/netns/x', '10.0.0.8'),
@@ -376,37 +376,37 @@ test('interfaces, devices, the uplink', () => {
     ],
     [
       `uplink: { tun: up, addresses: [10.0.0.9/24] }\n${one(OK)}`,
-      '3:43 error duplicate-address interfaces.a.addresses[0]: 10.0.0.9 belongs to the uplink on line 1 already',
+      '3:44 error duplicate-address interfaces.a.addresses[0]: 10.0.0.9 belongs to the uplink on line 1 already',
     ],
     [
       one(`${OK}, securityGroups: []`),
-      '2:70 error missing-group interfaces.a.securityGroups: an interface has at least one security group',
+      '2:71 error missing-group interfaces.a.securityGroups: an interface has at least one security group',
     ],
     [
       one(`${OK}, securityGroups: [deflaut]`),
-      "2:71 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'deflaut'; did you mean 'default'?",
+      "2:72 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'deflaut'; did you mean 'default'?",
     ],
     [
       one(`${OK}, securityGroups: [sg:default]`),
-      "2:71 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'sg:default'; did you mean 'default'?",
+      "2:72 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'sg:default'; did you mean 'default'?",
     ],
     [
       one(`${OK}, sourceDestCheck: "no"`),
-      '2:71 error wrong-kind interfaces.a.sourceDestCheck: expected true or false, got a string',
+      '2:72 error wrong-kind interfaces.a.sourceDestCheck: expected true or false, got a string',
     ],
     [
       one(`${OK}, connectionTracking: { tcpEstablishedTimeout: 59 }`),
-      '2:99 error bad-timeout interfaces.a.connectionTracking.tcpEstablishedTimeout: tcpEstablishedTimeout 59 is out of range',
+      '2:100 error bad-timeout interfaces.a.connectionTracking.tcpEstablishedTimeout: tcpEstablishedTimeout 59 is out of range',
       'it goes from 60 to 432000',
     ],
     [
       one(`${OK}, connectionTracking: { udpTimeout: 61 }`),
-      '2:88 error bad-timeout interfaces.a.connectionTracking.udpTimeout: udpTimeout 61 is out of range',
+      '2:89 error bad-timeout interfaces.a.connectionTracking.udpTimeout: udpTimeout 61 is out of range',
       'it goes from 30 to 60',
     ],
     [
       one(`${OK}, connectionTracking: { udpStreamTimeout: 181 }`),
-      '2:94 error bad-timeout interfaces.a.connectionTracking.udpStreamTimeout: udpStreamTimeout 181 is out of range',
+      '2:95 error bad-timeout interfaces.a.connectionTracking.udpStreamTimeout: udpStreamTimeout 181 is out of range',
       'it goes from 60 to 180',
     ],
     [
@@ -552,7 +552,7 @@ securityGroups:
   WEB: {}
   db: []
 interfaces:
-  a: { device: { name: eth0, kind: tan }, addresses: [10.0.0.9], securityGroups: [dv] }
+  a: { device: { name: eth0, kind: tan }, addresses: [10.0.0.9], securityGroups: [dbs] }
   b: { device: { name: eth0 }, addresses: [10.0.0.9, 1.2.3], sourceDestCheck: 1 }
   c: {}
 conntrack: { midstream: no }
@@ -574,7 +574,7 @@ metrics: { listen: x }
     "13:3 error duplicate-name securityGroups.WEB: the security group 'WEB' exists already on line 7 as 'web'; names are compared without regard to case",
     '14:7 error wrong-kind securityGroups.db: expected a mapping, got a list',
     "16:36 error bad-value interfaces.a.device.kind: expected tun or tap, got 'tan'; did you mean 'tun'?",
-    "16:83 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'dv'; did you mean 'db'?",
+    "16:83 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'dbs'; did you mean 'db'?",
     "17:16 error duplicate-device interfaces.b.device: the device 'eth0' belongs to interface 'a' on line 16 already",
     "17:44 error duplicate-address interfaces.b.addresses[0]: 10.0.0.9 belongs to interface 'a' on line 16 already",
     "17:54 error bad-address interfaces.b.addresses[1]: '1.2.3' is not an IP address",

@@ -306,7 +306,7 @@ interfaces:
       'tcp 1 from sg:back',
     ]);
     assert.deepEqual(rulesOf(config, 'front', 'ingress'), ['tcp 443 from sg:db']);
-    const { groupIds } = [...config.model.interfaces.values()][0]!;
+    const { groupIds } = [...config.model.interfaces.values()][0];
     assert.deepEqual(
       groupIds.map((id) => config.model.groups.get(id)?.name),
       ['front', 'back'],

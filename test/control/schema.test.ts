@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
 import { CONFIG_SCHEMA, schemaText } from '../../src/control/schema.ts';
+import { repositoryRoot } from '../support/repository.ts';
 
-const SCHEMA_FILE = join(process.cwd(), 'config', 'secgroupd.schema.json');
+const SCHEMA_FILE = join(repositoryRoot(), 'config', 'secgroupd.schema.json');
 
 test('the published schema is the one the loader uses', () => {
   // To write it anew after a change: UPDATE_SCHEMA=1

@@ -20,6 +20,7 @@ import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
+import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
 const KEY = { k0: 0x5ec2e7, k1: 0x1dea };
@@ -33,7 +34,8 @@ export interface RigOptions {
 
 export class Rig {
   readonly engine: Engine;
-  readonly policy: CompiledPolicy;
+  policy: CompiledPolicy;
+  readonly ruleNumbers = new RuleNumbers();
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
   private readonly names: string[];
@@ -41,24 +43,24 @@ export class Rig {
   constructor(text: ModelText, options: RigOptions = {}) {
     const { maxFlows = 1000, acceptsMidstream = true, hasUplink = true, platform = [] } = options;
     const built = model(text);
-    const order = [...built.interfaces.keys()];
+    const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
     const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
       const layout = { capacity: maxFlows, keyWords };
       return new FlowTable(layout, KEY, new SharedArrayBuffer(flowTableBytes(layout)));
     };
     this.flows4 = table(KEY_WORDS_4);
     this.flows6 = table(KEY_WORDS_6);
-    this.names = [...Object.keys(text.interfaces), 'uplink'];
-    const timeoutsMs = new Int32Array(order.length * STATE_COUNT);
-    order.forEach((_, i) =>
-      setTimeouts(timeoutsMs, i, { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 }),
-    );
+    this.names = ['uplink', ...Object.keys(text.interfaces)];
+    const timeoutsMs = new Int32Array(this.names.length * STATE_COUNT);
+    for (const port of ports.values())
+      setTimeouts(timeoutsMs, port, { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 });
     this.policy = compilePolicy({
       model: built,
-      order,
+      ports,
+      ruleNumbers: this.ruleNumbers,
       platformAddresses: platform.map(mustAddress),
       generation: 1,
-    }).policy;
+    });
     this.engine = new Engine({
       policy: this.policy,
       conntrack: {

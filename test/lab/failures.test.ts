@@ -108,6 +108,7 @@ describe('a daemon that fails', { skip }, () => {
     const lab = new TestLab(t);
     const state = emptyState(lab);
     const child = spawn('sleep', ['1000'], { env: { ...process.env, SECGROUPD_LAB: state.id } });
+    t.after(() => child.kill('SIGKILL'));
     const exited = waitExit(child);
     store(lab, { ...state, phase: 'making' });
     await sleep(50);

@@ -79,7 +79,7 @@ ${more}`,
   }
 
   get stateDirectory(): string {
-    return join(labRoots()[0]!, this.name);
+    return join(labRoots()[0], this.name);
   }
 
   get state(): LabState {

@@ -3,12 +3,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Address } from '../../src/addr/address.ts';
+import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { compilePolicy, coverRange } from '../../src/policy/compile.ts';
 import { GATE_EGRESS, GATE_INGRESS, openColumn } from '../../src/policy/compiled.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import { isUntrackedFlow, matchingRules, type Probe } from '../../src/policy/reference.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
+const PORTS = new Map([
+  ['eni-x', 1],
+  ['eni-y', 2],
+]);
 const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 3000);
 
 const port = fc.oneof(
@@ -74,9 +79,20 @@ const ruleLine = (word: 'from' | 'to'): fc.Arbitrary<string> =>
         portRange.map((range) => `udp ${range}`),
         icmpRange.map((range) => `icmp ${range}`),
         icmpRange.map((range) => `icmpv6 ${range}`),
-        fc.constantFrom('all', '47', '50', '2', '132', '255', '0'),
+        fc.constantFrom(
+          'all',
+          'all',
+          'tcp 0-65535',
+          'udp 0-65535',
+          '47',
+          '50',
+          '2',
+          '132',
+          '255',
+          '0',
+        ),
       ),
-      fc.constantFrom(...PEERS),
+      fc.oneof(fc.constantFrom('0.0.0.0/0', '::/0'), fc.constantFrom(...PEERS)),
     )
     .map(([what, peer]) => `${what} ${word} ${peer}`);
 const group = fc.record({
@@ -121,23 +137,24 @@ test('the compiled matcher admits what the plain one admits, and names a rule th
   fc.assert(
     fc.property(text, fc.array(probe, { minLength: 1, maxLength: 30 }), (written, probes) => {
       const built = model(written);
-      const order = ['eni-x', 'eni-y'];
-      const { policy, rules } = compilePolicy({
+      const ruleNumbers = new RuleNumbers();
+      const policy = compilePolicy({
         model: built,
-        order,
+        ports: PORTS,
+        ruleNumbers,
         platformAddresses: [],
         generation: 1,
       });
       const matcher = new Matcher(policy);
       for (const p of probes) {
-        for (const [index, id] of order.entries()) {
+        for (const [id, port] of PORTS) {
           for (const [direction, gate] of [
             ['ingress', GATE_INGRESS],
             ['egress', GATE_EGRESS],
           ] as const) {
             const expected = matchingRules(built, id, direction, p);
             const found = matcher.match(
-              2 * policy.profiles[index] + gate,
+              2 * policy.profiles[port] + gate,
               p.remote.family,
               p.protocol,
               portOf(p),
@@ -146,7 +163,7 @@ test('the compiled matcher admits what the plain one admits, and names a rule th
             if (expected.length === 0) assert.equal(found, NO_RULE);
             else
               assert.ok(
-                expected.includes(rules[found - 1]),
+                expected.includes(ruleNumbers.ruleOf(found - 1)!),
                 `named rule ${found - 1} of ${expected.map((rule) => rule.id).join()}`,
               );
           }
@@ -168,16 +185,17 @@ test('which flows are untracked: compiled as plain', () => {
   fc.assert(
     fc.property(text, flow, (written, f) => {
       const built = model(written);
-      const { policy } = compilePolicy({
+      const policy = compilePolicy({
         model: built,
-        order: ['eni-x', 'eni-y'],
+        ports: PORTS,
+        ruleNumbers: new RuleNumbers(),
         platformAddresses: [],
         generation: 1,
       });
       const matcher = new Matcher(policy);
       const column = openColumn(f.family, f.protocol);
-      const ingress = 2 * policy.profiles[0] + GATE_INGRESS;
-      const egress = 2 * policy.profiles[0] + GATE_EGRESS;
+      const ingress = 2 * policy.profiles[1] + GATE_INGRESS;
+      const egress = 2 * policy.profiles[1] + GATE_EGRESS;
       const compiled =
         column >= 0 &&
         ((policy.open[egress * 4 + column] === 1 &&

@@ -1,0 +1,63 @@
+/**
+ * Numbers for rules that outlive a change of policy.
+ *
+ * A flow entry has 20 bits for the rule that admitted it, and must mean the same rule after a reload. A
+ * rule's id is made from its group, direction and content, so a rule that was not changed keeps its
+ * number, and one that was is another rule. Numbers are not given out again while the daemon runs: at
+ * 1,048,575 rules ever seen it refuses more (RangeError), which a restart mends.
+ */
+import { REVOKE_AWS, REVOKE_CUT, REVOKE_RECHECK, RULES_MAX } from './compiled.ts';
+import type { Revocation, Rule, RuleId, SecurityGroup } from './model.ts';
+
+const REVOCATION_CODES: Readonly<Record<Revocation, number>> = {
+  aws: REVOKE_AWS,
+  recheck: REVOKE_RECHECK,
+  cut: REVOKE_CUT,
+};
+
+/** The highest number is not given out: flows to the platform carry it (engine/gate.ts). */
+const NUMBERS_MAX = RULES_MAX - 1;
+
+export class RuleNumbers {
+  private readonly numbers = new Map<RuleId, number>();
+  private readonly rules: Rule[] = [];
+  private readonly revocations: number[] = [];
+
+  /**
+   * Numbers the rules of these groups that have none yet, and notes how their flows are revoked.
+   * @throws RangeError if there are too many; nothing is numbered then
+   */
+  take(groups: Iterable<SecurityGroup>): void {
+    const pairs = [...groups].flatMap((group) =>
+      [...group.ingress, ...group.egress].map((rule) => ({ group, rule })),
+    );
+    const unknown = new Set(
+      pairs.filter(({ rule }) => !this.numbers.has(rule.id)).map(({ rule }) => rule.id),
+    );
+    if (this.rules.length + unknown.size > NUMBERS_MAX) {
+      throw new RangeError(
+        `${this.rules.length + unknown.size} different rules since the start; at most ${NUMBERS_MAX} can be told apart: restart the daemon`,
+      );
+    }
+    for (const { group, rule } of pairs) {
+      const number = this.numbers.get(rule.id) ?? this.rules.length;
+      this.numbers.set(rule.id, number);
+      this.rules[number] = rule;
+      this.revocations[number] = REVOCATION_CODES[group.revocation ?? 'aws'];
+    }
+  }
+
+  numberOf(rule: Rule): number {
+    return this.numbers.get(rule.id)!;
+  }
+
+  /** The rule as it was when its number was last in use; undefined for a number never given. */
+  ruleOf(number: number): Rule | undefined {
+    return this.rules[number];
+  }
+
+  /** Revocation codes by number, for the compiled policy. */
+  revocation(): Uint8Array {
+    return Uint8Array.from(this.revocations);
+  }
+}

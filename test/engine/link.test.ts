@@ -1,0 +1,303 @@
+/** The link layer of TAP ports: who is answered, with which bytes, and who is not. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  arp,
+  concat,
+  ethernet,
+  ETHER_TYPE,
+  hex,
+  MAC_BROADCAST,
+  macBytes,
+  ndNeighborAdvertisement,
+  ndNeighborSolicitation,
+  solicitedNode,
+  tcp4,
+  tcp6,
+  toHex,
+  udp4,
+} from '../packets/build.ts';
+import type { ArpOptions, NeighborSolicitationOptions } from '../packets/build.ts';
+import { DROPPED, frame, GATEWAY, vnetHeader, Wire } from './frames.ts';
+
+const A = '10.0.0.1';
+const A6 = 'fd00:10::1';
+const B = '10.0.0.2';
+const B6 = 'fd00:10::2';
+const OUT = '198.51.100.7';
+const OUT6 = '2001:db8:51::7';
+const MAC_A = '06:00:00:00:00:0a';
+const MAC_B = '06:00:00:00:00:0b';
+const MAC_UP = '06:00:00:00:00:0f';
+const ZERO = '0.0.0.0';
+const LINK_LOCAL = 'fe80::400:ff:fe00:a';
+
+const OPEN = {
+  groups: { open: { ingress: ['all from 0.0.0.0/0', 'all from ::/0'] } },
+  interfaces: {
+    a: { addresses: [A, A6], groups: ['open'] },
+    b: { addresses: [B, B6], groups: ['open'] },
+  },
+};
+
+function wire(taps: readonly string[] = ['a', 'b']): Wire {
+  return new Wire(OPEN, taps);
+}
+
+function arpFrame(
+  o: Partial<ArpOptions>,
+  src = MAC_A,
+  dst = MAC_BROADCAST,
+  padding = 18,
+): Uint8Array {
+  const message = arp({
+    operation: 'request',
+    senderMac: src,
+    senderIp: A,
+    targetIp: B,
+    ...o,
+  });
+  return ethernet({
+    src,
+    dst,
+    etherType: ETHER_TYPE.arp,
+    payload: concat(message, new Uint8Array(padding)),
+  });
+}
+
+function solicitation(o: Partial<NeighborSolicitationOptions>, src = MAC_A): Uint8Array {
+  const packet = ndNeighborSolicitation({ src: A6, target: B6, ...o });
+  const dst = macBytes(concat(hex('3333'), solicitedNode(o.target ?? B6).subarray(12)));
+  return frame(packet, src, dst);
+}
+
+/** The frame that answers a solicitation. */
+function advertisement(target: string, dst: string, dstMac = MAC_A): string {
+  const packet = ndNeighborAdvertisement({
+    src: target,
+    dst,
+    target,
+    targetMac: GATEWAY,
+    router: true,
+  });
+  return toHex(frame(packet, GATEWAY, dstMac));
+}
+
+test('an ARP request for any other address is answered with the gateway, without the padding', () => {
+  for (const target of [B, OUT, '10.0.0.254']) {
+    assert.deepEqual(wire().pass('a', arpFrame({ targetIp: target })), {
+      to: 'a',
+      vnet: toHex(vnetHeader()),
+      frame: toHex(
+        arpFrame(
+          {
+            operation: 'reply',
+            senderMac: GATEWAY,
+            senderIp: target,
+            targetMac: MAC_A,
+            targetIp: A,
+          },
+          GATEWAY,
+          MAC_A,
+          0,
+        ),
+      ),
+    });
+  }
+});
+
+test('an ARP request asked of the gateway alone (a neighbour entry gone stale) is answered too', () => {
+  assert.equal(wire().pass('a', arpFrame({}, MAC_A, GATEWAY)).to, 'a');
+});
+
+test('ARP that is not for the gateway to answer is link scope', () => {
+  const cases: readonly [string, Uint8Array][] = [
+    ['probe (RFC 5227)', arpFrame({ senderIp: ZERO, targetIp: A })],
+    ["probe for another's address", arpFrame({ senderIp: ZERO, targetIp: B })],
+    ['announcement', arpFrame({ targetIp: A })],
+    ['reply', arpFrame({ operation: 'reply' })],
+    ['reverse ARP operation', arpFrame({ operation: 3 })],
+    ['other hardware', arpFrame({ hardwareType: 6 })],
+    ['other protocol', arpFrame({ protocolType: 0x86dd })],
+    ['cut short', arpFrame({}, MAC_A, MAC_BROADCAST, 0).subarray(0, 41)],
+  ];
+  for (const [what, content] of cases) {
+    const w = wire();
+    assert.equal(w.pass('a', content).to, DROPPED, what);
+    assert.deepEqual(w.rig.counts, ['a egress: 0 passed, 1 dropped (link-scope 1)'], what);
+  }
+});
+
+test("an ARP request that bears another's address is spoofing", () => {
+  for (const senderIp of [B, OUT]) {
+    const w = wire();
+    assert.equal(w.pass('a', arpFrame({ senderIp, targetIp: '10.0.0.9' })).to, DROPPED);
+    assert.deepEqual(w.rig.counts, ['a egress: 0 passed, 1 dropped (neighbour-spoof 1)']);
+  }
+});
+
+test('a neighbour solicitation is answered, with or without the link-layer address option', () => {
+  for (const sourceMac of [MAC_A, undefined]) {
+    for (const target of [B6, OUT6, 'fe80::1']) {
+      const option = sourceMac === undefined ? {} : { sourceMac };
+      assert.deepEqual(wire().pass('a', solicitation({ target, ...option })), {
+        to: 'a',
+        vnet: toHex(vnetHeader()),
+        frame: advertisement(target, A6),
+      });
+    }
+  }
+});
+
+test('a solicitation from the link-local address is answered there', () => {
+  assert.equal(
+    wire().pass('a', solicitation({ src: LINK_LOCAL, sourceMac: MAC_A })).frame,
+    advertisement(B6, LINK_LOCAL),
+  );
+});
+
+test('the answer grows into the headroom behind it and touches nothing of its neighbours', () => {
+  const packet = udp4(A, B, { srcPort: 1, dstPort: 2, payload: 'x' });
+  const [before, answer, after] = wire().receive('a', [
+    frame(packet, MAC_A, GATEWAY),
+    solicitation({}),
+    frame(packet, MAC_A, GATEWAY),
+  ]);
+  assert.equal(answer.frame, advertisement(B6, A6));
+  const delivered = toHex(frame(packet, GATEWAY, MAC_BROADCAST));
+  assert.deepEqual([before.frame, after.frame], [delivered, delivered]);
+});
+
+test('solicitations that are not for the gateway to answer are link scope', () => {
+  const cases: readonly [string, Uint8Array][] = [
+    ['duplicate address detection', solicitation({ src: '::', target: A6 })],
+    ["duplicate address detection of another's address", solicitation({ src: '::' })],
+    ['for its own address', solicitation({ target: A6 })],
+    ['from beyond the link', solicitation({ hopLimit: 254 })],
+  ];
+  for (const [what, content] of cases) {
+    const w = wire();
+    assert.equal(w.pass('a', content).to, DROPPED, what);
+    assert.deepEqual(w.rig.counts, ['a egress: 0 passed, 1 dropped (link-scope 1)'], what);
+  }
+});
+
+test("a solicitation that bears another's address is spoofing", () => {
+  for (const src of [B6, OUT6]) {
+    const w = wire();
+    assert.equal(w.pass('a', solicitation({ src, target: 'fd00:10::9' })).to, DROPPED);
+    assert.deepEqual(w.rig.counts, ['a egress: 0 passed, 1 dropped (neighbour-spoof 1)']);
+  }
+});
+
+test('frames that carry no packet drop under their reason', () => {
+  const packet = udp4(A, B, { srcPort: 1, dstPort: 2 });
+  const packet6 = tcp6(A6, B6, { srcPort: 1, dstPort: 2 });
+  const at = { src: MAC_A, dst: GATEWAY };
+  const cases: readonly [string, Uint8Array][] = [
+    ['truncated', frame(packet, MAC_A, GATEWAY).subarray(0, 13)],
+    ['truncated', ethernet({ ...at, vlan: 0, etherType: 0, payload: packet }).subarray(0, 17)],
+    ['vlan-tagged', ethernet({ ...at, vlan: 7, etherType: ETHER_TYPE.ipv4, payload: packet })],
+    [
+      'vlan-tagged',
+      ethernet({ ...at, vlan: { id: 1, priority: 7 }, etherType: ETHER_TYPE.arp, payload: packet }),
+    ],
+    [
+      'unknown-ethertype',
+      ethernet({
+        ...at,
+        vlan: [{ id: 0 }, { id: 7 }],
+        etherType: ETHER_TYPE.ipv4,
+        payload: packet,
+      }),
+    ],
+    ['unknown-ethertype', ethernet({ ...at, etherType: 0x88cc, payload: packet })],
+    ['bad-ip-version', ethernet({ ...at, etherType: ETHER_TYPE.ipv6, payload: packet })],
+    ['bad-ip-version', ethernet({ ...at, etherType: ETHER_TYPE.ipv4, payload: packet6 })],
+    ['bad-ip-version', ethernet({ ...at, etherType: ETHER_TYPE.ipv4, payload: new Uint8Array() })],
+  ];
+  for (const [reason, content] of cases) {
+    const w = wire();
+    assert.equal(w.pass('a', content).to, DROPPED, reason);
+    assert.deepEqual(w.rig.counts, [`a egress: 0 passed, 1 dropped (${reason} 1)`]);
+  }
+});
+
+/** The destination address of the next frame to `to`: what has been learned of it. */
+function nextDestination(w: Wire, to: 'a' | 'b'): string {
+  const [from, src, dst] = to === 'a' ? ['b', B, A] : ['a', A, B];
+  const packet = tcp4(src, dst, { srcPort: 9, dstPort: 9, flags: 'S' });
+  return w.pass(from, frame(packet, MAC_B, GATEWAY)).frame.slice(0, 12);
+}
+
+test('the address of an instance is learned from whatever it may say', () => {
+  const cases: readonly [string, Uint8Array][] = [
+    ['ARP request', arpFrame({})],
+    ['ARP announcement', arpFrame({ targetIp: A })],
+    ['solicitation', solicitation({})],
+    ['packet', frame(udp4(A, B, { srcPort: 1, dstPort: 2 }), MAC_A, GATEWAY)],
+    // A server that only ever answers says no more than this before the first SYN comes, and Linux
+    // hands TCP no segment that came by broadcast.
+    ['duplicate address detection', solicitation({ src: '::', target: A6 })],
+    [
+      'to its link',
+      frame(udp4(A, '224.0.0.251', { srcPort: 5353, dstPort: 5353 }), MAC_A, GATEWAY),
+    ],
+  ];
+  for (const [what, content] of cases) {
+    const w = wire();
+    assert.equal(nextDestination(w, 'a'), toHex(macBytes(MAC_BROADCAST)), what);
+    w.pass('a', content);
+    assert.equal(nextDestination(w, 'a'), toHex(macBytes(MAC_A)), what);
+  }
+});
+
+test('nothing is learned from a frame that is refused', () => {
+  const cases: readonly [string, Uint8Array][] = [
+    ['neighbour-spoof', arpFrame({ senderIp: B, targetIp: OUT })],
+    ['neighbour-spoof', solicitation({ src: B6, target: OUT6 })],
+    ['source-check', frame(udp4(OUT, B, { srcPort: 1, dstPort: 2 }), MAC_A, GATEWAY)],
+  ];
+  for (const [reason, content] of cases) {
+    const w = wire();
+    w.pass('a', content);
+    assert.deepEqual(w.rig.counts, [`a egress: 0 passed, 1 dropped (${reason} 1)`]);
+    assert.equal(nextDestination(w, 'a'), toHex(macBytes(MAC_BROADCAST)), reason);
+  }
+});
+
+test('a TAP uplink is answered for the interfaces here and for no other address', () => {
+  const w = wire(['uplink']);
+  assert.equal(
+    w.pass('uplink', arpFrame({ senderIp: OUT, targetIp: A }, MAC_UP)).frame,
+    toHex(
+      arpFrame(
+        { operation: 'reply', senderMac: GATEWAY, senderIp: A, targetMac: MAC_UP, targetIp: OUT },
+        GATEWAY,
+        MAC_UP,
+        0,
+      ),
+    ),
+  );
+  assert.equal(
+    w.pass('uplink', solicitation({ src: OUT6, target: A6 }, MAC_UP)).frame,
+    advertisement(A6, OUT6, MAC_UP),
+  );
+  assert.deepEqual(w.rig.counts, []);
+  for (const content of [
+    arpFrame({ senderIp: OUT, targetIp: '198.51.100.9' }, MAC_UP),
+    solicitation({ src: OUT6, target: '2001:db8:51::9' }, MAC_UP),
+  ])
+    assert.equal(w.pass('uplink', content).to, DROPPED);
+  assert.deepEqual(w.rig.counts, ['uplink ingress: 0 passed, 2 dropped (link-scope 2)']);
+});
+
+test("a stranger who bears an interface's address on a TAP uplink is spoofing", () => {
+  const w = wire(['uplink']);
+  for (const content of [
+    arpFrame({ senderIp: A, targetIp: B }, MAC_UP),
+    solicitation({ src: A6, target: B6 }, MAC_UP),
+  ])
+    assert.equal(w.pass('uplink', content).to, DROPPED);
+  assert.deepEqual(w.rig.counts, ['uplink ingress: 0 passed, 2 dropped (neighbour-spoof 2)']);
+});

@@ -1,0 +1,19 @@
+/** `node udp-client.js ADDRESS PORT COUNT`: sends that many datagrams, prints what comes back within WAIT_MS of the last. */
+import { createSocket } from 'node:dgram';
+import { isIPv6 } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const WAIT_MS = 300;
+
+const [, , address, port, count] = process.argv;
+const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+let answers = 0;
+socket.on('message', (message) => {
+  process.stdout.write(`${message.toString()}\n`);
+  answers++;
+  if (answers === Number(count)) socket.close();
+});
+socket.on('close', () => process.exit());
+for (let i = 0; i < Number(count); i++) socket.send(`${i}`, Number(port), address);
+await sleep(WAIT_MS);
+socket.close();

@@ -1,0 +1,192 @@
+/**
+ * A world to try the real daemon in: namespaces for instances and for what is outside, a configuration
+ * over them, the daemon as a process of its own, and its metrics.
+ */
+import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { makeNetns } from '../support/netns.ts';
+import type { Netns } from '../support/netns.ts';
+import type { CommandResult, Running } from '../support/process.ts';
+import { requireRoot, requireTools, requireTun } from '../support/require.ts';
+
+export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
+const READY_TIMEOUT_MS = 10_000;
+
+export function canRun(t: TestContext): boolean {
+  return requireRoot(t) && requireTun(t) && requireTools(t, 'ip', 'ping', 'curl');
+}
+
+/** A folder that is gone with the test, and a file in it. */
+export function temporaryFile(t: TestContext, name: string, text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sgt-netns-'));
+  t.after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+/** Namespaces by the names the test gives them. */
+export async function makeNamespaces<Name extends string>(
+  t: TestContext,
+  names: readonly Name[],
+): Promise<Record<Name, Netns>> {
+  const made = await Promise.all(names.map(async (name) => [name, await makeNetns(t)] as const));
+  return Object.fromEntries(made) as Record<Name, Netns>;
+}
+
+/** The daemon, as a child of the test. */
+export class Daemon {
+  private readonly child: ChildProcess;
+  private log = '';
+  /** Exit code or signal, once it has ended. */
+  readonly ended: Promise<number | NodeJS.Signals | null>;
+
+  private constructor(file: string) {
+    this.child = fork(MAIN, ['--config', file], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    for (const stream of [this.child.stdout!, this.child.stderr!])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.log += text;
+      });
+    this.ended = new Promise((resolve) => {
+      this.child.once('close', (code, signal) => {
+        resolve(code ?? signal);
+      });
+    });
+  }
+
+  /** Starts it and waits until packets flow; it is killed with the test at the latest. */
+  static async start(t: TestContext, file: string): Promise<Daemon> {
+    const daemon = new Daemon(file);
+    t.after(() => daemon.kill());
+    await new Promise<void>((resolve, reject) => {
+      const fail = (why: string): void => {
+        reject(new Error(`the daemon ${why}:\n${daemon.log}`));
+      };
+      const timer = setTimeout(fail, READY_TIMEOUT_MS, 'was not ready in time');
+      daemon.child.once('message', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      void daemon.ended.then((how) => {
+        clearTimeout(timer);
+        fail(`ended with ${how}`);
+      });
+    });
+    return daemon;
+  }
+
+  /** Starts it for the sake of how it fails. */
+  static async startAndEnd(
+    t: TestContext,
+    file: string,
+  ): Promise<{ readonly code: number | NodeJS.Signals | null; readonly log: string }> {
+    const daemon = new Daemon(file);
+    t.after(() => daemon.kill());
+    return { code: await daemon.ended, log: daemon.log };
+  }
+
+  /** What it has written: problems and log lines. */
+  get output(): string {
+    return this.log;
+  }
+
+  /** SIGKILL: it gets no chance to clean up. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async stop(): Promise<number | NodeJS.Signals | null> {
+    this.child.kill('SIGTERM');
+    return this.ended;
+  }
+
+  /** The metrics as text. */
+  async scrape(): Promise<string> {
+    const url = /"url":"([^"]+)"/.exec(this.log)?.[1];
+    if (url === undefined) throw new Error(`the daemon tells no metrics address:\n${this.log}`);
+    const response = await fetch(url);
+    if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
+    return response.text();
+  }
+
+  /** Samples by their name and labels, as they stand in the text. */
+  async metrics(): Promise<Map<string, number>> {
+    const lines = (await this.scrape()).split('\n').filter((line) => /^[a-z]/.test(line));
+    return new Map(
+      lines.map((line) => {
+        const at = line.lastIndexOf(' ');
+        return [line.slice(0, at), Number(line.slice(at + 1))];
+      }),
+    );
+  }
+
+  async flows(): Promise<number> {
+    return (await this.metrics()).get('secgroupd_conntrack_flows')!;
+  }
+
+  /**
+   * Drops while `action` ran, as `db ingress ingress-rules`: packets. Without those of link scope: a kernel looks for
+   * routers and reports its multicast groups when it pleases.
+   */
+  async dropsDuring(action: () => Promise<unknown>): Promise<Record<string, number>> {
+    const before = await this.metrics();
+    await action();
+    const after = await this.metrics();
+    const found: Record<string, number> = {};
+    for (const [sample, value] of after) {
+      const labels =
+        /^secgroupd_dropped_packets_total\{interface="(.*)",direction="(.*)",reason="(.*)"\}$/.exec(
+          sample,
+        );
+      const grown = value - (before.get(sample) ?? 0);
+      if (labels === null || grown === 0 || labels[3] === 'link-scope') continue;
+      found[labels.slice(1).join(' ')] = grown;
+    }
+    return found;
+  }
+}
+
+/** Starts a server (server.ts) in a namespace; resolves when it listens. */
+export async function serve(netns: Netns, name: string): Promise<Running> {
+  const server = await netns.start(process.execPath, [SERVER, name]);
+  await server.waitFor(/^ready$/m);
+  return server;
+}
+
+/** `ping` that is over soon: `count` requests, a tenth of a second apart. */
+export function ping(
+  netns: Netns,
+  address: string,
+  count = 1,
+  ...more: readonly string[]
+): Promise<CommandResult> {
+  return netns.run('ping', ['-c', String(count), '-i', '0.1', '-W', '2', ...more, address]);
+}
+
+/** The same, to be called where no answer is to come: fails if one does. */
+export async function pingInVain(
+  netns: Netns,
+  address: string,
+  count = 1,
+  ...more: readonly string[]
+): Promise<void> {
+  const { code, stdout } = await ping(netns, address, count, '-W', '0.3', ...more);
+  assert.match(stdout, / 100% packet loss/);
+  assert.equal(code, 1);
+}
+
+/** `curl` for the text at a place; `''` after a second of silence. */
+export async function get(netns: Netns, place: string, seconds = 1): Promise<string> {
+  const result = await netns.run('curl', ['-gsS', '-m', String(seconds), `http://${place}`]);
+  return result.stdout;
+}
