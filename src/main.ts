@@ -8,8 +8,10 @@ import { Command } from 'commander';
 import { pino, type Logger } from 'pino';
 import { checkSystem } from './control/check-system.ts';
 import type { Config } from './control/config.ts';
+import { listenForControl } from './control/control-server.ts';
 import { Daemon } from './control/daemon.ts';
 import { loadConfig } from './control/load-config.ts';
+import { Reloader } from './control/reloader.ts';
 import { version } from './control/version.ts';
 import { loadNative } from './ports/native.ts';
 import { formatProblem, hasErrors } from './source/problem.ts';
@@ -17,6 +19,8 @@ import { formatProblem, hasErrors } from './source/problem.ts';
 interface Arguments {
   readonly config: string;
   readonly netnsDir: string;
+  readonly control?: string;
+  readonly watch: boolean;
 }
 
 const STDERR = 2;
@@ -27,6 +31,12 @@ function readArguments(): Arguments {
     .version(version)
     .option('-c, --config <file>', 'configuration file', '/etc/secgroupd/secgroupd.yaml')
     .option('--netns-dir <directory>', 'where named network namespaces are', '/run/netns')
+    .option('--control <socket>', 'unix socket to take requests of sgctl at (default: none)')
+    .option('--watch', 'reload when the configuration or a template changes', false)
+    .addHelpText(
+      'after',
+      '\nSIGHUP reloads the configuration; a bad one is refused and what ran keeps running.',
+    )
     .allowExcessArguments(false)
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
     .parse()
@@ -42,11 +52,11 @@ function readConfig({ config: file, netnsDir }: Arguments): Config | undefined {
   return hasErrors(all) ? undefined : config;
 }
 
-function stopOnSignals(daemon: Daemon, log: Logger): void {
+function stopOnSignals(stop: () => Promise<void>, log: Logger): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       log.info({ signal }, 'stopping');
-      daemon.stop().then(
+      stop().then(
         () => process.exit(0),
         (error: unknown) => {
           log.fatal({ err: error }, 'could not stop cleanly');
@@ -57,8 +67,29 @@ function stopOnSignals(daemon: Daemon, log: Logger): void {
   }
 }
 
+/** Everything that listens to the outside once packets flow; returns what stops it. */
+async function serve(daemon: Daemon, args: Arguments, log: Logger): Promise<() => Promise<void>> {
+  const reloader = new Reloader({ daemon, file: args.config, netnsDirectory: args.netnsDir, log });
+  process.on('SIGHUP', () => void reloader.reload('SIGHUP'));
+  if (args.watch) reloader.watch();
+  const server =
+    args.control === undefined
+      ? undefined
+      : await listenForControl(args.control, {
+          status: () => Promise.resolve({ version, pid: process.pid, ...daemon.status() }),
+          reload: ({ dryRun }) =>
+            dryRun === true ? Promise.resolve(reloader.plan()) : reloader.reload('sgctl'),
+        });
+  return async () => {
+    reloader.stopWatching();
+    server?.close();
+    await daemon.stop();
+  };
+}
+
 async function main(): Promise<void> {
-  const config = readConfig(readArguments());
+  const args = readArguments();
+  const config = readConfig(args);
   if (config === undefined) {
     process.exitCode = 1;
     return;
@@ -74,11 +105,14 @@ async function main(): Promise<void> {
   };
   try {
     const daemon = await Daemon.start({ config, native: loadNative(), log, version, onFailure });
-    stopOnSignals(daemon, log);
-    log.info(
-      { interfaces: config.interfaces.length, groups: config.model.groups.size, version },
-      'packets flow',
-    );
+    try {
+      stopOnSignals(await serve(daemon, args, log), log);
+    } catch (error) {
+      await daemon.stop();
+      throw error;
+    }
+    const { interfaces, groups } = daemon.status();
+    log.info({ interfaces, groups, version }, 'packets flow');
     process.send?.({ kind: 'ready' });
   } catch (error) {
     log.fatal({ err: error }, 'could not start');

@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCheckCommand } from './check.ts';
+import { addExplainCommand } from './explain.ts';
 import { addLabCommands } from './lab.ts';
+import { addReloadCommand, addStatusCommand } from './reload.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, printError } from './output.ts';
 
 function readVersion(): string {
@@ -31,7 +33,10 @@ Examples:
   sgctl lab exec sgd-web -- ping -c 1 10.0.0.12`,
     );
   addCheckCommand(program);
+  addExplainCommand(program);
   addLabCommands(program);
+  addReloadCommand(program);
+  addStatusCommand(program);
   exitByThrowing(program);
   return program;
 }

@@ -69,7 +69,7 @@ export class Daemon {
   /** Ports that were given up, until no flow of theirs is left. */
   private readonly resting = new Set<number>();
   private current: Config;
-  private generation = 1;
+  private currentGeneration = 1;
   private uplink: Device | undefined;
   private dataplane!: Dataplane;
   private server: Server | undefined;
@@ -100,14 +100,32 @@ export class Daemon {
     return this.current;
   }
 
-  get flowCount(): number {
-    return this.dataplane.flowCount;
+  /** Goes up by one with every change. */
+  get generation(): number {
+    return this.currentGeneration;
+  }
+
+  /** What is in force, in a few words. */
+  status(): {
+    readonly config: string;
+    readonly generation: number;
+    readonly interfaces: readonly string[];
+    readonly groups: number;
+    readonly flows: number;
+  } {
+    return {
+      config: this.current.file,
+      generation: this.currentGeneration,
+      interfaces: this.current.interfaces.map(({ name }) => name),
+      groups: this.current.model.groups.size,
+      flows: this.dataplane.flowCount,
+    };
   }
 
   /** What changing to `next` would change, and what it would do to the connections there are. Changes nothing. */
   plan(next: Config): { readonly changes: Changes; readonly impact: Impact } {
     const { ports } = this.assignPorts(next);
-    const policy = this.compile(next, ports, this.generation + 1);
+    const policy = this.compile(next, ports, this.currentGeneration + 1);
     const names = new Map([...this.attached].map(([port, { name }]) => [port, name]));
     return {
       changes: compareConfigs(this.current, next),
@@ -146,7 +164,7 @@ export class Daemon {
     this.dataplane = await Dataplane.start(this.native, {
       ports: this.portSpecs(),
       hasUplink: this.uplink !== undefined,
-      policy: this.compile(config, ports, this.generation),
+      policy: this.compile(config, ports, this.currentGeneration),
       maxFlows: config.conntrack.maxFlows,
       acceptsMidstream: config.conntrack.midstream === 'accept',
       onFailure,
@@ -166,7 +184,7 @@ export class Daemon {
   private async change(next: Config): Promise<Changes> {
     const changes = compareConfigs(this.current, next);
     const { ports, added } = this.assignPorts(next);
-    const policy = this.compile(next, ports, this.generation + 1);
+    const policy = this.compile(next, ports, this.currentGeneration + 1);
     const removed = [...this.attached].filter(([port, { id }]) => ports.get(id) !== port);
     const { devices, opened } = this.openAdded(
       next,
@@ -192,7 +210,7 @@ export class Daemon {
     });
     this.setTimeouts(next, ports);
     const { rechecked } = await this.dataplane.assign({ ports: this.portSpecs(), policy });
-    this.generation = policy.generation;
+    this.currentGeneration = policy.generation;
     this.current = next;
     closeDevices(
       this.native,

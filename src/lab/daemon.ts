@@ -13,6 +13,8 @@ export interface DaemonOptions {
   readonly configFile: string;
   readonly netnsDirectory: string;
   readonly logFile: string;
+  /** Where the daemon takes the requests of sgctl. */
+  readonly controlSocket: string;
   readonly labId: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -37,7 +39,12 @@ export async function startDaemon(options: DaemonOptions): Promise<void> {
   // A session of its own, no terminal, and a directory that can't be unmounted under it.
   const child = spawn(
     command,
-    [...args, '--config', options.configFile, '--netns-dir', options.netnsDirectory],
+    [
+      ...args,
+      ...['--config', options.configFile],
+      ...['--netns-dir', options.netnsDirectory],
+      ...['--control', options.controlSocket],
+    ],
     {
       cwd: '/',
       detached: true,

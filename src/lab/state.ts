@@ -82,6 +82,9 @@ const HOST_ROOT_LABS = '/run/secgroupd/labs';
 const OTHERS_MAY_WRITE = 0o022;
 const STATE_FILE = 'state.json';
 
+/** Name of the daemon's control socket in the lab's directory. */
+export const CONTROL_SOCKET = 'control.sock';
+
 /** Root of the machine, or of a container with all ids: not root by name only inside `unshare -Ur`. */
 export function isHostRoot(): boolean {
   if (process.getuid?.() !== 0) return false;

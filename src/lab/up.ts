@@ -32,6 +32,7 @@ import {
   makePrivateDirectory,
   readBootId,
   writeState,
+  CONTROL_SOCKET,
 } from './state.ts';
 import type { LabInstance, LabLink, LabNamespace, LabState, StoredLab } from './state.ts';
 import { runTool } from './tools.ts';
@@ -222,6 +223,7 @@ class LabMaker {
       configFile: resolve(options.file),
       netnsDirectory: namespaceDirectory(mode, this.directory),
       logFile: join(this.directory, 'daemon.log'),
+      controlSocket: join(this.directory, CONTROL_SOCKET),
       labId: id,
       timeoutMs: options.timeoutMs,
       signal: options.signal,

@@ -1,0 +1,127 @@
+/** `sgctl reload` and `sgctl status`: the running daemon, asked over its control socket. */
+import type { Command } from 'commander';
+import { ask } from '../control/control-client.ts';
+import { hasChanges, type Changes } from '../control/changes.ts';
+import type { Connection, Impact } from '../control/impact.ts';
+import type { ReloadResult } from '../control/protocol.ts';
+import { formatProblem } from '../source/problem.ts';
+import { EXIT_FAILED, formatTable } from './output.ts';
+import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+
+interface ReloadOptions extends SocketOptions {
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+const CONNECTIONS_SHOWN = 20;
+
+export function addReloadCommand(program: Command): void {
+  const command = program
+    .command('reload')
+    .summary('put the changed configuration in force')
+    .description(
+      'The daemon reads its configuration and templates again. If all is right, they are in force between two packets; if anything is wrong, nothing changes.',
+    )
+    .option(
+      '--dry-run',
+      'say what it would change and what it would do to the connections there are; change nothing',
+    )
+    .option('--json', 'print the answer as JSON')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done (or it could be), 1 refused or no answer, 2 wrong usage.\n\nExample:\n  sgctl reload --dry-run --lab demo',
+    );
+  addSocketOptions(command).action(async (options: ReloadOptions) => {
+    const result = await ask(findSocket(options), 'reload', { dryRun: options.dryRun === true });
+    if (result.outcome === 'refused') process.exitCode = EXIT_FAILED;
+    if (options.json === true) console.log(JSON.stringify(result, undefined, 2));
+    else printResult(result);
+  });
+}
+
+export function addStatusCommand(program: Command): void {
+  const command = program
+    .command('status')
+    .summary('what the running daemon has in force')
+    .option('--json', 'print it as JSON');
+  addSocketOptions(command).action(async (options: SocketOptions & { readonly json?: true }) => {
+    const status = await ask(findSocket(options), 'status', {});
+    if (options.json === true) {
+      console.log(JSON.stringify(status, undefined, 2));
+      return;
+    }
+    const rows = Object.entries(status).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? value.join(' ') : String(value),
+    ]);
+    console.log(formatTable(['what', 'value'], rows));
+  });
+}
+
+function printResult(result: ReloadResult): void {
+  for (const problem of result.problems) {
+    if (problem.severity !== 'notice') console.error(formatProblem(problem));
+  }
+  switch (result.outcome) {
+    case 'refused':
+      console.error('Refused: nothing was changed.');
+      return;
+    case 'unchanged':
+      console.log(`Nothing to change (generation ${result.generation}).`);
+      return;
+    case 'changed':
+      printChanges(result.changes);
+      console.log(`In force (generation ${result.generation}).`);
+      return;
+    case 'planned':
+      if (hasChanges(result.changes)) printChanges(result.changes);
+      else console.log('Nothing would change.');
+      printImpact(result.impact);
+      return;
+    default:
+      result satisfies never;
+  }
+}
+
+function printChanges({ rules, groups, prefixLists, interfaces }: Changes): void {
+  for (const [kind, names] of [
+    ['group', groups],
+    ['prefix list', prefixLists],
+    ['interface', interfaces],
+  ] as const) {
+    for (const name of names.removed) console.log(`- ${kind} ${name}`);
+    for (const name of names.added) console.log(`+ ${kind} ${name}`);
+    for (const name of names.changed) console.log(`~ ${kind} ${name}`);
+  }
+  for (const rule of rules.removed) console.log(`- ${rule}`);
+  for (const rule of rules.added) console.log(`+ ${rule}`);
+  console.log(`  ${rules.kept} rules stay as they are`);
+}
+
+function printImpact(impact: Impact): void {
+  console.log(`\nConnections: ${impact.kept} would live on, ${impact.cut} would be cut.`);
+  printConnections('Cut:', impact.cutConnections, impact.cut);
+  if (impact.keptButRefusedAnew === 0) return;
+  console.log(`\n${impact.keptButRefusedAnew} of those that live on could not be opened anew:`);
+  printConnections('', impact.refusedAnewConnections, impact.keptButRefusedAnew);
+}
+
+function printConnections(title: string, connections: readonly Connection[], count: number): void {
+  if (count === 0) return;
+  if (title !== '') console.log(`\n${title}`);
+  const rows = connections
+    .slice(0, CONNECTIONS_SHOWN)
+    .map((connection) => [
+      connection.interface,
+      connection.protocol,
+      connection.local,
+      connection.remote,
+      connection.openedBy,
+      connection.state,
+    ]);
+  console.log(
+    formatTable(['interface', 'protocol', 'local', 'remote', 'opened by', 'state'], rows),
+  );
+  if (count > rows.length)
+    console.log(`… and ${count - rows.length} more (--json lists up to 100)`);
+}

@@ -1,0 +1,109 @@
+/**
+ * Reads the configuration again and puts it in force, if it is right as a whole; otherwise nothing changes.
+ *
+ * SIGHUP, the control socket and the watch on the files all end here, one after the other.
+ */
+import { unwatchFile, watchFile } from 'node:fs';
+import type { Logger } from 'pino';
+import { formatProblem, hasErrors, type Problem } from '../source/problem.ts';
+import { refuseFixedChanges, hasChanges } from './changes.ts';
+import { checkSystem } from './check-system.ts';
+import type { Config } from './config.ts';
+import type { Daemon } from './daemon.ts';
+import { loadConfig } from './load-config.ts';
+import type { ReloadResult } from './protocol.ts';
+
+/** How often watched files are looked at. Looking works for editors that replace a file, which a watch on it does not. */
+const WATCH_INTERVAL_MS = 500;
+
+export interface ReloaderOptions {
+  readonly daemon: Daemon;
+  readonly file: string;
+  readonly netnsDirectory: string;
+  readonly log: Logger;
+}
+
+export class Reloader {
+  private readonly options: ReloaderOptions;
+  private watched: readonly string[] = [];
+
+  constructor(options: ReloaderOptions) {
+    this.options = options;
+  }
+
+  /** Puts the files in force as they are now. Never throws: a refusal is a result, and is logged. */
+  async reload(cause: string): Promise<ReloadResult> {
+    const { daemon, log } = this.options;
+    const { config, problems } = this.read();
+    if (config === undefined) return this.refuse(cause, problems);
+    try {
+      const changes = await daemon.reload(config);
+      const outcome = hasChanges(changes) ? 'changed' : 'unchanged';
+      log.info({ cause, outcome, generation: daemon.generation }, 'reloaded');
+      if (this.watched.length > 0) this.watch();
+      return { outcome, generation: daemon.generation, changes, problems };
+    } catch (error) {
+      return this.refuse(cause, [...problems, systemProblem(this.options.file, error)]);
+    }
+  }
+
+  /** What `reload` would do. Changes nothing. */
+  plan(): ReloadResult {
+    const { config, problems } = this.read();
+    if (config === undefined) return { outcome: 'refused', problems };
+    return { outcome: 'planned', ...this.options.daemon.plan(config), problems };
+  }
+
+  /** Reloads whenever the configuration or one of its templates changes. */
+  watch(): void {
+    const files = filesOf(this.options.daemon.config);
+    for (const file of this.watched.filter((known) => !files.includes(known))) unwatchFile(file);
+    for (const file of files.filter((wanted) => !this.watched.includes(wanted))) {
+      watchFile(
+        file,
+        { interval: WATCH_INTERVAL_MS, persistent: false },
+        () => void this.reload(`${file} changed`),
+      );
+    }
+    this.watched = files;
+  }
+
+  stopWatching(): void {
+    for (const file of this.watched) unwatchFile(file);
+    this.watched = [];
+  }
+
+  private read(): { readonly config: Config | undefined; readonly problems: readonly Problem[] } {
+    const { daemon, file, netnsDirectory } = this.options;
+    const loaded = loadConfig(file, { netnsDirectory });
+    const problems = [...loaded.problems];
+    if (loaded.config !== undefined) {
+      checkSystem(loaded.config, problems);
+      refuseFixedChanges(daemon.config, loaded.config, problems);
+    }
+    return { config: hasErrors(problems) ? undefined : loaded.config, problems };
+  }
+
+  private refuse(cause: string, problems: readonly Problem[]): ReloadResult {
+    const errors = problems.filter(({ severity }) => severity === 'error').map(formatProblem);
+    this.options.log.error({ cause, errors }, 'configuration refused; what ran keeps running');
+    return { outcome: 'refused', problems };
+  }
+}
+
+/** The configuration and the templates its groups came from. */
+function filesOf(config: Config): string[] {
+  const groups = [...config.model.groups.values()].map(({ origin }) => origin.file);
+  return [...new Set([config.file, ...groups])];
+}
+
+function systemProblem(file: string, error: unknown): Problem {
+  return {
+    severity: 'error',
+    code: 'system',
+    at: { file, line: 0, column: 0 },
+    path: '',
+    message: error instanceof Error ? error.message : String(error),
+    hint: 'nothing was changed',
+  };
+}

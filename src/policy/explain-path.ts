@@ -1,0 +1,209 @@
+/**
+ * The way of a packet before and between the gates: what may be asked, which ports it goes in and out
+ * by, and what drops it before any rule is read. The order and the names are those of
+ * engine/evaluate.ts; a test sends the same packets through both.
+ * Sources: RFC 6890, RFC 4291 section 2.4 (addresses that no packet on a wire may have).
+ */
+import { formatAddress, sameAddress, type Address, type Family } from '../addr/address.ts';
+import type {
+  CheckAnswer,
+  End,
+  Endpoint,
+  FamilyAnswer,
+  Network,
+  Question,
+  Service,
+} from './explanation.ts';
+import type { NetworkInterface } from './model.ts';
+import { PROTOCOL_ICMP, protocolName } from './protocols.ts';
+
+/** Next headers that IPv6 steps over; what they carry is what rules see (RFC 8200 section 4). */
+const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 60]);
+
+const LOOPBACK_4 = 127;
+const MULTICAST_4 = 224;
+const MULTICAST_6 = 0xff;
+const LINK_LOCAL_6 = 0xfe800000 | 0;
+const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
+const MAPPED_WORD = 0xffff;
+
+/** One end in one family. */
+export interface Side {
+  readonly address: Address;
+  /** The interface that the packet leaves or reaches by; undefined for the uplink. */
+  readonly network: NetworkInterface | undefined;
+}
+
+export interface Path {
+  readonly from: Side;
+  readonly to: Side;
+}
+
+/** The ends in a family, or why the question can't be asked in it. */
+export function choosePath(
+  network: Network,
+  question: Question,
+  family: Family,
+): Path | { readonly why: string } {
+  const wrongFamily = serviceMisfit(question.service, family);
+  if (wrongFamily !== undefined) return { why: wrongFamily };
+  const from = chooseSide(network, question.from, family);
+  if ('why' in from) return from;
+  const to = chooseSide(network, question.to, family);
+  if ('why' in to) return to;
+  // A destination is routed by its address, whether or not the question calls it an interface.
+  const owner = to.network ?? ownerOf(network, to.address);
+  return { from, to: { ...to, network: owner } };
+}
+
+function serviceMisfit(service: Service, family: Family): string | undefined {
+  const { protocol } = service;
+  if (service.kind === 'icmp' && (protocol === PROTOCOL_ICMP) !== (family === 4))
+    return `${protocolName(protocol)} is for IPv${family === 4 ? 6 : 4}`;
+  if (family === 6 && IPV6_EXTENSIONS.has(protocol))
+    return `protocol ${protocol} is an extension header in IPv6: what follows it is judged`;
+  return undefined;
+}
+
+function chooseSide(
+  { model }: Network,
+  end: Endpoint,
+  family: Family,
+): Side | { readonly why: string } {
+  if (end.kind === 'address') {
+    return end.address.family === family
+      ? { address: end.address, network: undefined }
+      : { why: `${formatAddress(end.address)} is an IPv${end.address.family} address` };
+  }
+  const network = model.interfaces.get(end.interfaceId)!;
+  if (end.address !== undefined) {
+    return end.address.family === family
+      ? { address: end.address, network }
+      : { why: `${formatAddress(end.address)} is an IPv${end.address.family} address` };
+  }
+  const address = network.addresses.find((one) => one.family === family);
+  return address === undefined
+    ? { why: `${network.name} has no IPv${family} address` }
+    : { address, network };
+}
+
+/** The interface that has the address. */
+export function ownerOf({ model }: Network, address: Address): NetworkInterface | undefined {
+  for (const network of model.interfaces.values())
+    if (network.addresses.some((own) => sameAddress(own, address))) return network;
+  return undefined;
+}
+
+export function isPlatform({ platformAddresses }: Network, address: Address): boolean {
+  return platformAddresses.some((one) => sameAddress(one, address));
+}
+
+export function describeEnd(network: Network, { address, network: owner }: Side): End {
+  const text = formatAddress(address);
+  if (owner !== undefined)
+    return { kind: 'interface', id: owner.id, name: owner.name, address: text };
+  return { kind: isPlatform(network, address) ? 'platform' : 'outside', address: text };
+}
+
+/** Everything asked before the gates, up to the first that refuses. */
+export function checkPath(network: Network, { from, to }: Path): CheckAnswer[] {
+  const source = formatAddress(from.address);
+  const destination = formatAddress(to.address);
+  const checks: CheckAnswer[] = [];
+  const ask = (
+    check: CheckAnswer['check'],
+    refusal: string | undefined,
+    passes: string,
+  ): boolean => {
+    const refused = refusal !== undefined;
+    checks.push({ check, outcome: refused ? 'refused' : 'passed', why: refusal ?? passes });
+    return !refused;
+  };
+  const goesOn =
+    ask(
+      'link-scope',
+      isLinkScope(to.address)
+        ? `${destination} ends at the link: groups don't filter it, and it is not forwarded`
+        : undefined,
+      `${destination} is beyond the link`,
+    ) &&
+    ask('martian', martianText(from.address, to.address), 'both addresses may be on a wire') &&
+    askSource(network, from, source, ask);
+  if (goesOn) ask('no-route', routeRefusal(network, from, to), routeText(to, destination));
+  return checks;
+}
+
+function askSource(
+  network: Network,
+  from: Side,
+  source: string,
+  ask: (check: CheckAnswer['check'], refusal: string | undefined, passes: string) => boolean,
+): boolean {
+  if (from.network !== undefined)
+    return ask('source-check', undefined, `${source} is an address of ${from.network.name}`);
+  const owner = ownerOf(network, from.address);
+  return ask(
+    'uplink-spoof',
+    owner === undefined
+      ? undefined
+      : `${source} comes from outside and is an address of ${owner.name}`,
+    `${source} is no address of an interface here`,
+  );
+}
+
+function routeRefusal(network: Network, from: Side, to: Side): string | undefined {
+  if (from.network === undefined && !network.hasUplink)
+    return 'there is no uplink: nothing comes in from outside';
+  if (to.network !== undefined) return undefined;
+  if (from.network === undefined) return 'both ends are outside: it does not come this way';
+  if (!network.hasUplink)
+    return `no interface has ${formatAddress(to.address)}, and there is no uplink`;
+  return undefined;
+}
+
+function routeText(to: Side, destination: string): string {
+  return to.network === undefined
+    ? `${destination} is reached by the uplink`
+    : `${destination} is an address of ${to.network.name}`;
+}
+
+function isLinkScope({ family, words }: Address): boolean {
+  if (family === 4) return words[0] >>> 24 >= MULTICAST_4;
+  return words[0] >>> 24 === MULTICAST_6 || (words[0] & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
+}
+
+function martianText(source: Address, destination: Address): string | undefined {
+  const isMulticast = source.words[0] >>> 24 >= (source.family === 4 ? MULTICAST_4 : MULTICAST_6);
+  const wrong = isMulticast || isReserved(source) ? source : destination;
+  if (wrong === destination && !isReserved(destination)) return undefined;
+  return `no packet on a wire has ${formatAddress(wrong)} as its ${wrong === source ? 'source' : 'destination'}`;
+}
+
+/** Unspecified, loopback, IPv4-mapped. */
+function isReserved({ family, words }: Address): boolean {
+  if (family === 4) return words[0] >>> 24 === LOOPBACK_4 || words[0] >>> 24 === 0;
+  if (words[0] !== 0 || words[1] !== 0) return false;
+  return words[2] === MAPPED_WORD || (words[2] === 0 && (words[3] === 0 || words[3] === 1));
+}
+
+/** What a person should know about the ends that the verdict does not say. */
+export function notesOnPath({ from, to }: Path, question: Question): FamilyAnswer['notes'] {
+  const notes: string[] = [];
+  if (from.network !== undefined && from.network === to.network)
+    notes.push(`what ${from.network.name} sends to itself stays inside and meets no gate`);
+  for (const [end, side] of [
+    [question.from, from],
+    [question.to, to],
+  ] as const) {
+    if (end.kind !== 'interface' || end.address !== undefined || side.network === undefined)
+      continue;
+    const { family } = side.address;
+    const others = side.network.addresses.filter((one) => one.family === family);
+    if (others.length > 1) {
+      notes.push(
+        `${side.network.name} has ${others.length} IPv${family} addresses; ask about another by naming it`,
+      );
+    }
+  }
+  return notes;
+}

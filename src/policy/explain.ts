@@ -1,0 +1,155 @@
+/**
+ * Why a packet gets through, or doesn't: which rule of which group decided at each gate, which others
+ * would have, and what was nearly right.
+ *
+ * Reads every rule, as reference.ts does, and changes nothing. The compiled matcher may name another
+ * of several rules that admit a packet; the verdict is the same. Gates behind the one that refuses are
+ * asked as well, so that a person sees at once all that stands in the way.
+ */
+import { formatAddress, type Address, type Family } from '../addr/address.ts';
+import { checkPath, choosePath, describeEnd, isPlatform, notesOnPath } from './explain-path.ts';
+import type { Path } from './explain-path.ts';
+import { explainTracking, noteOnIcmp } from './explain-tracking.ts';
+import type {
+  AdmittingRule,
+  Explanation,
+  FamilyAnswer,
+  GateAnswer,
+  GroupRef,
+  Network,
+  Question,
+  Service,
+} from './explanation.ts';
+import type { Direction, NetworkInterface } from './model.ts';
+import { failedClauses, nearMisses, referAdmitting, seeService, type Miss } from './near-miss.ts';
+
+const FAMILIES: readonly Family[] = [4, 6];
+
+/**
+ * Answers the question for each family that both ends and the protocol have.
+ * Interfaces named by the question must exist in the model.
+ */
+export function explain(network: Network, question: Question): Explanation {
+  const answers: FamilyAnswer[] = [];
+  const notAsked: { family: Family; why: string }[] = [];
+  for (const family of FAMILIES) {
+    if (question.family !== undefined && question.family !== family) continue;
+    const path = choosePath(network, question, family);
+    if ('why' in path) notAsked.push({ family, why: path.why });
+    else answers.push(answer(network, question, path));
+  }
+  const isAllowed = answers.length > 0 && answers.every(({ verdict }) => verdict === 'allowed');
+  return { verdict: isAllowed ? 'allowed' : 'refused', answers, notAsked };
+}
+
+function answer(network: Network, question: Question, path: Path): FamilyAnswer {
+  const { service } = question;
+  const { from, to } = path;
+  const checks = checkPath(network, path);
+  const refusal = checks.find(({ outcome }) => outcome === 'refused');
+  const isSeenByGroups = refusal?.check !== 'link-scope' && refusal?.check !== 'martian';
+
+  const gates: GateAnswer[] = [];
+  if (isSeenByGroups) {
+    let reached = refusal === undefined;
+    const ask = (
+      own: NetworkInterface | undefined,
+      direction: Direction,
+      remote: Address,
+    ): void => {
+      if (own === undefined) return;
+      const gate = askGate(network, own, direction, remote, service);
+      gates.push({ ...gate, reached });
+      reached &&= gate.verdict === 'allowed';
+    };
+    ask(from.network, 'egress', to.address);
+    ask(to.network, 'ingress', from.address);
+  }
+
+  const gate = gates.find(({ verdict }) => verdict === 'refused');
+  const icmpNote = noteOnIcmp(service);
+  return {
+    family: from.address.family,
+    from: describeEnd(network, from),
+    to: describeEnd(network, to),
+    verdict: refusal === undefined && gate === undefined ? 'allowed' : 'refused',
+    reason: refusal?.check ?? gate?.reason ?? 'passed',
+    why: refusal?.why ?? gate?.why ?? 'everything on its way admits it',
+    checks,
+    gates,
+    notes: [...notesOnPath(path, question), ...(icmpNote === undefined ? [] : [icmpNote])],
+  };
+}
+
+function askGate(
+  network: Network,
+  own: NetworkInterface,
+  direction: Direction,
+  remote: Address,
+  service: Service,
+): Omit<GateAnswer, 'reached'> {
+  const { model } = network;
+  const groups = [...new Set(own.groupIds)].map((id) => model.groups.get(id)!);
+  const seen = seeService(model, service, remote);
+  const admitting: AdmittingRule[] = [];
+  const others: Miss[] = [];
+  for (const group of groups) {
+    for (const rule of group[direction]) {
+      const failed = failedClauses(rule, seen, model);
+      if (failed.length === 0) admitting.push(referAdmitting(rule, group, seen, model));
+      else others.push({ rule, group, failed });
+    }
+  }
+  const refs = groups.map(({ id, name }): GroupRef => ({ id, name }));
+  const common = {
+    direction,
+    interface: { id: own.id, name: own.name },
+    groups: refs,
+    groupsWithoutRules: groups
+      .filter((group) => group[direction].length === 0)
+      .map(({ id, name }) => ({ id, name })),
+  };
+  const goesToPlatform = direction === 'egress' && isPlatform(network, remote);
+  if (!goesToPlatform && admitting.length === 0) {
+    return {
+      ...common,
+      verdict: 'refused',
+      reason: direction === 'egress' ? 'egress-rules' : 'ingress-rules',
+      why: refusalText(direction, refs, others.length > 0),
+      alsoAdmittedBy: [],
+      nearMisses: nearMisses(others, model),
+    };
+  }
+  const tracking = explainTracking(model, {
+    network: own,
+    direction,
+    family: remote.family,
+    service,
+    groups,
+    isPlatform: goesToPlatform,
+  });
+  const allowed = {
+    ...common,
+    verdict: 'allowed',
+    reason: 'passed',
+    nearMisses: [],
+    tracking,
+  } as const;
+  if (goesToPlatform) {
+    const why = `${formatAddress(remote)} is an address of the platform, which groups never filter`;
+    return { ...allowed, why, alsoAdmittedBy: [] };
+  }
+  const [decidedBy, ...alsoAdmittedBy] = admitting;
+  const why = `a rule of sg:${decidedBy.group.name} admits it`;
+  return { ...allowed, why, decidedBy, alsoAdmittedBy };
+}
+
+function refusalText(direction: Direction, groups: readonly GroupRef[], hasRules: boolean): string {
+  const names = groups.map(({ name }) => `sg:${name}`);
+  const list =
+    names.length === 1 ? names[0] : `${names.slice(0, -1).join(', ')} or ${names.at(-1)!}`;
+  if (hasRules) return `no ${direction} rule of ${list} admits it`;
+  return names.length === 1
+    ? `${list} has no ${direction} rules at all`
+    : `there are no ${direction} rules at all in ${list}`;
+}

@@ -1,0 +1,272 @@
+/**
+ * Which clauses of a rule a packet fails, and what would have made it match.
+ *
+ * A rule has up to five clauses: protocol, family (of its CIDR or prefix list), port or ICMP type and
+ * code, and peer. None fails exactly when the matchers admit the packet by the rule; a property test
+ * holds the three together.
+ */
+import {
+  addressBits,
+  cidrContains,
+  formatAddress,
+  formatCidr,
+  sameAddress,
+  type Address,
+  type Family,
+} from '../addr/address.ts';
+import type {
+  AdmittingRule,
+  Clause,
+  FailedClause,
+  NearMiss,
+  RuleRef,
+  Service,
+} from './explanation.ts';
+import { groupMembers } from './members.ts';
+import {
+  ANY,
+  PROTOCOL_ALL,
+  type GroupId,
+  type Peer,
+  type PolicyModel,
+  type Rule,
+  type SecurityGroup,
+} from './model.ts';
+import { hasIcmpType, hasPorts, protocolName } from './protocols.ts';
+import { peerText, PORT_MAX, ruleText } from './rules.ts';
+
+const LISTED_MAX = 4;
+
+/** Of two rules with as many failed clauses, the one whose author had this packet in mind comes first. */
+const CLAUSES_BY_CLOSENESS: readonly Clause[] = [
+  'code',
+  'peer',
+  'port',
+  'type',
+  'family',
+  'protocol',
+];
+
+/** The packet as the rules of one gate see it. */
+export interface Seen {
+  readonly service: Service;
+  /** The other side: source at an ingress gate, destination at an egress gate. */
+  readonly remote: Address;
+  /** Groups whose members have that address. */
+  readonly remoteGroups: ReadonlySet<GroupId>;
+  readonly members: ReadonlyMap<GroupId, readonly Address[]>;
+}
+
+export function seeService(model: PolicyModel, service: Service, remote: Address): Seen {
+  const members = groupMembers(model);
+  const remoteGroups = new Set<GroupId>();
+  for (const [groupId, addresses] of members) {
+    if (addresses.some((address) => sameAddress(address, remote))) remoteGroups.add(groupId);
+  }
+  return { service, remote, remoteGroups, members };
+}
+
+/** The clauses that fail, none if the rule admits the packet; in the order they are told. */
+export function failedClauses(rule: Rule, seen: Seen, model: PolicyModel): FailedClause[] {
+  return [...serviceClauses(rule, seen.service), ...peerClauses(rule, seen, model)];
+}
+
+function serviceClauses(rule: Rule, service: Service): FailedClause[] {
+  if (rule.protocol === PROTOCOL_ALL) return [];
+  const failed: FailedClause[] = [];
+  if (rule.protocol !== service.protocol) {
+    failed.push({
+      clause: 'protocol',
+      wanted: protocolName(rule.protocol),
+      found: protocolName(service.protocol),
+    });
+  }
+  if (hasPorts(rule.protocol)) failed.push(...portClauses(rule, service));
+  if (hasIcmpType(rule.protocol)) failed.push(...icmpClauses(rule, service));
+  return failed;
+}
+
+function portClauses({ fromPort, toPort }: Rule, service: Service): FailedClause[] {
+  const wanted = fromPort === toPort ? `${fromPort}` : `${fromPort}-${toPort}`;
+  if (service.kind !== 'ports')
+    return fromPort === 0 && toPort === PORT_MAX ? [] : [{ clause: 'port', wanted }];
+  return fromPort <= service.port && service.port <= toPort
+    ? []
+    : [{ clause: 'port', wanted, found: `${service.port}` }];
+}
+
+function icmpClauses({ fromPort: type, toPort: code }: Rule, service: Service): FailedClause[] {
+  if (type === ANY) return [];
+  if (service.kind !== 'icmp') return [{ clause: 'type', wanted: `${type}` }];
+  const failed: FailedClause[] = [];
+  if (type !== service.type)
+    failed.push({ clause: 'type', wanted: `${type}`, found: `${service.type}` });
+  if (code !== ANY && code !== service.code)
+    failed.push({ clause: 'code', wanted: `${code}`, found: `${service.code}` });
+  return failed;
+}
+
+function peerClauses({ peer }: Rule, seen: Seen, model: PolicyModel): FailedClause[] {
+  const { remote } = seen;
+  const family = familyOf(peer, model);
+  if (family !== undefined && family !== remote.family)
+    return [{ clause: 'family', wanted: `IPv${family}`, found: `IPv${remote.family}` }];
+  if (coveringText(peer, seen, model) !== undefined) return [];
+  return [
+    {
+      clause: 'peer',
+      wanted: describePeer(peer, seen, model),
+      found: formatAddress(remote),
+    },
+  ];
+}
+
+/** Undefined if the peer's family is not settled: a group's members may have both. */
+function familyOf(peer: Peer, model: PolicyModel): Family | undefined {
+  switch (peer.kind) {
+    case 'cidr':
+      return peer.cidr.family;
+    case 'prefixList':
+      return model.prefixLists.get(peer.prefixListId)?.family;
+    case 'group':
+      return undefined;
+    default:
+      return peer satisfies never;
+  }
+}
+
+/** Why the peer covers the address, empty for a CIDR, which says so itself; undefined if it doesn't. */
+function coveringText(peer: Peer, seen: Seen, model: PolicyModel): string | undefined {
+  const { remote, remoteGroups } = seen;
+  switch (peer.kind) {
+    case 'cidr':
+      return cidrContains(peer.cidr, remote) ? '' : undefined;
+    case 'prefixList': {
+      const entries = model.prefixLists.get(peer.prefixListId)?.entries ?? [];
+      const entry = entries.find(({ cidr }) => cidrContains(cidr, remote));
+      if (entry === undefined) return undefined;
+      return `${formatAddress(remote)} is in ${formatCidr(entry.cidr)} of ${peerText(peer, model)}`;
+    }
+    case 'group':
+      return remoteGroups.has(peer.groupId)
+        ? `${formatAddress(remote)} is of ${peerText(peer, model)}`
+        : undefined;
+    default:
+      return peer satisfies never;
+  }
+}
+
+/** `sg:app (10.0.0.12, fd00:10::12)`, `pl:office (203.0.113.0/24)`, `10.0.0.0/8`, `10.0.0.12`. */
+function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel): string {
+  const name = peerText(peer, model);
+  switch (peer.kind) {
+    case 'cidr':
+      return isHost(peer) ? formatAddress(peer.cidr) : name;
+    case 'prefixList': {
+      const list = model.prefixLists.get(peer.prefixListId);
+      if (list === undefined) return `${name} (which does not exist)`;
+      const cidrs = list.entries.map(({ cidr }) => formatCidr(cidr));
+      return `${name} (${cidrs.length === 0 ? 'no entries' : listFirst(cidrs)})`;
+    }
+    case 'group': {
+      const own = members.get(peer.groupId);
+      if (own === undefined) return `${name} (which does not exist)`;
+      if (own.length === 0) return `${name} (on no interface)`;
+      const { family } = remote;
+      const ofFamily = own.filter((address) => address.family === family);
+      const others = own.filter((address) => address.family !== family);
+      const lacks = ofFamily.length === 0 ? `; no IPv${family} address` : '';
+      return `${name} (${listFirst([...ofFamily, ...others].map(formatAddress))}${lacks})`;
+    }
+    default:
+      return peer satisfies never;
+  }
+}
+
+function isHost(peer: Peer): boolean {
+  return peer.kind === 'cidr' && peer.cidr.length === addressBits(peer.cidr.family);
+}
+
+function listFirst(texts: readonly string[]): string {
+  if (texts.length <= LISTED_MAX) return texts.join(', ');
+  return `${texts.slice(0, LISTED_MAX).join(', ')} and ${texts.length - LISTED_MAX} more`;
+}
+
+export function refer(rule: Rule, group: SecurityGroup, model: PolicyModel): RuleRef {
+  return {
+    id: rule.id,
+    group: { id: group.id, name: group.name },
+    text: ruleText(rule, model),
+    description: rule.description,
+    origin: rule.origin,
+  };
+}
+
+/** For a rule that admits the packet. */
+export function referAdmitting(
+  rule: Rule,
+  group: SecurityGroup,
+  seen: Seen,
+  model: PolicyModel,
+): AdmittingRule {
+  const because = coveringText(rule.peer, seen, model) ?? '';
+  const ref = refer(rule, group, model);
+  return because === '' ? ref : { ...ref, because };
+}
+
+/** A rule that does not admit the packet. */
+export interface Miss {
+  readonly rule: Rule;
+  readonly group: SecurityGroup;
+  /** At least one. */
+  readonly failed: readonly FailedClause[];
+}
+
+/** Those with the fewest failed clauses first; then by what failed; then as they were written. */
+export function nearMisses(misses: readonly Miss[], model: PolicyModel): NearMiss[] {
+  const distance = ({ failed }: Miss): number =>
+    Math.max(...failed.map(({ clause }) => CLAUSES_BY_CLOSENESS.indexOf(clause)));
+  return [...misses]
+    .sort((a, b) => a.failed.length - b.failed.length || distance(a) - distance(b))
+    .map(({ rule, group, failed }) => ({
+      rule: refer(rule, group, model),
+      failed,
+      text: missText(rule, failed),
+    }));
+}
+
+/**
+ * `would match if the port were 443, not 8443, and the source were in sg:app (10.0.0.12)`,
+ * `is for tcp, not udp`, `is for tcp, not udp, and only if the port were 53`.
+ */
+function missText(rule: Rule, failed: readonly FailedClause[]): string {
+  const kinds = failed.flatMap((one) =>
+    one.clause === 'protocol'
+      ? `${one.wanted}, not ${one.found}`
+      : one.clause === 'family'
+        ? `${one.wanted} only`
+        : [],
+  );
+  const conditions = failed.flatMap((one) => conditionText(rule, one) ?? []);
+  if (kinds.length === 0) return `would match if ${conditions.join(', and ')}`;
+  const isFor = `is for ${kinds.join(', and for ')}`;
+  return conditions.length === 0 ? isFor : `${isFor}, and only if ${conditions.join(', and ')}`;
+}
+
+function conditionText(rule: Rule, { clause, wanted, found }: FailedClause): string | undefined {
+  const instead = found === undefined ? '' : `, not ${found}`;
+  switch (clause) {
+    case 'protocol':
+    case 'family':
+      return undefined;
+    case 'port':
+      return `the port were ${wanted.includes('-') ? 'in ' : ''}${wanted}${instead}`;
+    case 'type':
+    case 'code':
+      return `the ${clause} were ${wanted}${instead}`;
+    case 'peer':
+      return `the ${rule.direction === 'ingress' ? 'source' : 'destination'} were ${isHost(rule.peer) ? '' : 'in '}${wanted}`;
+    default:
+      return clause satisfies never;
+  }
+}
