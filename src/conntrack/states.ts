@@ -8,6 +8,7 @@
  * | TCP_ESTABLISHED  | ACK from the opener, or picked up in mid-stream        | tcpEstablished, 432,000 s   |
  * | TCP_CLOSING      | FIN from both sides: the last ACKs may pass            | tcpClosing, 30 s            |
  * | TCP_CLOSED       | RST: nothing passes but RST and a SYN that opens anew  | tcpReset, 10 s              |
+ * | TCP_REVOKED      | a change of rules ended it: nothing passes but such a SYN | tcpRevoked, 300 s           |
  * | UDP_SINGLE       | one direction, or a single request and response        | udp, 30 s                   |
  * | UDP_STREAM       | more than one request and response                     | udpStream, 180 s            |
  * | ICMP_QUERY_FLOW  | a query by its identifier                              | icmp, 30 s                  |
@@ -21,11 +22,12 @@ export const TCP_SYN_RECEIVED = 2;
 export const TCP_ESTABLISHED = 3;
 export const TCP_CLOSING = 4;
 export const TCP_CLOSED = 5;
-export const UDP_SINGLE = 6;
-export const UDP_STREAM = 7;
-export const ICMP_QUERY_FLOW = 8;
-export const OTHER = 9;
-export const STATE_COUNT = 10;
+export const TCP_REVOKED = 6;
+export const UDP_SINGLE = 7;
+export const UDP_STREAM = 8;
+export const ICMP_QUERY_FLOW = 9;
+export const OTHER = 10;
+export const STATE_COUNT = 11;
 
 export const STATE_MASK = 0xff;
 
@@ -47,6 +49,7 @@ export const STATE_NAMES: readonly string[] = [
   'established',
   'closing',
   'closed',
+  'revoked',
   'udp',
   'udp-stream',
   'icmp',
@@ -63,6 +66,8 @@ export interface IdleTimeouts {
 const TCP_OPENING_SEC = 60;
 const TCP_CLOSING_SEC = 30;
 const TCP_RESET_SEC = 10;
+/** Longer than any retransmission waits (RFC 6298: 60 s at least; Linux: 120 s), and renewed by each. */
+const TCP_REVOKED_SEC = 300;
 const ICMP_SEC = 30;
 const OTHER_SEC = 600;
 
@@ -78,6 +83,7 @@ export function setTimeouts(
   timeoutsMs[at + TCP_ESTABLISHED] = idle.tcpEstablishedSec * 1000;
   timeoutsMs[at + TCP_CLOSING] = TCP_CLOSING_SEC * 1000;
   timeoutsMs[at + TCP_CLOSED] = TCP_RESET_SEC * 1000;
+  timeoutsMs[at + TCP_REVOKED] = TCP_REVOKED_SEC * 1000;
   timeoutsMs[at + UDP_SINGLE] = idle.udpSec * 1000;
   timeoutsMs[at + UDP_STREAM] = idle.udpStreamSec * 1000;
   timeoutsMs[at + ICMP_QUERY_FLOW] = ICMP_SEC * 1000;

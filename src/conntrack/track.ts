@@ -27,6 +27,7 @@ import {
   TCP_CLOSED,
   TCP_CLOSING,
   TCP_ESTABLISHED,
+  TCP_REVOKED,
   TCP_SYN_RECEIVED,
   TCP_SYN_SENT,
   UDP_SINGLE,
@@ -36,6 +37,8 @@ import {
 // What `advance` answers beside a new FLOW_STATE word: negative, since state words never are.
 /** The connection is over: drop the packet. */
 export const FLOW_IS_CLOSED = -1;
+/** A change of rules ended the connection: drop the packet. */
+export const FLOW_IS_REVOKED = -3;
 /** A SYN for a connection that is over: forget the entry and judge the packet as a new flow. */
 export const FLOW_REOPENS = -2;
 
@@ -65,6 +68,11 @@ export function openState(packet: Packet, fromLocal: boolean): number {
   }
 }
 
+/** FLOW_STATE of a TCP connection that a change of rules has ended. */
+export function revokedState(word: number): number {
+  return (word & ~STATE_MASK) | TCP_REVOKED;
+}
+
 /** Whether a flow entry makes sense for this packet: an ICMP message that asks nothing gets no answer to wait for. */
 export function isTrackable(packet: Packet): boolean {
   const isIcmp = packet.protocol === PROTO_ICMP || packet.protocol === PROTO_ICMPV6;
@@ -81,6 +89,9 @@ export function advance(word: number, packet: Packet, fromLocal: boolean): numbe
     case TCP_CLOSING:
     case TCP_CLOSED:
       return advanceTcp(word, packet.tcpFlags, fromOpener);
+    case TCP_REVOKED:
+      // Anything but a new opening would pick the connection up again in mid-stream, from either side.
+      return isOpeningSyn(packet) ? FLOW_REOPENS : FLOW_IS_REVOKED;
     case UDP_SINGLE:
       return advanceUdp(word, fromOpener);
     default:

@@ -5,7 +5,7 @@ import {
   defaultIngress,
 } from '../policy/default-group.ts';
 import { isId, stableId, type IdPrefix } from '../policy/ids.ts';
-import type { Origin, SecurityGroup } from '../policy/model.ts';
+import type { Origin, Revocation, SecurityGroup } from '../policy/model.ts';
 import {
   checkGroupDescription,
   checkGroupName,
@@ -16,6 +16,8 @@ import { get, type Entry, type Node } from '../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import { fail, originOf, readEntries, readText, type Reader } from './config-reader.ts';
 import { readRules, type RuleContext } from './config-rules.ts';
+
+const REVOCATIONS: readonly Revocation[] = ['aws', 'recheck', 'cut'];
 
 export interface GroupHead {
   readonly id: string;
@@ -71,6 +73,7 @@ export function readGroup(context: RuleContext, head: GroupHead): SecurityGroup 
   const ingress = get(node, 'ingress');
   const egress = get(node, 'egress');
   const ownIngress = name === DEFAULT_GROUP_NAME ? defaultIngress(id, origin) : [];
+  const revocation = readRevocation(context.reader, node);
   return {
     id,
     name,
@@ -79,7 +82,14 @@ export function readGroup(context: RuleContext, head: GroupHead): SecurityGroup 
     ingress: ingress === undefined ? ownIngress : readRules(context, ingress, 'ingress', id),
     egress:
       egress === undefined ? defaultEgress(id, origin) : readRules(context, egress, 'egress', id),
+    ...(revocation === undefined ? {} : { revocation }),
   };
+}
+
+/** The key `revocation` of a group or of the whole file; undefined if it is not there (or is wrong, which the schema tells). */
+export function readRevocation(reader: Reader, node: Node | undefined): Revocation | undefined {
+  const text = readText(reader, get(node, 'revocation'));
+  return REVOCATIONS.find((word) => word === text);
 }
 
 /** A given `id`, checked; undefined if there is none. */

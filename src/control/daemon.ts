@@ -157,7 +157,7 @@ export class Daemon {
     const devices = openDevices(this.native, uplink === undefined ? specs : [...specs, uplink]);
     this.uplink = devices[specs.length];
     config.interfaces.forEach(({ id, name }, i) =>
-      this.attached.set(i + 1, { id, name, device: devices[i]! }),
+      this.attached.set(i + 1, { id, name, device: devices[i] }),
     );
     for (const device of devices) logDevice(log, device);
     const ports = new Map([...this.attached].map(([port, { id }]) => [id, port]));

@@ -24,7 +24,7 @@ import { hasErrors, type Problem } from '../source/problem.ts';
 import { get, readDocument, type Node } from '../source/yaml.ts';
 import { AddressRegistry, readVpc } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
-import { readGroup, readGroupHeads, type GroupHead } from './config-groups.ts';
+import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
 import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
 import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
 import { readPrefixLists } from './config-prefix-lists.ts';
@@ -137,7 +137,10 @@ function readPolicy(reader: Reader, file: string, root: Node): Policy {
   };
   const own = heads.map((head) => readGroup({ reader, groups, prefixLists, names }, head));
   const written = [...(implicit === undefined ? [] : [implicit]), ...own, ...templates.groups];
-  const all = addOutsideRules(written, templates.outsideRules);
+  const revocation = readRevocation(reader, root);
+  const all = addOutsideRules(written, templates.outsideRules).map((group) =>
+    revocation === undefined ? group : { revocation, ...group },
+  );
   const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
   refuseLooseEnds(reader, all, model);
   const defaultGroupId = implicit?.id ?? own.find(({ name }) => name === DEFAULT_GROUP_NAME)!.id;

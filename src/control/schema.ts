@@ -239,6 +239,9 @@ const PREFIX_LISTS = named(
   { title: 'Prefix lists', description: 'Managed prefix lists, by name.' },
 );
 
+/** What a change of rules does to connections there are (policy/model.ts). */
+const REVOCATION = { enum: ['aws', 'recheck', 'cut'] };
+
 const SECURITY_GROUPS = named(
   mapping(
     {
@@ -257,6 +260,11 @@ const SECURITY_GROUPS = named(
         title: 'Id',
         description:
           'An id as AWS gives: sg- and 17 hexadecimal digits. Made from the name if absent.',
+      },
+      revocation: {
+        ...REVOCATION,
+        title: 'Revocation',
+        description: 'As the section of that name, for this group.',
       },
     },
     {},
@@ -382,7 +390,7 @@ const CONNTRACK = mapping(
     maxFlows: {
       type: 'integer',
       minimum: 16,
-      maximum: 16777216,
+      maximum: 16_000_000,
       default: 262144,
       title: 'Most flows',
       description: 'How many flows are tracked at once; new ones beyond it are dropped.',
@@ -461,6 +469,13 @@ export const CONFIG_SCHEMA: object = {
       prefixLists: PREFIX_LISTS,
       securityGroups: SECURITY_GROUPS,
       interfaces: INTERFACES,
+      revocation: {
+        ...REVOCATION,
+        default: 'aws',
+        title: 'Revocation',
+        description:
+          'What a change of rules does to the tracked connections that the rules of a group admitted, for groups that do not say themselves. aws: they live on. recheck: those that no rule admits any more end at once. cut: those that the very rule they came by no longer admits end at once.',
+      },
       conntrack: CONNTRACK,
       quotas: QUOTAS,
       metrics: METRICS,

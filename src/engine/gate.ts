@@ -19,7 +19,13 @@
  */
 import type { FragmentTable } from '../conntrack/fragments.ts';
 import { FRAGMENT_OF_DROPPED, FRAGMENT_OVERLAPS, FRAGMENT_PASSES } from '../conntrack/fragments.ts';
-import { STATE_COUNT, STATE_MASK, TCP_CLOSED, TCP_CLOSING } from '../conntrack/states.ts';
+import {
+  STATE_COUNT,
+  STATE_MASK,
+  TCP_CLOSED,
+  TCP_CLOSING,
+  TCP_REVOKED,
+} from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import {
   FLOW_RULE,
@@ -36,10 +42,12 @@ import {
 import {
   advance,
   FLOW_IS_CLOSED,
+  FLOW_IS_REVOKED,
   FLOW_REOPENS,
   isOpeningSyn,
   isTrackable,
   openState,
+  revokedState,
 } from '../conntrack/track.ts';
 import { GATE_EGRESS, GATE_INGRESS, openColumn, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
@@ -68,6 +76,7 @@ import {
 } from './reasons.ts';
 import {
   flowOutlives,
+  hasInterface,
   GENERATION_MASK,
   RULE_BITS,
   RULE_MASK,
@@ -131,19 +140,28 @@ export class Gates {
     return this.recheckAt4 < flows4.highWater || this.recheckAt6 < flows6.highWater;
   }
 
-  /** Whether the entry is in use and lives on; else it is free afterwards. */
+  /** Holds an entry against the policy in force. @returns whether it is still in use afterwards */
   private recheck(table: FlowTable, flow: FlowIndex): boolean {
     const at = flow * table.stride + table.keyWords;
-    if (table.words[at + FLOW_STATE] === 0) return false;
+    const state = table.words[at + FLOW_STATE];
+    if (state === 0) return false;
     const rule = table.words[at + FLOW_RULE];
     if (rule >>> RULE_BITS === (this.policy.generation & GENERATION_MASK)) return true;
     if (flowOutlives(table, flow, this.policy, this.matcher)) {
       table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
       return true;
     }
-    table.remove(flow);
     this.revokedFlows++;
-    return false;
+    const meta = table.words[flow * table.stride + KEY_META];
+    if ((meta & 0xff) !== PROTO_TCP || !hasInterface(this.policy, meta >>> 16)) {
+      table.remove(flow);
+      return false;
+    }
+    // A TCP connection stays in the table as revoked: with its entry gone, the next packet of the side
+    // that rules still let out would bring it back as one picked up in mid-stream.
+    table.words[at + FLOW_STATE] = revokedState(state);
+    table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
+    return true;
   }
 
   /**
@@ -182,6 +200,10 @@ export class Gates {
       const word = table.words[at + FLOW_STATE];
       const next = advance(word, packet, fromLocal);
       if (next === FLOW_IS_CLOSED) return TCP_CLOSED_FLOW;
+      if (next === FLOW_IS_REVOKED) {
+        table.words[at + FLOW_SEEN] = nowMs;
+        return REVOKED;
+      }
       if (next !== FLOW_REOPENS) {
         const state = next & STATE_MASK;
         // A closing flow lives by the moment it closed: packets of the dead don't keep it in the table.
@@ -313,7 +335,8 @@ export class Gates {
     const quotedFromLocal = direction === GATE_INGRESS;
     const table = this.fillKey(quoted, port, quotedFromLocal);
     const key = quoted.family === 4 ? this.key4 : this.key6;
-    const isKnown = this.findLive(table, key, port, nowMs) !== NO_FLOW;
+    const flow = this.findLive(table, key, port, nowMs);
+    const isKnown = flow !== NO_FLOW && !isRevoked(table, flow);
     this.fillKey(packet, port, direction === GATE_EGRESS);
     if (isKnown) return true;
     const localPort = quotedFromLocal ? quoted.srcPort : quoted.dstPort;
@@ -394,6 +417,11 @@ export class Gates {
     key[destination + 3] = packet.dst3;
     return this.conntrack.flows6;
   }
+}
+
+function isRevoked(table: FlowTable, flow: FlowIndex): boolean {
+  const state = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
+  return (state & STATE_MASK) === TCP_REVOKED;
 }
 
 /** The role bit of an ICMP flow: whether the local side asks. Two hosts may ask each other under one identifier. */

@@ -5,7 +5,7 @@
  * addresses and ports. Reads only, so that the control plane can ask it of a policy that is not in force
  * yet (`sgctl reload --dry-run`).
  */
-import { OPENED_LOCALLY } from '../conntrack/states.ts';
+import { OPENED_LOCALLY, STATE_MASK, TCP_REVOKED } from '../conntrack/states.ts';
 import {
   FLOW_RULE,
   FLOW_STATE,
@@ -42,13 +42,20 @@ export function flowOutlives(
 ): boolean {
   const key = flow * table.stride;
   const port = table.words[key + KEY_META] >>> 16;
-  // The interface is gone: its number may be another's soon.
-  if (port >= policy.profiles.length || policy.profiles[port] < 0) return false;
-  const rule = table.words[key + table.keyWords + FLOW_RULE] & RULE_MASK;
+  if (!hasInterface(policy, port)) return false;
+  const at = key + table.keyWords;
+  // Ended by an earlier change, and kept so that nothing brings it back.
+  if ((table.words[at + FLOW_STATE] & STATE_MASK) === TCP_REVOKED) return true;
+  const rule = table.words[at + FLOW_RULE] & RULE_MASK;
   if (rule === RULE_PLATFORM) return true;
   const mode = policy.revocation[rule];
   if (mode === REVOKE_AWS) return true;
   return isAdmitted(table, flow, policy, matcher, mode === REVOKE_RECHECK ? NO_RULE : rule + 1);
+}
+
+/** Whether an interface has the port. If not, its flows must go altogether: the port may be another's soon. */
+export function hasInterface(policy: CompiledPolicy, port: number): boolean {
+  return port < policy.profiles.length && policy.profiles[port] >= 0;
 }
 
 /** Whether a rule, or the rule `wanted` if it is not NO_RULE, admits the flow if it were opened now. */

@@ -76,6 +76,24 @@ export class Rig {
     });
   }
 
+  /** Puts another policy in force, as a reload does; interfaces keep the ports they have by name. */
+  change(text: ModelText): void {
+    const built = model(text);
+    const ports = new Map(
+      Object.keys(text.interfaces).map((name) => [`eni-${name}`, this.names.indexOf(name)]),
+    );
+    const { ruleNumbers } = this;
+    const generation = this.policy.generation + 1;
+    this.policy = compilePolicy({
+      model: built,
+      ports,
+      ruleNumbers,
+      platformAddresses: [],
+      generation,
+    });
+    this.engine.setPolicy(this.policy);
+  }
+
   /** Sends a packet in by the port of that name; returns the port it leaves by, or the drop reason. */
   send(from: string, packet: Uint8Array, nowMs = 0): string {
     const port = this.names.indexOf(from);

@@ -50,8 +50,10 @@ export class Daemon {
   /** Exit code or signal, once it has ended. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
 
-  private constructor(file: string) {
-    this.child = fork(MAIN, ['--config', file], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  private constructor(file: string, more: readonly string[] = []) {
+    this.child = fork(MAIN, ['--config', file, ...more], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
     for (const stream of [this.child.stdout!, this.child.stderr!])
       stream.setEncoding('utf8').on('data', (text: string) => {
         this.log += text;
@@ -64,8 +66,8 @@ export class Daemon {
   }
 
   /** Starts it and waits until packets flow; it is killed with the test at the latest. */
-  static async start(t: TestContext, file: string): Promise<Daemon> {
-    const daemon = new Daemon(file);
+  static async start(t: TestContext, file: string, more: readonly string[] = []): Promise<Daemon> {
+    const daemon = new Daemon(file, more);
     t.after(() => daemon.kill());
     await new Promise<void>((resolve, reject) => {
       const fail = (why: string): void => {
@@ -97,6 +99,11 @@ export class Daemon {
   /** What it has written: problems and log lines. */
   get output(): string {
     return this.log;
+  }
+
+  /** SIGHUP: it reads its configuration again. */
+  hangUp(): void {
+    this.child.kill('SIGHUP');
   }
 
   /** SIGKILL: it gets no chance to clean up. */
@@ -185,8 +192,8 @@ export async function pingInVain(
   assert.equal(code, 1);
 }
 
-/** `curl` for the text at a place; `''` after a second of silence. */
-export async function get(netns: Netns, place: string, seconds = 1): Promise<string> {
+/** `curl` for the text at a place; `''` when nothing came for that long. */
+export async function get(netns: Netns, place: string, seconds = 3): Promise<string> {
   const result = await netns.run('curl', ['-gsS', '-m', String(seconds), `http://${place}`]);
   return result.stdout;
 }

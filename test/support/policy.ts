@@ -9,13 +9,21 @@ import type {
   Peer,
   PolicyModel,
   PrefixList,
+  Revocation,
   Rule,
   SecurityGroup,
 } from '../../src/policy/model.ts';
 
 export interface ModelText {
   readonly groups: Readonly<
-    Record<string, { readonly ingress?: readonly string[]; readonly egress?: readonly string[] }>
+    Record<
+      string,
+      {
+        readonly ingress?: readonly string[];
+        readonly egress?: readonly string[];
+        readonly revocation?: Revocation;
+      }
+    >
   >;
   readonly prefixLists?: Readonly<Record<string, readonly string[]>>;
   readonly interfaces: Readonly<
@@ -45,10 +53,13 @@ const ORIGIN = { file: 'test', line: 1, column: 1, path: '' };
 export function model(text: ModelText): PolicyModel {
   const groups = new Map(
     Object.entries(text.groups).map(
-      ([name, { ingress = [], egress = ALLOW_ALL_EGRESS }]): [string, SecurityGroup] => {
+      ([name, { ingress = [], egress = ALLOW_ALL_EGRESS, revocation }]): [
+        string,
+        SecurityGroup,
+      ] => {
         const id = `sg-${name}`;
         const rules = (direction: Direction, lines: readonly string[]): Rule[] =>
-          lines.map((line, i) => rule(`sgr-${name}-${direction}-${i}`, direction, line));
+          lines.map((line) => rule(`sgr-${name}-${direction}-${line}`, direction, line));
         return [
           id,
           {
@@ -57,6 +68,7 @@ export function model(text: ModelText): PolicyModel {
             description: name,
             ingress: rules('ingress', ingress),
             egress: rules('egress', egress),
+            ...(revocation === undefined ? {} : { revocation }),
             origin: ORIGIN,
           },
         ];

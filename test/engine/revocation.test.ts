@@ -1,0 +1,188 @@
+/** What a change of rules does to connections that are tracked: aws, recheck and cut, group by group. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Revocation } from '../../src/policy/model.ts';
+import { ICMP, icmp4, tcp4, udp4 } from '../packets/build.ts';
+import type { ModelText } from '../support/policy.ts';
+import { Rig } from './rig.ts';
+
+const WEB = '10.0.0.11';
+const APP = '10.0.0.12';
+const OUT = '203.0.113.7';
+
+function tiers(
+  ingress: readonly string[],
+  revocation?: Revocation,
+  more: Partial<ModelText> = {},
+): ModelText {
+  return {
+    groups: {
+      web: { ingress: [] },
+      app: { ingress, ...(revocation === undefined ? {} : { revocation }) },
+    },
+    interfaces: {
+      web: { addresses: [WEB], groups: ['web'] },
+      app: { addresses: [APP], groups: ['app'] },
+    },
+    ...more,
+  };
+}
+
+const data = tcp4(WEB, APP, { srcPort: 40000, dstPort: 8080, flags: 'PA' });
+const reply = tcp4(APP, WEB, { srcPort: 8080, dstPort: 40000, flags: 'PA' });
+
+function connect(rig: Rig): void {
+  assert.equal(
+    rig.send('web', tcp4(WEB, APP, { srcPort: 40000, dstPort: 8080, flags: 'S' })),
+    'app',
+  );
+  assert.equal(
+    rig.send('app', tcp4(APP, WEB, { srcPort: 8080, dstPort: 40000, flags: 'SA' })),
+    'web',
+  );
+  assert.equal(rig.send('web', data), 'app');
+}
+
+function recheckAll(rig: Rig): number {
+  while (rig.engine.gates.recheckFlows(1));
+  return rig.engine.gates.revokedFlows;
+}
+
+test('aws: a tracked connection outlives the rule it came by; new ones are refused', () => {
+  const rig = new Rig(tiers(['tcp 8080 from sg:web']));
+  connect(rig);
+  rig.change(tiers([]));
+  assert.equal(rig.send('web', data), 'app');
+  assert.equal(rig.send('app', reply), 'web');
+  assert.equal(recheckAll(rig), 0);
+  assert.equal(
+    rig.send('web', tcp4(WEB, APP, { srcPort: 40001, dstPort: 8080, flags: 'S' })),
+    'ingress-rules',
+  );
+});
+
+for (const revocation of ['recheck', 'cut'] as const) {
+  test(`${revocation}: a connection that no rule admits any more ends with its next packet, in either direction`, () => {
+    for (const [from, packet] of [
+      ['web', data],
+      ['app', reply],
+    ] as const) {
+      const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
+      connect(rig);
+      rig.change(tiers([], revocation));
+      assert.equal(rig.send(from, packet), 'revoked');
+      assert.notEqual(rig.send('web', data), 'app');
+    }
+  });
+
+  test(`${revocation}: a connection whose rule is still there lives on, whatever else changed`, () => {
+    const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
+    connect(rig);
+    rig.change(tiers(['tcp 22 from 0.0.0.0/0', 'tcp 8080 from sg:web'], revocation));
+    assert.equal(rig.send('web', data), 'app');
+    assert.equal(recheckAll(rig), 0);
+  });
+
+  test(`${revocation}: the sweep ends idle connections, without a packet of theirs`, () => {
+    const rig = new Rig(
+      tiers(['tcp 8080 from sg:web', 'udp 53 from sg:web', 'icmp 8/-1 from sg:web'], revocation),
+    );
+    connect(rig);
+    assert.equal(rig.send('web', udp4(WEB, APP, { srcPort: 1, dstPort: 53 })), 'app');
+    assert.equal(rig.send('web', icmp4(WEB, APP, { type: ICMP.echo, id: 9 })), 'app');
+    rig.change(tiers(['udp 53 from sg:web'], revocation));
+    assert.equal(
+      recheckAll(rig),
+      2,
+      'TCP and ping; the sender, whose group says nothing, keeps its side',
+    );
+    assert.deepEqual(rig.states, ['established', 'icmp', 'revoked', 'udp', 'udp']);
+  });
+}
+
+test('a connection that was cut can not be picked up in mid-stream by the side that rules let out', () => {
+  const rig = new Rig(tiers(['tcp 8080 from sg:web'], 'cut'));
+  connect(rig);
+  rig.change(tiers([], 'cut'));
+  for (const nowMs of [0, 200_000, 400_000]) {
+    assert.equal(rig.send('app', reply, nowMs), 'revoked', 'each retransmission keeps it out');
+    assert.equal(rig.send('web', data, nowMs), 'revoked');
+  }
+  rig.change(tiers(['tcp 8080 from sg:web'], 'cut'));
+  assert.equal(
+    rig.send('web', data, 400_000),
+    'revoked',
+    'a rule that comes back does not bring it back',
+  );
+  connect(rig);
+});
+
+test('recheck keeps what another rule admits; cut asks for the very rule it came by', () => {
+  for (const [revocation, verdict] of [
+    ['recheck', 'app'],
+    ['cut', 'revoked'],
+  ] as const) {
+    const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
+    connect(rig);
+    rig.change(tiers(['tcp 8000-9000 from 10.0.0.0/16'], revocation));
+    assert.equal(rig.send('web', data), verdict, revocation);
+  }
+});
+
+test('cut finds the rule it came by among others that share its port and peer', () => {
+  const rig = new Rig(tiers(['tcp 8080 from sg:web'], 'cut'));
+  connect(rig);
+  // The same peer and node of the port tree, another rule in front of it.
+  rig.change(tiers(['tcp 8080-8081 from sg:web', 'tcp 8080 from sg:web'], 'cut'));
+  assert.equal(rig.send('web', data), 'app');
+});
+
+test('a member that leaves the group is a change like any other', () => {
+  for (const [revocation, verdict] of [
+    ['aws', 'app'],
+    ['recheck', 'revoked'],
+    ['cut', 'revoked'],
+  ] as const) {
+    const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
+    connect(rig);
+    const text = tiers(['tcp 8080 from sg:web'], revocation);
+    rig.change({
+      ...text,
+      groups: { ...text.groups, other: {} },
+      interfaces: { ...text.interfaces, web: { addresses: [WEB], groups: ['other'] } },
+    });
+    assert.equal(rig.send('web', data), verdict, revocation);
+  }
+});
+
+test('untracked flows end at once when either of their rules goes', () => {
+  const open = tiers(['tcp 80 from 0.0.0.0/0']);
+  const rig = new Rig(open, { acceptsMidstream: false });
+  assert.equal(rig.send('uplink', tcp4(OUT, APP, { srcPort: 5, dstPort: 80, flags: 'S' })), 'app');
+  assert.deepEqual(rig.states, []);
+  rig.change(tiers([]));
+  assert.equal(
+    rig.send('uplink', tcp4(OUT, APP, { srcPort: 5, dstPort: 80, flags: 'A' })),
+    'ingress-rules',
+  );
+});
+
+test('an interface that goes takes its flows along, and leaves nothing to the next one on its port', () => {
+  const rig = new Rig(tiers(['tcp 8080 from sg:web']));
+  connect(rig);
+  const { groups, interfaces } = tiers(['tcp 8080 from sg:web']);
+  rig.change({ groups, interfaces: { web: interfaces['web'] } });
+  assert.equal(recheckAll(rig), 1);
+  assert.deepEqual(rig.states, ['established']);
+});
+
+test('what was admitted long ago is still known after 4096 changes', () => {
+  const rig = new Rig(tiers(['tcp 8080 from sg:web'], 'recheck'));
+  connect(rig);
+  for (let i = 0; i < 4096; i++) {
+    rig.change(tiers(['tcp 8080 from sg:web'], 'recheck'));
+    recheckAll(rig);
+  }
+  rig.change(tiers([], 'recheck'));
+  assert.equal(rig.send('web', data), 'revoked');
+});

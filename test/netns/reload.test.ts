@@ -1,0 +1,255 @@
+/** Changes while traffic flows: the real daemon, real connections, hundreds of reloads. */
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ask } from '../../src/control/control-client.ts';
+import type { ReloadResult } from '../../src/control/protocol.ts';
+import type { Netns } from '../support/netns.ts';
+import { requireTools } from '../support/require.ts';
+import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
+
+const TICKER = fileURLToPath(new URL('./ticker.js', import.meta.url));
+const RELOADS = 200;
+const CUT_MS_MAX = 100;
+
+type Names = Record<'web' | 'app' | 'db', Netns>;
+
+interface Variant {
+  readonly appIngress?: readonly string[];
+  readonly revocation?: string;
+  readonly webAddresses?: string;
+  readonly interfaces?: readonly (keyof Names)[];
+}
+
+const ALLOW = [
+  '{ protocol: tcp, ports: 1-65535, from: "sg:web" }',
+  '{ protocol: udp, ports: 1-65535, from: "sg:web" }',
+  '{ protocol: icmp, type: 8, from: "sg:web" }',
+];
+const ADDRESSES = { web: '10.0.0.11', app: '10.0.0.12', db: '10.0.0.13' } as const;
+
+function configuration(
+  names: Names,
+  {
+    appIngress = ALLOW,
+    revocation = 'aws',
+    webAddresses = ADDRESSES.web,
+    interfaces = ['web', 'app'],
+  }: Variant = {},
+): string {
+  const lines = interfaces.map(
+    (name) =>
+      `  ${name}: { device: { netns: ${names[name].path}, name: eth0 }, addresses: [${name === 'web' ? webAddresses : ADDRESSES[name]}], securityGroups: [${name === 'web' ? 'web' : 'app'}] }`,
+  );
+  return `
+securityGroups:
+  web: {}
+  app: { revocation: ${revocation}, ingress: [${appIngress.join(', ')}] }
+interfaces:
+${lines.join('\n')}
+metrics: { listen: 127.0.0.1:0 }
+`;
+}
+
+interface World {
+  readonly names: Names;
+  readonly daemon: Daemon;
+  write(variant?: Variant): void;
+  reload(): Promise<ReloadResult>;
+  readonly socket: string;
+}
+
+async function makeWorld(
+  t: TestContext,
+  variant: Variant = {},
+  more: readonly string[] = [],
+): Promise<World> {
+  const names = await makeNamespaces(t, ['web', 'app', 'db']);
+  const file = temporaryFile(t, 'reload.yaml', configuration(names, variant));
+  const socket = join(dirname(file), 'control.sock');
+  const daemon = await Daemon.start(t, file, ['--control', socket, ...more]);
+  return {
+    names,
+    daemon,
+    socket,
+    write: (next) => writeFileSync(file, configuration(names, next)),
+    reload: () => ask(socket, 'reload', {}),
+  };
+}
+
+async function dropped(daemon: Daemon): Promise<string[]> {
+  const text = await daemon.scrape();
+  return text
+    .split('\n')
+    .filter(
+      (line) => line.startsWith('secgroupd_dropped_packets_total') && !line.includes('link-scope'),
+    );
+}
+
+test(`${RELOADS} reloads under load lose no packet and cut no connection`, async (t) => {
+  if (!canRun(t) || !requireTools(t, 'iperf3')) return;
+  const world = await makeWorld(t);
+  const { names } = world;
+  const server = (port: number): Promise<unknown> =>
+    names.app
+      .start('iperf3', ['-s', '-1', '--forceflush', '-p', String(port)])
+      .then((running) => running.waitFor(/listening/i));
+  await Promise.all([server(5201), server(5202)]);
+  const client = (port: number, more: readonly string[]): Promise<string> =>
+    names.web.mustRun(
+      'iperf3',
+      ['-c', ADDRESSES.app, '-p', String(port), '-t', '6', '-J', ...more],
+      { timeoutMs: 30_000 },
+    );
+  // A greedy stream for load, and a paced one whose every datagram is counted.
+  const streams = Promise.all([
+    client(5201, ['-b', '500M']),
+    client(5202, ['-u', '-b', '4M', '-l', '200']),
+  ]);
+  await sleep(500);
+  const outcomes = new Set<string>();
+  for (let i = 0; i < RELOADS; i++) {
+    // Every other reload adds a rule, so that each one is a change.
+    world.write({
+      appIngress:
+        i % 2 === 0 ? [...ALLOW, '{ protocol: tcp, ports: 22, from: 10.0.0.0/8 }'] : ALLOW,
+    });
+    outcomes.add((await world.reload()).outcome);
+  }
+  assert.deepEqual([...outcomes], ['changed']);
+  const [tcp, udp] = (await streams).map(
+    (text) =>
+      JSON.parse(text) as {
+        end: Record<string, { bytes: number; lost_packets: number; packets: number }>;
+      },
+  );
+  assert.ok(
+    tcp.end['sum_received'].bytes > 10_000_000,
+    `the stream went on: ${tcp.end['sum_received'].bytes} bytes`,
+  );
+  assert.ok(udp.end['sum'].packets > 10_000);
+  assert.equal(udp.end['sum'].lost_packets, 0);
+  assert.deepEqual(await dropped(world.daemon), []);
+  assert.equal((await ask(world.socket, 'status', {})).generation, RELOADS + 1);
+});
+
+test('a rule that goes: aws keeps the connection, recheck and cut end it within 100 ms', async (t) => {
+  if (!canRun(t)) return;
+  for (const revocation of ['aws', 'recheck', 'cut'] as const) {
+    const world = await makeWorld(t, { revocation });
+    const { names } = world;
+    const server = await names.app.start(process.execPath, [TICKER, 'serve', '8080']);
+    await server.waitFor(/ready/);
+    const listener = await names.web.start(process.execPath, [
+      TICKER,
+      'listen',
+      ADDRESSES.app,
+      '8080',
+    ]);
+    await listener.waitFor(/ready/);
+    world.write({ revocation, appIngress: [] });
+    assert.equal((await ask(world.socket, 'reload', { dryRun: true })).outcome, 'planned');
+    const beforeMs = Date.now();
+    assert.equal((await world.reload()).outcome, 'changed');
+    const afterMs = Date.now();
+    await sleep(700);
+    if (revocation === 'aws') {
+      assert.doesNotMatch(listener.stdout(), /last/, 'it still ticks');
+    } else {
+      await listener.waitFor(/last \d+/);
+      const last = Number(/last (\d+)/.exec(listener.stdout())![1]);
+      assert.ok(last >= beforeMs - 20, 'it ticked until the reload');
+      assert.ok(last <= afterMs + CUT_MS_MAX, `${last - afterMs} ms after the reload`);
+    }
+    await world.daemon.stop();
+  }
+});
+
+test('dry run: which connections a change would cut, without cutting them', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t, { revocation: 'cut' });
+  await ping(world.names.web, ADDRESSES.app);
+  world.write({ revocation: 'cut', appIngress: [] });
+  const plan = await ask(world.socket, 'reload', { dryRun: true });
+  assert.equal(plan.outcome, 'planned');
+  if (plan.outcome !== 'planned') return;
+  assert.deepEqual(plan.changes.rules.removed, [
+    'app ingress: tcp 1-65535 from sg:web',
+    'app ingress: udp 1-65535 from sg:web',
+    'app ingress: icmp type 8 from sg:web',
+  ]);
+  assert.deepEqual(
+    plan.impact.cutConnections.map(
+      ({ interface: name, protocol, openedBy }) => `${name} ${protocol} ${openedBy}`,
+    ),
+    ['app icmp remote'],
+  );
+  assert.equal(plan.impact.cut, 1);
+  await ping(world.names.web, ADDRESSES.app);
+});
+
+test('interfaces come and go, addresses change, an interface is renamed, and the others notice nothing', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t);
+  const { names } = world;
+  await ping(names.web, ADDRESSES.app);
+  await pingInVain(names.web, ADDRESSES.db);
+  world.write({ interfaces: ['web', 'app', 'db'] });
+  const added = await world.reload();
+  assert.deepEqual(added.outcome === 'changed' && added.changes.interfaces, {
+    added: ['db'],
+    removed: [],
+    changed: [],
+  });
+  await ping(names.web, ADDRESSES.db);
+  world.write({ interfaces: ['web', 'db'] });
+  assert.equal((await world.reload()).outcome, 'changed');
+  await pingInVain(names.web, ADDRESSES.app);
+  assert.doesNotMatch(
+    (await names.app.run('ip', ['-o', 'link'])).stdout,
+    /eth0/,
+    'its device is gone',
+  );
+  await ping(names.web, ADDRESSES.db);
+  world.write({ interfaces: ['web', 'db'], webAddresses: '10.0.0.21' });
+  assert.equal((await world.reload()).outcome, 'changed');
+  const addresses = (await names.web.run('ip', ['-o', '-4', 'address'])).stdout;
+  assert.match(addresses, /10\.0\.0\.21/);
+  assert.doesNotMatch(addresses, /10\.0\.0\.11/);
+  await ping(names.web, ADDRESSES.db);
+});
+
+test('what is wrong is refused with its place, and what ran keeps running', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t);
+  world.write({ appIngress: ['{ protocol: tcp, ports: 70000, from: "sg:nobody" }'] });
+  const refused = await world.reload();
+  assert.equal(refused.outcome, 'refused');
+  assert.deepEqual(
+    refused.problems.map(({ at }) => at?.line),
+    [4, 4],
+  );
+  await ping(world.names.web, ADDRESSES.app);
+  assert.match(world.daemon.output, /configuration refused; what ran keeps running/);
+});
+
+test('SIGHUP and a watched file reload as well', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t, {}, ['--watch']);
+  world.write({ appIngress: [] });
+  await waitForGeneration(world, 2);
+  world.daemon.hangUp();
+  await waitForGeneration(world, 3);
+  assert.match(world.daemon.output, /"cause":"SIGHUP"/);
+});
+
+async function waitForGeneration(world: World, generation: number): Promise<void> {
+  for (let i = 0; i < 50; i++) {
+    if ((await ask(world.socket, 'status', {})).generation >= generation) return;
+    await sleep(100);
+  }
+  assert.fail(`generation ${generation} did not come:\n${world.daemon.output}`);
+}
