@@ -120,6 +120,7 @@ export type Tracking =
   | {
       /** The question names no source port, and it matters. */
       readonly kind: 'depends';
+      /** Why it is tracked otherwise. */
       readonly why: string;
       /** First and last of each run of source ports for which the flow is untracked. */
       readonly untrackedSourcePorts: readonly (readonly [number, number])[];
