@@ -17,6 +17,7 @@ import { PORTS_MAX, type PortSpec } from '../dataplane/messages.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
+import { RuleCache } from '../policy/gate-tables.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import {
   closeDevices,
@@ -65,6 +66,7 @@ export class Daemon {
   private readonly native: Native;
   private readonly log: Logger;
   private readonly ruleNumbers = new RuleNumbers();
+  private readonly ruleCache = new RuleCache();
   private readonly attached = new Map<number, Attached>();
   /** Ports that were given up, until no flow of theirs is left. */
   private readonly resting = new Set<number>();
@@ -263,6 +265,7 @@ export class Daemon {
       model,
       ports,
       ruleNumbers: this.ruleNumbers,
+      ruleCache: this.ruleCache,
       platformAddresses,
       generation,
     });

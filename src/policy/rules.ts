@@ -1,6 +1,6 @@
 /** What a rule's numbers mean by protocol, and the text of rules for messages and tables. */
 import { formatCidr, type Parsed } from '../addr/address.ts';
-import { ANY, type Peer, type PolicyModel, type Rule } from './model.ts';
+import { ANY, PROTOCOL_ALL, type Peer, type PolicyModel, type Rule } from './model.ts';
 import { hasIcmpType, hasPorts, PROTOCOL_ICMPV6, protocolName } from './protocols.ts';
 
 export interface Range {
@@ -124,6 +124,20 @@ export function ruleKey(
   rule: Pick<Rule, 'direction' | 'protocol' | 'fromPort' | 'toPort' | 'peer'>,
 ): string {
   return ruleText(rule, { groups: new Map(), prefixLists: new Map() });
+}
+
+/** What EC2 answers where a group has the rule already (InvalidPermission.Duplicate); groups and lists by id. */
+export function duplicateRuleText(
+  rule: Pick<Rule, 'protocol' | 'fromPort' | 'toPort' | 'peer'>,
+): string {
+  const { protocol, fromPort, toPort, peer } = rule;
+  const nowhere = { groups: new Map(), prefixLists: new Map() };
+  const parts = [`peer: ${peerText(peer, nowhere).replace(/^(?:sg|pl):/, '')}`];
+  const name = protocolName(protocol).toUpperCase();
+  if (hasPorts(protocol)) parts.push(name, `from port: ${fromPort}`, `to port: ${toPort}`);
+  else if (hasIcmpType(protocol)) parts.push(name, `type: ${fromPort}`, `code: ${toPort}`);
+  else parts.push(protocol === PROTOCOL_ALL ? name : `protocol: ${protocol}`);
+  return `the specified rule "${parts.join(', ')}, ALLOW" already exists`;
 }
 
 function isInteger(value: number, min: number, max: number): boolean {

@@ -12,7 +12,7 @@ const CHARACTERS_TEXT = 'a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*';
 
 /** The error about a group's name, or undefined. Blanks at its end don't count: AWS cuts them off. */
 export function checkGroupName(text: string): string | undefined {
-  const name = text.trimEnd();
+  const name = trimBlanks(text);
   if (name === '') return 'the name of a security group must not be empty';
   if (name.startsWith('sg-')) {
     return `Value (${name}) for parameter GroupName is invalid. Group names may not be in the format sg-*.`;
@@ -24,6 +24,13 @@ export function checkGroupName(text: string): string | undefined {
     return `Invalid security group name. Valid names are strings less than 256 characters from the following set: ${CHARACTERS_TEXT}`;
   }
   return undefined;
+}
+
+/** AWS cuts off blanks; a tab or another white space is a character it does not take. */
+function trimBlanks(text: string): string {
+  let end = text.length;
+  while (end > 0 && text[end - 1] === ' ') end--;
+  return text.slice(0, end);
 }
 
 /** The error about a group's description, or undefined. Whether one must be given is up to the caller. */

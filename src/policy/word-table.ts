@@ -2,7 +2,7 @@
  * A map from a few int32 words to an int32 other than 0, in one Int32Array: the part all compiled policy is made of.
  *
  * Open addressing with linear probing, at most half full. Built on the control plane, read on the packet
- * path; the array can be handed to another thread as it is. Its keys come from the configuration, so the
+ * path; the array is shared memory, so handing it to the packet loop's thread copies nothing. Its keys come from the configuration, so the
  * hash needs no secret: what a packet asks for can't make a probe longer than the table's longest cluster.
  *
  * A slot is KEY words, then the value; value 0 means empty.
@@ -16,7 +16,7 @@ export class WordTable {
   constructor(keyWords: number) {
     this.keyWords = keyWords;
     this.mask = 7;
-    this.slots = new Int32Array((this.mask + 1) * (keyWords + 1));
+    this.slots = makeWords((this.mask + 1) * (keyWords + 1));
   }
 
   /** Takes over the arrays of a table built elsewhere (structured clone strips the class). */
@@ -69,7 +69,7 @@ export class WordTable {
     const { keyWords } = this;
     const old = this.slots;
     this.mask = this.mask * 2 + 1;
-    this.slots = new Int32Array((this.mask + 1) * (keyWords + 1));
+    this.slots = makeWords((this.mask + 1) * (keyWords + 1));
     this.count = 0;
     const key = new Int32Array(keyWords);
     for (let base = 0; base < old.length; base += keyWords + 1) {
@@ -90,4 +90,16 @@ function hashKey(key: Int32Array, keyWords: number): number {
   }
   hash = Math.imul(hash, 0x13198a2f);
   return hash ^ (hash >>> 16);
+}
+
+/** Zeroed int32 words in shared memory. */
+function makeWords(count: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(4 * count));
+}
+
+/** A copy of the words in shared memory. */
+export function shareWords(words: readonly number[]): Int32Array {
+  const shared = makeWords(words.length);
+  shared.set(words);
+  return shared;
 }

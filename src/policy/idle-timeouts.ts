@@ -1,0 +1,11 @@
+/** The idle time-outs AWS lets one set for an interface, in seconds. */
+import type { ConnectionTracking } from './model.ts';
+
+/** Source: Amazon EC2 User Guide, "Security group connection tracking", idle time-outs. */
+export const IDLE_TIMEOUTS = {
+  tcpEstablishedTimeoutSec: { min: 60, max: 432_000, otherwise: 432_000 },
+  udpTimeoutSec: { min: 30, max: 60, otherwise: 30 },
+  udpStreamTimeoutSec: { min: 60, max: 180, otherwise: 180 },
+} as const satisfies Readonly<
+  Record<keyof ConnectionTracking, { min: number; max: number; otherwise: number }>
+>;
