@@ -55,7 +55,7 @@ export const hotPathBans = [
   inHotCode('ArrayPattern', 'no array destructuring; it runs an iterator'),
   // Reading fields into constants allocates nothing; a rest element, or a pattern as a parameter, may.
   inHotCode('ObjectPattern > RestElement', 'no rest elements; they make an object'),
-  inHotCode(':function > ObjectPattern', 'no patterns as parameters; pass numbers'),
+  inHotCode('ObjectPattern.params', 'no patterns as parameters; pass numbers'),
   anywhere(':function[generator=true]', 'no generators'),
   anywhere(':function[async=true]', 'no async functions; the loop is synchronous'),
   inHotCode(
