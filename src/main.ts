@@ -77,6 +77,7 @@ async function serve(daemon: Daemon, args: Arguments, log: Logger): Promise<() =
       ? undefined
       : await listenForControl(args.control, {
           status: () => Promise.resolve({ version, pid: process.pid, ...daemon.status() }),
+          explain: (question) => Promise.resolve(daemon.explain(question)),
           reload: ({ dryRun }) =>
             dryRun === true ? Promise.resolve(reloader.plan()) : reloader.reload('sgctl'),
         });

@@ -14,10 +14,12 @@ import { isRunning } from '../../src/lab/processes.ts';
 import { listStoredLabs } from '../../src/lab/state.ts';
 import type { StoredLab } from '../../src/lab/state.ts';
 import { upLab } from '../../src/lab/up.ts';
+import type { Seen } from '../../src/reach/agent-messages.ts';
+import { Agent } from '../../src/reach/agents.ts';
 import { formatDrops, readMetrics } from './drops.ts';
 import { FAMILIES, HOSTS, SERVICES, isAllowed } from './expectations.ts';
-import { Agent, runProbes } from './probes.ts';
-import type { Probe, Seen } from './probes.ts';
+import { offerServices, runProbes } from './probes.ts';
+import type { Probe } from './probes.ts';
 
 /** Relative where it can be: it is told to people. */
 const CONFIG_FILE = relative(
@@ -76,8 +78,11 @@ async function sendTraffic(lab: StoredLab): Promise<readonly Result[]> {
   const agents = new Map<string, Agent>();
   try {
     await Promise.all(
-      HOSTS.map(async (host) => agents.set(host.name, await Agent.start(lab.name, host))),
+      HOSTS.map(async ({ name, netns }) =>
+        agents.set(name, await Agent.start(lab.name, netns, name)),
+      ),
     );
+    await offerServices(agents);
     const probes = listProbes();
     const seen = await runProbes(lab.name, agents, probes, interrupt.signal);
     interrupt.signal.throwIfAborted();

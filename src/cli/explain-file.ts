@@ -11,26 +11,61 @@ import {
 import { parsePort, SERVICE_WORDS } from '../control/explain-names.ts';
 import { explain } from '../policy/explain.ts';
 import type { Explanation } from '../policy/explanation.ts';
+import { ask } from '../control/control-client.ts';
 import { loadOrPrint } from './check.ts';
+import { formatConnections } from './connections.ts';
 import { formatExplanation } from './explain-text.ts';
 import type { ExplainOptions } from './explain.ts';
 import { EXIT_FAILED, EXIT_OK } from './output.ts';
+import { findSocket } from './socket.ts';
 
 /** The configuration has errors: nothing can be said about the question. */
 const EXIT_BAD_CONFIG = 3;
 
 /** @returns the exit code; ends by command.error if the question is wrong */
 export async function explainFile(
-  file: string,
+  file: string | undefined,
   question: string | undefined,
   options: ExplainOptions,
   command: Command,
 ): Promise<number> {
+  if (file === undefined)
+    return command.error("error: missing required argument 'file' (or --live)");
   const text = takeOrExit(readQuestion(question, options), command);
   const config = await loadOrPrint(file);
   if (config === undefined) return EXIT_BAD_CONFIG;
   const { verdict } = answerFrom(config, text, command, options.json ?? false);
   return verdict === 'allowed' ? EXIT_OK : EXIT_FAILED;
+}
+
+/** The same, asked of a running daemon. */
+export async function explainLive(
+  question: string | undefined,
+  options: ExplainOptions,
+  command: Command,
+): Promise<number> {
+  const text = takeOrExit(readQuestion(question, options), command);
+  const answer = await ask(findSocket(options), 'explain', text);
+  if (answer.outcome === 'misunderstood')
+    return command.error(`error: ${answer.message}\n    ${answer.hint}`);
+  const { explanation, connections, service } = answer;
+  if (explanation.answers.length === 0) command.error(`error: ${nothingText(text, explanation)}`);
+  if (options.json === true) {
+    console.log(
+      JSON.stringify({
+        question: { ...text, service, detail: undefined },
+        ...explanation,
+        connections,
+      }),
+    );
+  } else {
+    console.log(formatExplanation(titleOf(text), explanation));
+    console.log(
+      connections.length === 0 ? '\nNo such connection is tracked now.' : '\nTracked now:',
+    );
+    if (connections.length > 0) console.log(formatConnections(connections));
+  }
+  return explanation.verdict === 'allowed' ? EXIT_OK : EXIT_FAILED;
 }
 
 function answerFrom(

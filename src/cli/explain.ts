@@ -1,8 +1,9 @@
 /** `sgctl explain FILE QUESTION`: who may reach whom, which rule says so, and what was nearly right. */
 import { Option, type Command } from 'commander';
+import { addSocketOptions, type SocketOptions } from './socket.ts';
 
 /** Options as they were given. */
-export interface ExplainOptions {
+export interface ExplainOptions extends SocketOptions {
   readonly from?: string;
   readonly to?: string;
   readonly tcp?: string;
@@ -13,16 +14,17 @@ export interface ExplainOptions {
   readonly sourcePort?: string;
   readonly family?: '4' | '6';
   readonly json?: boolean;
+  readonly live?: boolean;
 }
 
 export function addExplainCommand(program: Command): void {
-  program
+  const explain = program
     .command('explain')
     .summary('tell which rule lets a packet through, or why none does')
     .description(
-      'Asks both gates of a configuration about the first packet of a flow, and tells the verdict, the rule that decided with its file and line, the other rules that admit it, and, if it is refused, which rules came near and what they lack. Reads files alone; changes nothing.',
+      'Asks both gates of a configuration about the first packet of a flow, and tells the verdict, the rule that decided with its file and line, the other rules that admit it, and, if it is refused, which rules came near and what they lack. Reads the file alone, or asks the running daemon (--live); changes nothing.',
     )
-    .argument('<file>', 'configuration (YAML)')
+    .argument('[file]', 'configuration (YAML); left out with --live, --lab or --socket')
     .argument('[question]', "the question in one: 'web -> db tcp 5432'")
     .option('--from <end>', 'who sends')
     .option('--to <end>', 'who receives')
@@ -34,6 +36,7 @@ export function addExplainCommand(program: Command): void {
     .option('--source-port <port>', 'the port it is sent from; untracked flows may depend on it')
     .addOption(new Option('--family <family>', 'ask about one family').choices(['4', '6']))
     .option('--json', 'print the explanation as JSON on stdout')
+    .option('--live', 'ask the running daemon, and tell which connections there are')
     .addHelpText(
       'after',
       `
@@ -47,18 +50,22 @@ names, 3 the configuration has errors.
 Examples:
   sgctl explain config/demo.yaml 'eni-web-1 -> eni-db-1 tcp 5432'
   sgctl explain config/demo.yaml --from 198.51.100.7 --to sgd-web --tcp 443
-  sgctl explain config/demo.yaml 'sgd-web -> sgd-app icmp echo' --json | jq .verdict`,
-    )
-    .action(
-      async (
-        file: string,
-        question: string | undefined,
-        options: ExplainOptions,
-        command: Command,
-      ) => {
-        const { explainFile } = await import('./explain-file.ts');
-        const code = await explainFile(file, question, options, command);
-        process.exitCode = code;
-      },
+  sgctl explain config/demo.yaml 'sgd-web -> sgd-app icmp echo' --json | jq .verdict
+  sgctl explain --lab demo 'eni-web-1 -> eni-app-1 tcp 8080'`,
     );
+  addSocketOptions(explain).action(
+    async (
+      file: string | undefined,
+      question: string | undefined,
+      options: ExplainOptions,
+      command: Command,
+    ) => {
+      const { explainFile, explainLive } = await import('./explain-file.ts');
+      const isLive =
+        options.live === true || options.lab !== undefined || options.socket !== undefined;
+      process.exitCode = isLive
+        ? await explainLive(file ?? question, options, command)
+        : await explainFile(file, question, options, command);
+    },
+  );
 }

@@ -6,6 +6,7 @@ import { addExplainCommand } from './explain.ts';
 import { addLabCommands } from './lab.ts';
 import { addReloadCommand, addStatusCommand } from './reload.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, printError } from './output.ts';
+import { addTestCommand } from './test.ts';
 
 function readVersion(): string {
   const file = new URL('../../../package.json', import.meta.url);
@@ -37,6 +38,7 @@ Examples:
   addLabCommands(program);
   addReloadCommand(program);
   addStatusCommand(program);
+  addTestCommand(program);
   exitByThrowing(program);
   return program;
 }

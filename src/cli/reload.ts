@@ -2,9 +2,11 @@
 import type { Command } from 'commander';
 import { ask } from '../control/control-client.ts';
 import { hasChanges, type Changes } from '../control/changes.ts';
-import type { Connection, Impact } from '../control/impact.ts';
+import type { Connection } from '../control/connections.ts';
+import type { Impact } from '../control/impact.ts';
 import type { ReloadResult } from '../control/protocol.ts';
 import { formatProblem } from '../source/problem.ts';
+import { formatConnections } from './connections.ts';
 import { EXIT_FAILED, formatTable } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
 
@@ -109,19 +111,8 @@ function printImpact(impact: Impact): void {
 function printConnections(title: string, connections: readonly Connection[], count: number): void {
   if (count === 0) return;
   if (title !== '') console.log(`\n${title}`);
-  const rows = connections
-    .slice(0, CONNECTIONS_SHOWN)
-    .map((connection) => [
-      connection.interface,
-      connection.protocol,
-      connection.local,
-      connection.remote,
-      connection.openedBy,
-      connection.state,
-    ]);
-  console.log(
-    formatTable(['interface', 'protocol', 'local', 'remote', 'opened by', 'state'], rows),
-  );
-  if (count > rows.length)
-    console.log(`… and ${count - rows.length} more (--json lists up to 100)`);
+  const shown = connections.slice(0, CONNECTIONS_SHOWN);
+  console.log(formatConnections(shown));
+  if (count > shown.length)
+    console.log(`… and ${count - shown.length} more (--json lists up to 100)`);
 }

@@ -8,57 +8,72 @@
 import { createHash } from 'node:crypto';
 import { stableId } from '../policy/ids.ts';
 import { readProperty } from './calls.ts';
-import { ACCOUNT_ID, PARTITION, REGION, supplyHint } from './parameters.ts';
+import { ACCOUNT_ID, findSupplied, PARTITION, REGION, supplyHint } from './parameters.ts';
 import { fail, type Scope } from './scope.ts';
 import type { Resource } from './template.ts';
-import { abbreviate, makeText, makeUnknown, type Truth, type Value, type Where } from './values.ts';
+import {
+  abbreviate,
+  makeText,
+  makeUnknown,
+  moveTo,
+  type Truth,
+  type Value,
+  type Where,
+} from './values.ts';
 
 export const KIND_GROUP = 'AWS::EC2::SecurityGroup';
 export const KIND_INGRESS = 'AWS::EC2::SecurityGroupIngress';
 export const KIND_EGRESS = 'AWS::EC2::SecurityGroupEgress';
 export const KIND_PREFIX_LIST = 'AWS::EC2::PrefixList';
+export const KIND_INSTANCE = 'AWS::EC2::Instance';
+export const KIND_NETWORK_INTERFACE = 'AWS::EC2::NetworkInterface';
+export const KIND_ASSOCIATION = 'AWS::EC2::SecurityGroupVpcAssociation';
+export const KIND_SUBNET = 'AWS::EC2::Subnet';
+export const KIND_VPC = 'AWS::EC2::VPC';
+export const KIND_VPC_BLOCK = 'AWS::EC2::VPCCidrBlock';
 
 /** Kinds that say where groups and addresses are. They make no rules, but they are not passed over. */
 export const PLACEMENT_KINDS: ReadonlySet<string> = new Set([
-  'AWS::EC2::Instance',
-  'AWS::EC2::NetworkInterface',
-  'AWS::EC2::SecurityGroupVpcAssociation',
-  'AWS::EC2::Subnet',
-  'AWS::EC2::VPC',
+  KIND_INSTANCE,
+  KIND_NETWORK_INTERFACE,
+  KIND_ASSOCIATION,
+  KIND_SUBNET,
+  KIND_VPC,
+  KIND_VPC_BLOCK,
 ]);
 
 /** Kinds whose physical id is but a prefix and hex digits: any fixed one will do. */
 const ID_PREFIXES: ReadonlyMap<string, string> = new Map([
-  ['AWS::EC2::Instance', 'i'],
-  ['AWS::EC2::NetworkInterface', 'eni'],
-  ['AWS::EC2::Subnet', 'subnet'],
-  ['AWS::EC2::VPC', 'vpc'],
+  [KIND_INSTANCE, 'i'],
+  [KIND_NETWORK_INTERFACE, 'eni'],
+  [KIND_SUBNET, 'subnet'],
+  [KIND_VPC, 'vpc'],
 ]);
 
 /** Attributes that are a property of the resource, handed back. */
 const ECHOED: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
-  ['AWS::EC2::Instance', new Map([['PrivateIp', 'PrivateIpAddress']])],
-  ['AWS::EC2::NetworkInterface', new Map([['PrimaryPrivateIpAddress', 'PrivateIpAddress']])],
-  ['AWS::EC2::SecurityGroup', new Map([['VpcId', 'VpcId']])],
+  [KIND_INSTANCE, new Map([['PrivateIp', 'PrivateIpAddress']])],
+  [KIND_NETWORK_INTERFACE, new Map([['PrimaryPrivateIpAddress', 'PrivateIpAddress']])],
+  [KIND_GROUP, new Map([['VpcId', 'VpcId']])],
   [
-    'AWS::EC2::Subnet',
+    KIND_SUBNET,
     new Map([
       ['AvailabilityZone', 'AvailabilityZone'],
       ['CidrBlock', 'CidrBlock'],
       ['VpcId', 'VpcId'],
     ]),
   ],
-  ['AWS::EC2::VPC', new Map([['CidrBlock', 'CidrBlock']])],
+  [KIND_VPC, new Map([['CidrBlock', 'CidrBlock']])],
 ]);
 
 /** Attributes that are the resource's id, by kind. */
 const ID_ATTRIBUTES: ReadonlyMap<string, readonly string[]> = new Map([
-  ['AWS::EC2::Instance', ['InstanceId']],
-  ['AWS::EC2::NetworkInterface', ['Id']],
+  [KIND_INSTANCE, ['InstanceId']],
+  [KIND_NETWORK_INTERFACE, ['Id']],
   [KIND_GROUP, ['GroupId', 'Id']],
   [KIND_PREFIX_LIST, ['PrefixListId']],
-  ['AWS::EC2::Subnet', ['SubnetId']],
-  ['AWS::EC2::VPC', ['VpcId']],
+  [KIND_SUBNET, ['SubnetId']],
+  [KIND_VPC, ['VpcId']],
 ]);
 
 const ATTRIBUTES_OF_PREFIX_LIST = 'Arn, OwnerId, PrefixListId, Version';
@@ -91,8 +106,12 @@ export function readReferenceTo(scope: Scope, resource: Resource, where: Where):
     return name.kind === 'text' ? makeText(name.text, where) : name;
   }
   if (ID_ATTRIBUTES.has(resource.type)) return makeText(idOf(scope, resource), where);
+  if (resource.type === KIND_ASSOCIATION) return readAssociationId(scope, resource, where);
+  const key = `ref:${resource.logicalId}`;
+  const supplied = findSupplied(scope.inputs, key, where);
+  if (supplied !== undefined) return supplied;
   const reason = `the physical id of '${resource.logicalId}' (${abbreviate(resource.type)}) is known to AWS alone`;
-  return makeUnknown(reason, supplyHint(scope.inputs, `ref:${resource.logicalId}`), where);
+  return makeUnknown(reason, supplyHint(scope.inputs, key), where);
 }
 
 /** `Fn::GetAtt`. */
@@ -108,7 +127,10 @@ export function readAttributeOf(
   if (ID_ATTRIBUTES.get(type)?.includes(attribute)) return makeText(idOf(scope, resource), where);
   const echoed = ECHOED.get(type)?.get(attribute);
   const value = echoed === undefined ? undefined : readProperty(scope, resource.properties, echoed);
-  if (value !== undefined) return { ...value, ...where };
+  if (value !== undefined) return moveTo(value, where);
+  const { defaultGroupId } = scope.inputs;
+  if (type === KIND_VPC && attribute === 'DefaultSecurityGroup' && defaultGroupId !== undefined)
+    return makeText(defaultGroupId, where);
   if (type === KIND_PREFIX_LIST) return readPrefixListAttribute(scope, resource, attribute, where);
   if (type === KIND_GROUP && attribute !== 'VpcId') {
     return fail(
@@ -120,10 +142,21 @@ export function readAttributeOf(
     );
   }
   const key = `getatt:${logicalId}.${attribute}`;
-  const supplied = scope.inputs.supplied?.get(key);
-  if (supplied !== undefined) return makeText(supplied, where);
+  const supplied = findSupplied(scope.inputs, key, where);
+  if (supplied !== undefined) return supplied;
   const reason = `the attribute ${abbreviate(attribute)} of '${logicalId}' (${abbreviate(type)}) is known to AWS alone`;
   return makeUnknown(reason, supplyHint(scope.inputs, key), where);
+}
+
+/** `sg-…|vpc-…`. */
+function readAssociationId(scope: Scope, resource: Resource, where: Where): Value {
+  const ids: string[] = [];
+  for (const name of ['GroupId', 'VpcId']) {
+    const value = readProperty(scope, resource.properties, name);
+    if (value?.kind === 'unknown' || value?.kind === 'invalid') return value;
+    ids.push(value?.kind === 'text' ? value.text : '');
+  }
+  return makeText(ids.join('|'), where);
 }
 
 function readPrefixListAttribute(
@@ -159,7 +192,7 @@ function readPrefixListAttribute(
 /** The value that stands for a resource that doesn't exist, or may not; undefined if it does. */
 function explainAbsence(scope: Scope, resource: Resource, where: Where): Value | undefined {
   const truth = decideExistence(scope, resource);
-  if (truth.kind !== 'truth') return { ...truth, ...where };
+  if (truth.kind !== 'truth') return { ...truth, at: where.at, path: where.path };
   if (truth.value) return undefined;
   const { logicalId, condition } = resource;
   const message = `'${logicalId}' does not exist: its condition ${abbreviate(condition?.name ?? '')} is false`;

@@ -26,7 +26,7 @@ export function readCall(node: Node): Call | undefined {
     };
   }
   if (node.kind !== 'mapping' || node.entries.length !== 1) return undefined;
-  const { key, value } = node.entries[0]!;
+  const { key, value } = node.entries[0];
   if (key !== 'Ref' && key !== 'Condition' && !key.startsWith('Fn::')) return undefined;
   return { name: key, argument: value, at: node.at, path: node.path };
 }

@@ -37,7 +37,7 @@ function evaluateCall(scope: Scope, node: Node): Truth {
     case 'Fn::Not': {
       const items = takeArguments(scope, call, 1, 1, '[condition]');
       if (items === undefined) return makeInvalid(node);
-      const truth = evaluateTruth(scope, items[0]!);
+      const truth = evaluateTruth(scope, items[0]);
       return truth.kind === 'truth' ? { kind: 'truth', value: !truth.value } : truth;
     }
     case 'Fn::Equals':
@@ -73,8 +73,8 @@ function combine(scope: Scope, call: Call, decisive: boolean): Truth {
 function compare(scope: Scope, call: Call): Truth {
   const items = takeArguments(scope, call, 2, 2, '[value, value]');
   if (items === undefined) return makeInvalid(call);
-  const left = readComparable(scope, call, items[0]!);
-  const right = readComparable(scope, call, items[1]!);
+  const left = readComparable(scope, call, items[0]);
+  const right = readComparable(scope, call, items[1]);
   if (typeof left !== 'string') return left;
   if (typeof right !== 'string') return right;
   return { kind: 'truth', value: left === right };

@@ -46,11 +46,11 @@ function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean
       if (text !== undefined) mentions.push({ name: text, at, path });
       return true;
     case 'Fn::GetAtt':
-      if (text !== undefined) mentions.push({ name: text.split('.')[0]!, at, path });
+      if (text !== undefined) mentions.push({ name: text.split('.')[0], at, path });
       return true;
     case 'Fn::Sub':
       for (const [, name] of (text ?? '').matchAll(/\$\{([^!{}][^{}]*)\}/g)) {
-        mentions.push({ name: name!.split('.')[0]!, at, path });
+        mentions.push({ name: name.split('.')[0], at, path });
       }
       return false;
     case 'Fn::If': {
@@ -87,7 +87,7 @@ export function warnOfCircles(scope: Scope, resources: readonly Resource[]): voi
     const list = abbreviate([...circle].join(', '));
     const message = `circular dependency between resources: [${list}]`;
     const hint =
-      'AWS refuses it; let each rule that names another group be a resource of its own, and name nothing but its GroupId and peer there';
+      'AWS refuses it: Circular dependency between resources; let each rule that names a group be a resource of its own, and let the group not refer to it';
     report(scope.problems, 'warning', 'circular-reference', first, message, hint);
   }
 }
@@ -106,7 +106,9 @@ function readDependsOn(node: Mapping): Mention[] {
  * What can't be part of a circle is taken away (nothing refers to it, or it refers to nothing) until
  * nothing changes; what stays and hangs together is reported together.
  */
-function findCircles(edges: ReadonlyMap<string, readonly Mention[]>): Set<string>[] {
+export function findCircles(
+  edges: ReadonlyMap<string, readonly Pick<Mention, 'name'>[]>,
+): Set<string>[] {
   const out = new Map<string, Set<string>>();
   const into = new Map<string, Set<string>>();
   for (const name of edges.keys()) into.set(name, new Set());

@@ -17,7 +17,7 @@ import { readAttributeOf, readReferenceTo } from './attributes.ts';
 import { readCall } from './calls.ts';
 import { evaluateTruth } from './conditions.ts';
 import { callFunction } from './intrinsics.ts';
-import { readPseudoParameter, supplyHint } from './parameters.ts';
+import { findSupplied, readPseudoParameter, supplyHint } from './parameters.ts';
 import { descend, fail, makeBudget, takeSteps, type Inputs, type Scope } from './scope.ts';
 import type { Template } from './template.ts';
 import {
@@ -26,6 +26,7 @@ import {
   makeText,
   makeUnknown,
   moveTo,
+  type InvalidValue,
   type Truth,
   type Value,
   type Where,
@@ -41,39 +42,19 @@ export function createScope(
   const attributes = new Map<string, Value>();
   const open: string[] = [];
 
-  /** Runs `body` for the thing called `label` unless that is already being evaluated. */
-  function once<T>(label: string, where: Where, body: () => T): T | ReturnType<typeof makeInvalid> {
-    const start = open.indexOf(label);
-    if (start >= 0) {
-      const circle = [...open.slice(start), label]
-        .map((part) => part.replace(/^\w+ /, ''))
-        .join(' -> ');
-      return fail(
-        scope,
-        'circular-reference',
-        where,
-        `circular reference: ${abbreviate(circle)}`,
-        'nothing in the circle can be evaluated; break it',
-      );
-    }
-    open.push(label);
-    try {
-      return descend(scope, where, body);
-    } finally {
-      open.pop();
-    }
-  }
+  const once = <T>(label: string, where: Where, body: () => T): T | InvalidValue =>
+    evaluateOnce(scope, open, label, where, body);
 
   const scope: Scope = {
     template,
     parameters,
     inputs,
     problems,
-    budget: makeBudget(),
+    budget: makeBudget(inputs.exports.nesting),
     evaluate: (node) => descend(scope, node, () => evaluateNode(scope, node)),
     decide(name, where) {
       const known = truths.get(name);
-      if (known !== undefined) return known.kind === 'truth' ? known : { ...known, ...where };
+      if (known !== undefined) return moveTruthTo(known, where);
       const node = template.conditions.get(name);
       if (node === undefined) {
         const hint = `AWS refuses it: unresolved condition dependency ${abbreviate(name)}`;
@@ -87,7 +68,7 @@ export function createScope(
       }
       const truth = once(`condition ${name}`, where, () => evaluateTruth(scope, node));
       truths.set(name, truth);
-      return truth;
+      return moveTruthTo(truth, where);
     },
     refer(name, where) {
       const parameter = parameters.get(name);
@@ -116,6 +97,33 @@ export function createScope(
   }
 
   return scope;
+}
+
+/** Runs `body` for the thing called `label`, unless that is among the `open` ones, which are being evaluated. */
+function evaluateOnce<T>(
+  scope: Scope,
+  open: string[],
+  label: string,
+  where: Where,
+  body: () => T,
+): T | InvalidValue {
+  const start = open.indexOf(label);
+  if (start >= 0) {
+    const circle = [...open.slice(start), label].map((part) => part.replace(/^\w+ /, ''));
+    const message = `circular reference: ${abbreviate(circle.join(' -> '))}`;
+    const hint = 'nothing in the circle can be evaluated; break it';
+    return fail(scope, 'circular-reference', where, message, hint);
+  }
+  open.push(label);
+  try {
+    return descend(scope, where, body);
+  } finally {
+    open.pop();
+  }
+}
+
+function moveTruthTo(truth: Truth, { at, path }: Where): Truth {
+  return truth.kind === 'truth' ? truth : { ...truth, at, path };
 }
 
 /** A long list behind a short name could otherwise be copied for nothing, a million times. */
@@ -153,9 +161,9 @@ function evaluateNode(scope: Scope, node: Node): Value {
           "AWS refuses it: 'null' values are not allowed in templates",
         );
       }
-      const dynamic = /\{\{resolve:([^}]*)\}\}/.exec(node.text);
+      const dynamic = /\{\{resolve:([^{}]*)\}\}/.exec(node.text);
       if (dynamic !== null && typeof node.value === 'string')
-        return readDynamic(scope, node.text, dynamic[1]!, node);
+        return readDynamic(scope, node.text, dynamic[1], node);
       if (typeof node.value === 'boolean')
         return { ...makeText(String(node.value), node), form: 'boolean' };
       return {
@@ -194,9 +202,8 @@ function evaluateMapping(scope: Scope, node: Node & { kind: 'mapping' }): Value 
 /** `{{resolve:ssm:/path}}`: AWS fetches the value when the stack is made. Source: "Dynamic references". */
 function readDynamic(scope: Scope, text: string, reference: string, where: Where): Value {
   const key = reference.replace(/^ssm(-secure)?:([^:]*)(:\d+)?$/, 'ssm:$2');
-  const supplied = scope.inputs.supplied?.get(key);
-  if (supplied !== undefined && text === `{{resolve:${reference}}}`)
-    return makeText(supplied, where);
+  const supplied = findSupplied(scope.inputs, key, where);
+  if (supplied !== undefined && text === `{{resolve:${reference}}}`) return supplied;
   return makeUnknown(
     `'{{resolve:${abbreviate(reference)}}}' is resolved by AWS alone`,
     supplyHint(scope.inputs, key),

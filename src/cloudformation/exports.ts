@@ -1,37 +1,170 @@
-/** Outputs with an export name: the values that other templates may import. */
-import { readProperty, findEntry } from './calls.ts';
-import { fail, type Scope } from './scope.ts';
-import { abbreviate } from './values.ts';
-
 /**
- * Names and values of the exports that are known here. An output that is not known, or whose
- * condition is not met, exports nothing; whoever imports it is told.
+ * Exports of stacks, and who imports them.
+ *
+ * Theory of operation. All templates of a configuration share one directory. Each enters the names
+ * of its exports before anything else in any of them is evaluated; a value is evaluated when
+ * somebody imports it, in the scope of the template that exports it. So templates may be listed in
+ * any order, and two that import from each other work if no value needs itself. A value that does
+ * is an error; stacks that wait for each other are a warning, since AWS could make neither first.
+ *
+ * Levels of nesting are counted for all templates together: a chain of imports through many of
+ * them goes as deep as one template does, and no deeper.
+ *
+ * Rejected: sorting the templates by what they import. It refuses stacks that need each other though
+ * every value is known, and to find the names it has to evaluate what nobody may ever need.
  * Source: AWS CloudFormation User Guide, "CloudFormation template Outputs syntax".
  */
-export function readExports(scope: Scope): Map<string, string> {
-  const exports = new Map<string, string>();
-  for (const output of scope.template.outputs) {
-    const node = findEntry(output.node, 'Export');
-    if (node === undefined) continue;
-    const condition = findEntry(output.node, 'Condition');
-    if (condition?.kind === 'scalar') {
-      const truth = scope.decide(condition.text, condition);
-      if (truth.kind !== 'truth' || !truth.value) continue;
-    }
-    const name = readProperty(scope, node, 'Name');
-    const value = readProperty(scope, output.node, 'Value');
-    if (name?.kind !== 'text' || value?.kind !== 'text') continue;
-    if (exports.has(name.text)) {
+import { didYouMean } from '../source/suggest.ts';
+import { readProperty, findEntry } from './calls.ts';
+import { findCircles } from './dependencies.ts';
+import { fail, report, type Nesting, type Scope } from './scope.ts';
+import type { Output } from './template.ts';
+import {
+  abbreviate,
+  makeUnknown,
+  moveTo,
+  type UnknownValue,
+  type Value,
+  type Where,
+} from './values.ts';
+
+interface Export {
+  readonly scope: Scope;
+  readonly output: Output;
+  /** Why nobody knows whether there is such an export. */
+  readonly doubt: UnknownValue | undefined;
+  value: Value | undefined;
+}
+
+export class ExportDirectory {
+  readonly nesting: Nesting = { depth: 0 };
+  readonly #exports = new Map<string, Export>();
+  readonly #open: string[] = [];
+  /** By the name of the stack: the stacks it imports from, and where it first does. */
+  readonly #imports = new Map<string, Map<string, Where & { readonly scope: Scope }>>();
+
+  /** Enters the exports of a template. One whose condition is not met is none. */
+  add(scope: Scope): void {
+    for (const output of scope.template.outputs) {
+      const node = findEntry(output.node, 'Export');
+      if (node === undefined) continue;
+      const condition = findEntry(output.node, 'Condition');
+      const truth =
+        condition?.kind === 'scalar' ? scope.decide(condition.text, condition) : undefined;
+      if (truth?.kind === 'invalid' || (truth?.kind === 'truth' && !truth.value)) continue;
+      const name = readProperty(scope, node, 'Name');
+      if (name?.kind !== 'text') continue;
+      const first = this.#exports.get(name.text);
+      if (first === undefined) {
+        const doubt = truth?.kind === 'unknown' ? truth : undefined;
+        this.#exports.set(name.text, { scope, output, doubt, value: undefined });
+        continue;
+      }
+      const by =
+        first.scope === scope ? 'twice' : `by the stack '${first.scope.inputs.stackName}' as well`;
+      const message = `'${abbreviate(name.text)}' is exported ${by}`;
       fail(
         scope,
         'duplicate-export',
         name,
-        `'${abbreviate(name.text)}' is exported twice`,
+        message,
         'an export name is unique in an account and region',
       );
-      continue;
     }
-    exports.set(name.text, value.text);
   }
-  return exports;
+
+  /** What Fn::ImportValue comes to in `importer`; undefined if no template exports the name. */
+  read(importer: Scope, name: string, where: Where): Value | undefined {
+    const found = this.#exports.get(name);
+    if (found === undefined) return undefined;
+    this.#noteImport(importer, found.scope, where);
+    if (this.#open.includes(name)) {
+      const circle = [...this.#open.slice(this.#open.indexOf(name)), name].join(' -> ');
+      const message = `circular reference: the export ${abbreviate(circle)}`;
+      return fail(
+        importer,
+        'circular-reference',
+        where,
+        message,
+        'nothing in the circle can be evaluated; break it',
+      );
+    }
+    const value = this.#evaluate(name, found);
+    if (value.kind !== 'unknown') return moveTo(value, where);
+    const stack = found.scope === importer ? '' : ` by the stack '${found.scope.inputs.stackName}'`;
+    return makeUnknown(
+      `'${abbreviate(name)}' is exported${stack}, and ${value.reason}`,
+      value.hint,
+      where,
+    );
+  }
+
+  /** Names and values of the exports of `scope` that are known. */
+  readAll(scope: Scope): Map<string, string> {
+    const known = new Map<string, string>();
+    for (const [name, entry] of this.#exports) {
+      const value = entry.scope === scope ? this.#evaluate(name, entry) : undefined;
+      if (value?.kind === 'text') known.set(name, value.text);
+    }
+    return known;
+  }
+
+  /** `did you mean 'net-vpc'; `, or nothing. */
+  suggest(name: string): string {
+    return didYouMean(name, this.#exports.keys()).replace(/^; (.*)\?$/, '$1; ');
+  }
+
+  /** Warns of each circle among stacks, at the first import in it. */
+  warnOfCircles(): void {
+    const edges = new Map(
+      [...this.#exports.values()].map(({ scope }) => [
+        scope.inputs.stackName,
+        [] as { name: string }[],
+      ]),
+    );
+    for (const [importer, exporters] of this.#imports) {
+      edges.set(
+        importer,
+        [...exporters.keys()].map((name) => ({ name })),
+      );
+    }
+    for (const circle of findCircles(edges)) {
+      const [importer, where] = [...circle].flatMap((stack) =>
+        [...(this.#imports.get(stack) ?? [])]
+          .filter(([exporter]) => circle.has(exporter))
+          .map(([, found]) => [stack, found] as const),
+      )[0];
+      const message =
+        circle.size === 1
+          ? `the stack '${importer}' imports what it exports itself`
+          : `the stacks ${[...circle].join(', ')} import from each other`;
+      const hint =
+        'AWS refuses it: No export named … found, since a stack is made after those it imports from';
+      report(where.scope.problems, 'warning', 'circular-reference', where, message, hint);
+    }
+  }
+
+  #noteImport(importer: Scope, exporter: Scope, { at, path }: Where): void {
+    const { stackName } = importer.inputs;
+    const from =
+      this.#imports.get(stackName) ?? new Map<string, Where & { readonly scope: Scope }>();
+    this.#imports.set(stackName, from);
+    const name = exporter.inputs.stackName;
+    if (!from.has(name)) from.set(name, { at, path, scope: importer });
+  }
+
+  #evaluate(name: string, entry: Export): Value {
+    if (entry.value !== undefined) return entry.value;
+    const { scope, output, doubt } = entry;
+    this.#open.push(name);
+    try {
+      entry.value =
+        doubt ??
+        readProperty(scope, output.node, 'Value') ??
+        makeUnknown('its output has no Value', 'give the output a Value', output);
+    } finally {
+      this.#open.pop();
+    }
+    return entry.value;
+  }
 }

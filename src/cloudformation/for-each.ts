@@ -8,14 +8,7 @@
  * counted, and the first one too many ends the expansion with one error.
  * Source: AWS CloudFormation Template Reference, "Fn::ForEach".
  */
-import {
-  itemPath,
-  keyPath,
-  type Entry,
-  type Mapping,
-  type Node,
-  type Scalar,
-} from '../source/yaml.ts';
+import { itemPath, keyPath, type Entry, type Mapping, type Node } from '../source/yaml.ts';
 import type { Problem } from '../source/problem.ts';
 import { readCall } from './calls.ts';
 import { fail, report } from './scope.ts';
@@ -36,10 +29,16 @@ export interface ForEachInputs {
   readonly isEnabled: boolean;
 }
 
-/** The section with its loops written out; the same node if it has none. */
-export function expandLoops(section: Mapping, inputs: ForEachInputs, problems: Problem[]): Mapping {
+/** The section with its loops written out, the same node if it has none; undefined if they make too much (reported). */
+export function expandLoops(
+  section: Mapping,
+  inputs: ForEachInputs,
+  problems: Problem[],
+): Mapping | undefined {
   if (!hasLoop(section)) return section;
-  return new Expander(inputs, problems).expandMapping(section, new Map(), section.path);
+  const expander = new Expander(inputs, problems);
+  const expanded = expander.expandMapping(section, new Map(), section.path);
+  return expander.isSpent ? undefined : expanded;
 }
 
 function hasLoop(node: Node): boolean {
@@ -59,8 +58,9 @@ class Expander {
   readonly #inputs: ForEachInputs;
   readonly #problems: Problem[];
   #nodes = 0;
+  #isWarned = false;
   #chars = 0;
-  #isSpent = false;
+  isSpent = false;
 
   constructor(inputs: ForEachInputs, problems: Problem[]) {
     this.#inputs = inputs;
@@ -77,7 +77,7 @@ class Expander {
   }
 
   #addEntry(entry: Entry, bindings: Bindings, path: string, entries: Map<string, Entry>): void {
-    if (this.#isSpent) return;
+    if (this.isSpent) return;
     const key = this.#replace(entry.key, bindings, entry.keyAt, path, true);
     const value = this.#expand(entry.value, bindings, keyPath(path, key));
     if (!entries.has(key)) {
@@ -114,7 +114,8 @@ class Expander {
       );
       return;
     }
-    if (!this.#inputs.isEnabled) {
+    if (!this.#inputs.isEnabled && !this.#isWarned) {
+      this.#isWarned = true;
       const hint =
         "AWS refuses it; add the line 'Transform: AWS::LanguageExtensions' to the template";
       report(
@@ -129,7 +130,7 @@ class Expander {
     for (const item of this.#readCollection(collection, bindings)) {
       const inner = new Map(bindings).set(identifier.text, item);
       for (const entry of body.entries) {
-        if (this.#isSpent) return;
+        if (this.isSpent) return;
         if (entry.key.startsWith(PREFIX)) this.#expandLoop(entry, inner, path, entries);
         else this.#addEntry(entry, inner, path, entries);
       }
@@ -149,7 +150,7 @@ class Expander {
       node.items.every((item) => item.kind === 'scalar')
     ) {
       return node.items.map((item) =>
-        this.#replace((item as Scalar).text, bindings, item.at, item.path, false),
+        this.#replace(item.text, bindings, item.at, item.path, false),
       );
     }
     const hint = 'write a list of texts, or !Ref of a CommaDelimitedList with a value';
@@ -221,12 +222,12 @@ class Expander {
     if (this.#nodes > EXPANDED_NODES_MAX) {
       this.#exhaust(where, `the loops make more than ${EXPANDED_NODES_MAX} values`);
     }
-    return !this.#isSpent;
+    return !this.isSpent;
   }
 
   #exhaust(where: Where, message: string): void {
-    if (this.#isSpent) return;
-    this.#isSpent = true;
+    if (this.isSpent) return;
+    this.isSpent = true;
     fail(
       { problems: this.#problems },
       'template-limit',

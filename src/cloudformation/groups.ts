@@ -11,6 +11,7 @@ import {
   PROTOCOL_ALL,
   type Direction,
   type GroupId,
+  type Origin,
   type Peer,
   type Rule,
   type SecurityGroup,
@@ -26,7 +27,6 @@ import {
   readGroupName,
 } from './attributes.ts';
 import { findEntry, readCall } from './calls.ts';
-import { findMentions } from './dependencies.ts';
 import {
   EGRESS_PROPERTIES,
   INGRESS_PROPERTIES,
@@ -35,11 +35,15 @@ import {
   warnOfUnknown,
   warnOfUnknownProperties,
 } from './properties.ts';
-import { resolveGroup, type Directory } from './references.ts';
+import type { Directory } from './references.ts';
+import { findPossibleTargets, findTarget } from './rule-targets.ts';
 import { readRules, type WrittenRule } from './rules.ts';
 import { fail, report, type Scope } from './scope.ts';
 import type { Resource } from './template.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
+
+/** AWS's own messages, which quote the text they are about. */
+const AWS_MESSAGE_CHARS_MAX = 400;
 
 /** A rule for a group that is defined elsewhere. */
 export interface OutsideRule {
@@ -50,13 +54,22 @@ export interface OutsideRule {
 export interface BuiltGroups {
   readonly groups: readonly SecurityGroup[];
   readonly outsideRules: readonly OutsideRule[];
+  /**
+   * Groups defined elsewhere that a resource of this template adds an egress rule to, or may add one
+   * to, also if the rule itself is not known: what AWS gives a group without egress rules must go.
+   */
+  readonly outsideEgress: ReadonlySet<GroupId>;
+  /** Groups that nothing in the template gives an egress rule. */
+  readonly withDefaultEgress: ReadonlySet<GroupId>;
 }
 
-interface Draft {
+/** A group before its rules are read. */
+export interface Draft {
   readonly resource: Resource;
   readonly id: GroupId;
   readonly name: string;
   readonly description: string;
+  readonly origin: Origin;
   /** By rule key: two equal rules of one group are one. */
   readonly rules: Map<string, Rule>;
   hasOwnEgress: boolean;
@@ -68,50 +81,78 @@ export interface BuildOptions {
   readonly uncertain: readonly Resource[];
 }
 
+/** The groups among `resources`, which exist, by their ids. */
+export function startGroups(scope: Scope, resources: readonly Resource[]): Map<GroupId, Draft> {
+  const drafts = new Map<GroupId, Draft>();
+  const byName = new Map<string, Draft>();
+  for (const resource of resources) {
+    if (resource.type !== KIND_GROUP) continue;
+    const draft = startGroup(scope, resource);
+    refuseSameName(scope, byName, draft);
+    drafts.set(draft.id, draft);
+  }
+  return drafts;
+}
+
 /** `resources` are the groups and rule resources that exist, in the order of the template. */
 export function buildGroups(
   scope: Scope,
   directory: Directory,
+  drafts: ReadonlyMap<GroupId, Draft>,
   resources: readonly Resource[],
   options: BuildOptions,
 ): BuiltGroups {
-  const drafts = new Map<GroupId, Draft>();
   const outsideRules: OutsideRule[] = [];
-  for (const resource of resources) {
-    if (resource.type !== KIND_GROUP) continue;
-    const draft = startGroup(scope, resource);
-    warnOfSameName(scope, [...drafts.values()], draft);
-    drafts.set(draft.id, draft);
-  }
+  const outsideEgress = new Set<GroupId>();
   for (const draft of drafts.values()) {
     readInlineRules(scope, directory, draft, 'ingress');
     readInlineRules(scope, directory, draft, 'egress');
   }
   for (const resource of resources) {
     if (resource.type !== KIND_INGRESS && resource.type !== KIND_EGRESS) continue;
-    readRuleResource(scope, directory, drafts, resource, (outside) => {
+    const targets = readRuleResource(scope, directory, drafts, resource, (outside) => {
       if (options.acceptsOutsideRules) outsideRules.push(outside);
       return options.acceptsOutsideRules;
     });
+    if (resource.type === KIND_EGRESS) noteEgress(drafts, outsideEgress, targets);
   }
   for (const resource of options.uncertain) {
     if (resource.type !== KIND_EGRESS) continue;
     const target = findTarget(scope, directory, resource, () => undefined);
-    const draft = target === undefined ? undefined : drafts.get(target);
-    if (draft === undefined) dropDefaults(scope, drafts, resource);
+    const targets =
+      target === undefined ? findPossibleTargets(scope, directory, resource) : [target];
+    noteEgress(drafts, outsideEgress, targets);
+  }
+  const plain = [...drafts.values()].filter((draft) => !draft.hasOwnEgress);
+  return {
+    groups: [...drafts.values()].map(finishGroup),
+    outsideRules,
+    outsideEgress,
+    withDefaultEgress: new Set(plain.map((draft) => draft.id)),
+  };
+}
+
+function noteEgress(
+  drafts: ReadonlyMap<GroupId, Draft>,
+  outside: Set<GroupId>,
+  targets: readonly GroupId[],
+): void {
+  for (const groupId of targets) {
+    const draft = drafts.get(groupId);
+    if (draft === undefined) outside.add(groupId);
     else draft.hasOwnEgress = true;
   }
-  return { groups: [...drafts.values()].map(finishGroup), outsideRules };
 }
 
 function startGroup(scope: Scope, resource: Resource): Draft {
-  const { properties, logicalId } = resource;
+  const { properties, logicalId, at, path } = resource;
   warnOfUnknownProperties(scope, properties, PROPERTIES_OF_KINDS.get(KIND_GROUP) ?? [], KIND_GROUP);
   return {
     resource,
     id: idOf(scope, resource),
     name: readName(scope, resource, `${scope.inputs.stackName}-${logicalId}`),
     description: readDescription(scope, resource),
+    origin: { ...at, path, logicalId },
     rules: new Map(),
     hasOwnEgress: false,
   };
@@ -128,7 +169,7 @@ function readName(scope: Scope, resource: Resource, fallback: string): string {
     scope,
     'bad-name',
     value,
-    abbreviate(wrong),
+    abbreviate(wrong, AWS_MESSAGE_CHARS_MAX),
     'write a name of the characters a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*',
   );
   return fallback;
@@ -157,14 +198,16 @@ function readDescription(scope: Scope, resource: Resource): string {
     scope,
     'bad-description',
     value,
-    abbreviate(wrong),
+    abbreviate(wrong, AWS_MESSAGE_CHARS_MAX),
     `it has ${value.text.length} characters`,
   );
   return '';
 }
 
-function warnOfSameName(scope: Scope, others: readonly Draft[], draft: Draft): void {
-  const same = others.find((other) => other.name.toLowerCase() === draft.name.toLowerCase());
+function refuseSameName(scope: Scope, byName: Map<string, Draft>, draft: Draft): void {
+  const key = draft.name.toLowerCase();
+  const same = byName.get(key);
+  byName.set(key, draft);
   if (same === undefined) return;
   const message = `'${draft.resource.logicalId}' and '${same.resource.logicalId}' have the same name '${abbreviate(draft.name)}'`;
   const hint =
@@ -285,16 +328,18 @@ function warnOfRuleReference(
   report(scope.problems, 'warning', 'rule-reference', where, message, hint);
 }
 
+/** Returns the groups that the rule is for: one, or all that it may be for if only AWS knows which. */
 function readRuleResource(
   scope: Scope,
   directory: Directory,
   drafts: ReadonlyMap<GroupId, Draft>,
   resource: Resource,
   acceptOutside: (rule: OutsideRule) => boolean,
-): void {
+): readonly GroupId[] {
   const { properties, logicalId, type } = resource;
   warnOfUnknownProperties(scope, properties, PROPERTIES_OF_KINDS.get(type) ?? [], type);
   const direction = type === KIND_INGRESS ? 'ingress' : 'egress';
+  let possible: readonly GroupId[] = [];
   const target = findTarget(scope, directory, resource, (name, value) => {
     if (value === undefined) {
       const hint =
@@ -305,9 +350,9 @@ function readRuleResource(
       return;
     }
     warnOfUnknown(scope, name, value, value.path, 'the rule is left out');
-    if (direction === 'egress') dropDefaults(scope, drafts, resource);
+    possible = findPossibleTargets(scope, directory, resource);
   });
-  if (target === undefined || properties === undefined) return;
+  if (target === undefined || properties === undefined) return possible;
   const written: WrittenRule = {
     direction,
     properties,
@@ -318,9 +363,8 @@ function readRuleResource(
   const rules = readRules(scope, directory, target, written);
   const draft = drafts.get(target);
   if (draft !== undefined) {
-    if (direction === 'egress') draft.hasOwnEgress = true;
     addRules(scope, draft, rules, 'resource');
-    return;
+    return [target];
   }
   for (const rule of rules) {
     if (acceptOutside({ groupId: target, rule })) continue;
@@ -334,51 +378,7 @@ function readRuleResource(
       hint,
     );
   }
-}
-
-type Unresolved = Extract<Value, { kind: 'unknown' }>;
-
-/** The group that a rule resource belongs to; `tell` is called if it names none, or none that is known. */
-function findTarget(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  tell: (name: string, value: Unresolved | undefined) => void,
-): GroupId | undefined {
-  const names = resource.type === KIND_INGRESS ? ['GroupId', 'GroupName'] : ['GroupId'];
-  for (const name of names) {
-    const value = readText(scope, resource.properties, name);
-    if (value === undefined) continue;
-    if (value.kind === 'unusable') return undefined;
-    const groupId =
-      value.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
-    if (groupId !== undefined) return groupId;
-    const reason =
-      value.kind === 'text'
-        ? `the group '${abbreviate(value.text)}' is not defined here`
-        : value.reason;
-    tell(name, {
-      kind: 'unknown',
-      reason,
-      hint: value.kind === 'text' ? 'define it in this template' : value.hint,
-      at: value.at,
-      path: value.path,
-    });
-    return undefined;
-  }
-  tell('GroupId', undefined);
-  return undefined;
-}
-
-/** An egress rule for one of several groups, nobody knows which: none of them may keep "allow everything". */
-function dropDefaults(scope: Scope, drafts: ReadonlyMap<GroupId, Draft>, resource: Resource): void {
-  const node =
-    resource.properties === undefined ? undefined : findEntry(resource.properties, 'GroupId');
-  if (node === undefined) return;
-  const names = new Set(findMentions(scope, node).map((mention) => mention.name));
-  for (const draft of drafts.values()) {
-    if (names.has(draft.resource.logicalId)) draft.hasOwnEgress = true;
-  }
+  return [target];
 }
 
 function addRules(
@@ -414,15 +414,14 @@ function addRules(
 function finishGroup(draft: Draft): SecurityGroup {
   const rules = [...draft.rules.values()];
   const egress = rules.filter((rule) => rule.direction === 'egress');
-  const { resource, id, name, description } = draft;
-  const { logicalId, at, path } = resource;
+  const { id, name, description, origin } = draft;
   return {
     id,
     name,
     description,
     ingress: rules.filter((rule) => rule.direction === 'ingress'),
     egress: draft.hasOwnEgress ? egress : makeDefaultEgress(draft),
-    origin: { ...at, path, logicalId },
+    origin,
   };
 }
 
@@ -432,8 +431,7 @@ const EVERYWHERE: readonly Peer[] = [
 ];
 
 /** What AWS adds to a group without egress rules. The rules point at the group, since nobody wrote them. */
-function makeDefaultEgress({ id, resource }: Draft): Rule[] {
-  const { logicalId, at, path } = resource;
+function makeDefaultEgress({ id, origin }: Draft): Rule[] {
   return EVERYWHERE.map((peer) => {
     const body = {
       direction: 'egress' as const,
@@ -446,7 +444,7 @@ function makeDefaultEgress({ id, resource }: Draft): Rule[] {
       id: stableId('sgr', id, ruleKey(body)),
       ...body,
       description: '',
-      origin: { ...at, path, logicalId },
+      origin,
     };
   });
 }

@@ -5,7 +5,7 @@
 import type { Node } from '../source/yaml.ts';
 import { readCall, findEntry, needText, takeArguments, type Call } from './calls.ts';
 import { splitCidr } from './cidrs.ts';
-import { REGION, supplyHint } from './parameters.ts';
+import { findSupplied, REGION, supplyHint } from './parameters.ts';
 import { fail, takeChars, takeSteps, type Scope } from './scope.ts';
 import { substitute } from './substitute.ts';
 import { toJson } from './to-json.ts';
@@ -90,7 +90,7 @@ function getAttribute(scope: Scope, call: Call): Value {
   if (
     argument.kind === 'list' &&
     argument.items.length >= 2 &&
-    argument.items[0]!.kind === 'scalar'
+    argument.items[0].kind === 'scalar'
   ) {
     const parts: string[] = [];
     for (const item of argument.items.slice(1)) {
@@ -121,7 +121,7 @@ export function chooseBranch(
   scope: Scope,
   items: readonly Node[],
 ): { readonly value: Node } | UnknownValue | InvalidValue {
-  const name = items[0]!;
+  const name = items[0];
   if (name.kind !== 'scalar' || name.tag !== undefined) {
     return fail(
       scope,
@@ -132,15 +132,15 @@ export function chooseBranch(
   }
   const truth = scope.decide(name.text, name);
   if (truth.kind !== 'truth') return truth;
-  return { value: truth.value ? items[1]! : items[2]! };
+  return { value: truth.value ? items[1] : items[2] };
 }
 
 function join(scope: Scope, call: Call): Value {
   const items = takeArguments(scope, call, 2, 2, '[delimiter, [text, text, …]]');
   if (items === undefined) return makeInvalid(call);
-  const delimiter = needText(scope, call, scope.evaluate(items[0]!), 'the delimiter');
+  const delimiter = needText(scope, call, scope.evaluate(items[0]), 'the delimiter');
   if (delimiter.kind !== 'text') return delimiter;
-  const list = needList(scope, call, scope.evaluate(items[1]!));
+  const list = needList(scope, call, scope.evaluate(items[1]));
   if (list.kind !== 'list') return list;
   const texts: string[] = [];
   let chars = 0;
@@ -157,11 +157,11 @@ function join(scope: Scope, call: Call): Value {
 function split(scope: Scope, call: Call): Value {
   const items = takeArguments(scope, call, 2, 2, '[delimiter, text]');
   if (items === undefined) return makeInvalid(call);
-  const delimiter = needText(scope, call, scope.evaluate(items[0]!), 'the delimiter');
+  const delimiter = needText(scope, call, scope.evaluate(items[0]), 'the delimiter');
   if (delimiter.kind !== 'text') return delimiter;
   if (delimiter.text === '')
     return fail(scope, 'bad-function', call, 'the delimiter of Fn::Split must not be empty');
-  const text = needText(scope, call, scope.evaluate(items[1]!), 'the source');
+  const text = needText(scope, call, scope.evaluate(items[1]), 'the source');
   if (text.kind !== 'text') return text;
   const parts = text.text.split(delimiter.text);
   if (!takeSteps(scope, parts.length, call)) return makeInvalid(call);
@@ -174,9 +174,9 @@ function split(scope: Scope, call: Call): Value {
 function select(scope: Scope, call: Call): Value {
   const items = takeArguments(scope, call, 2, 2, '[index, [value, value, …]]');
   if (items === undefined) return makeInvalid(call);
-  const index = needText(scope, call, scope.evaluate(items[0]!), 'the index');
+  const index = needText(scope, call, scope.evaluate(items[0]), 'the index');
   if (index.kind !== 'text') return index;
-  const list = needList(scope, call, scope.evaluate(items[1]!));
+  const list = needList(scope, call, scope.evaluate(items[1]));
   if (list.kind !== 'list') return list;
   const item = /^\d{1,6}$/.test(index.text) ? list.items[Number(index.text)] : undefined;
   if (item !== undefined) return moveTo(item, call);
@@ -242,7 +242,7 @@ function makeCidrs(scope: Scope, call: Call): Value {
     if (text.kind !== 'text') return text;
     texts.push(text.text);
   }
-  const blocks = splitCidr(texts[0]!, texts[1]!, texts[2]!);
+  const blocks = splitCidr(texts[0], texts[1], texts[2]);
   if (!blocks.ok)
     return fail(scope, 'bad-function', call, `Fn::Cidr: ${blocks.message}`, blocks.hint);
   return makeList(
@@ -274,12 +274,13 @@ function getZones(scope: Scope, call: Call): Value {
 function importValue(scope: Scope, call: Call): Value {
   const name = needText(scope, call, scope.evaluate(call.argument), 'the name');
   if (name.kind !== 'text') return name;
-  const value =
-    scope.inputs.imports.get(name.text) ?? scope.inputs.supplied?.get(`import:${name.text}`);
-  if (value !== undefined) return makeText(value, call);
+  const { inputs } = scope;
+  const key = `import:${name.text}`;
+  const value = inputs.exports.read(scope, name.text, call) ?? findSupplied(inputs, key, call);
+  if (value !== undefined) return value;
   return makeUnknown(
     `no template here exports '${abbreviate(name.text)}'`,
-    supplyHint(scope.inputs, `import:${name.text}`),
+    `${inputs.exports.suggest(name.text)}${supplyHint(inputs, key)}`,
     call,
   );
 }

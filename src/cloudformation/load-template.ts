@@ -3,8 +3,12 @@
  *
  * Theory of operation. Text becomes a tree with positions (source/yaml.ts; reindent.ts first, if the
  * indentation was lost), loops are written out (for-each.ts), sections and resources are found
- * (template.ts), and then the resources of the four kinds are read, asking the evaluator for each
+ * (template.ts), and then the resources of the kinds we know are read, asking the evaluator for each
  * property they need. Nothing else in the template is evaluated.
+ *
+ * Templates of one configuration refer to each other in any order. So there are three passes, each
+ * over all templates before the next begins: `openTemplate` enters the exports, `surveyTemplate`
+ * tells what groups and prefix lists there are, and `buildTemplate` reads the rules that name them.
  *
  * Three severities. An error: the template can't be used. A warning: it works here, but AWS would
  * refuse it or do something else, or a rule was left out because only AWS could know what it says.
@@ -12,8 +16,11 @@
  */
 import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy/model.ts';
 import type { Position, Problem } from '../source/problem.ts';
-import { parseDocument, readText, type Node } from '../source/yaml.ts';
+import { parseDocument, type Mapping, type Node } from '../source/yaml.ts';
+import type { Parsed } from '../addr/address.ts';
 import {
+  decideExistence,
+  KIND_ASSOCIATION,
   KIND_EGRESS,
   KIND_GROUP,
   KIND_INGRESS,
@@ -22,14 +29,22 @@ import {
 } from './attributes.ts';
 import { warnOfCircles } from './dependencies.ts';
 import { createScope } from './evaluator.ts';
-import { readExports } from './exports.ts';
+import { ExportDirectory } from './exports.ts';
 import { expandLoops } from './for-each.ts';
-import { buildGroups, takesPart, type OutsideRule } from './groups.ts';
-import { readParameters } from './parameters.ts';
+import { buildGroups, startGroups, takesPart, type BuiltGroups, type Draft } from './groups.ts';
+import { readNetworks, type Networks } from './networks.ts';
+import { readParameters, type GivenValue } from './parameters.ts';
+import {
+  checkAssociation,
+  isPlaceable,
+  readPlacement,
+  type Placement,
+  type PlacementWishes,
+} from './placement.ts';
 import { readPrefixList } from './prefix-lists.ts';
-import { makeDirectory } from './references.ts';
+import { makeDirectory, type Directory } from './references.ts';
 import { findFlattened, moveBack, movePositionBack, restoreIndentation } from './reindent.ts';
-import { report, type Inputs, type Scope } from './scope.ts';
+import { report, type Inputs, type Scope, type Supplied } from './scope.ts';
 import {
   readSections,
   readTemplate,
@@ -44,44 +59,56 @@ export type { OutsideRule } from './groups.ts';
 /** AWS's own limit for a template in S3; what is larger, AWS never takes. */
 export const TEMPLATE_BYTES_MAX = 1_048_576;
 
-export interface LoadedTemplate {
+export interface LoadedTemplate extends BuiltGroups {
   readonly stackName: string;
   readonly groups: readonly SecurityGroup[];
   readonly prefixLists: readonly PrefixList[];
   /** Outputs with an export name whose value is known: what Fn::ImportValue of other templates may use. */
   readonly exports: ReadonlyMap<string, string>;
-  /** Rules for groups defined elsewhere; empty unless `acceptsOutsideRules`. */
-  readonly outsideRules: readonly OutsideRule[];
+  readonly networks: Networks;
+  /** Logical ids of the instances and network interfaces. */
+  readonly placeable: readonly string[];
+  /** Groups and addresses of one of those; not if it does not exist. What is wrong with its properties is reported then. */
+  readonly place: (logicalId: string, wishes: PlacementWishes) => Parsed<Placement>;
 }
 
 export interface TemplateOptions {
   /** Becomes AWS::StackName and part of generated names and of every id. */
   readonly stackName: string;
   /** Values of parameters, by name; they take the place of defaults. */
-  readonly parameters: ReadonlyMap<string, string>;
-  /** Finds a group of the configuration or of another template by id or name. */
+  readonly parameters: ReadonlyMap<string, GivenValue>;
+  /** Finds a group of the configuration or of another template by id or name. Not asked before `buildTemplate`. */
   readonly resolveGroup: (reference: string) => GroupId | undefined;
   /** Finds a prefix list that the template does not define. */
   readonly resolvePrefixList?: (reference: string) => PrefixListId | undefined;
-  /** Exports of other templates, by name. */
-  readonly imports?: ReadonlyMap<string, string>;
-  /** Values that only AWS knows, by the key the hint of the warning names: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`. */
-  readonly supplied?: ReadonlyMap<string, string>;
+  /** The group of an interface that names none, and of `GetAtt VPC.DefaultSecurityGroup`. */
+  readonly defaultGroupId?: GroupId | undefined;
+  /** The exports of all templates of the configuration; the template enters its own. */
+  readonly exports?: ExportDirectory;
+  /** Values that only AWS knows, by the key the hint of the warning names: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`, `ref:Id`. */
+  readonly supplied?: ReadonlyMap<string, Supplied>;
   /** True if the caller adds `outsideRules` to their groups; else such a rule is an error. */
   readonly acceptsOutsideRules?: boolean;
 }
 
-/** Reads a template file, YAML or JSON. Undefined only if there is nothing to read; errors are in `problems` either way. */
-export function loadTemplate(
-  file: string,
-  options: TemplateOptions,
-  problems: Problem[],
-): LoadedTemplate | undefined {
-  const text = readText(file, problems, TEMPLATE_BYTES_MAX);
-  return text === undefined ? undefined : loadTemplateText(file, text, options, problems);
+/** A template whose parameters have values and whose exports are entered. */
+export interface OpenTemplate {
+  readonly scope: Scope;
+  readonly options: TemplateOptions;
 }
 
-/** The same from text; `file` is for the positions. */
+/** A template of which it is known what it defines. */
+export interface SurveyedTemplate extends OpenTemplate {
+  /** Its groups, without their rules. */
+  readonly groups: ReadonlyMap<GroupId, Draft>;
+  readonly prefixLists: readonly PrefixList[];
+  /** The resources of the kinds we know that exist, in the order of the template. */
+  readonly present: readonly Resource[];
+  /** Groups, rules and prefix lists that may or may not exist, because their condition is not known. */
+  readonly uncertain: readonly Resource[];
+}
+
+/** One template, YAML or JSON, on its own. Undefined only if there is nothing to read; errors are in `problems` either way. */
 export function loadTemplateText(
   file: string,
   text: string,
@@ -89,7 +116,10 @@ export function loadTemplateText(
   problems: Problem[],
 ): LoadedTemplate | undefined {
   const found: Problem[] = [];
-  const loaded = loadSections(file, text, options, found);
+  const exports = options.exports ?? new ExportDirectory();
+  const open = openTemplate(file, text, { ...options, exports }, found);
+  const loaded = open === undefined ? undefined : buildTemplate(surveyTemplate(open));
+  exports.warnOfCircles();
   // In the order of the file: the passes find them in an order that means nothing to the reader.
   found.sort(
     (a, b) => (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.at?.column ?? 0) - (b.at?.column ?? 0),
@@ -98,33 +128,32 @@ export function loadTemplateText(
   return loaded;
 }
 
-function loadSections(
+/** First pass. `file` is for the positions; whatever is wrong with the template goes to `problems`, in later passes too. */
+export function openTemplate(
   file: string,
   text: string,
   options: TemplateOptions,
   problems: Problem[],
-): LoadedTemplate | undefined {
+): OpenTemplate | undefined {
   const root = parseTemplate(file, text, problems);
-  if (root === undefined) return undefined;
-  const sections = readSections(root, problems);
+  const sections = root === undefined ? undefined : readSections(root, problems);
   if (sections === undefined) return undefined;
   const inputs: Inputs = {
     stackName: options.stackName,
-    imports: options.imports ?? new Map(),
+    exports: options.exports ?? new ExportDirectory(),
+    defaultGroupId: options.defaultGroupId,
     supplied: options.supplied,
+    askedKeys: new Set(),
   };
-  const parameters = readParameters(
-    sections.parameters,
-    options.parameters,
-    inputs,
-    { at: root.at, path: 'Parameters' },
-    problems,
-  );
-  const template = readTemplate(expandSections(sections, parameters, problems), problems);
+  const parameters = readParameters(sections.parameters, options.parameters, inputs, problems);
+  const expanded = expandSections(sections, parameters, problems);
+  if (expanded === undefined) return undefined;
+  const template = readTemplate(expanded, problems);
   const scope = createScope(template, parameters, inputs, problems);
+  inputs.exports.add(scope);
   warnOfTransforms(sections, problems);
   tellPassedOver(template, problems);
-  return buildModel(scope, template, options);
+  return { scope, options };
 }
 
 function parseTemplate(file: string, text: string, problems: Problem[]): Node | undefined {
@@ -145,16 +174,21 @@ function expandSections(
   sections: Sections,
   parameters: ReadonlyMap<string, Value>,
   problems: Problem[],
-): Sections {
+): Sections | undefined {
   const isEnabled = sections.transforms.some((transform) => transform.name === LANGUAGE_EXTENSIONS);
-  const expand = (section: Sections['outputs']): Sections['outputs'] =>
-    section === undefined ? undefined : expandLoops(section, { parameters, isEnabled }, problems);
-  return {
-    ...sections,
-    conditions: expand(sections.conditions),
-    resources: expand(sections.resources)!,
-    outputs: expand(sections.outputs),
+  const expand = (
+    section: Mapping | undefined,
+  ): { readonly section: Mapping | undefined } | undefined => {
+    if (section === undefined) return { section };
+    const expanded = expandLoops(section, { parameters, isEnabled }, problems);
+    return expanded === undefined ? undefined : { section: expanded };
   };
+  const conditions = expand(sections.conditions);
+  const resources = expandLoops(sections.resources, { parameters, isEnabled }, problems);
+  const outputs = expand(sections.outputs);
+  if (conditions === undefined || resources === undefined || outputs === undefined)
+    return undefined;
+  return { ...sections, conditions: conditions.section, resources, outputs: outputs.section };
 }
 
 /** The transform that adds Fn::ForEach, Fn::Length and Fn::ToJsonString, all of which are built in here. */
@@ -191,25 +225,80 @@ function tellPassedOver(template: Template, problems: Problem[]): void {
   report(problems, 'notice', 'passed-over', { at: first.at, path: 'Resources' }, message);
 }
 
-function buildModel(scope: Scope, template: Template, options: TemplateOptions): LoadedTemplate {
-  const written = [...template.resources.values()].filter((resource) =>
-    RULE_KINDS.has(resource.type),
+function placeResource(
+  scope: Scope,
+  directory: Directory,
+  logicalId: string,
+  wishes: PlacementWishes,
+): Parsed<Placement> {
+  const shown = `'${scope.inputs.stackName}/${logicalId}'`;
+  const resource = scope.template.resources.get(logicalId)!;
+  const truth = decideExistence(scope, resource);
+  if (truth.kind === 'truth' && truth.value)
+    return { ok: true, value: readPlacement(scope, directory, resource, wishes) };
+  const condition = `its condition ${resource.condition?.name ?? ''}`;
+  if (truth.kind === 'unknown') {
+    const message = `whether ${shown} exists can't be known here: ${truth.reason}`;
+    return { ok: false, message, hint: truth.hint };
+  }
+  const why = truth.kind === 'truth' ? 'is false' : 'is in error';
+  const hint = 'take the key out, or give the parameters that make it exist';
+  return { ok: false, message: `${shown} does not exist: ${condition} ${why}`, hint };
+}
+
+/** Second pass, when all templates are open. */
+export function surveyTemplate(open: OpenTemplate): SurveyedTemplate {
+  const { scope } = open;
+  const known = [...scope.template.resources.values()].filter(
+    ({ type }) => RULE_KINDS.has(type) || PLACEMENT_KINDS.has(type),
   );
-  const parts = new Map(written.map((resource) => [resource, takesPart(scope, resource)]));
-  const present = written.filter((resource) => parts.get(resource) === true);
-  const uncertain = written.filter((resource) => parts.get(resource) === 'unknown');
+  const present: Resource[] = [];
+  const uncertain: Resource[] = [];
+  for (const resource of known) {
+    if (PLACEMENT_KINDS.has(resource.type)) {
+      const truth = decideExistence(scope, resource);
+      if (truth.kind === 'truth' && truth.value) present.push(resource);
+      continue;
+    }
+    const part = takesPart(scope, resource);
+    if (part === true) present.push(resource);
+    if (part === 'unknown') uncertain.push(resource);
+  }
+  const prefixLists = present.flatMap((resource) => {
+    const list = resource.type === KIND_PREFIX_LIST ? readPrefixList(scope, resource) : undefined;
+    return list ?? [];
+  });
+  return { ...open, groups: startGroups(scope, present), prefixLists, present, uncertain };
+}
+
+/** Third pass, when `resolveGroup` and `resolvePrefixList` know what all templates define. */
+export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
+  const { scope, options, present, uncertain } = surveyed;
   const directory = makeDirectory(scope, present, {
     resolveGroup: options.resolveGroup,
     resolvePrefixList: options.resolvePrefixList ?? (() => undefined),
   });
-  warnOfCircles(scope, present);
-  const prefixLists = present.flatMap((resource) => {
-    const list = resource.type === KIND_PREFIX_LIST ? readPrefixList(scope, resource) : undefined;
-    return list === undefined ? [] : [list];
-  });
-  const built = buildGroups(scope, directory, present, {
-    acceptsOutsideRules: options.acceptsOutsideRules ?? false,
+  warnOfCircles(
+    scope,
+    present.filter(({ type }) => RULE_KINDS.has(type)),
+  );
+  const acceptsOutsideRules = options.acceptsOutsideRules ?? false;
+  const built = buildGroups(scope, directory, surveyed.groups, present, {
+    acceptsOutsideRules,
     uncertain,
   });
-  return { stackName: options.stackName, prefixLists, ...built, exports: readExports(scope) };
+  for (const resource of present) {
+    if (resource.type === KIND_ASSOCIATION) checkAssociation(scope, directory, resource);
+  }
+  return {
+    ...built,
+    stackName: options.stackName,
+    prefixLists: surveyed.prefixLists,
+    exports: scope.inputs.exports.readAll(scope),
+    networks: readNetworks(scope, present),
+    placeable: [...scope.template.resources.values()]
+      .filter(isPlaceable)
+      .map(({ logicalId }) => logicalId),
+    place: (logicalId, wishes) => placeResource(scope, directory, logicalId, wishes),
+  };
 }

@@ -8,8 +8,17 @@
  */
 import type { Problem } from '../source/problem.ts';
 import { describeNode, get, type Entry, type Mapping } from '../source/yaml.ts';
-import { fail, type Inputs } from './scope.ts';
-import { abbreviate, makeList, makeText, makeUnknown, type Value, type Where } from './values.ts';
+import { closest } from '../source/suggest.ts';
+import { fail, type Inputs, type Supplied } from './scope.ts';
+import {
+  abbreviate,
+  makeList,
+  makeText,
+  makeUnknown,
+  moveTo,
+  type Value,
+  type Where,
+} from './values.ts';
 
 /** Our account, region and partition: the fixed values AWS's documentation uses in its examples. */
 export const ACCOUNT_ID = '123456789012';
@@ -32,7 +41,7 @@ export function readPseudoParameter(
     case 'AWS::AccountId':
       return makeText(ACCOUNT_ID, where);
     case 'AWS::NoValue':
-      return { kind: 'absent', ...where };
+      return { kind: 'absent', at: where.at, path: where.path };
     case 'AWS::NotificationARNs':
       return makeList([], where);
     case 'AWS::Partition':
@@ -53,106 +62,95 @@ export function readPseudoParameter(
   }
 }
 
-/** The values of all parameters: what `overrides` gives, else the default, else `unknown`. */
+/** A value given for a parameter, and where: what is wrong with it is told there. */
+export interface GivenValue extends Where {
+  readonly text: string;
+}
+
+/** The values of all parameters: what `given` has, else the default, else `unknown`. */
 export function readParameters(
   section: Mapping | undefined,
-  overrides: ReadonlyMap<string, string>,
+  given: ReadonlyMap<string, GivenValue>,
   inputs: Inputs,
-  whole: Where,
   problems: Problem[],
 ): Map<string, Value> {
   const values = new Map<string, Value>();
   for (const entry of section?.entries ?? []) {
-    values.set(entry.key, readParameter(entry, overrides.get(entry.key), inputs, problems));
+    values.set(entry.key, readParameter(entry, given.get(entry.key), inputs, problems));
   }
-  for (const name of overrides.keys()) {
+  for (const [name, where] of given) {
     if (values.has(name)) continue;
-    const known = [...values.keys()].join(', ');
-    const hint = known === '' ? 'it has none' : `it has ${abbreviate(known)}`;
-    fail(
-      { problems },
-      'unknown-parameter',
-      section ?? whole,
-      `a value is given for the parameter '${abbreviate(name)}', which the template does not have`,
-      hint,
-    );
+    const meant = closest(name, values.keys());
+    const suggestion = meant === undefined ? '' : `; did you mean '${abbreviate(meant)}'?`;
+    const message = `the template has no parameter '${abbreviate(name)}'${suggestion}`;
+    const hint =
+      values.size === 0 ? 'it has none' : `it has ${abbreviate([...values.keys()].join(', '))}`;
+    fail({ problems }, 'unknown-parameter', where, message, hint);
   }
   return values;
 }
 
 function readParameter(
   entry: Entry,
-  override: string | undefined,
+  given: GivenValue | undefined,
   inputs: Inputs,
   problems: Problem[],
 ): Value {
   const { key, keyAt, value: node } = entry;
   const where: Where = { at: keyAt, path: node.path };
+  const name = `'${abbreviate(key)}'`;
+  const refuse = (at: Where, message: string, hint?: string): Value =>
+    fail({ problems }, 'bad-parameter', at, message, hint);
   if (node.kind !== 'mapping') {
-    return fail(
-      { problems },
-      'bad-parameter',
+    return refuse(
       where,
-      `the parameter '${abbreviate(key)}' must be a mapping with a Type, not ${describeNode(node)}`,
+      `the parameter ${name} must be a mapping with a Type, not ${describeNode(node)}`,
     );
   }
   const typeNode = get(node, 'Type');
   if (typeNode?.kind !== 'scalar' || typeof typeNode.value !== 'string') {
-    return fail(
-      { problems },
-      'bad-parameter',
+    return refuse(
       typeNode ?? where,
-      `the parameter '${abbreviate(key)}' has no Type`,
+      `the parameter ${name} has no Type`,
       'AWS refuses it; write Type: String',
     );
   }
   const type = parseType(typeNode.value);
   if (type === undefined) {
-    const hint =
-      'String, Number, CommaDelimitedList, List<Number>, AWS::EC2::…, AWS::SSM::Parameter::Value<…>';
-    return fail(
-      { problems },
-      'bad-parameter',
-      typeNode,
-      `unknown parameter type '${abbreviate(typeNode.value)}'`,
-      hint,
-    );
+    const message = `unknown parameter type '${abbreviate(typeNode.value)}'`;
+    return refuse(typeNode, message, `there are ${TYPES}`);
   }
   const fallback = get(node, 'Default');
   if (
     fallback !== undefined &&
     (fallback.kind !== 'scalar' || fallback.value === null || fallback.tag !== undefined)
   ) {
-    const hint = type.isList ? 'write a list as one text, as "a,b,c"' : undefined;
-    return fail(
-      { problems },
-      'bad-parameter',
+    const message = `the default of ${name} must be text or a number, not ${describeNode(fallback)}`;
+    return refuse(
       fallback,
-      `the default of '${abbreviate(key)}' must be text or a number, not ${describeNode(fallback)}`,
-      hint,
+      message,
+      type.isList ? 'write a list as one text, as "a,b,c"' : undefined,
     );
   }
-  const text = override ?? fallback?.text;
+  const text = given?.text ?? fallback?.text;
   if (text === undefined) {
-    return makeUnknown(
-      `parameter '${abbreviate(key)}' has no default and no value was given`,
-      `give a value for the parameter ${abbreviate(key)}`,
-      where,
-    );
+    const reason = `parameter ${name} has no default and no value was given`;
+    return makeUnknown(reason, `give a value for the parameter ${name}`, where);
   }
+  const place = given ?? fallback ?? where;
   if (text.length > PARAMETER_CHARS_MAX) {
-    return fail(
-      { problems },
-      'bad-parameter',
-      where,
-      `the value of the parameter '${abbreviate(key)}' has ${text.length} characters`,
-      `AWS takes ${PARAMETER_CHARS_MAX}`,
-    );
+    const message = `the value of the parameter ${name} has ${text.length} characters`;
+    return refuse(place, message, `AWS takes ${PARAMETER_CHARS_MAX}`);
   }
-  const place = override === undefined ? (fallback ?? where) : where;
-  if (type.isStored) return readStored(text, type.isList, inputs, place);
-  return checkValue(key, node, type, text, place, problems);
+  // What a value given outside says wrong when it is used stands on the line of the declaration.
+  const here = fallback !== undefined && given === undefined ? fallback : where;
+  if (type.isStored) return readStored(text, type.isList, inputs, here);
+  const value = checkValue(key, node, type, text, place, problems);
+  return moveTo(value, here);
 }
+
+const TYPES =
+  'String, Number, CommaDelimitedList, List<Number>, AWS::EC2::…, List<AWS::EC2::…>, AWS::SSM::Parameter::Value<…>';
 
 interface ParameterType {
   readonly isList: boolean;
@@ -175,15 +173,26 @@ function parseType(text: string): ParameterType | undefined {
 
 function readStored(name: string, isList: boolean, inputs: Inputs, where: Where): Value {
   const key = `ssm:${name}`;
-  const supplied = inputs.supplied?.get(key);
-  if (supplied === undefined) {
-    return makeUnknown(
-      `'${abbreviate(name)}' is stored in AWS Systems Manager`,
-      supplyHint(inputs, key),
-      where,
-    );
-  }
-  return isList ? splitList(supplied, where) : makeText(supplied, where);
+  const supplied = findSupplied(inputs, key, where);
+  if (supplied?.kind === 'text' && isList) return splitList(supplied.text, where);
+  if (supplied !== undefined) return supplied;
+  return makeUnknown(
+    `'${abbreviate(name)}' is stored in AWS Systems Manager`,
+    supplyHint(inputs, key),
+    where,
+  );
+}
+
+/** A value only AWS knows, if the configuration supplies it. */
+export function findSupplied(inputs: Inputs, key: string, where: Where): Value | undefined {
+  inputs.askedKeys.add(key);
+  const supplied: Supplied | undefined = inputs.supplied?.get(key);
+  if (supplied === undefined) return undefined;
+  if (typeof supplied === 'string') return makeText(supplied, where);
+  return makeList(
+    supplied.map((text) => makeText(text, where)),
+    where,
+  );
 }
 
 /** What to do about a value only AWS knows. */

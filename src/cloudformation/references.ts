@@ -43,7 +43,11 @@ export function resolveGroup(
 ): GroupId | undefined {
   if (directory.groupsById.has(text)) return text;
   const named = directory.groupsByName.get(text.trimEnd().toLowerCase());
-  if (named === undefined) return directory.resolveGroup(text);
+  if (named === undefined) {
+    // A logical id without its !Ref: what another template calls so is surely not meant.
+    const isOwn = scope.template.resources.get(text)?.type === KIND_GROUP;
+    return isOwn ? undefined : directory.resolveGroup(text);
+  }
   if (property.endsWith('Id')) {
     const message = `${property} is the name '${abbreviate(text)}' of a group, not its id`;
     const hint = `AWS refuses it: Invalid id: "${abbreviate(text)}" (expecting "sg-..."); Ref of a group without VpcId is its name, so write !GetAtt ${named.logicalId}.GroupId`;

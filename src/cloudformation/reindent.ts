@@ -30,6 +30,8 @@ export interface Restored {
 
 /** More lines than any fragment somebody pastes; AWS's largest templates keep their indentation. */
 const LINES_MAX = 5_000;
+/** The patterns below are quadratic in the blanks of a line; a longer one would be an attack, not a paste. */
+const LINE_CHARS_MAX = 1_000;
 
 const HEADER = /^([A-Za-z0-9]+):\s*(#.*)?$/;
 const TYPE = /^Type:\s*(?:'(AWS::[\w:]+)'|"(AWS::[\w:]+)"|(AWS::[\w:]+))\s*(#.*)?$/;
@@ -128,6 +130,7 @@ function findShifts(lines: readonly string[]): number[] | number {
   };
   const shifts: number[] = [];
   for (const [i, line] of lines.entries()) {
+    if (line.length > LINE_CHARS_MAX) return i;
     const shift = BLANK.test(line) ? 0 : placeLine(place, lines, i);
     if (shift === undefined) return i;
     shifts.push(shift);
@@ -136,7 +139,7 @@ function findShifts(lines: readonly string[]): number[] | number {
 }
 
 function placeLine(place: Place, lines: readonly string[], i: number): number | undefined {
-  const line = lines[i]!;
+  const line = lines[i];
   if (HEADER.test(line) && TYPE.test(lines[i + 1] ?? '')) {
     Object.assign(place, {
       kind: undefined,
@@ -149,7 +152,7 @@ function placeLine(place: Place, lines: readonly string[], i: number): number | 
   if (place.isAtType) {
     const type = TYPE.exec(line)!;
     place.isAtType = false;
-    place.kind = type[1] ?? type[2] ?? type[3]!;
+    place.kind = type[1] ?? type[2] ?? type[3];
     return PROPERTIES_OF_KINDS.has(place.kind) ? place.base + 2 : undefined;
   }
   if (place.isInList && ITEM.test(line)) return place.base + 6;
@@ -174,7 +177,7 @@ function placeInResource(
   lines: readonly string[],
   i: number,
 ): number | undefined {
-  const line = lines[i]!;
+  const line = lines[i];
   const scalarKey = KEY_SCALAR.exec(line)?.[1];
   if (scalarKey !== undefined && SCALAR_ATTRIBUTES.has(scalarKey)) return place.base + 2;
   const key = scalarKey ?? HEADER.exec(line)?.[1];
@@ -187,7 +190,7 @@ function placeInResource(
   if (scalarKey !== undefined) return place.base + 4;
   // A key without a value is a list, if one follows. A mapping can't be: nobody could tell where it ends.
   let next = i + 1;
-  while (next < lines.length && BLANK.test(lines[next]!)) next++;
+  while (next < lines.length && BLANK.test(lines[next])) next++;
   place.isInList = ITEM.test(lines[next] ?? '');
   return place.isInList ? place.base + 4 : undefined;
 }

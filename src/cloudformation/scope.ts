@@ -5,16 +5,18 @@
  * double at every level (`Fn::Sub` of a `Fn::Sub` …), so each step, each level and each character
  * made is counted. When one runs out, one error says so and everything after it is `invalid`.
  */
+import type { GroupId } from '../policy/model.ts';
 import type { Problem, Severity } from '../source/problem.ts';
 import type { Node } from '../source/yaml.ts';
+import type { ExportDirectory } from './exports.ts';
 import type { Template } from './template.ts';
 import type { InvalidValue, Truth, Value, Where } from './values.ts';
 import { makeInvalid } from './values.ts';
 
 /** Most expressions evaluated in one template: 500 resources of 240 rules fit several times over. */
 export const STEPS_MAX = 1_000_000;
-/** Most expressions inside each other, through references and conditions too; AWS's own texts go to about ten. */
-export const DEPTH_MAX = 100;
+/** Most expressions inside each other, through references, conditions and imports too; real templates go to about thirty. */
+export const DEPTH_MAX = 300;
 /** Longest text one expression makes. Longer than anything AWS takes in a property we read. */
 export const TEXT_CHARS_MAX = 100_000;
 /** All the text all expressions make, so that many long ones don't add up. */
@@ -23,15 +25,26 @@ export const TOTAL_CHARS_MAX = 10_000_000;
 /** What comes from outside the template. */
 export interface Inputs {
   readonly stackName: string;
-  /** Exports of other templates by name. */
-  readonly imports: ReadonlyMap<string, string>;
-  /** Values only AWS knows, given by hand; keys as the hints name them: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`. */
-  readonly supplied: ReadonlyMap<string, string> | undefined;
+  /** What the templates of the configuration export. */
+  readonly exports: ExportDirectory;
+  /** The group of an interface that names none. */
+  readonly defaultGroupId: GroupId | undefined;
+  /** Values only AWS knows, given by hand; keys as the hints name them: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`, `ref:Id`. */
+  readonly supplied: ReadonlyMap<string, Supplied> | undefined;
+  /** The keys that were asked for, whether they were supplied or not. */
+  readonly askedKeys: Set<string>;
+}
+
+export type Supplied = string | readonly string[];
+
+/** How many expressions are being evaluated inside each other, in all templates that share it. */
+export interface Nesting {
+  depth: number;
 }
 
 export interface Budget {
   steps: number;
-  depth: number;
+  readonly nesting: Nesting;
   chars: number;
   spent: boolean;
 }
@@ -52,8 +65,8 @@ export interface Scope {
   readAttribute(logicalId: string, attribute: string, where: Where): Value;
 }
 
-export function makeBudget(): Budget {
-  return { steps: 0, depth: 0, chars: 0, spent: false };
+export function makeBudget(nesting: Nesting): Budget {
+  return { steps: 0, nesting, chars: 0, spent: false };
 }
 
 export function report(
@@ -90,15 +103,15 @@ export function takeSteps(scope: Scope, count: number, where: Where): boolean {
 /** Runs `body` one level deeper; gives `invalid` where the nesting is too deep. */
 export function descend<T>(scope: Scope, where: Where, body: () => T): T | InvalidValue {
   if (scope.budget.spent) return makeInvalid(where);
-  if (scope.budget.depth >= DEPTH_MAX) {
+  if (scope.budget.nesting.depth >= DEPTH_MAX) {
     exhaust(scope, where, `expressions are nested more than ${DEPTH_MAX} deep`);
     return makeInvalid(where);
   }
-  scope.budget.depth += 1;
+  scope.budget.nesting.depth += 1;
   try {
     return body();
   } finally {
-    scope.budget.depth -= 1;
+    scope.budget.nesting.depth -= 1;
   }
 }
 

@@ -31,7 +31,7 @@ export function substitute(scope: Scope, call: Call): Value {
   for (const match of pattern.matchAll(VARIABLE)) {
     if (!add(pattern.slice(last, match.index))) return makeInvalid(call);
     last = match.index + match[0].length;
-    const name = match[1]!;
+    const name = match[1];
     if (name.startsWith('!')) {
       if (!add(`\${${name.slice(1)}}`)) return makeInvalid(call);
       continue;

@@ -48,6 +48,10 @@ export interface Template {
   readonly outputs: readonly Output[];
 }
 
+/** The transform of the AWS Serverless Application Model; it has a section of its own. */
+const SERVERLESS = 'AWS::Serverless-2016-10-31';
+const SERVERLESS_SECTION = 'Globals';
+
 const SECTION_NAMES = new Set([
   'AWSTemplateFormatVersion',
   'Description',
@@ -88,7 +92,11 @@ export function readSections(root: Node, problems: Problem[]): Sections | undefi
     );
     return undefined;
   }
-  const strangers = root.entries.filter((entry) => !SECTION_NAMES.has(entry.key));
+  const transforms = readTransforms(get(root, 'Transform'));
+  const isServerless = transforms.some(({ name }) => name === SERVERLESS);
+  const strangers = root.entries.filter(
+    ({ key }) => !SECTION_NAMES.has(key) && !(isServerless && key === SERVERLESS_SECTION),
+  );
   const resources = readResourcesSection(root, strangers, problems);
   if (resources === undefined) return undefined;
   return {
@@ -98,7 +106,7 @@ export function readSections(root: Node, problems: Problem[]): Sections | undefi
     conditions: readSection(root, 'Conditions', problems),
     resources,
     outputs: readSection(root, 'Outputs', problems),
-    transforms: readTransforms(get(root, 'Transform')),
+    transforms,
   };
 }
 
@@ -148,11 +156,11 @@ function readResourcesSection(
     problems,
     'warning',
     'missing-resources',
-    { at: strangers[0]!.keyAt, path: '' },
+    { at: strangers[0].keyAt, path: '' },
     message,
     hint,
   );
-  return { kind: 'mapping', at: strangers[0]!.keyAt, path: '', entries: strangers };
+  return { kind: 'mapping', at: strangers[0].keyAt, path: '', entries: strangers };
 }
 
 function isResourceEntry({ value }: Entry): boolean {
@@ -196,7 +204,7 @@ function readResources(section: Mapping, problems: Problem[]): Map<string, Resou
     fail({ problems }, 'missing-resources', section, 'the section Resources is empty', hint);
   }
   if (entries.length > RESOURCES_MAX) {
-    const at: Where = { at: entries[RESOURCES_MAX]!.keyAt, path: section.path };
+    const at: Where = { at: entries[RESOURCES_MAX].keyAt, path: section.path };
     const message = `the template has ${entries.length} resources; at most ${RESOURCES_MAX} are read`;
     fail(
       { problems },
@@ -208,7 +216,7 @@ function readResources(section: Mapping, problems: Problem[]): Map<string, Resou
     return resources;
   }
   if (entries.length > AWS_RESOURCES_MAX) {
-    const at: Where = { at: entries[AWS_RESOURCES_MAX]!.keyAt, path: section.path };
+    const at: Where = { at: entries[AWS_RESOURCES_MAX].keyAt, path: section.path };
     const message = `the template has ${entries.length} resources; AWS takes at most ${AWS_RESOURCES_MAX}`;
     report(problems, 'warning', 'many-resources', at, message, 'split the template');
   }

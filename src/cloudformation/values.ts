@@ -103,8 +103,7 @@ export function describeKind(value: Value): string {
 const SHOWN_CHARS_MAX = 80;
 
 /** Text from a template in a message: one line, and never longer than a reader wants. */
-export function abbreviate(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters would break the reader's terminal
+export function abbreviate(text: string, charsMax = SHOWN_CHARS_MAX): string {
   const line = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
-  return line.length <= SHOWN_CHARS_MAX ? line : `${line.slice(0, SHOWN_CHARS_MAX)}…`;
+  return line.length <= charsMax ? line : `${line.slice(0, charsMax)}…`;
 }

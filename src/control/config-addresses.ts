@@ -10,6 +10,7 @@ import {
   type Cidr,
   type Parsed,
 } from '../addr/address.ts';
+import type { Networks } from '../cloudformation/networks.ts';
 import { get, type Node } from '../source/yaml.ts';
 import {
   fail,
@@ -97,6 +98,22 @@ export function readVpc(reader: Reader, section: Node | undefined): Vpc {
     if (cidr.family === 4) platformAddresses.push(addOffset(cidr, 1));
   }
   return { cidrBlocks: blocks.map(({ cidr }) => cidr), platformAddresses };
+}
+
+/** `vpc` with the VPCs and subnets of templates: their DNS and router addresses are the platform's as well. */
+export function addNetworks(vpc: Vpc, networks: readonly Networks[]): Vpc {
+  const platformAddresses = [...vpc.platformAddresses];
+  const reserve = (cidr: Cidr, offset: number): void => {
+    const address = addOffset(cidr, offset);
+    if (!platformAddresses.some((known) => sameAddress(known, address)))
+      platformAddresses.push(address);
+  };
+  for (const { vpcs, subnets } of networks) {
+    for (const cidr of vpcs) reserve(cidr, 2);
+    for (const cidr of subnets) if (cidr.family === 4) reserve(cidr, 1);
+  }
+  const cidrBlocks = [...vpc.cidrBlocks, ...networks.flatMap(({ blocks }) => blocks)];
+  return { cidrBlocks, platformAddresses };
 }
 
 /** A list of CIDR blocks without host bits. */

@@ -1,5 +1,7 @@
 /** The `interfaces` and `uplink` sections. */
-import { parseAddress, type Address } from '../addr/address.ts';
+import { parseAddress, type Address, type Parsed } from '../addr/address.ts';
+import type { Placement, PlacementWishes } from '../cloudformation/placement.ts';
+import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import { isId, stableId } from '../policy/ids.ts';
 import type { ConnectionTracking, GroupId, NetworkInterface } from '../policy/model.ts';
 import { get, type Entry, type Node } from '../source/yaml.ts';
@@ -23,19 +25,14 @@ import type { InterfaceConfig, UplinkConfig } from './config.ts';
 
 const NAME_LENGTH_MAX = 64;
 
-/** Source: Amazon EC2 User Guide, "Security group connection tracking", idle time-outs. */
-const TIMEOUTS = {
-  tcpEstablishedTimeout: { min: 60, max: 432_000, otherwise: 432_000 },
-  udpTimeout: { min: 30, max: 60, otherwise: 30 },
-  udpStreamTimeout: { min: 60, max: 180, otherwise: 180 },
-} as const;
-
 export interface InterfaceContext {
   readonly reader: Reader;
   readonly groups: Directory;
   readonly defaultGroupId: GroupId;
   readonly addresses: AddressRegistry;
   readonly devices: DeviceRegistry;
+  /** Finds an instance or a network interface of a template. */
+  readonly place: (reference: string, wishes: PlacementWishes) => Parsed<Placement>;
   readonly netnsDirectory: string;
 }
 
@@ -66,15 +63,25 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
     );
   }
   const id = isId('eni', name) ? name : stableId('eni', name);
-  const addresses = readAddresses(context, get(node, 'addresses'), name);
-  const groupIds = readGroupIds(context, get(node, 'securityGroups'));
+  const placement = readPlacement(context, node);
+  const addresses = readAddresses(context, node, name, placement);
+  const groupIds = readGroupIds(context, node, placement);
   const network: NetworkInterface = {
     id,
     name,
     addresses,
     groupIds,
-    sourceDestCheck: readBoolean(reader, node, 'sourceDestCheck', true),
-    connectionTracking: readTimeouts(reader, get(node, 'connectionTracking')),
+    sourceDestCheck: readBoolean(
+      reader,
+      node,
+      'sourceDestCheck',
+      placement?.sourceDestCheck ?? true,
+    ),
+    connectionTracking: readTimeouts(
+      reader,
+      get(node, 'connectionTracking'),
+      placement?.connectionTracking,
+    ),
     origin: originOf(place),
   };
   const deviceNode = get(node, 'device');
@@ -90,12 +97,38 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
   return { network, config: { id, name, device } };
 }
 
+/** What the template says of the interface, where `from` names one; undefined if it can't be told (reported). */
+function readPlacement(context: InterfaceContext, node: Node): Placement | undefined {
+  const { reader, place } = context;
+  const fromNode = get(node, 'from');
+  const from = readText(reader, fromNode);
+  if (from === undefined) return undefined;
+  const wishes = {
+    addresses: get(node, 'addresses') === undefined,
+    groups: get(node, 'securityGroups') === undefined,
+  };
+  return take(reader, fromNode!, 'unknown-placement', place(from, wishes));
+}
+
 function readAddresses(
   context: InterfaceContext,
-  list: Node | undefined,
+  node: Node,
   name: string,
+  placement: Placement | undefined,
 ): readonly Address[] {
   const { reader, addresses } = context;
+  const list = get(node, 'addresses');
+  const from = get(node, 'from');
+  if (list === undefined && from !== undefined) {
+    for (const address of placement?.addresses ?? [])
+      addresses.addPrivate(reader, address, from, `interface '${name}'`);
+    if (placement?.addresses.length === 0) {
+      const message = `the template does not say which addresses '${from.kind === 'scalar' ? from.text : name}' has`;
+      const hint = 'AWS would choose them; give them here, as addresses: [10.0.0.11]';
+      fail(reader, from, 'missing-address', message, hint);
+    }
+    return placement?.addresses ?? [];
+  }
   if (list?.kind === 'list' && list.items.length === 0) {
     fail(
       reader,
@@ -115,9 +148,18 @@ function readAddresses(
   });
 }
 
-function readGroupIds(context: InterfaceContext, list: Node | undefined): readonly GroupId[] {
+function readGroupIds(
+  context: InterfaceContext,
+  node: Node,
+  placement: Placement | undefined,
+): readonly GroupId[] {
   const { reader, groups, defaultGroupId } = context;
-  if (list === undefined) return [defaultGroupId];
+  const list = get(node, 'securityGroups');
+  if (list === undefined && placement?.groupIds?.length === 0) {
+    const message = 'none of the security groups that the template names is known';
+    fail(reader, get(node, 'from')!, 'missing-group', message, 'name them here, as securityGroups');
+  }
+  if (list === undefined) return placement?.groupIds ?? [defaultGroupId];
   const items = readItems(reader, list);
   if (list.kind === 'list' && items.length === 0) {
     fail(
@@ -148,24 +190,30 @@ function readGroupIds(context: InterfaceContext, list: Node | undefined): readon
   return [...ids];
 }
 
-function readTimeouts(reader: Reader, node: Node | undefined): ConnectionTracking {
-  const read = (key: keyof typeof TIMEOUTS): number => {
-    const { min, max, otherwise } = TIMEOUTS[key];
-    const range = { min, max, code: 'bad-timeout', what: key };
-    return (node === undefined ? undefined : readInteger(reader, node, key, range)) ?? otherwise;
+function readTimeouts(
+  reader: Reader,
+  node: Node | undefined,
+  template: Partial<ConnectionTracking> = {},
+): ConnectionTracking {
+  const read = (key: keyof ConnectionTracking): number => {
+    const { min, max, otherwise } = IDLE_TIMEOUTS[key];
+    const name = key.replace(/Sec$/, '');
+    const range = { min, max, code: 'bad-timeout', what: name };
+    const given = node === undefined ? undefined : readInteger(reader, node, name, range);
+    return given ?? template[key] ?? otherwise;
   };
   if (node !== undefined && node.kind !== 'mapping')
     reader.misses.push({ node, expected: 'a mapping' });
   return {
-    tcpEstablishedTimeoutSec: read('tcpEstablishedTimeout'),
-    udpTimeoutSec: read('udpTimeout'),
-    udpStreamTimeoutSec: read('udpStreamTimeout'),
+    tcpEstablishedTimeoutSec: read('tcpEstablishedTimeoutSec'),
+    udpTimeoutSec: read('udpTimeoutSec'),
+    udpStreamTimeoutSec: read('udpStreamTimeoutSec'),
   };
 }
 
 /** Reads `uplink`; undefined if there is none, or none that could be used (reported). */
 export function readUplink(
-  context: Omit<InterfaceContext, 'groups' | 'defaultGroupId'>,
+  context: Omit<InterfaceContext, 'groups' | 'defaultGroupId' | 'place'>,
   section: Node | undefined,
 ): UplinkConfig | undefined {
   const { reader, addresses: registry, devices, netnsDirectory } = context;

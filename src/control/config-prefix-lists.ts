@@ -51,7 +51,12 @@ function readPrefixList(reader: Reader, entry: Entry): PrefixList {
   });
   const family = readFamily(reader, node, entriesNode, entries);
   const { length } = entries;
-  const range = { min: 1, max: QUOTA_FACTS.prefixListEntries.max, code: 'bad-max-entries', what: 'maxEntries' };
+  const range = {
+    min: 1,
+    max: QUOTA_FACTS.prefixListEntries.max,
+    code: 'bad-max-entries',
+    what: 'maxEntries',
+  };
   const maxEntries = readInteger(reader, node, 'maxEntries', range);
   if (maxEntries !== undefined && length > maxEntries) {
     fail(

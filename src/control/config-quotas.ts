@@ -84,8 +84,7 @@ function checkProduct(reader: Reader, section: Node, quotas: Quotas): void {
   const [rules, groups, most] = [rulesPerGroup.max, groupsPerInterface.max, rulesTimesGroups.max];
   if (rules === undefined || groups === undefined || most === undefined) return;
   if (rules * groups <= most) return;
-  const place =
-    get(section, 'rulesPerGroup') ?? get(section, 'groupsPerInterface') ?? section;
+  const place = get(section, 'rulesPerGroup') ?? get(section, 'groupsPerInterface') ?? section;
   const message = `${rules} rules a group times ${groups} groups an interface is ${rules * groups}, more than ${most}`;
   const hint = `AWS refuses such quotas: lower rulesPerGroup to ${Math.max(1, Math.floor(most / groups))}, or groupsPerInterface, or write rulesTimesGroups: off`;
   const severity = rulesTimesGroups.isGiven ? 'error' : 'warning';

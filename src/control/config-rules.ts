@@ -20,6 +20,7 @@ import {
   protocolName,
 } from '../policy/protocols.ts';
 import {
+  duplicateRuleText,
   normalizeRange,
   PORT_MAX,
   ruleKey,
@@ -84,7 +85,7 @@ export function readRules(
         item,
         'duplicate-rule',
         message,
-        'remove it; AWS refuses a rule that exists',
+        `remove it; AWS refuses it: ${duplicateRuleText(rule)}`,
       );
     }
   }

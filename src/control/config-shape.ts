@@ -1,4 +1,4 @@
-/** Checks a tree against the published schema, and says what is wrong in words a person would use. */
+/** Checks a tree against a published schema, and says what is wrong in words a person would use. */
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import type { Problem } from '../source/problem.ts';
 import { closest, didYouMean, listWords } from '../source/suggest.ts';
@@ -15,7 +15,8 @@ const KIND_TEXTS: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
-let validate: ValidateFunction | undefined;
+/** Compiled when they are first used: that takes longer than reading a file. */
+const validators = new WeakMap<object, ValidateFunction>();
 
 /** Codes of problems about an absent key, and the key where it is always the same. */
 const MISSING_KEYS: Readonly<Record<string, string>> = {
@@ -34,9 +35,14 @@ interface ShapeProblem {
  * Adds errors about unknown and missing keys and values of the wrong kind, at the very node. Where
  * `problems` has an error about the same node, that one stays alone: it knows more. That a key is
  * missing is not said (also not by `problems`) where a mistyped key was probably meant for it.
+ * @param schema the configuration's, unless another kind of file is checked
  */
-export function addShapeProblems(root: Node, problems: Problem[]): void {
-  const found = checkShape(root);
+export function addShapeProblems(
+  root: Node,
+  problems: Problem[],
+  schema: object = CONFIG_SCHEMA,
+): void {
+  const found = checkShape(root, schema);
   const meant = new Set(found.flatMap((entry) => entry.meant ?? []));
   for (const { code, path } of problems) {
     // `to` in place of `from` is one mistake, not two.
@@ -59,14 +65,20 @@ export function addShapeProblems(root: Node, problems: Problem[]): void {
   problems.splice(0, problems.length, ...kept);
 }
 
-function checkShape(root: Node): ShapeProblem[] {
-  validate ??= new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true }).compile(
-    CONFIG_SCHEMA,
-  );
+function checkShape(root: Node, schema: object): ShapeProblem[] {
+  const validate = validators.get(schema) ?? compile(schema);
   if (validate(toPlain(root))) return [];
-  return (validate.errors ?? []).map((error) =>
-    describe(error, findNode(root, error.instancePath)),
+  // Beside what `then` asks for, `if` itself says only that it was not met.
+  const errors = (validate.errors ?? []).filter(({ keyword }) => keyword !== 'if');
+  return errors.map((error) => describe(error, findNode(root, error.instancePath)));
+}
+
+function compile(schema: object): ValidateFunction {
+  const validate = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true }).compile(
+    schema,
   );
+  validators.set(schema, validate);
+  return validate;
 }
 
 function describe(error: ErrorObject, node: Node): ShapeProblem {

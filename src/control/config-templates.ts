@@ -1,32 +1,50 @@
-/** The `templates` section: which templates, under what stack names, with what parameters. */
-import { basename, dirname, extname, resolve } from 'node:path';
+/**
+ * The `templates` section: all templates of the configuration, which may refer to each other, to the
+ * groups of the file, and be referred to by it, in any order.
+ */
+import type { Parsed } from '../addr/address.ts';
+import { ExportDirectory } from '../cloudformation/exports.ts';
 import {
-  loadTemplate,
+  buildTemplate,
+  openTemplate,
+  surveyTemplate,
+  TEMPLATE_BYTES_MAX,
   type LoadedTemplate,
+  type OpenTemplate,
   type OutsideRule,
 } from '../cloudformation/load-template.ts';
-import type { PrefixList, SecurityGroup } from '../policy/model.ts';
+import type { Networks } from '../cloudformation/networks.ts';
+import type { Placement, PlacementWishes } from '../cloudformation/placement.ts';
+import type { GroupId, Origin, PrefixList, SecurityGroup } from '../policy/model.ts';
 import { ruleKey } from '../policy/rules.ts';
-import { get, type Node } from '../source/yaml.ts';
+import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
+import { didYouMean, listWords } from '../source/suggest.ts';
+import { readText, type Node } from '../source/yaml.ts';
 import type { Directory } from './config-names.ts';
-import {
-  fail,
-  lineText,
-  readEntries,
-  readItems,
-  readText,
-  type Place,
-  type Reader,
-} from './config-reader.ts';
+import { fail, lineText, readItems, type Place, type Reader } from './config-reader.ts';
+import { readTemplateItem, warnOfUnusedValues, type TemplateItem } from './config-template-item.ts';
 
-/** Source: CloudFormation API Reference, CreateStack, StackName. */
-const STACK_NAME = /^[A-Za-z][A-Za-z0-9-]{0,127}$/;
+/** More than any account may have (AWS's quota is 2000 stacks); each may take a second to read. */
+const TEMPLATES_MAX = 500;
 
 export interface TemplateParts {
   readonly groups: readonly SecurityGroup[];
   readonly prefixLists: readonly PrefixList[];
-  /** Rules the templates add to groups that they don't define themselves. */
-  readonly outsideRules: readonly OutsideRule[];
+  readonly outside: OutsideParts;
+  readonly networks: readonly Networks[];
+  /** Groups and addresses of `STACK/LOGICAL-ID`, an instance or a network interface. */
+  readonly place: (reference: string, wishes: PlacementWishes) => Parsed<Placement>;
+  /** The templates and parameters files, those too that could not be read. */
+  readonly files: readonly string[];
+}
+
+/** What templates do to groups that they don't define themselves. */
+export interface OutsideParts {
+  readonly rules: readonly OutsideRule[];
+  /** Groups that get an egress rule, or may get one. */
+  readonly egress: ReadonlySet<GroupId>;
+  /** Groups of templates that have no egress rules but AWS's own. */
+  readonly withDefaultEgress: ReadonlySet<GroupId>;
 }
 
 interface TemplateContext {
@@ -36,62 +54,152 @@ interface TemplateContext {
   readonly prefixLists: Directory;
 }
 
-/** What the templates before one have to offer it. */
-interface Earlier {
-  /** By stack name. */
-  readonly stacks: Map<string, Node>;
-  readonly exports: Map<string, string>;
+interface OpenItem {
+  readonly item: TemplateItem;
+  readonly open: OpenTemplate;
 }
 
 /**
- * Loads the templates in order and enters what they define into the directories. A template may name
- * the groups of the configuration, and those and the exports of the templates before it.
+ * Loads the templates and enters what they define into the directories, which hold the names of the
+ * file already.
  */
 export function readTemplates(context: TemplateContext, section: Node | undefined): TemplateParts {
-  const { reader } = context;
-  const groups: SecurityGroup[] = [];
-  const prefixLists: PrefixList[] = [];
-  const outsideRules: OutsideRule[] = [];
-  const earlier: Earlier = { stacks: new Map(), exports: new Map() };
-  for (const item of readItems(reader, section)) {
-    const loaded = readTemplate(context, item, earlier);
-    if (loaded === undefined) continue;
-    const { stackName } = loaded;
-    groups.push(
-      ...loaded.groups.filter((group) =>
-        context.groups.add(reader, group, placeOf(group), stackName),
-      ),
-    );
-    prefixLists.push(
-      ...loaded.prefixLists.filter((list) =>
-        context.prefixLists.add(reader, list, placeOf(list), stackName),
-      ),
-    );
-    outsideRules.push(...loaded.outsideRules);
-    for (const [name, value] of loaded.exports) {
-      if (earlier.exports.has(name))
-        fail(
-          reader,
-          item,
-          'duplicate-export',
-          `an earlier template exports '${name}' as well`,
-          'names of exports are unique',
-        );
-      else earlier.exports.set(name, value);
-    }
+  const { reader, configFile } = context;
+  const nodes = readItems(reader, section);
+  if (nodes.length > TEMPLATES_MAX) {
+    const message = `there are ${nodes.length} templates; at most ${TEMPLATES_MAX} are read`;
+    fail(reader, nodes[TEMPLATES_MAX], 'template-limit', message, 'split the configuration');
   }
-  return { groups, prefixLists, outsideRules };
+  const items = nodes
+    .slice(0, TEMPLATES_MAX)
+    .flatMap((node) => readTemplateItem(reader, configFile, node) ?? []);
+  const exports = new ExportDirectory();
+  const opened = withoutSameStacks(reader, items).flatMap((item) => {
+    const open = openItem(context, item, exports);
+    return open === undefined ? [] : [{ item, open }];
+  });
+  const loaded = buildTemplates(context, opened);
+  exports.warnOfCircles();
+  for (const { item, open } of opened)
+    warnOfUnusedValues(reader, item, open.scope.inputs.askedKeys);
+  return {
+    groups: loaded.flatMap(({ groups }) => groups),
+    prefixLists: loaded.flatMap(({ prefixLists }) => prefixLists),
+    outside: {
+      rules: loaded.flatMap(({ outsideRules }) => outsideRules),
+      egress: new Set(loaded.flatMap(({ outsideEgress }) => [...outsideEgress])),
+      withDefaultEgress: new Set(loaded.flatMap(({ withDefaultEgress }) => [...withDefaultEgress])),
+    },
+    networks: loaded.map(({ networks }) => networks),
+    place: (reference, wishes) => placeReference(loaded, reference, wishes),
+    files: items.flatMap(({ file, parametersFile }) =>
+      parametersFile === undefined ? [file] : [file, parametersFile],
+    ),
+  };
 }
 
-/** `groups` with the rules that templates add to them; a rule that a group has already is not added again. */
+/** One of each stack name; the other uses of it are errors. */
+function withoutSameStacks(reader: Reader, items: readonly TemplateItem[]): TemplateItem[] {
+  const stacks = new Map<string, Node>();
+  return items.filter(({ stackName, stackNameNode, node }) => {
+    const first = stacks.get(stackName);
+    if (first === undefined) {
+      stacks.set(stackName, node);
+      return true;
+    }
+    const message = `the stack name '${stackName}' is taken by the template on ${lineText(first.at, node.at)}`;
+    const hint = 'give one of the two another stackName';
+    fail(reader, stackNameNode ?? node, 'duplicate-stack', message, hint);
+    return false;
+  });
+}
+
+function openItem(
+  { reader, groups, prefixLists }: TemplateContext,
+  item: TemplateItem,
+  exports: ExportDirectory,
+): OpenTemplate | undefined {
+  const { problems } = reader;
+  const before = problems.length;
+  const finder = (directory: Directory) => (reference: string) => {
+    const found = directory.resolve(reference);
+    return found.ok ? found.value : undefined;
+  };
+  const options = {
+    stackName: item.stackName,
+    parameters: item.parameters,
+    resolveGroup: finder(groups),
+    resolvePrefixList: finder(prefixLists),
+    defaultGroupId: finder(groups)(DEFAULT_GROUP_NAME),
+    exports,
+    supplied: new Map([...item.supplied].map(([key, { value }]) => [key, value])),
+    acceptsOutsideRules: true,
+  };
+  const text = readText(item.file, problems, TEMPLATE_BYTES_MAX);
+  const open = text === undefined ? undefined : openTemplate(item.file, text, options, problems);
+  if (open === undefined && !problems.slice(before).some(({ severity }) => severity === 'error')) {
+    const message = `the template '${item.name}' could not be read`;
+    fail(reader, item.fileNode, 'template', message);
+  }
+  return open;
+}
+
+/** All names first, then the rules that may use any of them. */
+function buildTemplates(context: TemplateContext, opened: readonly OpenItem[]): LoadedTemplate[] {
+  const { reader, groups, prefixLists } = context;
+  const surveyed = opened.map(({ item, open }) => {
+    const survey = surveyTemplate(open);
+    const add = (directory: Directory, named: Parameters<Directory['add']>[1]): boolean =>
+      directory.add(reader, named, placeOf(named.origin), item.stackName);
+    const groupIds = new Set(
+      [...survey.groups.values()].filter((group) => add(groups, group)).map(({ id }) => id),
+    );
+    const lists = survey.prefixLists.filter((list) => add(prefixLists, list));
+    return { survey: { ...survey, prefixLists: lists }, groupIds };
+  });
+  return surveyed.map(({ survey, groupIds }) => {
+    const loaded = buildTemplate(survey);
+    return { ...loaded, groups: loaded.groups.filter(({ id }) => groupIds.has(id)) };
+  });
+}
+
+function placeReference(
+  loaded: readonly LoadedTemplate[],
+  reference: string,
+  wishes: PlacementWishes,
+): Parsed<Placement> {
+  const all = loaded.flatMap(({ stackName, placeable }) =>
+    placeable.map((logicalId) => ({ stackName, logicalId, text: `${stackName}/${logicalId}` })),
+  );
+  const found = all.filter(({ text, logicalId }) => text === reference || logicalId === reference);
+  if (found.length > 1) {
+    const hint = `write one of ${listWords(found.map(({ text }) => text))}`;
+    return { ok: false, message: `'${reference}' could be any of ${found.length} resources`, hint };
+  }
+  if (found.length === 1) {
+    const [{ stackName, logicalId }] = found;
+    return loaded.find((stack) => stack.stackName === stackName)!.place(logicalId, wishes);
+  }
+  const names = all.map(({ text }) => text);
+  const message = `no template has an instance or a network interface '${reference}'${didYouMean(reference, names)}`;
+  const hint = names.length === 0 ? 'write STACK/LOGICAL-ID' : `there are ${listWords(names)}`;
+  return { ok: false, message, hint };
+}
+
+/**
+ * `groups` with the rules that templates add to them; a rule that a group has already is not added
+ * again. A group of a template loses AWS's own egress rules to the first egress rule from elsewhere,
+ * as it would to one of its own template, whether that rule could be read or not.
+ */
 export function addOutsideRules(
   groups: readonly SecurityGroup[],
-  outsideRules: readonly OutsideRule[],
+  { rules: outside, egress, withDefaultEgress }: OutsideParts,
 ): readonly SecurityGroup[] {
-  if (outsideRules.length === 0) return groups;
   return groups.map((group) => {
-    const rules = new Map([...group.ingress, ...group.egress].map((rule) => [ruleKey(rule), rule]));
-    for (const { groupId, rule } of outsideRules) {
+    const losesDefault = egress.has(group.id) && withDefaultEgress.has(group.id);
+    const kept = losesDefault ? group.ingress : [...group.ingress, ...group.egress];
+    const rules = new Map(kept.map((rule) => [ruleKey(rule), rule]));
+    for (const { groupId, rule } of outside) {
       if (groupId === group.id && !rules.has(ruleKey(rule))) rules.set(ruleKey(rule), rule);
     }
     const all = [...rules.values()];
@@ -103,80 +211,6 @@ export function addOutsideRules(
   });
 }
 
-function readTemplate(
-  context: TemplateContext,
-  item: Node,
-  earlier: Earlier,
-): LoadedTemplate | undefined {
-  const { reader, configFile, groups, prefixLists } = context;
-  const { stacks, exports: imports } = earlier;
-  const fileNode = item.kind === 'mapping' ? get(item, 'file') : item;
-  const file = readText(reader, fileNode);
-  const stackNameNode = get(item, 'stackName');
-  const givenName = readText(reader, stackNameNode);
-  const parameters = readParameters(reader, get(item, 'parameters'));
-  if (givenName !== undefined && !STACK_NAME.test(givenName)) {
-    fail(
-      reader,
-      stackNameNode!,
-      'bad-name',
-      `'${givenName}' can't be the name of a stack`,
-      "use a letter and then up to 127 letters, digits and '-'",
-    );
-  }
-  if (file === undefined || fileNode === undefined) return undefined;
-  if (file === '')
-    return fail(reader, fileNode, 'bad-value', 'the name of the template file is empty');
-  const stackName = givenName ?? basename(file, extname(file));
-  const first = stacks.get(stackName);
-  if (first !== undefined) {
-    const message = `the stack name '${stackName}' is taken by the template on ${lineText(first.at, item.at)}`;
-    return fail(
-      reader,
-      stackNameNode ?? item,
-      'duplicate-stack',
-      message,
-      'give one of the two another stackName',
-    );
-  }
-  stacks.set(stackName, item);
-  const finder = (directory: Directory) => (reference: string) => {
-    const found = directory.resolve(reference);
-    return found.ok ? found.value : undefined;
-  };
-  const before = reader.problems.length;
-  const options = {
-    stackName,
-    parameters,
-    resolveGroup: finder(groups),
-    resolvePrefixList: finder(prefixLists),
-    imports,
-    acceptsOutsideRules: true,
-  };
-  const loaded = loadTemplate(resolve(dirname(configFile), file), options, reader.problems);
-  if (
-    loaded === undefined &&
-    !reader.problems.slice(before).some(({ severity }) => severity === 'error')
-  ) {
-    fail(reader, fileNode, 'template', `the template '${file}' could not be read`);
-  }
-  return loaded;
-}
-
-/** Values as text, the way CloudFormation takes them; a list becomes a comma-delimited one. */
-function readParameters(reader: Reader, section: Node | undefined): ReadonlyMap<string, string> {
-  const parameters = new Map<string, string>();
-  for (const { key, value } of readEntries(reader, section)) {
-    const nodes = value.kind === 'list' ? value.items : [value];
-    const texts = nodes.flatMap((node) => (node.kind === 'scalar' ? [node.text] : []));
-    if (texts.length < nodes.length)
-      reader.misses.push({ node: value, expected: 'a string, a number, or a list of these' });
-    parameters.set(key, texts.join(','));
-  }
-  return parameters;
-}
-
-function placeOf({ origin }: SecurityGroup | PrefixList): Place {
-  const { file, line, column, path } = origin;
+function placeOf({ file, line, column, path }: Origin): Place {
   return { at: { file, line, column }, path };
 }

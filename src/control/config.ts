@@ -63,6 +63,8 @@ export type Quotas = Readonly<Record<QuotaName, Quota>>;
 
 export interface Config {
   readonly file: string;
+  /** The templates and parameters files that were read as well. */
+  readonly otherFiles: readonly string[];
   readonly model: PolicyModel;
   /** In the order of the file; the position is the interface's index on the packet path. */
   readonly interfaces: readonly InterfaceConfig[];

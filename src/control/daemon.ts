@@ -15,6 +15,7 @@ import type { Logger } from 'pino';
 import { Dataplane } from '../dataplane/dataplane.ts';
 import { PORTS_MAX, type PortSpec } from '../dataplane/messages.ts';
 import { compilePolicy } from '../policy/compile.ts';
+import { explain } from '../policy/explain.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { RuleCache } from '../policy/gate-tables.ts';
@@ -31,8 +32,11 @@ import {
 import type { Native } from '../ports/native.ts';
 import { compareConfigs, type Changes } from './changes.ts';
 import type { Config } from './config.ts';
+import { findConnections } from './connections.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from './devices.ts';
+import { networkOf, resolveQuestion, type QuestionText } from './explain.ts';
 import { assessImpact, type Impact } from './impact.ts';
+import type { LiveExplanation } from './protocol.ts';
 import { createRegistry } from './metrics.ts';
 import { listenForScrapes, scrapeUrl } from './metrics-server.ts';
 
@@ -44,6 +48,9 @@ export interface DaemonOptions {
   /** The packet loop has died; the process must end. */
   readonly onFailure: (error: Error) => void;
 }
+
+/** Connections told with an explanation, a family. */
+const CONNECTIONS_TOLD_MAX = 20;
 
 /** An interface with its device, at its port. */
 interface Attached {
@@ -124,14 +131,33 @@ export class Daemon {
     };
   }
 
+  /** Explains by what is in force, with the connections there are. */
+  explain(text: QuestionText): LiveExplanation {
+    const question = resolveQuestion(this.current, text);
+    if (!question.ok)
+      return { outcome: 'misunderstood', message: question.message, hint: question.hint };
+    const { service } = question.value;
+    const explanation = explain(networkOf(this.current), question.value);
+    const port =
+      service.kind === 'ports' ? service.port : service.kind === 'icmp' ? service.type : undefined;
+    const connections = explanation.answers.flatMap(({ from, to }) =>
+      findConnections(
+        this.dataplane.flows,
+        this.portLabels(),
+        { from: from.address, to: to.address, protocol: service.protocol, port },
+        CONNECTIONS_TOLD_MAX,
+      ),
+    );
+    return { outcome: 'explained', explanation, service, connections };
+  }
+
   /** What changing to `next` would change, and what it would do to the connections there are. Changes nothing. */
   plan(next: Config): { readonly changes: Changes; readonly impact: Impact } {
     const { ports } = this.assignPorts(next);
     const policy = this.compile(next, ports, this.currentGeneration + 1);
-    const names = new Map([...this.attached].map(([port, { name }]) => [port, name]));
     return {
       changes: compareConfigs(this.current, next),
-      impact: assessImpact(this.dataplane.flows, policy, names),
+      impact: assessImpact(this.dataplane.flows, policy, this.portLabels()),
     };
   }
 
@@ -354,8 +380,18 @@ export class Daemon {
     return Array.from({ length: count }, (_, port) => {
       const device = port === UPLINK_PORT ? this.uplink : this.attached.get(port)?.device;
       if (device === undefined) return { fd: -1, isTap: false, label: 'none' };
-      return { fd: device.fd, isTap: device.spec.kind === 'tap', label: deviceLabel(device.spec) };
+      const { kind, macAddress } = device.spec;
+      return {
+        fd: device.fd,
+        isTap: kind === 'tap',
+        label: deviceLabel(device.spec),
+        ...(macAddress === undefined ? {} : { macAddress }),
+      };
     });
+  }
+
+  private portLabels(): ReadonlyMap<number, string> {
+    return new Map(this.portNames());
   }
 
   private portNames(): [number, string][] {

@@ -1,12 +1,22 @@
 /** What the configuration says of devices, in the kernel's terms. */
 import { addressBits, bytesOf, type Address, type Cidr } from '../addr/address.ts';
+import type { InterfaceId } from '../policy/model.ts';
 import type { DeviceSpec, Prefix } from '../ports/device.ts';
 import type { Config, DeviceConfig, InterfaceConfig } from './config.ts';
 
 /** The device of an interface: its addresses, and everything else by way of it. */
 export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
   const { addresses } = config.model.interfaces.get(id)!;
-  return deviceSpec(device, addresses.map(hostPrefix), defaultRoutes(addresses));
+  const spec = deviceSpec(device, addresses.map(hostPrefix), defaultRoutes(addresses));
+  return device.kind === 'tap' && device.configure ? { ...spec, macAddress: macOf(id) } : spec;
+}
+
+/**
+ * The MAC address of an interface: locally administered, the same at every start, from its id. Giving the
+ * device one spares learning it: an instance that never speaks first could not be reached until then.
+ */
+function macOf(id: InterfaceId): Uint8Array {
+  return Uint8Array.of(0x02, ...Buffer.from(id.slice(-10), 'hex'));
 }
 
 /** The uplink's device: its addresses, the configured routes, and a route to each interface's address. */

@@ -8,8 +8,8 @@
  * over and the schema took is an error as well, so no value is ever ignored.
  *
  * The order matters in one place. Groups may name each other, those of templates too, so first all
- * names are collected: prefix lists, the groups of the file, the templates (which may name the
- * groups of the file); only then are the rules of the file's groups read, and the interfaces.
+ * names are collected: prefix lists, the groups of the file, those of the templates; only then are
+ * the rules read that may use any of them, the templates' first, then the interfaces.
  */
 import { makeDefaultGroup } from '../policy/default-group.ts';
 import type {
@@ -22,7 +22,7 @@ import type {
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { get, readDocument, type Node } from '../source/yaml.ts';
-import { AddressRegistry, readVpc } from './config-addresses.ts';
+import { addNetworks, AddressRegistry, readVpc } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
 import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
 import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
@@ -32,7 +32,7 @@ import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
 import { readConntrack, readMetrics } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
-import { addOutsideRules, readTemplates } from './config-templates.ts';
+import { addOutsideRules, readTemplates, type TemplateParts } from './config-templates.ts';
 import type { Config } from './config.ts';
 
 export interface LoadOptions {
@@ -73,12 +73,14 @@ function finish(
 function readConfig(file: string, root: Node, options: LoadOptions, problems: Problem[]): Config {
   const reader = makeReader(problems);
   const section = (key: string): Node | undefined => get(root, key);
-  const vpc = readVpc(reader, section('vpc'));
+  const ownVpc = readVpc(reader, section('vpc'));
   const policy = readPolicy(reader, file, root);
+  const vpc = addNetworks(ownVpc, policy.templates.networks);
   const context = {
     reader,
     groups: policy.directory,
     defaultGroupId: policy.defaultGroupId,
+    place: policy.templates.place,
     addresses: new AddressRegistry(vpc),
     devices: new DeviceRegistry(),
     netnsDirectory: options.netnsDirectory,
@@ -87,6 +89,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
   const interfaces = readInterfaces(context, section('interfaces'));
   const config: Config = {
     file,
+    otherFiles: policy.templates.files,
     model: {
       ...policy.model,
       interfaces: new Map(interfaces.map(({ network }) => [network.id, network])),
@@ -108,6 +111,7 @@ interface Policy {
   readonly model: Omit<PolicyModel, 'interfaces'>;
   readonly directory: Directory;
   readonly defaultGroupId: GroupId;
+  readonly templates: TemplateParts;
 }
 
 function readPolicy(reader: Reader, file: string, root: Node): Policy {
@@ -138,13 +142,18 @@ function readPolicy(reader: Reader, file: string, root: Node): Policy {
   const own = heads.map((head) => readGroup({ reader, groups, prefixLists, names }, head));
   const written = [...(implicit === undefined ? [] : [implicit]), ...own, ...templates.groups];
   const revocation = readRevocation(reader, root);
-  const all = addOutsideRules(written, templates.outsideRules).map((group) =>
+  const withDefaultEgress = new Set([
+    ...templates.outside.withDefaultEgress,
+    ...(implicit === undefined ? [] : [implicit.id]),
+    ...heads.filter(({ node }) => get(node, 'egress') === undefined).map(({ id }) => id),
+  ]);
+  const all = addOutsideRules(written, { ...templates.outside, withDefaultEgress }).map((group) =>
     revocation === undefined ? group : { revocation, ...group },
   );
   const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
   refuseLooseEnds(reader, all, model);
   const defaultGroupId = implicit?.id ?? own.find(({ name }) => name === DEFAULT_GROUP_NAME)!.id;
-  return { model, directory: groups, defaultGroupId };
+  return { model, directory: groups, defaultGroupId, templates };
 }
 
 function stripHead({ id, name, description, origin }: GroupHead): SecurityGroup {

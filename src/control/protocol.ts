@@ -8,7 +8,10 @@
  * would misread an answer.
  */
 import type { Problem } from '../source/problem.ts';
+import type { Explanation, Service } from '../policy/explanation.ts';
 import type { Changes } from './changes.ts';
+import type { Connection } from './connections.ts';
+import type { QuestionText } from './explain.ts';
 import type { Impact } from './impact.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -18,6 +21,7 @@ export const REQUEST_BYTES_MAX = 64 * 1024;
 
 export interface Methods {
   readonly status: { readonly params: Record<string, never>; readonly result: Status };
+  readonly explain: { readonly params: QuestionText; readonly result: LiveExplanation };
   readonly reload: {
     readonly params: { readonly dryRun?: boolean };
     readonly result: ReloadResult;
@@ -35,6 +39,18 @@ export interface Status {
   readonly groups: number;
   readonly flows: number;
 }
+
+/** An explanation by the rules in force, and the connections there are. */
+export type LiveExplanation =
+  /** The question's words mean nothing here. */
+  | { readonly outcome: 'misunderstood'; readonly message: string; readonly hint: string }
+  | {
+      readonly outcome: 'explained';
+      readonly explanation: Explanation;
+      readonly service: Service;
+      /** Tracked connections that such a packet belongs to, at either gate; the first of them. */
+      readonly connections: readonly Connection[];
+    };
 
 export type ReloadResult =
   /** Nothing was changed: `problems` has at least one error. */

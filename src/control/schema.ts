@@ -156,6 +156,11 @@ const UPLINK = mapping(
   { title: 'Uplink', description: 'Where packets go that are for no interface of this host.' },
 );
 
+const TEMPLATE_VALUE = {
+  type: ['string', 'number', 'boolean', 'array'],
+  items: { type: ['string', 'number', 'boolean'] },
+};
+
 const TEMPLATES = list(
   {
     type: ['string', 'object'],
@@ -177,11 +182,30 @@ const TEMPLATES = list(
       parameters: {
         type: 'object',
         title: 'Parameters',
-        description: 'Values for the parameters of the template.',
-        additionalProperties: {
-          type: ['string', 'number', 'boolean', 'array'],
-          items: { type: ['string', 'number', 'boolean'] },
-        },
+        description:
+          'Values for the parameters of the template; they go before those of parametersFile, and those before the defaults.',
+        additionalProperties: TEMPLATE_VALUE,
+      },
+      parametersFile: {
+        type: 'string',
+        minLength: 1,
+        title: 'Parameters file',
+        description:
+          'Path of a CloudFormation parameters file: a list of ParameterKey and ParameterValue, or a mapping with Parameters.',
+      },
+      supplied: {
+        type: 'object',
+        title: 'Supplied values',
+        description:
+          'Values that only AWS knows, by the key that the warning about the value names.',
+        additionalProperties: TEMPLATE_VALUE,
+        examples: [
+          {
+            'ssm:/network/office': '198.51.100.0/24',
+            'import:shared-vpc': 'vpc-1',
+            'getatt:Lookup.Cidr': '10.0.0.0/8',
+          },
+        ],
       },
     },
   },
@@ -285,6 +309,9 @@ const SECURITY_GROUPS = named(
   },
 );
 
+const ADDRESSES_NOTE =
+  'IPv4 and IPv6 addresses; the first of a family is the primary one. Needed unless the resource that from names has them.';
+
 const INTERFACES = named(
   mapping(
     {
@@ -312,12 +339,19 @@ const INTERFACES = named(
           required: ['name'],
         },
       ),
+      from: {
+        type: 'string',
+        title: 'Template resource',
+        description:
+          'STACK/LOGICAL-ID of an AWS::EC2::Instance or AWS::EC2::NetworkInterface of a template. What this interface does not say itself it takes from there: addresses, groups, source/destination check, time-outs.',
+        examples: ['web-stack/WebServer'],
+      },
       addresses: list(
         { type: 'string' },
         {
           minItems: 1,
           title: 'Private addresses',
-          description: 'IPv4 and IPv6 addresses; the first of a family is the primary one.',
+          description: ADDRESSES_NOTE,
           examples: [['10.0.0.11', 'fd00:10::11']],
         },
       ),
@@ -368,7 +402,14 @@ const INTERFACES = named(
         { title: 'Connection tracking' },
       ),
     },
-    { required: ['device', 'addresses'] },
+    {
+      required: ['device'],
+      if: { not: { required: ['from'] } },
+      then: {
+        required: ['addresses'],
+        properties: { addresses: { description: ADDRESSES_NOTE } },
+      },
+    },
   ),
   {
     title: 'Interfaces',

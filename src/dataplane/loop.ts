@@ -35,6 +35,8 @@ const SWEEP_ENTRIES = 2048;
 /** Entries a round held against a new policy: about 0.1 ms. */
 const RECHECK_ENTRIES = 2048;
 
+const BROADCAST_MAC = new Uint8Array(6).fill(0xff);
+
 const FOREVER_MS = -1;
 const READABLE = 1;
 const BROKEN = 2;
@@ -165,11 +167,16 @@ export class Loop {
 
   private setPorts(ports: readonly PortSpec[]): void {
     ports.forEach((port, number) => {
-      if (port.fd !== this.ports.at(number)?.fd) this.link.forget(number);
+      if (port.fd !== this.ports.at(number)?.fd) this.startPort(number, port);
       this.isTap[number] = port.isTap ? 1 : 0;
     });
     this.ports = ports;
     this.fds = Int32Array.from([...ports.map((port) => port.fd), this.wakeFd]);
     this.ready = new Uint8Array(this.fds.length);
+  }
+
+  private startPort(number: number, { macAddress = BROADCAST_MAC }: PortSpec): void {
+    const mac = new DataView(macAddress.buffer, macAddress.byteOffset, macAddress.byteLength);
+    this.link.startPort(number, mac.getUint16(0), mac.getInt32(2));
   }
 }

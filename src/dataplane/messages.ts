@@ -17,6 +17,8 @@ export interface PortSpec {
   /** -1: no device has this port. */
   readonly fd: number;
   readonly isTap: boolean;
+  /** MAC address of the instance on a TAP, 6 bytes; undefined where it has to be learned. */
+  readonly macAddress?: Uint8Array;
   /** For messages: `eth0 in /run/netns/web-1`. */
   readonly label: string;
 }

@@ -93,10 +93,13 @@ export class LinkLayer {
     this.policy = policy;
   }
 
-  /** A port that has another device now: its instance's MAC address is unknown again. */
-  forget(port: number): void {
-    this.macHigh[port] = 0xffff;
-    this.macLow[port] = -1;
+  /**
+   * A port that has another device now.
+   * @param macHigh, macLow the instance's MAC address where it is known, as 16 and 32 bits; else broadcast
+   */
+  startPort(port: number, macHigh: number, macLow: number): void {
+    this.macHigh[port] = macHigh;
+    this.macLow[port] = macLow;
   }
 
   /**

@@ -25,6 +25,8 @@ export interface DeviceSpec {
   readonly persist: boolean;
   /** Give it addresses, routes, MTU and an up link; false where someone else does. */
   readonly configure: boolean;
+  /** For a TAP that is configured: its MAC address, 6 bytes. */
+  readonly macAddress?: Uint8Array;
   readonly addresses: readonly Prefix[];
   /** Destinations that are reached through the device, without a gateway. */
   readonly routes: readonly Prefix[];
@@ -107,6 +109,7 @@ function configure(native: Native, device: Device): void {
     mtu: spec.mtu,
     txQueueLength: TX_QUEUE_LENGTH,
     up: true,
+    ...(spec.macAddress === undefined ? {} : { macAddress: spec.macAddress }),
   });
   extendDevice(native, { ...device, spec: { ...spec, addresses: [], routes: [] } }, spec);
 }

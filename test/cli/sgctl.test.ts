@@ -49,7 +49,7 @@ describe('the command line', () => {
     assert.equal(code, 0);
     assert.equal(stderr, '');
     assert.match(stdout, /^Usage: sgctl \[options\] \[command\]$/m);
-    assert.match(stdout, /^ {2}check .*\bcheck a configuration without touching anything$/m);
+    assert.match(stdout, /^ {2}check .*\bcheck configurations and templates$/m);
     assert.match(
       stdout,
       /^Exit codes: 0 done; 1 it failed, or problems were found; 2 wrong usage\.$/m,

@@ -17,7 +17,7 @@ function ingress(rule: string): string {
   G:
     Type: AWS::EC2::SecurityGroup
     Properties: {GroupDescription: d, SecurityGroupIngress: [
-${rule}]}`;
+${rule.replaceAll(/^/gm, '      ')}]}`;
 }
 
 function group(name: string, properties = ''): string {
@@ -45,7 +45,7 @@ const PROTOCOLS: readonly (readonly [rule: string, text: string])[] = [
 
 for (const [rule, text] of PROTOCOLS) {
   test(`{${rule}} is ${text}`, () => {
-    const { rules, problems } = load(`Resources:${ingress(`      {${rule}, CidrIp: 10.0.0.0/8}`)}`);
+    const { rules, problems } = load(`Resources:${ingress(`{${rule}, CidrIp: 10.0.0.0/8}`)}`);
     assert.deepEqual(problems, []);
     assert.deepEqual(rules, [`st-G < ${text} from 10.0.0.0/8`, ...defaultEgress('st-G')]);
   });
@@ -105,7 +105,7 @@ const CASES: readonly Case[] = [
     resources: `${group('A')}
   One: {Type: AWS::EC2::SecurityGroupIngress, Properties: {GroupId: !GetAtt A.GroupId, ${TCP}, SourceSecurityGroupId: !Ref A}}`,
     rules: ['st-A < tcp 80 from sg:st-A', ...defaultEgress('st-A')],
-    problems: ["3:173 warning group-name-as-id: SourceSecurityGroupId is the name 'st-A' of a group, not its id"],
+    problems: ["3:159 warning group-name-as-id: SourceSecurityGroupId is the name 'st-A' of a group, not its id"],
   },
   {
     what: 'groups that name each other inline work; AWS refuses the circle',
@@ -134,19 +134,19 @@ const CASES: readonly Case[] = [
       SecurityGroupIngress: [{${TCP}, SourcePrefixListId: !Ref L}]
       SecurityGroupEgress: [{${TCP}, DestinationPrefixListId: !GetAtt L.PrefixListId}]`,
     rules: ['st-G < tcp 80 from pl:office', 'st-G > tcp 80 to pl:office'],
-    problems: ['2:170 warning host-bits: CIDR block 198.51.100.7/24 has bits set beyond its prefix; AWS stores 198.51.100.0/24, and so do we'],
+    problems: ['2:167 warning host-bits: CIDR block 198.51.100.7/24 has bits set beyond its prefix; AWS stores 198.51.100.0/24, and so do we'],
   },
   {
     what: 'host bits are cut off, with a warning',
     resources: ingress(`{${TCP}, CidrIp: 100.68.0.18/18}`),
     rules: ['st-G < tcp 80 from 100.68.0.0/18', ...defaultEgress('st-G')],
-    problems: ['5:54 warning host-bits: CIDR block 100.68.0.18/18 has bits set beyond its prefix; AWS stores 100.68.0.0/18, and so do we'],
+    problems: ['5:59 warning host-bits: CIDR block 100.68.0.18/18 has bits set beyond its prefix; AWS stores 100.68.0.0/18, and so do we'],
   },
   {
     what: 'two peers make two rules, with a warning',
     resources: ingress(`{${TCP}, CidrIp: 0.0.0.0/0, CidrIpv6: "::/0"}`),
     rules: ['st-G < tcp 80 from 0.0.0.0/0', 'st-G < tcp 80 from ::/0', ...defaultEgress('st-G')],
-    problems: ['5:65 warning several-peers: the rule names 2 sources (CidrIp, CidrIpv6); it is taken as one rule for each'],
+    problems: ['5:70 warning several-peers: the rule names 2 sources (CidrIp, CidrIpv6); it is taken as one rule for each'],
   },
   {
     what: 'the same rule twice is one rule: inline AWS takes it, as a resource it does not',
@@ -154,8 +154,8 @@ const CASES: readonly Case[] = [
   R: {Type: AWS::EC2::SecurityGroupIngress, Properties: {GroupId: !GetAtt G.GroupId, ${TCP}, CidrIp: 10.0.0.0/8}}`,
     rules: ['st-G < tcp 80 from 10.0.0.0/8', ...defaultEgress('st-G')],
     problems: [
-      "6:1 warning duplicate-rule: ingress rule tcp 80 from 10.0.0.0/8 of 'G' is there already, from line 5",
-      '6:57 warning host-bits: CIDR block 10.1.2.3/8 has bits set beyond its prefix; AWS stores 10.0.0.0/8, and so do we',
+      "6:7 warning duplicate-rule: ingress rule tcp 80 from 10.0.0.0/8 of 'G' is there already, from line 5",
+      '6:63 warning host-bits: CIDR block 10.1.2.3/8 has bits set beyond its prefix; AWS stores 10.0.0.0/8, and so do we',
       "7:3 warning duplicate-rule: ingress rule tcp 80 from 10.0.0.0/8 of 'G' is there already, from line 5",
     ],
   },
@@ -163,13 +163,13 @@ const CASES: readonly Case[] = [
     what: 'one rule instead of a list of rules',
     resources: group('G', `, SecurityGroupIngress: {${TCP}, CidrIp: 10.0.0.0/8}`),
     rules: ['st-G < tcp 80 from 10.0.0.0/8', ...defaultEgress('st-G')],
-    problems: ['2:95 warning bad-property: SecurityGroupIngress is one rule, not a list of rules; it is taken as a list of one'],
+    problems: ['2:94 warning bad-property: SecurityGroupIngress is one rule, not a list of rules; it is taken as a list of one'],
   },
   {
     what: 'ports that the protocol does not have are the mistake of whoever meant one port',
     resources: ingress('{IpProtocol: -1, FromPort: 22, ToPort: 22, CidrIp: 10.0.0.0/8}'),
     rules: ['st-G < all from 10.0.0.0/8', ...defaultEgress('st-G')],
-    problems: ['5:28 warning ports-ignored: the ports 22 to 22 mean nothing with protocol -1: the rule allows all of it'],
+    problems: ['5:34 warning ports-ignored: the ports 22 to 22 mean nothing with protocol -1: the rule allows all of it'],
   },
   {
     what: 'a missing description and unknown properties are warnings',
@@ -185,7 +185,7 @@ const CASES: readonly Case[] = [
       "2:3 warning missing-property: the group 'G' has no GroupDescription",
       "4:5 warning unknown-property: unknown attribute 'Colour' of the resource 'G'",
       "6:7 warning unknown-property: unknown property 'groupname' of AWS::EC2::SecurityGroup; it is passed over",
-      "7:96 warning unknown-property: unknown property 'SourceCidr' of an ingress rule; it is passed over",
+      "7:94 warning unknown-property: unknown property 'SourceCidr' of an ingress rule; it is passed over",
     ],
   },
   {
@@ -198,7 +198,7 @@ const CASES: readonly Case[] = [
   N: {Type: AWS::EC2::NetworkInterface}
   V: {Type: AWS::EC2::VPC}
   S: {Type: AWS::EC2::Subnet}
-  P: {Type: AWS::EC2::SecurityGroupVpcAssociation}`,
+  P: {Type: AWS::EC2::SecurityGroupVpcAssociation, Properties: {GroupId: !GetAtt G.GroupId, VpcId: !Ref V}}`,
     rules: defaultEgress('st-G'),
     problems: ['3:3 notice passed-over: 3 resources make no security group rules and are passed over: 2 AWS::S3::Bucket, 1 AWS::IAM::Role'],
   },
@@ -222,18 +222,18 @@ test('ids are stable, names follow AWS, origins name the logical id', () => {
     moved.groups.map((g) => [g.id, g.ingress.map((r) => r.id), g.egress.map((r) => r.id)]),
   );
   const other = load(text, { stackName: 'other' }).template!;
-  assert.notEqual(first.groups[0]!.id, other.groups[0]!.id);
-  assert.equal(other.groups[0]!.name, 'other-G');
-  const { origin, description } = first.groups[0]!.ingress[0]!;
+  assert.notEqual(first.groups[0].id, other.groups[0].id);
+  assert.equal(other.groups[0].name, 'other-G');
+  const { origin, description } = first.groups[0].ingress[0];
   assert.deepEqual(origin, {
     file: 't.yaml',
     line: 5,
-    column: 1,
+    column: 7,
     path: 'Resources.G.Properties.SecurityGroupIngress[0]',
     logicalId: 'G',
   });
   assert.equal(description, 'why');
-  assert.deepEqual(first.groups[0]!.ingress[1]!.origin, {
+  assert.deepEqual(first.groups[0].ingress[1].origin, {
     file: 't.yaml',
     line: 6,
     column: 3,
@@ -247,13 +247,13 @@ test('prefix lists keep their entries and what they count', () => {
   L: {Type: AWS::EC2::PrefixList, Properties: {AddressFamily: IPv6, PrefixListName: six, MaxEntries: 7, Entries: [{Cidr: "2001:db8::/32", Description: docs}]}}
 `);
   const [list] = template!.prefixLists;
-  assert.equal(list!.name, 'six');
-  assert.equal(list!.family, 6);
-  assert.equal(list!.maxEntries, 7);
-  assert.deepEqual(list!.entries, [
+  assert.equal(list.name, 'six');
+  assert.equal(list.family, 6);
+  assert.equal(list.maxEntries, 7);
+  assert.deepEqual(list.entries, [
     { cidr: { family: 6, words: [0x20010db8, 0, 0, 0], length: 32 }, description: 'docs' },
   ]);
-  assert.match(list!.id, /^pl-[0-9a-f]{17}$/);
+  assert.match(list.id, /^pl-[0-9a-f]{17}$/);
 });
 
 test('groups outside the template are asked for, by id, by name and with their account', () => {
@@ -271,8 +271,8 @@ test('groups outside the template are asked for, by id, by name and with their a
   assert.deepEqual(asked, ['web', 'sg-0123456789abcdef0', '999999999999/sg-0123456789abcdef0']);
   assert.deepEqual(rules, ['st-G < tcp 80 from sg:sg-00000000000000001', ...defaultEgress('st-G')]);
   assert.deepEqual(problems, [
-    "6:69 warning unknown-value: SourceSecurityGroupId can't be known here: the group 'sg-0123456789abcdef0' is not defined here; the rule is left out",
-    "7:69 warning unknown-value: SourceSecurityGroupId can't be known here: the group '999999999999/sg-0123456789abcdef0' is not defined here; the rule is left out",
+    "6:74 warning unknown-value: SourceSecurityGroupId can't be known here: the group 'sg-0123456789abcdef0' is not defined here; the rule is left out",
+    "7:74 warning unknown-value: SourceSecurityGroupId can't be known here: the group '999999999999/sg-0123456789abcdef0' is not defined here; the rule is left out",
   ]);
 });
 

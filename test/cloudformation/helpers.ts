@@ -7,6 +7,7 @@ import {
   type LoadedTemplate,
   type TemplateOptions,
 } from '../../src/cloudformation/load-template.ts';
+import type { GivenValue } from '../../src/cloudformation/parameters.ts';
 import { ruleText } from '../../src/policy/rules.ts';
 import type { Problem } from '../../src/source/problem.ts';
 
@@ -19,14 +20,25 @@ export interface Loaded {
   readonly raw: readonly Problem[];
 }
 
+export const OPTIONS: TemplateOptions = {
+  stackName: 'st',
+  parameters: new Map(),
+  resolveGroup: () => undefined,
+};
+
+/** Values of parameters, as if each stood at line 1 of a file of their own. */
+export function give(values: Readonly<Record<string, string>>): Map<string, GivenValue> {
+  return new Map(
+    Object.entries(values).map(([name, text]) => [
+      name,
+      { text, at: { file: 'given', line: 1, column: 1 }, path: name },
+    ]),
+  );
+}
+
 export function load(text: string, options: Partial<TemplateOptions> = {}): Loaded {
   const raw: Problem[] = [];
-  const template = loadTemplateText(
-    't.yaml',
-    text,
-    { stackName: 'st', parameters: new Map(), resolveGroup: () => undefined, ...options },
-    raw,
-  );
+  const template = loadTemplateText('t.yaml', text, { ...OPTIONS, ...options }, raw);
   return { template, rules: listRules(template), problems: raw.map(shortProblem), raw };
 }
 

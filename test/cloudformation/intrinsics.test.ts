@@ -106,7 +106,7 @@ const CASES: readonly Case[] = [
   ['!ToJsonString {a: 1, b: [x, true, !Ref Name], c: "2", d: !Ref "AWS::NoValue"}', { 'Fn::ToJsonString': { a: 1, b: ['x', true, { Ref: 'Name' }], c: '2', d: { Ref: 'AWS::NoValue' } } }, '{"a":1,"b":["x",true,"web"],"c":"2"}'],
 ];
 
-const imports = new Map([['net-cidr', '203.0.113.0/24']]);
+const supplied = new Map([['import:net-cidr', '203.0.113.0/24']]);
 
 function withOutput(full: unknown): object {
   return { ...FRAME, Outputs: { Out: { Value: full, Export: { Name: 'out' } } } };
@@ -124,7 +124,7 @@ for (const [short, full, expected] of CASES) {
       JSON.stringify(withOutput(full)),
       JSON.stringify(withOutput(full), undefined, '\t'),
     ]) {
-      const { template, problems } = load(text, { imports });
+      const { template, problems } = load(text, { supplied });
       assert.deepEqual(problems, []);
       assert.equal(template?.exports.get('out'), expected);
     }

@@ -18,7 +18,7 @@ Web:
 Type: "AWS::EC2::SecurityGroup"
 DeletionPolicy: Retain
 Properties:
-GroupDescription: "said \\"flat\\""
+GroupDescription: "flat \\x26 wide"
 VpcId: !Ref AWS::NoValue
 
 WebHttp:
@@ -110,6 +110,6 @@ test('an indented template is never taken for a flattened one', () => {
         Type: AWS::EC2::SecurityGroup
 `);
   assert.deepEqual(problems, [
-    '5:25 error bad-description: Invalid security group description. Valid descriptions are strings less than 256…',
+    '5:25 error bad-description: Invalid security group description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*',
   ]);
 });

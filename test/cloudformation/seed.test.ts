@@ -4,9 +4,17 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadTemplate } from '../../src/cloudformation/load-template.ts';
+import { loadTemplateText } from '../../src/cloudformation/load-template.ts';
 import { formatProblem, type Problem } from '../../src/source/problem.ts';
-import { defaultEgress, findRoot, listRules, load, readExample, shortProblem } from './helpers.ts';
+import {
+  defaultEgress,
+  findRoot,
+  listRules,
+  load,
+  OPTIONS,
+  readExample,
+  shortProblem,
+} from './helpers.ts';
 
 const RULES = [
   'st-sg < tcp 80 from 0.0.0.0/0',
@@ -15,8 +23,6 @@ const RULES = [
   'st-sg < tcp 443 from ::/0',
   ...defaultEgress('st-sg'),
 ];
-
-const OPTIONS = { stackName: 'st', parameters: new Map(), resolveGroup: () => undefined };
 
 test('the example file is the seed, byte for byte', (t) => {
   const bytes = readExample('security-groups.yaml');
@@ -38,14 +44,15 @@ test('the example file is the seed, byte for byte', (t) => {
 test('it loads as its author meant it, and says what AWS would refuse', () => {
   const file = join(findRoot(), 'config/templates/security-groups.yaml');
   const problems: Problem[] = [];
-  const template = loadTemplate(file, OPTIONS, problems);
+  const text = readExample('security-groups.yaml').toString('utf8');
+  const template = loadTemplateText(file, text, OPTIONS, problems);
   assert.deepEqual(listRules(template), RULES);
   assert.deepEqual(
     template?.groups.map((group) => [group.name, group.description, group.origin.logicalId]),
     [['st-sg', '', 'EC2SecurityGroup']],
   );
   assert.deepEqual(
-    template.groups[0]!.ingress.map(({ origin, description }) => [
+    template.groups[0].ingress.map(({ origin, description }) => [
       origin.line,
       origin.column,
       origin.logicalId,

@@ -522,15 +522,15 @@ test('quotas of AWS are warnings, a family and a direction at a time', () => {
   checkAll([
     [
       group(peers(61)),
-      "1:19 warning quota securityGroups.a: the security group 'a' has 61 ingress rules for IPv4; AWS takes 60 unless its quota is raised",
+      "1:19 warning quota-rules securityGroups.a: the security group 'a' has 61 ingress rules for IPv4, more than the 60 AWS takes unless its quota is raised",
     ],
     [
       'prefixLists: { p: { entries: [10.0.0.0/8], maxEntries: 61 } }\nsecurityGroups: { a: { ingress: [{ protocol: all, from: pl:p }] } }',
-      "2:19 warning quota securityGroups.a: the security group 'a' has 61 ingress rules for IPv4; AWS takes 60 unless its quota is raised",
+      "2:19 warning quota-rules securityGroups.a: the security group 'a' has 61 ingress rules for IPv4, more than the 60 AWS takes unless its quota is raised",
     ],
     [
       'securityGroups: { a: {}, b: {}, c: {}, d: {}, e: {}, f: {} }\ninterfaces: { i: { device: { name: x }, addresses: [10.0.0.9], securityGroups: [a, b, c, d, e, f] } }',
-      '2:80 warning quota interfaces.i.securityGroups: the interface has 6 security groups; AWS takes 5 unless its quota is raised',
+      "2:15 warning quota-memberships interfaces.i.securityGroups: the interface 'i' has 6 security groups, more than the 5 AWS takes unless its quota is raised",
     ],
   ]);
 });

@@ -28,7 +28,8 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['dataplane', ['engine', 'ports', 'conntrack', 'policy', 'wire']],
   ['control', ALL_LOWER],
   ['lab', ['control', 'ports', 'addr', 'source']],
-  ['cli', [...ALL_LOWER, 'control', 'lab']],
+  ['reach', ['control', 'lab', 'policy', 'addr', 'source']],
+  ['cli', [...ALL_LOWER, 'control', 'lab', 'reach']],
   ['main', [...ALL_LOWER, 'control']],
 ]);
 

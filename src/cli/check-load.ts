@@ -1,0 +1,189 @@
+/**
+ * Reads what `sgctl check` is given: configurations, each with the templates it names, and templates
+ * by themselves; and puts what is wrong with them in one order, nothing twice.
+ */
+import { basename, extname, isAbsolute, relative, resolve, sep } from 'node:path';
+import { findFlattened } from '../cloudformation/reindent.ts';
+import { loadTemplateText, TEMPLATE_BYTES_MAX } from '../cloudformation/load-template.ts';
+import { AWS_QUOTAS, checkQuotas } from '../control/config-quotas.ts';
+import { lint, lintModel } from '../control/lint.ts';
+import { buildConfig } from '../control/load-config.ts';
+import { isId } from '../policy/ids.ts';
+import type { PolicyModel } from '../policy/model.ts';
+import { hasErrors, type Position, type Problem } from '../source/problem.ts';
+import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../source/yaml.ts';
+import { countSeverities } from './check-text.ts';
+
+export interface CheckedFile {
+  /** As it was named. */
+  readonly file: string;
+  readonly kind: 'configuration' | 'template';
+  /** Whether it has no errors. */
+  readonly ok: boolean;
+  readonly counts: {
+    readonly interfaces: number;
+    readonly groups: number;
+    readonly rules: number;
+    readonly errors: number;
+    readonly warnings: number;
+    readonly notices: number;
+  };
+}
+
+export interface Checked {
+  readonly files: readonly CheckedFile[];
+  /** Of all files: sorted by file, in the order they were named, by line and by column; each once. */
+  readonly problems: readonly Problem[];
+}
+
+export interface CheckOptions {
+  readonly netnsDirectory: string;
+  /** Paths under it are shown as seen from here. */
+  readonly cwd: string;
+}
+
+export function checkFiles(files: readonly string[], options: CheckOptions): Checked {
+  const unique = [...new Map(files.map((file) => [resolve(options.cwd, file), file])).values()];
+  const shown = new Map(unique.map((file) => [resolve(options.cwd, file), file]));
+  const all: Problem[] = [];
+  const checked = unique.map((file) => {
+    const { kind, model, problems } = checkFile(file, options.netnsDirectory);
+    const told = withoutRepeats(problems.map((problem) => showPaths(problem, shown, options.cwd)));
+    all.push(...told);
+    return summarize(file, kind, model, told);
+  });
+  return { files: checked, problems: sortByPlace(withoutRepeats(all), unique) };
+}
+
+interface Read {
+  readonly kind: CheckedFile['kind'];
+  readonly model: PolicyModel | undefined;
+  readonly problems: readonly Problem[];
+}
+
+function checkFile(file: string, netnsDirectory: string): Read {
+  const problems: Problem[] = [];
+  const text = readText(file, problems, DOCUMENT_BYTES_MAX);
+  if (text === undefined) return { kind: 'configuration', model: undefined, problems };
+  const root = parseDocument(file, text, problems);
+  if (isTemplate(root, text)) return checkTemplate(file, text);
+  if (root === undefined) return { kind: 'configuration', model: undefined, problems };
+  const loaded = buildConfig(file, root, { netnsDirectory });
+  problems.push(...loaded.problems);
+  const config = hasErrors(problems) ? undefined : loaded.config;
+  if (config !== undefined) problems.push(...lint(config));
+  return { kind: 'configuration', model: config?.model, problems };
+}
+
+/** A template has sections or resources at its top, which a configuration never has. */
+function isTemplate(root: Node | undefined, text: string): boolean {
+  if (findFlattened(text) !== undefined) return true;
+  if (root === undefined)
+    return /^[\s{]*["']?(?:AWSTemplateFormatVersion|Resources)["']?\s*:/m.test(text);
+  if (root.kind !== 'mapping') return false;
+  return root.entries.some(({ key, value }) => {
+    if (key === 'AWSTemplateFormatVersion' || key === 'Resources') return true;
+    const type = get(value, 'Type');
+    return type?.kind === 'scalar' && type.text.startsWith('AWS::');
+  });
+}
+
+function checkTemplate(file: string, text: string): Read {
+  const problems: Problem[] = [];
+  const bytes = Buffer.byteLength(text);
+  if (bytes > TEMPLATE_BYTES_MAX) {
+    problems.push({
+      severity: 'error',
+      code: 'file-too-large',
+      at: { file, line: 0, column: 0 },
+      path: '',
+      message: `the file has ${bytes} bytes; of a template at most ${TEMPLATE_BYTES_MAX} are read`,
+      hint: 'AWS takes no larger one either: split it',
+    });
+    return { kind: 'template', model: undefined, problems };
+  }
+  const loaded = loadTemplateText(
+    file,
+    text,
+    {
+      stackName: basename(file, extname(file)),
+      parameters: new Map(),
+      // Nobody is looked up here: an id that looks right may well exist in AWS.
+      resolveGroup: (reference) => (isId('sg', reference) ? reference : undefined),
+      resolvePrefixList: (reference) => (isId('pl', reference) ? reference : undefined),
+      acceptsOutsideRules: true,
+    },
+    problems,
+  );
+  if (loaded === undefined || hasErrors(problems))
+    return { kind: 'template', model: undefined, problems };
+  const model: PolicyModel = {
+    groups: new Map(loaded.groups.map((group) => [group.id, group])),
+    prefixLists: new Map(loaded.prefixLists.map((list) => [list.id, list])),
+    interfaces: new Map(),
+  };
+  problems.push(...checkQuotas(model, AWS_QUOTAS), ...lintModel(model));
+  return { kind: 'template', model, problems };
+}
+
+function summarize(
+  file: string,
+  kind: CheckedFile['kind'],
+  model: PolicyModel | undefined,
+  problems: readonly Problem[],
+): CheckedFile {
+  const groups = [...(model?.groups.values() ?? [])];
+  const { error, warning, notice } = countSeverities(problems);
+  return {
+    file,
+    kind,
+    ok: error === 0,
+    counts: {
+      interfaces: model?.interfaces.size ?? 0,
+      groups: groups.length,
+      rules: groups.reduce((sum, { ingress, egress }) => sum + ingress.length + egress.length, 0),
+      errors: error,
+      warnings: warning,
+      notices: notice,
+    },
+  };
+}
+
+/** Paths as the caller named them, or as seen from `cwd`: a configuration's templates come with absolute ones. */
+function showPaths(problem: Problem, shown: ReadonlyMap<string, string>, cwd: string): Problem {
+  const shorten = (text: string): string => text.replaceAll(cwd + sep, '');
+  const { at, message, hint } = problem;
+  return {
+    ...problem,
+    at: at === undefined ? undefined : { ...at, file: showPath(at.file, shown, cwd) },
+    message: shorten(message),
+    ...(hint === undefined ? {} : { hint: shorten(hint) }),
+  };
+}
+
+function showPath(file: string, shown: ReadonlyMap<string, string>, cwd: string): string {
+  const named = shown.get(resolve(cwd, file));
+  if (named !== undefined) return named;
+  const path = isAbsolute(file) ? relative(cwd, file) : file;
+  return path === '..' || path.startsWith(`..${sep}`) ? file : path;
+}
+
+function withoutRepeats(problems: readonly Problem[]): readonly Problem[] {
+  const keyOf = ({ at, severity, code, message }: Problem): string =>
+    JSON.stringify([at?.file, at?.line, at?.column, severity, code, message]);
+  return [...new Map(problems.map((problem) => [keyOf(problem), problem])).values()];
+}
+
+function sortByPlace(problems: readonly Problem[], files: readonly string[]): readonly Problem[] {
+  const found = problems.flatMap(({ at }) => at?.file ?? []);
+  const order = [...new Set([...files, ...found])];
+  const ranks = new Map(order.map((file, rank) => [file, rank]));
+  const rankOf = (at: Position | undefined): number =>
+    at === undefined ? -1 : ranks.get(at.file)!;
+  return [...problems].sort(
+    (a, b) =>
+      rankOf(a.at) - rankOf(b.at) ||
+      (a.at?.line ?? 0) - (b.at?.line ?? 0) ||
+      (a.at?.column ?? 0) - (b.at?.column ?? 0),
+  );
+}

@@ -1,0 +1,56 @@
+/**
+ * The blocks of VPCs and subnets: for the addresses in them that groups never filter, and to tell an
+ * address that is in none of them. A block that is not known costs no more than that, so it is a notice.
+ */
+import { parseCidr, type Cidr } from '../addr/address.ts';
+import { KIND_SUBNET, KIND_VPC, KIND_VPC_BLOCK } from './attributes.ts';
+import { readText } from './properties.ts';
+import { fail, report, type Scope } from './scope.ts';
+import type { Resource } from './template.ts';
+import { abbreviate } from './values.ts';
+
+export interface Networks {
+  /** The first IPv4 block of each VPC: its base + 2 is the address of the VPC's DNS. */
+  readonly vpcs: readonly Cidr[];
+  /** All blocks of all VPCs, those included. */
+  readonly blocks: readonly Cidr[];
+  /** Their base + 1 is the router. */
+  readonly subnets: readonly Cidr[];
+}
+
+export function readNetworks(scope: Scope, resources: readonly Resource[]): Networks {
+  const vpcs: Cidr[] = [];
+  const blocks: Cidr[] = [];
+  const subnets: Cidr[] = [];
+  for (const resource of resources) {
+    if (![KIND_VPC, KIND_VPC_BLOCK, KIND_SUBNET].includes(resource.type)) continue;
+    const first = readBlock(scope, resource, 'CidrBlock', 4);
+    const second =
+      resource.type === KIND_VPC ? undefined : readBlock(scope, resource, 'Ipv6CidrBlock', 6);
+    const found = [first, second].flatMap((block) => block ?? []);
+    if (resource.type === KIND_SUBNET) subnets.push(...found);
+    else blocks.push(...found);
+    if (resource.type === KIND_VPC && first !== undefined) vpcs.push(first);
+  }
+  return { vpcs, blocks, subnets };
+}
+
+function readBlock(
+  scope: Scope,
+  resource: Resource,
+  name: string,
+  family: 4 | 6,
+): Cidr | undefined {
+  const value = readText(scope, resource.properties, name);
+  if (value?.kind === 'unknown' && family === 4) {
+    const message = `${name} of '${resource.logicalId}' can't be known here: ${value.reason}`;
+    const hint = `${value.hint}; or name the block in the configuration, under vpc`;
+    report(scope.problems, 'notice', 'unknown-value', value, message, hint);
+  }
+  if (value?.kind !== 'text') return undefined;
+  const parsed = parseCidr(value.text, 'mask');
+  if (parsed.ok && parsed.value.family === family) return parsed.value;
+  const hint = parsed.ok ? `an IPv${family} block goes here` : parsed.hint;
+  fail(scope, 'bad-cidr', value, `CIDR block ${abbreviate(value.text)} is malformed`, hint);
+  return undefined;
+}

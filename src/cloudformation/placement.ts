@@ -1,0 +1,357 @@
+/**
+ * Where groups and addresses are: AWS::EC2::Instance and AWS::EC2::NetworkInterface.
+ *
+ * They make no rules, so they are read only for an interface of the configuration that asks for one,
+ * and of that only what the configuration does not say itself. An address that AWS would choose is
+ * not known here; a group that is not known is left out, which denies.
+ * Source: AWS CloudFormation Template Reference, the pages of the two kinds.
+ */
+import { parseAddress, sameAddress, type Address } from '../addr/address.ts';
+import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
+import type { ConnectionTracking, GroupId } from '../policy/model.ts';
+import type { Mapping } from '../source/yaml.ts';
+import { idOf, KIND_INSTANCE, KIND_NETWORK_INTERFACE } from './attributes.ts';
+import { readProperty } from './calls.ts';
+import { readText, warnOfUnknown } from './properties.ts';
+import { resolveGroup, type Directory } from './references.ts';
+import { fail, report, type Scope } from './scope.ts';
+import type { Resource } from './template.ts';
+import { abbreviate, describeKind, type Value, type Where } from './values.ts';
+
+export interface Placement {
+  /** The primary ones first. Empty if AWS would choose them, or if they are not known (reported). */
+  readonly addresses: readonly Address[];
+  /** Undefined if the resource names none: it has the default group. Empty if none of them is known (reported). */
+  readonly groupIds: readonly GroupId[] | undefined;
+  readonly sourceDestCheck: boolean | undefined;
+  readonly connectionTracking: Partial<ConnectionTracking>;
+}
+
+/** What is asked for; nothing is reported of the rest. */
+export interface PlacementWishes {
+  readonly addresses: boolean;
+  readonly groups: boolean;
+}
+
+const NOTHING: Placement = {
+  addresses: [],
+  groupIds: [],
+  sourceDestCheck: undefined,
+  connectionTracking: {},
+};
+
+export function readPlacement(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  wishes: PlacementWishes,
+): Placement {
+  const { type, properties } = resource;
+  if (type === KIND_NETWORK_INTERFACE) {
+    return {
+      addresses: wishes.addresses ? readAddresses(scope, properties) : [],
+      groupIds: wishes.groups ? readGroups(scope, directory, properties, ['GroupSet']) : [],
+      sourceDestCheck: readSourceDestCheck(scope, properties),
+      connectionTracking: readTimeouts(scope, properties),
+    };
+  }
+  const primary = findPrimary(scope, resource);
+  if (primary === 'unusable') return NOTHING;
+  if (primary === undefined) {
+    const names = ['SecurityGroupIds', 'SecurityGroups'];
+    return {
+      addresses: wishes.addresses ? readAddresses(scope, properties) : [],
+      groupIds: wishes.groups ? readGroups(scope, directory, properties, names) : [],
+      sourceDestCheck: readSourceDestCheck(scope, properties),
+      connectionTracking: {},
+    };
+  }
+  warnOfBoth(scope, resource);
+  const attached = readProperty(scope, primary, 'NetworkInterfaceId');
+  if (attached !== undefined) return readAttached(scope, directory, attached, wishes);
+  return {
+    addresses: wishes.addresses ? readAddresses(scope, primary) : [],
+    groupIds: wishes.groups ? readGroups(scope, directory, primary, ['GroupSet']) : [],
+    sourceDestCheck: readSourceDestCheck(scope, properties),
+    connectionTracking: readTimeouts(scope, primary),
+  };
+}
+
+/** The interface with DeviceIndex 0 in NetworkInterfaces, or the first; undefined if the property is not given. */
+function findPrimary(scope: Scope, resource: Resource): Mapping | 'unusable' | undefined {
+  const value = readProperty(scope, resource.properties, 'NetworkInterfaces');
+  if (value === undefined) return undefined;
+  if (value.kind === 'unknown') {
+    warnOfUnknown(
+      scope,
+      'NetworkInterfaces',
+      value,
+      value.path,
+      'groups and addresses are not known',
+    );
+    return 'unusable';
+  }
+  if (value.kind === 'invalid') return 'unusable';
+  if (value.kind !== 'list') {
+    fail(
+      scope,
+      'bad-property',
+      value,
+      `NetworkInterfaces must be a list, not ${describeKind(value)}`,
+    );
+    return 'unusable';
+  }
+  const nodes = value.items.flatMap((item) => (item.kind === 'map' ? item.node : []));
+  if (nodes.length === 0) return value.items.length === 0 ? undefined : 'unusable';
+  const isFirst = (node: Mapping): boolean => {
+    const index = readProperty(scope, node, 'DeviceIndex');
+    return index?.kind === 'text' && index.text === '0';
+  };
+  return nodes.find(isFirst) ?? nodes[0];
+}
+
+function warnOfBoth(scope: Scope, resource: Resource): void {
+  for (const name of ['SecurityGroupIds', 'SecurityGroups', 'PrivateIpAddress', 'Ipv6Addresses']) {
+    const value = readProperty(scope, resource.properties, name);
+    if (value === undefined) continue;
+    const message = `'${resource.logicalId}' has NetworkInterfaces, so its ${name} is passed over`;
+    const hint = `AWS refuses it: Network interfaces and an instance-level ${name} may not be specified on the same request`;
+    report(scope.problems, 'warning', 'bad-property', value, message, hint);
+  }
+}
+
+/** An interface that is a resource of its own. */
+function readAttached(
+  scope: Scope,
+  directory: Directory,
+  id: Value,
+  wishes: PlacementWishes,
+): Placement {
+  const found = [...scope.template.resources.values()].find(
+    (resource) =>
+      resource.type === KIND_NETWORK_INTERFACE &&
+      id.kind === 'text' &&
+      idOf(scope, resource) === id.text,
+  );
+  if (found !== undefined) return readPlacement(scope, directory, found, wishes);
+  const unknown =
+    id.kind === 'unknown'
+      ? id
+      : {
+          reason: 'it is no network interface of this template',
+          hint: 'give addresses and securityGroups in the configuration',
+          at: id.at,
+          path: id.path,
+          kind: 'unknown' as const,
+        };
+  if (id.kind !== 'invalid')
+    warnOfUnknown(
+      scope,
+      'NetworkInterfaceId',
+      unknown,
+      id.path,
+      'groups and addresses are not known',
+    );
+  return NOTHING;
+}
+
+function readGroups(
+  scope: Scope,
+  directory: Directory,
+  properties: Mapping | undefined,
+  names: readonly string[],
+): readonly GroupId[] | undefined {
+  const ids = new Set<GroupId>();
+  let isGiven = false;
+  for (const name of names) {
+    const value = readProperty(scope, properties, name);
+    for (const item of readItems(scope, name, value)) {
+      isGiven = true;
+      const id = readGroup(scope, directory, name, item);
+      if (id !== undefined) ids.add(id);
+    }
+  }
+  return isGiven ? [...ids] : undefined;
+}
+
+function readGroup(
+  scope: Scope,
+  directory: Directory,
+  name: string,
+  item: Value,
+): GroupId | undefined {
+  const loss = 'the interface goes without that group';
+  if (item.kind === 'unknown') warnOfUnknown(scope, name, item, item.path, loss);
+  if (item.kind === 'list' || item.kind === 'map')
+    fail(scope, 'bad-property', item, `a group in ${name} must be text, not ${describeKind(item)}`);
+  if (item.kind !== 'text') return undefined;
+  const property = name === 'SecurityGroups' ? 'SecurityGroupName' : 'GroupId';
+  const id = resolveGroup(scope, directory, property, item.text, item);
+  if (id !== undefined) return id;
+  const reason = `the group '${abbreviate(item.text)}' is not defined here`;
+  const hint = 'define it in this template or in the configuration';
+  warnOfUnknown(scope, name, { ...item, kind: 'unknown', reason, hint }, item.path, loss);
+  return undefined;
+}
+
+/** The items of a list; one that is not known stands for itself. */
+function readItems(scope: Scope, name: string, value: Value | undefined): readonly Value[] {
+  if (value === undefined) return [];
+  if (value.kind === 'list') return value.items;
+  if (value.kind === 'text' || value.kind === 'map')
+    return [
+      fail(scope, 'bad-property', value, `${name} must be a list, not ${describeKind(value)}`),
+    ];
+  return [value];
+}
+
+function readAddresses(scope: Scope, properties: Mapping | undefined): readonly Address[] {
+  const found: Address[] = [];
+  const add = (name: string, holder: Mapping | undefined, family: 4 | 6): void => {
+    const address = readAddress(scope, name, holder, family);
+    // PrivateIpAddresses repeats the primary one.
+    if (address !== undefined && !found.some((known) => sameAddress(known, address)))
+      found.push(address);
+  };
+  add('PrivateIpAddress', properties, 4);
+  const secondary = readHolders(scope, properties, 'PrivateIpAddresses');
+  const isPrimary = (holder: Mapping): boolean => {
+    const value = readProperty(scope, holder, 'Primary');
+    return value?.kind === 'text' && value.text.toLowerCase() === 'true';
+  };
+  for (const holder of secondary.filter(isPrimary)) add('PrivateIpAddress', holder, 4);
+  for (const holder of secondary) if (!isPrimary(holder)) add('PrivateIpAddress', holder, 4);
+  for (const holder of readHolders(scope, properties, 'Ipv6Addresses'))
+    add('Ipv6Address', holder, 6);
+  for (const name of ['SecondaryPrivateIpAddressCount', 'Ipv6AddressCount']) {
+    const count = readProperty(scope, properties, name);
+    if (count?.kind !== 'text' || count.text === '0') continue;
+    const message = `${name}: AWS chooses these addresses, so they can't be known here; the interface goes without them`;
+    report(
+      scope.problems,
+      'warning',
+      'unknown-value',
+      count,
+      message,
+      'give all addresses in the configuration, as addresses',
+    );
+  }
+  return found;
+}
+
+/** The items of a list of mappings. */
+function readHolders(scope: Scope, properties: Mapping | undefined, name: string): Mapping[] {
+  return readItems(scope, name, readProperty(scope, properties, name)).flatMap((item) => {
+    if (item.kind === 'map') return item.node;
+    if (item.kind === 'unknown')
+      warnOfUnknown(scope, name, item, item.path, 'the interface goes without these addresses');
+    else if (item.kind !== 'invalid')
+      fail(
+        scope,
+        'bad-property',
+        item,
+        `an item of ${name} must be a mapping, not ${describeKind(item)}`,
+      );
+    return [];
+  });
+}
+
+function readAddress(
+  scope: Scope,
+  name: string,
+  holder: Mapping | undefined,
+  family: 4 | 6,
+): Address | undefined {
+  const value = readText(scope, holder, name);
+  if (value?.kind === 'unknown')
+    warnOfUnknown(scope, name, value, value.path, 'the interface goes without it');
+  if (value?.kind !== 'text') return undefined;
+  const parsed = parseAddress(value.text);
+  if (parsed.ok && parsed.value.family === family) return parsed.value;
+  const message = `${name} '${abbreviate(value.text)}' is no IPv${family} address`;
+  fail(scope, 'bad-address', value, message, parsed.ok ? undefined : parsed.hint);
+  return undefined;
+}
+
+function readSourceDestCheck(scope: Scope, properties: Mapping | undefined): boolean | undefined {
+  const value = readText(scope, properties, 'SourceDestCheck');
+  if (value?.kind === 'unknown')
+    warnOfUnknown(scope, 'SourceDestCheck', value, value.path, 'the check is on');
+  if (value?.kind !== 'text') return undefined;
+  if (/^(true|false)$/i.test(value.text)) return value.text.toLowerCase() === 'true';
+  const message = `SourceDestCheck '${abbreviate(value.text)}' is neither true nor false`;
+  fail(scope, 'bad-property', value, message);
+  return undefined;
+}
+
+const TIMEOUT_NAMES = [
+  ['TcpEstablishedTimeout', 'tcpEstablishedTimeoutSec'],
+  ['UdpStreamTimeout', 'udpStreamTimeoutSec'],
+  ['UdpTimeout', 'udpTimeoutSec'],
+] as const;
+
+function readTimeouts(scope: Scope, properties: Mapping | undefined): Partial<ConnectionTracking> {
+  const value = readProperty(scope, properties, 'ConnectionTrackingSpecification');
+  if (value?.kind !== 'map') return {};
+  const timeouts: { -readonly [K in keyof ConnectionTracking]?: number } = {};
+  for (const [name, key] of TIMEOUT_NAMES) {
+    const text = readText(scope, value.node, name);
+    if (text?.kind === 'unknown')
+      warnOfUnknown(scope, name, text, text.path, "AWS's default is taken");
+    if (text?.kind !== 'text') continue;
+    const { min, max } = IDLE_TIMEOUTS[key];
+    const seconds = /^\d{1,6}$/.test(text.text) ? Number(text.text) : NaN;
+    if (seconds >= min && seconds <= max) timeouts[key] = seconds;
+    else
+      fail(
+        scope,
+        'bad-timeout',
+        text,
+        `${name} '${abbreviate(text.text)}' is out of range`,
+        `it goes from ${min} to ${max} seconds`,
+      );
+  }
+  return timeouts;
+}
+
+/** Kinds that an interface of the configuration can be told to take its groups and addresses from. */
+export function isPlaceable(resource: Resource): boolean {
+  return resource.type === KIND_INSTANCE || resource.type === KIND_NETWORK_INTERFACE;
+}
+
+/** An association puts a group into one more VPC; everything here is one VPC, so only its names are checked. */
+export function checkAssociation(scope: Scope, directory: Directory, resource: Resource): void {
+  for (const name of ['GroupId', 'VpcId']) {
+    const value = readText(scope, resource.properties, name);
+    const loss = 'the association has no effect';
+    if (value === undefined) {
+      const hint = `AWS refuses it: required key [${name}] not found`;
+      const message = `the association '${resource.logicalId}' has no ${name}`;
+      report(scope.problems, 'warning', 'missing-property', resource, message, hint);
+    } else if (value.kind === 'unknown' && name === 'GroupId') {
+      warnOfUnknown(scope, name, value, value.path, loss);
+    } else if (value.kind === 'text' && name === 'GroupId') {
+      warnOfStranger(scope, directory, name, value.text, value, loss);
+    }
+  }
+}
+
+function warnOfStranger(
+  scope: Scope,
+  directory: Directory,
+  name: string,
+  text: string,
+  where: Where,
+  loss: string,
+): void {
+  if (resolveGroup(scope, directory, name, text, where) !== undefined) return;
+  const reason = `the group '${abbreviate(text)}' is not defined here`;
+  const hint = 'define it in this template or in the configuration';
+  warnOfUnknown(
+    scope,
+    name,
+    { kind: 'unknown', reason, hint, at: where.at, path: where.path },
+    where.path,
+    loss,
+  );
+}

@@ -1,0 +1,76 @@
+/** Which group a rule that is a resource of its own belongs to. */
+import type { GroupId } from '../policy/model.ts';
+import type { Node } from '../source/yaml.ts';
+import { idOf, KIND_GROUP, KIND_INGRESS } from './attributes.ts';
+import { findEntry, readCall } from './calls.ts';
+import { findMentions } from './dependencies.ts';
+import { readText } from './properties.ts';
+import { resolveGroup, type Directory } from './references.ts';
+import type { Scope } from './scope.ts';
+import type { Resource } from './template.ts';
+import { abbreviate, makeText, type Value } from './values.ts';
+
+type Unresolved = Extract<Value, { kind: 'unknown' }>;
+
+/** The group that a rule resource belongs to; `tell` is called if it names none, or none that is known. */
+export function findTarget(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  tell: (name: string, value: Unresolved | undefined) => void,
+): GroupId | undefined {
+  const names = resource.type === KIND_INGRESS ? ['GroupId', 'GroupName'] : ['GroupId'];
+  for (const name of names) {
+    const value = readText(scope, resource.properties, name);
+    if (value === undefined) continue;
+    if (value.kind === 'unusable') return undefined;
+    const groupId =
+      value.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
+    if (groupId !== undefined) return groupId;
+    const reason =
+      value.kind === 'text'
+        ? `the group '${abbreviate(value.text)}' is not defined here`
+        : value.reason;
+    tell(name, {
+      kind: 'unknown',
+      reason,
+      hint: value.kind === 'text' ? 'define it in this template' : value.hint,
+      at: value.at,
+      path: value.path,
+    });
+    return undefined;
+  }
+  tell('GroupId', undefined);
+  return undefined;
+}
+
+/** The groups that a rule resource may be for, where `findTarget` can't tell which: the more, the fewer keep "allow everything". */
+export function findPossibleTargets(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+): readonly GroupId[] {
+  const node =
+    resource.properties === undefined ? undefined : findEntry(resource.properties, 'GroupId');
+  if (node === undefined) return [];
+  return findOutcomes(scope, node).flatMap((value) => {
+    const found =
+      value.kind === 'text' ? resolveGroup(scope, directory, '', value.text, value) : undefined;
+    return found ?? [];
+  });
+}
+
+/** The texts a node may come to: of an Fn::If whose condition is not known, both branches; of anything else not known, the groups it mentions. */
+function findOutcomes(scope: Scope, node: Node): readonly Value[] {
+  const value = scope.evaluate(node);
+  if (value.kind !== 'unknown') return [value];
+  const call = readCall(node);
+  const items = call?.argument.kind === 'list' ? call.argument.items : [];
+  if (call?.name === 'Fn::If' && items.length === 3)
+    return items.slice(1).flatMap((item) => findOutcomes(scope, item));
+  return findMentions(scope, node).flatMap((mention) => {
+    const resource = scope.template.resources.get(mention.name);
+    if (resource?.type === KIND_GROUP) return makeText(idOf(scope, resource), mention);
+    return scope.parameters.get(mention.name) ?? [];
+  });
+}

@@ -1,0 +1,124 @@
+/** One item of the `templates` section: which file, under what stack name, with what values. */
+import { basename, dirname, extname, resolve } from 'node:path';
+import type { GivenValue } from '../cloudformation/parameters.ts';
+import { didYouMean } from '../source/suggest.ts';
+import { get, type Node } from '../source/yaml.ts';
+import { readParametersFile } from './config-parameters-file.ts';
+import { fail, readEntries, readText, report, type Place, type Reader } from './config-reader.ts';
+
+/** Source: CloudFormation API Reference, CreateStack, StackName. */
+const STACK_NAME = /^[A-Za-z][A-Za-z0-9-]{0,127}$/;
+
+const SUPPLIED_KINDS = ['ssm:', 'import:', 'getatt:', 'ref:'];
+
+/** A value only AWS knows, as the configuration gives it. */
+export interface SuppliedValue extends Place {
+  readonly value: string | readonly string[];
+}
+
+export interface TemplateItem {
+  readonly node: Node;
+  readonly fileNode: Node;
+  /** As written. */
+  readonly name: string;
+  /** Resolved. */
+  readonly file: string;
+  readonly stackName: string;
+  readonly stackNameNode: Node | undefined;
+  /** Those of the configuration before those of the parameters file. */
+  readonly parameters: ReadonlyMap<string, GivenValue>;
+  readonly parametersFile: string | undefined;
+  readonly supplied: ReadonlyMap<string, SuppliedValue>;
+}
+
+/** Undefined if it names no file. */
+export function readTemplateItem(
+  reader: Reader,
+  configFile: string,
+  node: Node,
+): TemplateItem | undefined {
+  const fileNode = node.kind === 'mapping' ? get(node, 'file') : node;
+  const name = readText(reader, fileNode);
+  const stackNameNode = get(node, 'stackName');
+  const stackName = readText(reader, stackNameNode);
+  if (stackName !== undefined && !STACK_NAME.test(stackName)) {
+    const hint = "use a letter and then up to 127 letters, digits and '-'";
+    fail(reader, stackNameNode!, 'bad-name', `'${stackName}' can't be the name of a stack`, hint);
+  }
+  const parametersNode = get(node, 'parametersFile');
+  const parametersName = readText(reader, parametersNode);
+  if (parametersName === '')
+    fail(reader, parametersNode!, 'bad-value', 'the name of the parameters file is empty');
+  const directory = dirname(configFile);
+  const parametersFile = parametersName ? resolve(directory, parametersName) : undefined;
+  const parameters = new Map([
+    ...(parametersFile === undefined ? [] : readParametersFile(reader.problems, parametersFile)),
+    ...readParameters(reader, get(node, 'parameters')),
+  ]);
+  const supplied = readSupplied(reader, get(node, 'supplied'));
+  if (name === undefined || fileNode === undefined) return undefined;
+  if (name === '')
+    return fail(reader, fileNode, 'bad-value', 'the name of the template file is empty');
+  return {
+    node,
+    fileNode,
+    name,
+    file: resolve(directory, name),
+    stackName: stackName ?? basename(name, extname(name)),
+    stackNameNode,
+    parameters,
+    parametersFile,
+    supplied,
+  };
+}
+
+/** Values as text, the way CloudFormation takes them; a list becomes a comma-delimited one. */
+function readParameters(reader: Reader, section: Node | undefined): Map<string, GivenValue> {
+  const parameters = new Map<string, GivenValue>();
+  for (const { key, value } of readEntries(reader, section)) {
+    const text = [readTexts(reader, value)].flat().join(',');
+    parameters.set(key, { text, at: value.at, path: value.path });
+  }
+  return parameters;
+}
+
+function readSupplied(reader: Reader, section: Node | undefined): Map<string, SuppliedValue> {
+  const supplied = new Map<string, SuppliedValue>();
+  for (const { key, keyAt, value } of readEntries(reader, section)) {
+    const place = { at: keyAt, path: value.path };
+    if (!SUPPLIED_KINDS.some((kind) => key.startsWith(kind) && key.length > kind.length)) {
+      const message = `'${key}' is no key of a value that only AWS knows`;
+      const hint =
+        'write ssm:/PATH, import:NAME, getatt:ID.ATTRIBUTE or ref:ID, as the warning about the value has it';
+      fail(reader, place, 'bad-supplied-key', message, hint);
+      continue;
+    }
+    supplied.set(key, { ...place, value: readTexts(reader, value) });
+  }
+  return supplied;
+}
+
+/** A scalar as it is written, or a list of them. */
+function readTexts(reader: Reader, node: Node): string | readonly string[] {
+  const nodes = node.kind === 'list' ? node.items : [node];
+  const texts = nodes.flatMap((item) =>
+    item.kind === 'scalar' && item.value !== null ? [item.text] : [],
+  );
+  if (texts.length < nodes.length)
+    reader.misses.push({ node, expected: 'a string, a number, or a list of these' });
+  return node.kind === 'list' ? texts : (texts[0] ?? '');
+}
+
+/** Warns of supplied values that nothing asked for: mistyped, or no longer needed. */
+export function warnOfUnusedValues(
+  reader: Reader,
+  item: TemplateItem,
+  askedKeys: ReadonlySet<string>,
+): void {
+  const unanswered = [...askedKeys].filter((key) => !item.supplied.has(key));
+  for (const [key, place] of item.supplied) {
+    if (askedKeys.has(key)) continue;
+    const message = `nothing in the template '${item.name}' asks for '${key}'${didYouMean(key, unanswered)}`;
+    report(reader, 'warning', place, 'unused-value', message, 'correct the key, or remove it');
+  }
+}

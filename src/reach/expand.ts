@@ -1,0 +1,102 @@
+/**
+ * Checks to cases: which single packets a check stands for.
+ *
+ * Bounded: a group on a thousand interfaces towards itself would be a million packets a port. Each
+ * case, and each pair of ends looked at, is taken from a budget; whoever runs out stops and says so.
+ */
+import type { Family } from '../addr/address.ts';
+import { choosePath } from '../policy/explain-path.ts';
+import type { Network } from '../policy/explanation.ts';
+import type { Target } from './ends.ts';
+import type { Case, CaseEnd, Check } from './suite.ts';
+
+/** Single packets in one file of expectations. */
+export const CASES_MAX = 10_000;
+/** Pairs of ends looked at for them: those that give no packet cost time as well. */
+const PAIRS_MAX = 4 * CASES_MAX;
+
+export class OverBudget extends Error {
+  constructor() {
+    super(`more than ${CASES_MAX} single tests in one file`);
+  }
+}
+
+export class Expander {
+  private readonly network: Network;
+  private cases = 0;
+  private pairs = 0;
+
+  constructor(network: Network) {
+    this.network = network;
+  }
+
+  /** To be called for each pair of names looked at. Throws OverBudget. */
+  countPair(): void {
+    this.pairs++;
+    if (this.pairs > PAIRS_MAX) throw new OverBudget();
+  }
+
+  /**
+   * The check with its cases. Throws OverBudget.
+   * @param family the only one to be tried; undefined: all
+   */
+  expand(
+    check: Omit<Check, 'cases' | 'untestable'>,
+    from: Target,
+    to: Target,
+    family: Family | undefined,
+  ): Check {
+    const cases: Case[] = [];
+    const whole: Check = { ...check, cases, untestable: undefined };
+    let why: string | undefined;
+    for (const source of from.ends) {
+      for (const destination of to.ends) {
+        this.countPair();
+        const obstacle = this.obstacle(check, source, destination, family);
+        if (obstacle !== undefined) {
+          why = worse(why, obstacle);
+          continue;
+        }
+        if (this.cases >= CASES_MAX) throw new OverBudget();
+        const index = this.cases++;
+        const { family: own } = source.address;
+        cases.push({ index, check: whole, family: own, from: source, to: destination });
+      }
+    }
+    if (cases.length > 0) return whole;
+    return { ...check, cases, untestable: why ?? 'it has no ends' };
+  }
+
+  /** Why no such packet can be; undefined if it can. */
+  private obstacle(
+    { from, to, service }: Omit<Check, 'cases' | 'untestable'>,
+    source: CaseEnd,
+    destination: CaseEnd,
+    family: Family | undefined,
+  ): string | undefined {
+    if (source.interfaceId === undefined && destination.interfaceId === undefined)
+      return BOTH_OUTSIDE;
+    if (source.interfaceId !== undefined && source.interfaceId === destination.interfaceId)
+      return `${from} and ${to} are the same interface, ${source.name}: what it sends to itself meets no gate`;
+    if (source.address.family !== destination.address.family)
+      return `${from} and ${to} have no address family in common`;
+    const own = source.address.family;
+    if (family !== undefined && own !== family)
+      return `${from} and ${to} don't both have an IPv${family} address`;
+    const question = {
+      from: source.endpoint,
+      to: destination.endpoint,
+      service: service.service,
+    };
+    const path = choosePath(this.network, question, own);
+    return 'why' in path ? path.why : undefined;
+  }
+}
+
+export const BOTH_OUTSIDE = 'both ends are outside: such a packet never comes here';
+
+/** Of several obstacles, the one a person can do most about. */
+function worse(known: string | undefined, other: string): string {
+  const isWeak = known === undefined || known.includes('have no address family in common');
+  return isWeak ? other : known;
+}

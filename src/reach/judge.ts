@@ -1,0 +1,157 @@
+/**
+ * The verdict on a case, from the configuration alone, found three times over: by the compiled policy
+ * that the packet path asks, by the plain reference, and by what explains verdicts to people. The three
+ * must agree; where they don't, this program is wrong, and says so instead of passing a test.
+ */
+import type { Address } from '../addr/address.ts';
+import type { Config } from '../control/config.ts';
+import { networkOf } from '../control/explain.ts';
+import { compilePolicy } from '../policy/compile.ts';
+import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
+import { explain } from '../policy/explain.ts';
+import { checkPath, choosePath, isPlatform, type Path } from '../policy/explain-path.ts';
+import type { Explanation, Network, Service } from '../policy/explanation.ts';
+import { lookUpHost, Matcher, NO_HOST, NO_RULE } from '../policy/match.ts';
+import type { Direction } from '../policy/model.ts';
+import { matchingRules, type Probe } from '../policy/reference.ts';
+import { RuleNumbers } from '../policy/rule-numbers.ts';
+import type { Case, Expected } from './suite.ts';
+
+export interface Judgement {
+  readonly verdict: Expected;
+  /** What each of the three says, if they don't all say the same. */
+  readonly disagreement?: string;
+}
+
+/** Interfaces of the model by the number of their port; port 0 is the uplink. */
+export function compileConfig({ model, platformAddresses }: Config): CompiledPolicy {
+  const ids = [...model.interfaces.keys()];
+  return compilePolicy({
+    model,
+    ports: new Map(ids.map((id, i) => [id, i + 1])),
+    ruleNumbers: new RuleNumbers(),
+    platformAddresses,
+    generation: 1,
+  });
+}
+
+export class Judge {
+  private readonly network: Network;
+  private readonly policy: CompiledPolicy;
+  private readonly matcher: Matcher;
+
+  /** @param policy compiled from the same configuration; a test hands in another */
+  constructor(config: Config, policy = compileConfig(config)) {
+    this.network = networkOf(config);
+    this.policy = policy;
+    this.matcher = new Matcher(policy);
+  }
+
+  judge(one: Case): Judgement {
+    const path = this.pathOf(one);
+    // What drops a packet before the gates looks at addresses alone, and no rule is asked.
+    const isDropped = checkPath(this.network, path).some(({ outcome }) => outcome === 'refused');
+    const { service } = one.check.service;
+    const answers = {
+      compiled: !isDropped && this.passesCompiled(path, service),
+      reference: !isDropped && this.passesReference(path, service),
+      explained: this.explain(one).verdict === 'allowed',
+    };
+    const verdict = textOf(answers.reference);
+    if (answers.compiled === answers.reference && answers.explained === answers.reference)
+      return { verdict };
+    const said = Object.entries(answers).map(([who, allowed]) => `${who}: ${textOf(allowed)}`);
+    return { verdict, disagreement: said.join(', ') };
+  }
+
+  /** The whole story of a case, in one family. */
+  explain({ check, family, from, to }: Case): Explanation {
+    const { service } = check.service;
+    return explain(this.network, { from: from.endpoint, to: to.endpoint, service, family });
+  }
+
+  private pathOf({ check, family, from, to }: Case): Path {
+    const question = { from: from.endpoint, to: to.endpoint, service: check.service.service };
+    const path = choosePath(this.network, question, family);
+    if ('why' in path) throw new Error(`a case that can't be asked: ${path.why}`);
+    return path;
+  }
+
+  private passesReference({ from, to }: Path, service: Service): boolean {
+    const { model } = this.network;
+    const ask = (id: string, direction: Direction, remote: Address): boolean =>
+      matchingRules(model, id, direction, probeOf(service, remote)).length > 0;
+    const leaves =
+      from.network === undefined ||
+      isPlatform(this.network, to.address) ||
+      ask(from.network.id, 'egress', to.address);
+    return leaves && (to.network === undefined || ask(to.network.id, 'ingress', from.address));
+  }
+
+  /** As engine/evaluate.ts asks it: ports by address, then the gates. */
+  private passesCompiled({ from, to }: Path, service: Service): boolean {
+    const source = from.network === undefined ? UPLINK_PORT : this.portOf(from.address);
+    const destination = this.portOf(to.address);
+    // Whether a path is refused by its addresses was asked before; that the compiled tables know the same owners was not.
+    if (from.network !== undefined && source === NO_HOST) return false;
+    if ((destination === NO_HOST) !== (to.network === undefined)) return false;
+    const leaves =
+      source === UPLINK_PORT ||
+      this.isCompiledPlatform(to.address) ||
+      this.matches(source, GATE_EGRESS, service, to.address);
+    return (
+      leaves &&
+      (destination === NO_HOST || this.matches(destination, GATE_INGRESS, service, from.address))
+    );
+  }
+
+  private matches(port: number, direction: number, service: Service, remote: Address): boolean {
+    const gate = 2 * this.policy.profiles[port] + direction;
+    const { protocol } = service;
+    const { family, words } = remote;
+    const [a0, a1 = 0, a2 = 0, a3 = 0] = words;
+    const rule = this.matcher.match(gate, family, protocol, rulePort(service), a0, a1, a2, a3);
+    return rule !== NO_RULE;
+  }
+
+  private portOf(address: Address): number {
+    const { hosts4, hosts6 } = this.policy;
+    const [a0, a1 = 0, a2 = 0, a3 = 0] = address.words;
+    return lookUpHost(hosts4, hosts6, address.family, a0, a1, a2, a3);
+  }
+
+  private isCompiledPlatform(address: Address): boolean {
+    const { platform4, platform6 } = this.policy;
+    const [a0, a1 = 0, a2 = 0, a3 = 0] = address.words;
+    return lookUpHost(platform4, platform6, address.family, a0, a1, a2, a3) !== NO_HOST;
+  }
+}
+
+function textOf(isAllowed: boolean): Expected {
+  return isAllowed ? 'allowed' : 'denied';
+}
+
+function probeOf(service: Service, remote: Address): Probe {
+  const { protocol } = service;
+  return {
+    protocol,
+    port: service.kind === 'ports' ? service.port : 0,
+    icmpType: service.kind === 'icmp' ? service.type : 0,
+    icmpCode: service.kind === 'icmp' ? service.code : 0,
+    remote,
+  };
+}
+
+/** What compiled rules are asked for: a port, or type and code. */
+function rulePort(service: Service): number {
+  switch (service.kind) {
+    case 'ports':
+      return service.port;
+    case 'icmp':
+      return (service.type << 8) | service.code;
+    case 'protocol':
+      return 0;
+    default:
+      return service satisfies never;
+  }
+}

@@ -1,0 +1,61 @@
+/** What is sent: `tcp`, `udp`, `icmp`, `icmpv6` and `protocol` of an expectation or a matrix. */
+import { readOneOrMore, readTextOrNumber, take, type Reader } from '../control/config-reader.ts';
+import { parseService, SERVICE_WORDS, type ServiceWord } from '../control/explain-names.ts';
+import type { Service } from '../policy/explanation.ts';
+import { get, type Node } from '../source/yaml.ts';
+import type { NamedService } from './suite.ts';
+
+/** Every service that the node names, each once, in the order of SERVICE_WORDS. */
+export function readServices(reader: Reader, node: Node): readonly NamedService[] {
+  const services = new Map<string, NamedService>();
+  for (const word of SERVICE_WORDS) {
+    const value = get(node, word);
+    for (const item of value === undefined ? [] : readOneOrMore(value)) {
+      const text = readTextOrNumber(reader, item);
+      if (text === undefined) continue;
+      const service = take(reader, item, 'bad-service', parseService(word, text, undefined));
+      if (service === undefined) continue;
+      const named = nameService(word, text, service);
+      // `echo` and `8` are one.
+      if (!services.has(identityOf(service))) services.set(identityOf(service), named);
+    }
+  }
+  return [...services.values()];
+}
+
+function nameService(word: ServiceWord, text: string, service: Service): NamedService {
+  return { service, text: `${word} ${text}`, key: `${word}/${text}` };
+}
+
+/** Equal for services that are the same packet. */
+export function identityOf(service: Service): string {
+  switch (service.kind) {
+    case 'ports':
+      return `${service.protocol}:${service.port}`;
+    case 'icmp':
+      return `${service.protocol}:${service.type}/${service.code}`;
+    case 'protocol':
+      return `${service.protocol}`;
+    default:
+      return service satisfies never;
+  }
+}
+
+/** What `443`, `udp/53`, `icmp/echo` or `*` means among the services of a matrix; none if there is no such. */
+export function matchServices(
+  text: string,
+  services: readonly NamedService[],
+): readonly NamedService[] {
+  if (text === '*') return services;
+  if (/^\d+$/.test(text)) {
+    return services.filter(
+      ({ service }) => service.kind === 'ports' && service.port === Number(text),
+    );
+  }
+  const slash = text.indexOf('/');
+  const word = SERVICE_WORDS.find((one) => one === text.slice(0, slash));
+  const parsed = word && parseService(word, text.slice(slash + 1), undefined);
+  if (parsed?.ok !== true) return [];
+  const wanted = identityOf(parsed.value);
+  return services.filter(({ service }) => identityOf(service) === wanted);
+}

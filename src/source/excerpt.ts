@@ -1,0 +1,180 @@
+/**
+ * The line of a file that a problem is about, with a mark under the place.
+ *
+ *     12 |   web: { ingress: [{ protocol: tpc, ports: 80 }] }
+ *        |                                ^~~
+ *
+ * Theory of operation. The text is read again, since nobody keeps it: bounded, at most once a file,
+ * and only regular files (a pipe was emptied by the first reading, and opening one may block). A file
+ * that is gone, or whose line is gone, gives no excerpt. What is shown goes to a terminal and may
+ * come from someone who means harm, so nothing that steers a terminal or reorders text is let
+ * through. Columns count UTF-16 units, as positions do; the mark is placed by how wide a terminal
+ * shows them: tabs as blanks, East Asian letters and emoji as two, combining marks as none.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import type { Position } from './problem.ts';
+
+const FILE_BYTES_MAX = 4 * 1024 * 1024;
+/** Files kept at a time; problems come sorted by file. */
+const FILES_MAX = 8;
+const TAB_COLUMNS = 4;
+/** Of a longer line (a template on one line) only what is around the place is shown. */
+const LINE_COLUMNS_MAX = 100;
+/** How much of a cut line stands before the place. */
+const LEAD_COLUMNS = 40;
+const ELLIPSIS = '…';
+/** UTF-16 units looked at on either side of the place, so that a megabyte on one line costs no more than a word. */
+const WINDOW_UNITS = 300;
+
+export interface Excerpt {
+  /** As a terminal can show it: no tabs, no control characters, cut if it is long. */
+  readonly line: string;
+  /** Blanks, `^`, and `~` up to the end of what is meant. */
+  readonly mark: string;
+  /** UTF-16 units that are marked, as far as they are on this line and near. */
+  readonly units: number;
+}
+
+/** Reads excerpts, and files no more often than it must. */
+export class ExcerptReader {
+  readonly #files = new Map<string, readonly string[] | undefined>();
+
+  /** Undefined if the file or the line can't be had. `file` is where to read what `at` calls by its own name. */
+  read(at: Position, file: string = at.file): Excerpt | undefined {
+    if (at.line < 1) return undefined;
+    const line = this.#linesOf(file)?.[at.line - 1];
+    return line === undefined || at.column > line.length + 1
+      ? undefined
+      : makeExcerpt(line, at.column);
+  }
+
+  #linesOf(file: string): readonly string[] | undefined {
+    if (this.#files.has(file)) return this.#files.get(file);
+    const lines = readBounded(file)?.split(/\r?\n/);
+    const oldest = this.#files.keys().next();
+    if (this.#files.size >= FILES_MAX && !oldest.done) this.#files.delete(oldest.value);
+    this.#files.set(file, lines);
+    return lines;
+  }
+}
+
+/** The excerpt of one line; `column` counts from 1, and may be one past the end. */
+export function makeExcerpt(line: string, column: number): Excerpt {
+  const left = windowStart(line, column - 1);
+  const text = line.slice(left, column - 1 + WINDOW_UNITS);
+  const start = column - 1 - left;
+  const end = findEnd(text, start);
+  const cells = [...splitCells(text)];
+  const before = widthOf(cells.filter(({ offset }) => offset < start));
+  const marked = widthOf(cells.filter(({ offset }) => offset >= start && offset < end));
+  const total = widthOf(cells);
+  const from = total <= LINE_COLUMNS_MAX ? 0 : Math.max(0, before - LEAD_COLUMNS);
+  const to = total <= LINE_COLUMNS_MAX ? total : from + LINE_COLUMNS_MAX;
+  const shown = cells.filter((cell) => cell.column >= from && cell.column + cell.width <= to);
+  const lead = from > 0 || left > 0 ? ELLIPSIS : '';
+  const trail = to < total || left + text.length < line.length ? ELLIPSIS : '';
+  // A wide letter that is cut in two is left out whole: the first shown one may stand after `from`.
+  const indent = before - (shown[0]?.column ?? from) + lead.length;
+  const length = Math.max(1, Math.min(marked, to - before));
+  return {
+    line: `${lead}${shown.map(({ text }) => text).join('')}${trail}`.trimEnd(),
+    mark: `${' '.repeat(Math.max(0, indent))}^${'~'.repeat(length - 1)}`,
+    units: end - start,
+  };
+}
+
+/** Where to begin, not in the middle of a surrogate pair. */
+function windowStart(line: string, start: number): number {
+  const left = Math.max(0, start - WINDOW_UNITS);
+  return /[\udc00-\udfff]/.test(line[left] ?? '') && left > 0 ? left + 1 : left;
+}
+
+/**
+ * `text` with everything replaced that would steer a terminal (ESC and its kin) or show letters in
+ * another order than they stand in the file (CVE-2021-42574).
+ */
+export function printable(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+interface Cell {
+  /** Index in the line. */
+  readonly offset: number;
+  /** Terminal columns before it. */
+  readonly column: number;
+  readonly width: number;
+  readonly text: string;
+}
+
+function* splitCells(line: string): Generator<Cell> {
+  let offset = 0;
+  let column = 0;
+  for (const character of line) {
+    const width = character === '\t' ? TAB_COLUMNS - (column % TAB_COLUMNS) : widthOfOne(character);
+    const text = character === '\t' ? ' '.repeat(width) : printable(character);
+    yield { offset, column, width, text };
+    offset += character.length;
+    column += width;
+  }
+}
+
+function widthOf(cells: readonly Cell[]): number {
+  return cells.reduce((sum, { width }) => sum + width, 0);
+}
+
+/** East Asian wide and full-width blocks. Source: Unicode Standard Annex #11. */
+const WIDE =
+  /^(?:\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\u303e\u3041-\u4dbf\u4e00-\ua4cf\ua960-\ua97f\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{20000}-\u{3fffd}])$/u;
+const NO_WIDTH = /^[\p{Mn}\p{Me}\u200b-\u200d\u2060\ufeff]$/u;
+
+function widthOfOne(character: string): number {
+  if (character >= ' ' && character <= '~') return 1;
+  if (NO_WIDTH.test(character)) return 0;
+  return WIDE.test(character) ? 2 : 1;
+}
+
+/** Where the word, quoted text or bracket that starts at `start` ends on this line. */
+function findEnd(line: string, start: number): number {
+  const rest = line.slice(start);
+  const quoted = /^(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')/.exec(rest);
+  if (quoted !== null) return start + quoted[0].length;
+  if (rest.startsWith('{') || rest.startsWith('[')) return start + findClosing(rest);
+  // A plain word ends before a comment, at a colon after a key, and at what may end it in brackets.
+  const plain = /^.*?(?=\s+#|:\s|:$|,\s|[\]}]|\s*$)/.exec(rest);
+  return start + Math.max(1, plain?.[0].length ?? 1);
+}
+
+/** The length up to the bracket that closes the first one, or to the end of the line. Brackets in quotes don't count. */
+function findClosing(text: string): number {
+  let depth = 0;
+  let quote: string | undefined;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (quote !== undefined) {
+      if (character === quote) quote = undefined;
+    } else if (character === '"' || character === "'") quote = character;
+    else if (character === '{' || character === '[') depth++;
+    else if (character === '}' || character === ']') {
+      depth--;
+      if (depth === 0) return i + 1;
+    }
+  }
+  return text.trimEnd().length;
+}
+
+function readBounded(file: string): string | undefined {
+  let descriptor: number | undefined;
+  try {
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile() || stat.size > FILE_BYTES_MAX) return undefined;
+    const bytes = Buffer.alloc(stat.size);
+    const length = readSync(descriptor, bytes, 0, stat.size, 0);
+    return bytes.toString('utf8', 0, length);
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
