@@ -52,11 +52,17 @@ export function addStatusCommand(program: Command): void {
       console.log(JSON.stringify(status, undefined, 2));
       return;
     }
-    const rows = Object.entries(status).map(([name, value]) => [
+    const { prefixLists, interfaces, ...rest } = status;
+    const rows = Object.entries(rest).map(([name, value]) => [name, String(value)]);
+    console.log(formatTable(['what', 'value'], [...rows, ['interfaces', interfaces.join(' ')]]));
+    if (prefixLists.length === 0) return;
+    const lists = prefixLists.map(({ name, id, entries, maxEntries, version }) => [
       name,
-      Array.isArray(value) ? value.join(' ') : String(value),
+      id,
+      `${entries} of ${maxEntries}`,
+      String(version),
     ]);
-    console.log(formatTable(['what', 'value'], rows));
+    console.log(`\n${formatTable(['prefix list', 'id', 'entries', 'version'], lists)}`);
   });
 }
 

@@ -76,8 +76,9 @@ export function readTemplateItem(
 function readParameters(reader: Reader, section: Node | undefined): Map<string, GivenValue> {
   const parameters = new Map<string, GivenValue>();
   for (const { key, value } of readEntries(reader, section)) {
-    const text = [readTexts(reader, value)].flat().join(',');
-    parameters.set(key, { text, at: value.at, path: value.path });
+    const texts = readTexts(reader, value);
+    if (texts === undefined) continue;
+    parameters.set(key, { text: [texts].flat().join(','), at: value.at, path: value.path });
   }
   return parameters;
 }
@@ -93,20 +94,23 @@ function readSupplied(reader: Reader, section: Node | undefined): Map<string, Su
       fail(reader, place, 'bad-supplied-key', message, hint);
       continue;
     }
-    supplied.set(key, { ...place, value: readTexts(reader, value) });
+    const texts = readTexts(reader, value);
+    if (texts !== undefined) supplied.set(key, { ...place, value: texts });
   }
   return supplied;
 }
 
 /** A scalar as it is written, or a list of them. */
-function readTexts(reader: Reader, node: Node): string | readonly string[] {
+function readTexts(reader: Reader, node: Node): string | readonly string[] | undefined {
   const nodes = node.kind === 'list' ? node.items : [node];
   const texts = nodes.flatMap((item) =>
     item.kind === 'scalar' && item.value !== null ? [item.text] : [],
   );
-  if (texts.length < nodes.length)
+  if (texts.length < nodes.length) {
     reader.misses.push({ node, expected: 'a string, a number, or a list of these' });
-  return node.kind === 'list' ? texts : (texts[0] ?? '');
+    return undefined;
+  }
+  return node.kind === 'list' ? texts : texts[0];
 }
 
 /** Warns of supplied values that nothing asked for: mistyped, or no longer needed. */

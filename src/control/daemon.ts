@@ -17,7 +17,7 @@ import { PORTS_MAX, type PortSpec } from '../dataplane/messages.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { explain } from '../policy/explain.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
-import type { InterfaceId } from '../policy/model.ts';
+import type { InterfaceId, PrefixListId } from '../policy/model.ts';
 import { RuleCache } from '../policy/gate-tables.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import {
@@ -36,7 +36,7 @@ import { findConnections } from './connections.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from './devices.ts';
 import { networkOf, resolveQuestion, type QuestionText } from './explain.ts';
 import { assessImpact, type Impact } from './impact.ts';
-import type { LiveExplanation } from './protocol.ts';
+import type { LiveExplanation, Status } from './protocol.ts';
 import { createRegistry } from './metrics.ts';
 import { listenForScrapes, scrapeUrl } from './metrics-server.ts';
 
@@ -79,6 +79,8 @@ export class Daemon {
   private readonly resting = new Set<number>();
   private current: Config;
   private currentGeneration = 1;
+  /** Of the lists that have changed since the start. */
+  private readonly prefixListVersions = new Map<PrefixListId, number>();
   private uplink: Device | undefined;
   private dataplane!: Dataplane;
   private server: Server | undefined;
@@ -115,19 +117,21 @@ export class Daemon {
   }
 
   /** What is in force, in a few words. */
-  status(): {
-    readonly config: string;
-    readonly generation: number;
-    readonly interfaces: readonly string[];
-    readonly groups: number;
-    readonly flows: number;
-  } {
+  status(): Omit<Status, 'version' | 'pid'> {
+    const { file, interfaces, model } = this.current;
     return {
-      config: this.current.file,
+      config: file,
       generation: this.currentGeneration,
-      interfaces: this.current.interfaces.map(({ name }) => name),
-      groups: this.current.model.groups.size,
+      interfaces: interfaces.map(({ name }) => name),
+      groups: model.groups.size,
       flows: this.dataplane.flowCount,
+      prefixLists: [...model.prefixLists.values()].map(({ name, id, entries, maxEntries }) => ({
+        name,
+        id,
+        entries: entries.length,
+        maxEntries,
+        version: this.prefixListVersions.get(id) ?? 1,
+      })),
     };
   }
 
@@ -240,6 +244,7 @@ export class Daemon {
     const { rechecked } = await this.dataplane.assign({ ports: this.portSpecs(), policy });
     this.currentGeneration = policy.generation;
     this.current = next;
+    this.countPrefixListVersions(changes);
     closeDevices(
       this.native,
       removed.map(([, { device }]) => device).filter((device) => !devices.includes(device)),
@@ -362,6 +367,13 @@ export class Daemon {
     const uplink = uplinkDevice(next);
     if (this.uplink !== undefined && uplink !== undefined)
       this.uplink = { ...this.uplink, spec: uplink };
+  }
+
+  private countPrefixListVersions({ prefixLists }: Changes): void {
+    for (const { id, name } of this.current.model.prefixLists.values()) {
+      if (!prefixLists.changed.includes(name)) continue;
+      this.prefixListVersions.set(id, (this.prefixListVersions.get(id) ?? 1) + 1);
+    }
   }
 
   private setTimeouts(config: Config, ports: ReadonlyMap<InterfaceId, number>): void {

@@ -38,6 +38,16 @@ export interface Status {
   readonly interfaces: readonly string[];
   readonly groups: number;
   readonly flows: number;
+  readonly prefixLists: readonly PrefixListStatus[];
+}
+
+export interface PrefixListStatus {
+  readonly name: string;
+  readonly id: string;
+  readonly entries: number;
+  readonly maxEntries: number;
+  /** 1 when the daemon starts; goes up with every change of the entries, as in AWS. */
+  readonly version: number;
 }
 
 /** An explanation by the rules in force, and the connections there are. */

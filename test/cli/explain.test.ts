@@ -409,7 +409,7 @@ describe('names', () => {
 test('--help tells the exit codes and has examples', () => {
   const { code, stdout } = run('--help');
   assert.equal(code, 0);
-  assert.match(stdout, /^Usage: sgctl explain \[options\] <file> \[question\]$/m);
+  assert.match(stdout, /^Usage: sgctl explain \[options\] \[file\] \[question\]$/m);
   assert.match(stdout, /^Exit code: 0 allowed \(in each family asked\), 1 refused, 2 wrong usage/m);
   assert.match(stdout, /^Examples:\n {2}sgctl explain config\/demo\.yaml /m);
 });

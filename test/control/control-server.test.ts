@@ -17,6 +17,7 @@ const STATUS: Status = {
   interfaces: ['web'],
   groups: 2,
   flows: 3,
+  prefixLists: [],
 };
 
 function handlers(more: Partial<Handlers> = {}): Handlers {

@@ -89,6 +89,8 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['addAddress', [undefined, 1, new Uint8Array(5), 24], RangeError, 'address must be 4 or 16 bytes long'],
   ['addAddress', [undefined, 1, ipv4, 33], RangeError, 'prefixLength must be an integer from 0 to 32'],
   ['addAddress', [undefined, 1, new Uint8Array(16), 129], RangeError, 'prefixLength must be an integer from 0 to 128'],
+  ['removeAddress', [undefined, 1, new Uint8Array(5), 24], RangeError, 'address must be 4 or 16 bytes long'],
+  ['removeRoute', [undefined, 1, ipv4, 33, undefined], RangeError, 'prefixLength must be an integer from 0 to 32'],
   ['addRoute', [undefined, 1, new Uint8Array(0), 0, undefined], RangeError, 'destination must be 4 or 16 bytes long'],
   ['addRoute', [undefined, 1, ipv4, -1, undefined], RangeError, 'prefixLength must be an integer from 0 to 32'],
   ['addRoute', [undefined, 1, ipv4, 32, null], TypeError, 'gateway must be a Uint8Array'],

@@ -55,6 +55,30 @@ test('routes go to the device or by way of a gateway, and replace an equal one',
   assert.deepEqual(own('-6').sort(), ['default', 'fd01::/32 fd00::9']);
 });
 
+test('addresses and routes are taken away again, once', (t) => {
+  const namespace = makeNamespace(t);
+  if (namespace === undefined) return;
+  const { path } = namespace;
+  const { ifindex } = namespace.open({ name: 'sgt0' });
+  native.addAddress(path, ifindex, bytes(10, 7, 0, 1), 24);
+  native.addAddress(path, ifindex, IPV6_ADDRESS, 64);
+  native.setLink(path, ifindex, { up: true });
+  native.addRoute(path, ifindex, bytes(10, 8, 0, 0), 16, undefined);
+  native.removeRoute(path, ifindex, bytes(10, 8, 0, 0), 16, undefined);
+  native.removeAddress(path, ifindex, bytes(10, 7, 0, 1), 24);
+  native.removeAddress(path, ifindex, IPV6_ADDRESS, 64);
+  assert.deepEqual(namespace.ipJson('-4', 'route', 'show', 'proto', 'static'), []);
+  assert.doesNotMatch(JSON.stringify(namespace.ipJson('address')), /10\.7\.0\.1/);
+  assert.throws(() => native.removeRoute(path, ifindex, bytes(10, 8, 0, 0), 16, undefined), {
+    code: 'ESRCH',
+    syscall: 'rtnetlink RTM_DELROUTE',
+  });
+  assert.throws(() => native.removeAddress(path, ifindex, bytes(10, 7, 0, 1), 24), {
+    code: 'EADDRNOTAVAIL',
+    syscall: 'rtnetlink RTM_DELADDR',
+  });
+});
+
 test('the link takes what is given and keeps the rest', (t) => {
   const namespace = makeNamespace(t);
   if (namespace === undefined) return;

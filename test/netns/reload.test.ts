@@ -222,6 +222,27 @@ test('interfaces come and go, addresses change, an interface is renamed, and the
   await ping(names.web, ADDRESSES.db);
 });
 
+test('a prefix list that changes gets a new version, and its rules follow it', async (t) => {
+  if (!canRun(t)) return;
+  const names = await makeNamespaces(t, ['web', 'app', 'db']);
+  const text = (entries: string): string => `
+prefixLists: { clients: { entries: [${entries}], maxEntries: 5 } }
+${configuration(names, { appIngress: ['{ protocol: icmp, type: 8, from: "pl:clients" }'] })}`;
+  const file = temporaryFile(t, 'lists.yaml', text('10.9.0.0/16'));
+  const socket = join(dirname(file), 'control.sock');
+  await Daemon.start(t, file, ['--control', socket]);
+  const version = async (): Promise<number> =>
+    (await ask(socket, 'status', {})).prefixLists[0].version;
+  assert.equal(await version(), 1);
+  await pingInVain(names.web, ADDRESSES.app);
+  writeFileSync(file, text('10.9.0.0/16, 10.0.0.11/32'));
+  assert.equal((await ask(socket, 'reload', {})).outcome, 'changed');
+  assert.equal(await version(), 2);
+  await ping(names.web, ADDRESSES.app);
+  assert.equal((await ask(socket, 'reload', {})).outcome, 'unchanged');
+  assert.equal(await version(), 2);
+});
+
 test('what is wrong is refused with its place, and what ran keeps running', async (t) => {
   if (!canRun(t)) return;
   const world = await makeWorld(t);
