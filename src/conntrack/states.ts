@@ -41,6 +41,16 @@ export const ASKED_AGAIN = 1 << 10;
 /** FIN seen from the side that opened, from the other side (TCP). */
 export const FIN_FROM_OPENER = 1 << 11;
 export const FIN_FROM_OTHER = 1 << 12;
+/** A SYN of the opener passed a connection that is still open (TCP). */
+export const SYN_PASSED = 1 << 13;
+/** Windows are not judged: picked up in mid-stream, or by setting (TCP). */
+export const LIBERAL = 1 << 14;
+/** The opener's SYN offered to scale windows (TCP). */
+export const OPENER_SCALES = 1 << 15;
+/** Window scales, 4 bits each (TCP). */
+export const OPENER_SCALE_SHIFT = 16;
+export const OTHER_SCALE_SHIFT = 20;
+export const SCALES_MASK = 0xff << OPENER_SCALE_SHIFT;
 
 export const STATE_NAMES: readonly string[] = [
   'free',

@@ -53,11 +53,21 @@ export const KEY_WORDS_6 = 10;
 // State words, from the entry's start + keyWords.
 /** nowMs of the packet that last kept the flow alive. */
 export const FLOW_SEEN = 0;
-/** State (conntrack/states.ts) in bits 0–7, flags in bits 8–15. 0 marks a free entry. */
+/** State in bits 0–7, flags and window scales in bits 8–23 (conntrack/states.ts). 0 marks a free entry. */
 export const FLOW_STATE = 1;
 /** Number of the rule that admitted the flow in bits 0–19, policy generation modulo 4096 in bits 20–31. */
 export const FLOW_RULE = 2;
-export const STATE_WORDS = 3;
+
+// TCP alone (conntrack/tcp.ts): three words for the side that opened and three for the other.
+export const TCP_OPENER = 3;
+export const TCP_OTHER = 6;
+/** Highest sequence number the side sent, plus one; highest it may send; highest it acknowledged. */
+export const TCP_SIDE_END = 0;
+export const TCP_SIDE_MAX_END = 1;
+export const TCP_SIDE_ACK = 2;
+/** Largest window offered, in units of its scale: the opener's in the high 16 bits, the other's in the low. */
+export const TCP_WINDOWS = 9;
+export const STATE_WORDS = 10;
 
 const ENTRY_BITS = 24;
 const ENTRY_MASK = (1 << ENTRY_BITS) - 1;

@@ -10,11 +10,13 @@ const PORT_MAX = 65535;
 const LISTEN_HOST_DEFAULT = '127.0.0.1';
 
 export function readConntrack(reader: Reader, section: Node | undefined): ConntrackConfig {
-  if (section === undefined) return { maxFlows: MAX_FLOWS_DEFAULT, midstream: 'accept' };
+  if (section === undefined)
+    return { maxFlows: MAX_FLOWS_DEFAULT, midstream: 'accept', tcpWindow: 'check' };
   if (section.kind !== 'mapping') reader.misses.push({ node: section, expected: 'a mapping' });
   return {
     maxFlows: readInteger(reader, section, 'maxFlows', MAX_FLOWS) ?? MAX_FLOWS_DEFAULT,
     midstream: readWord(reader, section, 'midstream', ['accept', 'drop'], 'accept'),
+    tcpWindow: readWord(reader, section, 'tcpWindow', ['check', 'ignore'], 'check'),
   };
 }
 

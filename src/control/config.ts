@@ -43,6 +43,8 @@ export interface ConntrackConfig {
   /** Most flows tracked at once by the daemon, both families together. */
   readonly maxFlows: number;
   readonly midstream: Midstream;
+  /** TCP packets outside the window of their connection: dropped, or taken. */
+  readonly tcpWindow: 'check' | 'ignore';
 }
 
 export type QuotaName =

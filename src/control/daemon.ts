@@ -199,6 +199,7 @@ export class Daemon {
       policy: this.compile(config, ports, this.currentGeneration),
       maxFlows: config.conntrack.maxFlows,
       acceptsMidstream: config.conntrack.midstream === 'accept',
+      checksWindow: config.conntrack.tcpWindow === 'check',
       onFailure,
     });
     this.setTimeouts(config, ports);

@@ -24,6 +24,7 @@ export interface DataplaneOptions extends Assignment {
   readonly hasUplink: boolean;
   readonly maxFlows: number;
   readonly acceptsMidstream: boolean;
+  readonly checksWindow: boolean;
   readonly onFailure: (error: Error) => void;
 }
 
@@ -41,7 +42,7 @@ export class Dataplane {
   private stopping = false;
 
   private constructor(native: Native, options: DataplaneOptions) {
-    const { maxFlows, ports, policy, hasUplink, acceptsMidstream } = options;
+    const { maxFlows, ports, policy, hasUplink, acceptsMidstream, checksWindow } = options;
     const secret = randomBytes(8);
     const hashKey = { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };
     const flows4 = new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows)));
@@ -63,6 +64,7 @@ export class Dataplane {
       hasUplink,
       maxFlows,
       acceptsMidstream,
+      checksWindow,
       hashKey,
       ...shared,
     };

@@ -85,6 +85,7 @@ export class Loop {
         timeoutsMs: new Int32Array(input.timeoutsMs),
         maxFlows,
         acceptsMidstream: input.acceptsMidstream,
+        checksWindow: input.checksWindow,
       },
       counters: new Float64Array(input.counters),
       hasUplink: input.hasUplink,

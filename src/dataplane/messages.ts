@@ -37,6 +37,7 @@ export interface LoopInput extends Assignment {
   readonly timeoutsMs: SharedArrayBuffer;
   readonly maxFlows: number;
   readonly acceptsMidstream: boolean;
+  readonly checksWindow: boolean;
   readonly hashKey: HashKey;
   readonly flows4: SharedArrayBuffer;
   readonly flows6: SharedArrayBuffer;

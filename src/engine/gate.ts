@@ -39,16 +39,9 @@ import {
   NO_FLOW,
   type FlowIndex,
 } from '../conntrack/table.ts';
-import {
-  advance,
-  FLOW_IS_CLOSED,
-  FLOW_IS_REVOKED,
-  FLOW_REOPENS,
-  isOpeningSyn,
-  isTrackable,
-  openState,
-  revokedState,
-} from '../conntrack/track.ts';
+import { advanceFlow, isTrackable, openFlow, revokedState } from '../conntrack/track.ts';
+import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
+import { FLOW_IS_REVOKED, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
 import { GATE_EGRESS, GATE_INGRESS, openColumn, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
@@ -72,7 +65,10 @@ import {
   PASS,
   REVOKED,
   TCP_CLOSED_FLOW,
+  TCP_FLAGS_ILLEGAL,
   TCP_MIDSTREAM,
+  TCP_STATE,
+  TCP_WINDOW,
 } from './reasons.ts';
 import {
   flowOutlives,
@@ -82,6 +78,17 @@ import {
   RULE_MASK,
   RULE_PLATFORM,
 } from './revocation.ts';
+
+/** By verdict of conntrack/verdicts.ts; FLOW_REOPENS never gets here. */
+const REASON_BY_VERDICT: readonly number[] = [
+  PASS,
+  PASS,
+  PASS,
+  TCP_CLOSED_FLOW,
+  REVOKED,
+  TCP_STATE,
+  TCP_WINDOW,
+];
 
 /** Entries looked at to make room when the table is full, before a flow is refused. */
 const SWEEP_WHEN_FULL = 64;
@@ -96,6 +103,8 @@ export interface Conntrack {
   readonly maxFlows: number;
   /** Judge TCP packets of no known connection like new flows (true), or drop them unless they are SYNs. */
   readonly acceptsMidstream: boolean;
+  /** Drop TCP packets outside the window of their connection. */
+  readonly checksWindow: boolean;
 }
 
 export class Gates {
@@ -190,28 +199,15 @@ export class Gates {
     direction: number,
     nowMs: number,
   ): number {
+    if (packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags)) return TCP_FLAGS_ILLEGAL;
     const fromLocal = direction === GATE_EGRESS;
     const table = this.fillKey(packet, port, fromLocal);
     const key = packet.family === 4 ? this.key4 : this.key6;
     const flow = this.findLive(table, key, port, nowMs);
     if (flow !== NO_FLOW) {
       if (!this.recheck(table, flow)) return REVOKED;
-      const at = flow * table.stride + table.keyWords;
-      const word = table.words[at + FLOW_STATE];
-      const next = advance(word, packet, fromLocal);
-      if (next === FLOW_IS_CLOSED) return TCP_CLOSED_FLOW;
-      if (next === FLOW_IS_REVOKED) {
-        table.words[at + FLOW_SEEN] = nowMs;
-        return REVOKED;
-      }
-      if (next !== FLOW_REOPENS) {
-        const state = next & STATE_MASK;
-        // A closing flow lives by the moment it closed: packets of the dead don't keep it in the table.
-        const isEnding = state === TCP_CLOSING || state === TCP_CLOSED;
-        if (!isEnding || (word & STATE_MASK) !== state) table.words[at + FLOW_SEEN] = nowMs;
-        if (next !== word) table.words[at + FLOW_STATE] = next;
-        return PASS;
-      }
+      const verdict = this.advance(table, flow, packet, fromLocal, nowMs);
+      if (verdict !== FLOW_REOPENS) return REASON_BY_VERDICT[verdict];
       table.remove(flow);
     }
     if (
@@ -220,6 +216,29 @@ export class Gates {
     )
       return PASS;
     return this.judgeNewFlow(packet, port, direction, nowMs);
+  }
+
+  /** Moves the flow by the packet, and renews its time if the packet keeps it alive. @returns the verdict */
+  private advance(
+    table: FlowTable,
+    flow: FlowIndex,
+    packet: Packet,
+    fromLocal: boolean,
+    nowMs: number,
+  ): number {
+    const { words } = table;
+    const at = flow * table.stride + table.keyWords;
+    const before = words[at + FLOW_STATE] & STATE_MASK;
+    const verdict = advanceFlow(words, at, packet, fromLocal);
+    const after = words[at + FLOW_STATE] & STATE_MASK;
+    // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
+    // A revoked one is kept for as long as something would bring it back.
+    const isRenewed =
+      verdict === FLOW_IS_REVOKED ||
+      (verdict === FLOW_PASSES &&
+        (after !== before || (after !== TCP_CLOSING && after !== TCP_CLOSED)));
+    if (isRenewed) words[at + FLOW_SEEN] = nowMs;
+    return verdict;
   }
 
   private judgeNewFlow(packet: Packet, port: number, direction: number, nowMs: number): number {
@@ -252,7 +271,7 @@ export class Gates {
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
       if (this.isUntracked(profile, family, protocol, localPort, remotePort)) return PASS;
     }
-    if (protocol === PROTO_TCP && !conntrack.acceptsMidstream && !isOpeningSyn(packet))
+    if (protocol === PROTO_TCP && !conntrack.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
       return TCP_MIDSTREAM;
     if (!isTrackable(packet)) return PASS;
     return this.track(packet, rule, fromLocal, nowMs);
@@ -270,7 +289,7 @@ export class Gates {
     const at = flow * table.stride + table.keyWords;
     table.words[at + FLOW_SEEN] = nowMs;
     table.words[at + FLOW_RULE] = (rule - 1) | (this.policy.generation << RULE_BITS);
-    table.words[at + FLOW_STATE] = openState(packet, fromLocal);
+    openFlow(table.words, at, packet, fromLocal, this.conntrack.checksWindow);
     return PASS;
   }
 

@@ -22,7 +22,10 @@ export const FRAGMENT_OVERLAP = DECODE_STATUS_COUNT + 12;
 export const NEIGHBOUR_SPOOF = DECODE_STATUS_COUNT + 13;
 export const WRITE_FAILED = DECODE_STATUS_COUNT + 14;
 export const REVOKED = DECODE_STATUS_COUNT + 15;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 16;
+export const TCP_FLAGS_ILLEGAL = DECODE_STATUS_COUNT + 16;
+export const TCP_STATE = DECODE_STATUS_COUNT + 17;
+export const TCP_WINDOW = DECODE_STATUS_COUNT + 18;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 19;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -64,5 +67,14 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'revoked',
     'a change of rules ended the connection (revocation: recheck or cut); what follows is judged as new',
+  ],
+  [
+    'tcp-flags',
+    'a combination of TCP flags that no connection has (null, Xmas, SYN-FIN, lone FIN): a scan',
+  ],
+  ['tcp-state', 'a TCP packet whose flags have no business in the state of its connection'],
+  [
+    'tcp-window',
+    'a TCP packet outside the window that both ends agreed on: forged, or of another time',
   ],
 ];

@@ -39,11 +39,13 @@ import {
   TCP_FLAGS,
   TCP_HEADER_BYTES,
   TCP_SEQUENCE,
+  TCP_SYN,
   TCP_WINDOW,
   UDP_HEADER_BYTES,
   UDP_LENGTH,
 } from './fields.ts';
 import { walkExtensions } from './ipv6.ts';
+import { findWindowScale } from './tcp-options.ts';
 import {
   FRAGMENT_FIRST,
   FRAGMENT_LATER,
@@ -215,6 +217,10 @@ function decodeTransport(view: DataView, packet: Packet, quoted: boolean): numbe
     packet.tcpFlags = view.getUint8(at + TCP_FLAGS);
     packet.tcpAcknowledgment = view.getInt32(at + TCP_ACKNOWLEDGMENT);
     packet.tcpWindow = view.getUint16(at + TCP_WINDOW);
+    packet.tcpPayloadBytes = bytes - headerBytes;
+    if ((packet.tcpFlags & TCP_SYN) !== 0) {
+      packet.tcpWindowScale = findWindowScale(view, at + TCP_HEADER_BYTES, at + headerBytes);
+    }
     return DECODE_OK;
   }
   if (protocol === PROTO_UDP) {
@@ -340,6 +346,8 @@ function clear(packet: Packet, offset: number): void {
   packet.tcpSequence = 0;
   packet.tcpAcknowledgment = 0;
   packet.tcpWindow = 0;
+  packet.tcpPayloadBytes = 0;
+  packet.tcpWindowScale = -1;
   packet.icmpType = 0;
   packet.icmpCode = 0;
   packet.icmpKind = ICMP_OTHER;

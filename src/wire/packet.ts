@@ -66,6 +66,10 @@ export class Packet {
   tcpSequence = 0;
   tcpAcknowledgment = 0;
   tcpWindow = 0;
+  /** Bytes of data in this packet; of the part that is here, for a first fragment. */
+  tcpPayloadBytes = 0;
+  /** Window scale of a SYN or SYN-ACK, 0–14 (RFC 7323); -1 if it has none, and for every other packet. */
+  tcpWindowScale = -1;
 
   /** ICMP and ICMPv6 only, else 0 and ICMP_OTHER. */
   icmpType = 0;

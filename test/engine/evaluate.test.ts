@@ -21,6 +21,7 @@ import {
   udp6,
   udp,
 } from '../packets/build.ts';
+import { Conversation } from './conversation.ts';
 import { Rig } from './rig.ts';
 
 const WEB = '10.0.0.11';
@@ -66,10 +67,11 @@ const ack = (a: string, b: string, srcPort: number, dstPort: number, flags = 'A'
 
 test('a connection that both gates admit passes, each gate with its own entry, and replies need no rule', () => {
   const rig = new Rig(THREE_TIERS);
-  assert.equal(rig.send('web', syn(WEB, APP, 8080)), 'app');
+  const talk = new Conversation(WEB, 40000, APP, 8080);
+  assert.equal(rig.send('web', talk.syn()), 'app');
   assert.deepEqual(rig.states, ['syn-sent', 'syn-sent']);
-  assert.equal(rig.send('app', ack(APP, WEB, 8080, 40000, 'SA')), 'web');
-  assert.equal(rig.send('web', ack(WEB, APP, 40000, 8080)), 'app');
+  assert.equal(rig.send('app', talk.synAck()), 'web');
+  assert.equal(rig.send('web', talk.ack('client')), 'app');
   assert.deepEqual(rig.states, ['established', 'established']);
   assert.deepEqual(rig.counts, [
     'web ingress: 1 passed, 0 dropped',
@@ -344,27 +346,31 @@ test('other protocols are tracked by their addresses for 600 s', () => {
 
 test('TCP from SYN to the end: FIN both ways, RST, what comes after, and a new SYN', () => {
   const rig = new Rig(THREE_TIERS);
-  rig.send('web', syn(WEB, APP, 8080));
-  rig.send('app', ack(APP, WEB, 8080, 40000, 'SA'));
-  rig.send('web', ack(WEB, APP, 40000, 8080, 'FA'));
+  const talk = new Conversation(WEB, 40000, APP, 8080);
+  rig.send('web', talk.syn());
+  rig.send('app', talk.synAck());
+  rig.send('web', talk.ack('client'));
+  rig.send('web', talk.fin('client'));
   assert.deepEqual(
     rig.states,
     ['established', 'established'],
     'a half-closed connection stays open',
   );
-  rig.send('app', ack(APP, WEB, 8080, 40000, 'FA'));
+  assert.equal(rig.send('app', talk.data('server')), 'web', 'and the other side may go on');
+  rig.send('app', talk.fin('server'));
   assert.deepEqual(rig.states, ['closing', 'closing']);
-  assert.equal(rig.send('web', ack(WEB, APP, 40000, 8080), 1000), 'app', 'the last ACK');
-  assert.equal(rig.send('web', syn(WEB, APP, 8080), 2000), 'app', 'the port is used again');
+  assert.equal(rig.send('web', talk.ack('client'), 1000), 'app', 'the last ACK');
+  const again = new Conversation(WEB, 40000, APP, 8080, { client: { next: 7 } });
+  assert.equal(rig.send('web', again.syn(), 2000), 'app', 'the port is used again');
   assert.deepEqual(rig.states, ['syn-sent', 'syn-sent']);
-  assert.equal(rig.send('app', ack(APP, WEB, 8080, 40000, 'RA'), 2001), 'web');
+  assert.equal(rig.send('app', again.rst('server'), 2001), 'web');
   assert.deepEqual(rig.states, ['closed', 'closed']);
-  assert.equal(rig.send('web', ack(WEB, APP, 40000, 8080, 'PA'), 2002), 'tcp-closed');
-  assert.equal(rig.send('app', ack(APP, WEB, 8080, 40000, 'PA'), 2002), 'tcp-closed');
+  assert.equal(rig.send('web', again.data('client'), 2002), 'tcp-closed');
+  assert.equal(rig.send('app', again.data('server'), 2002), 'tcp-closed');
   assert.equal(
-    rig.send('app', ack(APP, WEB, 8080, 40000, 'PA'), 12_100),
+    rig.send('app', again.data('server'), 12_100),
     'ingress-rules',
-    'after 10 s nobody knows it',
+    'after 10 s nobody knows it: judged by the rules',
   );
 });
 
@@ -379,21 +385,24 @@ test('a TCP packet of no known connection: judged by the rules, or dropped, by s
 test('idle time-outs: an unanswered SYN 60 s, an established connection five days', () => {
   const rig = new Rig(THREE_TIERS, { acceptsMidstream: false });
   const day = 86_400_000;
-  rig.send('web', syn(WEB, APP, 8080), 0);
-  assert.equal(rig.send('app', ack(APP, WEB, 8080, 40000, 'SA'), 60_001), 'tcp-midstream');
-  rig.send('web', syn(WEB, APP, 8080), 70_000);
-  rig.send('app', ack(APP, WEB, 8080, 40000, 'SA'), 70_001);
-  rig.send('web', ack(WEB, APP, 40000, 8080), 70_002);
-  assert.equal(rig.send('app', ack(APP, WEB, 8080, 40000), 70_002 + 5 * day), 'web');
-  assert.equal(rig.send('app', ack(APP, WEB, 8080, 40000), 70_002 + 10 * day + 1), 'tcp-midstream');
+  const talk = new Conversation(WEB, 40000, APP, 8080);
+  rig.send('web', talk.syn(), 0);
+  assert.equal(rig.send('app', talk.synAck(), 60_001), 'tcp-midstream');
+  const again = new Conversation(WEB, 40000, APP, 8080);
+  rig.send('web', again.syn(), 70_000);
+  rig.send('app', again.synAck(), 70_001);
+  rig.send('web', again.ack('client'), 70_002);
+  assert.equal(rig.send('app', again.ack('server'), 70_002 + 5 * day), 'web');
+  assert.equal(rig.send('app', again.ack('server'), 70_002 + 10 * day + 1), 'tcp-midstream');
 });
 
 test('time wraps after 24 days without anybody noticing', () => {
   const rig = new Rig(THREE_TIERS, { acceptsMidstream: false });
   const late = 0x7fffffff;
-  rig.send('web', syn(WEB, APP, 8080), late);
-  rig.send('app', ack(APP, WEB, 8080, 40000, 'SA'), (late + 1) | 0);
-  assert.equal(rig.send('web', ack(WEB, APP, 40000, 8080), (late + 59_000) | 0), 'app');
+  const talk = new Conversation(WEB, 40000, APP, 8080);
+  rig.send('web', talk.syn(), late);
+  rig.send('app', talk.synAck(), (late + 1) | 0);
+  assert.equal(rig.send('web', talk.ack('client'), (late + 59_000) | 0), 'app');
 });
 
 test('a full table refuses new tracked flows, keeps the known ones, and untracked ones pass', () => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Revocation } from '../../src/policy/model.ts';
 import { ICMP, icmp4, tcp4, udp4 } from '../packets/build.ts';
 import type { ModelText } from '../support/policy.ts';
+import { Conversation } from './conversation.ts';
 import { Rig } from './rig.ts';
 
 const WEB = '10.0.0.11';
@@ -28,19 +29,16 @@ function tiers(
   };
 }
 
-const data = tcp4(WEB, APP, { srcPort: 40000, dstPort: 8080, flags: 'PA' });
-const reply = tcp4(APP, WEB, { srcPort: 8080, dstPort: 40000, flags: 'PA' });
+let talk = new Conversation(WEB, 40000, APP, 8080);
+const data = (): Uint8Array => talk.data('client');
+const reply = (): Uint8Array => talk.data('server');
 
 function connect(rig: Rig): void {
-  assert.equal(
-    rig.send('web', tcp4(WEB, APP, { srcPort: 40000, dstPort: 8080, flags: 'S' })),
-    'app',
-  );
-  assert.equal(
-    rig.send('app', tcp4(APP, WEB, { srcPort: 8080, dstPort: 40000, flags: 'SA' })),
-    'web',
-  );
-  assert.equal(rig.send('web', data), 'app');
+  talk = new Conversation(WEB, 40000, APP, 8080);
+  assert.equal(rig.send('web', talk.syn()), 'app');
+  assert.equal(rig.send('app', talk.synAck()), 'web');
+  assert.equal(rig.send('web', talk.ack('client')), 'app');
+  assert.equal(rig.send('web', data()), 'app');
 }
 
 function recheckAll(rig: Rig): number {
@@ -52,8 +50,8 @@ test('aws: a tracked connection outlives the rule it came by; new ones are refus
   const rig = new Rig(tiers(['tcp 8080 from sg:web']));
   connect(rig);
   rig.change(tiers([]));
-  assert.equal(rig.send('web', data), 'app');
-  assert.equal(rig.send('app', reply), 'web');
+  assert.equal(rig.send('web', data()), 'app');
+  assert.equal(rig.send('app', reply()), 'web');
   assert.equal(recheckAll(rig), 0);
   assert.equal(
     rig.send('web', tcp4(WEB, APP, { srcPort: 40001, dstPort: 8080, flags: 'S' })),
@@ -70,8 +68,8 @@ for (const revocation of ['recheck', 'cut'] as const) {
       const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
       connect(rig);
       rig.change(tiers([], revocation));
-      assert.equal(rig.send(from, packet), 'revoked');
-      assert.notEqual(rig.send('web', data), 'app');
+      assert.equal(rig.send(from, packet()), 'revoked');
+      assert.notEqual(rig.send('web', data()), 'app');
     }
   });
 
@@ -79,7 +77,7 @@ for (const revocation of ['recheck', 'cut'] as const) {
     const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
     connect(rig);
     rig.change(tiers(['tcp 22 from 0.0.0.0/0', 'tcp 8080 from sg:web'], revocation));
-    assert.equal(rig.send('web', data), 'app');
+    assert.equal(rig.send('web', data()), 'app');
     assert.equal(recheckAll(rig), 0);
   });
 
@@ -103,14 +101,15 @@ for (const revocation of ['recheck', 'cut'] as const) {
 test('a connection that was cut can not be picked up in mid-stream by the side that rules let out', () => {
   const rig = new Rig(tiers(['tcp 8080 from sg:web'], 'cut'));
   connect(rig);
+  const [push, pull] = [reply(), talk.send('client', { flags: 'A', ack: 900_001 })];
   rig.change(tiers([], 'cut'));
   for (const nowMs of [0, 200_000, 400_000]) {
-    assert.equal(rig.send('app', reply, nowMs), 'revoked', 'each retransmission keeps it out');
-    assert.equal(rig.send('web', data, nowMs), 'revoked');
+    assert.equal(rig.send('app', push, nowMs), 'revoked', 'each retransmission keeps it out');
+    assert.equal(rig.send('web', pull, nowMs), 'revoked');
   }
   rig.change(tiers(['tcp 8080 from sg:web'], 'cut'));
   assert.equal(
-    rig.send('web', data, 400_000),
+    rig.send('web', pull, 400_000),
     'revoked',
     'a rule that comes back does not bring it back',
   );
@@ -125,7 +124,7 @@ test('recheck keeps what another rule admits; cut asks for the very rule it came
     const rig = new Rig(tiers(['tcp 8080 from sg:web'], revocation));
     connect(rig);
     rig.change(tiers(['tcp 8000-9000 from 10.0.0.0/16'], revocation));
-    assert.equal(rig.send('web', data), verdict, revocation);
+    assert.equal(rig.send('web', data()), verdict, revocation);
   }
 });
 
@@ -134,7 +133,7 @@ test('cut finds the rule it came by among others that share its port and peer', 
   connect(rig);
   // The same peer and node of the port tree, another rule in front of it.
   rig.change(tiers(['tcp 8080-8081 from sg:web', 'tcp 8080 from sg:web'], 'cut'));
-  assert.equal(rig.send('web', data), 'app');
+  assert.equal(rig.send('web', data()), 'app');
 });
 
 test('a member that leaves the group is a change like any other', () => {
@@ -151,7 +150,7 @@ test('a member that leaves the group is a change like any other', () => {
       groups: { ...text.groups, other: {} },
       interfaces: { ...text.interfaces, web: { addresses: [WEB], groups: ['other'] } },
     });
-    assert.equal(rig.send('web', data), verdict, revocation);
+    assert.equal(rig.send('web', data()), verdict, revocation);
   }
 });
 
@@ -184,5 +183,5 @@ test('what was admitted long ago is still known after 4096 changes', () => {
     recheckAll(rig);
   }
   rig.change(tiers([], 'recheck'));
-  assert.equal(rig.send('web', data), 'revoked');
+  assert.equal(rig.send('web', data()), 'revoked');
 });

@@ -28,6 +28,7 @@ const KEY = { k0: 0x5ec2e7, k1: 0x1dea };
 export interface RigOptions {
   readonly maxFlows?: number;
   readonly acceptsMidstream?: boolean;
+  readonly checksWindow?: boolean;
   readonly hasUplink?: boolean;
   readonly platform?: readonly string[];
 }
@@ -41,7 +42,13 @@ export class Rig {
   private readonly names: string[];
 
   constructor(text: ModelText, options: RigOptions = {}) {
-    const { maxFlows = 1000, acceptsMidstream = true, hasUplink = true, platform = [] } = options;
+    const {
+      maxFlows = 1000,
+      acceptsMidstream = true,
+      checksWindow = true,
+      hasUplink = true,
+      platform = [],
+    } = options;
     const built = model(text);
     const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
     const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
@@ -70,6 +77,7 @@ export class Rig {
         timeoutsMs,
         maxFlows,
         acceptsMidstream,
+        checksWindow,
       },
       counters: new Float64Array(counterBytes(this.names.length) / 8),
       hasUplink,

@@ -1,0 +1,351 @@
+/**
+ * TCP connections: what each packet may do to one, by its flags, its sequence numbers and its window.
+ *
+ * Theory of operation
+ *
+ * Problem. Whoever can send from the right addresses and ports (a spoofer outside, an old duplicate, a host
+ * that has forgotten the connection) must not be able to move a connection's state: not to close it, not
+ * to keep it alive, not to have data taken for its own. So every packet has to fit the part of the
+ * sequence space that both ends agreed on, as "Real Stateful TCP Packet Filtering in IP Filter" (van
+ * Rooij, 2001) derives it and nf_conntrack does it.
+ *
+ * What is known of each side: END, the highest sequence number it sent, plus one; MAX_END, the highest it
+ * may send, by what the other side acknowledged and offered; ACK, the highest it acknowledged; and the
+ * largest window it offered, in units of its scale. A packet of a side fits if
+ *
+ *   I    its first byte is below the side's MAX_END: the receiver offered room for it;
+ *   II   its end is not further behind than the receiver's largest window: it is no ancient duplicate;
+ *   III  it acknowledges nothing that the other side has not sent;
+ *   IV   it acknowledges nothing older than a window (at least 66,000 bytes) before that.
+ *
+ * A connection picked up in mid-stream (`midstream: accept`) was not seen to agree on a window scale, so
+ * its windows can't be judged: LIBERAL. The same goes for nobody else.
+ *
+ * The states, and what is legal in each (o: from the opener, r: from the other side; = stays as it is):
+ *
+ * | in           | SYN            | SYN-ACK          | ACK, data      | FIN            | RST              |
+ * |--------------|----------------|------------------|----------------|----------------|------------------|
+ * | (no entry)   | SYN_SENT       | by rules¹        | by rules¹      | by rules¹      | by rules, no entry lives |
+ * | SYN_SENT     | o: again, r: SYN_RECEIVED (simultaneous open) | r: SYN_RECEIVED | refused | refused | r: CLOSED², o: CLOSED |
+ * | SYN_RECEIVED | passes, =      | passes, =        | o: ESTABLISHED; r: = | as ESTABLISHED | CLOSED² |
+ * | ESTABLISHED  | passes, =³     | passes, =³       | =              | noted; from both sides: CLOSING | CLOSED² |
+ * | CLOSING      | opens anew     | refused          | =              | =              | CLOSED²          |
+ * | CLOSED       | opens anew     | refused          | refused        | refused        | =                |
+ * | REVOKED      | opens anew     | refused          | refused        | refused        | refused          |
+ *
+ * ¹ `midstream: accept`; refused as `tcp-midstream` otherwise. A simultaneous open needs the ACK of either side.
+ * ² If its sequence number is exactly what the other side acknowledged (RFC 5961 section 3). One that is
+ *   merely in the window passes and changes nothing: the receiver answers it with a challenge ACK, and the
+ *   connection lives. One outside is refused.
+ * ³ A host that lost its connection opens it again on the same ports: its SYN passes, the other side
+ *   answers with a challenge ACK, and the RST that draws ends the old connection (RFC 5961 section 4). If the
+ *   other side has forgotten it too, its SYN-ACK or RST answers that SYN and is taken (SYN_PASSED).
+ */
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../wire/fields.ts';
+import type { Packet } from '../wire/packet.ts';
+import {
+  FIN_FROM_OPENER,
+  FIN_FROM_OTHER,
+  LIBERAL,
+  OPENED_LOCALLY,
+  OPENER_SCALE_SHIFT,
+  OPENER_SCALES,
+  OTHER_SCALE_SHIFT,
+  REPLIED,
+  SCALES_MASK,
+  STATE_MASK,
+  SYN_PASSED,
+  TCP_CLOSED,
+  TCP_CLOSING,
+  TCP_ESTABLISHED,
+  TCP_REVOKED,
+  TCP_SYN_RECEIVED,
+  TCP_SYN_SENT,
+} from './states.ts';
+import {
+  FLOW_STATE,
+  TCP_OPENER,
+  TCP_OTHER,
+  TCP_SIDE_ACK,
+  TCP_SIDE_END,
+  TCP_SIDE_MAX_END,
+  TCP_WINDOWS,
+} from './table.ts';
+import {
+  FLOW_IS_CLOSED,
+  FLOW_IS_REVOKED,
+  FLOW_MISFITS_STATE,
+  FLOW_MISFITS_WINDOW,
+  FLOW_PASSES,
+  FLOW_PASSES_UNCHANGED,
+  FLOW_REOPENS,
+} from './verdicts.ts';
+
+/** Least distance an acknowledgment may lie behind (van Rooij: the largest unscaled window and a bit). */
+const ACK_WINDOW_MIN = 66_000;
+const WINDOW_UNITS_MAX = 0xffff;
+const SCALE_MASK = 0x0f;
+
+const KIND_FLAGS = TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST;
+
+/** Whether the packet opens a connection: SYN, and neither ACK, FIN nor RST. */
+export function isOpeningSyn(flags: number): boolean {
+  return (flags & KIND_FLAGS) === TCP_SYN;
+}
+
+/**
+ * Whether a combination of flags is one that TCP has: SYN, SYN-ACK, RST, RST-ACK, ACK or FIN-ACK, with any
+ * of PSH, URG, ECE and CWR. Null, Xmas, SYN-FIN and lone FIN are how scanners look past filters.
+ */
+export function areFlagsLegal(flags: number): boolean {
+  const kind = flags & KIND_FLAGS;
+  return (
+    kind === TCP_ACK ||
+    kind === TCP_SYN ||
+    kind === (TCP_SYN | TCP_ACK) ||
+    kind === (TCP_FIN | TCP_ACK) ||
+    kind === TCP_RST ||
+    kind === (TCP_RST | TCP_ACK)
+  );
+}
+
+/**
+ * Writes the state words of a new connection for its first packet. `at` is the entry's first state word.
+ */
+export function openTcp(words: Int32Array, at: number, packet: Packet, fromLocal: boolean): void {
+  const opener = fromLocal ? OPENED_LOCALLY : 0;
+  const flags = packet.tcpFlags;
+  const end = endOf(packet);
+  if (isOpeningSyn(flags)) {
+    words[at + FLOW_STATE] = opener | TCP_SYN_SENT;
+    startSide(words, at, TCP_OPENER, packet);
+    return;
+  }
+  let state = opener | LIBERAL;
+  if ((flags & TCP_RST) !== 0) state |= TCP_CLOSED;
+  else state |= TCP_ESTABLISHED | ((flags & TCP_FIN) !== 0 ? FIN_FROM_OPENER : 0);
+  words[at + FLOW_STATE] = state;
+  words[at + TCP_OPENER + TCP_SIDE_END] = end;
+  words[at + TCP_OPENER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
+  words[at + TCP_OTHER + TCP_SIDE_END] = packet.tcpAcknowledgment;
+  words[at + TCP_OTHER + TCP_SIDE_ACK] = packet.tcpSequence;
+}
+
+/**
+ * Moves a connection by a packet with legal flags.
+ * @returns FLOW_PASSES, FLOW_PASSES_UNCHANGED (it does not keep the connection alive), or why not
+ */
+export function advanceTcp(
+  words: Int32Array,
+  at: number,
+  packet: Packet,
+  fromLocal: boolean,
+): number {
+  const word = words[at + FLOW_STATE];
+  const flags = packet.tcpFlags;
+  const state = word & STATE_MASK;
+  if (state >= TCP_CLOSING) {
+    if (isOpeningSyn(flags)) return FLOW_REOPENS;
+    if (state === TCP_REVOKED) return FLOW_IS_REVOKED;
+    if (state === TCP_CLOSED)
+      return (flags & TCP_RST) !== 0 ? FLOW_PASSES_UNCHANGED : FLOW_IS_CLOSED;
+  }
+  const fromOpener = ((word & OPENED_LOCALLY) !== 0) === fromLocal;
+  if ((flags & TCP_RST) !== 0) return advanceByReset(words, at, packet, fromOpener);
+  if ((flags & TCP_SYN) !== 0) return advanceBySyn(words, at, packet, fromOpener);
+  if (state === TCP_SYN_SENT) return FLOW_MISFITS_STATE;
+  if (!fitsWindow(words, at, packet, fromOpener)) return FLOW_MISFITS_WINDOW;
+  moveWindow(words, at, packet, fromOpener);
+  words[at + FLOW_STATE] = nextState(word, flags, fromOpener);
+  return FLOW_PASSES;
+}
+
+/** After ACK, data or FIN that fits. */
+function nextState(word: number, flags: number, fromOpener: boolean): number {
+  let next = (fromOpener ? word : word | REPLIED) & ~SYN_PASSED;
+  if ((next & STATE_MASK) === TCP_SYN_RECEIVED && (fromOpener || (flags & TCP_FIN) !== 0)) {
+    next = (next & ~STATE_MASK) | TCP_ESTABLISHED;
+  }
+  if ((flags & TCP_FIN) === 0) return next;
+  next |= fromOpener ? FIN_FROM_OPENER : FIN_FROM_OTHER;
+  const bothFinished = (next & FIN_FROM_OPENER) !== 0 && (next & FIN_FROM_OTHER) !== 0;
+  return bothFinished ? (next & ~STATE_MASK) | TCP_CLOSING : next;
+}
+
+function advanceBySyn(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): number {
+  const word = words[at + FLOW_STATE];
+  const state = word & STATE_MASK;
+  const acknowledges = (packet.tcpFlags & TCP_ACK) !== 0;
+  if (state === TCP_SYN_SENT) {
+    if (fromOpener) {
+      if (acknowledges) return FLOW_MISFITS_STATE;
+      // Sent again, perhaps with another initial sequence number.
+      startSide(words, at, TCP_OPENER, packet);
+      return FLOW_PASSES;
+    }
+    // An old SYN-ACK acknowledges a SYN of another time: the opener answers with RST and goes on waiting.
+    if (acknowledges && packet.tcpAcknowledgment !== words[at + TCP_OPENER + TCP_SIDE_END])
+      return FLOW_PASSES_UNCHANGED;
+    acceptAnswer(words, at, packet);
+    return FLOW_PASSES;
+  }
+  if (state === TCP_CLOSING) return FLOW_MISFITS_STATE;
+  if (acknowledges && !fromOpener && (word & SYN_PASSED) !== 0) {
+    // Both ends have started afresh with the SYN that passed: so do we.
+    words[at + TCP_OPENER + TCP_SIDE_END] = packet.tcpAcknowledgment;
+    words[at + TCP_OPENER + TCP_SIDE_MAX_END] = packet.tcpAcknowledgment;
+    words[at + FLOW_STATE] = word | LIBERAL;
+    acceptAnswer(words, at, packet);
+    return FLOW_PASSES;
+  }
+  if (!acknowledges && fromOpener && state === TCP_ESTABLISHED)
+    words[at + FLOW_STATE] = word | SYN_PASSED;
+  return FLOW_PASSES_UNCHANGED;
+}
+
+/** The other side's SYN-ACK, or its SYN in a simultaneous open: it has spoken. */
+function acceptAnswer(words: Int32Array, at: number, packet: Packet): void {
+  const word = words[at + FLOW_STATE];
+  startSide(words, at, TCP_OTHER, packet);
+  let next =
+    (words[at + FLOW_STATE] & ~(STATE_MASK | SYN_PASSED | FIN_FROM_OPENER | FIN_FROM_OTHER)) |
+    REPLIED |
+    TCP_SYN_RECEIVED;
+  // Windows are scaled only if both sides say so (RFC 7323 section 2.2).
+  if ((word & OPENER_SCALES) === 0 || packet.tcpWindowScale < 0) next &= ~SCALES_MASK;
+  words[at + FLOW_STATE] = next;
+  if ((packet.tcpFlags & TCP_ACK) !== 0)
+    words[at + TCP_OTHER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
+  raiseMaxEnd(
+    words,
+    at + TCP_OPENER,
+    words[at + TCP_OPENER + TCP_SIDE_END] + unscaled(packet.tcpWindow),
+  );
+}
+
+function advanceByReset(
+  words: Int32Array,
+  at: number,
+  packet: Packet,
+  fromOpener: boolean,
+): number {
+  const word = words[at + FLOW_STATE];
+  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
+  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  const closed = (word & ~(STATE_MASK | SYN_PASSED)) | TCP_CLOSED;
+  const isAnswer = (packet.tcpFlags & TCP_ACK) !== 0 && !fromOpener;
+  if ((word & STATE_MASK) === TCP_SYN_SENT) {
+    // A refusal has to acknowledge the SYN (RFC 9293 section 3.10.7.3); the opener may give up as it likes.
+    const isRefusal = isAnswer && packet.tcpAcknowledgment === words[receiver + TCP_SIDE_END];
+    if (!fromOpener && !isRefusal) return FLOW_MISFITS_WINDOW;
+    words[at + FLOW_STATE] = closed;
+    return FLOW_PASSES;
+  }
+  if (isAnswer && (word & SYN_PASSED) !== 0) {
+    words[at + FLOW_STATE] = closed;
+    return FLOW_PASSES;
+  }
+  if ((word & LIBERAL) === 0) {
+    const ahead = (packet.tcpSequence - words[receiver + TCP_SIDE_ACK]) | 0;
+    if (ahead < 0 || ((packet.tcpSequence - words[sender + TCP_SIDE_MAX_END]) | 0) > 0)
+      return FLOW_MISFITS_WINDOW;
+    // Behind data that the receiver has not acknowledged yet it is exact as well: the end of what was sent.
+    if (ahead !== 0 && packet.tcpSequence !== words[sender + TCP_SIDE_END])
+      return FLOW_PASSES_UNCHANGED;
+  }
+  words[at + FLOW_STATE] = closed;
+  return FLOW_PASSES;
+}
+
+function fitsWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): boolean {
+  const word = words[at + FLOW_STATE];
+  if ((word & LIBERAL) !== 0) return true;
+  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
+  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  const end = endOf(packet);
+  const receiverWindow = maxWindow(words, at, !fromOpener);
+  const senderWindow = maxWindow(words, at, fromOpener);
+  const ackWindow = senderWindow > ACK_WINDOW_MIN ? senderWindow : ACK_WINDOW_MIN;
+  return (
+    ((packet.tcpSequence - words[sender + TCP_SIDE_MAX_END]) | 0) <= 0 && // I
+    ((end - words[sender + TCP_SIDE_END] + receiverWindow) | 0) >= 0 && // II
+    ((packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0) <= 0 && // III
+    ((packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END] + ackWindow) | 0) >= 0 // IV
+  );
+}
+
+function moveWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): void {
+  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
+  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  const end = endOf(packet);
+  const scale = scaleOf(words[at + FLOW_STATE], fromOpener);
+  raiseMaxWindow(words, at, fromOpener, packet.tcpWindow);
+  if (((end - words[sender + TCP_SIDE_END]) | 0) > 0) words[sender + TCP_SIDE_END] = end;
+  if (((packet.tcpAcknowledgment - words[sender + TCP_SIDE_ACK]) | 0) > 0) {
+    words[sender + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
+  }
+  // A window of 0 is probed with one byte.
+  const offered = packet.tcpWindow === 0 ? 1 : packet.tcpWindow << scale;
+  raiseMaxEnd(words, receiver, packet.tcpAcknowledgment + offered);
+}
+
+/** Starts a side with its SYN or SYN-ACK: the window in those is never scaled. */
+function startSide(words: Int32Array, at: number, side: number, packet: Packet): void {
+  const end = endOf(packet);
+  const isOpener = side === TCP_OPENER;
+  words[at + side + TCP_SIDE_END] = end;
+  words[at + side + TCP_SIDE_MAX_END] = end;
+  words[at + side + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
+  const shift = isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT;
+  const scale = packet.tcpWindowScale;
+  let word = words[at + FLOW_STATE] & ~(SCALE_MASK << shift);
+  if (isOpener) word &= ~OPENER_SCALES;
+  if (scale >= 0) word |= (scale << shift) | (isOpener ? OPENER_SCALES : 0);
+  words[at + FLOW_STATE] = word;
+  const windows = words[at + TCP_WINDOWS];
+  const units =
+    scale > 0
+      ? (unscaled(packet.tcpWindow) + (1 << scale) - 1) >>> scale
+      : unscaled(packet.tcpWindow);
+  words[at + TCP_WINDOWS] = isOpener
+    ? (units << 16) | (windows & WINDOW_UNITS_MAX)
+    : (windows & ~WINDOW_UNITS_MAX) | units;
+}
+
+function raiseMaxWindow(words: Int32Array, at: number, isOpener: boolean, units: number): void {
+  const windows = words[at + TCP_WINDOWS];
+  const known = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
+  if (units <= known) return;
+  words[at + TCP_WINDOWS] = isOpener
+    ? (units << 16) | (windows & WINDOW_UNITS_MAX)
+    : (windows & ~WINDOW_UNITS_MAX) | units;
+}
+
+function raiseMaxEnd(words: Int32Array, side: number, maxEnd: number): void {
+  if (((maxEnd - words[side + TCP_SIDE_MAX_END]) | 0) > 0)
+    words[side + TCP_SIDE_MAX_END] = maxEnd | 0;
+}
+
+/** Largest window the side offered, in bytes; at least 1. */
+function maxWindow(words: Int32Array, at: number, isOpener: boolean): number {
+  const windows = words[at + TCP_WINDOWS];
+  const units = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
+  return unscaled(units) << scaleOf(words[at + FLOW_STATE], isOpener);
+}
+
+function scaleOf(word: number, isOpener: boolean): number {
+  return (word >>> (isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT)) & SCALE_MASK;
+}
+
+function unscaled(window: number): number {
+  return window === 0 ? 1 : window;
+}
+
+/** Sequence number behind the packet: its data, and one each for SYN and FIN. */
+function endOf(packet: Packet): number {
+  const flags = packet.tcpFlags;
+  return (
+    (packet.tcpSequence + packet.tcpPayloadBytes + ((flags & TCP_SYN) >>> 1) + (flags & TCP_FIN)) |
+    0
+  );
+}
