@@ -11,7 +11,6 @@ import { formatFailure } from './test-text.ts';
 type XmlNode = ReturnType<typeof create>;
 
 /** Characters that XML 1.0 has no way to write (section 2.2). */
-// eslint-disable-next-line no-control-regex
 const NOT_XML =
   /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 

@@ -195,7 +195,9 @@ export function formatFailure(report: CheckReport): string {
 /** One explanation of the first failure in each family. */
 function mergeExplanations(failed: readonly CaseReport[]): Explanation | undefined {
   const firsts = ([4, 6] as const).flatMap(
-    (family) => failed.find(({ one }) => one.family === family)?.explanation ?? [],
+    (family) =>
+      failed.find((one) => one.one.family === family && one.explanation !== undefined)
+        ?.explanation ?? [],
   );
   if (firsts.length === 0) return undefined;
   const isAllowed = firsts.every(({ verdict }) => verdict === 'allowed');

@@ -48,13 +48,13 @@ export class Expander {
   ): Check {
     const cases: Case[] = [];
     const whole: Check = { ...check, cases, untestable: undefined };
-    let why: string | undefined;
+    let worst: Obstacle = { rank: -1, why: 'it has no ends' };
     for (const source of from.ends) {
       for (const destination of to.ends) {
         this.countPair();
         const obstacle = this.obstacle(check, source, destination, family);
         if (obstacle !== undefined) {
-          why = worse(why, obstacle);
+          if (obstacle.rank > worst.rank) worst = obstacle;
           continue;
         }
         if (this.cases >= CASES_MAX) throw new OverBudget();
@@ -64,7 +64,7 @@ export class Expander {
       }
     }
     if (cases.length > 0) return whole;
-    return { ...check, cases, untestable: why ?? 'it has no ends' };
+    return { ...check, cases, untestable: worst.why };
   }
 
   /** Why no such packet can be; undefined if it can. */
@@ -73,30 +73,28 @@ export class Expander {
     source: CaseEnd,
     destination: CaseEnd,
     family: Family | undefined,
-  ): string | undefined {
+  ): Obstacle | undefined {
     if (source.interfaceId === undefined && destination.interfaceId === undefined)
-      return BOTH_OUTSIDE;
-    if (source.interfaceId !== undefined && source.interfaceId === destination.interfaceId)
-      return `${from} and ${to} are the same interface, ${source.name}: what it sends to itself meets no gate`;
-    if (source.address.family !== destination.address.family)
-      return `${from} and ${to} have no address family in common`;
+      return { rank: 4, why: BOTH_OUTSIDE };
+    if (source.interfaceId !== undefined && source.interfaceId === destination.interfaceId) {
+      const why = `${from} and ${to} are the same interface, ${source.name}: what it sends to itself meets no gate`;
+      return { rank: 3, why };
+    }
     const own = source.address.family;
+    if (own !== destination.address.family)
+      return { rank: 0, why: `${from} and ${to} have no address family in common` };
     if (family !== undefined && own !== family)
-      return `${from} and ${to} don't both have an IPv${family} address`;
-    const question = {
-      from: source.endpoint,
-      to: destination.endpoint,
-      service: service.service,
-    };
-    const path = choosePath(this.network, question, own);
-    return 'why' in path ? path.why : undefined;
+      return { rank: 1, why: `${from} and ${to} don't both have an IPv${family} address` };
+    const ends = { from: source.endpoint, to: destination.endpoint };
+    const path = choosePath(this.network, { ...ends, service: service.service }, own);
+    return 'why' in path ? { rank: 2, why: path.why } : undefined;
   }
 }
 
-export const BOTH_OUTSIDE = 'both ends are outside: such a packet never comes here';
-
-/** Of several obstacles, the one a person can do most about. */
-function worse(known: string | undefined, other: string): string {
-  const isWeak = known === undefined || known.includes('have no address family in common');
-  return isWeak ? other : known;
+/** Of several obstacles, the one with the highest rank is told: a person can do most about it. */
+interface Obstacle {
+  readonly rank: number;
+  readonly why: string;
 }
+
+export const BOTH_OUTSIDE = 'both ends are outside: such a packet never comes here';

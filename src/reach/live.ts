@@ -15,7 +15,7 @@ import { removeLab } from '../lab/down.ts';
 import { LabError, LabInterrupted, messageOf } from '../lab/errors.ts';
 import { conditionOf } from '../lab/labs.ts';
 import { listStoredLabs, type StoredLab } from '../lab/state.ts';
-import { upLab } from '../lab/up.ts';
+import { namespacesOf, upLab } from '../lab/up.ts';
 import { Agent, forEachParallel } from './agents.ts';
 import type { Seen } from './agent-messages.ts';
 import type { Attempt } from './live-plan.ts';
@@ -57,6 +57,7 @@ export async function runLive(
   if (options.labName !== undefined) {
     return useLab(checkLab(options.labName, options.config, attempts), attempts, options);
   }
+  hintAtLab(options.config);
   const lab = await upLab({
     config: options.config,
     file: options.configFile,
@@ -84,6 +85,21 @@ async function removeOwn(lab: StoredLab, problem: string | undefined): Promise<v
   throw new LabError(
     `${before}not everything of the lab could be removed: ${left.join('; ')}`,
     `try: sgctl lab down ${lab.name}`,
+  );
+}
+
+/** Throws LabError if a lab has the namespaces already: it can be used as it is. */
+function hintAtLab(config: Config): void {
+  const needed = namespacesOf(config);
+  const using = listStoredLabs().find(
+    ({ state }) =>
+      conditionOf(state) === 'up' && state!.namespaces.some(({ name }) => needed.includes(name)),
+  );
+  if (using === undefined) return;
+  const taken = needed.filter((name) => using.state!.namespaces.some((one) => one.name === name));
+  throw new LabError(
+    `these namespaces are there already: ${taken.join(', ')}`,
+    `use the lab ${using.name}, which has them: --lab ${using.name}`,
   );
 }
 

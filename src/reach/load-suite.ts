@@ -16,7 +16,6 @@ import {
 } from '../control/config-reader.ts';
 import { addShapeProblems } from '../control/config-shape.ts';
 import { networkOf } from '../control/explain.ts';
-import { SERVICE_WORDS } from '../control/explain-names.ts';
 import { loadConfig, type LoadOptions } from '../control/load-config.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { get, readDocument, type Node } from '../source/yaml.ts';
@@ -25,7 +24,7 @@ import { EndFinder } from './ends.ts';
 import { CASES_MAX, Expander, OverBudget } from './expand.ts';
 import { readMatrix } from './matrix.ts';
 import { EXPECTATIONS_SCHEMA } from './schema.ts';
-import { readServices } from './services.ts';
+import { readServices, requireService } from './services.ts';
 import type { Block, Check, Expected, Suite } from './suite.ts';
 
 export interface SuiteOptions extends LoadOptions {
@@ -52,6 +51,8 @@ export function loadSuite(file: string, options: SuiteOptions): LoadedSuite {
   const blocks = config === undefined ? [] : readBlocks(reader, root, config);
   addShapeProblems(root, problems, EXPECTATIONS_SCHEMA);
   addMisses(reader);
+  if (config !== undefined && blocks.length === 0 && !hasErrors(problems))
+    fail(reader, get(root, 'expect') ?? root, 'nothing-expected', 'the file expects nothing');
   problems.sort((a, b) => compare(a, b, 'line') || compare(a, b, 'column'));
   problems.push(...(loaded?.problems.filter(({ severity }) => severity === 'error') ?? []));
   const isGood = !hasErrors(problems) && configFile !== undefined && config !== undefined;
@@ -98,9 +99,6 @@ function readBlocks(reader: Reader, root: Node, config: Suite['config']): readon
   } catch (thrown) {
     if (!(thrown instanceof OverBudget)) throw thrown;
   }
-  if (blocks.length === 0 && !hasErrors(reader.problems)) {
-    fail(reader, expect ?? matrix ?? root, 'nothing-expected', 'the file expects nothing');
-  }
   return blocks;
 }
 
@@ -124,11 +122,7 @@ function readExpectation(context: Context, node: Node): readonly Check[] {
   const from = readTargets(context, get(node, 'from'));
   const to = readTargets(context, get(node, 'to'));
   const services = readServices(reader, node);
-  const named = SERVICE_WORDS.filter((word) => get(node, word) !== undefined);
-  if (named.length === 0) {
-    const message = 'the expectation does not say what is sent';
-    fail(reader, node, 'missing-service', message, `add one of ${SERVICE_WORDS.join(', ')}`);
-  }
+  requireService(reader, node, 'expectation');
   const expected = readExpected(get(node, 'is'));
   if (expected === undefined) return [];
   const family = readFamily(get(node, 'family'));

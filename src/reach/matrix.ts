@@ -1,13 +1,12 @@
 /** A matrix: every ordered pair of its ends, times its services. What is not listed must be denied. */
 import { fail, readItems, readText, type Reader } from '../control/config-reader.ts';
-import { SERVICE_WORDS } from '../control/explain-names.ts';
 import type { Position } from '../source/problem.ts';
 import { didYouMean, listWords } from '../source/suggest.ts';
 import { get, type Node } from '../source/yaml.ts';
 import { readFamily, readTargets, type Context } from './context.ts';
 import type { Target } from './ends.ts';
 import { BOTH_OUTSIDE } from './expand.ts';
-import { matchServices, readServices } from './services.ts';
+import { matchServices, readServices, requireService } from './services.ts';
 import type { Block, Check, NamedService } from './suite.ts';
 
 const ALLOWED_SHAPE = 'write it as FROM>TO:PORT, FROM>TO:udp/PORT, FROM>TO:icmp/echo or FROM>TO:*';
@@ -18,10 +17,7 @@ export function readMatrix(context: Context, node: Node): readonly Block[] {
   if (node.kind !== 'mapping') return [];
   const ends = readTargets(context, get(node, 'between'));
   const services = readServices(reader, node);
-  if (!SERVICE_WORDS.some((word) => get(node, word) !== undefined)) {
-    const message = 'the matrix does not say what is sent';
-    fail(reader, node, 'missing-service', message, `add one of ${SERVICE_WORDS.join(', ')}`);
-  }
+  requireService(reader, node, 'matrix');
   const between = get(node, 'between');
   if (between?.kind === 'list' && between.items.length < 2)
     fail(reader, between, 'nothing-to-test', 'a matrix takes two ends or more');

@@ -5,6 +5,9 @@ import { runLive, type LiveOptions, type LiveVerdict } from './live.ts';
 import { planLive } from './live-plan.ts';
 import { titleOf, type Block, type Case, type Check, type Expected, type Suite } from './suite.ts';
 
+/** Cases explained: an explanation names every rule that came near, and there may be thousands of both. */
+const EXPLAINED_MAX = 500;
+
 export type Outcome = 'passed' | 'failed' | 'skipped';
 
 export interface CaseReport {
@@ -15,7 +18,7 @@ export interface CaseReport {
   readonly live: LiveReport | undefined;
   /** Why it failed or was skipped, in a sentence without a full stop; undefined if it passed. */
   readonly why: string | undefined;
-  /** Of a failure. */
+  /** Of the first failure of its check in each family, for the first failures of all. */
   readonly explanation: Explanation | undefined;
 }
 
@@ -65,6 +68,7 @@ export async function runSuite(suite: Suite, options: RunOptions = {}): Promise<
   const cases = chosen.flatMap(({ checks }) => checks.flatMap((check) => check.cases));
   const offline = new Map(cases.map((one) => [one, judge.judge(one)]));
   const live = options.live && (await tryLive(suite, cases, judge, offline, options.live));
+  const explainer = new Explainer(judge);
   const blocks = chosen
     .filter(({ checks }) => checks.length > 0)
     .map(({ block, checks }) => ({
@@ -72,7 +76,7 @@ export async function runSuite(suite: Suite, options: RunOptions = {}): Promise<
       checks: checks.map((check) =>
         reportCheck(
           check,
-          check.cases.map((one) => reportCase(one, offline.get(one)!, live?.get(one), judge)),
+          check.cases.map((one) => reportCase(one, offline.get(one)!, live?.get(one), explainer)),
         ),
       ),
     }));
@@ -123,15 +127,34 @@ function reportLive(live: LiveVerdict): LiveReport {
   }
 }
 
+class Explainer {
+  private readonly judge: Judge;
+  private readonly explained = new Map<Check, Set<number>>();
+  private count = 0;
+
+  constructor(judge: Judge) {
+    this.judge = judge;
+  }
+
+  /** Undefined once its check has one in this family, or there are enough. */
+  explain(one: Case): Explanation | undefined {
+    const families = this.explained.get(one.check) ?? new Set();
+    if (families.has(one.family) || this.count >= EXPLAINED_MAX) return undefined;
+    this.explained.set(one.check, families.add(one.family));
+    this.count++;
+    return this.judge.explain(one);
+  }
+}
+
 function reportCase(
   one: Case,
   offline: Judgement,
   live: LiveReport | undefined,
-  judge: Judge,
+  explainer: Explainer,
 ): CaseReport {
   const failure = failureOf(one.check.expected, offline, live);
   if (failure !== undefined) {
-    const explanation = judge.explain(one);
+    const explanation = explainer.explain(one);
     return { one, outcome: 'failed', offline, live, why: failure, explanation };
   }
   const isSkipped = live?.verdict === 'skipped';

@@ -1,9 +1,24 @@
 /** What is sent: `tcp`, `udp`, `icmp`, `icmpv6` and `protocol` of an expectation or a matrix. */
-import { readOneOrMore, readTextOrNumber, take, type Reader } from '../control/config-reader.ts';
+import {
+  fail,
+  readOneOrMore,
+  readTextOrNumber,
+  take,
+  type Reader,
+} from '../control/config-reader.ts';
 import { parseService, SERVICE_WORDS, type ServiceWord } from '../control/explain-names.ts';
 import type { Service } from '../policy/explanation.ts';
-import { get, type Node } from '../source/yaml.ts';
+import { closest } from '../source/suggest.ts';
+import { get, type Entry, type Mapping, type Node } from '../source/yaml.ts';
 import type { NamedService } from './suite.ts';
+
+/** Reports a node that names no service, unless a mistyped key was meant for one, which the schema tells. */
+export function requireService(reader: Reader, node: Mapping, what: string): void {
+  const isMeant = ({ key }: Entry): boolean => closest(key, SERVICE_WORDS) !== undefined;
+  if (node.entries.some(isMeant)) return;
+  const message = `the ${what} does not say what is sent`;
+  fail(reader, node, 'missing-service', message, `add one of ${SERVICE_WORDS.join(', ')}`);
+}
 
 /** Every service that the node names, each once, in the order of SERVICE_WORDS. */
 export function readServices(reader: Reader, node: Node): readonly NamedService[] {

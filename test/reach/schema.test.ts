@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Ajv } from 'ajv';
+import { EXPECTATIONS_SCHEMA, expectationsSchemaText } from '../../src/reach/schema.ts';
+import { repositoryRoot } from '../support/repository.ts';
+
+const SCHEMA_FILE = join(repositoryRoot(), 'config', 'expectations.schema.json');
+
+test('the published schema is the one the loader uses', () => {
+  // To write it anew after a change: UPDATE_SCHEMA=1
+  if (process.env['UPDATE_SCHEMA'] === '1') writeFileSync(SCHEMA_FILE, expectationsSchemaText());
+  assert.equal(readFileSync(SCHEMA_FILE, 'utf8'), expectationsSchemaText());
+});
+
+test('the schema is valid draft-07 JSON Schema', () => {
+  const ajv = new Ajv({ strict: false });
+  const metaSchema = createRequire(import.meta.url)('ajv/dist/refs/json-schema-draft-07.json') as {
+    $id: string;
+  };
+  assert.equal(EXPECTATIONS_SCHEMA.$schema, metaSchema.$id);
+  assert.equal(ajv.validate(metaSchema.$id, EXPECTATIONS_SCHEMA), true, JSON.stringify(ajv.errors));
+});
+
+test('every example in the schema is accepted by its own part of the schema', () => {
+  const ajv = new Ajv({ allowUnionTypes: true });
+  let checked = 0;
+  const walk = (part: unknown): void => {
+    if (typeof part !== 'object' || part === null) return;
+    if (Array.isArray(part)) return part.forEach(walk);
+    const { examples, ...rest } = part as { examples?: unknown };
+    for (const value of Array.isArray(examples) ? (examples as unknown[]) : []) {
+      checked++;
+      assert.equal(
+        ajv.validate(rest, value),
+        true,
+        `${JSON.stringify(value)}: ${ajv.errorsText()}`,
+      );
+    }
+    Object.values(rest).forEach(walk);
+  };
+  const { $schema: _, ...schema } = EXPECTATIONS_SCHEMA;
+  walk(schema);
+  assert.ok(checked > 20, `${checked} examples checked`);
+});
