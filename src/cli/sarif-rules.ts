@@ -129,6 +129,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'unknown-condition': ['A condition is not defined.', 'Define it under Conditions.'],
   'unknown-function': ['An intrinsic function is not known.', WRITE_AS_HINT],
   'unknown-mapping': ['A mapping or one of its keys is not defined.', 'Define it under Mappings.'],
+  'unknown-placement': ['An interface is to come from a resource that no template has.', WRITE_AS_HINT],
   'unknown-parameter': ['A parameter is not defined.', 'Correct its name, or define it under Parameters.'],
   'unknown-property': ['A property or attribute is not known.', AS_AWS],
   'unknown-section': ['A section of a template is not known.', AS_AWS],

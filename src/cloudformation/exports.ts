@@ -28,6 +28,8 @@ import {
   type Where,
 } from './values.ts';
 
+const SUGGESTED_FROM_MAX = 500;
+
 interface Export {
   readonly scope: Scope;
   readonly output: Output;
@@ -109,9 +111,11 @@ export class ExportDirectory {
     return known;
   }
 
-  /** `did you mean 'net-vpc'; `, or nothing. */
+  /** `did you mean 'net-vpc'? Or `, or nothing. */
   suggest(name: string): string {
-    return didYouMean(name, this.#exports.keys()).replace(/^; (.*)\?$/, '$1; ');
+    // Thousands of imports, each compared with thousands of exports, would take minutes.
+    if (this.#exports.size > SUGGESTED_FROM_MAX) return '';
+    return didYouMean(name, this.#exports.keys()).replace(/^; (.*)$/, '$1 Or ');
   }
 
   /** Warns of each circle among stacks, at the first import in it. */

@@ -218,7 +218,7 @@ function readPeer(
     if (prefixListId !== undefined) return { kind: 'prefixList', prefixListId };
     return makeUnknown(
       `the prefix list '${abbreviate(value.text)}' is not defined here`,
-      'define it as AWS::EC2::PrefixList in this template',
+      'define it in this template, or in the configuration under prefixLists, with this id',
       value,
     );
   }

@@ -54,7 +54,7 @@ export class Reloader {
     return { outcome: 'planned', ...this.options.daemon.plan(config), problems };
   }
 
-  /** Reloads whenever the configuration or one of its templates changes. */
+  /** Reloads whenever the configuration, one of its templates or a parameters file changes. */
   watch(): void {
     const files = filesOf(this.options.daemon.config);
     for (const file of this.watched.filter((known) => !files.includes(known))) unwatchFile(file);
@@ -91,10 +91,9 @@ export class Reloader {
   }
 }
 
-/** The configuration and the templates its groups came from. */
+/** The configuration, its templates, and their parameters files. */
 function filesOf(config: Config): string[] {
-  const groups = [...config.model.groups.values()].map(({ origin }) => origin.file);
-  return [...new Set([config.file, ...groups])];
+  return [...new Set([config.file, ...config.otherFiles])];
 }
 
 function systemProblem(file: string, error: unknown): Problem {

@@ -579,8 +579,8 @@ metrics: { listen: x }
     "17:44 error duplicate-address interfaces.b.addresses[0]: 10.0.0.9 belongs to interface 'a' on line 16 already",
     "17:54 error bad-address interfaces.b.addresses[1]: '1.2.3' is not an IP address",
     '17:79 error wrong-kind interfaces.b.sourceDestCheck: expected true or false, got a number',
-    "18:6 error missing-key interfaces.c: the key 'device' is missing",
     "18:6 error missing-key interfaces.c: the key 'addresses' is missing",
+    "18:6 error missing-key interfaces.c: the key 'device' is missing",
     "19:25 error bad-value conntrack.midstream: expected accept or drop, got 'no'",
     "20:20 error bad-listen metrics.listen: 'x' is not an address to listen on",
   ]);

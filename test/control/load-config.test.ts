@@ -204,9 +204,13 @@ describe('a good configuration', () => {
   });
 
   test('the daemon gets its own settings', () => {
-    assert.deepEqual(config.conntrack, { maxFlows: 1024, midstream: 'drop' });
+    assert.deepEqual(config.conntrack, { maxFlows: 1024, midstream: 'drop', tcpWindow: 'check' });
     assert.deepEqual(config.metrics, { host: '::1', port: 9469 });
-    assert.deepEqual(good('{}').conntrack, { maxFlows: 262144, midstream: 'accept' });
+    assert.deepEqual(good('{}').conntrack, {
+      maxFlows: 262144,
+      midstream: 'accept',
+      tcpWindow: 'check',
+    });
     assert.equal(good('{}').metrics, undefined);
   });
 
