@@ -53,6 +53,14 @@ function addUpCommand(lab: Command): void {
     .argument('<file>', 'configuration (YAML)')
     .option('--name <name>', "the lab's name (default: the file's base name)")
     .addOption(
+      new Option(
+        '--time-scale <factor>',
+        'let connections age so many times faster: at 1000, five days are seven minutes',
+      )
+        .default(1)
+        .argParser(parseScale),
+    )
+    .addOption(
       new Option('--timeout <seconds>', 'how long the daemon may take to be ready')
         .default(DEFAULT_TIMEOUT_S)
         .argParser(parseSeconds),
@@ -80,7 +88,19 @@ function parseSeconds(text: string): number {
   return seconds;
 }
 
-async function runUp(file: string, options: { name?: string; timeout: number }): Promise<void> {
+/** As the daemon's --time-scale. */
+function parseScale(text: string): number {
+  const scale = Number(text);
+  if (!Number.isInteger(scale) || scale < 1 || scale > 10_000) {
+    throw new InvalidArgumentError('Give a whole number from 1 to 10000.');
+  }
+  return scale;
+}
+
+async function runUp(
+  file: string,
+  options: { name?: string; timeout: number; timeScale: number },
+): Promise<void> {
   const config = await loadOrPrint(file);
   if (config === undefined) {
     process.exitCode = EXIT_FAILED;
@@ -101,6 +121,7 @@ async function runUp(file: string, options: { name?: string; timeout: number }):
       file,
       name: options.name ?? labNameOf(file),
       timeoutMs: options.timeout * 1000,
+      timeScale: options.timeScale,
       signal: interrupt.signal,
       waiting: showWaiting,
     });

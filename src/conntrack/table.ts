@@ -53,7 +53,7 @@ export const KEY_WORDS_6 = 10;
 // State words, from the entry's start + keyWords.
 /** nowMs of the packet that last kept the flow alive. */
 export const FLOW_SEEN = 0;
-/** State in bits 0–7, flags and window scales in bits 8–23 (conntrack/states.ts). 0 marks a free entry. */
+/** State in bits 0–7, flags and window scales in bits 8–23 (conntrack/states.ts), incarnation in bits 24–30. 0 marks a free entry. */
 export const FLOW_STATE = 1;
 /** Number of the rule that admitted the flow in bits 0–19, policy generation modulo 4096 in bits 20–31. */
 export const FLOW_RULE = 2;
@@ -68,6 +68,11 @@ export const TCP_SIDE_ACK = 2;
 /** Largest window offered, in units of its scale: the opener's in the high 16 bits, the other's in the low. */
 export const TCP_WINDOWS = 9;
 export const STATE_WORDS = 10;
+
+// A free entry: the next free one plus one in word 0, the next incarnation in word 1.
+const FREE_INCARNATION = 1;
+const INCARNATION_STEP = 1 << 24;
+const INCARNATION_BITS = 0x7f000000;
 
 const ENTRY_BITS = 24;
 const ENTRY_MASK = (1 << ENTRY_BITS) - 1;
@@ -163,16 +168,20 @@ export class FlowTable {
   }
 
   /**
-   * Adds a flow with this key, which must not be in the table. Its state words are 0: the caller sets
-   * FLOW_STATE to something else before anything else happens to the table.
+   * Adds a flow with this key, which must not be in the table. Its state words are 0 but for the
+   * incarnation in bits 24–30 of FLOW_STATE, which tells the flows apart that have the same entry one
+   * after the other: the caller adds a state before anything else happens to the table.
    * @returns the entry, or NO_FLOW if the table is full
    */
   insert(key: Int32Array): FlowIndex {
     const { header, index, words, mask, keyWords, stride } = this;
     if (header[HEADER_COUNT] >= this.capacity) return NO_FLOW;
     let entry = header[HEADER_FREE] - 1;
-    if (entry >= 0) header[HEADER_FREE] = words[entry * stride]!;
-    else {
+    let incarnation = 0;
+    if (entry >= 0) {
+      header[HEADER_FREE] = words[entry * stride];
+      incarnation = words[entry * stride + FREE_INCARNATION];
+    } else {
       entry = header[HEADER_HIGH_WATER]!;
       header[HEADER_HIGH_WATER] = entry + 1;
     }
@@ -180,6 +189,7 @@ export class FlowTable {
     const base = entry * stride;
     for (let i = 0; i < keyWords; i++) words[base + i] = key[i]!;
     for (let i = keyWords; i < stride; i++) words[base + i] = 0;
+    words[base + keyWords + FLOW_STATE] = incarnation;
     const hash = hashWords(key, 0, keyWords, this.k0, this.k1);
     let slot = hash & mask;
     while (index[slot] !== 0) slot = (slot + 1) & mask;
@@ -204,6 +214,8 @@ export class FlowTable {
       }
     }
     index[hole] = 0;
+    words[base + FREE_INCARNATION] =
+      (words[base + keyWords + FLOW_STATE] + INCARNATION_STEP) & INCARNATION_BITS;
     words[base + keyWords + FLOW_STATE] = 0;
     words[base] = header[HEADER_FREE]!;
     header[HEADER_FREE] = entry + 1;

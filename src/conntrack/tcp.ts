@@ -117,14 +117,14 @@ export function openTcp(words: Int32Array, at: number, packet: Packet, fromLocal
   const flags = packet.tcpFlags;
   const end = endOf(packet);
   if (isOpeningSyn(flags)) {
-    words[at + FLOW_STATE] = opener | TCP_SYN_SENT;
+    words[at + FLOW_STATE] |= opener | TCP_SYN_SENT;
     startSide(words, at, TCP_OPENER, packet);
     return;
   }
   let state = opener | LIBERAL;
   if ((flags & TCP_RST) !== 0) state |= TCP_CLOSED;
   else state |= TCP_ESTABLISHED | ((flags & TCP_FIN) !== 0 ? FIN_FROM_OPENER : 0);
-  words[at + FLOW_STATE] = state;
+  words[at + FLOW_STATE] |= state;
   words[at + TCP_OPENER + TCP_SIDE_END] = end;
   words[at + TCP_OPENER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
   words[at + TCP_OTHER + TCP_SIDE_END] = packet.tcpAcknowledgment;

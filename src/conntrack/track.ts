@@ -23,7 +23,8 @@ import { advanceTcp, openTcp } from './tcp.ts';
 import { FLOW_PASSES } from './verdicts.ts';
 
 /**
- * Writes the state words of a new flow for its first packet. `at` is the entry's first state word.
+ * Writes the state words of a new flow, as insert left them, for its first packet. `at` is the entry's first
+ * state word.
  * @param checksWindow false: take TCP packets whatever their sequence numbers
  */
 export function openFlow(
@@ -40,14 +41,14 @@ export function openFlow(
       if (!checksWindow) words[at + FLOW_STATE] |= LIBERAL;
       return;
     case PROTO_UDP:
-      words[at + FLOW_STATE] = opener | UDP_SINGLE;
+      words[at + FLOW_STATE] |= opener | UDP_SINGLE;
       return;
     case PROTO_ICMP:
     case PROTO_ICMPV6:
-      words[at + FLOW_STATE] = opener | ICMP_QUERY_FLOW;
+      words[at + FLOW_STATE] |= opener | ICMP_QUERY_FLOW;
       return;
     default:
-      words[at + FLOW_STATE] = opener | OTHER;
+      words[at + FLOW_STATE] |= opener | OTHER;
   }
 }
 

@@ -94,7 +94,9 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
   });
   if (device === undefined) return { network, config: undefined };
   devices.add(reader, device, deviceNode, `interface '${name}'`);
-  return { network, config: { id, name, device } };
+  const limit = { min: 16, max: 16_000_000, code: 'bad-max-flows', what: 'maxFlows' };
+  const maxFlows = readInteger(reader, get(node, 'connectionTracking'), 'maxFlows', limit);
+  return { network, config: { id, name, device, maxFlows } };
 }
 
 /** What the template says of the interface, where `from` names one; undefined if it can't be told (reported). */

@@ -114,7 +114,7 @@ export function isTextOrNumber(node: Node): node is Scalar {
 /** A whole number written in plain decimal, from `min` to `max`; `what` names it in the message. */
 export function readInteger(
   reader: Reader,
-  parent: Node,
+  parent: Node | undefined,
   key: string,
   range: {
     readonly min: number;
@@ -164,7 +164,7 @@ export function readBoolean(
 /** One of a few words. A word that is none of them is left for the schema to report. */
 export function readWord<W extends string>(
   reader: Reader,
-  parent: Node,
+  parent: Node | undefined,
   key: string,
   words: readonly W[],
   otherwise: W,

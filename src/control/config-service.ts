@@ -2,21 +2,34 @@
 import { parseAddress, type Parsed } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
 import { readInteger, readTextOrNumber, readWord, take, type Reader } from './config-reader.ts';
-import type { Config, ConntrackConfig } from './config.ts';
+import type { Config, ConntrackConfig, ExceptionPolicy } from './config.ts';
 
-const MAX_FLOWS = { min: 16, max: 16_777_216, code: 'bad-max-flows', what: 'maxFlows' };
+const MAX_FLOWS = { min: 16, max: 16_000_000, code: 'bad-max-flows', what: 'maxFlows' };
 const MAX_FLOWS_DEFAULT = 262_144;
+/** Half-open flows have a quarter of the table, if nothing else is said. */
+const HALF_OPEN_SHARE = 4;
 const PORT_MAX = 65535;
 const LISTEN_HOST_DEFAULT = '127.0.0.1';
 
 export function readConntrack(reader: Reader, section: Node | undefined): ConntrackConfig {
-  if (section === undefined)
-    return { maxFlows: MAX_FLOWS_DEFAULT, midstream: 'accept', tcpWindow: 'check' };
-  if (section.kind !== 'mapping') reader.misses.push({ node: section, expected: 'a mapping' });
+  if (section !== undefined && section.kind !== 'mapping')
+    reader.misses.push({ node: section, expected: 'a mapping' });
+  const maxFlows = readInteger(reader, section, 'maxFlows', MAX_FLOWS) ?? MAX_FLOWS_DEFAULT;
+  const exceptions = get(section, 'exceptions');
+  const policy = (key: string): ExceptionPolicy =>
+    readWord(reader, exceptions, key, ['drop', 'pass'], 'drop');
   return {
-    maxFlows: readInteger(reader, section, 'maxFlows', MAX_FLOWS) ?? MAX_FLOWS_DEFAULT,
+    maxFlows,
+    maxHalfOpen:
+      readInteger(reader, section, 'maxHalfOpen', MAX_FLOWS) ??
+      Math.max(MAX_FLOWS.min, Math.floor(maxFlows / HALF_OPEN_SHARE)),
     midstream: readWord(reader, section, 'midstream', ['accept', 'drop'], 'accept'),
     tcpWindow: readWord(reader, section, 'tcpWindow', ['check', 'ignore'], 'check'),
+    exceptions: {
+      tableFull: policy('tableFull'),
+      invalid: policy('invalid'),
+      fragment: policy('fragment'),
+    },
   };
 }
 

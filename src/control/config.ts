@@ -30,6 +30,8 @@ export interface UplinkConfig {
 }
 
 export interface InterfaceConfig {
+  /** Most flows of this interface tracked at once; undefined: no limit of its own. */
+  readonly maxFlows: number | undefined;
   readonly id: InterfaceId;
   /** The key in the file. */
   readonly name: string;
@@ -39,10 +41,25 @@ export interface InterfaceConfig {
 /** TCP packets that belong to no tracked connection and are no SYN: judged like a new flow, or dropped. */
 export type Midstream = 'accept' | 'drop';
 
+export type ExceptionPolicy = 'drop' | 'pass';
+
+export interface ExceptionPolicies {
+  /** A flow that the rules admit and the table has no room for. `pass`: untracked, so its answers need a rule. */
+  readonly tableFull: ExceptionPolicy;
+  /** A TCP packet that misfits its connection: flags, state, window. */
+  readonly invalid: ExceptionPolicy;
+  /** A later fragment whose first one was not seen, or was crowded out. */
+  readonly fragment: ExceptionPolicy;
+}
+
 export interface ConntrackConfig {
   /** Most flows tracked at once by the daemon, both families together. */
   readonly maxFlows: number;
   readonly midstream: Midstream;
+  /** Of maxFlows, how many may be half-open: not answered yet. */
+  readonly maxHalfOpen: number;
+  /** What becomes of packets where tracking can't do what it should: dropped, or passed if the rules admit them. */
+  readonly exceptions: ExceptionPolicies;
   /** TCP packets outside the window of their connection: dropped, or taken. */
   readonly tcpWindow: 'check' | 'ignore';
 }

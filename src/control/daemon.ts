@@ -37,7 +37,7 @@ import { deviceLabel, interfaceDevice, uplinkDevice } from './devices.ts';
 import { networkOf, resolveQuestion, type QuestionText } from './explain.ts';
 import { assessImpact, type Impact } from './impact.ts';
 import type { LiveExplanation, Status } from './protocol.ts';
-import { createRegistry } from './metrics.ts';
+import { createRegistry, warningLevel } from './metrics.ts';
 import { listenForScrapes, scrapeUrl } from './metrics-server.ts';
 
 export interface DaemonOptions {
@@ -45,9 +45,14 @@ export interface DaemonOptions {
   readonly native: Native;
   readonly log: Logger;
   readonly version: string;
+  /** How many times faster than real time flows age: 1 but in a lab. */
+  readonly timeScale: number;
   /** The packet loop has died; the process must end. */
   readonly onFailure: (error: Error) => void;
 }
+
+const WARN_INTERVAL_MS = 1000;
+const WARNED_SHARES = ['', '80 %', '95 %'] as const;
 
 /** Connections told with an explanation, a family. */
 const CONNECTIONS_TOLD_MAX = 20;
@@ -84,6 +89,8 @@ export class Daemon {
   private uplink: Device | undefined;
   private dataplane!: Dataplane;
   private server: Server | undefined;
+  private warner: NodeJS.Timeout | undefined;
+  private warnedLevel = 0;
   private lastChange: Promise<unknown> = Promise.resolve();
 
   private constructor({ config, native, log }: DaemonOptions) {
@@ -177,13 +184,14 @@ export class Daemon {
 
   /** Stops the loop, closes the devices and the metrics port. */
   async stop(): Promise<void> {
+    clearInterval(this.warner);
     this.server?.close();
     this.server?.closeAllConnections();
     if (this.dataplane !== undefined) await this.dataplane.stop();
     closeDevices(this.native, this.devices());
   }
 
-  private async open({ config, log, version, onFailure }: DaemonOptions): Promise<void> {
+  private async open({ config, log, version, timeScale, onFailure }: DaemonOptions): Promise<void> {
     const uplink = uplinkDevice(config);
     const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
     const devices = openDevices(this.native, uplink === undefined ? specs : [...specs, uplink]);
@@ -198,16 +206,27 @@ export class Daemon {
       hasUplink: this.uplink !== undefined,
       policy: this.compile(config, ports, this.currentGeneration),
       maxFlows: config.conntrack.maxFlows,
+      maxHalfOpen: config.conntrack.maxHalfOpen,
+      timeScale,
+      passes: {
+        tableFull: config.conntrack.exceptions.tableFull === 'pass',
+        invalid: config.conntrack.exceptions.invalid === 'pass',
+        fragment: config.conntrack.exceptions.fragment === 'pass',
+      },
       acceptsMidstream: config.conntrack.midstream === 'accept',
       checksWindow: config.conntrack.tcpWindow === 'check',
       onFailure,
     });
-    this.setTimeouts(config, ports);
+    this.setLimits(config, ports);
+    this.warner = setInterval(() => {
+      this.warnWhenFull();
+    }, WARN_INTERVAL_MS).unref();
     if (config.metrics === undefined) return;
     const registry = createRegistry({
       source: this.dataplane,
       ports: () => this.portNames(),
       maxFlows: config.conntrack.maxFlows,
+      maxHalfOpen: config.conntrack.maxHalfOpen,
       version,
     });
     this.server = await listenForScrapes(registry, config.metrics);
@@ -241,7 +260,7 @@ export class Daemon {
       this.dataplane.clearCounters(port);
       this.attached.set(port, { id: entry.id, name: entry.name, device: devices[i] });
     });
-    this.setTimeouts(next, ports);
+    this.setLimits(next, ports);
     const { rechecked } = await this.dataplane.assign({ ports: this.portSpecs(), policy });
     this.currentGeneration = policy.generation;
     this.current = next;
@@ -377,8 +396,25 @@ export class Daemon {
     }
   }
 
-  private setTimeouts(config: Config, ports: ReadonlyMap<InterfaceId, number>): void {
-    for (const [id, port] of ports) {
+  /** Says when the flow table comes near its limit, and when it has room again. */
+  private warnWhenFull(): void {
+    const { maxFlows } = this.current.conntrack;
+    const flows = this.dataplane.flowCount;
+    const level = warningLevel(flows, maxFlows);
+    if (level > this.warnedLevel) {
+      this.log.warn(
+        { flows, maxFlows },
+        `the flow table is ${WARNED_SHARES[level]} full: new flows will be refused when it is full`,
+      );
+    } else if (level < this.warnedLevel)
+      this.log.info({ flows, maxFlows }, 'the flow table has room again');
+    this.warnedLevel = level;
+  }
+
+  private setLimits(config: Config, ports: ReadonlyMap<InterfaceId, number>): void {
+    for (const { id, maxFlows } of config.interfaces) {
+      const port = ports.get(id)!;
+      this.dataplane.setMaxFlows(port, maxFlows ?? 0);
       const { connectionTracking: idle } = config.model.interfaces.get(id)!;
       this.dataplane.setTimeouts(port, {
         tcpEstablishedSec: idle.tcpEstablishedTimeoutSec,

@@ -11,6 +11,11 @@ import {
   DROPPED_BYTES,
   DROPPED_PACKETS,
   EGRESS,
+  GAUGE_EVICTED,
+  GAUGE_HALF_OPEN,
+  GAUGE_PASSED_FRAGMENT,
+  GAUGE_PASSED_INVALID,
+  GAUGE_PASSED_TABLE_FULL,
   INGRESS,
   PASSED_BYTES,
   PASSED_PACKETS,
@@ -21,6 +26,8 @@ export interface MetricsSource {
   /** engine/counters.ts */
   readonly counters: Float64Array;
   readonly flowCount: number;
+  /** engine/counters.ts, GAUGE_… */
+  readonly gauges: Float64Array;
 }
 
 export interface MetricsOptions {
@@ -28,8 +35,15 @@ export interface MetricsOptions {
   /** Ports in use now, with their label: an interface's name, or `uplink`. */
   readonly ports: () => readonly (readonly [port: number, label: string])[];
   readonly maxFlows: number;
+  readonly maxHalfOpen: number;
   readonly version: string;
 }
+
+const EXCUSED = [
+  ['table-full', GAUGE_PASSED_TABLE_FULL],
+  ['invalid', GAUGE_PASSED_INVALID],
+  ['fragment', GAUGE_PASSED_FRAGMENT],
+] as const;
 
 const DIRECTIONS = [
   ['ingress', INGRESS],
@@ -108,21 +122,71 @@ function addTraffic(registry: Registry, { source, ports }: MetricsOptions): void
   });
 }
 
-function addConntrack(registry: Registry, { source, ports, maxFlows }: MetricsOptions): void {
+function addConntrack(registry: Registry, options: MetricsOptions): void {
+  const { source, maxFlows, maxHalfOpen } = options;
   const registers = [registry];
-  new Gauge({
-    name: 'secgroupd_conntrack_flows',
-    help: 'Flows tracked now.',
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  gauge('secgroupd_conntrack_flows', 'Flows tracked now.', () => source.flowCount);
+  gauge(
+    'secgroupd_conntrack_flows_max',
+    'Flows that may be tracked at once (conntrack.maxFlows).',
+    () => maxFlows,
+  );
+  gauge(
+    'secgroupd_conntrack_half_open_flows',
+    'Tracked flows that nobody has answered yet.',
+    () => source.gauges[GAUGE_HALF_OPEN],
+  );
+  gauge(
+    'secgroupd_conntrack_half_open_flows_max',
+    'How many may be half-open (conntrack.maxHalfOpen).',
+    () => maxHalfOpen,
+  );
+  gauge(
+    'secgroupd_conntrack_warning_level',
+    '0: the table has room; 1: it is 80 % full; 2: it is 95 % full.',
+    () => warningLevel(source.flowCount, maxFlows),
+  );
+  new Counter({
+    name: 'secgroupd_conntrack_evicted_flows_total',
+    help: 'Half-open flows that were given up for others. Established ones never are.',
     registers,
     collect() {
-      this.set(source.flowCount);
+      this.reset();
+      this.inc(source.gauges[GAUGE_EVICTED]);
     },
   });
-  new Gauge({
-    name: 'secgroupd_conntrack_flows_max',
-    help: 'Flows that may be tracked at once (conntrack.maxFlows).',
+  new Counter({
+    name: 'secgroupd_excused_packets_total',
+    help: 'Packets that conntrack.exceptions let pass, by exception.',
+    labelNames: ['exception'],
     registers,
-  }).set(maxFlows);
+    collect() {
+      this.reset();
+      for (const [exception, cell] of EXCUSED) this.inc({ exception }, source.gauges[cell]);
+    },
+  });
+  addAllowance(registry, options);
+}
+
+/** How close the table is to full: 0, 1 from 80 %, 2 from 95 %. */
+export function warningLevel(flows: number, maxFlows: number): 0 | 1 | 2 {
+  if (flows >= 0.95 * maxFlows) return 2;
+  return flows >= 0.8 * maxFlows ? 1 : 0;
+}
+
+/** What the ENA driver tells of the conntrack allowance, under its names. */
+function addAllowance(registry: Registry, { source, ports, maxFlows }: MetricsOptions): void {
+  const registers = [registry];
   new Gauge({
     name: 'conntrack_allowance_available',
     help: 'Flows that may still be tracked, under the name the ENA driver gives it.',

@@ -6,6 +6,8 @@
  * does the group exist) is the loader's to check, which can say more about it.
  */
 
+import { CONNTRACK } from './schema-conntrack.ts';
+import { list, mapping } from './schema-parts.ts';
 import { TEMPLATES } from './schema-templates.ts';
 
 const CIDR_EXAMPLES = ['10.0.0.0/8', 'fd00:10::/64'];
@@ -45,14 +47,6 @@ const NETNS = {
 const DEVICE_NAME = { type: 'string', minLength: 1, maxLength: 15, examples: ['eth0'] };
 
 const TIMEOUT_NOTE = 'Idle time-out in seconds, in the range AWS allows.';
-
-function list(items: object, extra: object): object {
-  return { type: 'array', items, ...extra };
-}
-
-function mapping(properties: object, extra: object): object {
-  return { type: 'object', additionalProperties: false, properties, ...extra };
-}
 
 function named(values: object, extra: object): object {
   return { type: 'object', additionalProperties: values, ...extra };
@@ -337,6 +331,14 @@ const INTERFACES = named(
             title: 'UDP, stream',
             description: TIMEOUT_NOTE,
           },
+          maxFlows: {
+            type: 'integer',
+            minimum: 16,
+            maximum: 16_000_000,
+            title: 'Most flows',
+            description:
+              'How many flows of this interface are tracked at once. No limit of its own if absent.',
+          },
         },
         { title: 'Connection tracking' },
       ),
@@ -363,27 +365,6 @@ const INTERFACES = named(
       },
     ],
   },
-);
-
-const CONNTRACK = mapping(
-  {
-    maxFlows: {
-      type: 'integer',
-      minimum: 16,
-      maximum: 16_000_000,
-      default: 262144,
-      title: 'Most flows',
-      description: 'How many flows are tracked at once; new ones beyond it are dropped.',
-    },
-    midstream: {
-      enum: ['accept', 'drop'],
-      default: 'accept',
-      title: 'TCP in mid-stream',
-      description:
-        'What becomes of a TCP packet of no tracked connection that opens none: judged by the rules, or dropped.',
-    },
-  },
-  { title: 'Connection tracking' },
 );
 
 function quota(title: string, otherwise: number, maximum: number, description: string): object {

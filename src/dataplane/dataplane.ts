@@ -9,7 +9,8 @@ import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { setTimeouts, STATE_COUNT, type IdleTimeouts } from '../conntrack/states.ts';
 import { FlowTable, flowTableBytes } from '../conntrack/table.ts';
-import { counterBytes, counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
+import { counterBytes, counterRow, GAUGE_COUNT, INGRESS, ROW_CELLS } from '../engine/counters.ts';
+import type { ExceptionPasses } from '../engine/gate.ts';
 import type { Native } from '../ports/native.ts';
 import {
   flowLayout,
@@ -23,18 +24,24 @@ import {
 export interface DataplaneOptions extends Assignment {
   readonly hasUplink: boolean;
   readonly maxFlows: number;
+  readonly maxHalfOpen: number;
+  readonly timeScale: number;
   readonly acceptsMidstream: boolean;
   readonly checksWindow: boolean;
+  readonly passes: ExceptionPasses;
   readonly onFailure: (error: Error) => void;
 }
 
 export class Dataplane {
   /** What was passed and dropped (engine/counters.ts); the loop writes, this side reads. */
   readonly counters: Float64Array;
+  /** What the loop tells of its flow tables (engine/counters.ts, GAUGE_…). */
+  readonly gauges: Float64Array;
   /** The flow tables, IPv4 and IPv6; the loop writes, this side reads. */
   readonly flows: readonly [FlowTable, FlowTable];
   private readonly native: Native;
   private readonly timeoutsMs: Int32Array;
+  private readonly maxFlowsByPort: Int32Array;
   private readonly wakeFd: number;
   private readonly worker: Worker;
   private readonly exited: Promise<void>;
@@ -42,29 +49,54 @@ export class Dataplane {
   private stopping = false;
 
   private constructor(native: Native, options: DataplaneOptions) {
-    const { maxFlows, ports, policy, hasUplink, acceptsMidstream, checksWindow } = options;
+    const {
+      maxFlows,
+      maxHalfOpen,
+      timeScale,
+      ports,
+      policy,
+      hasUplink,
+      acceptsMidstream,
+      checksWindow,
+      passes,
+    } = options;
     const secret = randomBytes(8);
     const hashKey = { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };
     const flows4 = new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows)));
     const flows6 = new SharedArrayBuffer(flowTableBytes(flowLayout(6, maxFlows)));
     const counters = new SharedArrayBuffer(counterBytes(PORTS_MAX));
     const timeoutsMs = new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT);
+    const gauges = new SharedArrayBuffer(8 * GAUGE_COUNT);
+    const maxFlowsByPort = new SharedArrayBuffer(4 * PORTS_MAX);
     this.native = native;
     this.timeoutsMs = new Int32Array(timeoutsMs);
+    this.maxFlowsByPort = new Int32Array(maxFlowsByPort);
     this.counters = new Float64Array(counters);
+    this.gauges = new Float64Array(gauges);
     this.flows = [
       new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
       new FlowTable(flowLayout(6, maxFlows), hashKey, flows6),
     ];
     this.wakeFd = native.eventfd();
-    const shared = { flows4, flows6, counters, timeoutsMs, wakeFd: this.wakeFd };
+    const shared = {
+      flows4,
+      flows6,
+      counters,
+      timeoutsMs,
+      maxFlowsByPort,
+      gauges,
+      wakeFd: this.wakeFd,
+    };
     const input: LoopInput = {
       ports,
       policy,
       hasUplink,
       maxFlows,
+      maxHalfOpen,
+      timeScale,
       acceptsMidstream,
       checksWindow,
+      passes,
       hashKey,
       ...shared,
     };
@@ -103,6 +135,11 @@ export class Dataplane {
   /** Sets the idle time-outs of a port; in force at once, also for flows tracked already. */
   setTimeouts(port: number, idle: IdleTimeouts): void {
     setTimeouts(this.timeoutsMs, port, idle);
+  }
+
+  /** Sets how many flows the interface of a port may have; 0: as many as there are. In force for new flows. */
+  setMaxFlows(port: number, maxFlows: number): void {
+    this.maxFlowsByPort[port] = maxFlows;
   }
 
   /** Sets the counters of a port to zero. Only for a port the loop does not use. */

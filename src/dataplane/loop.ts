@@ -51,6 +51,10 @@ export class Loop {
   private readonly arena = new Uint8Array(ARENA_BYTES);
   private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX);
   private readonly wakeFd: number;
+  /** engine/counters.ts GAUGE_… */
+  private readonly gauges: Float64Array;
+  /** How many times faster than real time flows age: 1, but in a lab that wants it otherwise. */
+  private readonly timeScale: number;
   private ports: readonly PortSpec[] = [];
   private readonly isTap = new Uint8Array(PORTS_MAX);
   /** Descriptors by port; the wake eventfd behind them. */
@@ -81,17 +85,22 @@ export class Loop {
       conntrack: {
         flows4: this.flows[0],
         flows6: this.flows[1],
-        fragments: new FragmentTable(hashKey),
+        fragments: new FragmentTable(hashKey, PORTS_MAX),
         timeoutsMs: new Int32Array(input.timeoutsMs),
         maxFlows,
+        maxHalfOpen: input.maxHalfOpen,
+        maxFlowsByPort: new Int32Array(input.maxFlowsByPort),
         acceptsMidstream: input.acceptsMidstream,
         checksWindow: input.checksWindow,
+        passes: input.passes,
       },
       counters: new Float64Array(input.counters),
       hasUplink: input.hasUplink,
     });
     this.link = new LinkLayer(input.policy, PORTS_MAX);
     this.wakeFd = input.wakeFd;
+    this.gauges = new Float64Array(input.gauges);
+    this.timeScale = input.timeScale;
     this.generation = input.policy.generation;
     this.setPorts(input.ports);
   }
@@ -104,14 +113,15 @@ export class Loop {
       const wake = fds.length - 1;
       native.poll(fds, fds.length, ready, this.timeoutMs());
       // Monotonic, and cut to int32 on purpose: ages are wrapped differences.
-      const nowMs = performance.now() | 0;
+      const nowMs = (performance.now() * this.timeScale) | 0;
       for (let port = 0; port < wake; port++) {
         if (ready[port] === READABLE) this.forwardFrom(port, nowMs);
         else if (ready[port] === BROKEN)
           throw new Error(`device ${this.ports[port].label} is gone`);
       }
       if (((nowMs - this.lastSweepMs) | 0) >= SWEEP_INTERVAL_MS) {
-        this.engine.gates.sweep(SWEEP_ENTRIES, nowMs);
+        this.engine.gates.tracker.sweep(SWEEP_ENTRIES, nowMs);
+        this.engine.gates.writeGauges(this.gauges);
         this.lastSweepMs = nowMs;
       }
       if (this.isRechecking) this.recheckFlows();

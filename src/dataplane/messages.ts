@@ -2,6 +2,7 @@
  * What crosses between the control plane and the packet loop's thread. Memory that both use is shared
  * and made here; everything else is a message, taken by the loop between two batches.
  */
+import type { ExceptionPasses } from '../engine/gate.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
 import { KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
 import type { HashKey } from '../conntrack/hash.ts';
@@ -36,13 +37,22 @@ export interface LoopInput extends Assignment {
   /** Idle time-outs by port and state, in ms (conntrack/states.ts); Int32Array, written by the control plane. */
   readonly timeoutsMs: SharedArrayBuffer;
   readonly maxFlows: number;
+  /** Of them, how many may be half-open. */
+  readonly maxHalfOpen: number;
+  /** By port, Int32Array, written by the control plane: flows its interface may have; 0: no limit of its own. */
+  readonly maxFlowsByPort: SharedArrayBuffer;
+  /** How many times faster than real time the loop's clock runs. */
+  readonly timeScale: number;
   readonly acceptsMidstream: boolean;
   readonly checksWindow: boolean;
+  readonly passes: ExceptionPasses;
   readonly hashKey: HashKey;
   readonly flows4: SharedArrayBuffer;
   readonly flows6: SharedArrayBuffer;
   /** engine/counters.ts, PORTS_MAX ports. */
   readonly counters: SharedArrayBuffer;
+  /** engine/counters.ts, GAUGE_COUNT doubles. */
+  readonly gauges: SharedArrayBuffer;
   /** eventfd that wakes the loop for a message. */
   readonly wakeFd: number;
 }

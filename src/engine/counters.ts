@@ -59,3 +59,11 @@ export function countUndelivered(
   count(cells, port, direction, PASS, -packets, -bytes);
   count(cells, port, direction, reason, packets, bytes);
 }
+
+/** What the loop tells of its flow tables, in shared memory of their own; written every tick. */
+export const GAUGE_HALF_OPEN = 0;
+export const GAUGE_EVICTED = 1;
+export const GAUGE_PASSED_TABLE_FULL = 2;
+export const GAUGE_PASSED_INVALID = 3;
+export const GAUGE_PASSED_FRAGMENT = 4;
+export const GAUGE_COUNT = 5;

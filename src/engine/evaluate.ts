@@ -14,7 +14,7 @@ import { decode } from '../wire/decode.ts';
 import { Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import { count, EGRESS, INGRESS } from './counters.ts';
-import { Gates, type Conntrack } from './gate.ts';
+import { Gates, type GateOptions } from './gate.ts';
 import { LINK_SCOPE, MARTIAN, NO_ROUTE, PASS, SOURCE_CHECK, UPLINK_SPOOF } from './reasons.ts';
 import { isLinkScope, isMartian, portOfDestination, portOfSource } from './scope.ts';
 
@@ -22,7 +22,7 @@ const NO_PORT = -1;
 
 export interface EngineParts {
   readonly policy: CompiledPolicy;
-  readonly conntrack: Conntrack;
+  readonly conntrack: GateOptions;
   /** counterBytes(ports) of shared memory. */
   readonly counters: Float64Array;
   readonly hasUplink: boolean;
@@ -79,7 +79,7 @@ export class Engine {
       return this.drop(port, direction, NO_ROUTE, packets, length);
 
     if (!fromUplink) {
-      const refused = this.gates.judge(view, packet, port, GATE_EGRESS, nowMs);
+      const refused = this.gates.judge(view, packet, port, port, GATE_EGRESS, nowMs);
       if (refused !== PASS) return this.drop(port, EGRESS, refused, packets, length);
     }
     count(counters, port, direction, PASS, packets, length);
@@ -87,7 +87,7 @@ export class Engine {
       count(counters, to, EGRESS, PASS, packets, length);
       return to;
     }
-    const refused = this.gates.judge(view, packet, to, GATE_INGRESS, nowMs);
+    const refused = this.gates.judge(view, packet, port, to, GATE_INGRESS, nowMs);
     if (refused !== PASS) return this.drop(to, INGRESS, refused, packets, length);
     count(counters, to, INGRESS, PASS, packets, length);
     return to;

@@ -18,46 +18,39 @@
  * packet of the flow: it asks about the tuple, not about the packet's direction.
  */
 import type { FragmentTable } from '../conntrack/fragments.ts';
-import { FRAGMENT_OF_DROPPED, FRAGMENT_OVERLAPS, FRAGMENT_PASSES } from '../conntrack/fragments.ts';
-import {
-  STATE_COUNT,
-  STATE_MASK,
-  TCP_CLOSED,
-  TCP_CLOSING,
-  TCP_REVOKED,
-} from '../conntrack/states.ts';
-import type { FlowTable } from '../conntrack/table.ts';
+import { FRAGMENT_TO_JUDGE } from '../conntrack/fragments.ts';
+import { isSegmentOf } from '../conntrack/quotation.ts';
+import { STATE_MASK, TCP_REVOKED } from '../conntrack/states.ts';
 import {
   FLOW_RULE,
-  FLOW_SEEN,
   FLOW_STATE,
-  KEY_ADDRESSES,
   KEY_META,
-  KEY_PORTS,
-  KEY_WORDS_4,
-  KEY_WORDS_6,
   NO_FLOW,
   type FlowIndex,
+  type FlowTable,
 } from '../conntrack/table.ts';
-import { advanceFlow, isTrackable, openFlow, revokedState } from '../conntrack/track.ts';
+import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
-import { FLOW_IS_REVOKED, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
+import { FLOW_REOPENS } from '../conntrack/verdicts.ts';
 import { GATE_EGRESS, GATE_INGRESS, openColumn, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
 import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP } from '../wire/fields.ts';
-import {
-  FRAGMENT_FIRST,
-  FRAGMENT_LATER,
-  ICMP_ERROR,
-  ICMP_QUERY,
-  ICMP_REPLY,
-  Packet,
-} from '../wire/packet.ts';
+import { FRAGMENT_LATER, FRAGMENT_NONE, ICMP_ERROR, Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
+import {
+  GAUGE_COUNT,
+  GAUGE_EVICTED,
+  GAUGE_HALF_OPEN,
+  GAUGE_PASSED_FRAGMENT,
+  GAUGE_PASSED_INVALID,
+  GAUGE_PASSED_TABLE_FULL,
+} from './counters.ts';
 import {
   CONNTRACK_FULL,
   EGRESS_RULES,
+  FRAGMENT_DUPLICATE,
+  FRAGMENT_LIMIT,
   FRAGMENT_OVERLAP,
   FRAGMENT_REFUSED,
   FRAGMENT_WITHOUT_FIRST,
@@ -78,6 +71,18 @@ import {
   RULE_MASK,
   RULE_PLATFORM,
 } from './revocation.ts';
+import { Tracker, type TrackerOptions } from './tracker.ts';
+
+/** By what FragmentTable.offer answers; FRAGMENT_TO_JUDGE never gets here. */
+const REASON_BY_FRAGMENT: readonly number[] = [
+  PASS,
+  PASS,
+  FRAGMENT_WITHOUT_FIRST,
+  FRAGMENT_REFUSED,
+  FRAGMENT_OVERLAP,
+  FRAGMENT_DUPLICATE,
+  FRAGMENT_LIMIT,
+];
 
 /** By verdict of conntrack/verdicts.ts; FLOW_REOPENS never gets here. */
 const REASON_BY_VERDICT: readonly number[] = [
@@ -90,39 +95,48 @@ const REASON_BY_VERDICT: readonly number[] = [
   TCP_WINDOW,
 ];
 
-/** Entries looked at to make room when the table is full, before a flow is refused. */
-const SWEEP_WHEN_FULL = 64;
+/**
+ * Exception policies: where tracking can't do what it should, a packet that the rules admit may be passed
+ * instead of dropped (conntrack.exceptions). Each that passes so is counted (GAUGE_PASSED_…).
+ */
+export interface ExceptionPasses {
+  /** No room to track the flow: it passes untracked. */
+  readonly tableFull: boolean;
+  /** A TCP packet that misfits its connection. */
+  readonly invalid: boolean;
+  /** A later fragment whose first one is not known. */
+  readonly fragment: boolean;
+}
 
-export interface Conntrack {
-  readonly flows4: FlowTable;
-  readonly flows6: FlowTable;
+export interface GateOptions extends TrackerOptions {
+  readonly passes: ExceptionPasses;
   readonly fragments: FragmentTable;
-  /** Idle time-outs: timeoutsMs[interface * STATE_COUNT + state]. */
-  readonly timeoutsMs: Int32Array;
-  /** Flows of both families together that may be tracked at once. */
-  readonly maxFlows: number;
   /** Judge TCP packets of no known connection like new flows (true), or drop them unless they are SYNs. */
   readonly acceptsMidstream: boolean;
-  /** Drop TCP packets outside the window of their connection. */
-  readonly checksWindow: boolean;
 }
 
 export class Gates {
-  private readonly conntrack: Conntrack;
-  private policy: CompiledPolicy;
-  private readonly matcher: Matcher;
+  readonly tracker: Tracker;
   /** Flows that the policy of the last setPolicy has ended so far. */
   revokedFlows = 0;
+  private readonly passes: ExceptionPasses;
+  /** Packets that exception policies let pass, by gauge. */
+  private readonly excused = new Float64Array(GAUGE_COUNT);
+  private readonly fragments: FragmentTable;
+  private readonly acceptsMidstream: boolean;
+  private policy: CompiledPolicy;
+  private readonly matcher: Matcher;
   private recheckAt4 = 0;
   private recheckAt6 = 0;
   private readonly quoted = new Packet();
-  private readonly key4 = new Int32Array(KEY_WORDS_4);
-  private readonly key6 = new Int32Array(KEY_WORDS_6);
 
-  constructor(policy: CompiledPolicy, conntrack: Conntrack) {
+  constructor(policy: CompiledPolicy, options: GateOptions) {
     this.policy = policy;
     this.matcher = new Matcher(policy);
-    this.conntrack = conntrack;
+    this.tracker = new Tracker(options);
+    this.fragments = options.fragments;
+    this.passes = options.passes;
+    this.acceptsMidstream = options.acceptsMidstream;
   }
 
   /** Swaps the policy between two batches. Flows live on, or are revoked as their groups say (recheckFlows). */
@@ -141,7 +155,7 @@ export class Gates {
    * @returns whether there are more
    */
   recheckFlows(entries: number): boolean {
-    const { flows4, flows6 } = this.conntrack;
+    const { flows4, flows6 } = this.tracker;
     const end4 = Math.min(flows4.highWater, this.recheckAt4 + entries);
     const end6 = Math.min(flows6.highWater, this.recheckAt6 + entries);
     for (; this.recheckAt4 < end4; this.recheckAt4++) this.recheck(flows4, this.recheckAt4);
@@ -161,35 +175,40 @@ export class Gates {
       return true;
     }
     this.revokedFlows++;
-    const meta = table.words[flow * table.stride + KEY_META];
-    if ((meta & 0xff) !== PROTO_TCP || !hasInterface(this.policy, meta >>> 16)) {
-      table.remove(flow);
-      return false;
-    }
-    // A TCP connection stays in the table as revoked: with its entry gone, the next packet of the side
-    // that rules still let out would bring it back as one picked up in mid-stream.
-    table.words[at + FLOW_STATE] = revokedState(state);
+    const port = table.words[flow * table.stride + KEY_META] >>> 16;
     table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
-    return true;
+    return this.tracker.revoke(table, flow, !hasInterface(this.policy, port));
   }
 
   /**
    * Judges a decoded packet at the gate of interface `port` in `direction` (GATE_INGRESS or GATE_EGRESS).
+   * `from` is the port it came in by: what is kept of its fragments counts as that one's.
    * `view` holds the packet: an ICMP error's quotation is read from it.
    * @returns PASS, or a drop reason
    */
-  judge(view: DataView, packet: Packet, port: number, direction: number, nowMs: number): number {
-    const { fragments } = this.conntrack;
-    if (packet.fragment === FRAGMENT_LATER) {
-      const answer = fragments.laterFragment(2 * port + direction, packet, nowMs);
-      if (answer === FRAGMENT_PASSES) return PASS;
-      if (answer === FRAGMENT_OVERLAPS) return FRAGMENT_OVERLAP;
-      return answer === FRAGMENT_OF_DROPPED ? FRAGMENT_REFUSED : FRAGMENT_WITHOUT_FIRST;
-    }
+  judge(
+    view: DataView,
+    packet: Packet,
+    from: number,
+    port: number,
+    direction: number,
+    nowMs: number,
+  ): number {
+    if (packet.fragment === FRAGMENT_NONE)
+      return this.judgeWhole(view, packet, port, direction, nowMs);
+    const { fragments } = this;
+    const answer = fragments.offer(2 * port + direction, from, packet, nowMs);
+    if (answer !== FRAGMENT_TO_JUDGE) return this.excuse(REASON_BY_FRAGMENT[answer]);
     const reason = this.judgeWhole(view, packet, port, direction, nowMs);
-    if (packet.fragment === FRAGMENT_FIRST)
-      fragments.firstFragment(2 * port + direction, packet, reason === PASS, nowMs);
+    fragments.settle(packet, reason === PASS, nowMs);
     return reason;
+  }
+
+  /** Writes what the control plane wants to know of flows and exceptions. */
+  writeGauges(gauges: Float64Array): void {
+    gauges.set(this.excused);
+    gauges[GAUGE_HALF_OPEN] = this.tracker.halfOpenFlows;
+    gauges[GAUGE_EVICTED] = this.tracker.evictedFlows;
   }
 
   private judgeWhole(
@@ -199,16 +218,44 @@ export class Gates {
     direction: number,
     nowMs: number,
   ): number {
-    if (packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags)) return TCP_FLAGS_ILLEGAL;
+    return this.excuse(this.judgeStrictly(view, packet, port, direction, nowMs));
+  }
+
+  /** PASS for a reason that an exception policy excuses. What the rules refuse has no excuse. */
+  private excuse(reason: number): number {
+    if (reason === PASS) return PASS;
+    const { passes } = this;
+    let gauge = 0;
+    if (reason === CONNTRACK_FULL && passes.tableFull) gauge = GAUGE_PASSED_TABLE_FULL;
+    if ((reason === TCP_STATE || reason === TCP_WINDOW) && passes.invalid)
+      gauge = GAUGE_PASSED_INVALID;
+    if (reason === FRAGMENT_WITHOUT_FIRST && passes.fragment) gauge = GAUGE_PASSED_FRAGMENT;
+    if (gauge === 0) return reason;
+    this.excused[gauge]++;
+    return PASS;
+  }
+
+  private judgeStrictly(
+    view: DataView,
+    packet: Packet,
+    port: number,
+    direction: number,
+    nowMs: number,
+  ): number {
+    // Excused flags go on to the rules, like those of any packet: a flow may open with none of them.
+    if (packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags)) {
+      if (!this.passes.invalid) return TCP_FLAGS_ILLEGAL;
+      this.excused[GAUGE_PASSED_INVALID]++;
+    }
     const fromLocal = direction === GATE_EGRESS;
-    const table = this.fillKey(packet, port, fromLocal);
-    const key = packet.family === 4 ? this.key4 : this.key6;
-    const flow = this.findLive(table, key, port, nowMs);
+    const { tracker } = this;
+    tracker.aim(packet, port, fromLocal);
+    const flow = tracker.find(nowMs);
     if (flow !== NO_FLOW) {
-      if (!this.recheck(table, flow)) return REVOKED;
-      const verdict = this.advance(table, flow, packet, fromLocal, nowMs);
+      if (!this.recheck(tracker.aimedTable, flow)) return REVOKED;
+      const verdict = tracker.advance(flow, packet, fromLocal, nowMs);
       if (verdict !== FLOW_REOPENS) return REASON_BY_VERDICT[verdict];
-      table.remove(flow);
+      tracker.remove(tracker.aimedTable, flow);
     }
     if (
       packet.icmpKind === ICMP_ERROR &&
@@ -218,31 +265,7 @@ export class Gates {
     return this.judgeNewFlow(packet, port, direction, nowMs);
   }
 
-  /** Moves the flow by the packet, and renews its time if the packet keeps it alive. @returns the verdict */
-  private advance(
-    table: FlowTable,
-    flow: FlowIndex,
-    packet: Packet,
-    fromLocal: boolean,
-    nowMs: number,
-  ): number {
-    const { words } = table;
-    const at = flow * table.stride + table.keyWords;
-    const before = words[at + FLOW_STATE] & STATE_MASK;
-    const verdict = advanceFlow(words, at, packet, fromLocal);
-    const after = words[at + FLOW_STATE] & STATE_MASK;
-    // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
-    // A revoked one is kept for as long as something would bring it back.
-    const isRenewed =
-      verdict === FLOW_IS_REVOKED ||
-      (verdict === FLOW_PASSES &&
-        (after !== before || (after !== TCP_CLOSING && after !== TCP_CLOSED)));
-    if (isRenewed) words[at + FLOW_SEEN] = nowMs;
-    return verdict;
-  }
-
   private judgeNewFlow(packet: Packet, port: number, direction: number, nowMs: number): number {
-    const { conntrack } = this;
     const fromLocal = direction === GATE_EGRESS;
     const profile = this.policy.profiles[port];
     const { family, protocol } = packet;
@@ -271,56 +294,11 @@ export class Gates {
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
       if (this.isUntracked(profile, family, protocol, localPort, remotePort)) return PASS;
     }
-    if (protocol === PROTO_TCP && !conntrack.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
+    if (protocol === PROTO_TCP && !this.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
       return TCP_MIDSTREAM;
     if (!isTrackable(packet)) return PASS;
-    return this.track(packet, rule, fromLocal, nowMs);
-  }
-
-  /** Makes the entry for the key that fillKey left behind. */
-  private track(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): number {
-    const { flows4, flows6, maxFlows } = this.conntrack;
-    const table = packet.family === 4 ? flows4 : flows6;
-    const key = packet.family === 4 ? this.key4 : this.key6;
-    if (flows4.count + flows6.count >= maxFlows) this.sweep(SWEEP_WHEN_FULL, nowMs);
-    if (flows4.count + flows6.count >= maxFlows) return CONNTRACK_FULL;
-    const flow = table.insert(key);
-    if (flow === NO_FLOW) return CONNTRACK_FULL;
-    const at = flow * table.stride + table.keyWords;
-    table.words[at + FLOW_SEEN] = nowMs;
-    table.words[at + FLOW_RULE] = (rule - 1) | (this.policy.generation << RULE_BITS);
-    openFlow(table.words, at, packet, fromLocal, this.conntrack.checksWindow);
-    return PASS;
-  }
-
-  /** Looks at `entries` entries of each table and frees those past their time-out. Bounded work, called every tick. */
-  sweep(entries: number, nowMs: number): void {
-    this.sweepTable(this.conntrack.flows4, entries, nowMs);
-    this.sweepTable(this.conntrack.flows6, entries, nowMs);
-  }
-
-  private sweepTable(table: FlowTable, entries: number, nowMs: number): void {
-    const looks = Math.min(entries, table.highWater);
-    for (let i = 0; i < looks; i++) {
-      const flow = table.nextToSweep();
-      if (flow === NO_FLOW) continue;
-      const port = table.words[flow * table.stride + KEY_META] >>> 16;
-      if (this.isExpired(table, flow, port, nowMs)) table.remove(flow);
-    }
-  }
-
-  private findLive(table: FlowTable, key: Int32Array, port: number, nowMs: number): FlowIndex {
-    const flow = table.find(key);
-    if (flow === NO_FLOW || !this.isExpired(table, flow, port, nowMs)) return flow;
-    table.remove(flow);
-    return NO_FLOW;
-  }
-
-  private isExpired(table: FlowTable, flow: FlowIndex, port: number, nowMs: number): boolean {
-    const at = flow * table.stride + table.keyWords;
-    const state = table.words[at + FLOW_STATE] & STATE_MASK;
-    const idleMs = (nowMs - table.words[at + FLOW_SEEN]) | 0;
-    return idleMs > this.conntrack.timeoutsMs[port * STATE_COUNT + state];
+    const word = (rule - 1) | (this.policy.generation << RULE_BITS);
+    return this.tracker.open(packet, word, fromLocal, nowMs) ? PASS : CONNTRACK_FULL;
   }
 
   /**
@@ -352,11 +330,11 @@ export class Gates {
       return false;
     // An error on its way in is about what the instance sent: the quoted source is local.
     const quotedFromLocal = direction === GATE_INGRESS;
-    const table = this.fillKey(quoted, port, quotedFromLocal);
-    const key = quoted.family === 4 ? this.key4 : this.key6;
-    const flow = this.findLive(table, key, port, nowMs);
-    const isKnown = flow !== NO_FLOW && !isRevoked(table, flow);
-    this.fillKey(packet, port, direction === GATE_EGRESS);
+    const { tracker } = this;
+    tracker.aim(quoted, port, quotedFromLocal);
+    const flow = tracker.find(nowMs);
+    const isKnown = flow !== NO_FLOW && isSentBy(tracker.aimedTable, flow, quoted, quotedFromLocal);
+    tracker.aim(packet, port, direction === GATE_EGRESS);
     if (isKnown) return true;
     const localPort = quotedFromLocal ? quoted.srcPort : quoted.dstPort;
     const remotePort = quotedFromLocal ? quoted.dstPort : quoted.srcPort;
@@ -407,46 +385,15 @@ export class Gates {
       ) !== 0
     );
   }
-
-  /** Fills key4 or key6 with the packet's flow as the interface sees it; returns the table it belongs to. */
-  private fillKey(packet: Packet, port: number, fromLocal: boolean): FlowTable {
-    const localPort = fromLocal ? packet.srcPort : packet.dstPort;
-    const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
-    const meta = (port << 16) | (asksFromLocal(packet, fromLocal) ? 1 << 8 : 0) | packet.protocol;
-    if (packet.family === 4) {
-      const key = this.key4;
-      key[KEY_META] = meta;
-      key[KEY_PORTS] = (localPort << 16) | remotePort;
-      key[KEY_ADDRESSES] = fromLocal ? packet.src0 : packet.dst0;
-      key[KEY_ADDRESSES + 1] = fromLocal ? packet.dst0 : packet.src0;
-      return this.conntrack.flows4;
-    }
-    const key = this.key6;
-    const source = fromLocal ? KEY_ADDRESSES : KEY_ADDRESSES + 4;
-    const destination = fromLocal ? KEY_ADDRESSES + 4 : KEY_ADDRESSES;
-    key[KEY_META] = meta;
-    key[KEY_PORTS] = (localPort << 16) | remotePort;
-    key[source] = packet.src0;
-    key[source + 1] = packet.src1;
-    key[source + 2] = packet.src2;
-    key[source + 3] = packet.src3;
-    key[destination] = packet.dst0;
-    key[destination + 1] = packet.dst1;
-    key[destination + 2] = packet.dst2;
-    key[destination + 3] = packet.dst3;
-    return this.conntrack.flows6;
-  }
 }
 
-function isRevoked(table: FlowTable, flow: FlowIndex): boolean {
-  const state = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
-  return (state & STATE_MASK) === TCP_REVOKED;
-}
-
-/** The role bit of an ICMP flow: whether the local side asks. Two hosts may ask each other under one identifier. */
-function asksFromLocal(packet: Packet, fromLocal: boolean): boolean {
-  if (packet.icmpKind === ICMP_QUERY) return fromLocal;
-  return packet.icmpKind === ICMP_REPLY && !fromLocal;
+/** Whether the flow lives and may have sent the quoted packet. */
+function isSentBy(table: FlowTable, flow: FlowIndex, quoted: Packet, fromLocal: boolean): boolean {
+  const at = flow * table.stride + table.keyWords;
+  if ((table.words[at + FLOW_STATE] & STATE_MASK) === TCP_REVOKED) return false;
+  return (
+    quoted.protocol !== PROTO_TCP || isSegmentOf(table.words, at, quoted.tcpSequence, fromLocal)
+  );
 }
 
 /** What rules call the port: the destination's, ICMP type and code, or 0 where there is none. */

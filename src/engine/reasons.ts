@@ -25,7 +25,9 @@ export const REVOKED = DECODE_STATUS_COUNT + 15;
 export const TCP_FLAGS_ILLEGAL = DECODE_STATUS_COUNT + 16;
 export const TCP_STATE = DECODE_STATUS_COUNT + 17;
 export const TCP_WINDOW = DECODE_STATUS_COUNT + 18;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 19;
+export const FRAGMENT_DUPLICATE = DECODE_STATUS_COUNT + 19;
+export const FRAGMENT_LIMIT = DECODE_STATUS_COUNT + 20;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 21;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -57,8 +59,14 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'fragment-early',
     'a later fragment whose first fragment was not seen: it has no ports to judge',
   ],
-  ['fragment-refused', 'a later fragment of a datagram whose first fragment was dropped'],
-  ['fragment-overlap', 'a later fragment that would overwrite what was judged (RFC 3128)'],
+  [
+    'fragment-refused',
+    'a fragment of a datagram that was given up: its first fragment was dropped, or one overlapped',
+  ],
+  [
+    'fragment-overlap',
+    'a fragment that overlaps another, or contradicts where the datagram ends: nothing more of it passes (RFC 5722)',
+  ],
   [
     'neighbour-spoof',
     "an ARP or neighbour message that claims an address that is not the interface's",
@@ -77,4 +85,9 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'tcp-window',
     'a TCP packet outside the window that both ends agreed on: forged, or of another time',
   ],
+  [
+    'fragment-duplicate',
+    'a fragment that covers exactly what another did: the receiver has had one',
+  ],
+  ['fragment-limit', 'a fragment beyond the 128 that a datagram may come in'],
 ];

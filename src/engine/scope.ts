@@ -1,10 +1,11 @@
 /**
  * What the addresses of a packet stand for, before any rule is asked.
- * Sources: RFC 6890 (special-purpose addresses), RFC 4291 section 2.4.
+ * Sources: RFC 6890 (special-purpose addresses), RFC 4291 sections 2.4 and 2.5.6, RFC 4890.
  */
 import type { CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
-import type { Packet } from '../wire/packet.ts';
+import { PROTO_ICMPV6 } from '../wire/fields.ts';
+import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
 
 const LOOPBACK_4 = 127;
 const MULTICAST_4 = 224;
@@ -13,10 +14,36 @@ const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
 const LINK_LOCAL_6 = 0xfe800000 | 0;
 const MAPPED_WORD = 0xffff;
 
-/** The destination ends at this link: multicast, broadcast, IPv6 link-local. */
+/**
+ * The packet ends at this link: to a multicast or broadcast address, from or to an IPv6 link-local one, or
+ * a message that neighbours send each other (RFC 4890 section 4.3.3), whatever addresses it bears.
+ */
 export function isLinkScope(packet: Packet): boolean {
   if (packet.family === 4) return packet.dst0 >>> 24 >= MULTICAST_4;
-  return packet.dst0 >>> 24 === 0xff || (packet.dst0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
+  if (packet.dst0 >>> 24 === 0xff) return true;
+  if ((packet.dst0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
+  // No router forwards these (RFC 4291 section 2.5.6), and a rule for ::/0 would take them for strangers.
+  if ((packet.src0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
+  return (
+    packet.protocol === PROTO_ICMPV6 &&
+    packet.fragment !== FRAGMENT_LATER &&
+    isNeighbourMessage(packet.icmpType)
+  );
+}
+
+/**
+ * Multicast listener discovery (130–132, 143), neighbour discovery (133–137), its inverse (141, 142) and
+ * its certificates (148, 149), multicast router discovery (151–153). A receiver believes them for their
+ * hop limit of 255, which nothing here lowers.
+ */
+function isNeighbourMessage(type: number): boolean {
+  return (
+    (type >= 130 && type <= 137) ||
+    (type >= 141 && type <= 143) ||
+    type === 148 ||
+    type === 149 ||
+    (type >= 151 && type <= 153)
+  );
 }
 
 /**

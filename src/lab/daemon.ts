@@ -17,6 +17,7 @@ export interface DaemonOptions {
   readonly controlSocket: string;
   readonly labId: string;
   readonly timeoutMs: number;
+  readonly timeScale: number;
   readonly signal: AbortSignal;
   /** Called as soon as the process exists, before it is ready. */
   readonly started: (daemon: ProcessIdentity) => void;
@@ -44,6 +45,7 @@ export async function startDaemon(options: DaemonOptions): Promise<void> {
       ...['--config', options.configFile],
       ...['--netns-dir', options.netnsDirectory],
       ...['--control', options.controlSocket],
+      ...(options.timeScale === 1 ? [] : ['--time-scale', String(options.timeScale)]),
     ],
     {
       cwd: '/',

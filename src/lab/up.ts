@@ -44,6 +44,8 @@ export interface UpOptions {
   /** See `labNameOf` for the usual one. */
   readonly name: string;
   readonly timeoutMs: number;
+  /** How many times faster than real time flows age; 1 if absent. */
+  readonly timeScale?: number;
   /** Aborted: undo everything and throw LabInterrupted. */
   readonly signal: AbortSignal;
   /** Called about once a second while the daemon is not ready. */
@@ -226,6 +228,7 @@ class LabMaker {
       controlSocket: join(this.directory, CONTROL_SOCKET),
       labId: id,
       timeoutMs: options.timeoutMs,
+      timeScale: options.timeScale ?? 1,
       signal: options.signal,
       started: (daemon) => this.change({ daemon }),
       waiting: (elapsedMs) => options.waiting?.(elapsedMs),

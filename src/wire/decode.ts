@@ -10,6 +10,7 @@
  */
 import {
   DESTINATION_PORT,
+  FRAGMENT_HEADER_BYTES,
   ICMP_CODE,
   ICMP_HEADER_BYTES,
   ICMP_IDENTIFIER,
@@ -72,7 +73,7 @@ import {
   TRUNCATED,
 } from './status.ts';
 
-/** Largest payload a reassembled datagram can have behind a minimal header (RFC 791). */
+/** What the length field of a reassembled datagram can say: of all of it in IPv4, of what follows the header in IPv6. */
 const DATAGRAM_BYTES_MAX = 65535;
 
 /** Bytes of a transport header an ICMP error is sure to quote (RFC 792): ports or identifier. */
@@ -147,9 +148,9 @@ function decodeIpv4(
   if ((fragmentField & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK)) !== 0) {
     packet.fragmentId = view.getUint16(offset + IPV4_ID);
     packet.fragmentOffset = (fragmentField & IPV4_OFFSET_MASK) << 3;
-    const more = (fragmentField & IPV4_MORE_FRAGMENTS) !== 0;
+    packet.fragmentMore = (fragmentField & IPV4_MORE_FRAGMENTS) !== 0 ? 1 : 0;
     packet.fragmentEnd = packet.fragmentOffset + totalBytes - headerBytes;
-    const status = checkFragment(packet, more, headerBytes);
+    const status = checkFragment(packet, headerBytes);
     if (status !== DECODE_OK) return status;
     if (packet.fragment === FRAGMENT_LATER) return DECODE_OK;
   }
@@ -185,10 +186,12 @@ function decodeIpv6(
 
   // The common case first: no extension header at all.
   if (nextHeader !== PROTO_TCP && nextHeader !== PROTO_UDP && nextHeader !== PROTO_ICMPV6) {
-    const more = walkExtensions(view, packet, offset + totalBytes);
-    if (more < 0) return -more;
+    const refused = walkExtensions(view, packet, offset + totalBytes);
+    if (refused !== DECODE_OK) return refused;
     if (packet.fragment !== FRAGMENT_NONE) {
-      const status = checkFragment(packet, more === 1, 0);
+      // The extension headers in front of the fragment header count in the payload length (RFC 8200 4.5).
+      const dataBytes = packet.fragmentEnd - packet.fragmentOffset;
+      const status = checkFragment(packet, payloadBytes - FRAGMENT_HEADER_BYTES - dataBytes);
       if (status !== DECODE_OK) return status;
       if (packet.fragment === FRAGMENT_LATER) return DECODE_OK;
     }
@@ -255,7 +258,11 @@ function decodeIcmp(view: DataView, at: number, packet: Packet): void {
   }
 }
 
-/** RFC 792 and RFC 950: queries with an identifier, their replies, and the errors that quote. */
+/**
+ * RFC 792 and RFC 950: queries with an identifier, their replies, and the errors that quote. A redirect and
+ * a source quench quote as well, but are no errors about a packet: the first is for routers on the host's
+ * own link to send, which there is none of but us; nobody may heed the second (RFC 6633).
+ */
 function icmpKind(type: number): number {
   switch (type) {
     case 8: // echo request
@@ -269,8 +276,6 @@ function icmpKind(type: number): number {
     case 18:
       return ICMP_REPLY;
     case 3: // destination unreachable
-    case 4: // source quench
-    case 5: // redirect
     case 11: // time exceeded
     case 12: // parameter problem
       return ICMP_ERROR;
@@ -310,13 +315,17 @@ function checkOptions(view: DataView, start: number, end: number): number {
   return DECODE_OK;
 }
 
-/** Refuses lengths that no sender of whole datagrams makes; sets packet.fragment. */
-function checkFragment(packet: Packet, more: boolean, headerBytes: number): number {
-  const { fragmentOffset, fragmentEnd } = packet;
+/**
+ * Refuses lengths that no sender of whole datagrams makes; sets packet.fragment.
+ * @param headerBytes what stands in front of the fragments' data and counts in the datagram's length field
+ */
+function checkFragment(packet: Packet, headerBytes: number): number {
+  const { fragmentOffset, fragmentEnd, fragmentMore } = packet;
   // Ping of death: a last fragment that ends beyond what a reassembly buffer can hold.
   if (headerBytes + fragmentEnd > DATAGRAM_BYTES_MAX) return BAD_FRAGMENT;
   // Every fragment but the last is a multiple of 8 bytes long, and none is empty.
-  if (fragmentEnd === fragmentOffset || (more && (fragmentEnd & 7) !== 0)) return BAD_FRAGMENT;
+  if (fragmentEnd === fragmentOffset || (fragmentMore === 1 && (fragmentEnd & 7) !== 0))
+    return BAD_FRAGMENT;
   packet.fragment = fragmentOffset === 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
   return DECODE_OK;
 }
@@ -342,6 +351,7 @@ function clear(packet: Packet, offset: number): void {
   packet.fragmentId = 0;
   packet.fragmentOffset = 0;
   packet.fragmentEnd = 0;
+  packet.fragmentMore = 0;
   packet.tcpFlags = 0;
   packet.tcpSequence = 0;
   packet.tcpAcknowledgment = 0;

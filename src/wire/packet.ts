@@ -60,6 +60,8 @@ export class Packet {
   /** Where this fragment's data starts and ends, in bytes of the original payload. */
   fragmentOffset = 0;
   fragmentEnd = 0;
+  /** 1 if fragments behind this one follow, else 0. */
+  fragmentMore = 0;
 
   /** TCP only, else 0. */
   tcpFlags = 0;

@@ -266,7 +266,7 @@ test('keys and kinds', () => {
     [
       'conntrack: { maxFlows: 8 }',
       '1:24 error bad-max-flows conntrack.maxFlows: maxFlows 8 is out of range',
-      'it goes from 16 to 16777216',
+      'it goes from 16 to 16000000',
     ],
     [
       'conntrack: { maxFlows: "100" }',

@@ -204,12 +204,20 @@ describe('a good configuration', () => {
   });
 
   test('the daemon gets its own settings', () => {
-    assert.deepEqual(config.conntrack, { maxFlows: 1024, midstream: 'drop', tcpWindow: 'check' });
+    assert.deepEqual(config.conntrack, {
+      maxFlows: 1024,
+      midstream: 'drop',
+      maxHalfOpen: 256,
+      tcpWindow: 'check',
+      exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop' },
+    });
     assert.deepEqual(config.metrics, { host: '::1', port: 9469 });
     assert.deepEqual(good('{}').conntrack, {
       maxFlows: 262144,
       midstream: 'accept',
+      maxHalfOpen: 65536,
       tcpWindow: 'check',
+      exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop' },
     });
     assert.equal(good('{}').metrics, undefined);
   });

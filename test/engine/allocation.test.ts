@@ -117,7 +117,7 @@ test('a million new flows, admitted, tracked and expired: 0 bytes a flow', () =>
       rig.engine.evaluate(view, 0, packet.length, 1, 1, nowMs);
       if ((i & 1023) === 0) {
         nowMs = (nowMs + 31_000) | 0;
-        rig.engine.gates.sweep(8192, nowMs);
+        rig.engine.gates.tracker.sweep(8192, nowMs);
       }
     }
   }, flows);

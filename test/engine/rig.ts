@@ -16,6 +16,7 @@ import {
   DROPPED_PACKETS,
   PASSED_PACKETS,
 } from '../../src/engine/counters.ts';
+import type { ExceptionPasses } from '../../src/engine/gate.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
@@ -29,6 +30,8 @@ export interface RigOptions {
   readonly maxFlows?: number;
   readonly acceptsMidstream?: boolean;
   readonly checksWindow?: boolean;
+  readonly maxHalfOpen?: number;
+  readonly passes?: Partial<ExceptionPasses>;
   readonly hasUplink?: boolean;
   readonly platform?: readonly string[];
 }
@@ -37,6 +40,8 @@ export class Rig {
   readonly engine: Engine;
   policy: CompiledPolicy;
   readonly ruleNumbers = new RuleNumbers();
+  /** By port; tests write it. */
+  readonly maxFlowsByPort = new Int32Array(64);
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
   private readonly names: string[];
@@ -46,6 +51,8 @@ export class Rig {
       maxFlows = 1000,
       acceptsMidstream = true,
       checksWindow = true,
+      maxHalfOpen = maxFlows,
+      passes = {},
       hasUplink = true,
       platform = [],
     } = options;
@@ -76,6 +83,9 @@ export class Rig {
         fragments: new FragmentTable(KEY),
         timeoutsMs,
         maxFlows,
+        maxHalfOpen,
+        passes: { tableFull: false, invalid: false, fragment: false, ...passes },
+        maxFlowsByPort: this.maxFlowsByPort,
         acceptsMidstream,
         checksWindow,
       },

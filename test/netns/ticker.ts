@@ -1,7 +1,7 @@
 /**
  * A connection that shows when it stops: `ticker.js serve PORT` sends a line every 2 ms to whoever
  * connects; `ticker.js listen HOST PORT` prints the time (ms since 1970) of the last line it got, once it
- * has got none for 500 ms.
+ * has got none for 500 ms. `ticker.js serve-after PORT MS` is silent for so long and then speaks once.
  */
 import { connect, createServer } from 'node:net';
 
@@ -17,6 +17,13 @@ if (mode === 'serve') {
     socket.on('close', () => {
       clearInterval(timer);
     });
+  }).listen(Number(args[0]), () => {
+    console.log('ready');
+  });
+} else if (mode === 'serve-after') {
+  createServer((socket) => {
+    setTimeout(() => socket.write('tick\n'), Number(args[1]));
+    socket.on('error', () => undefined);
   }).listen(Number(args[0]), () => {
     console.log('ready');
   });
