@@ -28,12 +28,12 @@ import {
 const ARENA_BYTES = 1 << 20;
 const BATCH_PACKETS_MAX = 256;
 
-/** How often, and how many entries at a time, the loop looks for flows past their time-out. */
-const SWEEP_INTERVAL_MS = 100;
-const SWEEP_ENTRIES = 2048;
+/** How often, and how many entries of each table at a time, the loop looks for flows past their time-out: under 1 ms. */
+const SWEEP_INTERVAL_MS = 50;
+const SWEEP_ENTRIES = 512;
 
 /** Entries a round held against a new policy: about 0.1 ms. */
-const RECHECK_ENTRIES = 2048;
+const RECHECK_ENTRIES = 512;
 
 const BROADCAST_MAC = new Uint8Array(6).fill(0xff);
 
