@@ -66,6 +66,7 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
   const placement = readPlacement(context, node);
   const addresses = readAddresses(context, node, name, placement);
   const groupIds = readGroupIds(context, node, placement);
+  const tracking = get(node, 'connectionTracking');
   const network: NetworkInterface = {
     id,
     name,
@@ -77,11 +78,8 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
       'sourceDestCheck',
       placement?.sourceDestCheck ?? true,
     ),
-    connectionTracking: readTimeouts(
-      reader,
-      get(node, 'connectionTracking'),
-      placement?.connectionTracking,
-    ),
+    connectionTracking: readTimeouts(reader, tracking, placement?.connectionTracking),
+    alwaysTracked: readBoolean(reader, tracking, 'always', false),
     origin: originOf(place),
   };
   const deviceNode = get(node, 'device');
@@ -95,7 +93,7 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
   if (device === undefined) return { network, config: undefined };
   devices.add(reader, device, deviceNode, `interface '${name}'`);
   const limit = { min: 16, max: 16_000_000, code: 'bad-max-flows', what: 'maxFlows' };
-  const maxFlows = readInteger(reader, get(node, 'connectionTracking'), 'maxFlows', limit);
+  const maxFlows = readInteger(reader, tracking, 'maxFlows', limit);
   return { network, config: { id, name, device, maxFlows } };
 }
 

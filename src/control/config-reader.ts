@@ -151,7 +151,7 @@ export function readInteger(
 
 export function readBoolean(
   reader: Reader,
-  parent: Node,
+  parent: Node | undefined,
   key: string,
   otherwise: boolean,
 ): boolean {

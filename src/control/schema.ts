@@ -331,6 +331,13 @@ const INTERFACES = named(
             title: 'UDP, stream',
             description: TIMEOUT_NOTE,
           },
+          always: {
+            type: 'boolean',
+            default: false,
+            title: 'Track always',
+            description:
+              'Track every flow, also those that rules for everywhere would leave untracked: what AWS does behind NAT gateways, load balancers and the like.',
+          },
           maxFlows: {
             type: 'integer',
             minimum: 16,

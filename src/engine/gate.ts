@@ -32,7 +32,7 @@ import {
 import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
 import { FLOW_REOPENS } from '../conntrack/verdicts.ts';
-import { GATE_EGRESS, GATE_INGRESS, openColumn, type CompiledPolicy } from '../policy/compiled.ts';
+import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
 import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP } from '../wire/fields.ts';
@@ -126,6 +126,9 @@ export class Gates {
   private readonly acceptsMidstream: boolean;
   private policy: CompiledPolicy;
   private readonly matcher: Matcher;
+  /** Asked which flows were untracked under the policy before this one. */
+  private readonly previous: Matcher;
+  private hasPrevious = false;
   private recheckAt4 = 0;
   private recheckAt6 = 0;
   private readonly quoted = new Packet();
@@ -133,6 +136,7 @@ export class Gates {
   constructor(policy: CompiledPolicy, options: GateOptions) {
     this.policy = policy;
     this.matcher = new Matcher(policy);
+    this.previous = new Matcher(policy);
     this.tracker = new Tracker(options);
     this.fragments = options.fragments;
     this.passes = options.passes;
@@ -141,6 +145,8 @@ export class Gates {
 
   /** Swaps the policy between two batches. Flows live on, or are revoked as their groups say (recheckFlows). */
   setPolicy(policy: CompiledPolicy): void {
+    this.previous.setPolicy(this.policy);
+    this.hasPrevious = true;
     this.policy = policy;
     this.matcher.setPolicy(policy);
     this.recheckAt4 = 0;
@@ -292,7 +298,15 @@ export class Gates {
       if (rule === NO_RULE) return fromLocal ? EGRESS_RULES : INGRESS_RULES;
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
-      if (this.isUntracked(profile, family, protocol, localPort, remotePort)) return PASS;
+      if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort)) return PASS;
+      // A connection that lived by rules that are gone ends with them, as in AWS; a SYN may open it anew.
+      if (
+        this.hasPrevious &&
+        protocol === PROTO_TCP &&
+        !isOpeningSyn(packet.tcpFlags) &&
+        this.previous.isUntracked(port, family, protocol, localPort, remotePort)
+      )
+        return REVOKED;
     }
     if (protocol === PROTO_TCP && !this.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
       return TCP_MIDSTREAM;
@@ -338,37 +352,7 @@ export class Gates {
     if (isKnown) return true;
     const localPort = quotedFromLocal ? quoted.srcPort : quoted.dstPort;
     const remotePort = quotedFromLocal ? quoted.dstPort : quoted.srcPort;
-    return this.isUntracked(
-      this.policy.profiles[port],
-      quoted.family,
-      quoted.protocol,
-      localPort,
-      remotePort,
-    );
-  }
-
-  /** Whether flows of this tuple live by the rules alone (see the theory of operation). */
-  private isUntracked(
-    profile: number,
-    family: number,
-    protocol: number,
-    localPort: number,
-    remotePort: number,
-  ): boolean {
-    const column = openColumn(family, protocol);
-    if (column < 0) return false;
-    const { open } = this.policy;
-    const ingress = 2 * profile + GATE_INGRESS;
-    const egress = 2 * profile + GATE_EGRESS;
-    if (
-      open[egress * 4 + column] === 1 &&
-      this.matcher.matchAnywhere(ingress, family, protocol, localPort) !== NO_RULE
-    )
-      return true;
-    return (
-      open[ingress * 4 + column] === 1 &&
-      this.matcher.matchAnywhere(egress, family, protocol, remotePort) !== NO_RULE
-    );
+    return this.matcher.isUntracked(port, quoted.family, quoted.protocol, localPort, remotePort);
   }
 
   private isPlatform(packet: Packet): boolean {

@@ -32,8 +32,11 @@ export function compilePolicy(input: CompileInput): CompiledPolicy {
     : ruleCache.rulesOf(model, groupSets, ruleNumbers);
   const lists = ruleLists.copy();
   const sourceDestCheck = new Uint8Array(profiles.length);
+  const alwaysTracked = new Uint8Array(profiles.length);
   for (const [id, port] of input.ports) {
-    sourceDestCheck[port] = model.interfaces.get(id)!.sourceDestCheck ? 1 : 0;
+    const network = model.interfaces.get(id)!;
+    sourceDestCheck[port] = network.sourceDestCheck ? 1 : 0;
+    alwaysTracked[port] = network.alwaysTracked === true ? 1 : 0;
   }
   const memberLists = groupSets.map((groupIds) => memberList(groupIds, peers, lists));
   const prefixes4 = compilePrefixes(4, input, { peers, lists, profiles, memberLists });
@@ -49,6 +52,7 @@ export function compilePolicy(input: CompileInput): CompiledPolicy {
     revocation: ruleNumbers.revocation(),
     profiles,
     sourceDestCheck,
+    alwaysTracked,
     hosts4: compileHosts(4, input),
     hosts6: compileHosts(6, input),
     platform4: compileAddresses(4, input.platformAddresses),

@@ -77,6 +77,8 @@ export interface CompiledPolicy {
   /** By port. Port 0 is the uplink; interfaces have the others. -1: no interface has it. */
   readonly profiles: Int32Array;
   readonly sourceDestCheck: Uint8Array;
+  /** 1: flows of the interface are tracked whatever the rules (NetworkInterface.alwaysTracked). */
+  readonly alwaysTracked: Uint8Array;
   /** Address words → port of the interface. */
   readonly hosts4: WordTable;
   readonly hosts6: WordTable;

@@ -105,8 +105,15 @@ export function describeEnd(network: Network, { address, network: owner }: Side)
   return { kind: isPlatform(network, address) ? 'platform' : 'outside', address: text };
 }
 
+const NEIGHBOUR_TYPES: readonly (readonly [from: number, to: number])[] = [
+  [130, 137],
+  [141, 143],
+  [148, 149],
+  [151, 153],
+];
+
 /** Everything asked before the gates, up to the first that refuses. */
-export function checkPath(network: Network, { from, to }: Path): CheckAnswer[] {
+export function checkPath(network: Network, { from, to }: Path, service: Service): CheckAnswer[] {
   const source = formatAddress(from.address);
   const destination = formatAddress(to.address);
   const checks: CheckAnswer[] = [];
@@ -122,9 +129,7 @@ export function checkPath(network: Network, { from, to }: Path): CheckAnswer[] {
   const goesOn =
     ask(
       'link-scope',
-      isLinkScope(to.address)
-        ? `${destination} ends at the link: groups don't filter it, and it is not forwarded`
-        : undefined,
+      linkScopeText(from.address, to.address, service),
       `${destination} is beyond the link`,
     ) &&
     ask('martian', martianText(from.address, to.address), 'both addresses may be on a wire') &&
@@ -167,14 +172,36 @@ function routeText(to: Side, destination: string): string {
     : `${destination} is an address of ${to.network.name}`;
 }
 
-function isLinkScope({ family, words }: Address): boolean {
-  if (family === 4) return words[0] >>> 24 >= MULTICAST_4;
-  return words[0] >>> 24 === MULTICAST_6 || (words[0] & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
+/** Why the packet ends at its link (engine/scope.ts); undefined if it doesn't. */
+function linkScopeText(
+  source: Address,
+  destination: Address,
+  service: Service,
+): string | undefined {
+  const ends = "groups don't filter it, and it is not forwarded";
+  if (isMulticast(destination) || isLinkLocal(destination))
+    return `${formatAddress(destination)} ends at the link: ${ends}`;
+  if (isLinkLocal(source)) return `${formatAddress(source)} speaks to its link alone: ${ends}`;
+  if (service.kind === 'icmp' && service.protocol === 58 && isNeighbourMessage(service.type))
+    return `ICMPv6 type ${service.type} is between neighbours: ${ends}`;
+  return undefined;
+}
+
+function isMulticast({ family, words }: Address): boolean {
+  return words[0] >>> 24 >= (family === 4 ? MULTICAST_4 : MULTICAST_6);
+}
+
+function isLinkLocal({ family, words }: Address): boolean {
+  return family === 6 && (words[0] & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
+}
+
+/** As engine/scope.ts has them: listener and neighbour discovery and their kin. */
+function isNeighbourMessage(type: number): boolean {
+  return NEIGHBOUR_TYPES.some(([from, to]) => from <= type && type <= to);
 }
 
 function martianText(source: Address, destination: Address): string | undefined {
-  const isMulticast = source.words[0] >>> 24 >= (source.family === 4 ? MULTICAST_4 : MULTICAST_6);
-  const wrong = isMulticast || isReserved(source) ? source : destination;
+  const wrong = isMulticast(source) || isReserved(source) ? source : destination;
   if (wrong === destination && !isReserved(destination)) return undefined;
   return `no packet on a wire has ${formatAddress(wrong)} as its ${wrong === source ? 'source' : 'destination'}`;
 }

@@ -61,6 +61,12 @@ export function explainTracking(model: PolicyModel, question: TrackingQuestion):
     return { kind: 'tracked', why: 'the answer has no rule to live by but its flow', idle };
   if (service.kind === 'protocol')
     return { kind: 'tracked', why: 'only TCP and UDP are ever untracked', idle };
+  if (network.alwaysTracked === true)
+    return {
+      kind: 'tracked',
+      why: 'every flow of the interface is (connectionTracking.always)',
+      idle,
+    };
   return explainPorts(model, question, service, idle);
 }
 

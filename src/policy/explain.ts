@@ -45,7 +45,7 @@ export function explain(network: Network, question: Question): Explanation {
 function answer(network: Network, question: Question, path: Path): FamilyAnswer {
   const { service } = question;
   const { from, to } = path;
-  const checks = checkPath(network, path);
+  const checks = checkPath(network, path, service);
   const refusal = checks.find(({ outcome }) => outcome === 'refused');
   const isSeenByGroups = refusal?.check !== 'link-scope' && refusal?.check !== 'martian';
 

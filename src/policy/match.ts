@@ -6,7 +6,10 @@
  * property test holds the two together.
  */
 import {
+  GATE_EGRESS,
+  GATE_INGRESS,
   LEVEL_BITS,
+  openColumn,
   PEER_ANY_4,
   PEER_ANY_6,
   PORT_BITS,
@@ -81,6 +84,35 @@ export class Matcher {
   /** As match, by rules whose peer is the literal 0.0.0.0/0 or ::/0 alone. */
   matchAnywhere(gate: number, family: number, protocol: number, port: number): number {
     return this.matchPeer(gate, protocol, port, family === 4 ? PEER_ANY_4 : PEER_ANY_6);
+  }
+
+  /**
+   * Whether TCP or UDP flows of this tuple at the interface of `port` live by the rules alone (AWS,
+   * "Untracked connections"): a rule for everywhere admits them in one direction, and the other direction
+   * admits everything from or to everywhere. The same for either packet of the flow.
+   */
+  isUntracked(
+    port: number,
+    family: number,
+    protocol: number,
+    localPort: number,
+    remotePort: number,
+  ): boolean {
+    const { open, profiles, alwaysTracked } = this.policy;
+    const column = openColumn(family, protocol);
+    if (column < 0 || port >= profiles.length || alwaysTracked[port] === 1) return false;
+    const ingress = 2 * profiles[port] + GATE_INGRESS;
+    const egress = 2 * profiles[port] + GATE_EGRESS;
+    if (ingress < 0) return false;
+    if (
+      open[egress * 4 + column] === 1 &&
+      this.matchAnywhere(ingress, family, protocol, localPort) !== NO_RULE
+    )
+      return true;
+    return (
+      open[ingress * 4 + column] === 1 &&
+      this.matchAnywhere(egress, family, protocol, remotePort) !== NO_RULE
+    );
   }
 
   private match4(gate: number, protocol: number, port: number, address: number): number {

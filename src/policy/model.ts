@@ -103,6 +103,11 @@ export interface NetworkInterface {
   /** At least one; the default group if none was given. */
   readonly groupIds: readonly GroupId[];
   readonly sourceDestCheck: boolean;
+  /**
+   * Track every flow, whatever the rules, as AWS does for what passes a NAT gateway, a load balancer, an
+   * egress-only gateway and the like ("Automatically tracked connections"). Absent: false.
+   */
+  readonly alwaysTracked?: boolean;
   readonly connectionTracking: ConnectionTracking;
   readonly origin: Origin;
 }

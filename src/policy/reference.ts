@@ -60,6 +60,7 @@ export function isUntrackedFlow(
   },
 ): boolean {
   if (flow.protocol !== TCP && flow.protocol !== UDP) return false;
+  if (model.interfaces.get(interfaceId)!.alwaysTracked === true) return false;
   const anywhere = (direction: Direction): Rule[] =>
     model.interfaces
       .get(interfaceId)!

@@ -49,9 +49,10 @@ export class Judge {
 
   judge(one: Case): Judgement {
     const path = this.pathOf(one);
-    // What drops a packet before the gates looks at addresses alone, and no rule is asked.
-    const isDropped = checkPath(this.network, path).some(({ outcome }) => outcome === 'refused');
     const { service } = one.check.service;
+    // What drops a packet before the gates asks no rule.
+    const checks = checkPath(this.network, path, service);
+    const isDropped = checks.some(({ outcome }) => outcome === 'refused');
     const answers = {
       compiled: !isDropped && this.passesCompiled(path, service),
       reference: !isDropped && this.passesReference(path, service),

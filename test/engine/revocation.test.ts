@@ -166,6 +166,50 @@ test('untracked flows end at once when either of their rules goes', () => {
   );
 });
 
+test('an untracked connection that a change would have tracked ends, and opens anew (AWS)', () => {
+  const open = tiers(['tcp 80 from 0.0.0.0/0']);
+  const muted = tiers(['tcp 80 from 0.0.0.0/0']);
+  const rig = new Rig(open);
+  const client = new Conversation(OUT, 5, APP, 80);
+  assert.equal(rig.send('uplink', client.syn()), 'app');
+  rig.change({
+    ...muted,
+    groups: { ...muted.groups, app: { ingress: ['tcp 80 from 0.0.0.0/0'], egress: [] } },
+  });
+  assert.equal(
+    rig.send('uplink', client.data('client')),
+    'revoked',
+    'picked up in mid-stream it would live on',
+  );
+  assert.equal(rig.send('app', client.data('server')), 'egress-rules');
+  assert.equal(rig.send('uplink', new Conversation(OUT, 6, APP, 80).syn()), 'app');
+  assert.deepEqual(rig.states, ['syn-sent']);
+});
+
+test('a tracked connection that a change would leave untracked goes on as it is', () => {
+  const narrow = tiers(['tcp 80 from 203.0.113.0/24']);
+  const rig = new Rig(narrow);
+  const client = new Conversation(OUT, 5, APP, 80);
+  assert.equal(rig.send('uplink', client.syn()), 'app');
+  assert.equal(rig.send('app', client.synAck()), 'uplink');
+  rig.change(tiers(['tcp 80 from 0.0.0.0/0']));
+  assert.equal(rig.send('uplink', client.ack('client')), 'app');
+  assert.deepEqual(rig.states, ['established']);
+});
+
+test('an interface that tracks always does so for what rules would leave untracked', () => {
+  const text = tiers(['tcp 80 from 0.0.0.0/0']);
+  const rig = new Rig({
+    ...text,
+    interfaces: {
+      ...text.interfaces,
+      app: { addresses: [APP], groups: ['app'], alwaysTracked: true },
+    },
+  });
+  assert.equal(rig.send('uplink', new Conversation(OUT, 5, APP, 80).syn()), 'app');
+  assert.deepEqual(rig.states, ['syn-sent']);
+});
+
 test('an interface that goes takes its flows along, and leaves nothing to the next one on its port', () => {
   const rig = new Rig(tiers(['tcp 8080 from sg:web']));
   connect(rig);

@@ -6,7 +6,7 @@ import type { Address } from '../../src/addr/address.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import { coverRange } from '../../src/policy/gate-tables.ts';
-import { GATE_EGRESS, GATE_INGRESS, openColumn } from '../../src/policy/compiled.ts';
+import { GATE_EGRESS, GATE_INGRESS } from '../../src/policy/compiled.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import { isUntrackedFlow, matchingRules, type Probe } from '../../src/policy/reference.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
@@ -193,16 +193,13 @@ test('which flows are untracked: compiled as plain', () => {
         platformAddresses: [],
         generation: 1,
       });
-      const matcher = new Matcher(policy);
-      const column = openColumn(f.family, f.protocol);
-      const ingress = 2 * policy.profiles[1] + GATE_INGRESS;
-      const egress = 2 * policy.profiles[1] + GATE_EGRESS;
-      const compiled =
-        column >= 0 &&
-        ((policy.open[egress * 4 + column] === 1 &&
-          matcher.matchAnywhere(ingress, f.family, f.protocol, f.localPort) !== NO_RULE) ||
-          (policy.open[ingress * 4 + column] === 1 &&
-            matcher.matchAnywhere(egress, f.family, f.protocol, f.remotePort) !== NO_RULE));
+      const compiled = new Matcher(policy).isUntracked(
+        1,
+        f.family,
+        f.protocol,
+        f.localPort,
+        f.remotePort,
+      );
       if (compiled) untracked++;
       assert.equal(compiled, isUntrackedFlow(built, 'eni-x', f));
     }),

@@ -33,6 +33,7 @@ export interface ModelText {
         readonly addresses: readonly string[];
         readonly groups: readonly string[];
         readonly sourceDestCheck?: boolean;
+        readonly alwaysTracked?: boolean;
       }
     >
   >;
@@ -102,6 +103,7 @@ export function model(text: ModelText): PolicyModel {
           addresses: spec.addresses.map(mustAddress),
           groupIds: spec.groups.map((group) => `sg-${group}`),
           sourceDestCheck: spec.sourceDestCheck ?? true,
+          alwaysTracked: spec.alwaysTracked ?? false,
           connectionTracking: {
             tcpEstablishedTimeoutSec: 432000,
             udpTimeoutSec: 30,
