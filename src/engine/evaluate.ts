@@ -75,8 +75,9 @@ export class Engine {
     if (reason !== PASS) return this.drop(port, direction, reason, packets, length);
 
     const to = this.route(packet);
-    if (to === NO_PORT || (fromUplink && to === UPLINK_PORT))
-      return this.drop(port, direction, NO_ROUTE, packets, length);
+    // The uplink is no transit, and what an instance sends to itself never leaves it: a packet that did
+    // would meet at the ingress gate the very flow entry that its egress just made.
+    if (to === NO_PORT || to === port) return this.drop(port, direction, NO_ROUTE, packets, length);
 
     if (!fromUplink) {
       const refused = this.gates.judge(view, packet, port, port, GATE_EGRESS, nowMs);

@@ -46,7 +46,7 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'link-scope',
     'neighbour discovery, MLD, IGMP, DHCP, multicast, broadcast: not filtered by groups, and not forwarded',
   ],
-  ['no-route', 'for no local interface, and there is no uplink it may take'],
+  ['no-route', 'for no local interface and there is no uplink, or back to where it came from'],
   ['egress-rules', 'no egress rule of the groups on the interface admits it'],
   ['ingress-rules', 'no ingress rule of the groups on the interface admits it'],
   ['tcp-closed', 'the connection was reset; only a new SYN reopens it'],

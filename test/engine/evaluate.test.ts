@@ -214,6 +214,12 @@ test('nowhere to go', () => {
   );
 });
 
+test('an instance has no packets for itself: they would find their own flow at the other gate', () => {
+  const rig = new Rig(THREE_TIERS);
+  assert.equal(rig.send('web', udp4(WEB, WEB, { srcPort: 5, dstPort: 5 })), 'no-route');
+  assert.deepEqual(rig.states, []);
+});
+
 test('UDP answers pass; a stranger on the same port does not; a stream lives longer than a question', () => {
   const rig = new Rig(THREE_TIERS);
   const ask = udp4(WEB, APP, { srcPort: 5000, dstPort: 53 });
