@@ -19,8 +19,8 @@
  *   passes until its time is over (RFC 5722, which IPv4 gets as well; teardrop, RFC 1858, RFC 3128).
  * - More than PIECES_MAX fragments spoil it too: what is kept of a datagram has an end.
  * - A complete datagram is forgotten at once, so that its identification can be used again.
- * - A first fragment that was refused is remembered only so that the rest is counted by its name. It is
- *   the first to make room, takes nobody's, and another first fragment begins the datagram anew.
+ * - A first fragment that was refused is remembered only so that the rest is counted by its name. Such
+ *   datagrams make room before any other, take nobody's, and another first fragment begins them anew.
  *
  * Bounded: a fixed number of datagrams, found by a keyed hash, so that nobody can aim at a chain. Room is
  * shared by the port a packet came in by: when all of it is in use, the sender that holds the most loses
@@ -44,10 +44,11 @@ const SENDERS = 1024;
 const KEY_WORDS = 10;
 const STATE = KEY_WORDS;
 const BEGUN_MS = KEY_WORDS + 1;
-const SENDER = KEY_WORDS + 2;
+/** Its sender, or `refused`. */
+const OWNER = KEY_WORDS + 2;
 /** Next in the chain of its hash bucket, or in the list of those not in use. */
 const CHAIN = KEY_WORDS + 3;
-/** Neighbours among the datagrams of its sender, from the one that makes room first to the one that does last. */
+/** Neighbours among the datagrams of its sender, or among the refused ones, by age. */
 const BEFORE = KEY_WORDS + 4;
 const AFTER = KEY_WORDS + 5;
 /** Highest end of a fragment so far. */
@@ -90,8 +91,9 @@ export class FragmentTable {
   private readonly k0: number;
   private readonly k1: number;
   private readonly datagrams: number;
+  private readonly refused: number;
   private readonly shares: Shares;
-  /** By sender: its datagram that makes room first, and the one that does last. */
+  /** By sender its oldest and newest datagram; behind the senders, those of all that were refused. */
   private readonly oldest: Int32Array;
   private readonly newest: Int32Array;
   /** First datagram not in use. */
@@ -110,17 +112,18 @@ export class FragmentTable {
     this.k0 = key.k0;
     this.k1 = key.k1;
     this.datagrams = datagrams;
+    this.refused = senders;
     this.words = new Int32Array(datagrams * STRIDE);
     let buckets = 1;
     while (buckets < 2 * datagrams) buckets *= 2;
     this.buckets = new Int32Array(buckets).fill(NONE);
     this.shares = new Shares(senders, datagrams);
-    this.oldest = new Int32Array(senders).fill(NONE);
-    this.newest = new Int32Array(senders).fill(NONE);
+    this.oldest = new Int32Array(senders + 1).fill(NONE);
+    this.newest = new Int32Array(senders + 1).fill(NONE);
     for (let i = datagrams - 1; i >= 0; i--) this.release(i * STRIDE);
   }
 
-  /** Datagrams of a sender that are remembered, those out of time included. */
+  /** Datagrams of a sender that were admitted and are remembered, those out of time included. */
   countOf(sender: number): number {
     return this.shares.of(sender);
   }
@@ -148,17 +151,19 @@ export class FragmentTable {
   settle(packet: Packet, passes: boolean, nowMs: number): void {
     this.expireOne(nowMs);
     if (this.free === NONE) {
-      const victim = this.oldest[this.shares.largest];
-      if (!passes && this.words[victim + STATE] !== REFUSED) return;
-      this.remove(victim);
+      const victim = this.oldest[this.refused];
+      if (victim !== NONE) this.remove(victim);
+      else if (passes) this.remove(this.oldest[this.shares.largest]);
+      else return;
     }
-    const { words, key, buckets, bucket, sender } = this;
+    const { words, key, buckets, bucket } = this;
+    const owner = passes ? this.sender : this.refused;
     const at = this.free;
     this.free = words[at + CHAIN];
     for (let i = 0; i < KEY_WORDS; i++) words[at + i] = key[i];
     words[at + STATE] = passes ? ADMITTED : REFUSED;
     words[at + BEGUN_MS] = nowMs;
-    words[at + SENDER] = sender;
+    words[at + OWNER] = owner;
     words[at + CHAIN] = buckets[bucket];
     buckets[bucket] = at;
     words[at + REACHED] = packet.fragmentEnd;
@@ -166,8 +171,8 @@ export class FragmentTable {
     words[at + BYTES] = packet.fragmentEnd;
     words[at + PIECES] = 1;
     words[at + PIECE] = pieceOf(packet);
-    this.line(at, sender, passes);
-    this.shares.grow(sender);
+    this.line(at, owner);
+    if (passes) this.shares.grow(owner);
   }
 
   /** Adds a fragment to an admitted datagram, if it fits. */
@@ -250,17 +255,15 @@ export class FragmentTable {
     if (this.words[at + STATE] !== EMPTY && this.isExpired(at, nowMs)) this.remove(at);
   }
 
-  /** Puts a datagram in its sender's line: an admitted one to make room last, a refused one to make room first. */
-  private line(at: number, sender: number, passes: boolean): void {
+  /** Puts a datagram at the end of its owner's line. */
+  private line(at: number, owner: number): void {
     const { words, oldest, newest } = this;
-    const before = passes ? newest[sender] : NONE;
-    const after = passes ? NONE : oldest[sender];
+    const before = newest[owner];
     words[at + BEFORE] = before;
-    words[at + AFTER] = after;
-    if (before === NONE) oldest[sender] = at;
+    words[at + AFTER] = NONE;
+    if (before === NONE) oldest[owner] = at;
     else words[before + AFTER] = at;
-    if (after === NONE) newest[sender] = at;
-    else words[after + BEFORE] = at;
+    newest[owner] = at;
   }
 
   private remove(at: number): void {
@@ -272,14 +275,14 @@ export class FragmentTable {
       while (words[previous + CHAIN] !== at) previous = words[previous + CHAIN];
       words[previous + CHAIN] = words[at + CHAIN];
     }
-    const sender = words[at + SENDER];
+    const owner = words[at + OWNER];
     const before = words[at + BEFORE];
     const after = words[at + AFTER];
-    if (before === NONE) oldest[sender] = after;
+    if (before === NONE) oldest[owner] = after;
     else words[before + AFTER] = after;
-    if (after === NONE) newest[sender] = before;
+    if (after === NONE) newest[owner] = before;
     else words[after + BEFORE] = before;
-    this.shares.shrink(sender);
+    if (owner !== this.refused) this.shares.shrink(owner);
     this.release(at);
   }
 

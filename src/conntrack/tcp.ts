@@ -41,9 +41,10 @@
  *   answers with a challenge ACK, and the RST that draws ends the old connection (RFC 5961 section 4). If the
  *   other side has forgotten it too, its SYN-ACK or RST answers that SYN and is taken (SYN_PASSED).
  */
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../wire/fields.ts';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 import {
+  ASKED_AGAIN,
   FIN_FROM_OPENER,
   FIN_FROM_OTHER,
   LIBERAL,
@@ -86,6 +87,9 @@ const ACK_WINDOW_MIN = 66_000;
 const WINDOW_UNITS_MAX = 0xffff;
 const SCALE_MASK = 0x0f;
 
+/** Both sides have sent a SYN, neither a SYN-ACK yet (in SYN_RECEIVED). The bit is one that only UDP uses. */
+const SIMULTANEOUS = ASKED_AGAIN;
+
 const KIND_FLAGS = TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST;
 
 /** Whether the packet opens a connection: SYN, and neither ACK, FIN nor RST. */
@@ -95,18 +99,14 @@ export function isOpeningSyn(flags: number): boolean {
 
 /**
  * Whether a combination of flags is one that TCP has: SYN, SYN-ACK, RST, RST-ACK, ACK or FIN-ACK, with any
- * of PSH, URG, ECE and CWR. Null, Xmas, SYN-FIN and lone FIN are how scanners look past filters.
+ * of PSH, ECE and CWR, and URG where there can be data. Null, Xmas, SYN-FIN and lone FIN are how scanners
+ * look past filters.
  */
 export function areFlagsLegal(flags: number): boolean {
   const kind = flags & KIND_FLAGS;
-  return (
-    kind === TCP_ACK ||
-    kind === TCP_SYN ||
-    kind === (TCP_SYN | TCP_ACK) ||
-    kind === (TCP_FIN | TCP_ACK) ||
-    kind === TCP_RST ||
-    kind === (TCP_RST | TCP_ACK)
-  );
+  if (kind === TCP_ACK || kind === TCP_SYN || kind === (TCP_FIN | TCP_ACK)) return true;
+  if ((flags & TCP_URG) !== 0) return false;
+  return kind === (TCP_SYN | TCP_ACK) || kind === TCP_RST || kind === (TCP_RST | TCP_ACK);
 }
 
 /**
@@ -118,7 +118,7 @@ export function openTcp(words: Int32Array, at: number, packet: Packet, fromLocal
   const end = endOf(packet);
   if (isOpeningSyn(flags)) {
     words[at + FLOW_STATE] |= opener | TCP_SYN_SENT;
-    startSide(words, at, TCP_OPENER, packet);
+    startOpener(words, at, packet);
     return;
   }
   let state = opener | LIBERAL;
@@ -147,17 +147,50 @@ export function advanceTcp(
   if (state >= TCP_CLOSING) {
     if (isOpeningSyn(flags)) return FLOW_REOPENS;
     if (state === TCP_REVOKED) return FLOW_IS_REVOKED;
-    if (state === TCP_CLOSED)
-      return (flags & TCP_RST) !== 0 ? FLOW_PASSES_UNCHANGED : FLOW_IS_CLOSED;
   }
   const fromOpener = ((word & OPENED_LOCALLY) !== 0) === fromLocal;
+  if (state === TCP_CLOSED) return judgeWhenClosed(words, at, packet, fromOpener);
   if ((flags & TCP_RST) !== 0) return advanceByReset(words, at, packet, fromOpener);
   if ((flags & TCP_SYN) !== 0) return advanceBySyn(words, at, packet, fromOpener);
-  if (state === TCP_SYN_SENT) return FLOW_MISFITS_STATE;
+  if (state === TCP_SYN_SENT) return judgeChallenge(words, at, packet, fromOpener);
+  if (state === TCP_SYN_RECEIVED && (word & SIMULTANEOUS) !== 0) return FLOW_MISFITS_STATE;
   if (!fitsWindow(words, at, packet, fromOpener)) return FLOW_MISFITS_WINDOW;
   moveWindow(words, at, packet, fromOpener);
   words[at + FLOW_STATE] = nextState(word, flags, fromOpener);
   return FLOW_PASSES;
+}
+
+/**
+ * An acknowledgment from the other side while a SYN is unanswered: it still has an older connection on these
+ * ports, which the opener's RST will end (RFC 5961 section 4). Without it a host that restarts could not connect
+ * again until the other side gives up. It can bring no data: nothing but the bare acknowledgment passes.
+ */
+function judgeChallenge(
+  words: Int32Array,
+  at: number,
+  packet: Packet,
+  fromOpener: boolean,
+): number {
+  const isBare = (packet.tcpFlags & TCP_FIN) === 0 && packet.tcpPayloadBytes === 0;
+  if (fromOpener || !isBare) return FLOW_MISFITS_STATE;
+  // The RST that answers it has this for its sequence number.
+  words[at + TCP_OTHER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
+  return FLOW_PASSES_UNCHANGED;
+}
+
+/** Only an RST has business there, again or from the other side, if it fits where the connection ended. */
+function judgeWhenClosed(
+  words: Int32Array,
+  at: number,
+  packet: Packet,
+  fromOpener: boolean,
+): number {
+  if ((packet.tcpFlags & TCP_RST) === 0) return FLOW_IS_CLOSED;
+  const word = words[at + FLOW_STATE];
+  // A connection that was refused: the other side never had a sequence number to judge by.
+  if ((word & REPLIED) === 0) return FLOW_IS_CLOSED;
+  if ((word & LIBERAL) !== 0) return FLOW_PASSES_UNCHANGED;
+  return fitsReset(words, at, packet, fromOpener) ? FLOW_PASSES_UNCHANGED : FLOW_MISFITS_WINDOW;
 }
 
 /** After ACK, data or FIN that fits. */
@@ -180,16 +213,21 @@ function advanceBySyn(words: Int32Array, at: number, packet: Packet, fromOpener:
     if (fromOpener) {
       if (acknowledges) return FLOW_MISFITS_STATE;
       // Sent again, perhaps with another initial sequence number.
-      startSide(words, at, TCP_OPENER, packet);
+      startOpener(words, at, packet);
       return FLOW_PASSES;
     }
-    // An old SYN-ACK acknowledges a SYN of another time: the opener answers with RST and goes on waiting.
-    if (acknowledges && packet.tcpAcknowledgment !== words[at + TCP_OPENER + TCP_SIDE_END])
-      return FLOW_PASSES_UNCHANGED;
+    if (acknowledges && packet.tcpAcknowledgment !== words[at + TCP_OPENER + TCP_SIDE_END]) {
+      // An old SYN-ACK acknowledges a SYN of another time: the opener answers with RST and goes on waiting.
+      const ahead = (packet.tcpAcknowledgment - words[at + TCP_OPENER + TCP_SIDE_END]) | 0;
+      return ahead < 0 ? FLOW_PASSES_UNCHANGED : FLOW_MISFITS_WINDOW;
+    }
     acceptAnswer(words, at, packet);
     return FLOW_PASSES;
   }
   if (state === TCP_CLOSING) return FLOW_MISFITS_STATE;
+  if (state === TCP_SYN_RECEIVED && !fitsHandshake(words, at, packet, fromOpener))
+    return FLOW_MISFITS_STATE;
+  if (state === TCP_ESTABLISHED && acknowledges === fromOpener) return FLOW_MISFITS_STATE;
   if (acknowledges && !fromOpener && (word & SYN_PASSED) !== 0) {
     // Both ends have started afresh with the SYN that passed: so do we.
     words[at + TCP_OPENER + TCP_SIDE_END] = packet.tcpAcknowledgment;
@@ -203,9 +241,33 @@ function advanceBySyn(words: Int32Array, at: number, packet: Packet, fromOpener:
   return FLOW_PASSES_UNCHANGED;
 }
 
+/**
+ * A SYN or SYN-ACK while the handshake is on. What its sender has sent may come again. The opener's SYN-ACK and
+ * the other side's SYN belong to a simultaneous open, where every number is known; the latter is over with the
+ * first SYN-ACK.
+ */
+function fitsHandshake(
+  words: Int32Array,
+  at: number,
+  packet: Packet,
+  fromOpener: boolean,
+): boolean {
+  const word = words[at + FLOW_STATE];
+  const isSimultaneous = (word & SIMULTANEOUS) !== 0;
+  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
+  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  const isAgain = endOf(packet) === words[sender + TCP_SIDE_END];
+  if ((packet.tcpFlags & TCP_ACK) === 0) return isSimultaneous ? isAgain : fromOpener;
+  if (!isSimultaneous && !fromOpener) return true;
+  if (!isAgain || packet.tcpAcknowledgment !== words[receiver + TCP_SIDE_END]) return false;
+  words[at + FLOW_STATE] = word & ~SIMULTANEOUS;
+  return true;
+}
+
 /** The other side's SYN-ACK, or its SYN in a simultaneous open: it has spoken. */
 function acceptAnswer(words: Int32Array, at: number, packet: Packet): void {
   const word = words[at + FLOW_STATE];
+  const offered = words[at + TCP_OTHER + TCP_SIDE_MAX_END];
   startSide(words, at, TCP_OTHER, packet);
   let next =
     (words[at + FLOW_STATE] & ~(STATE_MASK | SYN_PASSED | FIN_FROM_OPENER | FIN_FROM_OTHER)) |
@@ -213,14 +275,17 @@ function acceptAnswer(words: Int32Array, at: number, packet: Packet): void {
     TCP_SYN_RECEIVED;
   // Windows are scaled only if both sides say so (RFC 7323 section 2.2).
   if ((word & OPENER_SCALES) === 0 || packet.tcpWindowScale < 0) next &= ~SCALES_MASK;
+  const acknowledges = (packet.tcpFlags & TCP_ACK) !== 0;
+  next = acknowledges ? next & ~SIMULTANEOUS : next | SIMULTANEOUS;
   words[at + FLOW_STATE] = next;
-  if ((packet.tcpFlags & TCP_ACK) !== 0)
-    words[at + TCP_OTHER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
-  raiseMaxEnd(
-    words,
-    at + TCP_OPENER,
-    words[at + TCP_OPENER + TCP_SIDE_END] + unscaled(packet.tcpWindow),
-  );
+  const openerEnd = words[at + TCP_OPENER + TCP_SIDE_END];
+  words[at + TCP_OTHER + TCP_SIDE_ACK] = acknowledges ? packet.tcpAcknowledgment : openerEnd;
+  // The opener has acknowledged nothing yet; what it will is no less than the SYN.
+  words[at + TCP_OPENER + TCP_SIDE_ACK] = (packet.tcpSequence + 1) | 0;
+  raiseMaxEnd(words, at + TCP_OPENER, openerEnd + unscaled(packet.tcpWindow));
+  // An answer in TCP Fast Open does not wait for the handshake to be done: the SYN offered room for it.
+  if ((word & STATE_MASK) === TCP_SYN_SENT)
+    raiseMaxEnd(words, at + TCP_OTHER, words[at + TCP_OTHER + TCP_SIDE_END] + offered);
 }
 
 function advanceByReset(
@@ -235,9 +300,14 @@ function advanceByReset(
   const closed = (word & ~(STATE_MASK | SYN_PASSED)) | TCP_CLOSED;
   const isAnswer = (packet.tcpFlags & TCP_ACK) !== 0 && !fromOpener;
   if ((word & STATE_MASK) === TCP_SYN_SENT) {
-    // A refusal has to acknowledge the SYN (RFC 9293 section 3.10.7.3); the opener may give up as it likes.
-    const isRefusal = isAnswer && packet.tcpAcknowledgment === words[receiver + TCP_SIDE_END];
-    if (!fromOpener && !isRefusal) return FLOW_MISFITS_WINDOW;
+    // A refusal has to acknowledge the SYN (RFC 9293 section 3.10.7.3). The opener may give up, or answer a
+    // challenge; it has nothing to acknowledge.
+    const isFitting = fromOpener
+      ? ((packet.tcpFlags & TCP_ACK) === 0 || packet.tcpAcknowledgment === 0) &&
+        (((packet.tcpSequence - words[sender + TCP_SIDE_END]) | 0) <= 0 ||
+          packet.tcpSequence === words[receiver + TCP_SIDE_ACK])
+      : isAnswer && packet.tcpAcknowledgment === words[receiver + TCP_SIDE_END];
+    if (!isFitting) return FLOW_MISFITS_WINDOW;
     words[at + FLOW_STATE] = closed;
     return FLOW_PASSES;
   }
@@ -245,16 +315,33 @@ function advanceByReset(
     words[at + FLOW_STATE] = closed;
     return FLOW_PASSES;
   }
-  if ((word & LIBERAL) === 0) {
-    const ahead = (packet.tcpSequence - words[receiver + TCP_SIDE_ACK]) | 0;
-    if (ahead < 0 || ((packet.tcpSequence - words[sender + TCP_SIDE_MAX_END]) | 0) > 0)
-      return FLOW_MISFITS_WINDOW;
-    // Behind data that the receiver has not acknowledged yet it is exact as well: the end of what was sent.
-    if (ahead !== 0 && packet.tcpSequence !== words[sender + TCP_SIDE_END])
-      return FLOW_PASSES_UNCHANGED;
-  }
+  if ((word & LIBERAL) === 0 && !fitsReset(words, at, packet, fromOpener))
+    return FLOW_MISFITS_WINDOW;
+  // Behind data that the receiver has not acknowledged yet it is exact as well: the end of what was sent. That
+  // goes for connections picked up in mid-stream too, or any forged RST would end them after a restart.
+  if (
+    packet.tcpSequence !== words[receiver + TCP_SIDE_ACK] &&
+    packet.tcpSequence !== words[sender + TCP_SIDE_END]
+  )
+    return FLOW_PASSES_UNCHANGED;
   words[at + FLOW_STATE] = closed;
   return FLOW_PASSES;
+}
+
+/**
+ * Not behind what the receiver has acknowledged, not beyond the room it has offered, and no acknowledgment of what
+ * was not sent (0 is what some set there who have none).
+ */
+function fitsReset(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): boolean {
+  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
+  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  return (
+    ((packet.tcpSequence - words[receiver + TCP_SIDE_ACK]) | 0) >= 0 &&
+    ((packet.tcpSequence - words[sender + TCP_SIDE_MAX_END]) | 0) <= 0 &&
+    ((packet.tcpFlags & TCP_ACK) === 0 ||
+      packet.tcpAcknowledgment === 0 ||
+      ((packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0) <= 0)
+  );
 }
 
 function fitsWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): boolean {
@@ -287,6 +374,12 @@ function moveWindow(words: Int32Array, at: number, packet: Packet, fromOpener: b
   // A window of 0 is probed with one byte.
   const offered = packet.tcpWindow === 0 ? 1 : packet.tcpWindow << scale;
   raiseMaxEnd(words, receiver, packet.tcpAcknowledgment + offered);
+}
+
+/** Starts the opener's side with its SYN, and keeps the window it offers where its answer will look for it. */
+function startOpener(words: Int32Array, at: number, packet: Packet): void {
+  startSide(words, at, TCP_OPENER, packet);
+  words[at + TCP_OTHER + TCP_SIDE_MAX_END] = unscaled(packet.tcpWindow);
 }
 
 /** Starts a side with its SYN or SYN-ACK: the window in those is never scaled. */

@@ -71,6 +71,7 @@ import {
   RULE_MASK,
   RULE_PLATFORM,
 } from './revocation.ts';
+import { portOfDestination } from './scope.ts';
 import { Tracker, type TrackerOptions } from './tracker.ts';
 
 /** By what FragmentTable.offer answers; FRAGMENT_TO_JUDGE never gets here. */
@@ -350,6 +351,8 @@ export class Gates {
     const isKnown = flow !== NO_FLOW && isSentBy(tracker.aimedTable, flow, quoted, quotedFromLocal);
     tracker.aim(packet, port, direction === GATE_EGRESS);
     if (isKnown) return true;
+    // With no flow to say so, an instance may only speak of what was sent to itself.
+    if (!quotedFromLocal && portOfDestination(this.policy, quoted) !== port) return false;
     const localPort = quotedFromLocal ? quoted.srcPort : quoted.dstPort;
     const remotePort = quotedFromLocal ? quoted.dstPort : quoted.srcPort;
     return this.matcher.isUntracked(port, quoted.family, quoted.protocol, localPort, remotePort);
