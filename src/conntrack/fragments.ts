@@ -153,7 +153,7 @@ export class FragmentTable {
     if (this.free === NONE) {
       const victim = this.oldest[this.refused];
       if (victim !== NONE) this.remove(victim);
-      else if (passes) this.remove(this.oldest[this.shares.largest]);
+      else if (passes) this.remove(this.oldest[this.shares.largestFor(this.sender)]);
       else return;
     }
     const { words, key, buckets, bucket } = this;

@@ -1,9 +1,9 @@
 /**
  * How many of a table's entries each owner has, and which owner has the most.
  *
- * Theory of operation. A full table takes from whoever holds the most. So nobody who holds no more than
- * its even share (capacity divided by the owners that hold anything) ever loses an entry to another: a
- * flood evicts its own. Owners with the same count form a list; a count changes by one at a time, so the
+ * Theory of operation. A full table takes from whoever holds the most, and from whoever asks if nobody
+ * holds more. So an owner that holds no more than its even share (capacity divided by the owners that
+ * hold anything) never loses an entry to another: a flood evicts its own. Owners with the same count form a list; a count changes by one at a time, so the
  * owner with the most is always known, and every operation takes a bounded number of steps.
  */
 
@@ -31,9 +31,12 @@ export class Shares {
     return this.counts[owner];
   }
 
-  /** The owner with the most entries; of several the one that came to that count last. Only while any has one. */
-  get largest(): number {
-    return this.heads[this.most];
+  /**
+   * Who has to make room for one more entry of `owner`: itself, unless others have more; then whoever has
+   * the most, of several the one that came to that count last. Only while any has one.
+   */
+  largestFor(owner: number): number {
+    return this.counts[owner] === this.most ? owner : this.heads[this.most];
   }
 
   grow(owner: number): void {

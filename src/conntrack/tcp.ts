@@ -329,35 +329,47 @@ function advanceByReset(
 }
 
 /**
- * Not behind what the receiver has acknowledged, not beyond the room it has offered, and no acknowledgment of what
- * was not sent (0 is what some set there who have none).
+ * Not behind what the receiver has acknowledged, not beyond the room it has offered, and its own acknowledgment
+ * within bounds III and IV (0 is what some set there who have none).
  */
 function fitsReset(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): boolean {
   const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
   const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  const acknowledged = words[receiver + TCP_SIDE_ACK];
+  const ahead = (packet.tcpSequence - acknowledged) | 0;
+  const hasAck = (packet.tcpFlags & TCP_ACK) !== 0 && packet.tcpAcknowledgment !== 0;
   return (
-    ((packet.tcpSequence - words[receiver + TCP_SIDE_ACK]) | 0) >= 0 &&
-    ((packet.tcpSequence - words[sender + TCP_SIDE_MAX_END]) | 0) <= 0 &&
-    ((packet.tcpFlags & TCP_ACK) === 0 ||
-      packet.tcpAcknowledgment === 0 ||
-      ((packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0) <= 0)
+    ahead >= 0 &&
+    ahead <= ((words[sender + TCP_SIDE_MAX_END] - acknowledged) | 0) &&
+    (!hasAck || fitsAcknowledgment(words, at, packet, fromOpener))
   );
+}
+
+/** Bounds III and IV. */
+function fitsAcknowledgment(
+  words: Int32Array,
+  at: number,
+  packet: Packet,
+  fromOpener: boolean,
+): boolean {
+  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
+  const window = maxWindow(words, at, fromOpener);
+  const ahead = (packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0;
+  return ahead <= 0 && ahead >= -(window > ACK_WINDOW_MIN ? window : ACK_WINDOW_MIN);
 }
 
 function fitsWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): boolean {
   const word = words[at + FLOW_STATE];
   if ((word & LIBERAL) !== 0) return true;
   const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
-  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
-  const end = endOf(packet);
-  const receiverWindow = maxWindow(words, at, !fromOpener);
-  const senderWindow = maxWindow(words, at, fromOpener);
-  const ackWindow = senderWindow > ACK_WINDOW_MIN ? senderWindow : ACK_WINDOW_MIN;
+  const senderEnd = words[sender + TCP_SIDE_END];
+  // Both as distances from END: held against MAX_END by itself, a number half the sequence space away would
+  // fit where data reached beyond the room, and move END to where nobody is.
+  const room = (words[sender + TCP_SIDE_MAX_END] - senderEnd) | 0;
   return (
-    ((packet.tcpSequence - words[sender + TCP_SIDE_MAX_END]) | 0) <= 0 && // I
-    ((end - words[sender + TCP_SIDE_END] + receiverWindow) | 0) >= 0 && // II
-    ((packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0) <= 0 && // III
-    ((packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END] + ackWindow) | 0) >= 0 // IV
+    ((packet.tcpSequence - senderEnd) | 0) <= room && // I
+    ((endOf(packet) - senderEnd) | 0) >= -maxWindow(words, at, !fromOpener) && // II
+    fitsAcknowledgment(words, at, packet, fromOpener)
   );
 }
 

@@ -88,7 +88,7 @@ export class FragmentTwin {
     if (this.datagrams.size === this.capacity) {
       const refused = this.lines.get(REFUSED) ?? [];
       if (refused.length > 0) this.forget(refused[0]);
-      else if (passes) this.forget(this.lines.get(this.largest())![0]);
+      else if (passes) this.forget(this.lines.get(this.largestFor(sender))![0]);
       else return;
     }
     const owner = passes ? sender : REFUSED;
@@ -115,17 +115,19 @@ export class FragmentTwin {
     this.changed.set(owner, ++this.changes);
   }
 
-  /** Whose datagrams are the most; of several, whose number changed last. */
-  private largest(): number {
+  /** Whose datagrams are the most: those of who asks, if nobody has more; else whose number changed last. */
+  private largestFor(asking: number): number {
     const senders = [...this.lines.keys()].filter((owner) => owner !== REFUSED);
     const rank = (sender: number): [number, number] => [
       this.lines.get(sender)!.length,
       this.changed.get(sender)!,
     ];
-    return senders.reduce((best, sender) => {
+    const largest = senders.reduce((best, sender) => {
       const [a, b] = [rank(best), rank(sender)];
       return b[0] > a[0] || (b[0] === a[0] && b[1] > a[1]) ? sender : best;
     });
+    const own = this.lines.get(asking)?.length ?? 0;
+    return own === this.lines.get(largest)!.length ? asking : largest;
   }
 }
 

@@ -554,3 +554,27 @@ test('UDP datagrams in fragments: the error about the first one passes', () => {
   );
   assert.equal(rig.send('uplink', V4.error(V4.router, V4.db, later, 11, 1)), 'ingress-rules');
 });
+
+test('a quoted later fragment is of no flow, not even of one without ports', () => {
+  const rig = world();
+  const gre = (fragmentOffset: number): Uint8Array =>
+    ipv4({
+      ...{ src: V4.db, dst: V4.out, protocol: PROTOCOL.gre },
+      ...{ fragmentOffset, payload: new Uint8Array(16) },
+    });
+  assert.equal(rig.send('uplink', V4.gre(V4.out, V4.db)), 'db');
+  assert.equal(rig.send('uplink', V4.error(V4.router, V4.db, gre(0))), 'db');
+  assert.equal(rig.send('uplink', V4.error(V4.router, V4.db, gre(16))), 'ingress-rules');
+});
+
+test('an error of one family speaks of no flow of the other, though the addresses be the same bits', () => {
+  const same = 'a00:d::';
+  const rig = new Rig({
+    groups: { db: { egress: ['udp 123 to ::/0'] } },
+    interfaces: { db: { addresses: [V4.db, same], groups: ['db'] } },
+  });
+  const sent = udp6(same, V6.out, { srcPort: 40000, dstPort: 123 });
+  assert.equal(rig.send('db', sent), 'uplink');
+  assert.equal(rig.send('uplink', V6.error(V6.router, same, sent)), 'db');
+  assert.equal(rig.send('uplink', V4.error(V4.router, V4.db, sent)), 'ingress-rules');
+});

@@ -1,6 +1,12 @@
 /** An engine with a model in it, fed packets by hand: who sends what at what time, and what becomes of it. */
 import { FragmentTable } from '../../src/conntrack/fragments.ts';
-import { setTimeouts, STATE_COUNT, STATE_MASK, STATE_NAMES } from '../../src/conntrack/states.ts';
+import {
+  setTimeouts,
+  STATE_COUNT,
+  STATE_MASK,
+  STATE_NAMES,
+  type IdleTimeouts,
+} from '../../src/conntrack/states.ts';
 import {
   FLOW_STATE,
   FlowTable,
@@ -34,6 +40,8 @@ export interface RigOptions {
   readonly passes?: Partial<ExceptionPasses>;
   readonly hasUplink?: boolean;
   readonly platform?: readonly string[];
+  /** By interface name; 432,000, 30 and 180 s otherwise. */
+  readonly timeouts?: Readonly<Record<string, Partial<IdleTimeouts>>>;
 }
 
 export class Rig {
@@ -55,6 +63,7 @@ export class Rig {
       passes = {},
       hasUplink = true,
       platform = [],
+      timeouts = {},
     } = options;
     const built = model(text);
     const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
@@ -66,8 +75,10 @@ export class Rig {
     this.flows6 = table(KEY_WORDS_6);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
     const timeoutsMs = new Int32Array(this.names.length * STATE_COUNT);
-    for (const port of ports.values())
-      setTimeouts(timeoutsMs, port, { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 });
+    for (const [id, port] of ports) {
+      const idle = { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 };
+      setTimeouts(timeoutsMs, port, { ...idle, ...timeouts[built.interfaces.get(id)!.name] });
+    }
     this.policy = compilePolicy({
       model: built,
       ports,
