@@ -26,11 +26,11 @@
  * | in           | SYN            | SYN-ACK          | ACK, data      | FIN            | RST              |
  * |--------------|----------------|------------------|----------------|----------------|------------------|
  * | (no entry)   | SYN_SENT       | by rules¹        | by rules¹      | by rules¹      | by rules, no entry lives |
- * | SYN_SENT     | o: again, r: SYN_RECEIVED (simultaneous open) | r: SYN_RECEIVED | refused | refused | r: CLOSED², o: CLOSED |
- * | SYN_RECEIVED | passes, =      | passes, =        | o: ESTABLISHED; r: = | as ESTABLISHED | CLOSED² |
- * | ESTABLISHED  | passes, =³     | passes, =³       | =              | noted; from both sides: CLOSING | CLOSED² |
+ * | SYN_SENT     | o: again, r: SYN_RECEIVED (simultaneous open) | r: SYN_RECEIVED⁴ | refused⁵ | refused | r: CLOSED², o: CLOSED |
+ * | SYN_RECEIVED | o: passes, =   | r: passes, =     | o: ESTABLISHED; r: = | as ESTABLISHED | CLOSED² |
+ * | ESTABLISHED  | o: passes, =³  | r: passes, =³    | =              | noted; from both sides: CLOSING | CLOSED² |
  * | CLOSING      | opens anew     | refused          | =              | =              | CLOSED²          |
- * | CLOSED       | opens anew     | refused          | refused        | refused        | =                |
+ * | CLOSED       | opens anew     | refused          | refused        | refused        | = if it fits     |
  * | REVOKED      | opens anew     | refused          | refused        | refused        | refused          |
  *
  * ¹ `midstream: accept`; refused as `tcp-midstream` otherwise. A simultaneous open needs the ACK of either side.
@@ -40,6 +40,12 @@
  * ³ A host that lost its connection opens it again on the same ports: its SYN passes, the other side
  *   answers with a challenge ACK, and the RST that draws ends the old connection (RFC 5961 section 4). If the
  *   other side has forgotten it too, its SYN-ACK or RST answers that SYN and is taken (SYN_PASSED).
+ * ⁴ One that acknowledges an earlier SYN passes and changes nothing: the opener answers it with an RST. One that
+ *   acknowledges more than was sent is refused.
+ * ⁵ But for a bare acknowledgment of r, which is such a challenge where only we have forgotten the connection.
+ *
+ * After a simultaneous open (SIMULTANEOUS) nothing but the two SYNs and SYN-ACKs passes until the first SYN-ACK has;
+ * from then on o's SYN-ACK may come again. test/oracle holds all of it against nf_conntrack.
  */
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
@@ -273,8 +279,12 @@ function acceptAnswer(words: Int32Array, at: number, packet: Packet): void {
     (words[at + FLOW_STATE] & ~(STATE_MASK | SYN_PASSED | FIN_FROM_OPENER | FIN_FROM_OTHER)) |
     REPLIED |
     TCP_SYN_RECEIVED;
-  // Windows are scaled only if both sides say so (RFC 7323 section 2.2).
-  if ((word & OPENER_SCALES) === 0 || packet.tcpWindowScale < 0) next &= ~SCALES_MASK;
+  // Windows are scaled only if both sides say so (RFC 7323 section 2.2): else they count in bytes from here on.
+  if ((word & OPENER_SCALES) === 0 || packet.tcpWindowScale < 0) {
+    next &= ~SCALES_MASK;
+    const opener = (word & STATE_MASK) === TCP_SYN_SENT ? offered : WINDOW_UNITS_MAX;
+    words[at + TCP_WINDOWS] = (opener << 16) | unscaled(packet.tcpWindow);
+  }
   const acknowledges = (packet.tcpFlags & TCP_ACK) !== 0;
   next = acknowledges ? next & ~SIMULTANEOUS : next | SIMULTANEOUS;
   words[at + FLOW_STATE] = next;
@@ -303,9 +313,7 @@ function advanceByReset(
     // A refusal has to acknowledge the SYN (RFC 9293 section 3.10.7.3). The opener may give up, or answer a
     // challenge; it has nothing to acknowledge.
     const isFitting = fromOpener
-      ? ((packet.tcpFlags & TCP_ACK) === 0 || packet.tcpAcknowledgment === 0) &&
-        (((packet.tcpSequence - words[sender + TCP_SIDE_END]) | 0) <= 0 ||
-          packet.tcpSequence === words[receiver + TCP_SIDE_ACK])
+      ? fitsGivingUp(words, at, packet)
       : isAnswer && packet.tcpAcknowledgment === words[receiver + TCP_SIDE_END];
     if (!isFitting) return FLOW_MISFITS_WINDOW;
     words[at + FLOW_STATE] = closed;
@@ -326,6 +334,14 @@ function advanceByReset(
     return FLOW_PASSES_UNCHANGED;
   words[at + FLOW_STATE] = closed;
   return FLOW_PASSES;
+}
+
+/** Whether an RST of the opener ends the SYN it sent before, or answers a challenge (judgeChallenge). */
+function fitsGivingUp(words: Int32Array, at: number, packet: Packet): boolean {
+  const hasAck = (packet.tcpFlags & TCP_ACK) !== 0 && packet.tcpAcknowledgment !== 0;
+  const ahead = (packet.tcpSequence - words[at + TCP_OPENER + TCP_SIDE_END]) | 0;
+  const endsSyn = ahead <= 0 && ahead >= -ACK_WINDOW_MIN;
+  return !hasAck && (endsSyn || packet.tcpSequence === words[at + TCP_OTHER + TCP_SIDE_ACK]);
 }
 
 /**

@@ -1,0 +1,210 @@
+/**
+ * The kernel as a firewall: a network namespace that routes between two TUN devices, with nftables and
+ * nf_conntrack in between. What is written into one comes out of the other if the kernel lets it pass.
+ *
+ * A write to a TUN runs the packet through the whole router before it returns, so packets written one after
+ * the other meet nf_conntrack in that order, whichever device they enter by. That they have all been judged is
+ * not taken on trust: a tick, which always passes, goes behind them in both directions, and is waited for.
+ */
+import type { TestContext } from 'node:test';
+import * as build from '../packets/build.ts';
+import {
+  DEVICE_TUN,
+  HEADROOM_BYTES,
+  loadNative,
+  VNET_HDR_BYTES,
+  type Native,
+} from '../../src/ports/native.ts';
+import { makeNetns, type Netns } from '../support/netns.ts';
+import { INSTANCE_4, peerAddress } from './play.ts';
+import { nftRules } from './rules.ts';
+import type { Place, Sent } from './steps.ts';
+
+const TICK_PORT = 9;
+const TICK_TIMEOUT_MS = 5000;
+const READ_ARENA_BYTES = 1 << 20;
+const READ_SLOTS = 1024;
+
+const DEVICES: Readonly<Record<Place, string>> = { in: 'inside', out: 'outside' };
+
+/** nf_conntrack as strict as it gets, and with our time-outs; nothing in a sequence takes a second. */
+const SYSCTLS: Readonly<Record<string, number>> = {
+  'net/ipv4/ip_forward': 1,
+  'net/ipv6/conf/all/forwarding': 1,
+  'net/ipv4/conf/all/rp_filter': 0,
+  'net/ipv4/conf/default/rp_filter': 0,
+  'net/ipv4/conf/all/send_redirects': 0,
+  'net/ipv4/conf/default/send_redirects': 0,
+  'net/netfilter/nf_conntrack_checksum': 1,
+  'net/netfilter/nf_conntrack_log_invalid': 0,
+  'net/netfilter/nf_conntrack_tcp_be_liberal': 0,
+  'net/netfilter/nf_conntrack_tcp_ignore_invalid_rst': 0,
+  'net/netfilter/nf_conntrack_tcp_timeout_syn_sent': 60,
+  'net/netfilter/nf_conntrack_tcp_timeout_syn_recv': 60,
+  'net/netfilter/nf_conntrack_tcp_timeout_fin_wait': 432000,
+  'net/netfilter/nf_conntrack_tcp_timeout_close_wait': 432000,
+  'net/netfilter/nf_conntrack_tcp_timeout_last_ack': 30,
+  'net/netfilter/nf_conntrack_tcp_timeout_time_wait': 30,
+  'net/netfilter/nf_conntrack_tcp_timeout_close': 10,
+  'net/netfilter/nf_conntrack_udp_timeout': 30,
+  'net/netfilter/nf_conntrack_udp_timeout_stream': 180,
+  'net/netfilter/nf_conntrack_generic_timeout': 600,
+  'net/netfilter/nf_conntrack_icmp_timeout': 30,
+  'net/netfilter/nf_conntrack_icmpv6_timeout': 30,
+};
+
+export class KernelRouter {
+  private readonly native: Native = loadNative();
+  private readonly netns: Netns;
+  private readonly fds: Int32Array;
+  private readonly arena = new Uint8Array(READ_ARENA_BYTES);
+  private readonly slots = new Int32Array(3 * READ_SLOTS);
+  private ticks = 0;
+
+  private constructor(netns: Netns, fds: readonly [inside: number, outside: number]) {
+    this.netns = netns;
+    this.fds = Int32Array.from(fds);
+  }
+
+  /** Makes a router that goes with the test. Needs root, a TUN device, ip and nft. */
+  static async make(
+    t: TestContext,
+    options: { readonly midstream: boolean },
+  ): Promise<KernelRouter> {
+    const netns = await makeNetns(t);
+    const native = loadNative();
+    const open = (place: Place): number => {
+      const device = native.openDevice({
+        kind: DEVICE_TUN,
+        netns: netns.path,
+        name: DEVICES[place],
+        persist: false,
+      });
+      t.after(() => {
+        native.closeFd(device.fd);
+      });
+      return device.fd;
+    };
+    // Rules first: some settings appear with the first rule that needs them.
+    await netns.mustRun('nft', ['-f', '-'], {
+      input: nftRules({ inside: DEVICES.in, outside: DEVICES.out, tickPort: TICK_PORT }),
+    });
+    const settings = {
+      ...SYSCTLS,
+      'net/netfilter/nf_conntrack_tcp_loose': options.midstream ? 1 : 0,
+    };
+    const lines = Object.entries(settings).map(
+      ([name, value]) => `echo ${value} > /proc/sys/${name}`,
+    );
+    await netns.mustRun('sh', ['-e'], { input: lines.join('\n') });
+    const fds = [open('in'), open('out')] as const;
+    const lines2 = Object.entries(DEVICES).flatMap(([place, device]) => [
+      `link set ${device} up`,
+      ...(place === 'in'
+        ? [`route add 10.0.0.0/8 dev ${device}`, `-6 route add fd00::/8 dev ${device}`]
+        : [`route add 198.18.0.0/15 dev ${device}`, `-6 route add 2001:db8::/32 dev ${device}`]),
+    ]);
+    for (const line of lines2) await netns.mustRun('ip', line.split(' '));
+    return new KernelRouter(netns, fds);
+  }
+
+  /** Sends the packets in order; whether each came out on the other side. */
+  judge(sent: readonly Sent[]): boolean[] {
+    const tick = ++this.ticks;
+    const passed = new Array<boolean>(sent.length).fill(false);
+    this.write([
+      ...sent.map(({ from, packet }) => ({ from, packet })),
+      { from: 'in', packet: tickPacket('in', tick) },
+      { from: 'out', packet: tickPacket('out', tick) },
+    ]);
+    for (const to of ['out', 'in'] as const) {
+      this.readUntilTick(to, tick, (number, packet) => {
+        const mine = sent.at(number);
+        if (mine !== undefined && mine.from !== to && isSame(mine.packet, packet))
+          passed[number] = true;
+      });
+    }
+    return passed;
+  }
+
+  /** What nf_conntrack remembers, for people; empty if there is no conntrack command. */
+  async entries(family: 4 | 6, peer: number): Promise<string> {
+    const result = await this.netns
+      .run('conntrack', ['-L', '-f', family === 4 ? 'ipv4' : 'ipv6'])
+      .catch(() => undefined);
+    const address = peerAddress(family, peer);
+    const lines = (result?.stdout ?? '').split('\n');
+    return lines
+      .filter((line) => line.split(/[ =]/).includes(address))
+      .map((line) => line.replace(/ use=\d+.*$/, '').replace(/ +/g, ' '))
+      .join('\n');
+  }
+
+  private write(packets: readonly Pick<Sent, 'from' | 'packet'>[]): void {
+    const bytes = packets.reduce((sum, { packet }) => sum + VNET_HDR_BYTES + packet.length, 0);
+    const arena = new Uint8Array(bytes);
+    const slots = new Int32Array(3 * packets.length);
+    let at = 0;
+    packets.forEach(({ from, packet }, i) => {
+      arena.set(packet, at + VNET_HDR_BYTES);
+      slots.set([at, VNET_HDR_BYTES + packet.length, from === 'in' ? 0 : 1], 3 * i);
+      at += VNET_HDR_BYTES + packet.length;
+    });
+    const written = this.native.writeBatch(arena, slots, packets.length, this.fds);
+    if (written !== packets.length)
+      throw new Error(`the kernel took ${written} of ${packets.length} packets`);
+  }
+
+  private readUntilTick(
+    to: Place,
+    tick: number,
+    take: (number: number, packet: Uint8Array) => void,
+  ): void {
+    const { native, arena, slots } = this;
+    const fd = this.fds[to === 'in' ? 0 : 1];
+    const ready = new Uint8Array(1);
+    const deadline = Date.now() + TICK_TIMEOUT_MS;
+    while (Date.now() < deadline) {
+      const count = native.readBatch(fd, arena, HEADROOM_BYTES, slots, DEVICE_TUN);
+      if (count === 0) native.poll(Int32Array.of(fd), 1, ready, 100);
+      let isDone = false;
+      for (let i = 0; i < count; i++) {
+        const start = slots[3 * i] + VNET_HDR_BYTES;
+        const packet = arena.subarray(start, slots[3 * i] + slots[3 * i + 1]);
+        if (tickOf(packet) === tick) isDone = true;
+        else take(numberOf(packet), packet);
+      }
+      if (isDone) return;
+    }
+    throw new Error(`the tick behind the packets did not come out of '${DEVICES[to]}'`);
+  }
+}
+
+function tickPacket(from: Place, tick: number): Uint8Array {
+  const [inside, outside] = [INSTANCE_4, peerAddress(4, 0xffff)];
+  const payload = build.uint(tick, 4);
+  const ports = { srcPort: TICK_PORT, dstPort: TICK_PORT, payload };
+  return from === 'in' ? build.udp4(inside, outside, ports) : build.udp4(outside, inside, ports);
+}
+
+/** The number of a tick; 0 for any other packet. */
+function tickOf(packet: Uint8Array): number {
+  const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+  const isTick =
+    packet.length === 32 &&
+    packet[0] === 0x45 &&
+    packet[9] === 17 &&
+    view.getUint16(22) === TICK_PORT;
+  return isTick ? view.getUint32(28) : 0;
+}
+
+function numberOf(packet: Uint8Array): number {
+  return packet[0] >>> 4 === 4 ? packet[4] * 256 + packet[5] : packet[2] * 256 + packet[3];
+}
+
+/** The same but for what a router changes: time to live and header checksum. */
+function isSame(sent: Uint8Array, received: Uint8Array): boolean {
+  if (sent.length !== received.length) return false;
+  const changed = sent[0] >>> 4 === 4 ? [8, 10, 11] : [7];
+  return sent.every((byte, i) => byte === received[i] || changed.includes(i));
+}
