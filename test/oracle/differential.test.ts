@@ -82,7 +82,8 @@ async function comparePart(
     parameters,
   );
   if (!details.failed) return;
-  if (details.counterexample === null) throw details.errorInstance;
+  if (details.counterexample === null)
+    throw new Error('the comparison itself failed', { cause: details.errorInstance });
   const [sequence] = details.counterexample;
   assert.fail(
     `the verdicts differ (seed ${parameters.seed}, ${details.numRuns} sequences in, shrunk ${details.numShrinks} times):\n${await explain(oracle, sequence)}`,
