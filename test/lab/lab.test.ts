@@ -30,7 +30,7 @@ describe('a lab, as root', { skip }, () => {
 
     const links = lab.sgctl('exec', lab.a, '--', 'ip', '-br', 'link', 'show', 'dev', 'lo');
     assert.match(links.stdout, /^lo\s+UNKNOWN\s.*LOOPBACK,UP/);
-    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '-W2', '10.9.0.2').code, 0);
+    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '-w10', '10.9.0.2').code, 0);
     const back = lab.sgctl('exec', lab.b, '--', 'ping', '-c1', '-W1', '10.9.0.1');
     assert.equal(back.code, 1, 'the group of the client lets no ping in');
 
@@ -90,7 +90,7 @@ describe('a lab, as root', { skip }, () => {
     assert.equal(second.code, 1);
     assert.match(second.stderr, /^sgctl: these namespaces are there already: /);
     assert.deepEqual(lab.state.daemon, daemon);
-    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '-W2', '10.9.0.2').code, 0);
+    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '-w10', '10.9.0.2').code, 0);
   });
 
   test('refuses namespaces that are there, tells all of them, touches nothing', (t) => {
@@ -114,7 +114,7 @@ describe('a lab, as root', { skip }, () => {
   test('kill -9 of the daemon: traffic stops, and down leaves nothing', async (t) => {
     const lab = new TestLab(t);
     const { id, daemon } = lab.up();
-    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '-W2', '10.9.0.2').code, 0);
+    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '-w10', '10.9.0.2').code, 0);
     process.kill(daemon!.pid, 'SIGKILL');
     await waitFor(
       () => (existsSync(`/proc/${daemon!.pid}`) ? undefined : true),
@@ -201,7 +201,7 @@ describe('down with several labs', { skip }, () => {
     assert.match(stderr, /^error: there are several labs \(.*\); name one, or give --all$/m);
     assert.equal(first.sgctl('down', first.name).code, 0);
     first.assertGone();
-    assert.equal(second.sgctl('exec', second.a, '--', 'ping', '-c1', '-W2', '10.9.0.2').code, 0);
+    assert.equal(second.sgctl('exec', second.a, '--', 'ping', '-c1', '-w10', '10.9.0.2').code, 0);
     assert.equal(second.sgctl('down', second.name).code, 0);
     second.assertGone();
   });

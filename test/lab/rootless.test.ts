@@ -82,7 +82,7 @@ test('a lab can be used and removed from outside its user namespace', { skip }, 
       encoding: 'utf8',
       env: { ...process.env, XDG_RUNTIME_DIR: runtime },
     });
-  assert.equal(sgctl('exec', lab.a, '--', 'ping', '-c1', '-W2', '10.9.0.2').status, 0);
+  assert.equal(sgctl('exec', lab.a, '--', 'ping', '-c1', '-w10', '10.9.0.2').status, 0);
   const down = sgctl('down', lab.name);
   assert.equal(down.stderr, '');
   assert.equal(down.stdout, `lab ${lab.name} is gone\n`);

@@ -76,7 +76,10 @@ export interface LinkEnd {
   readonly addresses: readonly string[];
 }
 
-/** Joins two namespaces with a veth pair, both ends up, their IPv6 addresses usable at once. */
+/**
+ * Joins two namespaces with a veth pair. Resolves when packets cross it: the kernel raises the carrier of a
+ * new pair some time after both ends are up, a second later on a busy machine, and has no route before.
+ */
 export async function connect(a: LinkEnd, b: LinkEnd): Promise<void> {
   const ip = ipPath();
   const peer = ['peer', 'name', b.interfaceName, 'netns', b.netns.name];
@@ -106,6 +109,24 @@ export async function connect(a: LinkEnd, b: LinkEnd): Promise<void> {
       ]);
     }
     await mustRun(ip, ['-n', end.netns.name, 'link', 'set', end.interfaceName, 'up']);
+  }
+  for (const end of [a, b]) await waitUntilUp(end);
+}
+
+const UP_TIMEOUT_MS = 15_000;
+const UP_INTERVAL_MS = 20;
+
+async function waitUntilUp({ netns, interfaceName }: LinkEnd): Promise<void> {
+  const deadline = performance.now() + UP_TIMEOUT_MS;
+  const show = ['-n', netns.name, '-oneline', 'link', 'show', 'dev', interfaceName, 'up'];
+  for (;;) {
+    const state = await mustRun(ipPath(), show);
+    if (/ state UP /.test(state)) return;
+    if (performance.now() > deadline)
+      throw new Error(
+        `${interfaceName} in ${netns.name} has no carrier after ${UP_TIMEOUT_MS / 1000} s: ${state.trim()}`,
+      );
+    await new Promise((resolve) => setTimeout(resolve, UP_INTERVAL_MS));
   }
 }
 
