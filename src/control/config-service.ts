@@ -16,19 +16,21 @@ export function readConntrack(reader: Reader, section: Node | undefined): Conntr
     reader.misses.push({ node: section, expected: 'a mapping' });
   const maxFlows = readInteger(reader, section, 'maxFlows', MAX_FLOWS) ?? MAX_FLOWS_DEFAULT;
   const exceptions = get(section, 'exceptions');
-  const policy = (key: string): ExceptionPolicy =>
-    readWord(reader, exceptions, key, ['drop', 'pass'], 'drop');
+  const policy = (key: string, usual: ExceptionPolicy): ExceptionPolicy =>
+    readWord(reader, exceptions, key, ['drop', 'pass'], usual);
   return {
     maxFlows,
     maxHalfOpen:
       readInteger(reader, section, 'maxHalfOpen', MAX_FLOWS) ??
       Math.max(MAX_FLOWS.min, Math.floor(maxFlows / HALF_OPEN_SHARE)),
     midstream: readWord(reader, section, 'midstream', ['accept', 'drop'], 'accept'),
+    accounting: readWord(reader, section, 'accounting', ['on', 'off'], 'on') === 'on',
     tcpWindow: readWord(reader, section, 'tcpWindow', ['check', 'ignore'], 'check'),
     exceptions: {
-      tableFull: policy('tableFull'),
-      invalid: policy('invalid'),
-      fragment: policy('fragment'),
+      tableFull: policy('tableFull', 'drop'),
+      invalid: policy('invalid', 'drop'),
+      fragment: policy('fragment', 'drop'),
+      eventsFull: policy('eventsFull', 'pass'),
     },
   };
 }

@@ -50,6 +50,8 @@ export interface ExceptionPolicies {
   readonly invalid: ExceptionPolicy;
   /** A later fragment whose first one was not seen, or was crowded out. */
   readonly fragment: ExceptionPolicy;
+  /** A new flow while the ring of events is full. `pass`: nothing records it. */
+  readonly eventsFull: ExceptionPolicy;
 }
 
 export interface ConntrackConfig {
@@ -60,6 +62,8 @@ export interface ConntrackConfig {
   readonly maxHalfOpen: number;
   /** What becomes of packets where tracking can't do what it should: dropped, or passed if the rules admit them. */
   readonly exceptions: ExceptionPolicies;
+  /** Count packets and bytes of each flow: flow logs and `sgctl flows` want them. */
+  readonly accounting: boolean;
   /** TCP packets outside the window of their connection: dropped, or taken. */
   readonly tcpWindow: 'check' | 'ignore';
 }

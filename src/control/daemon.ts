@@ -212,8 +212,10 @@ export class Daemon {
         tableFull: config.conntrack.exceptions.tableFull === 'pass',
         invalid: config.conntrack.exceptions.invalid === 'pass',
         fragment: config.conntrack.exceptions.fragment === 'pass',
+        eventsFull: config.conntrack.exceptions.eventsFull === 'pass',
       },
       acceptsMidstream: config.conntrack.midstream === 'accept',
+      accounting: config.conntrack.accounting,
       checksWindow: config.conntrack.tcpWindow === 'check',
       onFailure,
     });

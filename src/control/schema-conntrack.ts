@@ -30,6 +30,12 @@ export const CONNTRACK = mapping(
         ),
         invalid: exception('A TCP packet that misfits its connection by flags, state or window.'),
         fragment: exception('A later fragment whose first one was not seen.'),
+        eventsFull: {
+          enum: ['drop', 'pass'],
+          default: 'pass',
+          description:
+            'A new flow, or a packet of an untracked one, while the ring of events is full. pass: unrecorded by flow logs.',
+        },
       },
       {
         title: 'Exceptions',
@@ -37,6 +43,19 @@ export const CONNTRACK = mapping(
           'What becomes of a packet where tracking can not do what it should: dropped, or passed and counted. What can not be decoded is always dropped.',
       },
     ),
+    tcpWindow: {
+      enum: ['check', 'ignore'],
+      default: 'check',
+      title: 'TCP windows',
+      description: 'What becomes of TCP packets outside the window of their connection.',
+    },
+    accounting: {
+      enum: ['on', 'off'],
+      default: 'on',
+      title: 'Accounting',
+      description:
+        'Count packets and bytes of each flow, for flow logs, `sgctl flows` and `sgctl top`: 32 bytes a flow.',
+    },
     midstream: {
       enum: ['accept', 'drop'],
       default: 'accept',

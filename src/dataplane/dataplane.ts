@@ -8,12 +8,26 @@
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { setTimeouts, STATE_COUNT, type IdleTimeouts } from '../conntrack/states.ts';
+import { FlowAccounts } from '../conntrack/accounts.ts';
 import { FlowTable, flowTableBytes } from '../conntrack/table.ts';
-import { counterBytes, counterRow, GAUGE_COUNT, INGRESS, ROW_CELLS } from '../engine/counters.ts';
+import type { AdoptedFlows } from '../engine/adopt.ts';
+import { CaptureReader } from '../engine/capture-ring.ts';
+import {
+  counterBytes,
+  counterRow,
+  GAUGE_CLOCK_ORIGIN_MS,
+  GAUGE_COUNT,
+  GAUGE_LAST_ROUND_MS,
+  INGRESS,
+  ROW_CELLS,
+} from '../engine/counters.ts';
+import { EventReader } from '../engine/events.ts';
 import type { ExceptionPasses } from '../engine/gate.ts';
+import { RuleHits } from '../engine/rule-hits.ts';
 import type { Native } from '../ports/native.ts';
 import {
   flowLayout,
+  makeObservedMemory,
   PORTS_MAX,
   type Assignment,
   type Command,
@@ -29,7 +43,11 @@ export interface DataplaneOptions extends Assignment {
   readonly acceptsMidstream: boolean;
   readonly checksWindow: boolean;
   readonly passes: ExceptionPasses;
+  /** Count packets and bytes of each flow. */
+  readonly accounting: boolean;
   readonly onFailure: (error: Error) => void;
+  /** Called before the loop begins: sets limits, and may fill the flow tables (engine/adopt.ts). */
+  readonly prepare?: (dataplane: Dataplane) => void;
 }
 
 export class Dataplane {
@@ -39,6 +57,13 @@ export class Dataplane {
   readonly gauges: Float64Array;
   /** The flow tables, IPv4 and IPv6; the loop writes, this side reads. */
   readonly flows: readonly [FlowTable, FlowTable];
+  /** What the loop tells of packets and flows (engine/events.ts, capture-ring.ts). */
+  readonly events: EventReader;
+  readonly capture: CaptureReader;
+  readonly ruleHits: RuleHits;
+  /** What each flow has carried, by family as `flows`; null without accounting. */
+  readonly accounts: readonly [FlowAccounts | null, FlowAccounts | null];
+  readonly timeScale: number;
   private readonly native: Native;
   private readonly timeoutsMs: Int32Array;
   private readonly maxFlowsByPort: Int32Array;
@@ -47,6 +72,7 @@ export class Dataplane {
   private readonly exited: Promise<void>;
   private readonly waiting = new Set<(report: Report) => void>();
   private stopping = false;
+  private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };
 
   private constructor(native: Native, options: DataplaneOptions) {
     const {
@@ -59,6 +85,7 @@ export class Dataplane {
       acceptsMidstream,
       checksWindow,
       passes,
+      accounting,
     } = options;
     const secret = randomBytes(8);
     const hashKey = { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };
@@ -68,6 +95,15 @@ export class Dataplane {
     const timeoutsMs = new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT);
     const gauges = new SharedArrayBuffer(8 * GAUGE_COUNT);
     const maxFlowsByPort = new SharedArrayBuffer(4 * PORTS_MAX);
+    const observed = makeObservedMemory(maxFlows, accounting);
+    this.events = new EventReader(observed.events);
+    this.capture = new CaptureReader(observed.capture);
+    this.ruleHits = new RuleHits(observed.ruleHits);
+    this.accounts = [
+      observed.accounts4 === null ? null : new FlowAccounts(observed.accounts4),
+      observed.accounts6 === null ? null : new FlowAccounts(observed.accounts6),
+    ];
+    this.timeScale = timeScale;
     this.native = native;
     this.timeoutsMs = new Int32Array(timeoutsMs);
     this.maxFlowsByPort = new Int32Array(maxFlowsByPort);
@@ -85,6 +121,7 @@ export class Dataplane {
       timeoutsMs,
       maxFlowsByPort,
       gauges,
+      observed,
       wakeFd: this.wakeFd,
     };
     const input: LoopInput = {
@@ -100,6 +137,7 @@ export class Dataplane {
       hashKey,
       ...shared,
     };
+    options.prepare?.(this);
     this.worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: input,
       name: 'packet-loop',
@@ -122,9 +160,57 @@ export class Dataplane {
     const dataplane = new Dataplane(native, options);
     await new Promise<void>((resolve, reject) => {
       dataplane.worker.once('error', reject);
-      void dataplane.reported((report) => report.kind === 'running').then(() => resolve());
+      void dataplane
+        .reported((report) => report.kind === 'running')
+        .then((report) => {
+          if (report.kind === 'running') dataplane.adoptedFlows = report.adopted;
+          resolve();
+        });
     });
     return dataplane;
+  }
+
+  /** The moment on the loop's clock, scaled, as packets would be judged at now: int32, as flows carry it. */
+  get nowMs(): number {
+    return (this.clockMs * this.timeScale) | 0;
+  }
+
+  /** Real milliseconds since a moment of the loop's scaled clock, which must be less than 24 scaled days ago. */
+  msSince(momentMs: number): number {
+    return ((this.nowMs - momentMs) | 0) / this.timeScale;
+  }
+
+  /** When a rule last admitted something, in ms since 1970; undefined: never. */
+  lastHitAt(rule: number): number | undefined {
+    const sec = this.ruleHits.lastHitSec[rule];
+    return sec === 0 ? undefined : Date.now() - (this.clockMs - 1000 * (sec - 1));
+  }
+
+  private get clockMs(): number {
+    return Number(process.hrtime.bigint()) / 1e6 - this.gauges[GAUGE_CLOCK_ORIGIN_MS];
+  }
+
+  /** Ends flows (messages.ts, end-flows); one command at a time. @returns how many were still there */
+  async endFlows(flows: Int32Array): Promise<number> {
+    const ended = this.reported((report) => report.kind === 'ended-flows');
+    this.send({ kind: 'end-flows', flows });
+    const report = await ended;
+    return report.kind === 'ended-flows' ? report.ended : 0;
+  }
+
+  /** What became of the flows that `prepare` put into the tables. */
+  get adopted(): AdoptedFlows {
+    return this.adoptedFlows;
+  }
+
+  /** Changes with every round of the loop. */
+  get pulse(): number {
+    return this.gauges[GAUGE_LAST_ROUND_MS];
+  }
+
+  /** Makes the loop go a round, also if it has nothing to do. */
+  nudge(): void {
+    this.native.signalEventfd(this.wakeFd);
   }
 
   /** Flows tracked now, both families. */

@@ -9,10 +9,17 @@
  * ends, its devices close, and traffic stops (fail closed).
  */
 import { FragmentTable } from '../conntrack/fragments.ts';
-import { FlowTable } from '../conntrack/table.ts';
+import { INCARNATION_MASK } from '../conntrack/half-open.ts';
+import { STATE_MASK } from '../conntrack/states.ts';
+import { FLOW_STATE, FlowTable } from '../conntrack/table.ts';
+import { adoptFlows, type AdoptedFlows } from '../engine/adopt.ts';
 import { Batch } from '../engine/batch.ts';
+import { CaptureRing } from '../engine/capture-ring.ts';
+import { GAUGE_CLOCK_ORIGIN_MS, GAUGE_LAST_ROUND_MS } from '../engine/counters.ts';
+import { EventRing } from '../engine/events.ts';
 import { Engine } from '../engine/evaluate.ts';
 import { LinkLayer } from '../engine/link.ts';
+import { RuleHits } from '../engine/rule-hits.ts';
 import { DEVICE_TAP, DEVICE_TUN, type Native } from '../ports/native.ts';
 import {
   flowLayout,
@@ -64,6 +71,8 @@ export class Loop {
   private isRechecking = false;
   private lastSweepMs = 0;
   private stopped = false;
+  /** Flows that were in the tables before the loop began. */
+  readonly adopted: AdoptedFlows;
 
   /** @param takeCommand next command, or undefined; asked only after the eventfd was signalled */
   constructor(
@@ -72,7 +81,7 @@ export class Loop {
     takeCommand: () => Command | undefined,
     report: (report: Report) => void,
   ) {
-    const { maxFlows, hashKey } = input;
+    const { maxFlows, hashKey, observed } = input;
     this.native = native;
     this.takeCommand = takeCommand;
     this.report = report;
@@ -93,16 +102,25 @@ export class Loop {
         acceptsMidstream: input.acceptsMidstream,
         checksWindow: input.checksWindow,
         passes: input.passes,
+        events: new EventRing(observed.events),
+        ruleHits: new RuleHits(observed.ruleHits),
+        accounts4: observed.accounts4,
+        accounts6: observed.accounts6,
       },
       counters: new Float64Array(input.counters),
+      capture: new CaptureRing(observed.capture),
       hasUplink: input.hasUplink,
     });
     this.link = new LinkLayer(input.policy, PORTS_MAX);
     this.wakeFd = input.wakeFd;
     this.gauges = new Float64Array(input.gauges);
+    this.gauges[GAUGE_CLOCK_ORIGIN_MS] = Number(process.hrtime.bigint()) / 1e6 - performance.now();
     this.timeScale = input.timeScale;
     this.generation = input.policy.generation;
     this.setPorts(input.ports);
+    this.adopted = adoptFlows(this.engine.gates.tracker, (performance.now() * this.timeScale) | 0);
+    // They were admitted by the policy of an earlier process.
+    this.isRechecking = this.adopted.restored > 0;
   }
 
   /** Runs until a `stop` command. Throws if a device is lost. */
@@ -113,7 +131,10 @@ export class Loop {
       const wake = fds.length - 1;
       native.poll(fds, fds.length, ready, this.timeoutMs());
       // Monotonic, and cut to int32 on purpose: ages are wrapped differences.
-      const nowMs = (performance.now() * this.timeScale) | 0;
+      const clockMs = performance.now();
+      const nowMs = (clockMs * this.timeScale) | 0;
+      this.gauges[GAUGE_LAST_ROUND_MS] = clockMs;
+      this.engine.beginRound(nowMs, (clockMs / 1000) | 0);
       for (let port = 0; port < wake; port++) {
         if (ready[port] === READABLE) this.forwardFrom(port, nowMs);
         else if (ready[port] === BROKEN)
@@ -124,7 +145,7 @@ export class Loop {
         this.engine.gates.writeGauges(this.gauges);
         this.lastSweepMs = nowMs;
       }
-      if (this.isRechecking) this.recheckFlows();
+      if (this.isRechecking) this.recheckFlows(nowMs);
       if (ready[wake] !== 0) this.takeCommands();
     }
   }
@@ -144,9 +165,9 @@ export class Loop {
       batch.countFailures(engine, count);
   }
 
-  private recheckFlows(): void {
+  private recheckFlows(nowMs: number): void {
     const { gates } = this.engine;
-    if (gates.recheckFlows(RECHECK_ENTRIES)) return;
+    if (gates.recheckFlows(RECHECK_ENTRIES, nowMs)) return;
     this.isRechecking = false;
     this.report({ kind: 'rechecked', generation: this.generation, revoked: gates.revokedFlows });
   }
@@ -157,6 +178,9 @@ export class Loop {
       switch (command.kind) {
         case 'assign':
           this.assign(command);
+          break;
+        case 'end-flows':
+          this.endFlows(command.flows);
           break;
         case 'stop':
           this.stopped = true;
@@ -174,6 +198,22 @@ export class Loop {
     this.generation = policy.generation;
     this.isRechecking = true;
     this.report({ kind: 'assigned', generation: policy.generation });
+  }
+
+  private endFlows(flows: Int32Array): void {
+    const { tracker } = this.engine.gates;
+    let ended = 0;
+    for (let i = 0; i < flows.length; i += 3) {
+      const table = flows[i] === 4 ? tracker.flows4 : tracker.flows6;
+      const entry = flows[i + 1];
+      if (entry < 0 || entry >= table.highWater) continue;
+      const word = table.words[entry * table.stride + table.keyWords + FLOW_STATE];
+      // Another flow may have the entry by now.
+      if ((word & STATE_MASK) === 0 || (word & INCARNATION_MASK) !== flows[i + 2]) continue;
+      tracker.revoke(table, entry, false);
+      ended++;
+    }
+    this.report({ kind: 'ended-flows', ended });
   }
 
   private setPorts(ports: readonly PortSpec[]): void {

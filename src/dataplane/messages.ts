@@ -2,10 +2,15 @@
  * What crosses between the control plane and the packet loop's thread. Memory that both use is shared
  * and made here; everything else is a message, taken by the loop between two batches.
  */
+import type { AdoptedFlows } from '../engine/adopt.ts';
+import { captureRingBytes } from '../engine/capture-ring.ts';
+import { eventRingBytes } from '../engine/events.ts';
 import type { ExceptionPasses } from '../engine/gate.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
 import { KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
+import { accountBytes } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
+import { ruleHitBytes } from '../engine/rule-hits.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
 
 /**
@@ -53,20 +58,54 @@ export interface LoopInput extends Assignment {
   readonly counters: SharedArrayBuffer;
   /** engine/counters.ts, GAUGE_COUNT doubles. */
   readonly gauges: SharedArrayBuffer;
+  readonly observed: ObservedMemory;
   /** eventfd that wakes the loop for a message. */
   readonly wakeFd: number;
 }
 
+/** Memory by which the control plane sees what the loop does. */
+export interface ObservedMemory {
+  /** engine/events.ts */
+  readonly events: SharedArrayBuffer;
+  /** engine/capture-ring.ts */
+  readonly capture: SharedArrayBuffer;
+  /** engine/rule-hits.ts */
+  readonly ruleHits: SharedArrayBuffer;
+  /** conntrack/accounts.ts, by family; null without accounting. */
+  readonly accounts4: SharedArrayBuffer | null;
+  readonly accounts6: SharedArrayBuffer | null;
+}
+
+/** Pages of it are taken as they are used. */
+export function makeObservedMemory(maxFlows: number, accounting: boolean): ObservedMemory {
+  const accounts = (): SharedArrayBuffer | null =>
+    accounting ? new SharedArrayBuffer(accountBytes(maxFlows)) : null;
+  return {
+    events: new SharedArrayBuffer(eventRingBytes()),
+    capture: new SharedArrayBuffer(captureRingBytes()),
+    ruleHits: new SharedArrayBuffer(ruleHitBytes()),
+    accounts4: accounts(),
+    accounts6: accounts(),
+  };
+}
+
 /** To the loop. */
-export type Command = ({ readonly kind: 'assign' } & Assignment) | { readonly kind: 'stop' };
+export type Command =
+  | ({ readonly kind: 'assign' } & Assignment)
+  /** End these flows, each (family, entry, FLOW_STATE's incarnation bits): three numbers after each other. */
+  | { readonly kind: 'end-flows'; readonly flows: Int32Array }
+  | { readonly kind: 'stop' };
 
 /** From the loop. */
 export type Report =
-  | { readonly kind: 'running' }
+  /** Packets flow; `adopted` tells of the flows that were in the tables before. */
+  | { readonly kind: 'running'; readonly adopted: AdoptedFlows }
   /** The last `assign` is in force; devices it took away are no longer used. */
   | { readonly kind: 'assigned'; readonly generation: number }
   /** Every flow has been held against it; `revoked` of them ended. */
   | { readonly kind: 'rechecked'; readonly generation: number; readonly revoked: number }
+  /** An `end-flows` was carried out; those that had ended meanwhile don't count. */
+  | { readonly kind: 'ended-flows'; readonly ended: number }
   | { readonly kind: 'stopped' };
 
 /** Each family's table could hold all flows the daemon may track; memory is taken as it is touched. */

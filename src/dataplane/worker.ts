@@ -29,6 +29,6 @@ const loop = new Loop(
   takeCommand,
   report,
 );
-report({ kind: 'running' });
+report({ kind: 'running', adopted: loop.adopted });
 loop.run();
 report({ kind: 'stopped' });

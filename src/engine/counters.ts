@@ -66,4 +66,8 @@ export const GAUGE_EVICTED = 1;
 export const GAUGE_PASSED_TABLE_FULL = 2;
 export const GAUGE_PASSED_INVALID = 3;
 export const GAUGE_PASSED_FRAGMENT = 4;
-export const GAUGE_COUNT = 5;
+/** process.hrtime in ms when the loop's own clock, not scaled, was 0: both are CLOCK_MONOTONIC. */
+export const GAUGE_CLOCK_ORIGIN_MS = 5;
+/** The last round's moment on the loop's clock, not scaled, in ms. */
+export const GAUGE_LAST_ROUND_MS = 6;
+export const GAUGE_COUNT = 7;

@@ -13,9 +13,22 @@ import { NO_HOST } from '../policy/match.ts';
 import { decode } from '../wire/decode.ts';
 import { Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
+import { NO_FLOW } from '../conntrack/table.ts';
+import type { CaptureRing } from './capture-ring.ts';
 import { count, EGRESS, INGRESS } from './counters.ts';
+import {
+  EVENT_DROP,
+  EVENT_NO_RULE,
+  EVENT_PASS,
+  WANT_CAPTURE,
+  WANT_DROPS,
+  WANT_PASSES,
+  WANT_UNTRACKED,
+  type EventRing,
+} from './events.ts';
 import { Gates, type GateOptions } from './gate.ts';
 import { LINK_SCOPE, MARTIAN, NO_ROUTE, PASS, SOURCE_CHECK, UPLINK_SPOOF } from './reasons.ts';
+import type { RuleHits } from './rule-hits.ts';
 import { isLinkScope, isMartian, portOfDestination, portOfSource } from './scope.ts';
 
 const NO_PORT = -1;
@@ -25,6 +38,7 @@ export interface EngineParts {
   readonly conntrack: GateOptions;
   /** counterBytes(ports) of shared memory. */
   readonly counters: Float64Array;
+  readonly capture: CaptureRing;
   readonly hasUplink: boolean;
 }
 
@@ -33,12 +47,18 @@ export class Engine {
   readonly counters: Float64Array;
   /** The packet last evaluated; the caller may read it until the next one. */
   readonly packet = new Packet();
+  private readonly events: EventRing;
+  private readonly capture: CaptureRing;
+  private readonly ruleHits: RuleHits;
   private policy: CompiledPolicy;
   private readonly hasUplink: boolean;
 
   constructor(parts: EngineParts) {
     this.policy = parts.policy;
     this.gates = new Gates(parts.policy, parts.conntrack);
+    this.events = parts.conntrack.events;
+    this.ruleHits = parts.conntrack.ruleHits;
+    this.capture = parts.capture;
     this.counters = parts.counters;
     this.hasUplink = parts.hasUplink;
   }
@@ -46,6 +66,12 @@ export class Engine {
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.gates.setPolicy(policy);
+  }
+
+  /** Before the packets of a round. @param uptimeSec seconds of the loop's clock, not scaled */
+  beginRound(nowMs: number, uptimeSec: number): void {
+    this.events.beginRound(nowMs);
+    this.ruleHits.nowSec = uptimeSec;
   }
 
   /**
@@ -62,8 +88,10 @@ export class Engine {
     packets: number,
     nowMs: number,
   ): number {
-    const { packet, counters } = this;
+    const { packet, gates } = this;
     const fromUplink = port === UPLINK_PORT;
+    const direction = fromUplink ? INGRESS : EGRESS;
+    gates.forget();
     const status = decode(view, offset, length, packet);
     const reason =
       status !== DECODE_OK
@@ -71,33 +99,125 @@ export class Engine {
         : fromUplink
           ? this.checkFromUplink(packet)
           : this.checkFromInterface(packet, port);
-    const direction = fromUplink ? INGRESS : EGRESS;
-    if (reason !== PASS) return this.drop(port, direction, reason, packets, length);
+    if (reason !== PASS) return this.refuse(view, offset, length, port, direction, reason, packets);
 
     const to = this.route(packet);
     // The uplink is no transit, and what an instance sends to itself never leaves it: a packet that did
     // would meet at the ingress gate the very flow entry that its egress just made.
-    if (to === NO_PORT || to === port) return this.drop(port, direction, NO_ROUTE, packets, length);
+    if (to === NO_PORT || to === port)
+      return this.refuse(view, offset, length, port, direction, NO_ROUTE, packets);
 
     if (!fromUplink) {
-      const refused = this.gates.judge(view, packet, port, port, GATE_EGRESS, nowMs);
-      if (refused !== PASS) return this.drop(port, EGRESS, refused, packets, length);
-    }
-    count(counters, port, direction, PASS, packets, length);
+      const refused = gates.judge(view, packet, port, port, GATE_EGRESS, nowMs);
+      if (refused !== PASS)
+        return this.refuse(view, offset, length, port, EGRESS, refused, packets);
+      this.admit(view, offset, length, port, EGRESS, packets, nowMs);
+    } else count(this.counters, port, direction, PASS, packets, length);
     if (to === UPLINK_PORT) {
-      count(counters, to, EGRESS, PASS, packets, length);
+      count(this.counters, to, EGRESS, PASS, packets, length);
       return to;
     }
-    const refused = this.gates.judge(view, packet, port, to, GATE_INGRESS, nowMs);
-    if (refused !== PASS) return this.drop(to, INGRESS, refused, packets, length);
-    count(counters, to, INGRESS, PASS, packets, length);
+    const refused = gates.judge(view, packet, port, to, GATE_INGRESS, nowMs);
+    if (refused !== PASS) return this.refuse(view, offset, length, to, INGRESS, refused, packets);
+    this.admit(view, offset, length, to, INGRESS, packets, nowMs);
     return to;
   }
 
-  /** Counts a drop; returns what evaluate returns for it. */
+  /** Counts the drop of a frame that holds no IP packet to judge; returns what evaluate returns for it. */
   drop(port: number, direction: number, reason: number, packets: number, bytes: number): number {
     count(this.counters, port, direction, reason, packets, bytes);
+    const { events } = this;
+    if ((events.wanted & WANT_DROPS) !== 0)
+      events.tellPacket(
+        EVENT_DROP,
+        reason,
+        this.packet,
+        false,
+        port,
+        direction,
+        EVENT_NO_RULE,
+        NO_FLOW,
+        packets,
+        bytes,
+      );
     return -reason;
+  }
+
+  /** Counts and tells of a packet that a gate, or what comes before it, dropped. @returns minus the reason */
+  private refuse(
+    view: DataView,
+    offset: number,
+    length: number,
+    port: number,
+    direction: number,
+    reason: number,
+    packets: number,
+  ): number {
+    count(this.counters, port, direction, reason, packets, length);
+    const { events, gates, packet } = this;
+    const { wanted } = events;
+    if (wanted === 0) return -reason;
+    if ((wanted & WANT_DROPS) !== 0)
+      events.tellPacket(
+        EVENT_DROP,
+        reason,
+        packet,
+        packet.status === DECODE_OK,
+        port,
+        direction,
+        gates.rule,
+        gates.flow,
+        packets,
+        length,
+      );
+    if ((wanted & WANT_CAPTURE) !== 0)
+      this.capture.copy(view, offset, length, port, direction, reason, gates.rule, events.nowMs);
+    return -reason;
+  }
+
+  /** Counts, accounts and tells of a packet that passed the gate of an interface. */
+  private admit(
+    view: DataView,
+    offset: number,
+    length: number,
+    port: number,
+    direction: number,
+    packets: number,
+    nowMs: number,
+  ): void {
+    count(this.counters, port, direction, PASS, packets, length);
+    const { events, gates, packet } = this;
+    const { flow, rule } = gates;
+    const { wanted } = events;
+    if (flow !== NO_FLOW) {
+      const accounts = packet.family === 4 ? gates.tracker.accounts4 : gates.tracker.accounts6;
+      if (accounts !== null)
+        accounts.add(
+          flow,
+          direction === EGRESS,
+          packets,
+          length,
+          packet.tcpFlags,
+          events.interval,
+          nowMs,
+        );
+    }
+    if (wanted === 0) return;
+    if ((wanted & WANT_PASSES) !== 0 || (flow === NO_FLOW && (wanted & WANT_UNTRACKED) !== 0))
+      events.tellPacket(
+        EVENT_PASS,
+        PASS,
+        packet,
+        true,
+        port,
+        direction,
+        rule,
+        flow,
+        packets,
+        length,
+      );
+    if ((wanted & WANT_CAPTURE) !== 0)
+      this.capture.copy(view, offset, length, port, direction, PASS, rule, events.nowMs);
   }
 
   /** Link scope comes before the source check: a host without an address yet speaks to its link from `::`. */

@@ -38,6 +38,7 @@ import { decodeQuoted } from '../wire/decode.ts';
 import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, FRAGMENT_NONE, ICMP_ERROR, Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
+import { ENDED_BY_REOPENING, EVENT_NO_RULE, type EventRing } from './events.ts';
 import {
   GAUGE_COUNT,
   GAUGE_EVICTED,
@@ -49,6 +50,7 @@ import {
 import {
   CONNTRACK_FULL,
   EGRESS_RULES,
+  EVENTS_FULL,
   FRAGMENT_DUPLICATE,
   FRAGMENT_LIMIT,
   FRAGMENT_OVERLAP,
@@ -71,6 +73,7 @@ import {
   RULE_MASK,
   RULE_PLATFORM,
 } from './revocation.ts';
+import type { RuleHits } from './rule-hits.ts';
 import { portOfDestination } from './scope.ts';
 import { Tracker, type TrackerOptions } from './tracker.ts';
 
@@ -107,6 +110,8 @@ export interface ExceptionPasses {
   readonly invalid: boolean;
   /** A later fragment whose first one is not known. */
   readonly fragment: boolean;
+  /** A new flow while the ring of events is full: it passes unrecorded. */
+  readonly eventsFull: boolean;
 }
 
 export interface GateOptions extends TrackerOptions {
@@ -114,12 +119,18 @@ export interface GateOptions extends TrackerOptions {
   readonly fragments: FragmentTable;
   /** Judge TCP packets of no known connection like new flows (true), or drop them unless they are SYNs. */
   readonly acceptsMidstream: boolean;
+  readonly ruleHits: RuleHits;
 }
 
 export class Gates {
   readonly tracker: Tracker;
   /** Flows that the policy of the last setPolicy has ended so far. */
   revokedFlows = 0;
+  /** Of the packet last judged: its flow, and the number of the rule that admitted it; NO_FLOW and EVENT_NO_RULE if none. */
+  flow: FlowIndex = NO_FLOW;
+  rule = EVENT_NO_RULE;
+  private readonly events: EventRing;
+  private readonly ruleHits: RuleHits;
   private readonly passes: ExceptionPasses;
   /** Packets that exception policies let pass, by gauge. */
   private readonly excused = new Float64Array(GAUGE_COUNT);
@@ -142,6 +153,8 @@ export class Gates {
     this.fragments = options.fragments;
     this.passes = options.passes;
     this.acceptsMidstream = options.acceptsMidstream;
+    this.events = options.events;
+    this.ruleHits = options.ruleHits;
   }
 
   /** Swaps the policy between two batches. Flows live on, or are revoked as their groups say (recheckFlows). */
@@ -161,13 +174,20 @@ export class Gates {
    * does so itself. revokedFlows counts those that ended.
    * @returns whether there are more
    */
-  recheckFlows(entries: number): boolean {
+  recheckFlows(entries: number, nowMs: number): boolean {
     const { flows4, flows6 } = this.tracker;
     const end4 = Math.min(flows4.highWater, this.recheckAt4 + entries);
     const end6 = Math.min(flows6.highWater, this.recheckAt6 + entries);
-    for (; this.recheckAt4 < end4; this.recheckAt4++) this.recheck(flows4, this.recheckAt4);
-    for (; this.recheckAt6 < end6; this.recheckAt6++) this.recheck(flows6, this.recheckAt6);
+    for (; this.recheckAt4 < end4; this.recheckAt4++)
+      this.recheckInTime(flows4, this.recheckAt4, nowMs);
+    for (; this.recheckAt6 < end6; this.recheckAt6++)
+      this.recheckInTime(flows6, this.recheckAt6, nowMs);
     return this.recheckAt4 < flows4.highWater || this.recheckAt6 < flows6.highWater;
+  }
+
+  /** Past its time-out a flow is absent: revoked, it would come back for the time-out of those. */
+  private recheckInTime(table: FlowTable, flow: FlowIndex, nowMs: number): void {
+    if (!this.tracker.freeExpired(table, flow, nowMs)) this.recheck(table, flow);
   }
 
   /** Holds an entry against the policy in force. @returns whether it is still in use afterwards */
@@ -201,6 +221,7 @@ export class Gates {
     direction: number,
     nowMs: number,
   ): number {
+    this.forget();
     if (packet.fragment === FRAGMENT_NONE)
       return this.judgeWhole(view, packet, port, direction, nowMs);
     const { fragments } = this;
@@ -211,9 +232,16 @@ export class Gates {
     return reason;
   }
 
+  /** Forgets the flow and the rule of the packet judged before. */
+  forget(): void {
+    this.flow = NO_FLOW;
+    this.rule = EVENT_NO_RULE;
+  }
+
   /** Writes what the control plane wants to know of flows and exceptions. */
   writeGauges(gauges: Float64Array): void {
-    gauges.set(this.excused);
+    for (let i = GAUGE_PASSED_TABLE_FULL; i <= GAUGE_PASSED_FRAGMENT; i++)
+      gauges[i] = this.excused[i];
     gauges[GAUGE_HALF_OPEN] = this.tracker.halfOpenFlows;
     gauges[GAUGE_EVICTED] = this.tracker.evictedFlows;
   }
@@ -261,8 +289,13 @@ export class Gates {
     if (flow !== NO_FLOW) {
       if (!this.recheck(tracker.aimedTable, flow)) return REVOKED;
       const verdict = tracker.advance(flow, packet, fromLocal, nowMs);
-      if (verdict !== FLOW_REOPENS) return REASON_BY_VERDICT[verdict];
-      tracker.remove(tracker.aimedTable, flow);
+      if (verdict !== FLOW_REOPENS) {
+        const table = tracker.aimedTable;
+        this.flow = flow;
+        this.rule = table.words[flow * table.stride + table.keyWords + FLOW_RULE] & RULE_MASK;
+        return REASON_BY_VERDICT[verdict];
+      }
+      tracker.remove(tracker.aimedTable, flow, ENDED_BY_REOPENING);
     }
     if (
       packet.icmpKind === ICMP_ERROR &&
@@ -299,7 +332,8 @@ export class Gates {
       if (rule === NO_RULE) return fromLocal ? EGRESS_RULES : INGRESS_RULES;
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
-      if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort)) return PASS;
+      if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort))
+        return this.admitUntracked(rule - 1);
       // A connection that lived by rules that are gone ends with them, as in AWS; a SYN may open it anew.
       if (
         this.hasPrevious &&
@@ -311,9 +345,22 @@ export class Gates {
     }
     if (protocol === PROTO_TCP && !this.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
       return TCP_MIDSTREAM;
-    if (!isTrackable(packet)) return PASS;
+    if (!isTrackable(packet)) return this.admitUntracked(rule - 1);
+    if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
     const word = (rule - 1) | (this.policy.generation << RULE_BITS);
-    return this.tracker.open(packet, word, fromLocal, nowMs) ? PASS : CONNTRACK_FULL;
+    this.flow = this.tracker.open(packet, word, fromLocal, nowMs);
+    // Also without room, for the exception that lets it pass: the rule has admitted it.
+    this.rule = rule - 1;
+    if (this.flow === NO_FLOW) return CONNTRACK_FULL;
+    this.ruleHits.note(rule - 1);
+    return PASS;
+  }
+
+  private admitUntracked(rule: number): number {
+    if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
+    this.rule = rule;
+    this.ruleHits.note(rule);
+    return PASS;
   }
 
   /**

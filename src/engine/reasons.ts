@@ -27,7 +27,8 @@ export const TCP_STATE = DECODE_STATUS_COUNT + 17;
 export const TCP_WINDOW = DECODE_STATUS_COUNT + 18;
 export const FRAGMENT_DUPLICATE = DECODE_STATUS_COUNT + 19;
 export const FRAGMENT_LIMIT = DECODE_STATUS_COUNT + 20;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 21;
+export const EVENTS_FULL = DECODE_STATUS_COUNT + 21;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 22;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -90,4 +91,8 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'a fragment that covers exactly what another did: the receiver has had one',
   ],
   ['fragment-limit', 'a fragment beyond the 128 that a datagram may come in'],
+  [
+    'events-full',
+    'it would open a flow, and the ring of events is full: nobody could record it (exceptions.eventsFull: drop)',
+  ],
 ];

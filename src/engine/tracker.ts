@@ -13,6 +13,7 @@
  * of entries a tick. A TCP connection that was picked up in mid-stream and never answered has the
  * time-out of an opening: otherwise a flood of ACKs would fill the table for five days.
  */
+import { FlowAccounts } from '../conntrack/accounts.ts';
 import { HalfOpenQueue, isHalfOpen } from '../conntrack/half-open.ts';
 import {
   REPLIED,
@@ -40,6 +41,15 @@ import { advanceFlow, openFlow, revokedState } from '../conntrack/track.ts';
 import { FLOW_IS_REVOKED, FLOW_PASSES } from '../conntrack/verdicts.ts';
 import { PROTO_TCP } from '../wire/fields.ts';
 import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
+import {
+  ENDED_BY_EVICTION,
+  ENDED_BY_REVOCATION,
+  ENDED_BY_TIMEOUT,
+  EVENT_FLOW_ENDED,
+  EVENT_FLOW_OPENED,
+  WANT_FLOWS,
+  type EventRing,
+} from './events.ts';
 
 /** Entries looked at to make room when a limit is reached, before anything is given up. */
 const SWEEP_WHEN_FULL = 16;
@@ -60,6 +70,11 @@ export interface TrackerOptions {
   readonly maxFlowsByPort: Int32Array;
   /** Drop TCP packets outside the window of their connection. */
   readonly checksWindow: boolean;
+  /** Told of flows that open and end. */
+  readonly events: EventRing;
+  /** accountBytes(capacity) for each table; null: flows are not accounted. */
+  readonly accounts4: SharedArrayBuffer | null;
+  readonly accounts6: SharedArrayBuffer | null;
 }
 
 export class Tracker {
@@ -69,6 +84,9 @@ export class Tracker {
   evictedFlows = 0;
   /** Flows that are half-open now. */
   halfOpenFlows = 0;
+  readonly accounts4: FlowAccounts | null;
+  readonly accounts6: FlowAccounts | null;
+  private readonly events: EventRing;
   private readonly flowsByPort: Int32Array;
   private readonly options: TrackerOptions;
   private readonly halfOpen: HalfOpenQueue;
@@ -85,6 +103,9 @@ export class Tracker {
     this.flows6 = options.flows6;
     this.table = options.flows4;
     this.key = this.key4;
+    this.events = options.events;
+    this.accounts4 = options.accounts4 === null ? null : new FlowAccounts(options.accounts4);
+    this.accounts6 = options.accounts6 === null ? null : new FlowAccounts(options.accounts6);
     this.flowsByPort = new Int32Array(options.maxFlowsByPort.length);
     this.halfOpen = new HalfOpenQueue(options.flows4, options.flows6, options.maxHalfOpen);
   }
@@ -127,28 +148,51 @@ export class Tracker {
   find(nowMs: number): FlowIndex {
     const flow = this.table.find(this.key);
     if (flow === NO_FLOW || !this.isExpired(this.table, flow, nowMs)) return flow;
-    this.remove(this.table, flow);
+    this.remove(this.table, flow, ENDED_BY_TIMEOUT);
     return NO_FLOW;
+  }
+
+  /** Frees an entry that is in use and past its time-out. @returns whether it was */
+  freeExpired(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
+    const state = table.words[flow * table.stride + table.keyWords + FLOW_STATE] & STATE_MASK;
+    if (state === 0 || !this.isExpired(table, flow, nowMs)) return false;
+    this.remove(table, flow, ENDED_BY_TIMEOUT);
+    return true;
   }
 
   /**
    * Tracks the flow aimed at, which must not be tracked yet, from its first packet on.
    * @param rule the FLOW_RULE word
-   * @returns whether there was room
+   * @returns the flow, or NO_FLOW if there was no room
    */
-  open(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): boolean {
-    if (!this.hasRoom() && !this.makeRoom(nowMs)) return false;
-    const { table } = this;
+  open(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): FlowIndex {
+    if (!this.hasRoom() && !this.makeRoom(nowMs)) return NO_FLOW;
+    const { table, events } = this;
     const flow = table.insert(this.key);
-    if (flow === NO_FLOW) return false;
+    if (flow === NO_FLOW) return NO_FLOW;
     const { words } = table;
     const at = flow * table.stride + table.keyWords;
     openFlow(words, at, packet, fromLocal, this.options.checksWindow);
     words[at + FLOW_SEEN] = nowMs;
     words[at + FLOW_RULE] = rule;
     this.flowsByPort[this.port]++;
+    const accounts = this.accountsOf(table);
+    if (accounts !== null) accounts.open(flow, events.interval, nowMs);
+    if ((events.wanted & WANT_FLOWS) !== 0)
+      events.tellFlow(EVENT_FLOW_OPENED, 0, table, flow, accounts);
     this.noteHalfOpen(table, flow);
-    return true;
+    return flow;
+  }
+
+  /** Counts a flow among those tracked that is in its table already: one restored from before a restart. */
+  adopt(table: FlowTable, flow: FlowIndex): void {
+    const base = flow * table.stride;
+    this.flowsByPort[table.words[base + KEY_META] >>> 16]++;
+    if (isHalfOpen(table.words[base + table.keyWords + FLOW_STATE])) this.noteHalfOpen(table, flow);
+  }
+
+  accountsOf(table: FlowTable): FlowAccounts | null {
+    return table === this.flows4 ? this.accounts4 : this.accounts6;
   }
 
   /** Moves a flow of the table aimed at by a packet, and renews its time if the packet keeps it alive. @returns the verdict */
@@ -174,7 +218,7 @@ export class Tracker {
   /** Ends a flow that rules no longer admit. @returns whether its entry is still in use */
   revoke(table: FlowTable, flow: FlowIndex, isPortGone: boolean): boolean {
     if (isPortGone || (table.words[flow * table.stride + KEY_META] & 0xff) !== PROTO_TCP) {
-      this.remove(table, flow);
+      this.remove(table, flow, ENDED_BY_REVOCATION);
       return false;
     }
     // A TCP connection stays in the table as revoked: with its entry gone, the next packet of the side
@@ -186,7 +230,11 @@ export class Tracker {
     return true;
   }
 
-  remove(table: FlowTable, flow: FlowIndex): void {
+  /** @param why ENDED_BY_… of events.ts */
+  remove(table: FlowTable, flow: FlowIndex, why: number): void {
+    const { events } = this;
+    if ((events.wanted & WANT_FLOWS) !== 0)
+      events.tellFlow(EVENT_FLOW_ENDED, why, table, flow, this.accountsOf(table));
     const base = flow * table.stride;
     if (isHalfOpen(table.words[base + table.keyWords + FLOW_STATE])) this.halfOpenFlows--;
     this.flowsByPort[table.words[base + KEY_META] >>> 16]--;
@@ -203,7 +251,8 @@ export class Tracker {
     const looks = entries < table.highWater ? entries : table.highWater;
     for (let i = 0; i < looks; i++) {
       const flow = table.nextToSweep();
-      if (flow !== NO_FLOW && this.isExpired(table, flow, nowMs)) this.remove(table, flow);
+      if (flow !== NO_FLOW && this.isExpired(table, flow, nowMs))
+        this.remove(table, flow, ENDED_BY_TIMEOUT);
     }
   }
 
@@ -256,7 +305,7 @@ export class Tracker {
 
   /** Gives up the flow that the queue found. */
   private evict(): void {
-    this.remove(this.halfOpen.foundTable, this.halfOpen.foundFlow);
+    this.remove(this.halfOpen.foundTable, this.halfOpen.foundFlow, ENDED_BY_EVICTION);
     this.evictedFlows++;
   }
 

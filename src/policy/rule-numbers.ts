@@ -47,6 +47,21 @@ export class RuleNumbers {
     }
   }
 
+  /** Numbers a rule of an earlier process, whose flows live on; it may be in no group any more. */
+  restore(rule: Rule, revocation: Revocation): number {
+    const number = this.numbers.get(rule.id) ?? this.rules.length;
+    this.numbers.set(rule.id, number);
+    this.rules[number] = rule;
+    this.revocations[number] = REVOCATION_CODES[revocation];
+    return number;
+  }
+
+  /** What becomes of the flows a rule admitted; for a number that was given. */
+  revocationOf(number: number): Revocation {
+    const code = this.revocations[number];
+    return code === REVOKE_CUT ? 'cut' : code === REVOKE_RECHECK ? 'recheck' : 'aws';
+  }
+
   numberOf(rule: Rule): number {
     return this.numbers.get(rule.id)!;
   }

@@ -41,8 +41,8 @@ function connect(rig: Rig): void {
   assert.equal(rig.send('web', data()), 'app');
 }
 
-function recheckAll(rig: Rig): number {
-  while (rig.engine.gates.recheckFlows(1));
+function recheckAll(rig: Rig, nowMs = 0): number {
+  while (rig.engine.gates.recheckFlows(1, nowMs));
   return rig.engine.gates.revokedFlows;
 }
 

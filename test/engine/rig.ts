@@ -22,11 +22,16 @@ import {
   DROPPED_PACKETS,
   PASSED_PACKETS,
 } from '../../src/engine/counters.ts';
+import { CaptureReader, CaptureRing } from '../../src/engine/capture-ring.ts';
+import { EventReader, EventRing } from '../../src/engine/events.ts';
 import type { ExceptionPasses } from '../../src/engine/gate.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
+import { RuleHits } from '../../src/engine/rule-hits.ts';
+import { makeObservedMemory } from '../../src/dataplane/messages.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
+import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
@@ -46,6 +51,10 @@ export interface RigOptions {
 
 export class Rig {
   readonly engine: Engine;
+  /** What the control plane would see. */
+  readonly events: EventReader;
+  readonly capture: CaptureReader;
+  readonly ruleHits: RuleHits;
   policy: CompiledPolicy;
   readonly ruleNumbers = new RuleNumbers();
   /** By port; tests write it. */
@@ -53,6 +62,7 @@ export class Rig {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
   private readonly names: string[];
+  private readonly model: PolicyModel;
 
   constructor(text: ModelText, options: RigOptions = {}) {
     const {
@@ -66,6 +76,7 @@ export class Rig {
       timeouts = {},
     } = options;
     const built = model(text);
+    this.model = built;
     const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
     const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
       const layout = { capacity: maxFlows, keyWords };
@@ -86,6 +97,10 @@ export class Rig {
       platformAddresses: platform.map(mustAddress),
       generation: 1,
     });
+    const memory = makeObservedMemory(maxFlows, true);
+    this.events = new EventReader(memory.events);
+    this.capture = new CaptureReader(memory.capture);
+    this.ruleHits = new RuleHits(memory.ruleHits);
     this.engine = new Engine({
       policy: this.policy,
       conntrack: {
@@ -95,11 +110,16 @@ export class Rig {
         timeoutsMs,
         maxFlows,
         maxHalfOpen,
-        passes: { tableFull: false, invalid: false, fragment: false, ...passes },
+        passes: { tableFull: false, invalid: false, fragment: false, eventsFull: true, ...passes },
+        events: new EventRing(memory.events),
+        ruleHits: this.ruleHits,
+        accounts4: memory.accounts4,
+        accounts6: memory.accounts6,
         maxFlowsByPort: this.maxFlowsByPort,
         acceptsMidstream,
         checksWindow,
       },
+      capture: new CaptureRing(memory.capture),
       counters: new Float64Array(counterBytes(this.names.length) / 8),
       hasUplink,
     });
@@ -123,11 +143,18 @@ export class Rig {
     this.engine.setPolicy(this.policy);
   }
 
+  /** Number of a rule of the first policy: the one so many-th of its group and direction. */
+  ruleNumber(group: string, direction: 'ingress' | 'egress', index: number): number {
+    const found = [...this.model.groups.values()].find(({ name }) => name === group)!;
+    return this.ruleNumbers.numberOf(found[direction][index]);
+  }
+
   /** Sends a packet in by the port of that name; returns the port it leaves by, or the drop reason. */
   send(from: string, packet: Uint8Array, nowMs = 0): string {
     const port = this.names.indexOf(from);
     if (port < 0) throw new Error(`no port ${from}`);
     const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+    this.engine.beginRound(nowMs, Math.floor(nowMs / 1000));
     const to = this.engine.evaluate(view, 0, packet.byteLength, port, 1, nowMs);
     return to >= 0 ? this.names[to] : REASONS[-to][0];
   }

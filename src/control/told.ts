@@ -1,0 +1,145 @@
+/** What the packet loop told, as people and JSON read it. */
+import { formatAddress, type Family } from '../addr/address.ts';
+import { createCarried, type Carried } from '../conntrack/accounts.ts';
+import { STATE_MASK, STATE_NAMES } from '../conntrack/states.ts';
+import {
+  ENDED_NAMES,
+  EVENT_ACCOUNT,
+  EVENT_BYTES,
+  EVENT_DIRECTION_BIT,
+  EVENT_DROP,
+  EVENT_FLOW,
+  EVENT_FLAGS_SHIFT,
+  EVENT_FLOW_ENDED,
+  EVENT_FLOW_OPENED,
+  EVENT_HAS_TUPLE,
+  EVENT_IS_IPV6,
+  EVENT_KIND,
+  EVENT_LOCAL,
+  EVENT_META,
+  EVENT_NO_RULE,
+  EVENT_PACKETS,
+  EVENT_PORTS,
+  EVENT_REASON_SHIFT,
+  EVENT_REMOTE,
+  EVENT_RULE,
+  EVENT_SEEN,
+  EVENT_STATE,
+  EVENT_TIME,
+} from '../engine/events.ts';
+import { REASONS } from '../engine/reasons.ts';
+import { RULE_MASK } from '../engine/revocation.ts';
+
+/** Who a packet or a flow is between, from an instance's point of view. */
+export interface Tuple {
+  readonly family: Family;
+  /** IANA number. */
+  readonly protocol: number;
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  /** TCP and UDP: the port. ICMP queries: the identifier on the side that asks, the type on the other. Else 0. */
+  readonly localPort: number;
+  readonly remotePort: number;
+}
+
+interface Told {
+  /** Port number of the interface. */
+  readonly port: number;
+  /** Moment on the loop's clock. */
+  readonly timeMs: number;
+  /** Number of the rule that admitted it; undefined: none. */
+  readonly rule: number | undefined;
+}
+
+export interface PacketTold extends Told {
+  readonly kind: 'dropped' | 'passed';
+  readonly direction: 'ingress' | 'egress';
+  /** Name of the drop reason; undefined if it passed. */
+  readonly reason: string | undefined;
+  /** undefined: it could not be decoded, or is no IP packet. */
+  readonly tuple: Tuple | undefined;
+  readonly tcpFlags: number;
+  readonly icmp: { readonly type: number; readonly code: number } | undefined;
+  readonly packets: number;
+  readonly bytes: number;
+  readonly isTracked: boolean;
+}
+
+export interface FlowTold extends Told {
+  readonly kind: 'opened' | 'ended';
+  readonly tuple: Tuple;
+  /** Entry in its family's flow table. */
+  readonly flow: number;
+  /** FLOW_STATE word. */
+  readonly stateWord: number;
+  readonly state: string;
+  readonly lastSeenMs: number;
+  /** Of one that ended: by what. */
+  readonly endedBy: string | undefined;
+  /** Zeros without accounting. */
+  readonly carried: Carried;
+}
+
+const PROTO_ICMP = 1;
+const PROTO_ICMPV6 = 58;
+
+/** Reads the record at `at` (control/event-pump.ts). */
+export function readTold(
+  words: Int32Array,
+  doubles: Float64Array,
+  at: number,
+): PacketTold | FlowTold {
+  const head = words[at + EVENT_KIND];
+  const kind = head & 0xff;
+  const rule = words[at + EVENT_RULE];
+  const told: Told = {
+    port: words[at + EVENT_META] >>> 16,
+    timeMs: words[at + EVENT_TIME],
+    rule: rule === EVENT_NO_RULE ? undefined : rule & RULE_MASK,
+  };
+  const number = (head >>> EVENT_REASON_SHIFT) & 0xff;
+  if (kind === EVENT_FLOW_OPENED || kind === EVENT_FLOW_ENDED) {
+    const stateWord = words[at + EVENT_STATE];
+    return {
+      ...told,
+      kind: kind === EVENT_FLOW_OPENED ? 'opened' : 'ended',
+      tuple: readTuple(words, at),
+      flow: words[at + EVENT_FLOW],
+      stateWord,
+      state: STATE_NAMES[stateWord & STATE_MASK],
+      lastSeenMs: words[at + EVENT_SEEN],
+      endedBy: number === 0 ? undefined : ENDED_NAMES[number],
+      carried: createCarried(words, doubles, at + EVENT_ACCOUNT),
+    };
+  }
+  const tuple = (head & EVENT_HAS_TUPLE) === 0 ? undefined : readTuple(words, at);
+  const isIcmp = tuple?.protocol === PROTO_ICMP || tuple?.protocol === PROTO_ICMPV6;
+  const icmp = words[at + EVENT_ACCOUNT];
+  return {
+    ...told,
+    kind: kind === EVENT_DROP ? 'dropped' : 'passed',
+    direction: (head & EVENT_DIRECTION_BIT) === 0 ? 'ingress' : 'egress',
+    reason: kind === EVENT_DROP ? REASONS[number][0] : undefined,
+    tuple,
+    tcpFlags: head >>> EVENT_FLAGS_SHIFT,
+    icmp: isIcmp ? { type: icmp >>> 8, code: icmp & 0xff } : undefined,
+    packets: words[at + EVENT_PACKETS],
+    bytes: words[at + EVENT_BYTES],
+    isTracked: words[at + EVENT_FLOW] >= 0,
+  };
+}
+
+function readTuple(words: Int32Array, at: number): Tuple {
+  const family: Family = (words[at + EVENT_KIND] & EVENT_IS_IPV6) === 0 ? 4 : 6;
+  const ports = words[at + EVENT_PORTS];
+  const address = (from: number): string =>
+    formatAddress({ family, words: [...words.subarray(from, from + (family === 4 ? 1 : 4))] });
+  return {
+    family,
+    protocol: words[at + EVENT_META] & 0xff,
+    localAddress: address(at + EVENT_LOCAL),
+    remoteAddress: address(at + EVENT_REMOTE),
+    localPort: ports >>> 16,
+    remotePort: ports & 0xffff,
+  };
+}

@@ -1,0 +1,145 @@
+/**
+ * Copies of packets for `sgctl capture`: a ring of bytes in shared memory, beside the events.
+ *
+ * One writer (the packet loop), one reader (the control plane); HEAD and TAIL are byte counts modulo 2^32
+ * and a record never wraps: what is left at the end of the ring is skipped by a record of kind SKIP. A
+ * full ring loses the copy and counts it. Nothing is copied unless the reader asked for it
+ * (WANT_CAPTURE), and no more than `snapLength` bytes of a packet.
+ */
+const HEAD = 0;
+const LOST = 1;
+const TAIL = 16;
+const SNAP_LENGTH = 17;
+const HEADER_BYTES = 128;
+
+export const CAPTURE_BYTES = 1 << 22;
+export const SNAP_LENGTH_MAX = 65535;
+
+/** int32 words of a record's header; the packet's bytes follow, padded to 4. */
+export const CAPTURE_WORDS = 6;
+/** Bytes of the whole record. */
+export const CAPTURE_RECORD_BYTES = 0;
+/** Bytes of packet in it, and bytes the packet had. */
+export const CAPTURE_COPIED = 1;
+export const CAPTURE_LENGTH = 2;
+/** port << 16 | direction << 8 | drop reason (0: passed); SKIP: nothing here, go on at the start of the ring. */
+export const CAPTURE_META = 3;
+export const CAPTURE_RULE = 4;
+/** nowMs. */
+export const CAPTURE_TIME = 5;
+
+const SKIP = -1;
+
+export function captureRingBytes(): number {
+  return HEADER_BYTES + CAPTURE_BYTES;
+}
+
+/** The packet loop's side. */
+export class CaptureRing {
+  private readonly words: Int32Array;
+  private readonly bytes: Uint8Array;
+
+  /** @param buffer captureRingBytes() */
+  constructor(buffer: SharedArrayBuffer) {
+    this.words = new Int32Array(buffer);
+    this.bytes = new Uint8Array(buffer);
+  }
+
+  /** Copies a packet. @param reason drop reason, 0 if it passed  @param rule number of the rule, -1 for none */
+  copy(
+    view: DataView,
+    offset: number,
+    length: number,
+    port: number,
+    direction: number,
+    reason: number,
+    rule: number,
+    nowMs: number,
+  ): void {
+    const { words, bytes } = this;
+    const snapLength = words[SNAP_LENGTH];
+    const copied = length < snapLength ? length : snapLength;
+    const size = (4 * CAPTURE_WORDS + copied + 3) & ~3;
+    let head = words[HEAD];
+    const rest = CAPTURE_BYTES - (head & (CAPTURE_BYTES - 1));
+    const needed = size <= rest ? size : rest + size;
+    if (((head - Atomics.load(words, TAIL)) | 0) + needed > CAPTURE_BYTES) {
+      words[LOST] = (words[LOST] + 1) | 0;
+      return;
+    }
+    if (size > rest) {
+      const skip = (HEADER_BYTES + (head & (CAPTURE_BYTES - 1))) >> 2;
+      words[skip + CAPTURE_RECORD_BYTES] = rest;
+      if (rest > 4 * CAPTURE_META) words[skip + CAPTURE_META] = SKIP;
+      head = (head + rest) | 0;
+    }
+    const start = HEADER_BYTES + (head & (CAPTURE_BYTES - 1));
+    const at = start >> 2;
+    words[at + CAPTURE_RECORD_BYTES] = size;
+    words[at + CAPTURE_COPIED] = copied;
+    words[at + CAPTURE_LENGTH] = length;
+    words[at + CAPTURE_META] = (port << 16) | (direction << 8) | reason;
+    words[at + CAPTURE_RULE] = rule;
+    words[at + CAPTURE_TIME] = nowMs;
+    const data = start + 4 * CAPTURE_WORDS;
+    for (let i = 0; i < copied; i++) bytes[data + i] = view.getUint8(offset + i);
+    Atomics.store(words, HEAD, (head + size) | 0);
+  }
+}
+
+/** The control plane's side. */
+export class CaptureReader {
+  readonly words: Int32Array;
+  readonly bytes: Uint8Array;
+
+  /** @param buffer captureRingBytes() */
+  constructor(buffer: SharedArrayBuffer) {
+    this.words = new Int32Array(buffer);
+    this.bytes = new Uint8Array(buffer);
+  }
+
+  /** Bytes of a packet copied at most; 1 to SNAP_LENGTH_MAX. */
+  set snapLength(bytes: number) {
+    this.words[SNAP_LENGTH] = bytes;
+  }
+
+  /** Copies lost since the start, modulo 2^32. */
+  get lost(): number {
+    return this.words[LOST] >>> 0;
+  }
+
+  /** Forgets what is in the ring. */
+  clear(): void {
+    Atomics.store(this.words, TAIL, Atomics.load(this.words, HEAD));
+  }
+
+  /**
+   * Calls `take` with the first word of each record and the first byte of its packet, at most `most`.
+   * @returns how many
+   */
+  drain(take: (at: number, data: number) => void, most: number): number {
+    const { words } = this;
+    const head = Atomics.load(words, HEAD);
+    let tail = words[TAIL];
+    let taken = 0;
+    while (taken < most && tail !== head) {
+      const position = tail & (CAPTURE_BYTES - 1);
+      const start = HEADER_BYTES + position;
+      const at = start >> 2;
+      const size = words[at + CAPTURE_RECORD_BYTES];
+      const isSkip = position + size === CAPTURE_BYTES && isSkipAt(words, at, size);
+      if (!isSkip) {
+        take(at, start + 4 * CAPTURE_WORDS);
+        taken++;
+      }
+      tail = (tail + size) | 0;
+      Atomics.store(words, TAIL, tail);
+    }
+    return taken;
+  }
+}
+
+/** A rest of the ring too short for a record, or one that says so. */
+function isSkipAt(words: Int32Array, at: number, size: number): boolean {
+  return size < 4 * CAPTURE_WORDS || words[at + CAPTURE_META] === SKIP;
+}
