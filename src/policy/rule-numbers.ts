@@ -7,7 +7,7 @@
  * 1,048,575 rules ever seen it refuses more (RangeError), which a restart mends.
  */
 import { REVOKE_AWS, REVOKE_CUT, REVOKE_RECHECK, RULES_MAX } from './compiled.ts';
-import type { Revocation, Rule, RuleId, SecurityGroup } from './model.ts';
+import type { GroupId, Revocation, Rule, RuleId, SecurityGroup } from './model.ts';
 
 const REVOCATION_CODES: Readonly<Record<Revocation, number>> = {
   aws: REVOKE_AWS,
@@ -21,6 +21,8 @@ const NUMBERS_MAX = RULES_MAX - 1;
 export class RuleNumbers {
   private readonly numbers = new Map<RuleId, number>();
   private readonly rules: Rule[] = [];
+  /** By number; undefined for a rule of an earlier process that is in no group any more. */
+  private readonly groups: (GroupId | undefined)[] = [];
   private readonly revocations: number[] = [];
 
   /**
@@ -28,7 +30,8 @@ export class RuleNumbers {
    * @throws RangeError if there are too many; nothing is numbered then
    */
   take(groups: Iterable<SecurityGroup>): void {
-    const pairs = [...groups].flatMap((group) =>
+    const all = [...groups];
+    const pairs = all.flatMap((group) =>
       [...group.ingress, ...group.egress].map((rule) => ({ group, rule })),
     );
     const unknown = new Set(
@@ -39,11 +42,18 @@ export class RuleNumbers {
         `${this.rules.length + unknown.size} different rules since the start; at most ${NUMBERS_MAX} can be told apart: restart the daemon`,
       );
     }
+    const codes = new Map<GroupId, number>();
     for (const { group, rule } of pairs) {
       const number = this.numbers.get(rule.id) ?? this.rules.length;
       this.numbers.set(rule.id, number);
       this.rules[number] = rule;
-      this.revocations[number] = REVOCATION_CODES[group.revocation ?? 'aws'];
+      this.groups[number] = group.id;
+    }
+    for (const { id, revocation } of all) codes.set(id, REVOCATION_CODES[revocation ?? 'aws']);
+    // Also of rules that have just gone from a group: its mode says what becomes of their flows.
+    for (let number = 0; number < this.rules.length; number++) {
+      const code = codes.get(this.groups[number] ?? '');
+      if (code !== undefined) this.revocations[number] = code;
     }
   }
 
