@@ -5,11 +5,13 @@
  *
  *   addon.c      what is exported, under which name
  *   device.c     opening a TUN or TAP and agreeing on its offloads
+ *   adopt.c      taking over a descriptor that the service manager kept
  *   batch.c      reading and writing packets, many a call
- *   wait.c       poll(2), and eventfds that wake it
+ *   wait.c       poll(2), epoll(7), and eventfds that wake them
  *   netns.c      running a function inside another network namespace
  *   link.c       addresses, routes, link settings
  *   rtnetlink.c  one rtnetlink request and its answer (used by link.c)
+ *   notify.c     datagrams to a unix socket, descriptors with them
  *   arguments.c  JavaScript arguments to C values; TypeError and RangeError
  *   failure.c    failed system calls to JavaScript Errors
  *
@@ -17,17 +19,20 @@
  * - JavaScript allocates, C fills during the call and keeps no pointer afterwards.
  * - No mutable state outside a call's stack. So the addon can be loaded in any number of worker
  *   threads, and there is nothing to clean up.
- * - Every call is synchronous. Only poll blocks for long; it is for the data plane's own thread.
+ * - Every call is synchronous. Only poll and wait block for long; they are for the data plane's own
+ * thread.
  * - Wrong arguments throw, failed system calls throw; nothing aborts the process. The status of
  *   every Node-API call is looked at.
  */
 #include <node_api.h>
 #include <stddef.h>
 
+#include "adopt.h"
 #include "batch.h"
 #include "device.h"
 #include "failure.h"
 #include "link.h"
+#include "notify.h"
 #include "wait.h"
 
 static const struct {
@@ -35,10 +40,15 @@ static const struct {
     napi_callback function;
 } FUNCTIONS[] = {
     {"openDevice", open_device},
+    {"adoptDevice", adopt_device},
     {"closeFd", close_fd},
     {"readBatch", read_batch},
     {"writeBatch", write_batch},
     {"poll", poll_input},
+    {"createPoller", create_poller},
+    {"watch", watch_input},
+    {"unwatch", unwatch_input},
+    {"wait", wait_for_watched},
     {"eventfd", create_eventfd},
     {"signalEventfd", signal_eventfd},
     {"drainEventfd", drain_eventfd},
@@ -49,6 +59,7 @@ static const struct {
     {"setLink", set_link},
     {"linkIndex", link_index},
     {"deleteLink", delete_link},
+    {"sendDatagram", send_datagram},
 };
 
 /* What src/ports/native.ts says too; loadNative() compares, so that a stale build is not used. */

@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -39,6 +40,28 @@
 
 #define ETHERNET_BYTES 14
 #define SLOT_WORDS 3
+
+/* Slots in one write: the UDP segments that every kernel with USO takes in one packet. */
+#define PARTS_MAX 64
+
+/* What one call of writeBatch is about. */
+struct batch {
+    struct bytes arena;
+    struct words slots;
+    struct words fds;
+    bool has_next;
+    struct words next;
+    size_t count;
+};
+
+static int32_t *slot_of(struct batch batch, size_t i) {
+    return batch.slots.data + i * SLOT_WORDS;
+}
+
+/* The slot that follows in the same write, or 0. */
+static int32_t next_of(struct batch batch, size_t i) {
+    return batch.has_next ? batch.next.data[i] : 0;
+}
 
 static ssize_t read_packet(int fd, void *buffer, size_t size) {
     ssize_t length;
@@ -52,6 +75,14 @@ static ssize_t write_packet(int fd, const void *buffer, size_t size) {
     ssize_t length;
     do
         length = write(fd, buffer, size);
+    while (length < 0 && errno == EINTR);
+    return length;
+}
+
+static ssize_t write_parts(int fd, const struct iovec *parts, int count) {
+    ssize_t length;
+    do
+        length = writev(fd, parts, count);
     while (length < 0 && errno == EINTR);
     return length;
 }
@@ -129,36 +160,85 @@ napi_value read_batch(napi_env env, napi_callback_info info) {
     return count < 0 ? throw_failure(env, &failure) : return_count(env, count);
 }
 
+static bool is_inside(const int32_t *slot, size_t arena_bytes) {
+    return slot[0] >= 0 && slot[1] >= 0 && (size_t)slot[0] + (size_t)slot[1] <= arena_bytes;
+}
+
+/*
+ * The chain of a slot goes upwards, so it ends. Returns the name of what is wrong with it, or NULL.
+ */
+static const char *check_chain(struct batch batch, size_t i) {
+    size_t parts = 1;
+    for (size_t j = i; next_of(batch, j) != 0; parts++) {
+        int32_t next = next_of(batch, j);
+        if (next < 0 || (size_t)next <= j || (size_t)next >= batch.count)
+            return "followed by a slot behind it";
+        if (parts == PARTS_MAX)
+            return "part of a write of at most 64 slots";
+        if (!is_inside(slot_of(batch, (size_t)next), batch.arena.length))
+            return "followed by slots inside the arena";
+        j = (size_t)next;
+    }
+    return NULL;
+}
+
 /* Before anything is written: a bad slot is our own bug, and half a batch out would hide it. */
-static bool check_slots(napi_env env, struct bytes arena, struct words slots, size_t count,
-                        struct words fds) {
-    for (size_t i = 0; i < count; i++) {
-        const int32_t *slot = slots.data + i * SLOT_WORDS;
-        int32_t offset = slot[0], length = slot[1], port = slot[2];
-        if (port < 0)
+static bool check_slots(napi_env env, struct batch batch) {
+    for (size_t i = 0; i < batch.count; i++) {
+        const int32_t *slot = slot_of(batch, i);
+        if (slot[2] < 0)
             continue;
-        char name[32];
-        if (offset < 0 || length < 0 || (size_t)offset + (size_t)length > arena.length) {
+        const char *expected = NULL;
+        if (!is_inside(slot, batch.arena.length))
+            expected = "inside the arena";
+        else if ((size_t)slot[2] >= batch.fds.length)
+            expected = "for a descriptor in fds";
+        else
+            expected = check_chain(batch, i);
+        if (expected != NULL) {
+            char name[32];
             snprintf(name, sizeof name, "slot %zu", i);
-            return throw_range(env, name, "inside the arena");
-        }
-        if ((size_t)port >= fds.length) {
-            snprintf(name, sizeof name, "slot %zu", i);
-            return throw_range(env, name, "for a descriptor in fds");
+            return throw_range(env, name, expected);
         }
     }
     return true;
 }
 
-static int write_packets(struct bytes arena, struct words slots, size_t count, struct words fds) {
+/* Gathers a slot and those chained to it. Returns how many. */
+static int gather(struct batch batch, size_t i, struct iovec *parts, size_t *bytes) {
+    int count = 0;
+    size_t j = i;
+    *bytes = 0;
+    do {
+        const int32_t *slot = slot_of(batch, j);
+        parts[count].iov_base = batch.arena.data + slot[0];
+        parts[count].iov_len = (size_t)slot[1];
+        *bytes += (size_t)slot[1];
+        count++;
+        j = (size_t)next_of(batch, j);
+    } while (j != 0);
+    return count;
+}
+
+static int write_packets(struct batch batch) {
     int written = 0;
-    for (size_t i = 0; i < count; i++) {
-        int32_t *slot = slots.data + i * SLOT_WORDS;
+    for (size_t i = 0; i < batch.count; i++) {
+        int32_t *slot = slot_of(batch, i);
         if (slot[2] < 0)
             continue;
-        ssize_t length = write_packet(fds.data[slot[2]], arena.data + slot[0], (size_t)slot[1]);
-        if (length == slot[1])
-            written++;
+        int fd = batch.fds.data[slot[2]];
+        int slots = 1;
+        size_t bytes = (size_t)slot[1];
+        ssize_t length;
+        if (next_of(batch, i) == 0) {
+            length = write_packet(fd, batch.arena.data + slot[0], bytes);
+        } else {
+            struct iovec parts[PARTS_MAX];
+            slots = gather(batch, i, parts, &bytes);
+            length = write_parts(fd, parts, slots);
+        }
+        if (length >= 0 && (size_t)length == bytes)
+            written += slots;
         else /* A TUN takes all or nothing; half a packet elsewhere is no packet. */
             slot[2] = length < 0 ? -errno : -EIO;
     }
@@ -166,17 +246,24 @@ static int write_packets(struct bytes arena, struct words slots, size_t count, s
 }
 
 napi_value write_batch(napi_env env, napi_callback_info info) {
-    napi_value arguments[4];
-    struct bytes arena;
-    struct words slots, fds;
+    napi_value arguments[5];
+    struct batch batch;
     int32_t count;
-    if (!read_arguments(env, info, 4, arguments) ||
-        !read_bytes(env, arguments[0], "arena", &arena) ||
-        !read_words(env, arguments[1], "slots", &slots) ||
-        !read_integer(env, arguments[2], "count", 0, (int32_t)(slots.length / SLOT_WORDS),
+    if (!read_arguments(env, info, 5, arguments) ||
+        !read_bytes(env, arguments[0], "arena", &batch.arena) ||
+        !read_words(env, arguments[1], "slots", &batch.slots) ||
+        !read_integer(env, arguments[2], "count", 0, (int32_t)(batch.slots.length / SLOT_WORDS),
                       &count) ||
-        !read_words(env, arguments[3], "fds", &fds) ||
-        !check_slots(env, arena, slots, (size_t)count, fds))
+        !read_words(env, arguments[3], "fds", &batch.fds) ||
+        !read_presence(env, arguments[4], &batch.has_next) ||
+        (batch.has_next && !read_words(env, arguments[4], "next", &batch.next)))
         return NULL;
-    return return_count(env, write_packets(arena, slots, (size_t)count, fds));
+    batch.count = (size_t)count;
+    if (batch.has_next && batch.next.length < batch.count) {
+        throw_range(env, "next", "at least count words long");
+        return NULL;
+    }
+    if (!check_slots(env, batch))
+        return NULL;
+    return return_count(env, write_packets(batch));
 }

@@ -41,18 +41,6 @@ static const unsigned OFFLOAD_STEPS[] = {
     0,
 };
 
-struct opening {
-    int kind;
-    bool persist;
-    char wanted[IFNAMSIZ];
-    /* Filled by open_here. */
-    int fd;
-    bool created;
-    unsigned ifindex;
-    unsigned offloads;
-    char name[IFNAMSIZ];
-};
-
 static int explain_open(const struct opening *opening, int number, struct failure *failure) {
     const char *reason = strerror(number);
     if (number == EACCES || number == EPERM)
@@ -120,7 +108,7 @@ static int agree_offloads(struct opening *opening, struct failure *failure) {
                 "offloads of %s cannot be set: %s", opening->name, strerror(number));
 }
 
-static int configure(struct opening *opening, struct failure *failure) {
+int configure_device(struct opening *opening, struct failure *failure) {
     int header_bytes = VNET_HDR_BYTES;
     if (ioctl(opening->fd, TUNSETVNETHDRSZ, &header_bytes) != 0) {
         int number = errno;
@@ -149,7 +137,7 @@ static int open_here(void *context, struct failure *failure) {
     opening->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (opening->fd < 0)
         return explain_open(opening, errno, failure);
-    if (attach(opening, failure) == 0 && configure(opening, failure) == 0)
+    if (attach(opening, failure) == 0 && configure_device(opening, failure) == 0)
         return 0;
     close(opening->fd);
     return -1;
@@ -176,7 +164,7 @@ static bool read_property(napi_env env, napi_value object, const char *key, napi
     return false;
 }
 
-static bool read_options(napi_env env, napi_value options, struct opening *opening, char *storage,
+bool read_device_options(napi_env env, napi_value options, struct opening *opening, char *storage,
                          const char **netns) {
     napi_value value;
     int32_t kind;
@@ -206,7 +194,7 @@ static napi_status set_number(napi_env env, napi_value object, const char *key, 
     return status == napi_ok ? napi_set_named_property(env, object, key, value) : status;
 }
 
-static napi_status describe(napi_env env, const struct opening *opening, napi_value *result) {
+napi_status describe_device(napi_env env, const struct opening *opening, napi_value *result) {
     napi_value name, offloads;
     unsigned accepted = opening->offloads;
     napi_status status = napi_create_object(env, result);
@@ -241,12 +229,12 @@ napi_value open_device(napi_env env, napi_callback_info info) {
     char storage[PATH_MAX];
     const char *netns;
     if (!read_arguments(env, info, 1, &options) ||
-        !read_options(env, options, &opening, storage, &netns))
+        !read_device_options(env, options, &opening, storage, &netns))
         return NULL;
     struct failure failure;
     if (run_in_netns(netns, open_here, &opening, &failure) != 0)
         return throw_failure(env, &failure);
-    if (describe(env, &opening, &result) != napi_ok) {
+    if (describe_device(env, &opening, &result) != napi_ok) {
         throw_napi(env);
         if (opening.persist && opening.created)
             (void)ioctl(opening.fd, TUNSETPERSIST, 0UL);

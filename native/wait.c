@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +15,10 @@
 
 /* More interfaces than that on one host are rare; then the list comes from the heap. */
 #define POLL_ON_STACK 128
+
+/* What one wait tells at most; what else is ready comes with the next, before the same ones again.
+ */
+#define EVENTS_MAX 128
 
 #define READY_NONE 0
 #define READY_INPUT 1
@@ -90,6 +95,101 @@ napi_value poll_input(napi_env env, napi_callback_info info) {
     if (found < 0)
         return throw_failure(env, &failure);
     return napi_create_int32(env, found, &result) == napi_ok ? result : throw_napi(env);
+}
+
+/* The kernel keeps the list, so a wait costs what is ready, not what is watched. */
+napi_value create_poller(napi_env env, napi_callback_info info) {
+    (void)info;
+    napi_value result;
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0) {
+        struct failure failure;
+        int number = errno;
+        fail(&failure, number, "epoll_create1", NULL, "a poller cannot be made: %s",
+             strerror(number));
+        return throw_failure(env, &failure);
+    }
+    if (napi_create_int32(env, fd, &result) == napi_ok)
+        return result;
+    close(fd);
+    return throw_napi(env);
+}
+
+static napi_value change_watch(napi_env env, int poller, int operation, int fd, int32_t number) {
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint32_t)number};
+    if (epoll_ctl(poller, operation, fd, &event) != 0) {
+        struct failure failure;
+        int error = errno;
+        fail(&failure, error, "epoll_ctl", NULL, "descriptor %d cannot be %s: %s", fd,
+             operation == EPOLL_CTL_ADD ? "watched" : "left alone", strerror(error));
+        return throw_failure(env, &failure);
+    }
+    return NULL;
+}
+
+napi_value watch_input(napi_env env, napi_callback_info info) {
+    napi_value arguments[3];
+    int poller, fd;
+    int32_t number;
+    if (!read_arguments(env, info, 3, arguments) || !read_descriptor(env, arguments[0], &poller) ||
+        !read_descriptor(env, arguments[1], &fd) ||
+        !read_integer(env, arguments[2], "number", INT32_MIN, INT32_MAX, &number))
+        return NULL;
+    return change_watch(env, poller, EPOLL_CTL_ADD, fd, number);
+}
+
+napi_value unwatch_input(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    int poller, fd;
+    if (!read_arguments(env, info, 2, arguments) || !read_descriptor(env, arguments[0], &poller) ||
+        !read_descriptor(env, arguments[1], &fd))
+        return NULL;
+    return change_watch(env, poller, EPOLL_CTL_DEL, fd, 0);
+}
+
+/* epoll_wait(2), where a signal does not end the wait, nor makes it longer. */
+static int wait_until(int poller, struct epoll_event *found, int most, int timeout_ms) {
+    int64_t deadline_ms = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+    for (;;) {
+        int ready = epoll_wait(poller, found, most, timeout_ms);
+        if (ready >= 0 || errno != EINTR)
+            return ready;
+        if (timeout_ms > 0) {
+            int64_t left_ms = deadline_ms - now_ms();
+            timeout_ms = left_ms > 0 ? (int)left_ms : 0;
+        }
+    }
+}
+
+napi_value wait_for_watched(napi_env env, napi_callback_info info) {
+    napi_value arguments[3], result;
+    int poller;
+    struct words events;
+    int32_t timeout_ms;
+    if (!read_arguments(env, info, 3, arguments) || !read_descriptor(env, arguments[0], &poller) ||
+        !read_words(env, arguments[1], "events", &events) ||
+        !read_integer(env, arguments[2], "timeoutMs", -1, INT_MAX, &timeout_ms))
+        return NULL;
+    size_t most = events.length / 2 < EVENTS_MAX ? events.length / 2 : EVENTS_MAX;
+    if (most == 0) {
+        throw_range(env, "events", "at least two words long");
+        return NULL;
+    }
+    struct epoll_event found[EVENTS_MAX];
+    int count = wait_until(poller, found, (int)most, timeout_ms);
+    if (count < 0) {
+        struct failure failure;
+        int number = errno;
+        fail(&failure, number, "epoll_wait", NULL, "waiting on poller %d failed: %s", poller,
+             strerror(number));
+        return throw_failure(env, &failure);
+    }
+    for (int i = 0; i < count; i++) {
+        events.data[2 * i] = (int32_t)found[i].data.u64;
+        events.data[2 * i + 1] =
+            found[i].events & (EPOLLERR | EPOLLHUP) ? READY_ERROR : READY_INPUT;
+    }
+    return napi_create_int32(env, count, &result) == napi_ok ? result : throw_napi(env);
 }
 
 napi_value create_eventfd(napi_env env, napi_callback_info info) {

@@ -5,6 +5,10 @@
 #include <node_api.h>
 
 napi_value poll_input(napi_env env, napi_callback_info info);
+napi_value create_poller(napi_env env, napi_callback_info info);
+napi_value watch_input(napi_env env, napi_callback_info info);
+napi_value unwatch_input(napi_env env, napi_callback_info info);
+napi_value wait_for_watched(napi_env env, napi_callback_info info);
 napi_value create_eventfd(napi_env env, napi_callback_info info);
 napi_value signal_eventfd(napi_env env, napi_callback_info info);
 napi_value drain_eventfd(napi_env env, napi_callback_info info);

@@ -9,9 +9,10 @@
  * entry's number; with `conntrack.accounting: off` there is none.
  *
  * Intervals. Flow logs tell of aggregation intervals: when the first packet in one came and which flags
- * were seen in it. The log's side raises the interval number (events.ts); a flow that carries an older one
- * starts its flags and its first-packet time anew with its next packet. Packets and bytes are never reset:
- * a reader takes differences.
+ * were seen in it. The log's side raises the interval number (events.ts) and then reads what was; a flow
+ * that carries an older number starts its flags and its first-packet time anew with its next packet, and
+ * keeps the flags of the interval before, for a reader that comes a moment later. Packets and bytes are
+ * never reset: a reader takes differences.
  *
  * Limits. Packets count to 2^36 a direction (19 hours at a million a second), then start at 0 again: a
  * reader that takes differences is not misled. Bytes are doubles, exact to 2^53.
@@ -31,13 +32,24 @@ export const ACCOUNT_BYTES_IN = 4;
 /** nowMs of the first packet in the interval. */
 export const ACCOUNT_FIRST_SEEN = 6;
 /**
- * TCP flags seen in the interval from the instance (bits 0–7) and to it (8–15), the interval's number
- * (16–23), bits 32–35 of the packets from the instance (24–27) and to it (28–31).
+ * SEEN_… bits of the interval from the instance (bits 0–3) and to it (4–7), those of the interval before
+ * (8–11, 12–15), the interval's number (16–23), bits 32–35 of the packets from the instance (24–27) and to
+ * it (28–31).
  */
 export const ACCOUNT_MARKS = 7;
 
-export const MARKS_IN_SHIFT = 8;
-export const MARKS_INTERVAL_SHIFT = 16;
+/** TCP flags worth remembering: FIN, SYN and RST by their bits, and that SYN and ACK came together. */
+export const SEEN_FIN = 1;
+export const SEEN_SYN = 2;
+export const SEEN_RST = 4;
+export const SEEN_SYN_ACK = 8;
+const SEEN_BITS = 0xf;
+const SYN_ACK = 0x12;
+
+const MARKS_IN_SHIFT = 4;
+const MARKS_BEFORE_SHIFT = 8;
+const MARKS_NOW = 0xff;
+const MARKS_INTERVAL_SHIFT = 16;
 const MARKS_CARRY_OUT = 1 << 24;
 const MARKS_CARRY_IN = 1 << 28;
 const INTERVAL_BITS = 0xff << MARKS_INTERVAL_SHIFT;
@@ -68,6 +80,11 @@ export class FlowAccounts {
     words[at + ACCOUNT_MARKS] = (interval & 0xff) << MARKS_INTERVAL_SHIFT;
   }
 
+  /** Reads of an account, so that its cache line is on its way. @returns nothing of meaning */
+  touch(flow: FlowIndex): number {
+    return this.words[flow * ACCOUNT_WORDS];
+  }
+
   /** Adds packets that passed. */
   add(
     flow: FlowIndex,
@@ -83,7 +100,9 @@ export class FlowAccounts {
     let marks = words[at + ACCOUNT_MARKS];
     const wanted = (interval & 0xff) << MARKS_INTERVAL_SHIFT;
     if ((marks & INTERVAL_BITS) !== wanted) {
-      marks = (marks & ~FLAGS_AND_INTERVAL) | wanted;
+      const isNext = ((marks + (1 << MARKS_INTERVAL_SHIFT)) & INTERVAL_BITS) === wanted;
+      const before = isNext ? (marks & MARKS_NOW) << MARKS_BEFORE_SHIFT : 0;
+      marks = (marks & ~FLAGS_AND_INTERVAL) | wanted | before;
       words[at + ACCOUNT_FIRST_SEEN] = nowMs;
     }
     const counter = at + (fromLocal ? ACCOUNT_PACKETS_OUT : ACCOUNT_PACKETS_IN);
@@ -93,8 +112,9 @@ export class FlowAccounts {
     // From the highest 32-bit number to a low one: the sign bit of an unsigned counter falls.
     if (before < 0 && after >= 0)
       marks = (marks + (fromLocal ? MARKS_CARRY_OUT : MARKS_CARRY_IN)) | 0;
-    words[at + ACCOUNT_MARKS] =
-      marks | (fromLocal ? tcpFlags & 0xff : (tcpFlags & 0xff) << MARKS_IN_SHIFT);
+    let seen = tcpFlags & (SEEN_FIN | SEEN_SYN | SEEN_RST);
+    if ((tcpFlags & SYN_ACK) === SYN_ACK) seen |= SEEN_SYN_ACK;
+    words[at + ACCOUNT_MARKS] = marks | (fromLocal ? seen : seen << MARKS_IN_SHIFT);
     doubles[(at + (fromLocal ? ACCOUNT_BYTES_OUT : ACCOUNT_BYTES_IN)) >> 1] += bytes;
   }
 }
@@ -109,8 +129,12 @@ export interface Carried {
   readonly firstSeenMs: number;
   /** Number of the interval modulo 256 that firstSeenMs and the flags are of. */
   readonly interval: number;
+  /** SEEN_… bits. */
   readonly flagsOut: number;
   readonly flagsIn: number;
+  /** Those of the interval before. */
+  readonly flagsOutBefore: number;
+  readonly flagsInBefore: number;
 }
 
 export function createCarried(words: Int32Array, doubles: Float64Array, at: number): Carried {
@@ -122,7 +146,9 @@ export function createCarried(words: Int32Array, doubles: Float64Array, at: numb
     bytesIn: doubles[(at + ACCOUNT_BYTES_IN) >> 1],
     firstSeenMs: words[at + ACCOUNT_FIRST_SEEN],
     interval: (marks >>> MARKS_INTERVAL_SHIFT) & 0xff,
-    flagsOut: marks & 0xff,
-    flagsIn: (marks >>> MARKS_IN_SHIFT) & 0xff,
+    flagsOut: marks & SEEN_BITS,
+    flagsIn: (marks >>> MARKS_IN_SHIFT) & SEEN_BITS,
+    flagsOutBefore: (marks >>> MARKS_BEFORE_SHIFT) & SEEN_BITS,
+    flagsInBefore: (marks >>> (MARKS_BEFORE_SHIFT + MARKS_IN_SHIFT)) & SEEN_BITS,
   };
 }

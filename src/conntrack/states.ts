@@ -52,6 +52,12 @@ export const OPENER_SCALE_SHIFT = 16;
 export const OTHER_SCALE_SHIFT = 20;
 export const SCALES_MASK = 0xff << OPENER_SCALE_SHIFT;
 
+/** The state whose time-out a flow has: one picked up in mid-stream has that of opening until it is answered. */
+export function timeoutState(word: number): number {
+  const state = word & STATE_MASK;
+  return state === TCP_ESTABLISHED && (word & REPLIED) === 0 ? TCP_SYN_SENT : state;
+}
+
 export const STATE_NAMES: readonly string[] = [
   'free',
   'syn-sent',

@@ -9,14 +9,21 @@
  *
  * Shape. Entries live in a slab: KEY_WORDS words of key, then STATE_WORDS words of state, so an entry's
  * number never changes while the flow lives. An open-addressed index of int32 slots finds them: 0 is
- * empty, else the low 24 bits are the entry's number plus one and the high 8 bits a tag of the hash, so
- * that a probe past a stranger's slot costs no visit to the slab. The index has at least two slots an
- * entry: 8 bytes a flow and about 1.5 probes.
+ * empty, else the low 24 bits are the entry's number plus one, the next 4 a tag of the hash, and the high 4
+ * how far the slot is from the entry's home (FAR: that or more). Distance and tag together keep a probe
+ * past a stranger's slot from visiting the slab (1 in 16 of those that share a home slips through), and
+ * the distance lets a deletion move slots without visiting the slabs of their entries, each a miss of the
+ * cache in a big table. The index has at least two slots an entry: 8 bytes a flow and about 1.5 probes.
  *
  * Key. (interface, protocol, role; local and remote port; local address; remote address). "Local" is the
  * instance's side, so both directions of a flow give the same key and no symmetric hash is needed; the
  * interface is part of it, so two interfaces never share state, whatever addresses they use. IPv4 and
  * IPv6 have a table each: a 4-word key and a 10-word key, one code path.
+ *
+ * Hash. In two steps: a keyed hash of what both gates of a packet have in common (protocol, addresses and
+ * ports, the lower end first, so that either side's view gives the same), then a mix with interface and
+ * role, which nobody who sends can choose freely. A packet pays for the first once. `touch` brings the
+ * cache lines of a lookup in before it is made, so that those of a batch come together.
  *
  * Deletion. The slots behind the deleted one are moved up (backward shift), as passt and others do:
  * tombstones would make lookups slower with every flow that ever lived.
@@ -34,7 +41,8 @@
  * One writer (the packet loop). Readers on other threads may see an entry between two states; they
  * show it, they never decide by it.
  */
-import { hashWords, type HashKey } from './hash.ts';
+import { TupleHash } from './flow-hash.ts';
+import type { HashKey } from './hash.ts';
 
 /** Number of an entry in the slab; -1 is "none". Not to be mixed with slots or word offsets. */
 export type FlowIndex = number;
@@ -44,6 +52,8 @@ export const NO_FLOW: FlowIndex = -1;
 // Key words, from the entry's start.
 /** port << 16 | role << 8 | protocol */
 export const KEY_META = 0;
+/** The role, in KEY_META: the local side asks (ICMP queries). */
+export const KEY_ASKS_LOCALLY = 1 << 8;
 /** local port << 16 | remote port */
 export const KEY_PORTS = 1;
 export const KEY_ADDRESSES = 2;
@@ -76,6 +86,17 @@ const INCARNATION_BITS = 0x7f000000;
 
 const ENTRY_BITS = 24;
 const ENTRY_MASK = (1 << ENTRY_BITS) - 1;
+// The mark of a slot, its high 8 bits: distance from home, tag.
+const TAG_BITS = 4;
+const TAG_SHIFT = 32 - TAG_BITS;
+const STEP = 1 << TAG_BITS;
+/** Mark of a slot so far from home that its distance is not in it. */
+const FAR = 0xf0;
+const FAR_SLOTS = FAR >>> TAG_BITS;
+const TAGGED_ENTRY_MASK = (1 << (ENTRY_BITS + TAG_BITS)) - 1;
+
+/** An odd constant of high entropy (from the digits of the golden ratio). */
+const SPREAD = 0x9e3779b1 | 0;
 /** Entry numbers plus one must fit the low bits of an index slot. */
 export const FLOWS_MAX = ENTRY_MASK - 1;
 
@@ -115,8 +136,11 @@ export class FlowTable {
   private readonly header: Int32Array;
   private readonly index: Int32Array;
   private readonly mask: number;
-  private readonly k0: number;
-  private readonly k1: number;
+  /** Keys the mix of interface and role. */
+  private readonly spread: number;
+  /** What hashTuple is made with, for packets that have no key yet. */
+  readonly tupleHash: TupleHash;
+  private changed = 0;
 
   /**
    * @param buffer flowTableBytes(layout) bytes, zeroed for a new table
@@ -136,8 +160,8 @@ export class FlowTable {
     this.index = new Int32Array(buffer, 4 * HEADER_WORDS, slots);
     this.words = new Int32Array(buffer, 4 * (HEADER_WORDS + slots));
     this.mask = slots - 1;
-    this.k0 = key.k0;
-    this.k1 = key.k1;
+    this.spread = key.k1 | 0;
+    this.tupleHash = new TupleHash(key);
   }
 
   /** Flows in the table, those past their time-out but not yet swept included. */
@@ -150,21 +174,104 @@ export class FlowTable {
     return this.header[HEADER_HIGH_WATER];
   }
 
+  /**
+   * Grows by one with every flow that comes or goes: as long as it stays, `find` gives the same answers.
+   * Modulo 2^32.
+   */
+  get changes(): number {
+    return this.changed;
+  }
+
   /** The entry whose key is key[0 … keyWords), or NO_FLOW. */
   find(key: Int32Array): FlowIndex {
+    return this.findHashed(key, this.hashTuple(key, 0));
+  }
+
+  /** As find, with hashTuple of the key. */
+  findHashed(key: Int32Array, tupleHash: number): FlowIndex {
     const { index, words, mask, keyWords, stride } = this;
-    const hash = hashWords(key, 0, keyWords, this.k0, this.k1);
-    const tag = hash >>> ENTRY_BITS;
+    const hash = this.hashAt(tupleHash, key[KEY_META]);
+    let mark = hash >>> TAG_SHIFT;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const value = index[slot];
       if (value === 0) return NO_FLOW;
-      if (value >>> ENTRY_BITS !== tag) continue;
-      const entry = (value & ENTRY_MASK) - 1;
-      const base = entry * stride;
-      let i = 0;
-      while (i < keyWords && words[base + i] === key[i]) i++;
-      if (i === keyWords) return entry;
+      if (value >>> ENTRY_BITS === mark) {
+        const entry = (value & ENTRY_MASK) - 1;
+        const base = entry * stride;
+        let i = 0;
+        while (i < keyWords && words[base + i] === key[i]) i++;
+        if (i === keyWords) return entry;
+      }
+      if (mark < FAR) mark += STEP;
     }
+  }
+
+  /** As findHashed in a table of 4-word keys, the key's words being these. */
+  findHashed4(
+    meta: number,
+    ports: number,
+    local: number,
+    remote: number,
+    tupleHash: number,
+  ): FlowIndex {
+    const { index, words, mask, stride } = this;
+    const hash = this.hashAt(tupleHash, meta);
+    let mark = hash >>> TAG_SHIFT;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const value = index[slot];
+      if (value === 0) return NO_FLOW;
+      if (value >>> ENTRY_BITS === mark) {
+        const entry = (value & ENTRY_MASK) - 1;
+        const base = Math.imul(entry, stride);
+        if (
+          words[base] === meta &&
+          words[base + KEY_PORTS] === ports &&
+          words[base + KEY_ADDRESSES] === local &&
+          words[base + KEY_ADDRESSES + 1] === remote
+        )
+          return entry;
+      }
+      if (mark < FAR) mark += STEP;
+    }
+  }
+
+  /**
+   * Reads the index slot where the key with this tuple hash and KEY_META word is likely to be found, so that its
+   * cache line is on its way before anybody waits for it. @returns the slot, for entryOf
+   */
+  touchIndex(tupleHash: number, meta: number): number {
+    return this.index[this.hashAt(tupleHash, meta) & this.mask];
+  }
+
+  /** The entry that an index slot names, or NO_FLOW. */
+  entryOf(slot: number): FlowIndex {
+    return (slot & ENTRY_MASK) - 1;
+  }
+
+  /** Reads both ends of an entry, so that its cache lines are on their way. @returns nothing of meaning */
+  touchEntry(entry: FlowIndex): number {
+    const base = entry * this.stride;
+    return this.words[base] ^ this.words[base + this.stride - 1];
+  }
+
+  /**
+   * The keyed hash of protocol, addresses and ports of the key at words[base]: the same for the keys that two
+   * interfaces have for one flow, each being local at its own.
+   */
+  hashTuple(words: Int32Array, base: number): number {
+    const { tupleHash } = this;
+    const ports = words[base + KEY_PORTS];
+    const protocol = words[base + KEY_META] & 0xff;
+    const local = base + KEY_ADDRESSES;
+    return this.keyWords === KEY_WORDS_4
+      ? tupleHash.of4(words[local], words[local + 1], ports, protocol)
+      : tupleHash.of6At(words, local, local + 4, ports, protocol);
+  }
+
+  /** The hash of a key: its tuple's, spread by interface and role, so that the two entries of a flow do not crowd. */
+  private hashAt(tupleHash: number, meta: number): number {
+    const spread = Math.imul((meta >>> 8) ^ this.spread, SPREAD);
+    return tupleHash ^ spread ^ (spread >>> 15);
   }
 
   /**
@@ -174,6 +281,11 @@ export class FlowTable {
    * @returns the entry, or NO_FLOW if the table is full
    */
   insert(key: Int32Array): FlowIndex {
+    return this.insertHashed(key, this.hashTuple(key, 0));
+  }
+
+  /** As insert, with hashTuple of the key. */
+  insertHashed(key: Int32Array, tupleHash: number): FlowIndex {
     const { header, index, words, mask, keyWords, stride } = this;
     if (header[HEADER_COUNT] >= this.capacity) return NO_FLOW;
     let entry = header[HEADER_FREE] - 1;
@@ -186,14 +298,19 @@ export class FlowTable {
       header[HEADER_HIGH_WATER] = entry + 1;
     }
     header[HEADER_COUNT]++;
+    this.changed = (this.changed + 1) | 0;
     const base = entry * stride;
     for (let i = 0; i < keyWords; i++) words[base + i] = key[i]!;
     for (let i = keyWords; i < stride; i++) words[base + i] = 0;
     words[base + keyWords + FLOW_STATE] = incarnation;
-    const hash = hashWords(key, 0, keyWords, this.k0, this.k1);
+    const hash = this.hashAt(tupleHash, key[KEY_META]);
+    let mark = hash >>> TAG_SHIFT;
     let slot = hash & mask;
-    while (index[slot] !== 0) slot = (slot + 1) & mask;
-    index[slot] = (hash & ~ENTRY_MASK) | (entry + 1);
+    while (index[slot] !== 0) {
+      slot = (slot + 1) & mask;
+      if (mark < FAR) mark += STEP;
+    }
+    index[slot] = (mark << ENTRY_BITS) | (entry + 1);
     return entry;
   }
 
@@ -201,17 +318,20 @@ export class FlowTable {
   remove(entry: FlowIndex): void {
     const { header, index, words, mask, keyWords, stride } = this;
     const base = entry * stride;
-    let hole = hashWords(words, base, keyWords, this.k0, this.k1) & mask;
+    let hole = this.homeOf(entry);
     while ((index[hole] & ENTRY_MASK) !== entry + 1) hole = (hole + 1) & mask;
     // Move up every following slot of the cluster that may stand at the hole: one whose home is not
     // between the hole (exclusive) and itself.
-    for (let slot = (hole + 1) & mask; index[slot] !== 0; slot = (slot + 1) & mask) {
-      const other = ((index[slot] & ENTRY_MASK) - 1) * stride;
-      const home = hashWords(words, other, keyWords, this.k0, this.k1) & mask;
-      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
-        index[hole] = index[slot]!;
-        hole = slot;
-      }
+    for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
+      const value = index[slot];
+      if (value === 0) break;
+      let distance = value >>> (ENTRY_BITS + TAG_BITS);
+      if (distance === FAR_SLOTS) distance = (slot - this.homeOf((value & ENTRY_MASK) - 1)) & mask;
+      const step = (slot - hole) & mask;
+      if (distance < step) continue;
+      const moved = distance - step < FAR_SLOTS ? distance - step : FAR_SLOTS;
+      index[hole] = (moved << (ENTRY_BITS + TAG_BITS)) | (value & TAGGED_ENTRY_MASK);
+      hole = slot;
     }
     index[hole] = 0;
     words[base + FREE_INCARNATION] =
@@ -220,6 +340,13 @@ export class FlowTable {
     words[base] = header[HEADER_FREE]!;
     header[HEADER_FREE] = entry + 1;
     header[HEADER_COUNT]--;
+    this.changed = (this.changed + 1) | 0;
+  }
+
+  private homeOf(entry: FlowIndex): number {
+    const { words } = this;
+    const base = entry * this.stride;
+    return this.hashAt(this.hashTuple(words, base), words[base + KEY_META]) & this.mask;
   }
 
   /**

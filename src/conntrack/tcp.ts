@@ -44,11 +44,14 @@
  *   acknowledges more than was sent is refused.
  * ⁵ But for a bare acknowledgment of r, which is such a challenge where only we have forgotten the connection.
  *
+ * Of a segment in fragments only the first is seen here, so its end is not known: END goes to what the receiver
+ * offered, but no further than a datagram reaches.
+ *
  * After a simultaneous open (SIMULTANEOUS) nothing but the two SYNs and SYN-ACKs passes until the first SYN-ACK has;
  * from then on o's SYN-ACK may come again. test/oracle holds all of it against nf_conntrack.
  */
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../wire/fields.ts';
-import type { Packet } from '../wire/packet.ts';
+import { FRAGMENT_NONE, type Packet } from '../wire/packet.ts';
 import {
   ASKED_AGAIN,
   FIN_FROM_OPENER,
@@ -91,6 +94,7 @@ import {
 /** Least distance an acknowledgment may lie behind (van Rooij: the largest unscaled window and a bit). */
 const ACK_WINDOW_MIN = 66_000;
 const WINDOW_UNITS_MAX = 0xffff;
+const DATAGRAM_BYTES_MAX = 0xffff;
 const SCALE_MASK = 0x0f;
 
 /** Both sides have sent a SYN, neither a SYN-ACK yet (in SYN_RECEIVED). The bit is one that only UDP uses. */
@@ -177,7 +181,10 @@ function judgeChallenge(
   packet: Packet,
   fromOpener: boolean,
 ): number {
-  const isBare = (packet.tcpFlags & TCP_FIN) === 0 && packet.tcpPayloadBytes === 0;
+  const isBare =
+    (packet.tcpFlags & TCP_FIN) === 0 &&
+    packet.tcpPayloadBytes === 0 &&
+    packet.fragment === FRAGMENT_NONE; // A first fragment may end before the data.
   if (fromOpener || !isBare) return FLOW_MISFITS_STATE;
   // The RST that answers it has this for its sequence number.
   words[at + TCP_OTHER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
@@ -224,7 +231,7 @@ function advanceBySyn(words: Int32Array, at: number, packet: Packet, fromOpener:
     }
     if (acknowledges && packet.tcpAcknowledgment !== words[at + TCP_OPENER + TCP_SIDE_END]) {
       // An old SYN-ACK acknowledges a SYN of another time: the opener answers with RST and goes on waiting.
-      const ahead = (packet.tcpAcknowledgment - words[at + TCP_OPENER + TCP_SIDE_END]) | 0;
+      const ahead = (packet.tcpAcknowledgment - words[at + TCP_OPENER + TCP_SIDE_END] - 1) | 0;
       return ahead < 0 ? FLOW_PASSES_UNCHANGED : FLOW_MISFITS_WINDOW;
     }
     acceptAnswer(words, at, packet);
@@ -384,7 +391,7 @@ function fitsWindow(words: Int32Array, at: number, packet: Packet, fromOpener: b
   const room = (words[sender + TCP_SIDE_MAX_END] - senderEnd) | 0;
   return (
     ((packet.tcpSequence - senderEnd) | 0) <= room && // I
-    ((endOf(packet) - senderEnd) | 0) >= -maxWindow(words, at, !fromOpener) && // II
+    ((reachOf(packet) - senderEnd) | 0) >= -maxWindow(words, at, !fromOpener) && // II
     fitsAcknowledgment(words, at, packet, fromOpener)
   );
 }
@@ -392,7 +399,12 @@ function fitsWindow(words: Int32Array, at: number, packet: Packet, fromOpener: b
 function moveWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): void {
   const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
   const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
-  const end = endOf(packet);
+  let end = endOf(packet);
+  if (packet.fragment !== FRAGMENT_NONE) {
+    // The rest may fill the room that was offered: else its acknowledgment would not pass.
+    const room = (words[sender + TCP_SIDE_MAX_END] - end) | 0;
+    if (room > 0) end = (end + Math.min(room, DATAGRAM_BYTES_MAX)) | 0;
+  }
   const scale = scaleOf(words[at + FLOW_STATE], fromOpener);
   raiseMaxWindow(words, at, fromOpener, packet.tcpWindow);
   if (((end - words[sender + TCP_SIDE_END]) | 0) > 0) words[sender + TCP_SIDE_END] = end;
@@ -425,9 +437,7 @@ function startSide(words: Int32Array, at: number, side: number, packet: Packet):
   words[at + FLOW_STATE] = word;
   const windows = words[at + TCP_WINDOWS];
   const units =
-    scale > 0
-      ? (unscaled(packet.tcpWindow) + (1 << scale) - 1) >>> scale
-      : unscaled(packet.tcpWindow);
+    scale > 0 ? (packet.tcpWindow + (1 << scale) - 1) >>> scale : unscaled(packet.tcpWindow);
   words[at + TCP_WINDOWS] = isOpener
     ? (units << 16) | (windows & WINDOW_UNITS_MAX)
     : (windows & ~WINDOW_UNITS_MAX) | units;
@@ -451,7 +461,7 @@ function raiseMaxEnd(words: Int32Array, side: number, maxEnd: number): void {
 function maxWindow(words: Int32Array, at: number, isOpener: boolean): number {
   const windows = words[at + TCP_WINDOWS];
   const units = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
-  return unscaled(units) << scaleOf(words[at + FLOW_STATE], isOpener);
+  return unscaled(units << scaleOf(words[at + FLOW_STATE], isOpener));
 }
 
 function scaleOf(word: number, isOpener: boolean): number {
@@ -460,6 +470,15 @@ function scaleOf(word: number, isOpener: boolean): number {
 
 function unscaled(window: number): number {
   return window === 0 ? 1 : window;
+}
+
+/**
+ * The furthest the segment can reach. The rest of one in fragments has no ports and does not come by here: it may be
+ * as long as a datagram can be.
+ */
+function reachOf(packet: Packet): number {
+  const end = endOf(packet);
+  return packet.fragment === FRAGMENT_NONE ? end : (end + DATAGRAM_BYTES_MAX) | 0;
 }
 
 /** Sequence number behind the packet: its data, and one each for SYN and FIN. */

@@ -7,16 +7,15 @@
  */
 import { randomBytes } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { setTimeouts, STATE_COUNT, type IdleTimeouts } from '../conntrack/states.ts';
+import { setTimeouts, STATE_COUNT, timeoutState, type IdleTimeouts } from '../conntrack/states.ts';
 import { FlowAccounts } from '../conntrack/accounts.ts';
-import { FlowTable, flowTableBytes } from '../conntrack/table.ts';
-import type { AdoptedFlows } from '../engine/adopt.ts';
+import type { HashKey } from '../conntrack/hash.ts';
+import { FlowTable } from '../conntrack/table.ts';
+import type { AdoptedFlows } from './adopt-flows.ts';
 import { CaptureReader } from '../engine/capture-ring.ts';
 import {
-  counterBytes,
   counterRow,
   GAUGE_CLOCK_ORIGIN_MS,
-  GAUGE_COUNT,
   GAUGE_LAST_ROUND_MS,
   INGRESS,
   ROW_CELLS,
@@ -27,8 +26,7 @@ import { RuleHits } from '../engine/rule-hits.ts';
 import type { Native } from '../ports/native.ts';
 import {
   flowLayout,
-  makeObservedMemory,
-  PORTS_MAX,
+  makeLoopMemory,
   type Assignment,
   type Command,
   type LoopInput,
@@ -46,7 +44,9 @@ export interface DataplaneOptions extends Assignment {
   /** Count packets and bytes of each flow. */
   readonly accounting: boolean;
   readonly onFailure: (error: Error) => void;
-  /** Called before the loop begins: sets limits, and may fill the flow tables (engine/adopt.ts). */
+  /** The device of a port is gone; its descriptor is used no longer. */
+  readonly onLost: (port: number) => void;
+  /** Called before the loop begins: sets limits, and may fill the flow tables (adopt-flows.ts). */
   readonly prepare?: (dataplane: Dataplane) => void;
 }
 
@@ -87,15 +87,9 @@ export class Dataplane {
       passes,
       accounting,
     } = options;
-    const secret = randomBytes(8);
-    const hashKey = { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };
-    const flows4 = new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows)));
-    const flows6 = new SharedArrayBuffer(flowTableBytes(flowLayout(6, maxFlows)));
-    const counters = new SharedArrayBuffer(counterBytes(PORTS_MAX));
-    const timeoutsMs = new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT);
-    const gauges = new SharedArrayBuffer(8 * GAUGE_COUNT);
-    const maxFlowsByPort = new SharedArrayBuffer(4 * PORTS_MAX);
-    const observed = makeObservedMemory(maxFlows, accounting);
+    const hashKey = drawHashKey();
+    const memory = makeLoopMemory(maxFlows, accounting);
+    const { observed } = memory;
     this.events = new EventReader(observed.events);
     this.capture = new CaptureReader(observed.capture);
     this.ruleHits = new RuleHits(observed.ruleHits);
@@ -105,25 +99,15 @@ export class Dataplane {
     ];
     this.timeScale = timeScale;
     this.native = native;
-    this.timeoutsMs = new Int32Array(timeoutsMs);
-    this.maxFlowsByPort = new Int32Array(maxFlowsByPort);
-    this.counters = new Float64Array(counters);
-    this.gauges = new Float64Array(gauges);
+    this.timeoutsMs = new Int32Array(memory.timeoutsMs);
+    this.maxFlowsByPort = new Int32Array(memory.maxFlowsByPort);
+    this.counters = new Float64Array(memory.counters);
+    this.gauges = new Float64Array(memory.gauges);
     this.flows = [
-      new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
-      new FlowTable(flowLayout(6, maxFlows), hashKey, flows6),
+      new FlowTable(flowLayout(4, maxFlows), hashKey, memory.flows4),
+      new FlowTable(flowLayout(6, maxFlows), hashKey, memory.flows6),
     ];
     this.wakeFd = native.eventfd();
-    const shared = {
-      flows4,
-      flows6,
-      counters,
-      timeoutsMs,
-      maxFlowsByPort,
-      gauges,
-      observed,
-      wakeFd: this.wakeFd,
-    };
     const input: LoopInput = {
       ports,
       policy,
@@ -135,21 +119,29 @@ export class Dataplane {
       checksWindow,
       passes,
       hashKey,
-      ...shared,
+      wakeFd: this.wakeFd,
+      ...memory,
     };
     options.prepare?.(this);
     this.worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: input,
       name: 'packet-loop',
+      // It makes no garbage but at its start, and would keep the room for it: 6 MB.
+      resourceLimits: { maxYoungGenerationSizeMb: 1 },
     });
+    this.exited = this.listen(options);
+  }
+
+  /** @returns a promise of the thread's end */
+  private listen({ onFailure, onLost }: DataplaneOptions): Promise<void> {
     this.worker.on('message', (report: Report) => {
+      if (report.kind === 'lost') onLost(report.port);
       for (const take of this.waiting) take(report);
     });
-    this.worker.on('error', options.onFailure);
-    this.exited = new Promise((resolve) => {
+    this.worker.on('error', onFailure);
+    return new Promise((resolve) => {
       this.worker.on('exit', (code) => {
-        if (!this.stopping)
-          options.onFailure(new Error(`the packet loop ended unasked (exit ${code})`));
+        if (!this.stopping) onFailure(new Error(`the packet loop ended unasked (exit ${code})`));
         resolve();
       });
     });
@@ -173,6 +165,11 @@ export class Dataplane {
   /** The moment on the loop's clock, scaled, as packets would be judged at now: int32, as flows carry it. */
   get nowMs(): number {
     return (this.clockMs * this.timeScale) | 0;
+  }
+
+  /** How long a flow of a port may be idle, in ms of the loop's scaled clock. @param word its FLOW_STATE */
+  idleTimeoutMs(port: number, word: number): number {
+    return this.timeoutsMs[port * STATE_COUNT + timeoutState(word)];
   }
 
   /** Real milliseconds since a moment of the loop's scaled clock, which must be less than 24 scaled days ago. */
@@ -275,4 +272,10 @@ export class Dataplane {
       this.waiting.add(take);
     });
   }
+}
+
+/** A secret of this process: who sends can't know which flows meet in the tables. */
+function drawHashKey(): HashKey {
+  const secret = randomBytes(8);
+  return { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };
 }

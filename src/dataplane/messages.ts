@@ -2,12 +2,14 @@
  * What crosses between the control plane and the packet loop's thread. Memory that both use is shared
  * and made here; everything else is a message, taken by the loop between two batches.
  */
-import type { AdoptedFlows } from '../engine/adopt.ts';
+import type { AdoptedFlows } from './adopt-flows.ts';
 import { captureRingBytes } from '../engine/capture-ring.ts';
 import { eventRingBytes } from '../engine/events.ts';
 import type { ExceptionPasses } from '../engine/gate.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
-import { KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
+import { flowTableBytes, KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
+import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';
+import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
@@ -23,6 +25,8 @@ export interface PortSpec {
   /** -1: no device has this port. */
   readonly fd: number;
   readonly isTap: boolean;
+  /** Its kernel takes UDP superpackets. */
+  readonly takesUso: boolean;
   /** MAC address of the instance on a TAP, 6 bytes; undefined where it has to be learned. */
   readonly macAddress?: Uint8Array;
   /** For messages: `eth0 in /run/netns/web-1`. */
@@ -76,6 +80,24 @@ export interface ObservedMemory {
   readonly accounts6: SharedArrayBuffer | null;
 }
 
+/** All memory that both sides use. */
+export type LoopMemory = Pick<
+  LoopInput,
+  'flows4' | 'flows6' | 'counters' | 'timeoutsMs' | 'maxFlowsByPort' | 'gauges' | 'observed'
+>;
+
+export function makeLoopMemory(maxFlows: number, accounting: boolean): LoopMemory {
+  return {
+    flows4: new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows))),
+    flows6: new SharedArrayBuffer(flowTableBytes(flowLayout(6, maxFlows))),
+    counters: new SharedArrayBuffer(counterBytes(PORTS_MAX)),
+    timeoutsMs: new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT),
+    maxFlowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
+    gauges: new SharedArrayBuffer(8 * GAUGE_COUNT),
+    observed: makeObservedMemory(maxFlows, accounting),
+  };
+}
+
 /** Pages of it are taken as they are used. */
 export function makeObservedMemory(maxFlows: number, accounting: boolean): ObservedMemory {
   const accounts = (): SharedArrayBuffer | null =>
@@ -106,6 +128,8 @@ export type Report =
   | { readonly kind: 'rechecked'; readonly generation: number; readonly revoked: number }
   /** An `end-flows` was carried out; those that had ended meanwhile don't count. */
   | { readonly kind: 'ended-flows'; readonly ended: number }
+  /** The device of a port is gone; the loop uses its descriptor no longer. */
+  | { readonly kind: 'lost'; readonly port: number }
   | { readonly kind: 'stopped' };
 
 /** Each family's table could hold all flows the daemon may track; memory is taken as it is touched. */

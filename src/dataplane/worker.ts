@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { restorePolicy } from '../policy/compiled.ts';
 import { loadNative } from '../ports/native.ts';
+import { letCompilerInline } from './compiler.ts';
 import { Loop } from './loop.ts';
 import type { Command, LoopInput, Report } from './messages.ts';
 
@@ -23,6 +24,7 @@ function report(message: Report): void {
   port.postMessage(message);
 }
 
+letCompilerInline();
 const loop = new Loop(
   loadNative(),
   { ...input, policy: restorePolicy(input.policy) },

@@ -4,14 +4,19 @@
  * A batch is an arena and a list of slots in it, three int32 each: offset of the virtio header, length
  * from there, and the port to write to. `process` fills the third (NOT_SENT for a drop) and moves
  * virtio and Ethernet headers where a packet leaves by another kind of port than it came in by. Nothing
- * is reordered, so packets of a flow keep their order.
+ * is reordered, so packets of a flow keep their order. Packets are decoded some ahead of their verdicts
+ * (lookahead.ts), and only packets: a frame for the link itself waits until all before it have been judged.
  */
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import {
   ETHERNET_HEADER_BYTES,
+  ETHERNET_TYPE,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
   IPV4_PROTOCOL,
   IPV6_HEADER_BYTES,
   IPV6_NEXT_HEADER,
+  PROTO_ICMPV6,
   PROTO_TCP,
   TCP_DATA_OFFSET,
   TCP_HEADER_BYTES,
@@ -24,6 +29,7 @@ import {
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
 import type { Engine } from './evaluate.ts';
 import { ANSWERED, LITTLE_ENDIAN, unwrap, type LinkLayer } from './link.ts';
+import { LOOKAHEAD } from './lookahead.ts';
 import { LINK_SCOPE, WRITE_FAILED } from './reasons.ts';
 
 export const SLOT_WORDS = 3;
@@ -41,6 +47,10 @@ export class Batch {
   /** What the receiver's counters were told of a slot that goes on; nothing of an answer to its own port. */
   private readonly packets: Int32Array;
   private readonly bytes: Int32Array;
+  /** By slot: offset of the IP packet behind the virtio header, ANSWERED, or minus a drop reason. */
+  private readonly ips: Int32Array;
+  /** By slot: the engine's record of it. */
+  private readonly records: Int32Array;
 
   /** @param arena holds the packets  @param packetsMax most packets in a batch */
   constructor(arena: Uint8Array, packetsMax: number) {
@@ -49,6 +59,8 @@ export class Batch {
     this.ports = new Int32Array(packetsMax);
     this.packets = new Int32Array(packetsMax);
     this.bytes = new Int32Array(packetsMax);
+    this.ips = new Int32Array(packetsMax);
+    this.records = new Int32Array(packetsMax);
   }
 
   /**
@@ -64,33 +76,54 @@ export class Batch {
     count: number,
     nowMs: number,
   ): number {
-    const { slots, ports } = this;
     let sent = 0;
-    for (let i = 0; i < count; i++) {
-      const slot = i * SLOT_WORDS;
-      const to =
-        isTap[port] === 1
-          ? this.processFrame(engine, link, isTap, port, i, nowMs)
-          : this.processPacket(engine, link, isTap, port, i, VNET_HDR_BYTES, nowMs);
-      slots[slot + SLOT_PORT] = to < 0 ? NOT_SENT : to;
-      ports[i] = to;
-      if (to >= 0) sent++;
+    for (let start = 0; start < count;) {
+      const end = this.prepare(engine, link, isTap[port] === 1, port, start, count);
+      for (let i = start; i < end; i++)
+        if (this.judge(engine, link, isTap, port, i, nowMs) >= 0) sent++;
+      start = end;
     }
     return sent;
   }
 
-  /** After the write: counts the packets of the batch that their device refused. */
-  countFailures(engine: Engine, count: number): void {
-    const { slots, ports, packets, bytes } = this;
-    for (let i = 0; i < count; i++) {
-      const port = ports[i];
-      if (port < 0 || slots[i * SLOT_WORDS + SLOT_PORT] >= 0) continue;
-      const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
-      countUndelivered(engine.counters, port, direction, WRITE_FAILED, packets[i], bytes[i]);
+  /** Prepares packets from slot `start` on, some of them. @returns the slot behind the last */
+  private prepare(
+    engine: Engine,
+    link: LinkLayer,
+    isTap: boolean,
+    port: number,
+    start: number,
+    count: number,
+  ): number {
+    const { view, slots, ips, records } = this;
+    const limit = start + LOOKAHEAD < count ? start + LOOKAHEAD : count;
+    let prepared = 0;
+    let i = start;
+    while (i < limit) {
+      const at = slots[i * SLOT_WORDS + SLOT_OFFSET];
+      const length = slots[i * SLOT_WORDS + SLOT_LENGTH];
+      let ip = VNET_HDR_BYTES;
+      let isForLink = false;
+      if (isTap) {
+        isForLink = mayBeForLink(view, at, length);
+        if (isForLink && i > start) break;
+        ip = link.receiveFrame(view, at, length, port);
+      }
+      ips[i] = ip;
+      if (ip > 0) {
+        records[i] = engine.prepare(view, at + ip, length - ip, port);
+        prepared++;
+      }
+      i++;
+      if (isForLink) break;
     }
+    // A frame that gets no record is dropped: there are as many records as packets, one behind the other.
+    if (prepared > 1) engine.fetch(prepared);
+    return i;
   }
 
-  private processFrame(
+  /** Judges the packet in slot `i`, which has been prepared. @returns its port; negative for a drop */
+  private judge(
     engine: Engine,
     link: LinkLayer,
     isTap: Uint8Array,
@@ -98,30 +131,40 @@ export class Batch {
     i: number,
     nowMs: number,
   ): number {
-    const { view, slots } = this;
+    const { slots, ips } = this;
     const slot = i * SLOT_WORDS;
-    const at = slots[slot + SLOT_OFFSET];
-    const length = slots[slot + SLOT_LENGTH];
-    const ip = link.receiveFrame(view, at, length, port);
-    if (ip === ANSWERED) {
+    const ip = ips[i];
+    let to = port;
+    if (ip > 0) to = this.judgePacket(engine, link, isTap, port, i, ip, nowMs);
+    else if (ip === ANSWERED) {
       slots[slot + SLOT_LENGTH] = link.answerBytes;
       this.packets[i] = 0;
       this.bytes[i] = 0;
-      return port;
+    } else {
+      const direction = port === UPLINK_PORT ? INGRESS : EGRESS;
+      to = engine.drop(port, direction, -ip, 1, slots[slot + SLOT_LENGTH] - VNET_HDR_BYTES);
     }
-    if (ip < 0)
-      return engine.drop(
-        port,
-        port === UPLINK_PORT ? INGRESS : EGRESS,
-        -ip,
-        1,
-        length - VNET_HDR_BYTES,
-      );
-    return this.processPacket(engine, link, isTap, port, i, ip, nowMs);
+    slots[slot + SLOT_PORT] = to < 0 ? NOT_SENT : to;
+    this.ports[i] = to;
+    return to;
+  }
+
+  /**
+   * After the write: counts the packets of the batch that their device refused.
+   * @param head by slot: the slot whose write carried it (engine/coalesce.ts)
+   */
+  countFailures(engine: Engine, count: number, head: Int32Array): void {
+    const { slots, ports, packets, bytes } = this;
+    for (let i = 0; i < count; i++) {
+      const port = ports[i];
+      if (port < 0 || slots[head[i] * SLOT_WORDS + SLOT_PORT] >= 0) continue;
+      const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
+      countUndelivered(engine.counters, port, direction, WRITE_FAILED, packets[i], bytes[i]);
+    }
   }
 
   /** `ip` is the offset of the IP packet behind the slot's virtio header. */
-  private processPacket(
+  private judgePacket(
     engine: Engine,
     link: LinkLayer,
     isTap: Uint8Array,
@@ -136,7 +179,7 @@ export class Batch {
     const ipOffset = at + ip;
     const ipBytes = slots[slot + SLOT_LENGTH] - ip;
     const packets = segmentsOf(view, at, ipOffset, ipBytes);
-    const to = engine.evaluate(view, ipOffset, ipBytes, port, packets, nowMs);
+    const to = engine.judge(this.records[i], view, ipOffset, ipBytes, packets, nowMs);
     if (isTap[port] === 1 && (to >= 0 || to === -LINK_SCOPE)) link.learn(view, at, port);
     if (to < 0) return to;
     this.packets[i] = packets;
@@ -152,6 +195,18 @@ export class Batch {
     }
     return to;
   }
+}
+
+/** Whether the frame may be one that the link layer answers or learns from before any gate: all but plain IP packets. */
+function mayBeForLink(view: DataView, at: number, length: number): boolean {
+  if (length < VNET_HDR_BYTES + ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES) return true;
+  const frame = at + VNET_HDR_BYTES;
+  const type = view.getUint16(frame + ETHERNET_TYPE);
+  if (type === ETHERTYPE_IPV4) return false;
+  return (
+    type !== ETHERTYPE_IPV6 ||
+    view.getUint8(frame + ETHERNET_HEADER_BYTES + IPV6_NEXT_HEADER) === PROTO_ICMPV6
+  );
 }
 
 /**

@@ -70,4 +70,15 @@ export const GAUGE_PASSED_FRAGMENT = 4;
 export const GAUGE_CLOCK_ORIGIN_MS = 5;
 /** The last round's moment on the loop's clock, not scaled, in ms. */
 export const GAUGE_LAST_ROUND_MS = 6;
-export const GAUGE_COUNT = 7;
+/** Flows opened since the start. */
+export const GAUGE_OPENED = 7;
+/** Milliseconds the loop did not wait in poll. */
+export const GAUGE_BUSY_MS = 8;
+export const GAUGE_ROUNDS = 9;
+/** Batches read, and packets in them; a superpacket counts as one. */
+export const GAUGE_READ_BATCHES = 10;
+export const GAUGE_READ_PACKETS = 11;
+/** Packets written to devices, and those that went out as part of another's write. */
+export const GAUGE_WRITES = 12;
+export const GAUGE_COALESCED = 13;
+export const GAUGE_COUNT = 14;

@@ -11,7 +11,7 @@
 import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { NO_HOST } from '../policy/match.ts';
 import { decode } from '../wire/decode.ts';
-import { Packet } from '../wire/packet.ts';
+import type { Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import { NO_FLOW } from '../conntrack/table.ts';
 import type { CaptureRing } from './capture-ring.ts';
@@ -27,6 +27,7 @@ import {
   type EventRing,
 } from './events.ts';
 import { Gates, type GateOptions } from './gate.ts';
+import { Ahead, hasSameEnds, hasSamePorts, RECORDS } from './lookahead.ts';
 import { LINK_SCOPE, MARTIAN, NO_ROUTE, PASS, SOURCE_CHECK, UPLINK_SPOOF } from './reasons.ts';
 import type { RuleHits } from './rule-hits.ts';
 import { isLinkScope, isMartian, portOfDestination, portOfSource } from './scope.ts';
@@ -45,8 +46,15 @@ export interface EngineParts {
 export class Engine {
   readonly gates: Gates;
   readonly counters: Float64Array;
-  /** The packet last evaluated; the caller may read it until the next one. */
-  readonly packet = new Packet();
+  /** The packet last judged; the caller may read it until another is prepared in its place. */
+  packet: Packet;
+  private readonly records: readonly Ahead[];
+  /** Of the record that the next packet is prepared in. */
+  private next = 0;
+  /** Index slots that were read ahead, two a packet of a chunk. */
+  private readonly touched = new Int32Array(RECORDS);
+  /** Nobody reads it: what was read ahead ends here, or the reads would be left out. */
+  sink = 0;
   private readonly events: EventRing;
   private readonly capture: CaptureRing;
   private readonly ruleHits: RuleHits;
@@ -61,11 +69,19 @@ export class Engine {
     this.capture = parts.capture;
     this.counters = parts.counters;
     this.hasUplink = parts.hasUplink;
+    this.records = Array.from({ length: RECORDS }, () => new Ahead());
+    this.packet = this.records[0].packet;
   }
 
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.gates.setPolicy(policy);
+    this.forgetPackets();
+  }
+
+  /** Forgets what is known of the packets before: under another policy it is no help. */
+  forgetPackets(): void {
+    for (let i = 0; i < RECORDS; i++) this.records[i].from = NO_PORT;
   }
 
   /** Before the packets of a round. @param uptimeSec seconds of the loop's clock, not scaled */
@@ -88,25 +104,106 @@ export class Engine {
     packets: number,
     nowMs: number,
   ): number {
-    const { packet, gates } = this;
+    return this.judge(
+      this.prepare(view, offset, length, port),
+      view,
+      offset,
+      length,
+      packets,
+      nowMs,
+    );
+  }
+
+  /**
+   * Decodes and routes a packet that `judge` is to be asked about, before LOOKAHEAD others have been prepared.
+   * Nothing is counted yet.
+   * @returns the record it stands in
+   */
+  prepare(view: DataView, offset: number, length: number, port: number): number {
+    const at = this.next;
+    this.next = (at + 1) & (RECORDS - 1);
+    const ahead = this.records[at];
+    const before = this.records[(at - 1) & (RECORDS - 1)];
+    const { packet } = ahead;
+    ahead.from = port;
+    ahead.isRepeat = false;
+    if (decode(view, offset, length, packet) !== DECODE_OK) {
+      ahead.reason = packet.status;
+      return at;
+    }
+    if (before.from === port && before.reason === PASS && hasSameEnds(packet, before.packet)) {
+      ahead.reason = PASS;
+      ahead.to = before.to;
+      if (hasSamePorts(packet, before.packet)) {
+        ahead.hash = before.hash;
+        ahead.isRepeat = true;
+        return at;
+      }
+    } else {
+      ahead.reason =
+        port === UPLINK_PORT ? this.checkFromUplink(packet) : this.checkFromInterface(packet, port);
+      if (ahead.reason !== PASS) return at;
+      const to = this.route(packet);
+      // The uplink is no transit, and what an instance sends to itself never leaves it: a packet that did
+      // would meet at the ingress gate the very flow entry that its egress just made.
+      if (to === NO_PORT || to === port) {
+        ahead.reason = NO_ROUTE;
+        return at;
+      }
+      ahead.to = to;
+    }
+    ahead.hash = this.gates.tracker.tupleHash.ofPacket(packet);
+    return at;
+  }
+
+  /** Brings what `judge` will ask of the flow tables into the cache, for the `count` packets that were prepared last. */
+  fetch(count: number): void {
+    const { records, touched } = this;
+    const { tracker } = this.gates;
+    const first = this.next - count;
+    for (let i = 0; i < count; i++) {
+      const { packet, hash, from, to, reason, isRepeat } = records[(first + i) & (RECORDS - 1)];
+      touched[2 * i] = 0;
+      touched[2 * i + 1] = 0;
+      if (reason !== PASS || isRepeat) continue;
+      const table = packet.family === 4 ? tracker.flows4 : tracker.flows6;
+      if (from !== UPLINK_PORT)
+        touched[2 * i] = table.touchIndex(hash, (from << 16) | packet.protocol);
+      if (to !== UPLINK_PORT)
+        touched[2 * i + 1] = table.touchIndex(hash, (to << 16) | packet.protocol);
+    }
+    let sink = this.sink;
+    for (let i = 0; i < count; i++) {
+      const isIpv4 = records[(first + i) & (RECORDS - 1)].packet.family === 4;
+      const table = isIpv4 ? tracker.flows4 : tracker.flows6;
+      const accounts = isIpv4 ? tracker.accounts4 : tracker.accounts6;
+      for (let slot = 2 * i; slot < 2 * i + 2; slot++) {
+        const entry = table.entryOf(touched[slot]);
+        if (entry === NO_FLOW) continue;
+        sink ^= table.touchEntry(entry);
+        if (accounts !== null) sink ^= accounts.touch(entry);
+      }
+    }
+    this.sink = sink;
+  }
+
+  /** Judges the packet prepared in the record `at`. The other arguments, and what it returns, as for evaluate. */
+  judge(
+    at: number,
+    view: DataView,
+    offset: number,
+    length: number,
+    packets: number,
+    nowMs: number,
+  ): number {
+    const { gates } = this;
+    const { packet, from: port, to, reason, hash, isRepeat } = this.records[at];
     const fromUplink = port === UPLINK_PORT;
     const direction = fromUplink ? INGRESS : EGRESS;
+    this.packet = packet;
     gates.forget();
-    const status = decode(view, offset, length, packet);
-    const reason =
-      status !== DECODE_OK
-        ? status
-        : fromUplink
-          ? this.checkFromUplink(packet)
-          : this.checkFromInterface(packet, port);
+    gates.tracker.begin(hash, isRepeat);
     if (reason !== PASS) return this.refuse(view, offset, length, port, direction, reason, packets);
-
-    const to = this.route(packet);
-    // The uplink is no transit, and what an instance sends to itself never leaves it: a packet that did
-    // would meet at the ingress gate the very flow entry that its egress just made.
-    if (to === NO_PORT || to === port)
-      return this.refuse(view, offset, length, port, direction, NO_ROUTE, packets);
-
     if (!fromUplink) {
       const refused = gates.judge(view, packet, port, port, GATE_EGRESS, nowMs);
       if (refused !== PASS)

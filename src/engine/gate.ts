@@ -43,6 +43,7 @@ import {
   GAUGE_COUNT,
   GAUGE_EVICTED,
   GAUGE_HALF_OPEN,
+  GAUGE_OPENED,
   GAUGE_PASSED_FRAGMENT,
   GAUGE_PASSED_INVALID,
   GAUGE_PASSED_TABLE_FULL,
@@ -75,7 +76,7 @@ import {
 } from './revocation.ts';
 import type { RuleHits } from './rule-hits.ts';
 import { portOfDestination } from './scope.ts';
-import { Tracker, type TrackerOptions } from './tracker.ts';
+import { FLOW_IS_STALE, Tracker, type TrackerOptions } from './tracker.ts';
 
 /** By what FragmentTable.offer answers; FRAGMENT_TO_JUDGE never gets here. */
 const REASON_BY_FRAGMENT: readonly number[] = [
@@ -150,6 +151,7 @@ export class Gates {
     this.matcher = new Matcher(policy);
     this.previous = new Matcher(policy);
     this.tracker = new Tracker(options);
+    this.tracker.generation = policy.generation & GENERATION_MASK;
     this.fragments = options.fragments;
     this.passes = options.passes;
     this.acceptsMidstream = options.acceptsMidstream;
@@ -163,6 +165,7 @@ export class Gates {
     this.hasPrevious = true;
     this.policy = policy;
     this.matcher.setPolicy(policy);
+    this.tracker.generation = policy.generation & GENERATION_MASK;
     this.recheckAt4 = 0;
     this.recheckAt6 = 0;
     this.revokedFlows = 0;
@@ -187,11 +190,11 @@ export class Gates {
 
   /** Past its time-out a flow is absent: revoked, it would come back for the time-out of those. */
   private recheckInTime(table: FlowTable, flow: FlowIndex, nowMs: number): void {
-    if (!this.tracker.freeExpired(table, flow, nowMs)) this.recheck(table, flow);
+    if (!this.tracker.freeExpired(table, flow, nowMs)) this.recheck(table, flow, nowMs);
   }
 
   /** Holds an entry against the policy in force. @returns whether it is still in use afterwards */
-  private recheck(table: FlowTable, flow: FlowIndex): boolean {
+  private recheck(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
     const at = flow * table.stride + table.keyWords;
     const state = table.words[at + FLOW_STATE];
     if (state === 0) return false;
@@ -204,7 +207,7 @@ export class Gates {
     this.revokedFlows++;
     const port = table.words[flow * table.stride + KEY_META] >>> 16;
     table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
-    return this.tracker.revoke(table, flow, !hasInterface(this.policy, port));
+    return this.tracker.revoke(table, flow, !hasInterface(this.policy, port), nowMs);
   }
 
   /**
@@ -244,6 +247,7 @@ export class Gates {
       gauges[i] = this.excused[i];
     gauges[GAUGE_HALF_OPEN] = this.tracker.halfOpenFlows;
     gauges[GAUGE_EVICTED] = this.tracker.evictedFlows;
+    gauges[GAUGE_OPENED] = this.tracker.openedFlows;
   }
 
   private judgeWhole(
@@ -278,34 +282,46 @@ export class Gates {
     nowMs: number,
   ): number {
     // Excused flags go on to the rules, like those of any packet: a flow may open with none of them.
-    if (packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags)) {
+    const isOdd = packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags);
+    if (isOdd) {
       if (!this.passes.invalid) return TCP_FLAGS_ILLEGAL;
       this.excused[GAUGE_PASSED_INVALID]++;
     }
     const fromLocal = direction === GATE_EGRESS;
     const { tracker } = this;
-    tracker.aim(packet, port, fromLocal);
-    const flow = tracker.find(nowMs);
-    if (flow !== NO_FLOW) {
-      if (!this.recheck(tracker.aimedTable, flow)) return REVOKED;
-      const verdict = tracker.advance(flow, packet, fromLocal, nowMs);
+    let verdict = tracker.follow(packet, port, fromLocal, isOdd, nowMs);
+    if (verdict === FLOW_IS_STALE) {
+      if (!this.recheck(tracker.aimedTable, tracker.followed, nowMs)) return REVOKED;
+      verdict = tracker.follow(packet, port, fromLocal, isOdd, nowMs);
+    }
+    let ended = NO_FLOW;
+    if (verdict >= 0) {
       if (verdict !== FLOW_REOPENS) {
-        const table = tracker.aimedTable;
-        this.flow = flow;
-        this.rule = table.words[flow * table.stride + table.keyWords + FLOW_RULE] & RULE_MASK;
+        this.flow = tracker.followed;
+        this.rule = tracker.followedRule & RULE_MASK;
         return REASON_BY_VERDICT[verdict];
       }
-      tracker.remove(tracker.aimedTable, flow, ENDED_BY_REOPENING);
+      // Kept until the rules have admitted the SYN: else one that they refuse would have what has ended, or was
+      // revoked, picked up in mid-stream by the next packet of the side that they still let out.
+      ended = tracker.followed;
+      tracker.aim(packet, port, fromLocal);
     }
     if (
       packet.icmpKind === ICMP_ERROR &&
       this.isAboutKnownFlow(view, packet, port, direction, nowMs)
     )
       return PASS;
-    return this.judgeNewFlow(packet, port, direction, nowMs);
+    return this.judgeNewFlow(packet, port, direction, ended, nowMs);
   }
 
-  private judgeNewFlow(packet: Packet, port: number, direction: number, nowMs: number): number {
+  /** @param ended what the packet opens anew, or NO_FLOW: forgotten if it is admitted */
+  private judgeNewFlow(
+    packet: Packet,
+    port: number,
+    direction: number,
+    ended: FlowIndex,
+    nowMs: number,
+  ): number {
     const fromLocal = direction === GATE_EGRESS;
     const profile = this.policy.profiles[port];
     const { family, protocol } = packet;
@@ -333,7 +349,7 @@ export class Gates {
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
       if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort))
-        return this.admitUntracked(rule - 1);
+        return this.admitUntracked(rule - 1, ended);
       // A connection that lived by rules that are gone ends with them, as in AWS; a SYN may open it anew.
       if (
         this.hasPrevious &&
@@ -345,8 +361,9 @@ export class Gates {
     }
     if (protocol === PROTO_TCP && !this.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
       return TCP_MIDSTREAM;
-    if (!isTrackable(packet)) return this.admitUntracked(rule - 1);
+    if (!isTrackable(packet)) return this.admitUntracked(rule - 1, ended);
     if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
+    this.forgetEnded(ended);
     const word = (rule - 1) | (this.policy.generation << RULE_BITS);
     this.flow = this.tracker.open(packet, word, fromLocal, nowMs);
     // Also without room, for the exception that lets it pass: the rule has admitted it.
@@ -356,11 +373,17 @@ export class Gates {
     return PASS;
   }
 
-  private admitUntracked(rule: number): number {
+  private admitUntracked(rule: number, ended: FlowIndex): number {
     if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
+    this.forgetEnded(ended);
     this.rule = rule;
     this.ruleHits.note(rule);
     return PASS;
+  }
+
+  private forgetEnded(ended: FlowIndex): void {
+    const { tracker } = this;
+    if (ended !== NO_FLOW) tracker.remove(tracker.aimedTable, ended, ENDED_BY_REOPENING);
   }
 
   /**
@@ -395,7 +418,11 @@ export class Gates {
     const { tracker } = this;
     tracker.aim(quoted, port, quotedFromLocal);
     const flow = tracker.find(nowMs);
-    const isKnown = flow !== NO_FLOW && isSentBy(tracker.aimedTable, flow, quoted, quotedFromLocal);
+    // Held against new rules as by a packet of its own: else errors about what they end would pass for a while.
+    const isKnown =
+      flow !== NO_FLOW &&
+      this.recheck(tracker.aimedTable, flow, nowMs) &&
+      isSentBy(tracker.aimedTable, flow, quoted, quotedFromLocal);
     tracker.aim(packet, port, direction === GATE_EGRESS);
     if (isKnown) return true;
     // With no flow to say so, an instance may only speak of what was sent to itself.

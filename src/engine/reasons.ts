@@ -75,7 +75,7 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   ['write-failed', 'the device on the other side refused the packet'],
   [
     'revoked',
-    'a change of rules ended the connection (revocation: recheck or cut); what follows is judged as new',
+    'the connection was ended by a change of rules (revocation: recheck or cut) or by hand; of TCP, only a new SYN opens it again',
   ],
   [
     'tcp-flags',

@@ -10,6 +10,7 @@ import {
   FLOW_RULE,
   FLOW_STATE,
   KEY_ADDRESSES,
+  KEY_ASKS_LOCALLY,
   KEY_META,
   KEY_PORTS,
   KEY_WORDS_4,
@@ -72,10 +73,13 @@ export function isAdmitted(
   const ports = words[key + KEY_PORTS];
   const protocol = meta & 0xff;
   const openedLocally = (words[key + table.keyWords + FLOW_STATE] & OPENED_LOCALLY) !== 0;
-  // The side that did not open has the port that rules name; for an ICMP query it is the query's type.
-  const asked = openedLocally ? ports & 0xffff : ports >>> 16;
-  const rulePort =
-    protocol === PROTO_ICMP || protocol === PROTO_ICMPV6 ? (asked & 0xff) << 8 : asked;
+  const isIcmp = protocol === PROTO_ICMP || protocol === PROTO_ICMPV6;
+  const isReply = isIcmp && ((meta & KEY_ASKS_LOCALLY) !== 0) !== openedLocally;
+  // The side that did not open has the port that rules name; for an ICMP query it is the query's type. Where a
+  // reply opened the flow, its own side has that.
+  const asked = openedLocally !== isReply ? ports & 0xffff : ports >>> 16;
+  const type = isReply ? replyTypeOf(asked) : asked & 0xff;
+  const rulePort = isIcmp ? type << 8 : asked;
   const gate = 2 * policy.profiles[meta >>> 16] + (openedLocally ? GATE_EGRESS : GATE_INGRESS);
   const isIpv4 = table.keyWords === KEY_WORDS_4;
   const remote = key + KEY_ADDRESSES + (isIpv4 ? 1 : 4);
@@ -87,4 +91,9 @@ export function isAdmitted(
   if (wanted === NO_RULE)
     return matcher.match(gate, family, protocol, rulePort, a0, a1, a2, a3) !== NO_RULE;
   return matcher.admits(wanted, gate, family, protocol, rulePort, a0, a1, a2, a3);
+}
+
+/** The type of the ICMP message that answers a query of this type: echo in IPv4 is the one it does not follow. */
+function replyTypeOf(query: number): number {
+  return query === 8 ? 0 : query + 1;
 }

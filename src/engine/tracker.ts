@@ -14,6 +14,7 @@
  * time-out of an opening: otherwise a flood of ACKs would fill the table for five days.
  */
 import { FlowAccounts } from '../conntrack/accounts.ts';
+import type { TupleHash } from '../conntrack/flow-hash.ts';
 import { HalfOpenQueue, isHalfOpen } from '../conntrack/half-open.ts';
 import {
   REPLIED,
@@ -22,6 +23,7 @@ import {
   TCP_CLOSED,
   TCP_CLOSING,
   TCP_ESTABLISHED,
+  TCP_REVOKED,
   TCP_SYN_SENT,
 } from '../conntrack/states.ts';
 import {
@@ -29,6 +31,7 @@ import {
   FLOW_SEEN,
   FLOW_STATE,
   KEY_ADDRESSES,
+  KEY_ASKS_LOCALLY,
   KEY_META,
   KEY_PORTS,
   KEY_WORDS_4,
@@ -38,7 +41,12 @@ import {
   type FlowTable,
 } from '../conntrack/table.ts';
 import { advanceFlow, openFlow, revokedState } from '../conntrack/track.ts';
-import { FLOW_IS_REVOKED, FLOW_PASSES } from '../conntrack/verdicts.ts';
+import {
+  FLOW_IS_CLOSED,
+  FLOW_IS_REVOKED,
+  FLOW_PASSES,
+  FLOW_PASSES_UNCHANGED,
+} from '../conntrack/verdicts.ts';
 import { PROTO_TCP } from '../wire/fields.ts';
 import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
 import {
@@ -50,6 +58,11 @@ import {
   WANT_FLOWS,
   type EventRing,
 } from './events.ts';
+import { RULE_BITS } from './revocation.ts';
+
+/** Answers of `follow` beside the verdicts of verdicts.ts. */
+export const FLOW_IS_UNKNOWN = -1;
+export const FLOW_IS_STALE = -2;
 
 /** Entries looked at to make room when a limit is reached, before anything is given up. */
 const SWEEP_WHEN_FULL = 16;
@@ -82,6 +95,8 @@ export class Tracker {
   readonly flows6: FlowTable;
   /** Half-open flows that were given up for others, since the start. */
   evictedFlows = 0;
+  /** Flows that were opened since the start. */
+  openedFlows = 0;
   /** Flows that are half-open now. */
   halfOpenFlows = 0;
   readonly accounts4: FlowAccounts | null;
@@ -89,9 +104,23 @@ export class Tracker {
   private readonly events: EventRing;
   private readonly flowsByPort: Int32Array;
   private readonly options: TrackerOptions;
+  private readonly timeoutsMs: Int32Array;
   private readonly halfOpen: HalfOpenQueue;
   private readonly key4 = new Int32Array(KEY_WORDS_4);
   private readonly key6 = new Int32Array(KEY_WORDS_6);
+  /** Hash of the packet's tuple, as begin was told. */
+  private hash = 0;
+  // By direction: the flow that `follow` found last for a packet of this tuple, and table.changes then. As long
+  // as that stays, so does the answer.
+  private egressFlow: FlowIndex = NO_FLOW;
+  private egressChanges = 0;
+  private ingressFlow: FlowIndex = NO_FLOW;
+  private ingressChanges = 0;
+  /** The flow that `follow` answered for, and its FLOW_RULE word. */
+  followed: FlowIndex = NO_FLOW;
+  followedRule = 0;
+  /** Of the policy in force, modulo 4096: flows that carry another have to be held against it first. */
+  generation = 0;
   /** What `aim` was called for. */
   private table: FlowTable;
   private key: Int32Array;
@@ -99,6 +128,7 @@ export class Tracker {
 
   constructor(options: TrackerOptions) {
     this.options = options;
+    this.timeoutsMs = options.timeoutsMs;
     this.flows4 = options.flows4;
     this.flows6 = options.flows6;
     this.table = options.flows4;
@@ -110,6 +140,23 @@ export class Tracker {
     this.halfOpen = new HalfOpenQueue(options.flows4, options.flows6, options.maxHalfOpen);
   }
 
+  /** Hashes packets for `begin`. */
+  get tupleHash(): TupleHash {
+    return this.flows4.tupleHash;
+  }
+
+  /**
+   * Before the gates are asked about a packet.
+   * @param hash of its tuple
+   * @param isRepeat its tuple is that of the packet before, and so are the gates it passes
+   */
+  begin(hash: number, isRepeat: boolean): void {
+    this.hash = hash;
+    if (isRepeat) return;
+    this.egressFlow = NO_FLOW;
+    this.ingressFlow = NO_FLOW;
+  }
+
   /** The table of the flow that was aimed at. */
   get aimedTable(): FlowTable {
     return this.table;
@@ -119,13 +166,12 @@ export class Tracker {
   aim(packet: Packet, port: number, fromLocal: boolean): void {
     const localPort = fromLocal ? packet.srcPort : packet.dstPort;
     const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
-    const role = asksFromLocal(packet, fromLocal) ? 1 << 8 : 0;
     const isIpv4 = packet.family === 4;
     const key = isIpv4 ? this.key4 : this.key6;
     this.table = isIpv4 ? this.flows4 : this.flows6;
     this.key = key;
     this.port = port;
-    key[KEY_META] = (port << 16) | role | packet.protocol;
+    key[KEY_META] = metaOf(packet, port, fromLocal);
     key[KEY_PORTS] = (localPort << 16) | remotePort;
     if (isIpv4) {
       key[KEY_ADDRESSES] = fromLocal ? packet.src0 : packet.dst0;
@@ -142,6 +188,75 @@ export class Tracker {
     key[destination + 1] = packet.dst1;
     key[destination + 2] = packet.dst2;
     key[destination + 3] = packet.dst3;
+  }
+
+  /**
+   * Finds the flow of the packet that `begin` was called for, moves it by the packet, and renews its time if the
+   * packet keeps it alive. One past its time-out is freed. `followed` is the flow.
+   * @param isOdd it may not move a TCP connection
+   * @returns a verdict of verdicts.ts; FLOW_IS_STALE if the flow has to be held against the policy first, and
+   *   nothing was done; FLOW_IS_UNKNOWN if there is none, and then it is aimed at, so that `open` may be called
+   */
+  follow(packet: Packet, port: number, fromLocal: boolean, isOdd: boolean, nowMs: number): number {
+    const table = packet.family === 4 ? this.flows4 : this.flows6;
+    const { changes } = table;
+    let flow = fromLocal ? this.egressFlow : this.ingressFlow;
+    if (flow === NO_FLOW || changes !== (fromLocal ? this.egressChanges : this.ingressChanges)) {
+      flow = this.look(table, packet, port, fromLocal);
+      if (flow === NO_FLOW) {
+        this.aim(packet, port, fromLocal);
+        return FLOW_IS_UNKNOWN;
+      }
+      if (fromLocal) {
+        this.egressFlow = flow;
+        this.egressChanges = changes;
+      } else {
+        this.ingressFlow = flow;
+        this.ingressChanges = changes;
+      }
+    }
+    this.table = table;
+    const { words } = table;
+    const at = flow * table.stride + table.keyWords;
+    const before = words[at + FLOW_STATE];
+    const timeoutMs = this.timeoutsMs[port * STATE_COUNT + timedState(before)];
+    if (((nowMs - words[at + FLOW_SEEN]) | 0) > timeoutMs) {
+      this.remove(table, flow, ENDED_BY_TIMEOUT);
+      this.aim(packet, port, fromLocal);
+      return FLOW_IS_UNKNOWN;
+    }
+    const rule = words[at + FLOW_RULE];
+    this.followed = flow;
+    this.followedRule = rule;
+    if (rule >>> RULE_BITS !== this.generation) return FLOW_IS_STALE;
+    if (isOdd) return judgeUnmoved(before);
+    const verdict = advanceFlow(words, at, packet, fromLocal);
+    const after = words[at + FLOW_STATE];
+    if (before === after) {
+      // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
+      // A revoked one is kept for as long as something would bring it back.
+      if (verdict === FLOW_IS_REVOKED || (verdict === FLOW_PASSES && !isEnding(after)))
+        words[at + FLOW_SEEN] = nowMs;
+      return verdict;
+    }
+    const isMoved = (before & STATE_MASK) !== (after & STATE_MASK);
+    if (verdict === FLOW_IS_REVOKED || (verdict === FLOW_PASSES && (isMoved || !isEnding(after))))
+      words[at + FLOW_SEEN] = nowMs;
+    this.noteChange(table, flow, before);
+    return verdict;
+  }
+
+  /** The flow of the packet that `begin` was called for, past its time-out or not; NO_FLOW if there is none. */
+  private look(table: FlowTable, packet: Packet, port: number, fromLocal: boolean): FlowIndex {
+    if (packet.family === 4) {
+      const { src0, dst0, srcPort, dstPort } = packet;
+      const meta = metaOf(packet, port, fromLocal);
+      return fromLocal
+        ? table.findHashed4(meta, (srcPort << 16) | dstPort, src0, dst0, this.hash)
+        : table.findHashed4(meta, (dstPort << 16) | srcPort, dst0, src0, this.hash);
+    }
+    this.aim(packet, port, fromLocal);
+    return table.findHashed(this.key, this.hash);
   }
 
   /** The flow aimed at, or NO_FLOW; one past its time-out is freed. */
@@ -168,7 +283,7 @@ export class Tracker {
   open(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): FlowIndex {
     if (!this.hasRoom() && !this.makeRoom(nowMs)) return NO_FLOW;
     const { table, events } = this;
-    const flow = table.insert(this.key);
+    const flow = table.insertHashed(this.key, this.hash);
     if (flow === NO_FLOW) return NO_FLOW;
     const { words } = table;
     const at = flow * table.stride + table.keyWords;
@@ -176,6 +291,7 @@ export class Tracker {
     words[at + FLOW_SEEN] = nowMs;
     words[at + FLOW_RULE] = rule;
     this.flowsByPort[this.port]++;
+    this.openedFlows++;
     const accounts = this.accountsOf(table);
     if (accounts !== null) accounts.open(flow, events.interval, nowMs);
     if ((events.wanted & WANT_FLOWS) !== 0)
@@ -195,28 +311,8 @@ export class Tracker {
     return table === this.flows4 ? this.accounts4 : this.accounts6;
   }
 
-  /** Moves a flow of the table aimed at by a packet, and renews its time if the packet keeps it alive. @returns the verdict */
-  advance(flow: FlowIndex, packet: Packet, fromLocal: boolean, nowMs: number): number {
-    const { table } = this;
-    const { words } = table;
-    const at = flow * table.stride + table.keyWords;
-    const before = words[at + FLOW_STATE];
-    const verdict = advanceFlow(words, at, packet, fromLocal);
-    const after = words[at + FLOW_STATE];
-    const state = after & STATE_MASK;
-    // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
-    // A revoked one is kept for as long as something would bring it back.
-    const isEnding = state === TCP_CLOSING || state === TCP_CLOSED;
-    const isMoved = (before & STATE_MASK) !== state;
-    if (verdict === FLOW_IS_REVOKED || (verdict === FLOW_PASSES && (isMoved || !isEnding))) {
-      words[at + FLOW_SEEN] = nowMs;
-    }
-    if (before !== after) this.noteChange(table, flow, before);
-    return verdict;
-  }
-
   /** Ends a flow that rules no longer admit. @returns whether its entry is still in use */
-  revoke(table: FlowTable, flow: FlowIndex, isPortGone: boolean): boolean {
+  revoke(table: FlowTable, flow: FlowIndex, isPortGone: boolean, nowMs: number): boolean {
     if (isPortGone || (table.words[flow * table.stride + KEY_META] & 0xff) !== PROTO_TCP) {
       this.remove(table, flow, ENDED_BY_REVOCATION);
       return false;
@@ -226,6 +322,8 @@ export class Tracker {
     const at = flow * table.stride + table.keyWords;
     const before = table.words[at + FLOW_STATE];
     table.words[at + FLOW_STATE] = revokedState(before);
+    // From now on, not since its last packet: one that was idle for longer would be gone, and come back like that.
+    table.words[at + FLOW_SEEN] = nowMs;
     this.noteChange(table, flow, before);
     return true;
   }
@@ -241,31 +339,35 @@ export class Tracker {
     table.remove(flow);
   }
 
-  /** Looks at `entries` entries of each table and frees those past their time-out. Bounded work, called every tick. */
-  sweep(entries: number, nowMs: number): void {
-    this.sweepTable(this.flows4, entries, nowMs);
-    this.sweepTable(this.flows6, entries, nowMs);
+  /**
+   * Looks at `entries` entries of each table and frees those past their time-out. Bounded work, called every tick.
+   * @returns how many were freed
+   */
+  sweep(entries: number, nowMs: number): number {
+    return (
+      this.sweepTable(this.flows4, entries, nowMs) + this.sweepTable(this.flows6, entries, nowMs)
+    );
   }
 
-  private sweepTable(table: FlowTable, entries: number, nowMs: number): void {
+  private sweepTable(table: FlowTable, entries: number, nowMs: number): number {
     const looks = entries < table.highWater ? entries : table.highWater;
+    let freed = 0;
     for (let i = 0; i < looks; i++) {
       const flow = table.nextToSweep();
-      if (flow !== NO_FLOW && this.isExpired(table, flow, nowMs))
-        this.remove(table, flow, ENDED_BY_TIMEOUT);
+      if (flow === NO_FLOW || !this.isExpired(table, flow, nowMs)) continue;
+      this.remove(table, flow, ENDED_BY_TIMEOUT);
+      freed++;
     }
+    return freed;
   }
 
   private isExpired(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
     const { words } = table;
     const base = flow * table.stride;
     const at = base + table.keyWords;
-    const word = words[at + FLOW_STATE];
-    const state = word & STATE_MASK;
-    const isPickedUp = state === TCP_ESTABLISHED && (word & REPLIED) === 0;
     const timeout =
-      (words[base + KEY_META] >>> 16) * STATE_COUNT + (isPickedUp ? TCP_SYN_SENT : state);
-    return ((nowMs - words[at + FLOW_SEEN]) | 0) > this.options.timeoutsMs[timeout];
+      (words[base + KEY_META] >>> 16) * STATE_COUNT + timedState(words[at + FLOW_STATE]);
+    return ((nowMs - words[at + FLOW_SEEN]) | 0) > this.timeoutsMs[timeout];
   }
 
   private hasRoom(): boolean {
@@ -326,8 +428,32 @@ export class Tracker {
   }
 }
 
+/** The KEY_META word. */
+function metaOf(packet: Packet, port: number, fromLocal: boolean): number {
+  const role = asksFromLocal(packet, fromLocal) ? KEY_ASKS_LOCALLY : 0;
+  return (port << 16) | role | packet.protocol;
+}
+
 /** The role bit of an ICMP flow: whether the local side asks. Two hosts may ask each other under one identifier. */
 function asksFromLocal(packet: Packet, fromLocal: boolean): boolean {
   if (packet.icmpKind === ICMP_QUERY) return fromLocal;
   return packet.icmpKind === ICMP_REPLY && !fromLocal;
+}
+
+/** The state whose time-out the flow of this FLOW_STATE word has. */
+function timedState(word: number): number {
+  const state = word & STATE_MASK;
+  return state === TCP_ESTABLISHED && (word & REPLIED) === 0 ? TCP_SYN_SENT : state;
+}
+
+function isEnding(word: number): boolean {
+  const state = word & STATE_MASK;
+  return state === TCP_CLOSING || state === TCP_CLOSED;
+}
+
+/** What a packet that may not move a TCP connection gets from it, by its FLOW_STATE word. @returns the verdict */
+function judgeUnmoved(word: number): number {
+  const state = word & STATE_MASK;
+  if (state === TCP_CLOSED) return FLOW_IS_CLOSED;
+  return state === TCP_REVOKED ? FLOW_IS_REVOKED : FLOW_PASSES_UNCHANGED;
 }

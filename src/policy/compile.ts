@@ -1,18 +1,34 @@
-/** Rules, peers and interfaces to the arrays of compiled.ts. Control plane: may allocate, runs when policy changes. */
-import { addressBits, maskWords, type Address, type Cidr, type Family } from '../addr/address.ts';
-import type { CompiledPolicy, PrefixTable } from './compiled.ts';
-import { compileRules, type RuleCache } from './gate-tables.ts';
-import type { GroupId, InterfaceId, PolicyModel } from './model.ts';
-import type { NumberLists, PeerNumbers } from './peer-numbers.ts';
+/**
+ * Rules, peers and interfaces to the arrays of compiled.ts. Control plane: may allocate, runs when policy changes.
+ *
+ * Theory of operation. A reload brings a whole new model, of which nearly everything is as it was. PolicyParts
+ * keeps what the last policy was made from, finds what differs by going through both once, and changes its
+ * tables by that. What it hands out are copies that nothing changes any more: the packet loop reads the last
+ * one while the next is made. Rejected: making everything anew (tens of milliseconds with ten thousand rules or
+ * members), and diffs of the configuration's text (they would have to be right about every way to say a thing).
+ */
+import { addressBits, type Address, type Cidr, type Family } from '../addr/address.ts';
+import { AddressTable } from './address-tables.ts';
+import type { CompiledPolicy } from './compiled.ts';
+import { GateTables, RuleCache } from './gate-tables.ts';
+import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
+import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
-import { shareWords, WordTable } from './word-table.ts';
+import { WordTable } from './word-table.ts';
+
+const NO_GROUPS: readonly GroupId[] = [];
+
+/** Lists may grow by so many words that are of no use any more before all is made anew. */
+const WASTED_WORDS_MAX = 1 << 16;
+/** As many sets of groups may be kept that no interface has any more. */
+const WASTED_PROFILES_MAX = 64;
 
 export interface CompileInput {
   readonly model: PolicyModel;
   /** Port of each interface; ports start at 1 (0 is the uplink). */
   readonly ports: ReadonlyMap<InterfaceId, number>;
   readonly ruleNumbers: RuleNumbers;
-  /** Spares compiling the rules again where they did not change. */
+  /** Spares compiling again what did not change. */
   readonly ruleCache?: RuleCache;
   readonly platformAddresses: readonly Address[];
   readonly generation: number;
@@ -20,139 +36,323 @@ export interface CompileInput {
 
 /** @throws RangeError if there are more rules than a flow entry can name (see RuleNumbers) */
 export function compilePolicy(input: CompileInput): CompiledPolicy {
-  const { model, ruleNumbers, ruleCache } = input;
+  const { model, ruleNumbers, ruleCache = new RuleCache() } = input;
   ruleNumbers.take(model.groups.values());
-  const { profiles, groupSets } = numberProfiles(input);
-  const {
-    gates,
-    peers,
-    lists: ruleLists,
-  } = ruleCache === undefined
-    ? compileRules(model, groupSets, ruleNumbers)
-    : ruleCache.rulesOf(model, groupSets, ruleNumbers);
-  const lists = ruleLists.copy();
-  const sourceDestCheck = new Uint8Array(profiles.length);
-  const alwaysTracked = new Uint8Array(profiles.length);
-  for (const [id, port] of input.ports) {
-    const network = model.interfaces.get(id)!;
-    sourceDestCheck[port] = network.sourceDestCheck ? 1 : 0;
-    alwaysTracked[port] = network.alwaysTracked === true ? 1 : 0;
-  }
-  const memberLists = groupSets.map((groupIds) => memberList(groupIds, peers, lists));
-  const prefixes4 = compilePrefixes(4, input, { peers, lists, profiles, memberLists });
-  const prefixes6 = compilePrefixes(6, input, { peers, lists, profiles, memberLists });
-  return {
-    generation: input.generation,
-    rules: gates.rules,
-    levels: gates.levels,
-    open: gates.open,
-    prefixes4,
-    prefixes6,
-    lists: shareWords(lists.words),
-    revocation: ruleNumbers.revocation(),
-    profiles,
-    sourceDestCheck,
-    alwaysTracked,
-    hosts4: compileHosts(4, input),
-    hosts6: compileHosts(6, input),
-    platform4: compileAddresses(4, input.platformAddresses),
-    platform6: compileAddresses(6, input.platformAddresses),
-  };
+  const known = ruleCache.parts;
+  // Should the update throw, nothing is left that is half of one policy and half of another.
+  ruleCache.parts = undefined;
+  const parts = known === undefined || known.isWasteful ? new PolicyParts() : known;
+  if (parts.update(input)) ruleCache.compilations++;
+  ruleCache.parts = parts;
+  return parts.share(input);
 }
 
-/** The profile of each port, and the groups of each profile. */
-function numberProfiles(input: CompileInput): { profiles: Int32Array; groupSets: GroupId[][] } {
-  const known = new Map<string, number>();
-  const groupSets: GroupId[][] = [];
-  let ports = 1;
-  for (const port of input.ports.values()) ports = Math.max(ports, port + 1);
-  const profiles = new Int32Array(ports).fill(-1);
-  for (const [id, port] of input.ports) {
-    const groupIds = [...new Set(input.model.interfaces.get(id)!.groupIds)].sort();
-    const key = groupIds.join();
-    let profile = known.get(key);
+/** An interface as far as its addresses and groups are concerned; the same object for as long as they stay. */
+interface Member {
+  readonly id: InterfaceId;
+  readonly port: number;
+  readonly groupIds: readonly GroupId[];
+  readonly profile: number;
+  readonly addresses: readonly Address[];
+  readonly isSourceChecked: boolean;
+  readonly isAlwaysTracked: boolean;
+}
+
+export class PolicyParts {
+  private readonly lists = new NumberLists();
+  private readonly peers = new PeerNumbers();
+  private readonly gates = new GateTables(this.peers, this.lists);
+  private readonly addresses = [new AddressTable(4, this.lists), new AddressTable(6, this.lists)];
+  private readonly hosts = { 4: new HostTable(4), 6: new HostTable(6) };
+  private readonly profiles = new Map<string, number>();
+  private readonly groupSets: GroupId[][] = [];
+  private members: readonly Member[] = [];
+  private readonly memberById = new Map<InterfaceId, Member>();
+  /** Groups and prefix lists that rules name, and what they stand for in `addresses` by now. */
+  private readonly memberPeers = new Map<GroupId, number>();
+  private readonly listPeers = new Map<PrefixListId, number>();
+  private prefixLists: ReadonlyMap<PrefixListId, PrefixList> = new Map();
+  private leastWords = 0;
+
+  /** Much of it is of no use any more. */
+  get isWasteful(): boolean {
+    return (
+      this.lists.size > 4 * this.leastWords + WASTED_WORDS_MAX ||
+      this.groupSets.length > this.members.length + WASTED_PROFILES_MAX
+    );
+  }
+
+  /** @returns whether rules had to be compiled */
+  update({ model, ports, ruleNumbers }: CompileInput): boolean {
+    const members = this.readMembers(model, ports);
+    const used = new Set(members.map(({ profile }) => profile));
+    const groupSets = this.groupSets.map((set, profile) => (used.has(profile) ? set : NO_GROUPS));
+    const haveRulesChanged = this.gates.update(model, groupSets, ruleNumbers);
+    const changes = this.peers.settle();
+    this.removePeers(changes);
+    this.replaceMembers(members);
+    this.replacePrefixLists(model);
+    this.addPeers(changes);
+    if (this.leastWords === 0) this.leastWords = this.lists.size;
+    return haveRulesChanged;
+  }
+
+  share({ ruleNumbers, platformAddresses, generation }: CompileInput): CompiledPolicy {
+    let ports = 1;
+    for (const { port } of this.members) ports = Math.max(ports, port + 1);
+    const profiles = new Int32Array(ports).fill(-1);
+    const sourceDestCheck = new Uint8Array(ports);
+    const alwaysTracked = new Uint8Array(ports);
+    for (const { port, profile, isSourceChecked, isAlwaysTracked } of this.members) {
+      profiles[port] = profile;
+      sourceDestCheck[port] = isSourceChecked ? 1 : 0;
+      alwaysTracked[port] = isAlwaysTracked ? 1 : 0;
+    }
+    return {
+      generation,
+      ...this.gates.share(),
+      prefixes4: this.addresses[0].share(),
+      prefixes6: this.addresses[1].share(),
+      lists: this.lists.share(),
+      revocation: ruleNumbers.revocation(),
+      profiles,
+      sourceDestCheck,
+      alwaysTracked,
+      hosts4: this.hosts[4].share(),
+      hosts6: this.hosts[6].share(),
+      platform4: compileAddresses(4, platformAddresses),
+      platform6: compileAddresses(6, platformAddresses),
+    };
+  }
+
+  /** The interfaces of the model in the order of their ports' map; those that stayed as they were are the old objects. */
+  private readMembers(
+    model: PolicyModel,
+    ports: ReadonlyMap<InterfaceId, number>,
+  ): readonly Member[] {
+    const members: Member[] = [];
+    const before = this.members;
+    const last = before.length - 1;
+    let at = 0;
+    for (const [id, port] of ports) {
+      const { groupIds, addresses, sourceDestCheck, alwaysTracked } = model.interfaces.get(id)!;
+      // Most often the next of the old ones is meant, or the one behind it.
+      if (at < last && before[at].id !== id && before[at + 1].id === id) at++;
+      const old = at <= last && before[at].id === id ? before[at++] : this.memberById.get(id);
+      const hasSameGroups = old !== undefined && isSameList(old.groupIds, groupIds);
+      const isSame =
+        hasSameGroups &&
+        old.port === port &&
+        old.isSourceChecked === sourceDestCheck &&
+        old.isAlwaysTracked === (alwaysTracked === true) &&
+        areSameAddresses(old.addresses, addresses);
+      members.push(
+        isSame
+          ? old
+          : {
+              id,
+              port,
+              groupIds,
+              profile: hasSameGroups ? old.profile : this.profileOf(groupIds),
+              addresses,
+              isSourceChecked: sourceDestCheck,
+              isAlwaysTracked: alwaysTracked === true,
+            },
+      );
+    }
+    return members;
+  }
+
+  private profileOf(groupIds: readonly GroupId[]): number {
+    const set = [...new Set(groupIds)].sort();
+    const key = set.join();
+    let profile = this.profiles.get(key);
     if (profile === undefined) {
-      profile = groupSets.push(groupIds) - 1;
-      known.set(key, profile);
+      profile = this.groupSets.push(set) - 1;
+      this.profiles.set(key, profile);
     }
-    profiles[port] = profile;
+    return profile;
   }
-  return { profiles, groupSets };
-}
 
-/** The list of peers that an interface with these groups is a member of; 0 if no rule names any of them. */
-function memberList(groupIds: readonly GroupId[], peers: PeerNumbers, lists: NumberLists): number {
-  const numbers = groupIds
-    .map((groupId) => peers.groups.get(groupId))
-    .filter((peer) => peer !== undefined);
-  return numbers.length === 0 ? 0 : lists.add(numbers.sort((a, b) => a - b));
-}
-
-interface Parts {
-  readonly peers: PeerNumbers;
-  readonly lists: NumberLists;
-  readonly profiles: Int32Array;
-  /** By profile. */
-  readonly memberLists: readonly number[];
-}
-
-function compilePrefixes(
-  family: Family,
-  { model, ports }: CompileInput,
-  parts: Parts,
-): PrefixTable {
-  const { peers, lists, profiles, memberLists } = parts;
-  const addressWords = family === 4 ? 1 : 4;
-  const table = new WordTable(1 + addressWords);
-  const key = new Int32Array(1 + addressWords);
-  const lengths = new Set<number>();
-  const add = (address: Address, length: number, list: number): void => {
-    key[0] = length;
-    for (let i = 0; i < addressWords; i++) key[1 + i] = address.words[i];
-    lengths.add(length);
-    const known = table.get(key);
-    if (known === 0) table.set(key, list);
-    else if (known !== list) table.set(key, lists.union(known, list));
-  };
-  const addCidr = (cidr: Cidr, peer: number): void => {
-    if (cidr.family === family) add(cidr, cidr.length, lists.add([peer]));
-  };
-  for (const { cidr, peer } of peers.cidrs) addCidr(cidr, peer);
-  for (const [id, peer] of peers.prefixLists) {
-    for (const entry of model.prefixLists.get(id)!.entries) addCidr(entry.cidr, peer);
-  }
-  const hostLength = addressBits(family);
-  for (const [id, port] of ports) {
-    const list = memberLists[profiles[port]];
-    if (list === 0) continue;
-    for (const address of model.interfaces.get(id)!.addresses) {
-      if (address.family === family) add(address, hostLength, list);
+  private removePeers({ gone }: PeerChanges): void {
+    for (const [number, peer] of gone) {
+      switch (peer.kind) {
+        case 'cidr':
+          this.change(peer.cidr, number, -1);
+          break;
+        case 'prefixList':
+          this.changeEntries(this.prefixLists.get(peer.prefixListId)!.entries, number, -1);
+          this.listPeers.delete(peer.prefixListId);
+          break;
+        case 'group':
+          this.memberPeers.delete(peer.groupId);
+          for (const member of this.membersOf(peer.groupId)) this.changeMember(member, number, -1);
+          break;
+        default:
+          peer satisfies never;
+      }
     }
   }
-  const sorted = [...lengths].sort((a, b) => b - a);
-  const ones = new Array<number>(addressWords).fill(-1);
-  return {
-    lengths: Uint8Array.from(sorted),
-    masks: Int32Array.from(sorted.flatMap((length) => maskWords(ones, length))),
-    table,
-  };
+
+  private addPeers({ added }: PeerChanges): void {
+    for (const [number, peer] of added) {
+      switch (peer.kind) {
+        case 'cidr':
+          this.change(peer.cidr, number, 1);
+          break;
+        case 'prefixList':
+          this.changeEntries(this.prefixLists.get(peer.prefixListId)!.entries, number, 1);
+          this.listPeers.set(peer.prefixListId, number);
+          break;
+        case 'group':
+          this.memberPeers.set(peer.groupId, number);
+          for (const member of this.membersOf(peer.groupId)) this.changeMember(member, number, 1);
+          break;
+        default:
+          peer satisfies never;
+      }
+    }
+  }
+
+  private replaceMembers(members: readonly Member[]): void {
+    const [start, end, nextEnd] = changedPart(this.members, members, (a, b) => a === b);
+    const gone = this.members.slice(start, end);
+    const come = members.slice(start, nextEnd);
+    for (const member of gone) this.changeMemberships(member, -1);
+    for (const member of come) this.changeMemberships(member, 1);
+    for (const { id } of gone) this.memberById.delete(id);
+    for (const member of come) this.memberById.set(member.id, member);
+    this.members = members;
+    for (const family of [4, 6] as const) this.hosts[family].replace(gone, come, members);
+  }
+
+  /** Takes over the entries of the lists that rules named before; addPeers brings the others. */
+  private replacePrefixLists({ prefixLists }: PolicyModel): void {
+    for (const [id, number] of this.listPeers) {
+      const old = this.prefixLists.get(id)!.entries;
+      const next = prefixLists.get(id)!.entries;
+      if (old === next) continue;
+      const [start, end, nextEnd] = changedPart(old, next, (a, b) => isSameCidr(a.cidr, b.cidr));
+      this.changeEntries(old.slice(start, end), number, -1);
+      this.changeEntries(next.slice(start, nextEnd), number, 1);
+    }
+    this.prefixLists = prefixLists;
+  }
+
+  private membersOf(groupId: GroupId): readonly Member[] {
+    const profiles = new Set<number>();
+    this.groupSets.forEach((set, profile) => {
+      if (set.includes(groupId)) profiles.add(profile);
+    });
+    return this.members.filter(({ profile }) => profiles.has(profile));
+  }
+
+  private changeMemberships(member: Member, step: 1 | -1): void {
+    for (const groupId of this.groupSets[member.profile]) {
+      const number = this.memberPeers.get(groupId);
+      if (number !== undefined) this.changeMember(member, number, step);
+    }
+  }
+
+  private changeMember({ addresses }: Member, peer: number, step: 1 | -1): void {
+    for (const { family, words } of addresses)
+      this.change({ family, words, length: addressBits(family) }, peer, step);
+  }
+
+  private changeEntries(entries: PrefixList['entries'], peer: number, step: 1 | -1): void {
+    for (const { cidr } of entries) this.change(cidr, peer, step);
+  }
+
+  private change(cidr: Cidr, peer: number, step: 1 | -1): void {
+    for (const table of this.addresses) table.change(cidr, peer, step);
+  }
 }
 
-function compileHosts(family: Family, { model, ports }: CompileInput): WordTable {
-  const table = new WordTable(family === 4 ? 1 : 4);
-  for (const [id, port] of ports) {
-    for (const address of model.interfaces.get(id)!.addresses)
-      setHost(table, family, address, port);
+/** Addresses of interfaces → their ports. */
+class HostTable {
+  private readonly family: Family;
+  private table: WordTable;
+  private readonly key: Int32Array;
+  /** Two interfaces have, or had, an address: the last one counts, which is found by looking at all. */
+  private isAmbiguous = false;
+  private shared: WordTable | undefined;
+
+  constructor(family: Family) {
+    this.family = family;
+    this.key = new Int32Array(family === 4 ? 1 : 4);
+    this.table = new WordTable(this.key.length);
   }
-  return table;
+
+  replace(gone: readonly Member[], come: readonly Member[], all: readonly Member[]): void {
+    if (gone.length === 0 && come.length === 0) return;
+    this.shared = undefined;
+    if (!this.isAmbiguous) {
+      for (const { addresses } of gone)
+        for (const address of addresses) if (this.aim(address)) this.table.delete(this.key);
+      this.add(come);
+    }
+    if (!this.isAmbiguous) return;
+    this.table = new WordTable(this.key.length);
+    this.add(all);
+  }
+
+  share(): WordTable {
+    this.shared ??= this.table.makeCopy();
+    return this.shared;
+  }
+
+  private add(members: readonly Member[]): void {
+    for (const { addresses, port } of members) {
+      for (const address of addresses) {
+        if (!this.aim(address)) continue;
+        const known = this.table.get(this.key);
+        if (known !== 0 && known !== port) this.isAmbiguous = true;
+        this.table.set(this.key, port);
+      }
+    }
+  }
+
+  private aim({ family, words }: Address): boolean {
+    if (family !== this.family) return false;
+    for (let i = 0; i < this.key.length; i++) this.key[i] = words[i];
+    return true;
+  }
 }
 
 function compileAddresses(family: Family, addresses: readonly Address[]): WordTable {
   const table = new WordTable(family === 4 ? 1 : 4);
-  for (const address of addresses) setHost(table, family, address, 1);
+  for (const address of addresses)
+    if (address.family === family) table.set(Int32Array.from(address.words), 1);
   return table;
 }
 
-function setHost(table: WordTable, family: Family, address: Address, value: number): void {
-  if (address.family === family) table.set(Int32Array.from(address.words), value);
+/** What lies between the parts at the start and at the end that two lists share: from `start` to either's end. */
+function changedPart<T>(
+  old: readonly T[],
+  next: readonly T[],
+  isSame: (a: T, b: T) => boolean,
+): readonly [start: number, oldEnd: number, nextEnd: number] {
+  const shorter = Math.min(old.length, next.length);
+  let start = 0;
+  while (start < shorter && isSame(old[start], next[start])) start++;
+  let rest = 0;
+  while (rest < shorter - start && isSame(old[old.length - 1 - rest], next[next.length - 1 - rest]))
+    rest++;
+  return [start, old.length - rest, next.length - rest];
+}
+
+function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function areSameAddresses(a: readonly Address[], b: readonly Address[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!isSameList(a[i].words, b[i].words)) return false;
+  return true;
+}
+
+function isSameCidr(a: Cidr, b: Cidr): boolean {
+  return a.length === b.length && isSameList(a.words, b.words);
 }

@@ -1,9 +1,19 @@
 /**
  * The part of a compiled policy that depends on rules alone: (gate, node of the port tree, peer) → rule.
  *
- * It is kept from one policy to the next as long as no rule and no set of groups changed, so that who is
- * a member of what changes without any rule being compiled again.
+ * Theory of operation
+ *
+ * It is kept from one policy to the next, and a change costs what changed, not what there is: of each group the
+ * rules between the first and the last that differ are taken out and put in. Who is a member of what changes
+ * without any rule being looked at.
+ *
+ * A *cell* is a protocol column and a peer. Rules of different cells share no key, so a cell is what is made
+ * anew as a whole: rules that share a key in it stand in the order in which they were written.
+ *
+ * The packet loop reads what `share` gives: copies, which no later change touches. test/policy/compile.test.ts
+ * holds a policy that went through many changes against one made at once.
  */
+import type { PolicyParts } from './compile.ts';
 import {
   GATE_EGRESS,
   GATE_INGRESS,
@@ -15,7 +25,7 @@ import {
   openColumn,
 } from './compiled.ts';
 import { ANY, PROTOCOL_ALL, type GroupId, type PolicyModel, type Rule } from './model.ts';
-import { isAnywhere, NumberLists, PeerNumbers } from './peer-numbers.ts';
+import { isAnywhere, type NumberLists, type PeerNumbers } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
 import { WordTable } from './word-table.ts';
 
@@ -23,71 +33,14 @@ const PORT_MAX = 65535;
 const PROTOCOL_TCP = 6;
 const PROTOCOL_UDP = 17;
 const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
+const OPEN_COLUMNS = 4;
+const GATES = [GATE_INGRESS, GATE_EGRESS] as const;
 
-/** The gates of a policy's profiles, with the numbers their rules use. */
-export interface CompiledRules {
-  readonly gates: GateTables;
-  readonly peers: PeerNumbers;
-  /** Lists the gates use; the addresses of a policy put theirs behind a copy. */
-  readonly lists: NumberLists;
-}
-
-/** Keeps the rules compiled last, for a policy that has the same ones. */
+/** Keeps what was compiled last, for a policy that is much the same. */
 export class RuleCache {
-  private signature = '';
-  private compiled: CompiledRules | undefined;
-
+  parts: PolicyParts | undefined;
   /** How often rules had to be compiled. */
   compilations = 0;
-
-  /** The compiled rules of these profiles; not compiled again if they are what they were. */
-  rulesOf(
-    model: PolicyModel,
-    groupSets: readonly (readonly GroupId[])[],
-    ruleNumbers: RuleNumbers,
-  ): CompiledRules {
-    const signature = signatureOf(model, groupSets, ruleNumbers);
-    if (this.compiled === undefined || signature !== this.signature) {
-      this.compiled = compileRules(model, groupSets, ruleNumbers);
-      this.signature = signature;
-      this.compilations++;
-    }
-    return this.compiled;
-  }
-}
-
-/** Numbers stand for rules whose content never changes (rule-numbers.ts), so they are enough to tell two sets apart. */
-function signatureOf(
-  model: PolicyModel,
-  groupSets: readonly (readonly GroupId[])[],
-  ruleNumbers: RuleNumbers,
-): string {
-  const groups = [...model.groups.values()].map(
-    ({ id, ingress, egress }) =>
-      `${id}:${[...ingress, ...egress].map((rule) => ruleNumbers.numberOf(rule)).join()}`,
-  );
-  return `${groups.join(';')}|${groupSets.map((ids) => ids.join()).join(';')}`;
-}
-
-export function compileRules(
-  model: PolicyModel,
-  groupSets: readonly (readonly GroupId[])[],
-  ruleNumbers: RuleNumbers,
-): CompiledRules {
-  const peers = new PeerNumbers();
-  const lists = new NumberLists();
-  for (const { ingress, egress } of model.groups.values()) {
-    for (const rule of [...ingress, ...egress]) peers.numberOf(rule.peer);
-  }
-  const gates = new GateTables(groupSets.length, peers, ruleNumbers, lists);
-  groupSets.forEach((groupIds, profile) => {
-    for (const groupId of groupIds) {
-      const group = model.groups.get(groupId)!;
-      for (const rule of group.ingress) gates.add(2 * profile + GATE_INGRESS, rule);
-      for (const rule of group.egress) gates.add(2 * profile + GATE_EGRESS, rule);
-    }
-  });
-  return { gates, peers, lists };
 }
 
 /** The nodes of the port tree that cover from–to exactly, as level << 16 | prefix; fewest possible. */
@@ -117,56 +70,226 @@ function portRange(rule: Rule): readonly [from: number, to: number] {
   return rule.toPort === ANY ? [type, type | 0xff] : [type | rule.toPort, type | rule.toPort];
 }
 
-/** `rules`, `levels` and `open` of the compiled policy, filled rule by rule. */
-class GateTables {
-  readonly rules = new WordTable(3);
-  private readonly lists: NumberLists;
-  readonly levels: Uint8Array;
-  readonly open: Uint8Array;
-  private readonly peers: PeerNumbers;
-  private readonly ruleNumbers: RuleNumbers;
-  private readonly key = new Int32Array(3);
+/** Rules of a group in one direction, and the cell of each. */
+interface Row {
+  readonly rules: readonly Rule[];
+  readonly cells: readonly number[];
+}
 
-  constructor(
-    profileCount: number,
-    peers: PeerNumbers,
-    ruleNumbers: RuleNumbers,
-    lists: NumberLists,
-  ) {
-    this.levels = new Uint8Array(2 * profileCount * PROTOCOL_COLUMNS);
-    this.open = new Uint8Array(2 * profileCount * 4);
+/** A row that changes: the rules from `start` to `end` of the old one make way. */
+interface RowChange {
+  readonly old: Row;
+  readonly next: Row;
+  readonly start: number;
+  readonly end: number;
+  readonly cells: ReadonlySet<number>;
+}
+
+const EMPTY: Row = { rules: [], cells: [] };
+
+/** More than there are protocol columns: a cell is peer * CELL_COLUMNS + column. */
+const CELL_COLUMNS = 512;
+
+/** `rules`, `levels` and `open` of the compiled policy. */
+export class GateTables {
+  private readonly table = new WordTable(3);
+  private readonly peers: PeerNumbers;
+  private readonly lists: NumberLists;
+  private readonly key = new Int32Array(3);
+  /** By gate and group. */
+  private readonly rows: readonly [Map<GroupId, Row>, Map<GroupId, Row>] = [new Map(), new Map()];
+  /** By profile: the groups whose rules its gates have. */
+  private readonly applied: (readonly GroupId[])[] = [];
+  /** Nodes in use, by gate, column and level. */
+  private nodes = new Int32Array(0);
+  /** Rules that admit everything, by gate and openColumn. */
+  private openings = new Int32Array(0);
+  private shared: { rules: WordTable; levels: Uint8Array; open: Uint8Array } | undefined;
+
+  constructor(peers: PeerNumbers, lists: NumberLists) {
     this.peers = peers;
-    this.ruleNumbers = ruleNumbers;
     this.lists = lists;
   }
 
-  add(gate: number, rule: Rule): void {
-    const column = rule.protocol === PROTOCOL_ALL ? PROTOCOL_COLUMN_ALL : rule.protocol;
-    const [from, to] = portRange(rule);
-    const { key } = this;
-    key[0] = gate;
-    key[2] = this.peers.numberOf(rule.peer);
-    for (const node of coverRange(from, to)) {
-      key[1] = (column << 20) | node;
-      this.levels[gate * PROTOCOL_COLUMNS + column] |= 1 << (node >>> PORT_BITS);
-      this.addRule(key, this.ruleNumbers.numberOf(rule) + 1);
+  /**
+   * Takes over the rules of `model`.
+   * @param groupSets groups of each profile, none for one that no interface has; those of an earlier update come
+   *   first, and each is the same object for as long as it has the same groups
+   * @returns whether anything changed
+   */
+  update(
+    model: PolicyModel,
+    groupSets: readonly (readonly GroupId[])[],
+    ruleNumbers: RuleNumbers,
+  ): boolean {
+    const isGrown = groupSets.length > this.applied.length;
+    if (isGrown) this.widen(groupSets.length);
+    const groupIds = new Set(groupSets.flat());
+    const changes = GATES.map((gate) => this.compare(model, groupIds, gate));
+    let isChanged = isGrown;
+    groupSets.forEach((ids, profile) => {
+      for (const gate of GATES) {
+        if (this.applyTo(2 * profile + gate, ids, changes[gate], ruleNumbers)) isChanged = true;
+      }
+      this.applied[profile] = ids;
+    });
+    for (const gate of GATES) {
+      for (const [groupId, { old, next, start, end }] of changes[gate]) {
+        if (groupIds.has(groupId)) this.rows[gate].set(groupId, next);
+        else this.rows[gate].delete(groupId);
+        for (let i = start; i < end; i++)
+          this.peers.release(Math.floor(old.cells[i] / CELL_COLUMNS));
+      }
     }
-    const anywhere = isAnywhere(rule.peer);
-    if (anywhere === undefined || from !== 0 || to !== PORT_MAX) return;
-    for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP]) {
-      if (rule.protocol === PROTOCOL_ALL || rule.protocol === protocol)
-        this.open[gate * 4 + openColumn(anywhere, protocol)] = 1;
+    if (isChanged) this.shared = undefined;
+    return isChanged;
+  }
+
+  /** What it holds now; not changed by what comes after. */
+  share(): { rules: WordTable; levels: Uint8Array; open: Uint8Array } {
+    this.shared ??= {
+      rules: this.table.makeCopy(),
+      levels: this.levels(),
+      open: Uint8Array.from(this.openings, (rules) => (rules > 0 ? 1 : 0)),
+    };
+    return this.shared;
+  }
+
+  /** The rows of a gate that differ from those of the model. */
+  private compare(
+    model: PolicyModel,
+    groupIds: ReadonlySet<GroupId>,
+    gate: number,
+  ): Map<GroupId, RowChange> {
+    const changes = new Map<GroupId, RowChange>();
+    for (const groupId of new Set([...groupIds, ...this.rows[gate].keys()])) {
+      const group = groupIds.has(groupId) ? model.groups.get(groupId) : undefined;
+      const rules = (gate === GATE_INGRESS ? group?.ingress : group?.egress) ?? [];
+      const old = this.rows[gate].get(groupId) ?? EMPTY;
+      const change = this.compareRows(old, rules);
+      if (change !== undefined) changes.set(groupId, change);
+    }
+    return changes;
+  }
+
+  private compareRows(old: Row, rules: readonly Rule[]): RowChange | undefined {
+    const shorter = Math.min(old.rules.length, rules.length);
+    let start = 0;
+    while (start < shorter && old.rules[start].id === rules[start].id) start++;
+    if (start === rules.length && start === old.rules.length) return undefined;
+    let rest = 0;
+    while (
+      rest < shorter - start &&
+      old.rules[old.rules.length - 1 - rest].id === rules[rules.length - 1 - rest].id
+    )
+      rest++;
+    const end = old.rules.length - rest;
+    const came = rules.slice(start, rules.length - rest).map((rule) => this.cellOf(rule));
+    const cells = [...old.cells.slice(0, start), ...came, ...old.cells.slice(end)];
+    return {
+      old,
+      next: { rules, cells },
+      start,
+      end,
+      cells: new Set([...old.cells.slice(start, end), ...came]),
+    };
+  }
+
+  private cellOf(rule: Rule): number {
+    return this.peers.retain(rule.peer) * CELL_COLUMNS + columnOf(rule);
+  }
+
+  /** Brings one gate up to date: cells that changed are made anew, or all if its groups are others. @returns whether anything was */
+  private applyTo(
+    gate: number,
+    groupIds: readonly GroupId[],
+    changes: ReadonlyMap<GroupId, RowChange>,
+    ruleNumbers: RuleNumbers,
+  ): boolean {
+    const before = this.applied.at(gate >> 1) ?? [];
+    const isReplaced = before !== groupIds;
+    const changed = groupIds.flatMap((groupId) => changes.get(groupId) ?? []);
+    if (!isReplaced && changed.length === 0) return false;
+    const cells =
+      changed.length === 1 ? changed[0].cells : new Set(changed.flatMap((one) => [...one.cells]));
+    const visit = (row: Row, act: (rule: Rule, cell: number) => void): void => {
+      for (let i = 0; i < row.cells.length; i++)
+        if (isReplaced || cells.has(row.cells[i])) act(row.rules[i], row.cells[i]);
+    };
+    const known = this.rows[gate & 1];
+    for (const groupId of before)
+      visit(changes.get(groupId)?.old ?? known.get(groupId) ?? EMPTY, (rule, cell) => {
+        this.erase(gate, rule, cell);
+      });
+    for (const groupId of groupIds)
+      visit(changes.get(groupId)?.next ?? known.get(groupId) ?? EMPTY, (rule, cell) => {
+        this.add(gate, rule, cell, ruleNumbers.numberOf(rule) + 1);
+      });
+    return true;
+  }
+
+  private add(gate: number, rule: Rule, cell: number, number: number): void {
+    const { key, table, lists } = this;
+    for (const node of this.countNodes(gate, rule, cell, 1)) {
+      key[1] = (columnOf(rule) << 20) | node;
+      // Two rules may share a node and a peer: both are kept, the one written first in front.
+      const value = table.get(key);
+      if (value === 0) {
+        table.set(key, number);
+        continue;
+      }
+      const known = value > 0 ? [value] : lists.at(-value);
+      if (!known.includes(number)) table.set(key, -lists.add([...known, number]));
     }
   }
 
-  /** Two rules may share a node and a peer: both are kept, the one written first in front. */
-  private addRule(key: Int32Array, rule: number): void {
-    const value = this.rules.get(key);
-    if (value === 0) {
-      this.rules.set(key, rule);
-      return;
+  private erase(gate: number, rule: Rule, cell: number): void {
+    const { key } = this;
+    for (const node of this.countNodes(gate, rule, cell, -1)) {
+      key[1] = (columnOf(rule) << 20) | node;
+      this.table.delete(key);
     }
-    const known = value > 0 ? [value] : this.lists.at(-value);
-    if (!known.includes(rule)) this.rules.set(key, -this.lists.add([...known, rule]));
   }
+
+  /** Counts a rule in or out. @returns its nodes; the key has its gate and peer */
+  private countNodes(gate: number, rule: Rule, cell: number, step: 1 | -1): number[] {
+    const { key, nodes } = this;
+    const column = columnOf(rule);
+    const [from, to] = portRange(rule);
+    key[0] = gate;
+    key[2] = Math.floor(cell / CELL_COLUMNS);
+    const cover = coverRange(from, to);
+    for (const node of cover)
+      nodes[(gate * PROTOCOL_COLUMNS + column) * PORT_LEVELS + (node >>> PORT_BITS)] += step;
+    const anywhere = isAnywhere(rule.peer);
+    if (anywhere !== undefined && from === 0 && to === PORT_MAX) {
+      for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP]) {
+        if (rule.protocol === PROTOCOL_ALL || rule.protocol === protocol)
+          this.openings[gate * OPEN_COLUMNS + openColumn(anywhere, protocol)] += step;
+      }
+    }
+    return cover;
+  }
+
+  private levels(): Uint8Array {
+    const levels = new Uint8Array(this.nodes.length / PORT_LEVELS);
+    for (let at = 0; at < levels.length; at++) {
+      for (let level = 0; level < PORT_LEVELS; level++)
+        if (this.nodes[at * PORT_LEVELS + level] > 0) levels[at] |= 1 << level;
+    }
+    return levels;
+  }
+
+  private widen(profileCount: number): void {
+    const nodes = new Int32Array(2 * profileCount * PROTOCOL_COLUMNS * PORT_LEVELS);
+    nodes.set(this.nodes);
+    this.nodes = nodes;
+    const openings = new Int32Array(2 * profileCount * OPEN_COLUMNS);
+    openings.set(this.openings);
+    this.openings = openings;
+  }
+}
+
+function columnOf({ protocol }: Rule): number {
+  return protocol === PROTOCOL_ALL ? PROTOCOL_COLUMN_ALL : protocol;
 }

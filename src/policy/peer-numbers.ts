@@ -1,22 +1,38 @@
 /** Numbers for peers and lists of numbers: what the compiled tables hold instead of CIDRs, groups and names. */
-import type { Cidr, Family } from '../addr/address.ts';
+import type { Family } from '../addr/address.ts';
 import { PEER_ANY_4, PEER_ANY_6, PEER_FIRST } from './compiled.ts';
-import type { GroupId, Peer } from './model.ts';
+import type { Peer } from './model.ts';
+import { shareWords } from './word-table.ts';
 
 /** The family of a literal /0, which is a peer of its own (it makes flows untracked); undefined for any other peer. */
 export function isAnywhere(peer: Peer): Family | undefined {
   return peer.kind === 'cidr' && peer.cidr.length === 0 ? peer.cidr.family : undefined;
 }
 
-/** Gives each distinct CIDR, prefix list and group that a rule names its number. */
+export type NumberedPeer = readonly [number: number, peer: Peer];
+
+/** Which peers are named, and which no longer are, since the last time. */
+export interface PeerChanges {
+  readonly added: readonly NumberedPeer[];
+  readonly gone: readonly NumberedPeer[];
+}
+
+interface Naming {
+  readonly peer: Peer;
+  readonly key: string;
+  rules: number;
+}
+
+/** Gives each distinct CIDR, prefix list and group its number for as long as rules name it. */
 export class PeerNumbers {
   private readonly numbers = new Map<string, number>();
+  private readonly namings = new Map<number, Naming>();
+  private readonly fresh = new Set<number>();
+  private readonly unnamed = new Set<number>();
   private next = PEER_FIRST;
-  readonly cidrs: { readonly cidr: Cidr; readonly peer: number }[] = [];
-  readonly prefixLists = new Map<string, number>();
-  readonly groups = new Map<GroupId, number>();
 
-  numberOf(peer: Peer): number {
+  /** Notes one more rule that names the peer. @returns its number */
+  retain(peer: Peer): number {
     const anywhere = isAnywhere(peer);
     if (anywhere !== undefined) return anywhere === 4 ? PEER_ANY_4 : PEER_ANY_6;
     const key =
@@ -26,49 +42,113 @@ export class PeerNumbers {
           ? peer.groupId
           : peer.prefixListId;
     const known = this.numbers.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      this.namings.get(known)!.rules++;
+      return known;
+    }
     const number = this.next++;
     this.numbers.set(key, number);
-    if (peer.kind === 'cidr') this.cidrs.push({ cidr: peer.cidr, peer: number });
-    else if (peer.kind === 'group') this.groups.set(peer.groupId, number);
-    else this.prefixLists.set(peer.prefixListId, number);
+    this.namings.set(number, { peer, key, rules: 1 });
+    this.fresh.add(number);
     return number;
+  }
+
+  /** Notes that one rule less names the peer. */
+  release(number: number): void {
+    if (number < PEER_FIRST) return;
+    const naming = this.namings.get(number)!;
+    if (--naming.rules === 0) this.unnamed.add(number);
+  }
+
+  /** What has changed since it was last called; peers that no rule names have no number from then on. */
+  settle(): PeerChanges {
+    const gone: NumberedPeer[] = [];
+    for (const number of this.unnamed) {
+      const { peer, key, rules } = this.namings.get(number)!;
+      if (rules > 0) continue;
+      this.numbers.delete(key);
+      this.namings.delete(number);
+      if (!this.fresh.delete(number)) gone.push([number, peer]);
+    }
+    const added = Array.from(this.fresh, (number): NumberedPeer => [
+      number,
+      this.namings.get(number)!.peer,
+    ]);
+    this.unnamed.clear();
+    this.fresh.clear();
+    return { added, gone };
   }
 }
 
-/** Lists of numbers, each stored once. */
+/** Lists of numbers, each stored once. Lists only come: those of an earlier policy stay where they were. */
 export class NumberLists {
-  readonly words: number[] = [];
+  private words = new Int32Array(256);
+  private length = 0;
   private readonly known = new Map<string, number>();
+  private readonly singles = new Map<number, number>();
+  private shared: Int32Array | undefined;
 
-  /** Another that starts with the same lists under the same numbers. */
-  copy(): NumberLists {
-    const copied = new NumberLists();
-    copied.words.push(...this.words);
-    for (const [key, at] of this.known) copied.known.set(key, at);
-    return copied;
+  /** Words in use, those included that are of no use any more. */
+  get size(): number {
+    return this.length;
   }
 
   /** The list that `add` gave this number for. */
   at(indexPlus1: number): number[] {
-    const start = indexPlus1;
-    return this.words.slice(start, start + this.words[indexPlus1 - 1]);
+    return [...this.words.subarray(indexPlus1, indexPlus1 + this.words[indexPlus1 - 1])];
   }
 
-  /** The list of all numbers of two lists, in ascending order. */
-  union(a: number, b: number): number {
-    return this.add([...new Set([...this.at(a), ...this.at(b)])].sort((x, y) => x - y));
+  /** The list with the number in it, in ascending order; `list` 0 is the empty one. */
+  with(list: number, number: number): number {
+    if (list === 0) return this.single(number);
+    const numbers = this.at(list);
+    return numbers.includes(number) ? list : this.add([...numbers, number].sort((a, b) => a - b));
+  }
+
+  /** The list without the number; 0 if nothing is left. */
+  without(list: number, number: number): number {
+    const numbers = this.at(list).filter((other) => other !== number);
+    return numbers.length === 0 ? 0 : this.add(numbers);
   }
 
   /** @returns index of the list plus 1 */
   add(numbers: readonly number[]): number {
+    if (numbers.length === 1) return this.single(numbers[0]);
     const key = numbers.join();
-    let at = this.known.get(key);
-    if (at === undefined) {
-      at = this.words.length;
-      this.words.push(numbers.length, ...numbers);
-      this.known.set(key, at);
+    let list = this.known.get(key);
+    if (list === undefined) {
+      list = this.append(numbers);
+      this.known.set(key, list);
     }
+    return list;
+  }
+
+  /** All lists, in shared memory. */
+  share(): Int32Array {
+    this.shared ??= shareWords(this.words.subarray(0, this.length));
+    return this.shared;
+  }
+
+  private single(number: number): number {
+    let list = this.singles.get(number);
+    if (list === undefined) {
+      list = this.append([number]);
+      this.singles.set(number, list);
+    }
+    return list;
+  }
+
+  private append(numbers: readonly number[]): number {
+    const at = this.length;
+    this.length += 1 + numbers.length;
+    if (this.length > this.words.length) {
+      const wider = new Int32Array(2 * this.length);
+      wider.set(this.words);
+      this.words = wider;
+    }
+    this.words[at] = numbers.length;
+    this.words.set(numbers, at + 1);
+    this.shared = undefined;
     return at + 1;
   }
 }

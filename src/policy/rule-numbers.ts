@@ -24,37 +24,49 @@ export class RuleNumbers {
   /** By number; undefined for a rule of an earlier process that is in no group any more. */
   private readonly groups: (GroupId | undefined)[] = [];
   private readonly revocations: number[] = [];
+  /** Of each group seen, how its rules' flows are revoked. */
+  private readonly codes = new Map<GroupId, number>();
 
   /**
    * Numbers the rules of these groups that have none yet, and notes how their flows are revoked.
    * @throws RangeError if there are too many; nothing is numbered then
    */
   take(groups: Iterable<SecurityGroup>): void {
-    const all = [...groups];
-    const pairs = all.flatMap((group) =>
-      [...group.ingress, ...group.egress].map((rule) => ({ group, rule })),
-    );
-    const unknown = new Set(
-      pairs.filter(({ rule }) => !this.numbers.has(rule.id)).map(({ rule }) => rule.id),
-    );
+    const unknown = new Map<RuleId, readonly [Rule, GroupId]>();
+    let isModeChanged = false;
+    for (const { id, ingress, egress, revocation } of groups) {
+      const code = REVOCATION_CODES[revocation ?? 'aws'];
+      isModeChanged ||= this.codes.get(id) !== code;
+      this.codes.set(id, code);
+      for (const rules of [ingress, egress]) {
+        for (const rule of rules) {
+          const number = this.numbers.get(rule.id);
+          if (number === undefined) unknown.set(rule.id, [rule, id]);
+          else this.note(number, rule, id, code);
+        }
+      }
+    }
     if (this.rules.length + unknown.size > NUMBERS_MAX) {
       throw new RangeError(
         `${this.rules.length + unknown.size} different rules since the start; at most ${NUMBERS_MAX} can be told apart: restart the daemon`,
       );
     }
-    const codes = new Map<GroupId, number>();
-    for (const { group, rule } of pairs) {
-      const number = this.numbers.get(rule.id) ?? this.rules.length;
-      this.numbers.set(rule.id, number);
-      this.rules[number] = rule;
-      this.groups[number] = group.id;
+    for (const [rule, groupId] of unknown.values()) {
+      this.numbers.set(rule.id, this.rules.length);
+      this.note(this.rules.length, rule, groupId, this.codes.get(groupId)!);
     }
-    for (const { id, revocation } of all) codes.set(id, REVOCATION_CODES[revocation ?? 'aws']);
+    if (!isModeChanged) return;
     // Also of rules that have just gone from a group: its mode says what becomes of their flows.
     for (let number = 0; number < this.rules.length; number++) {
-      const code = codes.get(this.groups[number] ?? '');
+      const code = this.codes.get(this.groups[number] ?? '');
       if (code !== undefined) this.revocations[number] = code;
     }
+  }
+
+  private note(number: number, rule: Rule, groupId: GroupId, code: number): void {
+    this.rules[number] = rule;
+    this.groups[number] = groupId;
+    this.revocations[number] = code;
   }
 
   /** Numbers a rule of an earlier process, whose flows live on; it may be in no group any more. */

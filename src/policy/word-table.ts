@@ -34,7 +34,7 @@ export class WordTable {
   /** @returns the value of these words, or 0. `key` holds them from index 0. */
   get(key: Int32Array): number {
     const { slots, mask, keyWords } = this;
-    for (let slot = hashKey(key, keyWords) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hashKey(key, 0, keyWords) & mask; ; slot = (slot + 1) & mask) {
       const base = slot * (keyWords + 1);
       const value = slots[base + keyWords];
       if (value === 0) return 0;
@@ -48,7 +48,7 @@ export class WordTable {
   set(key: Int32Array, value: number): void {
     if (2 * (this.count + 1) > this.mask + 1) this.makeRoom();
     const { slots, mask, keyWords } = this;
-    for (let slot = hashKey(key, keyWords) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hashKey(key, 0, keyWords) & mask; ; slot = (slot + 1) & mask) {
       const base = slot * (keyWords + 1);
       let i = 0;
       if (slots[base + keyWords] === 0) {
@@ -63,6 +63,42 @@ export class WordTable {
         return;
       }
     }
+  }
+
+  /** Takes these words and their value out. Control plane only. @returns whether they were there */
+  delete(key: Int32Array): boolean {
+    const { slots, mask, keyWords } = this;
+    const slotWords = keyWords + 1;
+    let hole = hashKey(key, 0, keyWords) & mask;
+    for (; ; hole = (hole + 1) & mask) {
+      const base = hole * slotWords;
+      if (slots[base + keyWords] === 0) return false;
+      let i = 0;
+      while (i < keyWords && slots[base + i] === key[i]) i++;
+      if (i === keyWords) break;
+    }
+    // Every following slot of the cluster moves up that may stand at the hole.
+    for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
+      const base = slot * slotWords;
+      if (slots[base + keyWords] === 0) break;
+      const home = hashKey(slots, base, keyWords) & mask;
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      slots.copyWithin(hole * slotWords, base, base + slotWords);
+      hole = slot;
+    }
+    slots.fill(0, hole * slotWords, (hole + 1) * slotWords);
+    this.count--;
+    return true;
+  }
+
+  /** Another table with the same content, in memory of its own: what reads this one sees no change to that. */
+  makeCopy(): WordTable {
+    const copied = new WordTable(this.keyWords);
+    copied.slots = makeWords(this.slots.length);
+    copied.slots.set(this.slots);
+    copied.mask = this.mask;
+    copied.count = this.count;
+    return copied;
   }
 
   private makeRoom(): void {
@@ -82,10 +118,10 @@ export class WordTable {
 }
 
 /** Multiply and mix each word; constants are odd and of high entropy (from the digits of pi and e). */
-function hashKey(key: Int32Array, keyWords: number): number {
+function hashKey(words: Int32Array, start: number, keyWords: number): number {
   let hash = 0x243f6a89;
   for (let i = 0; i < keyWords; i++) {
-    hash = Math.imul(hash ^ key[i], 0x2b7e1517);
+    hash = Math.imul(hash ^ words[start + i], 0x2b7e1517);
     hash ^= hash >>> 15;
   }
   hash = Math.imul(hash, 0x13198a2f);
@@ -98,7 +134,7 @@ function makeWords(count: number): Int32Array {
 }
 
 /** A copy of the words in shared memory. */
-export function shareWords(words: readonly number[]): Int32Array {
+export function shareWords(words: ArrayLike<number>): Int32Array {
   const shared = makeWords(words.length);
   shared.set(words);
   return shared;

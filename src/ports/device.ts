@@ -4,10 +4,21 @@
  * Every device is opened before any is brought up: as long as the link is down no packet is queued, and
  * if one of them can't be had the others vanish again with their descriptors.
  */
-import { DEVICE_TAP, DEVICE_TUN, type Native, type OpenedDevice } from './native.ts';
+import { statSync } from 'node:fs';
+import {
+  DEVICE_TAP,
+  DEVICE_TUN,
+  type Native,
+  type OpenedDevice,
+  type OpenOptions,
+} from './native.ts';
 
-/** Packets the kernel queues towards the daemon; the default 500 overflows while a batch is judged. */
-const TX_QUEUE_LENGTH = 2000;
+/**
+ * Packets the kernel queues towards the daemon; what comes to a full queue is lost. The default of 500 holds
+ * 160,000 packets a second for 3 ms, and the scheduler may keep the daemon waiting for longer on a busy machine.
+ * A packet waits in it no longer than it takes to judge those before it: 15 ms where all is small and full.
+ */
+const TX_QUEUE_LENGTH = 4000;
 
 /** An address or a destination: 4 or 16 bytes, network order. */
 export interface Prefix {
@@ -34,6 +45,23 @@ export interface DeviceSpec {
 
 export interface Device extends OpenedDevice {
   readonly spec: DeviceSpec;
+  /** The namespace it is in (namespaceAt); undefined: the daemon's own. */
+  readonly namespace: string | undefined;
+}
+
+/**
+ * Tells namespaces apart: a path may stand for another one later.
+ * @returns undefined if none is there
+ */
+export function namespaceAt(path: string): string | undefined {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
+}
+
+/** Where devices may lie that an earlier process left open. */
+export interface DeviceShelf {
+  /** The device, which stays the shelf's until all are had; undefined if it has to be opened. */
+  take(spec: DeviceSpec): OpenedDevice | undefined;
 }
 
 /** Whether two specs are of one device, which may have to be configured differently. */
@@ -47,25 +75,39 @@ export function isSameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
   );
 }
 
+export function openOptions({ kind, name, persist, netnsPath }: DeviceSpec): OpenOptions {
+  return {
+    kind: kind === 'tun' ? DEVICE_TUN : DEVICE_TAP,
+    name,
+    persist,
+    ...(netnsPath === undefined ? {} : { netns: netnsPath }),
+  };
+}
+
 /**
- * Opens all devices, then configures them.
- * @throws NativeError of the first that fails; by then all of them are closed again
+ * Opens all devices, or takes them from the shelf, then configures them.
+ * @throws NativeError of the first that fails; by then those that were opened are closed again
  */
-export function openDevices(native: Native, specs: readonly DeviceSpec[]): Device[] {
+export function openDevices(
+  native: Native,
+  specs: readonly DeviceSpec[],
+  shelf?: DeviceShelf,
+): Device[] {
   const devices: Device[] = [];
+  const opened: Device[] = [];
   try {
     for (const spec of specs) {
-      const opened = native.openDevice({
-        kind: spec.kind === 'tun' ? DEVICE_TUN : DEVICE_TAP,
-        name: spec.name,
-        persist: spec.persist,
-        ...(spec.netnsPath === undefined ? {} : { netns: spec.netnsPath }),
-      });
-      devices.push({ ...opened, spec });
+      const { netnsPath } = spec;
+      // Before it is opened: if the path stands for another one in between, that shows later.
+      const namespace = netnsPath === undefined ? undefined : namespaceAt(netnsPath);
+      const taken = shelf?.take(spec);
+      const device = { ...(taken ?? native.openDevice(openOptions(spec))), spec, namespace };
+      devices.push(device);
+      if (taken === undefined) opened.push(device);
     }
     for (const device of devices) configure(native, device);
   } catch (error) {
-    closeDevices(native, devices);
+    closeDevices(native, opened);
     throw error;
   }
   return devices;

@@ -61,6 +61,12 @@ export interface OpenedDevice {
 export interface Native {
   /** Opens (or attaches to a persistent) TUN or TAP. Throws NativeError; EBUSY if another process holds it, EEXIST-like EINVAL if it is of the other kind. */
   openDevice(options: OpenOptions): OpenedDevice;
+  /**
+   * Takes over a descriptor that an earlier process opened by `options`: kind, name, network namespace and
+   * virtio header are asked of the kernel. `created` is false. Throws NativeError ENODEV if it is of another
+   * device; the descriptor stays open then.
+   */
+  adoptDevice(fd: number, options: OpenOptions): OpenedDevice;
   closeFd(fd: number): void;
 
   /**
@@ -75,10 +81,18 @@ export interface Native {
 
   /**
    * Writes packets in order: slot i goes to `fds[slots[3 * i + 2]]`; a negative third word means "not sent".
+   * `next[i]` other than 0 is a later slot whose bytes follow those of slot i in the same write, and so
+   * on; that slot's own third word should be negative. At most 64 slots a write.
    * A packet that can't be written is skipped, and its third word becomes -(errno): the caller counts it.
-   * @returns packets written
+   * @returns slots written, those that followed another included
    */
-  writeBatch(arena: Uint8Array, slots: Int32Array, count: number, fds: Int32Array): number;
+  writeBatch(
+    arena: Uint8Array,
+    slots: Int32Array,
+    count: number,
+    fds: Int32Array,
+    next?: Int32Array,
+  ): number;
 
   /**
    * poll(2) for input. `ready[i]` becomes 1 (readable), 2 (error, hang-up or invalid) or 0.
@@ -86,6 +100,23 @@ export interface Native {
    * @returns descriptors that are not 0
    */
   poll(fds: Int32Array, count: number, ready: Uint8Array, timeoutMs: number): number;
+
+  /**
+   * A list of descriptors that the kernel keeps (epoll), close-on-exec: a wait costs what is ready, where
+   * poll costs what is watched. Close it with closeFd.
+   */
+  createPoller(): number;
+  /** Watches a descriptor for input, under a number of the caller's. Throws NativeError EEXIST if it is watched already. */
+  watch(poller: number, fd: number, number: number): void;
+  /** To be called before the descriptor is closed: a copy of it elsewhere would keep it watched. Throws NativeError ENOENT if it is not watched. */
+  unwatch(poller: number, fd: number): void;
+  /**
+   * Waits for input. `events` is filled in pairs: the number, and 1 (readable) or 2 (error or hang-up).
+   * Tells of at most 128 at a time, in turns if more are ready.
+   * @param timeoutMs -1 waits for ever
+   * @returns pairs
+   */
+  wait(poller: number, events: Int32Array, timeoutMs: number): number;
 
   /** A non-blocking, close-on-exec eventfd. */
   eventfd(): number;
@@ -138,6 +169,13 @@ export interface Native {
   linkIndex(netns: string | undefined, name: string): number;
   /** Removes a (persistent) interface. */
   deleteLink(netns: string | undefined, ifindex: number): void;
+
+  /**
+   * Sends a datagram to the unix socket at `path` (a leading `@`: the abstract namespace), with copies of at
+   * most 16 descriptors. Waits a second at most while the receiver's queue is full (then EAGAIN).
+   * @throws NativeError; ECONNREFUSED or ENOENT if nobody listens, EMSGSIZE if it is too long
+   */
+  sendDatagram(path: string, payload: Uint8Array, fds: Int32Array): void;
 }
 
 /** What the addon was compiled with: a stale build would put packets where nobody looks for them. */

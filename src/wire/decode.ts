@@ -84,11 +84,31 @@ const OPTION_NO_OPERATION = 1;
 const OPTION_LOOSE_SOURCE_ROUTE = 0x83;
 const OPTION_STRICT_SOURCE_ROUTE = 0x89;
 
+// The plain packet, which nearly all are: TCP or UDP behind a header without options, whole.
+/** First byte: version and header length. */
+const PLAIN_IPV4 = 0x45;
+const PLAIN_IPV6 = 6;
+/** Of the word at IPV4_ID: more fragments, fragment offset. */
+const PLAIN_FRAGMENT_MASK = IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK;
+
 /**
  * Decodes the IP packet at `offset`, of which `length` bytes were captured, into `packet`.
  * @returns packet.status
  */
 export function decode(view: DataView, offset: number, length: number, packet: Packet): number {
+  if (length >= IPV4_HEADER_BYTES + UDP_HEADER_BYTES) {
+    const first = view.getUint8(offset);
+    if (first === PLAIN_IPV4) {
+      if (decodePlain4(view, offset, length, packet)) return DECODE_OK;
+    } else if (first >>> 4 === PLAIN_IPV6) {
+      if (decodePlain6(view, offset, length, packet)) return DECODE_OK;
+    }
+  }
+  return decodeAny(view, offset, length, packet);
+}
+
+/** As decode, by the long way that takes every packet. */
+export function decodeAny(view: DataView, offset: number, length: number, packet: Packet): number {
   return decodeIp(view, offset, length, packet, false);
 }
 
@@ -101,6 +121,84 @@ export function decode(view: DataView, offset: number, length: number, packet: P
 export function decodeQuoted(view: DataView, error: Packet, quoted: Packet): number {
   const offset = error.transportOffset + ICMP_HEADER_BYTES;
   return decodeIp(view, offset, error.endOffset - offset, quoted, true);
+}
+
+/**
+ * Decodes a plain IPv4 packet, as decodeAny would.
+ * @param length at least IPV4_HEADER_BYTES + UDP_HEADER_BYTES
+ * @returns false if it is not plain; then decodeAny has to be asked, and what stands in `packet` means nothing
+ */
+function decodePlain4(view: DataView, offset: number, length: number, packet: Packet): boolean {
+  const totalBytes = view.getUint16(offset + IPV4_TOTAL_LENGTH);
+  if (totalBytes > length || (view.getUint16(offset + IPV4_FRAGMENT) & PLAIN_FRAGMENT_MASK) !== 0)
+    return false;
+  if (packet.isSparse !== 1) clear(packet, offset);
+  packet.isSparse = 1;
+  if (packet.family === 6) clearAddresses(packet);
+  packet.family = 4;
+  packet.src0 = view.getInt32(offset + IPV4_SOURCE);
+  packet.dst0 = view.getInt32(offset + IPV4_DESTINATION);
+  const protocol = view.getUint8(offset + IPV4_PROTOCOL);
+  return decodePlainTransport(view, offset, IPV4_HEADER_BYTES, totalBytes, protocol, packet);
+}
+
+/** As decodePlain4. `length` is at least IPV4_HEADER_BYTES + UDP_HEADER_BYTES: the longest header's is checked here. */
+function decodePlain6(view: DataView, offset: number, length: number, packet: Packet): boolean {
+  if (length < IPV6_HEADER_BYTES) return false;
+  const totalBytes = IPV6_HEADER_BYTES + view.getUint16(offset + IPV6_PAYLOAD_LENGTH);
+  const protocol = view.getUint8(offset + IPV6_NEXT_HEADER);
+  if (totalBytes > length) return false;
+  if (packet.isSparse !== 1) clear(packet, offset);
+  packet.isSparse = 1;
+  packet.family = 6;
+  packet.src0 = view.getInt32(offset + IPV6_SOURCE);
+  packet.src1 = view.getInt32(offset + IPV6_SOURCE + 4);
+  packet.src2 = view.getInt32(offset + IPV6_SOURCE + 8);
+  packet.src3 = view.getInt32(offset + IPV6_SOURCE + 12);
+  packet.dst0 = view.getInt32(offset + IPV6_DESTINATION);
+  packet.dst1 = view.getInt32(offset + IPV6_DESTINATION + 4);
+  packet.dst2 = view.getInt32(offset + IPV6_DESTINATION + 8);
+  packet.dst3 = view.getInt32(offset + IPV6_DESTINATION + 12);
+  return decodePlainTransport(view, offset, IPV6_HEADER_BYTES, totalBytes, protocol, packet);
+}
+
+function decodePlainTransport(
+  view: DataView,
+  offset: number,
+  ipBytes: number,
+  totalBytes: number,
+  protocol: number,
+  packet: Packet,
+): boolean {
+  const at = offset + ipBytes;
+  const bytes = totalBytes - ipBytes;
+  if (protocol === PROTO_TCP) {
+    if (bytes < TCP_HEADER_BYTES) return false;
+    const headerBytes = (view.getUint8(at + TCP_DATA_OFFSET) >>> 4) << 2;
+    if (headerBytes < TCP_HEADER_BYTES || headerBytes > bytes) return false;
+    const flags = view.getUint8(at + TCP_FLAGS);
+    packet.tcpFlags = flags;
+    packet.tcpSequence = view.getInt32(at + TCP_SEQUENCE);
+    packet.tcpAcknowledgment = view.getInt32(at + TCP_ACKNOWLEDGMENT);
+    packet.tcpWindow = view.getUint16(at + TCP_WINDOW);
+    packet.tcpPayloadBytes = bytes - headerBytes;
+    packet.tcpWindowScale =
+      (flags & TCP_SYN) !== 0 ? findWindowScale(view, at + TCP_HEADER_BYTES, at + headerBytes) : -1;
+  } else if (protocol === PROTO_UDP) {
+    if (bytes < UDP_HEADER_BYTES) return false;
+    const udpBytes = view.getUint16(at + UDP_LENGTH);
+    if (udpBytes < UDP_HEADER_BYTES || udpBytes > bytes) return false;
+    if (packet.protocol !== PROTO_UDP) clearTcp(packet);
+  } else return false;
+  const ports = view.getInt32(at + SOURCE_PORT);
+  packet.srcPort = ports >>> 16;
+  packet.dstPort = ports & 0xffff;
+  packet.status = DECODE_OK;
+  packet.protocol = protocol;
+  packet.ipOffset = offset;
+  packet.transportOffset = at;
+  packet.endOffset = offset + totalBytes;
+  return true;
 }
 
 function decodeIp(
@@ -331,6 +429,7 @@ function checkFragment(packet: Packet, headerBytes: number): number {
 }
 
 function clear(packet: Packet, offset: number): void {
+  packet.isSparse = 0;
   packet.status = DECODE_OK;
   packet.family = 0;
   packet.protocol = 0;
@@ -338,13 +437,8 @@ function clear(packet: Packet, offset: number): void {
   packet.transportOffset = offset;
   packet.endOffset = offset;
   packet.src0 = 0;
-  packet.src1 = 0;
-  packet.src2 = 0;
-  packet.src3 = 0;
   packet.dst0 = 0;
-  packet.dst1 = 0;
-  packet.dst2 = 0;
-  packet.dst3 = 0;
+  clearAddresses(packet);
   packet.srcPort = 0;
   packet.dstPort = 0;
   packet.fragment = FRAGMENT_NONE;
@@ -352,13 +446,27 @@ function clear(packet: Packet, offset: number): void {
   packet.fragmentOffset = 0;
   packet.fragmentEnd = 0;
   packet.fragmentMore = 0;
+  clearTcp(packet);
+  packet.icmpType = 0;
+  packet.icmpCode = 0;
+  packet.icmpKind = ICMP_OTHER;
+}
+
+/** Clears what IPv4 has no use for. */
+function clearAddresses(packet: Packet): void {
+  packet.src1 = 0;
+  packet.src2 = 0;
+  packet.src3 = 0;
+  packet.dst1 = 0;
+  packet.dst2 = 0;
+  packet.dst3 = 0;
+}
+
+function clearTcp(packet: Packet): void {
   packet.tcpFlags = 0;
   packet.tcpSequence = 0;
   packet.tcpAcknowledgment = 0;
   packet.tcpWindow = 0;
   packet.tcpPayloadBytes = 0;
   packet.tcpWindowScale = -1;
-  packet.icmpType = 0;
-  packet.icmpCode = 0;
-  packet.icmpKind = ICMP_OTHER;
 }

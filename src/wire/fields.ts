@@ -12,10 +12,13 @@
 export const IPV4_TOTAL_LENGTH = 2;
 export const IPV4_ID = 4;
 export const IPV4_FRAGMENT = 6;
+export const IPV4_TTL = 8;
 export const IPV4_PROTOCOL = 9;
+export const IPV4_CHECKSUM = 10;
 export const IPV4_SOURCE = 12;
 export const IPV4_DESTINATION = 16;
 export const IPV4_HEADER_BYTES = 20;
+export const IPV4_DONT_FRAGMENT = 0x4000;
 export const IPV4_MORE_FRAGMENTS = 0x2000;
 export const IPV4_OFFSET_MASK = 0x1fff;
 
@@ -52,6 +55,8 @@ export const TCP_ACKNOWLEDGMENT = 8;
 export const TCP_DATA_OFFSET = 12;
 export const TCP_FLAGS = 13;
 export const TCP_WINDOW = 14;
+export const TCP_CHECKSUM = 16;
+export const TCP_URGENT = 18;
 export const TCP_HEADER_BYTES = 20;
 
 export const TCP_FIN = 0x01;
@@ -63,6 +68,7 @@ export const TCP_URG = 0x20;
 
 //  |     Source, Destination Port  |    Length     |   Checksum    |   RFC 768
 export const UDP_LENGTH = 4;
+export const UDP_CHECKSUM = 6;
 export const UDP_HEADER_BYTES = 8;
 
 //  |     Type      |     Code      |          Checksum             |
@@ -116,4 +122,8 @@ export const VNET_CSUM_START = 6;
 export const VNET_CSUM_OFFSET = 8;
 export const VNET_HDR_BYTES = 10;
 export const VNET_GSO_NONE = 0;
+export const VNET_GSO_TCPV4 = 1;
+export const VNET_GSO_TCPV6 = 4;
+/** USO: a UDP payload in pieces of gso_size, each a datagram (Linux 6.2). */
+export const VNET_GSO_UDP_L4 = 5;
 export const VNET_FLAG_NEEDS_CSUM = 1;

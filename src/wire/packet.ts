@@ -25,6 +25,11 @@ export const ICMP_ERROR = 3;
 export class Packet {
   /** wire/status.ts. Nothing else is valid unless DECODE_OK. */
   status = 0;
+  /**
+   * For the decoder alone: 1 if it left the fields of fragments and ICMP as they are when cleared, so that the
+   * next plain packet need not clear them. Half the fields of a record, and half the stores.
+   */
+  isSparse = 0;
   /** 4 or 6. */
   family = 0;
   /** Transport protocol (IANA); for FRAGMENT_LATER in IPv6, the fragment header's next header. */

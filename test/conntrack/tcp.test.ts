@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Conversation, type SideOptions } from '../engine/conversation.ts';
 import { Rig } from '../engine/rig.ts';
+import { fragments4, tcp4 } from '../packets/build.ts';
 
 const MODEL = {
   groups: { web: { ingress: ['tcp 443 from 198.51.100.0/24'], egress: [] } },
@@ -193,4 +194,43 @@ test('where data reached beyond the room, a number half the sequence space away 
   const far = { flags: 'A', seq: (talk.server.next + 0x7fffff00) >>> 0, payload: 'x' };
   assert.equal(track.server(talk.send('server', far)), 'tcp-window');
   assert.equal(track.client(talk.ack('client')), 'web');
+});
+
+test('a segment in fragments is acknowledged as far as the room it had, and no further', () => {
+  const track = new Track({ server: { window: 500 } }).open();
+  const [first, last] = fragments4(track.talk.data('client', 100), 40);
+  assert.deepEqual(
+    [first, last].map((one) => track.client(one)),
+    ['web', 'web'],
+  );
+  // 500 is what the SYN-ACK offered.
+  const ack = (bytes: number): string =>
+    track.server(track.talk.send('server', { flags: 'A', ack: 1001 + bytes }));
+  assert.deepEqual([100, 500, 501].map(ack), ['uplink', 'uplink', 'tcp-window']);
+});
+
+test('a retransmission in fragments is not old for its first one being so', () => {
+  const track = new Track({ server: { window: 8 } }).open();
+  // Fills all the SYN-ACK had room for, which is as far back as a packet may lie from now on.
+  const whole = track.talk.send('client', { flags: 'A', seq: 901, payload: 'x'.repeat(100) });
+  assert.deepEqual(
+    fragments4(whole, 40).map((one) => track.client(one)),
+    ['web', 'web', 'web'],
+  );
+});
+
+test('a challenge that goes on in another fragment is not bare', () => {
+  const track = new Track();
+  assert.equal(track.client(track.talk.syn()), 'web');
+  const challenge = tcp4('10.0.0.1', '198.51.100.7', {
+    srcPort: 443,
+    dstPort: 40_000,
+    flags: 'A',
+    ack: 5000,
+    timestamps: [1, 1],
+    payload: 'hello',
+  });
+  // The first fragment is all header.
+  const [first] = fragments4(challenge, 32);
+  assert.equal(track.server(first), 'tcp-state');
 });

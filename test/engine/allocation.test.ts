@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_WORDS } from '../../src/engine/batch.ts';
+import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
+import { Coalescer } from '../../src/engine/coalesce.ts';
 import { LinkLayer } from '../../src/engine/link.ts';
 import { ICMP, icmp4, icmpError4, tcp4, tcp6, udp4 } from '../packets/build.ts';
 import { Rig } from './rig.ts';
@@ -122,4 +123,37 @@ test('a million new flows, admitted, tracked and expired: 0 bytes a flow', () =>
     }
   }, flows);
   assert.ok(bytes <= BYTES_PER_PACKET_MAX, `${bytes} bytes a flow`);
+});
+
+test('joining packets of a batch: 0 bytes a packet', () => {
+  const coalescer = new Coalescer(PACKETS_IN_BATCH);
+  const batch = batchOf(sent);
+  const originals = Array.from({ length: PACKETS_IN_BATCH }, (_, i) =>
+    tcp4(
+      WEB,
+      APP,
+      { srcPort: 40000, dstPort: 8080, seq: 100 * i, payload: 'x'.repeat(100) },
+      { id: i },
+    ),
+  );
+  const arena = new Uint8Array(batch.view.buffer);
+  const isTap = new Uint8Array(3);
+  const takesUso = new Uint8Array(3).fill(1);
+  const rounds = 4000;
+  let joined = 0;
+  const bytes = leastBytesPerRun(() => {
+    for (let round = 0; round < rounds; round++) {
+      aim(batch, originals[0].length);
+      // Every other round nothing can join: all packets are one.
+      for (let i = 0; i < PACKETS_IN_BATCH; i++) {
+        arena.set(originals[(round & 1) * i], i * 256 + 46 + VNET_BYTES);
+        arena.fill(0, i * 256 + 46, i * 256 + 46 + VNET_BYTES);
+        batch.slots[i * SLOT_WORDS + SLOT_PORT] = 2;
+      }
+      coalescer.join(batch.view, batch.slots, PACKETS_IN_BATCH, isTap, takesUso);
+      joined += batch.slots[SLOT_WORDS + SLOT_PORT] < 0 ? 1 : 0;
+    }
+  }, rounds * PACKETS_IN_BATCH);
+  assert.equal(joined > 0 && joined % (rounds / 2) === 0, true, `${joined} of ${rounds} rounds`);
+  assert.ok(bytes <= BYTES_PER_PACKET_MAX, `${bytes} bytes a packet`);
 });

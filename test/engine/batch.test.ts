@@ -1,6 +1,7 @@
 /** Batches: packets change from port to port in headers alone, and are counted as what they are on the wire. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { NOT_SENT, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
 import { counterRow, EGRESS, INGRESS, PASSED_BYTES } from '../../src/engine/counters.ts';
 import {
   bytes,
@@ -333,6 +334,20 @@ test('what a device refuses was not passed: the count moves to write-failed', ()
   assert.deepEqual(passedBytes(w, 'b', INGRESS), small.length);
   assert.deepEqual(passedBytes(w, 'c', INGRESS), 0);
   assert.deepEqual(passedBytes(w, 'uplink', EGRESS), 0);
+});
+
+test('what its own write carried, and what failed with the write of another slot, is told apart', () => {
+  const w = wire();
+  const datagrams = [1, 2, 3].map((i) => udp4(TUN_A, TUN_B, { srcPort: 1, dstPort: i }));
+  w.receive('a', datagrams);
+  // Slots 0 and 2 went in one write, which was refused; slot 1 went alone.
+  w.batch.slots[SLOT_PORT] = -5;
+  w.batch.slots[2 * SLOT_WORDS + SLOT_PORT] = NOT_SENT;
+  w.batch.countFailures(w.rig.engine, 3, Int32Array.of(0, 1, 0));
+  assert.deepEqual([...w.rig.counts].sort(), [
+    'a egress: 3 passed, 0 dropped',
+    'b ingress: 1 passed, 2 dropped (write-failed 2)',
+  ]);
 });
 
 test('an answer of the link layer that can not be written takes nothing from the counts', () => {

@@ -9,7 +9,7 @@ import {
   createCarried,
   FlowAccounts,
 } from '../../src/conntrack/accounts.ts';
-import { readTold, type FlowTold, type PacketTold } from '../../src/control/told.ts';
+import { readTold, type FlowTold, type PacketTold } from '../../src/control/views/told.ts';
 import {
   CAPTURE_BYTES,
   CAPTURE_COPIED,
@@ -140,8 +140,10 @@ test('a flow is told when it opens, and with what it carried when it ends', () =
     bytesIn,
     firstSeenMs: 10,
     interval: 0,
-    flagsOut: 0x12,
-    flagsIn: 0x1a,
+    flagsOut: 0xa,
+    flagsIn: 0x2,
+    flagsOutBefore: 0,
+    flagsInBefore: 0,
   });
 });
 
@@ -206,8 +208,10 @@ test('accounts: intervals start anew, counters go past 32 bits', () => {
     bytesIn: 120,
     firstSeenMs: 100,
     interval: 5,
-    flagsOut: 0x02,
-    flagsIn: 0x12,
+    flagsOut: 0x2,
+    flagsIn: 0xa,
+    flagsOutBefore: 0,
+    flagsInBefore: 0,
   });
   accounts.add(1, false, 1, 52, 0x11, 6, 60_200);
   assert.deepEqual(carried(), {
@@ -218,13 +222,18 @@ test('accounts: intervals start anew, counters go past 32 bits', () => {
     firstSeenMs: 60_200,
     interval: 6,
     flagsOut: 0,
-    flagsIn: 0x11,
+    flagsIn: 0x1,
+    flagsOutBefore: 0x2,
+    flagsInBefore: 0xa,
   });
+  accounts.add(1, false, 1, 52, 0x04, 8, 180_200);
+  const { flagsIn, flagsInBefore } = carried();
+  assert.deepEqual([flagsIn, flagsInBefore], [0x4, 0], 'nothing of two intervals before');
   accounts.words[ACCOUNT_WORDS + ACCOUNT_PACKETS_OUT] = -3;
-  accounts.add(1, true, 45, 1, 0, 6, 60_201);
+  accounts.add(1, true, 45, 1, 0, 8, 180_201);
   assert.equal(carried().packetsOut, 2 ** 32 + 42);
-  assert.equal(carried().interval, 6);
-  assert.equal(carried().packetsIn, 3);
+  assert.equal(carried().interval, 8);
+  assert.equal(carried().packetsIn, 4);
   assert.equal(accounts.words[0], 0, "another flow's account");
 });
 

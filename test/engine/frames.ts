@@ -130,7 +130,8 @@ export class Wire {
   refuse(count: number, refused: readonly number[]): void {
     const EIO = 5;
     for (const i of refused) this.batch.slots[i * SLOT_WORDS + SLOT_PORT] = -EIO;
-    this.batch.countFailures(this.rig.engine, count);
+    const alone = Int32Array.from({ length: count }, (_, i) => i);
+    this.batch.countFailures(this.rig.engine, count, alone);
   }
 
   /** Fills the arena as readBatch does: headroom, and IP headers on multiples of 4. */

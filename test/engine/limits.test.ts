@@ -205,6 +205,11 @@ test('exception policies: on an invalid packet', () => {
     assert.equal(gaugesOf(rig)[GAUGE_PASSED_INVALID], invalid ? 1 : 0);
   }
   const rig = makeRig({ passes: { invalid: true } });
+  const talk = establish(rig, 2);
+  for (const flags of ['SR', 'F', ''])
+    assert.equal(rig.send('uplink', talk.send('client', { flags })), 'web', flags);
+  assert.equal(rig.send('web', talk.data('server')), 'uplink', 'odd flags move nothing either');
+  assert.equal(rig.send('uplink', talk.ack('client')), 'web');
   assert.equal(
     rig.send('uplink', tcp4(outside(1), WEB, { srcPort: 1, dstPort: 23, flags: 'FPU' })),
     'ingress-rules',

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Revocation } from '../../src/policy/model.ts';
-import { ICMP, icmp4, tcp4, udp4 } from '../packets/build.ts';
+import { ICMP, icmp4, icmpError4, tcp4, udp4 } from '../packets/build.ts';
 import type { ModelText } from '../support/policy.ts';
 import { Conversation } from './conversation.ts';
 import { Rig } from './rig.ts';
@@ -210,6 +210,21 @@ test('an interface that tracks always does so for what rules would leave untrack
   assert.deepEqual(rig.states, ['syn-sent']);
 });
 
+test('a SYN that the rules refuse does not bring back what they ended', () => {
+  const rig = new Rig(tiers([`tcp 8080 from ${OUT}/32`], 'recheck'));
+  talk = new Conversation(OUT, 40000, APP, 8080);
+  assert.equal(rig.send('uplink', talk.syn()), 'app');
+  assert.equal(rig.send('app', talk.synAck()), 'uplink');
+  assert.equal(rig.send('uplink', talk.ack('client')), 'app');
+  rig.change(tiers([], 'recheck'));
+  assert.equal(recheckAll(rig), 1);
+  const again = tcp4(OUT, APP, { srcPort: 40000, dstPort: 8080, flags: 'S', seq: 5000 });
+  assert.equal(rig.send('uplink', again), 'ingress-rules');
+  // Picked up in mid-stream, app's own data would let the client's in again.
+  assert.equal(rig.send('app', reply()), 'revoked');
+  assert.equal(rig.send('uplink', data()), 'revoked');
+});
+
 test('an interface that goes takes its flows along, and leaves nothing to the next one on its port', () => {
   const rig = new Rig(tiers(['tcp 8080 from sg:web']));
   connect(rig);
@@ -228,4 +243,54 @@ test('what was admitted long ago is still known after 4096 changes', () => {
   }
   rig.change(tiers([], 'recheck'));
   assert.equal(rig.send('web', data()), 'revoked');
+});
+
+test('a connection past its time-out is gone, and does not come back as revoked', () => {
+  const rig = new Rig(tiers(['tcp 8080 from sg:web'], 'recheck'));
+  talk = new Conversation(WEB, 40000, APP, 8080);
+  assert.equal(rig.send('web', talk.syn()), 'app');
+  rig.change(tiers([], 'recheck'));
+  assert.equal(recheckAll(rig, 61_000), 0);
+  assert.equal(rig.engine.gates.tracker.flows4.count, 0);
+  assert.equal(rig.send('app', talk.synAck(), 61_000), 'ingress-rules', "web's, not app's");
+});
+
+test('a flow that an ICMP reply opened is asked about as a reply', () => {
+  const reply = icmp4(WEB, APP, { type: ICMP.echoReply, id: ICMP.echo });
+  for (const [type, isLeft] of [
+    [ICMP.echoReply, true],
+    [ICMP.echo, false],
+  ] as const) {
+    const rig = new Rig(tiers(['icmp 0/-1 from sg:web'], 'recheck'));
+    assert.equal(rig.send('web', reply), 'app');
+    rig.change(tiers([`icmp ${type}/0 from sg:web`], 'recheck'));
+    assert.equal(recheckAll(rig), isLeft ? 0 : 1);
+  }
+});
+
+test('an ICMP error about a flow that new rules end drops before the flow was held against them', () => {
+  const rig = new Rig(tiers(['udp 53 from sg:web'], 'recheck'));
+  const asked = udp4(WEB, APP, { srcPort: 5000, dstPort: 53 });
+  const error = icmpError4(APP, WEB, { type: ICMP.unreachable, code: 3, quoted: asked });
+  const closed = (ingress: readonly string[]): ModelText => {
+    const { groups, ...rest } = tiers(ingress, 'recheck');
+    return { groups: { ...groups, app: { ...groups['app'], egress: [] } }, ...rest };
+  };
+  rig.change(closed(['udp 53 from sg:web']));
+  assert.equal(rig.send('web', asked), 'app');
+  assert.equal(rig.send('app', error), 'web');
+  rig.change(closed([]));
+  assert.equal(rig.send('app', error), 'egress-rules');
+});
+
+test('a connection that was idle for long is cut like any other: it is not picked up in mid-stream', () => {
+  for (const recheckFirst of [true, false]) {
+    const rig = new Rig(tiers(['tcp 8080 from sg:web'], 'cut'));
+    connect(rig);
+    rig.change(tiers([], 'cut'));
+    const laterMs = 3_600_000;
+    if (recheckFirst) assert.equal(recheckAll(rig, laterMs), 1);
+    assert.equal(rig.send('app', reply(), laterMs), 'revoked');
+    assert.equal(rig.send('app', reply(), laterMs + 299_000), 'revoked');
+  }
 });

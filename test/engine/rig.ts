@@ -1,4 +1,5 @@
 /** An engine with a model in it, fed packets by hand: who sends what at what time, and what becomes of it. */
+import { FlowAccounts } from '../../src/conntrack/accounts.ts';
 import { FragmentTable } from '../../src/conntrack/fragments.ts';
 import {
   setTimeouts,
@@ -55,6 +56,10 @@ export class Rig {
   readonly events: EventReader;
   readonly capture: CaptureReader;
   readonly ruleHits: RuleHits;
+  readonly accounts4: FlowAccounts;
+  readonly accounts6: FlowAccounts;
+  /** Of the packet last sent. */
+  nowMs = 0;
   policy: CompiledPolicy;
   readonly ruleNumbers = new RuleNumbers();
   /** By port; tests write it. */
@@ -62,7 +67,7 @@ export class Rig {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
   private readonly names: string[];
-  private readonly model: PolicyModel;
+  readonly model: PolicyModel;
 
   constructor(text: ModelText, options: RigOptions = {}) {
     const {
@@ -101,6 +106,8 @@ export class Rig {
     this.events = new EventReader(memory.events);
     this.capture = new CaptureReader(memory.capture);
     this.ruleHits = new RuleHits(memory.ruleHits);
+    this.accounts4 = new FlowAccounts(memory.accounts4!);
+    this.accounts6 = new FlowAccounts(memory.accounts6!);
     this.engine = new Engine({
       policy: this.policy,
       conntrack: {
@@ -154,6 +161,7 @@ export class Rig {
     const port = this.names.indexOf(from);
     if (port < 0) throw new Error(`no port ${from}`);
     const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+    this.nowMs = nowMs;
     this.engine.beginRound(nowMs, Math.floor(nowMs / 1000));
     const to = this.engine.evaluate(view, 0, packet.byteLength, port, 1, nowMs);
     return to >= 0 ? this.names[to] : REASONS[-to][0];

@@ -42,6 +42,16 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['openDevice', [{ ...options, persist: 1 }], TypeError, 'persist must be a boolean'],
   ['openDevice', [{ kind: 0, name: 'x' }], TypeError, 'persist must be a boolean'],
 
+  ['adoptDevice', ['9', options], TypeError, 'fd must be a number'],
+  ['adoptDevice', [-1, options], RangeError, FD],
+  ['adoptDevice', [9999, null], TypeError, 'options must be an object'],
+  ['adoptDevice', [9999, { ...options, kind: 2 }], RangeError, 'kind must be an integer from 0 to 1'],
+
+  ['sendDatagram', [1, arena, fds], TypeError, 'path must be a string'],
+  ['sendDatagram', ['', arena, fds], RangeError, 'path must be from 1 to 107 bytes long'],
+  ['sendDatagram', ['/run/a', 'text', fds], TypeError, 'payload must be a Uint8Array'],
+  ['sendDatagram', ['/run/a', arena, [1]], TypeError, 'fds must be an Int32Array'],
+
   ['closeFd', [], TypeError, 'fd must be a number'],
   ['closeFd', [-1], RangeError, FD],
   ['closeFd', [0.5], RangeError, FD],
@@ -66,6 +76,8 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['writeBatch', [arena, slots, 3, fds], RangeError, 'count must be an integer from 0 to 2'],
   ['writeBatch', [arena, slots, -1, fds], RangeError, 'count must be an integer from 0 to 2'],
   ['writeBatch', [arena, slots, 1, [1]], TypeError, 'fds must be an Int32Array'],
+  ['writeBatch', [arena, slots, 1, fds, [0]], TypeError, 'next must be an Int32Array'],
+  ['writeBatch', [arena, slots, 2, fds, new Int32Array(1)], RangeError, 'next must be at least count words long'],
   ['writeBatch', [arena, Int32Array.of(-1, 10, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
   ['writeBatch', [arena, Int32Array.of(0, -1, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
   ['writeBatch', [arena, Int32Array.of(0, 65, 0), 1, fds], RangeError, 'slot 0 must be inside the arena'],
@@ -103,6 +115,13 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['setLink', [undefined, 1, { txQueueLength: 1.5 }], RangeError, 'txQueueLength must be an integer from 0 to 2147483647'],
   ['setLink', [undefined, 1, { macAddress: '02:00:00:00:00:01' }], TypeError, 'macAddress must be a Uint8Array'],
   ['setLink', [undefined, 1, { macAddress: new Uint8Array(7) }], RangeError, 'macAddress must be 6 bytes long'],
+  ['watch', [9999, 1.5, 0], RangeError, 'fd must be an integer from 0 to 2147483647'],
+  ['watch', [9999, 1, 2 ** 31], RangeError, 'number must be an integer from -2147483648 to 2147483647'],
+  ['unwatch', [9999, -1], RangeError, 'fd must be an integer from 0 to 2147483647'],
+  ['wait', ['9', new Int32Array(2), 0], TypeError, 'fd must be a number'],
+  ['wait', [9999, [0, 0], 0], TypeError, 'events must be an Int32Array'],
+  ['wait', [9999, new Int32Array(1), 0], RangeError, 'events must be at least two words long'],
+  ['wait', [9999, new Int32Array(2), -2], RangeError, 'timeoutMs must be an integer from -1 to 2147483647'],
   ['linkIndex', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
   ['linkIndex', [undefined], TypeError, 'name must be a string'],
   ['deleteLink', [undefined, 'eth0'], TypeError, 'ifindex must be a number'],
@@ -128,7 +147,7 @@ test('every function is in the table of wrong arguments', () => {
   const tried = new Set<string>(WRONG.map(([name]) => name));
   assert.deepEqual(
     functions.filter((name) => !tried.has(name)),
-    ['eventfd'], // takes none
+    ['createPoller', 'eventfd'], // take none
   );
 });
 
@@ -164,7 +183,7 @@ test('whatever is passed, a call returns or throws an Error', () => {
     ...[new DataView(new ArrayBuffer(8)), new ArrayBuffer(8), new BigInt64Array(1)],
   );
   const names = Object.keys(native).filter(
-    (name) => typeof call[name] === 'function' && name !== 'eventfd',
+    (name) => typeof call[name] === 'function' && name !== 'eventfd' && name !== 'createPoller',
   );
   fc.assert(
     fc.property(fc.constantFrom(...names), fc.array(junk, { maxLength: 6 }), (name, args) => {

@@ -202,6 +202,81 @@ test('a packet that cannot be written is skipped and says why', (t) => {
   assert.equal(read[2], -5); // EIO: the interface is down
 });
 
+test('slots that follow each other leave in one write', (t) => {
+  const made = makeTun(t);
+  if (made === undefined) return;
+  const { namespace, device } = made;
+  sendDatagrams(made, 2);
+  const arena = new Uint8Array(1 << 18);
+  const read = new Int32Array(6);
+  assert.equal(native.readBatch(device.fd, arena, 0, read, DEVICE_TUN), 2);
+  const [first, length, , second] = read as unknown as [number, number, number, number];
+  // prettier-ignore
+  const slots = Int32Array.of(
+    first, 15, 0, // the first packet in three parts, another one between them
+    second, length, 0,
+    first + 15, 20, -1,
+    first + 35, length - 35, -1,
+  );
+  const next = Int32Array.of(2, 0, 3, 0);
+  const fds = Int32Array.of(device.fd);
+  const received = (): unknown => {
+    const [link] = namespace.ipJson('-stats', 'link', 'show', 'sgt0');
+    const { packets, bytes: total } = (
+      link?.['stats64'] as { rx: { packets: number; bytes: number } }
+    ).rx;
+    return [packets, total];
+  };
+  assert.equal(native.writeBatch(arena, slots, 4, fds, next), 4);
+  assert.deepEqual(received(), [2, 2 * (length - VNET_HDR_BYTES)]);
+  assert.deepEqual([slots[2], slots[5], slots[8], slots[11]], [0, 0, -1, -1]);
+
+  // Too short to be a packet: the write fails as one, and the slot that began it says why.
+  assert.equal(
+    native.writeBatch(arena, Int32Array.of(first, 4, 0, first, 4, -1), 2, fds, Int32Array.of(1, 0)),
+    0,
+  );
+  slots.set([4, 0], 1);
+  slots.set([2, -1], 7);
+  assert.equal(native.writeBatch(arena, slots, 3, fds, Int32Array.of(2, 0, 0)), 1);
+  assert.deepEqual([slots[2], slots[5]], [-22 /* EINVAL */, 0]);
+});
+
+test('a chain of slots that goes back, out of the arena, or on for too long is written nowhere', (t) => {
+  const made = makeTun(t);
+  if (made === undefined) return;
+  const arena = new Uint8Array(1000);
+  const fds = Int32Array.of(made.device.fd);
+  const part = [0, 10, -1];
+  const cases: readonly [number[], number[], string][] = [
+    [[0, 10, 0, ...part], [2, 0], 'followed by a slot behind it'],
+    [[0, 10, 0, ...part], [-1, 0], 'followed by a slot behind it'],
+    [[...part, 0, 10, 0, ...part], [0, 1, 0], 'followed by a slot behind it'],
+    [[0, 10, 0, ...part, ...part], [2, 0, 1], 'followed by a slot behind it'],
+    [[0, 10, 0, 995, 10, -1], [1, 0], 'followed by slots inside the arena'],
+    [[0, 10, 0, 5, -1, -1], [1, 0], 'followed by slots inside the arena'],
+    [
+      [0, 10, 0, ...Array.from({ length: 64 }, () => part).flat()],
+      [...Array.from({ length: 64 }, (_, i) => i + 1), 0],
+      'part of a write of at most 64 slots',
+    ],
+  ];
+  for (const [slots, next, expected] of cases) {
+    const words = Int32Array.from(slots);
+    const error = thrownBy(() =>
+      native.writeBatch(arena, words, slots.length / 3, fds, Int32Array.from(next)),
+    );
+    const at = words[2] < 0 ? 1 : 0;
+    assert.equal(error.message, `slot ${at} must be ${expected}`);
+  }
+  const short = thrownBy(() =>
+    native.writeBatch(arena, new Int32Array(6), 2, fds, new Int32Array(1)),
+  );
+  assert.equal(short.message, 'next must be at least count words long');
+  const [link] = made.namespace.ipJson('-stats', 'link', 'show', 'sgt0');
+  assert.equal((link?.['stats64'] as { rx: { packets: number } }).rx.packets, 0);
+});
+
 test('no packet is written if one slot is wrong', (t) => {
   const made = makeTun(t);
   if (made === undefined) return;
@@ -220,7 +295,15 @@ test('a device deleted by somebody else is an error, after a poll that says so',
   const made = makeTun(t);
   if (made === undefined) return;
   const { namespace, device } = made;
+  const poller = native.createPoller();
+  t.after(() => native.closeFd(poller));
+  native.watch(poller, device.fd, 7);
   namespace.ip('link', 'del', 'sgt0');
+  const events = new Int32Array(2);
+  assert.equal(native.wait(poller, events, 0), 1);
+  assert.deepEqual([...events], [7, 2]);
+  native.unwatch(poller, device.fd);
+  assert.equal(native.wait(poller, events, 0), 0);
   const ready = new Uint8Array(1);
   assert.equal(native.poll(Int32Array.of(device.fd), 1, ready, 0), 1);
   assert.equal(ready[0], 2);

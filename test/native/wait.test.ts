@@ -84,6 +84,92 @@ test('a signal does not end a poll', async (t) => {
   assert.ok(tookMs >= 599 && tookMs < 2000, `took ${tookMs} ms`);
 });
 
+function makePoller(t: TestContext): number {
+  const poller = native.createPoller();
+  t.after(() => native.closeFd(poller));
+  return poller;
+}
+
+test('a poller tells the numbers of what is readable, for as long as it is watched', (t) => {
+  const poller = makePoller(t);
+  const [quiet, loud, wake] = [makeEventfd(t), makeEventfd(t), makeEventfd(t)];
+  native.watch(poller, quiet, 0);
+  native.watch(poller, loud, 1000);
+  native.watch(poller, wake, -1);
+  const events = new Int32Array(8).fill(9);
+  assert.equal(native.wait(poller, events, 0), 0);
+  native.signalEventfd(loud);
+  assert.equal(native.wait(poller, events, -1), 1);
+  assert.deepEqual([...events], [1000, 1, 9, 9, 9, 9, 9, 9]);
+  native.signalEventfd(wake);
+  assert.equal(native.wait(poller, events, 0), 2);
+  assert.deepEqual([...events.subarray(0, 4)].sort(), [-1, 1, 1, 1000]);
+  native.unwatch(poller, loud);
+  assert.equal(native.wait(poller, events, 0), 1);
+  assert.deepEqual([...events.subarray(0, 2)], [-1, 1]);
+  native.drainEventfd(wake);
+  assert.equal(native.wait(poller, events, 0), 0);
+});
+
+test('a poller with more that is ready than it may tell takes turns', (t) => {
+  const poller = makePoller(t);
+  for (let i = 0; i < 200; i++) {
+    const fd = makeEventfd(t);
+    native.signalEventfd(fd);
+    native.watch(poller, fd, i);
+  }
+  const seen = new Set<number>();
+  const events = new Int32Array(2 * 64);
+  for (let round = 0; round < 4; round++) {
+    assert.equal(native.wait(poller, events, 0), 64);
+    for (let i = 0; i < 64; i++) seen.add(events[2 * i]);
+  }
+  assert.equal(seen.size, 200);
+  assert.equal(native.wait(poller, new Int32Array(2 * 500), 0), 128);
+});
+
+test('what a poller may not do has a name', (t) => {
+  const poller = makePoller(t);
+  const fd = makeEventfd(t);
+  native.watch(poller, fd, 1);
+  for (const [call, code, message] of [
+    [
+      () => native.watch(poller, fd, 2),
+      'EEXIST',
+      `descriptor ${fd} cannot be watched: File exists`,
+    ],
+    [
+      () => native.unwatch(poller, poller + 1000),
+      'EBADF',
+      `descriptor ${poller + 1000} cannot be left alone: Bad file descriptor`,
+    ],
+    [
+      () => native.wait(999_999, new Int32Array(2), 0),
+      'EBADF',
+      'waiting on poller 999999 failed: Bad file descriptor',
+    ],
+  ] as const) {
+    const error = thrownBy(call);
+    assert.equal(error.code, code);
+    assert.equal(error.message.startsWith(`${code}: ${message}`), true, error.message);
+  }
+});
+
+test('a poller waits for its time, and no signal cuts it short', async (t) => {
+  const poller = makePoller(t);
+  const script = `sleep 0.1; kill -USR2 ${process.pid}`;
+  const count = (): void => undefined;
+  process.on('SIGUSR2', count);
+  t.after(() => process.off('SIGUSR2', count));
+  const child = spawn('sh', ['-c', script], { stdio: 'ignore' });
+  const exited = once(child, 'close');
+  const before = performance.now();
+  assert.equal(native.wait(poller, new Int32Array(2), 300), 0);
+  const tookMs = performance.now() - before;
+  await exited;
+  assert.ok(tookMs >= 299 && tookMs < 2000, `took ${tookMs} ms`);
+});
+
 test('an eventfd wakes a poll in another thread', async (t) => {
   const fd = makeEventfd(t);
   const worker = new Worker(new URL('./poll-worker.js', import.meta.url), { workerData: fd });

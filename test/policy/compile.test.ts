@@ -1,11 +1,13 @@
 /** What is compiled again when something changes, and what is not. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import { RuleCache } from '../../src/policy/gate-tables.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import type { WordTable } from '../../src/policy/word-table.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
 const MEMBERS = 10_000;
@@ -104,4 +106,129 @@ test('an address that is a member and stands in a rule of its own is both', () =
       NO_RULE,
       `port ${port}`,
     );
+});
+
+/** What a policy says, in a form that does not depend on how its tables came about. */
+function contentOf(policy: CompiledPolicy): unknown {
+  const entries = (table: WordTable): [string, number][] => {
+    const found: [string, number][] = [];
+    const slotWords = table.keyWords + 1;
+    for (let at = 0; at < table.slots.length; at += slotWords) {
+      const value = table.slots[at + table.keyWords];
+      if (value !== 0) found.push([table.slots.slice(at, at + table.keyWords).join(), value]);
+    }
+    return found.sort();
+  };
+  return {
+    profiles: policy.profiles,
+    sourceDestCheck: policy.sourceDestCheck,
+    lengths: [policy.prefixes4.lengths, policy.prefixes6.lengths],
+    masks: [policy.prefixes4.masks, policy.prefixes6.masks],
+    prefixes: [policy.prefixes4, policy.prefixes6].map(({ table }) =>
+      entries(table).map(([key]) => key),
+    ),
+    hosts: [entries(policy.hosts4), entries(policy.hosts6)],
+    ruleCount: entries(policy.rules).length,
+  };
+}
+
+test('a policy that went through many changes is what one made at once is', () => {
+  const peers = fc.constantFrom(
+    'sg:a',
+    'sg:b',
+    'pl:p',
+    '10.0.0.0/8',
+    '10.0.1.0/24',
+    '10.0.0.1/32',
+    '0.0.0.0/0',
+    '::/0',
+    'fd00::/8',
+  );
+  const rule = fc
+    .tuple(
+      fc.constantFrom('tcp', 'udp', 'all'),
+      fc.constantFrom('80', '80-90', '0-65535', '443'),
+      peers,
+    )
+    .map(([protocol, ports, peer]) =>
+      protocol === 'all' ? `all from ${peer}` : `${protocol} ${ports} from ${peer}`,
+    );
+  const rules = fc.uniqueArray(rule, { maxLength: 6 });
+  const groups = fc.constantFrom(['a'], ['b'], ['a', 'b'], ['c']);
+  const addresses = fc.constantFrom(
+    ['10.0.0.1'],
+    ['10.0.0.2', 'fd00::2'],
+    ['10.0.1.3'],
+    ['fd00::4'],
+  );
+  const network = fc.record({ addresses, groups, sourceDestCheck: fc.boolean() });
+  const text: fc.Arbitrary<ModelText> = fc.record({
+    groups: fc.record({
+      a: fc.record({ ingress: rules }),
+      b: fc.record({ ingress: rules }),
+      c: fc.record({ ingress: rules }),
+    }),
+    prefixLists: fc.record({
+      p: fc.uniqueArray(fc.constantFrom('10.0.0.0/8', '10.2.0.0/16', '10.0.0.1/32'), {
+        minLength: 1,
+        maxLength: 3,
+      }),
+    }),
+    interfaces: fc
+      .uniqueArray(fc.constantFrom('u', 'v', 'w', 'x', 'y'), { minLength: 1 })
+      .chain((names) =>
+        fc
+          .tuple(...names.map(() => network))
+          .map((networks) => Object.fromEntries(names.map((name, i) => [name, networks[i]]))),
+      ),
+  });
+  const probes = [
+    '10.0.0.1',
+    '10.0.0.2',
+    '10.0.1.3',
+    '10.2.0.1',
+    '11.0.0.1',
+    'fd00::2',
+    'fd00::4',
+    '2001:db8::1',
+  ].map(mustAddress);
+  fc.assert(
+    fc.property(fc.array(text, { minLength: 2, maxLength: 6, size: 'max' }), (texts) => {
+      const changing = new Compiler();
+      const kept: [CompiledPolicy, unknown][] = [];
+      for (const written of texts) {
+        const policy = changing.compile(written);
+        const fresh = new Compiler().compile(written);
+        // A profile that was known before may have another number: what its gates say is compared instead.
+        assert.deepEqual(
+          { ...(contentOf(policy) as object), profiles: 0, ruleCount: 0 },
+          { ...(contentOf(fresh) as object), profiles: 0, ruleCount: 0 },
+        );
+        const [matcher, twin] = [new Matcher(policy), new Matcher(fresh)];
+        for (let port = 1; port < fresh.profiles.length; port++) {
+          for (const { family, words } of probes) {
+            for (const [protocol, at] of [
+              [6, 80],
+              [6, 85],
+              [17, 443],
+              [47, 0],
+            ] as const) {
+              const [a0, a1 = 0, a2 = 0, a3 = 0] = words;
+              const admits = (one: Matcher, { profiles }: CompiledPolicy): boolean =>
+                one.match(2 * profiles[port], family, protocol, at, a0, a1, a2, a3) !== NO_RULE;
+              assert.equal(admits(matcher, policy), admits(twin, fresh));
+              assert.equal(
+                matcher.isUntracked(port, family, protocol, at, 5000),
+                twin.isUntracked(port, family, protocol, at, 5000),
+              );
+            }
+          }
+        }
+        kept.push([policy, contentOf(policy)]);
+      }
+      for (const [policy, content] of kept)
+        assert.deepEqual(contentOf(policy), content, 'what was handed out stays as it was');
+    }),
+    { numRuns: 150 },
+  );
 });

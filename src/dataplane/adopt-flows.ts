@@ -1,12 +1,12 @@
 /**
  * Taking over flows that were put into the tables before the loop began: those of the process before
- * this one (control/snapshot.ts). Until then their FLOW_SEEN is an age, since the loop's clock has not
+ * this one (control/service/snapshot.ts). Until then their FLOW_SEEN is an age, since the loop's clock has not
  * begun when they are put there.
  */
 import { isHalfOpen } from '../conntrack/half-open.ts';
 import { STATE_MASK } from '../conntrack/states.ts';
 import { FLOW_SEEN, FLOW_STATE, type FlowIndex, type FlowTable } from '../conntrack/table.ts';
-import type { Tracker } from './tracker.ts';
+import type { Tracker } from '../engine/tracker.ts';
 
 /** An account's interval starts anew with its next packet. */
 const NO_INTERVAL = 0;
