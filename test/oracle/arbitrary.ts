@@ -8,6 +8,7 @@ import {
   tcpStep,
   type EchoStep,
   type ErrorStep,
+  type FragmentsStep,
   type OtherStep,
   type ReplayStep,
   type Sequence,
@@ -148,6 +149,7 @@ const error: fc.Arbitrary<ErrorStep> = fc.record({
     'time-exceeded' as const,
     'parameter' as const,
     'redirect' as const,
+    'source-quench' as const,
   ),
   back: fc.integer({ min: 0, max: 5 }),
   lie: fc.oneof(
@@ -160,9 +162,11 @@ const error: fc.Arbitrary<ErrorStep> = fc.record({
         'port' as const,
         'protocol' as const,
         'turned' as const,
+        'sequence' as const,
       ),
     },
   ),
+  shift: offset,
   quotedBytes: fc.oneof(
     { weight: 4, arbitrary: fc.constant(8) },
     { weight: 1, arbitrary: fc.integer({ min: 0, max: 40 }) },
@@ -198,13 +202,49 @@ const echo: fc.Arbitrary<EchoStep> = fc.record({
     'timestamp-reply' as const,
   ),
   id: fc.constantFrom(1, 1, 2, 0, 65535),
+  bytes: fc.constantFrom(0, 0, 40),
 });
 
 const other: fc.Arbitrary<OtherStep> = fc.record({
   kind: fc.constant('other' as const),
   from: place,
   protocol: fc.constantFrom(112, 99, 200),
+  bytes: fc.constant(0),
 });
+
+/** Which fragments are sent: in order, in any order, with copies, gaps and overlaps. */
+const fragmentOrder: fc.Arbitrary<FragmentsStep['order']> = fc.oneof(
+  fc.constant([0, 1, 2, 3, 4, 5].map((i) => [0, i] as const)),
+  fc
+    .shuffledSubarray([0, 1, 2, 3, 4, 5], { minLength: 5 })
+    .map((rest) => rest.map((i) => [0, i] as const)),
+  fc
+    .shuffledSubarray([1, 2, 3, 4, 5], { minLength: 4 })
+    .map((rest) => [0, ...rest].map((i) => [0, i] as const)),
+  fc.array(fc.tuple(fc.constant(0 as const), fc.integer({ min: 0, max: 5 })), { maxLength: 10 }),
+  fc.array(
+    fc.tuple(fc.constantFrom(0 as const, 0 as const, 1 as const), fc.integer({ min: 0, max: 5 })),
+    { maxLength: 10 },
+  ),
+);
+
+/** Large enough for three fragments and more, small enough for one. */
+const fragmentedBytes = fc.integer({ min: 1, max: 300 });
+const units = fc.constantFrom(1, 2, 3, 4, 5, 8, 16, 20);
+
+const fragmentsOfAny = (
+  of: fc.Arbitrary<TcpStep | UdpStep | EchoStep | OtherStep>,
+): fc.Arbitrary<FragmentsStep> =>
+  fc
+    .record({
+      kind: fc.constant('fragments' as const),
+      of,
+      bytes: fragmentedBytes,
+      cuts: fc.tuple(units, units),
+      order: fragmentOrder,
+      id: fc.constantFrom(0, 0, 1),
+    })
+    .map(({ bytes, ...step }) => ({ ...step, of: { ...step.of, bytes } }));
 
 const simultaneous: readonly TcpStep[] = [
   tcpStep('client', 'S'),
@@ -261,6 +301,7 @@ const tcpBody = fc.array(
     { weight: 4, arbitrary: badTcp },
     { weight: 2, arbitrary: replay },
     { weight: 1, arbitrary: error },
+    { weight: 1, arbitrary: fragmentsOfAny(fc.oneof(goodTcp, goodTcp, badTcp)) },
   ),
   { maxLength: 16 },
 );
@@ -289,6 +330,7 @@ const mixedSteps: fc.Arbitrary<readonly Step[]> = fc.array(
     { weight: 3, arbitrary: error },
     { weight: 2, arbitrary: replay },
     { weight: 2, arbitrary: goodTcp },
+    { weight: 4, arbitrary: fragmentsOfAny(fc.oneof(udp, echo, other)) },
   ),
   { maxLength: 24 },
 );

@@ -1,5 +1,14 @@
 /** For each row of the table of differences, a sequence that shows it and nothing else. */
-import { HANDSHAKE, sequence, tcpStep, type ErrorStep, type Sequence } from './steps.ts';
+import {
+  HANDSHAKE,
+  sequence,
+  tcpStep,
+  type EchoStep,
+  type ErrorStep,
+  type FragmentsStep,
+  type Sequence,
+  type UdpStep,
+} from './steps.ts';
 
 export interface Case {
   /** As in differences.ts and docs/conntrack.md. */
@@ -34,9 +43,29 @@ function errorStep(more: Partial<Omit<ErrorStep, 'kind'>> = {}): ErrorStep {
     what: 'unreachable',
     back: 0,
     lie: 'none',
+    shift: 0,
     quotedBytes: 8,
     byRouter: true,
     astray: false,
+    ...more,
+  };
+}
+
+const ECHO: EchoStep = { kind: 'echo', from: 'in', what: 'echo', id: 1, bytes: 28 };
+
+const UDP: UdpStep = { kind: 'udp', from: 'in', ports: [40_000, 1053], bytes: 36 };
+
+/** Fragments of one cut, of an echo in three unless `more` says otherwise. */
+function fragmentsStep(
+  order: readonly number[],
+  more: Partial<Pick<FragmentsStep, 'of' | 'cuts'>> = {},
+): FragmentsStep {
+  return {
+    kind: 'fragments',
+    of: ECHO,
+    cuts: [2, 2],
+    order: order.map((number) => [0, number]),
+    id: 0,
     ...more,
   };
 }
@@ -133,6 +162,22 @@ export const CASES: readonly Case[] = [
       client: SMALL,
       server: PLAIN,
     }),
+    ours: 'passed',
+  },
+  {
+    row: 'window in units of its scale',
+    sequence: sequence(
+      [
+        SYN,
+        SYN_ACK,
+        tcpStep('server', 'A', { seqOffset: -300, window: 256 }),
+        tcpStep('client', 'A', { seqOffset: 20_000 }),
+      ],
+      {
+        client: { initial: 1000, scale: 14, window: 1 },
+        server: { initial: 900_000, scale: 7, window: 1 },
+      },
+    ),
     ours: 'passed',
   },
   {
@@ -252,20 +297,88 @@ export const CASES: readonly Case[] = [
   {
     row: 'ICMP error about a query with another code',
     sequence: sequence([
-      { kind: 'echo', from: 'in', what: 'echo', id: 1 },
+      { kind: 'echo', from: 'in', what: 'echo', id: 1, bytes: 0 },
       errorStep({ lie: 'port' }),
     ]),
     ours: 'passed',
   },
   {
-    row: 'SYN that the rules refuse ends what we remember',
+    row: 'refused SYN over an ended connection',
     sequence: sequence([
       ...HANDSHAKE,
-      tcpStep('client', 'RA'),
+      ...GOOD_END,
       tcpStep('server', 'S'),
-      tcpStep('client', 'A', { ackOffset: -1 }),
+      tcpStep('client', 'A', { seqOffset: -1, ackOffset: -1 }),
     ]),
-    ours: 'tcp-midstream',
+    ours: 'passed',
+  },
+  {
+    row: 'ICMP source quench',
+    sequence: sequence([...HANDSHAKE, errorStep({ what: 'source-quench' })]),
+    ours: 'ingress-rules',
+  },
+  {
+    row: 'fragment before the first one',
+    sequence: sequence([fragmentsStep([1, 0, 2])]),
+    ours: 'passed',
+  },
+  {
+    row: 'first fragment without the transport header',
+    sequence: sequence([
+      ...HANDSHAKE,
+      fragmentsStep([0, 1, 2, 3], { of: tcpStep('client', 'PA', { bytes: 10 }), cuts: [1, 1] }),
+    ]),
+    ours: 'fragment-early',
+  },
+  {
+    row: 'fragments that overlap',
+    sequence: sequence([
+      {
+        ...fragmentsStep([]),
+        cuts: [2, 3],
+        order: [
+          [0, 0],
+          [1, 0],
+          [0, 0],
+          [0, 1],
+          [0, 2],
+        ],
+      },
+    ]),
+    ours: 'fragment-refused',
+  },
+  {
+    row: 'atomic fragment among others of its identification',
+    sequence: sequence([
+      fragmentsStep([0]),
+      { ...fragmentsStep([0]), of: { ...ECHO, bytes: 0 }, cuts: [20, 20] },
+    ]),
+    ours: 'passed',
+  },
+  {
+    row: 'two datagrams with one identification',
+    sequence: sequence([
+      fragmentsStep([0], { of: { ...UDP, ports: [40_000, 40_000] } }),
+      fragmentsStep([0, 1, 2], { of: UDP }),
+    ]),
+    ours: 'passed',
+  },
+  {
+    row: 'datagram that never comes whole',
+    sequence: sequence([
+      { ...fragmentsStep([0]) },
+      { kind: 'echo', from: 'out', what: 'echo-reply', id: 1, bytes: 0 },
+    ]),
+    ours: 'passed',
+  },
+  {
+    row: 'length of a segment in fragments',
+    sequence: sequence([
+      ...HANDSHAKE,
+      fragmentsStep([0, 1, 2], { of: tcpStep('client', 'PA', { bytes: 100 }), cuts: [5, 5] }),
+      tcpStep('server', 'A', { ackOffset: 1 }),
+    ]),
+    ours: 'passed',
   },
   {
     row: 'ICMP error about a connection that was refused',

@@ -3,23 +3,41 @@
  * recognises nothing else.
  */
 import type { Judged } from './compare.ts';
-import type { Sequence } from './steps.ts';
 import {
-  brokenBounds,
-  distance,
-  segmentOf,
-  type Bound,
-  type Segment,
-  type TcpView,
-} from './tcp-view.ts';
+  endsByAnswerToSyn,
+  fitsRoomOfSyn,
+  hasBeenIn,
+  fellBehindExactly,
+  hasPassed,
+  hasRefusedAnswer,
+  hasRefusedClosed,
+  hasRefusedHandshake,
+  isPlain,
+  isSyn,
+  isSynAck,
+  protocolsOf,
+  quotedBytes,
+  quotedIcmpCode,
+  quotedSequence,
+  usesRoomOfSyn,
+  wasReopened,
+} from './history.ts';
+import { FRAGMENT_DIFFERENCES } from './fragment-differences.ts';
+import type { Sequence } from './steps.ts';
+import { distance, segmentOf, type Segment } from './segment.ts';
+import { brokenBounds, type Bound, type TcpView } from './tcp-view.ts';
+
+const PROTO_TCP = 6;
 
 export interface Difference {
   /** As the table in docs/conntrack.md calls it. */
   readonly name: string;
   /** Whether what the two know of the flow may differ from here on, so that later verdicts can't be compared. */
   readonly splitsStates: boolean;
+  /** Looks at fragments; any other row takes a fragment for its datagram. */
+  readonly ofFragments?: true;
   /** Whether packet `at`, on which the verdicts differ, is a case of this row. */
-  covers(judged: readonly Judged[], at: number, sequence: Sequence): boolean;
+  readonly covers: (judged: readonly Judged[], at: number, sequence: Sequence) => boolean;
 }
 
 interface TcpCase {
@@ -51,146 +69,33 @@ function tcpRow(
   };
 }
 
-function hasBeenIn(judged: readonly Judged[], at: number, state: string): boolean {
-  return judged.slice(0, at + 1).some(({ before }) => before.includes(state));
-}
-
-function isSyn({ flags }: Segment): boolean {
-  return flags.includes('S') && !flags.includes('A');
-}
-
-function isSynAck({ flags }: Segment): boolean {
-  return flags.includes('S') && flags.includes('A');
-}
-
-/** Neither SYN nor RST. */
-function isPlain({ flags }: Segment): boolean {
-  return !/[SR]/.test(flags);
-}
-
-/** A SYN has opened the connection anew before packet `at`. */
-function wasReopened(judged: readonly Judged[], at: number): boolean {
-  return judged
-    .slice(0, at)
-    .some(({ before, after }) => /clos/.test(before.join()) && after.includes('syn-sent'));
-}
-
-/** Whether we passed such a segment before packet `at`. */
-function hasPassed(
-  judged: readonly Judged[],
-  at: number,
-  isSuch: (segment: Segment, judged: Judged, index: number) => boolean,
-): boolean {
-  return judged.slice(0, at).some((one, i) => {
-    const segment = segmentOf(one.sent);
-    return one.ours === 'passed' && segment !== undefined && isSuch(segment, one, i);
-  });
-}
-
-/** Whether packet `at` is an RST-ACK that we took for the answer to a SYN over an open connection. */
-function endsByAnswerToSyn(judged: readonly Judged[], at: number): boolean {
-  const { before, after } = judged[at];
-  return (
-    before.includes('established') &&
-    after.includes('closed') &&
-    hasPassed(judged, at, (earlier, one) => isSyn(earlier) && one.before.includes('established'))
-  );
-}
-
-/** Whether the kernel let a packet move the windows of a connection that had ended. */
-function hasRefusedClosed(judged: readonly Judged[], at: number): boolean {
-  return judged
-    .slice(0, at)
-    .some(({ ours, kernelPasses }) => ours === 'tcp-closed' && kernelPasses);
-}
-
-/** Whether we refused a SYN or SYN-ACK of a connection that was open or about to be. */
-function hasRefusedHandshake(judged: readonly Judged[], at: number): boolean {
-  return judged
-    .slice(0, at)
-    .some(
-      ({ sent, ours, tcp }) =>
-        ours === 'tcp-state' &&
-        /^(syn-received|established)$/.test(tcp?.state ?? '') &&
-        segmentOf(sent)?.flags.includes('S') === true,
-    );
-}
-
-/** Whether the answer to a SYN lies within the window that stood in the SYN. */
-function fitsRoomOfSyn(segment: Segment, judged: readonly Judged[], at: number): boolean {
-  const ofHandshake = judged
-    .slice(0, at)
-    .filter(({ ours }) => ours === 'passed')
-    .map(({ sent }) => ({ from: sent.from, segment: segmentOf(sent) }))
-    .filter(({ segment }) => segment?.flags.includes('S') === true);
-  const here = judged[at].sent.from;
-  const syn = ofHandshake.findLast(({ from }) => from !== here)?.segment;
-  return ofHandshake.some(
-    ({ from, segment: answer }) =>
-      from === here &&
-      answer !== undefined &&
-      syn !== undefined &&
-      distance(segment.seq, answer.end) <= Math.max(1, syn.window),
-  );
-}
-
-/** Whether it needs that window: what the opener has offered since does not reach as far. */
-function usesRoomOfSyn(segment: Segment, judged: readonly Judged[], at: number): boolean {
-  if (segment.flags.includes('S') || !fitsRoomOfSyn(segment, judged, at)) return false;
-  const view = judged[at].tcp;
-  if (view === undefined) return false;
-  return !judged.slice(0, at).some(({ sent, ours }) => {
-    const earlier = segmentOf(sent);
-    const isOffer =
-      earlier !== undefined &&
-      ours === 'passed' &&
-      sent.from === view.openedFrom &&
-      /A/.test(earlier.flags) &&
-      !earlier.flags.includes('S');
-    return (
-      isOffer &&
-      distance(segment.seq, (earlier.ack + (earlier.window << view.openerScale)) | 0) <= 0
-    );
-  });
-}
-
-/** The sequence number that an ICMP error about TCP quotes; undefined if the packet is none. */
-function quotedSequence({ packet }: Judged['sent']): number | undefined {
-  const is4 = packet[0] >>> 4 === 4;
-  if (packet[is4 ? 9 : 6] !== (is4 ? 1 : 58)) return undefined;
-  const inner = (is4 ? 20 : 40) + 8;
-  const at = inner + (is4 ? 20 : 40) + 4;
-  if (packet[inner + (is4 ? 9 : 6)] !== 6 || packet.length < at + 4) return undefined;
-  return new DataView(packet.buffer, packet.byteOffset, packet.byteLength).getInt32(at);
-}
-
-/** The code of the ICMP message that an ICMP error quotes; undefined if the packet is none. */
-function quotedIcmpCode({ packet }: Judged['sent']): number | undefined {
-  const is4 = packet[0] >>> 4 === 4;
-  const icmp = is4 ? 1 : 58;
-  const inner = (is4 ? 20 : 40) + 8;
-  const isAboutIcmp =
-    packet[is4 ? 9 : 6] === icmp && packet.length > inner && packet[inner + (is4 ? 9 : 6)] === icmp;
-  return isAboutIcmp ? packet[inner + (is4 ? 20 : 40) + 1] : undefined;
-}
-
-/** Bytes of the transport header that an ICMP error quotes; undefined if the packet is none. */
-function quotedBytes({ packet, text }: Judged['sent']): number | undefined {
-  if (!/icmp (unreachable|too-big|time-exceeded|parameter|redirect)/.test(text)) return undefined;
-  return packet.length - (packet[0] >>> 4 === 4 ? 20 + 8 + 20 : 40 + 8 + 40);
+/** A row about an ICMP message of IPv4 that quotes a packet and is no error. */
+function icmpRow(name: string, type: number): Difference {
+  return {
+    name,
+    splitsStates: false,
+    covers(judged, at) {
+      const { sent, ours, kernelPasses } = judged[at];
+      const { packet } = sent;
+      const isSuch = packet[0] >>> 4 === 4 && packet[9] === 1 && packet[20] === type;
+      return isSuch && /^(in|e)gress-rules$/.test(ours) && kernelPasses;
+    },
+  };
 }
 
 export const DIFFERENCES: readonly Difference[] = [
   tcpRow(
     'packet of a connection that was refused',
     true,
-    ({ ours, view }) => ours === 'tcp-closed' && view.state === 'closed' && !view.replied,
+    ({ ours, view }) =>
+      ours === 'tcp-closed' && view.state === 'closed' && view.hasEnded && !view.replied,
   ),
   tcpRow(
     'packet of a connection that was reset',
     false,
     ({ ours, kernelPasses, view, segment }, judged, at) =>
       view.state === 'closed' &&
+      view.hasEnded &&
       view.replied &&
       (!segment.flags.includes('R')
         ? ours === 'tcp-closed'
@@ -250,13 +155,17 @@ export const DIFFERENCES: readonly Difference[] = [
     'SYN-ACK of a connection that is closing',
     false,
     ({ ours, segment, view }) =>
-      ours === 'tcp-state' && view.state === 'closing' && isSynAck(segment),
+      ours === 'tcp-state' && view.state === 'closing' && view.hasEnded && isSynAck(segment),
   ),
   tcpRow(
     'SYN over an ended connection',
     true,
     ({ ours, kernelPasses, segment, view }) =>
-      ours === 'passed' && !kernelPasses && /^clos/.test(view.state) && isSyn(segment),
+      ours === 'passed' &&
+      !kernelPasses &&
+      /^clos/.test(view.state) &&
+      view.hasEnded &&
+      isSyn(segment),
   ),
   tcpRow(
     'handshake over an ended connection',
@@ -280,6 +189,7 @@ export const DIFFERENCES: readonly Difference[] = [
         segment.flags.includes('S') &&
         hasBeenIn(judged, at, 'syn-received')) ||
       hasRefusedHandshake(judged, at) ||
+      hasRefusedAnswer(judged, at) ||
       hasPassed(
         judged,
         at,
@@ -305,19 +215,31 @@ export const DIFFERENCES: readonly Difference[] = [
       !segment.flags.includes('S') &&
       !/beyond/.test(outside.join()) &&
       (fromOpener
-        ? hasPassed(
-            judged,
-            at,
-            (earlier, { sent }, i) =>
-              sent.from !== view.openedFrom && usesRoomOfSyn(earlier, judged, i),
-          )
+        ? judged.slice(0, at).some(({ sent, kernelPasses: passed }, i) => {
+            const earlier = segmentOf(sent);
+            return (
+              passed &&
+              earlier !== undefined &&
+              sent.from !== view.openedFrom &&
+              usesRoomOfSyn(earlier, judged, i)
+            );
+          })
         : fitsRoomOfSyn(segment, judged, at)),
+  ),
+  tcpRow('window in units of its scale', true, (_, judged, at) =>
+    fellBehindExactly(judged, at + 1),
   ),
   tcpRow(
     'SYN sent again with another number',
     true,
-    ({ ours, segment, view }) =>
-      ours === 'tcp-window' && view.state === 'syn-sent' && isSynAck(segment),
+    ({ ours, kernelPasses, segment, view, fromOpener }) =>
+      view.state === 'syn-sent' &&
+      (fromOpener
+        ? ours === 'passed' && !kernelPasses && isSyn(segment) && segment.end !== view.opener.end
+        : ours === 'tcp-window' &&
+          kernelPasses &&
+          isSynAck(segment) &&
+          segment.ack !== view.opener.end),
   ),
   tcpRow(
     'RST that answers a challenge',
@@ -336,7 +258,7 @@ export const DIFFERENCES: readonly Difference[] = [
     ({ ours, kernelPasses, outside }, judged, at) =>
       ours === 'passed' &&
       !kernelPasses &&
-      outside.length === 0 &&
+      !outside.includes('beyond') &&
       hasPassed(
         judged,
         at,
@@ -397,13 +319,13 @@ export const DIFFERENCES: readonly Difference[] = [
     name: 'SYN over a half-closed connection',
     splitsStates: true,
     covers: (judged, at) =>
-      judged.slice(0, at).some(({ sent, before }, i) => {
+      judged.slice(0, at + 1).some(({ sent, before, tcp }) => {
         const segment = segmentOf(sent);
         return (
           segment !== undefined &&
           isSyn(segment) &&
           before.includes('established') &&
-          hasPassed(judged, i, (earlier) => earlier.flags.includes('F'))
+          tcp?.finished === 1
         );
       }),
   },
@@ -461,16 +383,27 @@ export const DIFFERENCES: readonly Difference[] = [
       return distance(sequence, sender.end) > 0 || distance(sequence, receiver.ack) < 0;
     },
   },
-  {
-    name: 'ICMP redirect',
-    splitsStates: false,
-    covers(judged, at) {
-      const { sent, ours, kernelPasses } = judged[at];
-      const { packet } = sent;
-      const isRedirect = packet[0] >>> 4 === 4 && packet[9] === 1 && packet[20] === 5;
-      return isRedirect && /^(in|e)gress-rules$/.test(ours) && kernelPasses;
+  tcpRow(
+    'length of a segment in fragments',
+    true,
+    ({ ours, kernelPasses, segment, outside }, judged, at) => {
+      const isTooLong = ours === 'tcp-window' && kernelPasses && outside.includes('ack-beyond');
+      if (!isTooLong && (ours !== 'passed' || kernelPasses)) return false;
+      const here = judged[at].sent.from;
+      // Named by an acknowledgment or an RST: what was not sent, but could have been; or was, beyond the room.
+      return judged.slice(0, at).some(({ sent, ours: oursBefore, tcp }) => {
+        const cut = sent.whole === undefined ? undefined : segmentOf(sent);
+        if (cut === undefined || oursBefore !== 'passed' || tcp === undefined) return false;
+        const { maxEnd } = sent.from === tcp.openedFrom ? tcp.opener : tcp.other;
+        const named = sent.from === here ? segment.seq : (segment.ack + segment.sackAhead) | 0;
+        const [least, most] = isTooLong ? [maxEnd, cut.end] : [cut.end, maxEnd];
+        return distance(named, least) > 0 && distance(named, most) <= 0;
+      });
     },
-  },
+  ),
+  icmpRow('ICMP redirect', 5),
+  icmpRow('ICMP source quench', 4),
+  ...FRAGMENT_DIFFERENCES,
   {
     name: 'ICMP error about a query with another code',
     splitsStates: false,
@@ -481,15 +414,20 @@ export const DIFFERENCES: readonly Difference[] = [
     },
   },
   {
-    name: 'SYN that the rules refuse ends what we remember',
+    name: 'refused SYN over an ended connection',
     splitsStates: true,
     covers: (judged, at) =>
-      judged
-        .slice(0, at)
-        .some(
-          ({ ours, before, after }) =>
-            /^(in|e)gress-rules$/.test(ours) && before.length > after.length,
-        ),
+      protocolsOf(judged[at].sent).includes(PROTO_TCP) &&
+      judged.slice(0, at).some(({ sent, ours, kernelPasses, tcp }) => {
+        const segment = segmentOf(sent);
+        return (
+          tcp?.hasEnded === true &&
+          segment !== undefined &&
+          isSyn(segment) &&
+          /^(in|e)gress-rules$/.test(ours) &&
+          !kernelPasses
+        );
+      }),
   },
   {
     name: 'ICMP error about a connection that was refused',

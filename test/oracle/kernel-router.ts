@@ -16,18 +16,29 @@ import {
   type Native,
 } from '../../src/ports/native.ts';
 import { makeNetns, type Netns } from '../support/netns.ts';
+import { contentOf, labelOf, Receiver } from './datagrams.ts';
 import { INSTANCE_4, peerAddress } from './play.ts';
 import { nftRules } from './rules.ts';
-import type { Place, Sent } from './steps.ts';
+import { FRAGMENTED, type Place, type Sent } from './steps.ts';
 
 const TICK_PORT = 9;
-const TICK_TIMEOUT_MS = 5000;
+/** Only so that a broken router is an error, and no endless wait. */
+const TICK_TIMEOUT_MS = 60_000;
 const READ_ARENA_BYTES = 1 << 20;
 const READ_SLOTS = 1024;
 
 const DEVICES: Readonly<Record<Place, string>> = { in: 'inside', out: 'outside' };
 
-/** nf_conntrack as strict as it gets, and with our time-outs; nothing in a sequence takes a second. */
+/** Far longer than any test: no verdict may depend on how fast the machine is. Our side stands still in time. */
+const NEVER_SEC = 432_000;
+const TIMEOUTS = [
+  ...['syn_sent', 'syn_recv', 'established', 'fin_wait', 'close_wait', 'last_ack', 'time_wait'],
+  ...['close', 'max_retrans', 'unacknowledged'],
+].map((state) => `tcp_timeout_${state}`);
+TIMEOUTS.push('udp_timeout', 'udp_timeout_stream', 'generic_timeout', 'icmp_timeout');
+TIMEOUTS.push('icmpv6_timeout', 'frag6_timeout');
+
+/** nf_conntrack as strict as it gets. */
 const SYSCTLS: Readonly<Record<string, number>> = {
   'net/ipv4/ip_forward': 1,
   'net/ipv6/conf/all/forwarding': 1,
@@ -35,22 +46,15 @@ const SYSCTLS: Readonly<Record<string, number>> = {
   'net/ipv4/conf/default/rp_filter': 0,
   'net/ipv4/conf/all/send_redirects': 0,
   'net/ipv4/conf/default/send_redirects': 0,
+  'net/ipv4/ipfrag_time': NEVER_SEC,
+  'net/ipv4/ipfrag_max_dist': 0,
+  'net/ipv4/ipfrag_high_thresh': 1 << 28,
+  'net/netfilter/nf_conntrack_frag6_high_thresh': 1 << 28,
   'net/netfilter/nf_conntrack_checksum': 1,
   'net/netfilter/nf_conntrack_log_invalid': 0,
   'net/netfilter/nf_conntrack_tcp_be_liberal': 0,
   'net/netfilter/nf_conntrack_tcp_ignore_invalid_rst': 0,
-  'net/netfilter/nf_conntrack_tcp_timeout_syn_sent': 60,
-  'net/netfilter/nf_conntrack_tcp_timeout_syn_recv': 60,
-  'net/netfilter/nf_conntrack_tcp_timeout_fin_wait': 432000,
-  'net/netfilter/nf_conntrack_tcp_timeout_close_wait': 432000,
-  'net/netfilter/nf_conntrack_tcp_timeout_last_ack': 30,
-  'net/netfilter/nf_conntrack_tcp_timeout_time_wait': 30,
-  'net/netfilter/nf_conntrack_tcp_timeout_close': 10,
-  'net/netfilter/nf_conntrack_udp_timeout': 30,
-  'net/netfilter/nf_conntrack_udp_timeout_stream': 180,
-  'net/netfilter/nf_conntrack_generic_timeout': 600,
-  'net/netfilter/nf_conntrack_icmp_timeout': 30,
-  'net/netfilter/nf_conntrack_icmpv6_timeout': 30,
+  ...Object.fromEntries(TIMEOUTS.map((name) => [`net/netfilter/nf_conntrack_${name}`, NEVER_SEC])),
 };
 
 export class KernelRouter {
@@ -108,23 +112,43 @@ export class KernelRouter {
     return new KernelRouter(netns, fds);
   }
 
-  /** Sends the packets in order; whether each came out on the other side. */
-  judge(sent: readonly Sent[]): boolean[] {
-    const tick = ++this.ticks;
-    const passed = new Array<boolean>(sent.length).fill(false);
-    this.write([
-      ...sent.map(({ from, packet }) => ({ from, packet })),
-      { from: 'in', packet: tickPacket('in', tick) },
-      { from: 'out', packet: tickPacket('out', tick) },
-    ]);
+  /**
+   * Sends the packets in order; what came out of each on the other side: its content, or, with the fragment that
+   * makes a datagram complete, that of the datagram.
+   */
+  judge(sent: readonly Sent[]): (Uint8Array | undefined)[] {
+    const came = new Array<Uint8Array | undefined>(sent.length).fill(undefined);
+    const packets: Pick<Sent, 'from' | 'packet'>[] = [];
+    // What comes out of a fragment bears no number: a tick behind each tells whose it is.
+    const fragmentBefore = new Map<number, number>();
+    sent.forEach(({ from, packet, whole }, i) => {
+      packets.push({ from, packet });
+      if (whole === undefined) return;
+      fragmentBefore.set(++this.ticks, i);
+      packets.push({ from, packet: tickPacket(from, this.ticks) });
+    });
+    const last = ++this.ticks;
+    packets.push({ from: 'in', packet: tickPacket('in', last) });
+    packets.push({ from: 'out', packet: tickPacket('out', last) });
+    this.write(packets);
     for (const to of ['out', 'in'] as const) {
-      this.readUntilTick(to, tick, (number, packet) => {
+      const receiver = new Receiver();
+      let content: Uint8Array | undefined;
+      this.readUntilTick(to, last, (packet) => {
+        const fragment = fragmentBefore.get(tickOf(packet));
+        if (fragment !== undefined) {
+          came[fragment] = content;
+          content = undefined;
+          return;
+        }
+        const number = labelOf(packet);
+        if (number >= FRAGMENTED) content = receiver.take(packet) ?? content;
         const mine = sent.at(number);
         if (mine !== undefined && mine.from !== to && isSame(mine.packet, packet))
-          passed[number] = true;
+          came[number] = contentOf(packet);
       });
     }
-    return passed;
+    return came;
   }
 
   /** What nf_conntrack remembers, for people; empty if there is no conntrack command. */
@@ -155,11 +179,7 @@ export class KernelRouter {
       throw new Error(`the kernel took ${written} of ${packets.length} packets`);
   }
 
-  private readUntilTick(
-    to: Place,
-    tick: number,
-    take: (number: number, packet: Uint8Array) => void,
-  ): void {
+  private readUntilTick(to: Place, tick: number, take: (packet: Uint8Array) => void): void {
     const { native, arena, slots } = this;
     const fd = this.fds[to === 'in' ? 0 : 1];
     const ready = new Uint8Array(1);
@@ -172,7 +192,8 @@ export class KernelRouter {
         const start = slots[3 * i] + VNET_HDR_BYTES;
         const packet = arena.subarray(start, slots[3 * i] + slots[3 * i + 1]);
         if (tickOf(packet) === tick) isDone = true;
-        else take(numberOf(packet), packet);
+        // Kept for longer than the arena holds it.
+        else take(packet.slice());
       }
       if (isDone) return;
     }
@@ -196,10 +217,6 @@ function tickOf(packet: Uint8Array): number {
     packet[9] === 17 &&
     view.getUint16(22) === TICK_PORT;
   return isTick ? view.getUint32(28) : 0;
-}
-
-function numberOf(packet: Uint8Array): number {
-  return packet[0] >>> 4 === 4 ? packet[4] * 256 + packet[5] : packet[2] * 256 + packet[3];
 }
 
 /** The same but for what a router changes: time to live and header checksum. */

@@ -7,18 +7,23 @@ import * as build from '../packets/build.ts';
 import type {
   EchoStep,
   ErrorStep,
+  FragmentsStep,
   OtherStep,
   Place,
   ReplayStep,
   Sent,
   Sequence,
+  Step,
   TcpStep,
   UdpStep,
 } from './steps.ts';
+import { FRAGMENTED } from './steps.ts';
+import { fragmentsOf, labelled, withHeaderChecksum } from './datagrams.ts';
 
 /** Least distance an acknowledgment may lie behind; both trackers have it from van Rooij. */
 const ACK_WINDOW_MIN = 66_000;
 const SCALE_MAX = 14;
+const FRAGMENTS_MAX = 6;
 
 /** Addresses by place: each sequence has a peer of its own, so that no sequence finds what an earlier one left. */
 export const INSTANCE_4 = '10.0.0.5';
@@ -88,17 +93,20 @@ class Player {
 
   play(): Sent[] {
     this.sequence.steps.forEach((step, i) => {
-      const made = this.make(step);
-      if (made === undefined) return;
       const delay = step.kind === 'tcp' ? step.delay + (step.delay > 0 ? 0.5 : 0) : 0;
-      this.sent.push({ sent: { ...made, step }, order: i + delay });
+      const made = step.kind === 'fragments' ? this.fragments(step) : [this.make(step)];
+      for (const one of made) {
+        if (one !== undefined) this.sent.push({ sent: { ...one, step }, order: i + delay });
+      }
     });
     return this.sent
       .toSorted((a, b) => a.order - b.order)
-      .map(({ sent }, i) => ({ ...sent, packet: numbered(sent.packet, i) }));
+      .map(({ sent }, i) =>
+        sent.whole === undefined ? { ...sent, packet: labelled(sent.packet, i) } : sent,
+      );
   }
 
-  private make(step: Sequence['steps'][number]): Omit<Sent, 'step'> | undefined {
+  private make(step: Exclude<Step, FragmentsStep>): Omit<Sent, 'step'> | undefined {
     switch (step.kind) {
       case 'tcp':
         return this.tcp(step);
@@ -166,7 +174,7 @@ class Player {
       ...(step.sackAhead > 0 && !isSyn
         ? { rawOptions: sackBlock((ack + step.sackAhead) >>> 0) }
         : {}),
-      payload: new Uint8Array(step.bytes),
+      payload: build.counting(step.bytes),
     });
     const numbers = `seq ${this.relative(step.side, seq)}, ack ${hasAck ? this.relative(otherSide, ack) : '-'}`;
     const sack = step.sackAhead > 0 && !isSyn ? `, sack +${step.sackAhead}` : '';
@@ -186,12 +194,12 @@ class Player {
     const packet = make(this.addresses[from], this.addresses[opposite(from)], {
       srcPort,
       dstPort,
-      payload: new Uint8Array(bytes),
+      payload: build.counting(bytes),
     });
     return { from, packet, text: `udp ${srcPort} > ${dstPort}, ${bytes} bytes` };
   }
 
-  private echo({ from, what, id }: EchoStep): Omit<Sent, 'step'> {
+  private echo({ from, what, id, bytes }: EchoStep): Omit<Sent, 'step'> {
     const { family, addresses } = this;
     const types =
       family === 4
@@ -202,7 +210,7 @@ class Player {
     const packet = make(addresses[from], addresses[opposite(from)], {
       type: types[what],
       id,
-      payload: new Uint8Array(12),
+      payload: build.counting(12 + bytes),
     });
     return { from, packet, text: `icmp ${what} ${id}` };
   }
@@ -215,6 +223,8 @@ class Player {
     const quoted = this.sentBack(step.back);
     if (quoted === undefined) return undefined;
     const { family, addresses, router } = this;
+    // Redirects of IPv6 are neighbour discovery, which is not forwarded at all, and it has no source quench.
+    if (family === 6 && /redirect|source-quench/.test(step.what)) return undefined;
     const [type, code] = (family === 4 ? ERRORS_4 : ERRORS_6)[step.what];
     const make = family === 4 ? build.icmpError4 : build.icmpError6;
     const source = step.byRouter && step.from === 'out' ? router : addresses[step.from];
@@ -222,10 +232,11 @@ class Player {
     const packet = make(source, step.astray ? astrayFrom(step.from, family) : right, {
       type,
       code,
-      quoted: bend(quoted.packet, step.lie),
+      quoted: bend(quoted.packet, step.lie, step.shift),
       quotedBytes: (family === 4 ? 20 : 40) + step.quotedBytes,
     });
-    const lie = step.lie === 'none' ? '' : `, quotation with another ${step.lie}`;
+    const other = step.lie === 'sequence' ? `sequence (${step.shift})` : step.lie;
+    const lie = step.lie === 'none' ? '' : `, quotation with another ${other}`;
     const astray = step.astray ? ', to somebody else' : '';
     const by = step.byRouter ? ' by a router' : '';
     return {
@@ -235,10 +246,10 @@ class Player {
     };
   }
 
-  private other({ from, protocol }: OtherStep): Omit<Sent, 'step'> {
+  private other({ from, protocol, bytes }: OtherStep): Omit<Sent, 'step'> {
     const { family, addresses } = this;
     const [src, dst] = [addresses[from], addresses[opposite(from)]];
-    const payload = new Uint8Array(16);
+    const payload = build.counting(16 + bytes);
     const packet =
       family === 4
         ? build.ipv4({ src, dst, protocol, payload })
@@ -246,10 +257,31 @@ class Player {
     return { from, packet, text: `protocol ${protocol}` };
   }
 
+  private fragments({ of, cuts, order, id }: FragmentsStep): Omit<Sent, 'step'>[] {
+    const made = this.make({ ...of, ...(of.kind === 'tcp' ? { delay: 0 } : {}) });
+    if (made === undefined) return [];
+    const { from, packet, text } = made;
+    const whole = labelled(packet, FRAGMENTED + id);
+    const leastBytes = 8 * Math.ceil(whole.length / 8 / FRAGMENTS_MAX);
+    const cut = cuts.map((units) =>
+      fragmentsOf(whole, Math.max(8 * units, leastBytes), FRAGMENTED + id),
+    );
+    return order.flatMap(([which, number]) => {
+      const fragment = cut[which].at(number);
+      if (fragment === undefined) return [];
+      const size = `${fragment.start}-${fragment.end}${fragment.more ? '' : ' (last)'}`;
+      return [
+        { from, packet: fragment.packet, text: `fragment ${id}: ${size} of [${text}]`, whole },
+      ];
+    });
+  }
+
   private replay(step: ReplayStep): Omit<Sent, 'step'> | undefined {
     const before = this.sentBack(step.back);
     if (before === undefined) return undefined;
     if (!step.mirrored) return { ...before, text: `again: ${before.text}` };
+    // A later fragment has no ports to turn round, and what it carries must stay as it is.
+    if (before.whole !== undefined) return undefined;
     return {
       from: opposite(before.from),
       packet: bend(before.packet, 'turned'),
@@ -268,15 +300,14 @@ const ERRORS_4: Readonly<Record<ErrorStep['what'], readonly [type: number, code:
   'time-exceeded': [11, 0],
   parameter: [12, 0],
   redirect: [5, 1],
+  'source-quench': [4, 0],
 };
 
-const ERRORS_6: Readonly<Record<ErrorStep['what'], readonly [type: number, code: number]>> = {
+const ERRORS_6: Readonly<Record<string, readonly [type: number, code: number]>> = {
   unreachable: [1, 4],
   'too-big': [2, 0],
   'time-exceeded': [3, 0],
   parameter: [4, 0],
-  // Redirects of IPv6 are neighbour discovery, which is not forwarded at all.
-  redirect: [1, 3],
 };
 
 function opposite(place: Place): Place {
@@ -294,12 +325,14 @@ function sackBlock(end: number): Uint8Array {
 }
 
 /** The packet with one thing of it changed, into what no other sequence has; its transport checksum may be wrong then, but for `turned`. */
-function bend(packet: Uint8Array, lie: ErrorStep['lie']): Uint8Array {
+function bend(packet: Uint8Array, lie: ErrorStep['lie'], shift = 0): Uint8Array {
   const copy = Uint8Array.from(packet);
   const is4 = copy[0] >>> 4 === 4;
   const [source, bytes] = is4 ? [12, 4] : [8, 16];
   const destination = source + bytes;
   const transport = is4 ? 20 : 40;
+  // The last fragment of a datagram may be too short to lie about.
+  if (copy.length < transport + 8) return copy;
   switch (lie) {
     case 'none':
       return copy;
@@ -315,6 +348,12 @@ function bend(packet: Uint8Array, lie: ErrorStep['lie']): Uint8Array {
     case 'protocol':
       copy[is4 ? 9 : 6] = copy[is4 ? 9 : 6] === 17 ? 6 : 17;
       break;
+    case 'sequence': {
+      if (copy[is4 ? 9 : 6] !== 6) break;
+      const view = new DataView(copy.buffer);
+      view.setInt32(transport + 4, view.getInt32(transport + 4) + shift);
+      break;
+    }
     case 'turned':
       // Sums of the same words: every checksum stays right.
       copy.copyWithin(source, destination, destination + bytes);
@@ -326,22 +365,4 @@ function bend(packet: Uint8Array, lie: ErrorStep['lie']): Uint8Array {
       break;
   }
   return is4 ? withHeaderChecksum(copy) : copy;
-}
-
-/** Puts the packet's number where no firewall changes it (IPv4 identification, IPv6 flow label), to know it again. */
-function numbered(packet: Uint8Array, number: number): Uint8Array {
-  const copy = Uint8Array.from(packet);
-  if (copy[0] >>> 4 === 6) {
-    copy[2] = number >>> 8;
-    copy[3] = number;
-    return copy;
-  }
-  copy[4] = number >>> 8;
-  copy[5] = number;
-  return withHeaderChecksum(copy);
-}
-
-function withHeaderChecksum(packet: Uint8Array): Uint8Array {
-  const cleared = build.with16(packet, 10, 0);
-  return build.with16(cleared, 10, build.checksum(cleared.subarray(0, 20)));
 }

@@ -64,17 +64,21 @@ export interface EchoStep {
   /** A query (echo, timestamp) or its reply. */
   readonly what: 'echo' | 'echo-reply' | 'timestamp' | 'timestamp-reply';
   readonly id: number;
+  readonly bytes: number;
 }
 
 /** An ICMP error about a packet that was sent before. */
 export interface ErrorStep {
   readonly kind: 'error';
   readonly from: Place;
-  readonly what: 'unreachable' | 'too-big' | 'time-exceeded' | 'parameter' | 'redirect';
+  readonly what:
+    'unreachable' | 'too-big' | 'time-exceeded' | 'parameter' | 'redirect' | 'source-quench';
   /** Which packet it quotes, counted back from the last one. */
   readonly back: number;
   /** What is wrong with the quotation. */
-  readonly lie: 'none' | 'source' | 'destination' | 'port' | 'protocol' | 'turned';
+  readonly lie: 'none' | 'source' | 'destination' | 'port' | 'protocol' | 'turned' | 'sequence';
+  /** Added to the quoted sequence number by the lie of that name. */
+  readonly shift: number;
   /** Transport bytes quoted. */
   readonly quotedBytes: number;
   /** Sent by the other end of the flow, or by a router on the way. */
@@ -87,6 +91,19 @@ export interface OtherStep {
   readonly kind: 'other';
   readonly from: Place;
   readonly protocol: number;
+  readonly bytes: number;
+}
+
+/** A datagram in fragments. */
+export interface FragmentsStep {
+  readonly kind: 'fragments';
+  readonly of: TcpStep | UdpStep | EchoStep | OtherStep;
+  /** The datagram is cut twice, into fragments of so many bytes (in 8-byte units). */
+  readonly cuts: readonly [usual: number, other: number];
+  /** What is sent: numbers of fragments of either cut. Those that are not there are left out. */
+  readonly order: readonly (readonly [cut: 0 | 1, fragment: number])[];
+  /** Datagrams with the same one have the same identification. */
+  readonly id: number;
 }
 
 /** A packet that was sent before, once more. */
@@ -97,7 +114,8 @@ export interface ReplayStep {
   readonly mirrored: boolean;
 }
 
-export type Step = TcpStep | UdpStep | EchoStep | ErrorStep | OtherStep | ReplayStep;
+export type Step =
+  TcpStep | UdpStep | EchoStep | ErrorStep | OtherStep | FragmentsStep | ReplayStep;
 
 export interface Side {
   readonly initial: number;
@@ -128,7 +146,12 @@ export interface Sent {
   /** For people. */
   readonly text: string;
   readonly step: Step;
+  /** The datagram, if the packet is a fragment of it. */
+  readonly whole?: Uint8Array;
 }
+
+/** Numbers from here on (IPv4 identification, IPv6 flow label) are datagrams in fragments, below it packets. */
+export const FRAGMENTED = 0xc000;
 
 const RIGHT_TCP = {
   kind: 'tcp',

@@ -1,0 +1,229 @@
+/**
+ * An episode of batches: packets and frames as a device hands them over, through Batch.process().
+ *
+ * Theory of operation. What stands before and behind evaluate(): Ethernet is taken off and put on, ARP and neighbour
+ * solicitations are answered in place, virtio headers move. Each batch is laid into an arena as readBatch does; every
+ * slot is judged by the twin's link layer and the twin, and what is to be written must be, byte for byte, what
+ * they say. Bytes of the arena that belong to no slot must be as before.
+ */
+import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
+import { LinkLayer } from '../../src/engine/link.ts';
+import { REASONS } from '../../src/engine/reasons.ts';
+import { HEADROOM_BYTES } from '../../src/ports/native.ts';
+import { addressBytes } from '../packets/bytes.ts';
+import type { Talk } from './corpus.ts';
+import { Mutator, PACKET_BYTES_MAX } from './mutate.ts';
+import { nameVerdict } from './pair.ts';
+import * as places from './policies.ts';
+import type { Random } from './random.ts';
+import { shiftVnet, TwinLink } from './twin-link.ts';
+import type { Twin } from './twin.ts';
+import { makeEngine, makeTwin, policyOf, PORT_NAMES, type WorldOptions } from './world.ts';
+
+const BATCH_MAX = 6;
+const VNET_BYTES = 10;
+const CANARY = 0xa5;
+/** An answer to a solicitation without options is as much longer; behind a slot there is the next one's headroom. */
+const GROWTH_BYTES = 8;
+const SLOT_BYTES = HEADROOM_BYTES + VNET_BYTES + PACKET_BYTES_MAX + 4;
+const ETHER_TYPES = [0x0800, 0x86dd, 0x0806, 0x8100, 0x88cc, 0];
+const ADDRESSES_4 = [places.WEB, places.APP, places.DB, places.OUT, places.ROUTER, '0.0.0.0'];
+const ADDRESSES_6 = [places.WEB6, places.APP6, places.DB6, places.OUT6, 'fe80::1', '::'];
+
+interface Expected {
+  /** A port, or a drop reason. */
+  readonly verdict: number | string;
+  /** What is written, with its virtio header; nothing of a drop. */
+  readonly bytes: readonly number[];
+}
+
+export class FrameEpisode {
+  private readonly random: Random;
+  private readonly packets: Talk;
+  private readonly mutator: Mutator;
+  private readonly engine;
+  private readonly twin: Twin;
+  private readonly link: LinkLayer;
+  private readonly twinLink: TwinLink;
+  private readonly arena = new Uint8Array((BATCH_MAX + 1) * SLOT_BYTES);
+  private readonly batch = new Batch(this.arena, BATCH_MAX);
+  private readonly isTap: Uint8Array;
+  private nowMs: number;
+
+  constructor(talks: readonly Talk[], random: Random, options: WorldOptions) {
+    this.random = random;
+    this.packets = talks.flat();
+    this.mutator = new Mutator(random);
+    this.engine = makeEngine(options);
+    this.twin = makeTwin(options);
+    this.link = new LinkLayer(policyOf(options.world, 0, 1), PORT_NAMES.length);
+    this.twinLink = new TwinLink((address) => this.twin.portOfAddress(address));
+    this.isTap = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
+    this.nowMs = options.startMs;
+  }
+
+  /** @returns what is wrong, or undefined */
+  run(frames: number, tell: (verdict: number) => void): string | undefined {
+    for (let sent = 0; sent < frames;) {
+      const port = this.random.below(PORT_NAMES.length);
+      const slots = Array.from({ length: 1 + this.random.below(BATCH_MAX) }, () =>
+        this.makeSlot(this.isTap[port] === 1),
+      );
+      const wrong = this.sendBatch(port, slots, tell);
+      if (wrong !== undefined) return wrong;
+      sent += slots.length;
+      this.nowMs += this.random.below(20);
+    }
+    return undefined;
+  }
+
+  private sendBatch(
+    port: number,
+    slots: readonly Uint8Array[],
+    tell: (verdict: number) => void,
+  ): string | undefined {
+    const { batch, engine, link, isTap, nowMs } = this;
+    const before = this.lay(slots);
+    const expected = slots.map((slot) => this.expect(slot, port));
+    try {
+      engine.beginRound(nowMs | 0, 0);
+      batch.process(engine, link, isTap, port, slots.length, nowMs | 0);
+    } catch (error) {
+      return `process threw ${String(error)} (${this.show(port, slots)})`;
+    }
+    for (const [i, { verdict, bytes }] of expected.entries()) {
+      const said = (Reflect.get(batch, 'ports') as Int32Array)[i];
+      tell(said);
+      const isSame =
+        typeof verdict === 'number' ? said === verdict : REASONS[-said]?.[0] === verdict;
+      if (!isSame)
+        return `slot ${i}: ${nameVerdict(said)}, the twin ${typeof verdict === 'number' ? nameVerdict(verdict) : verdict} (${this.show(port, slots)})`;
+      if (said < 0) continue;
+      const at = batch.slots[i * SLOT_WORDS + SLOT_OFFSET];
+      const end = at + batch.slots[i * SLOT_WORDS + SLOT_LENGTH];
+      if (batch.slots[i * SLOT_WORDS + SLOT_PORT] !== verdict) return `slot ${i} goes elsewhere`;
+      const written = Buffer.from(this.arena.subarray(at, end));
+      if (!written.equals(Buffer.from(bytes)))
+        return `slot ${i} is written as ${written.toString('hex')}, the twin has ${Buffer.from(bytes).toString('hex')} (${this.show(port, slots)})`;
+    }
+    const broken = this.arena.findIndex((byte, i) => before[i] === 1 && byte !== CANARY);
+    return broken < 0
+      ? undefined
+      : `byte ${broken} of the arena was written (${this.show(port, slots)})`;
+  }
+
+  /** What is to become of one slot. */
+  private expect(slot: Uint8Array, port: number): Expected {
+    const { twin, twinLink, isTap, nowMs } = this;
+    const vnet = slot.subarray(0, VNET_BYTES);
+    const frame = slot.subarray(VNET_BYTES);
+    let at = 0;
+    if (isTap[port] === 1) {
+      const first = twinLink.receive(frame, port);
+      if (first.kind === 'dropped') return { verdict: first.reason, bytes: [] };
+      if (first.kind === 'answered')
+        return { verdict: port, bytes: [...new Array<number>(VNET_BYTES).fill(0), ...first.frame] };
+      ({ at } = first);
+    }
+    const packet = frame.subarray(at);
+    const verdict = twin.judge(packet, packet.length, port, nowMs);
+    if (isTap[port] === 1 && (typeof verdict === 'number' || verdict === 'link-scope'))
+      twinLink.learn(frame, port);
+    if (typeof verdict === 'string' || typeof twin.decoded === 'string')
+      return { verdict, bytes: [] };
+    // What was behind the packet's end does not go on.
+    const judged = packet.subarray(0, twin.decoded.end);
+    const bytes =
+      isTap[verdict] === 1
+        ? twinLink.wrap(shiftVnet(vnet, 14 - at), judged, verdict)
+        : [...shiftVnet(vnet, -at), ...judged];
+    return { verdict, bytes };
+  }
+
+  /** Lays slots into the arena as readBatch does. @returns by byte, 1 if it is no slot's */
+  private lay(slots: readonly Uint8Array[]): Uint8Array {
+    const { arena, batch } = this;
+    arena.fill(CANARY);
+    const isFree = new Uint8Array(arena.length).fill(1);
+    let at = 0;
+    slots.forEach((slot, i) => {
+      at += HEADROOM_BYTES;
+      while ((at + VNET_BYTES) % 4 !== 0) at++;
+      arena.set(slot, at);
+      batch.slots.set([at, slot.length, 0], i * SLOT_WORDS);
+      isFree.fill(0, at - HEADROOM_BYTES, at + slot.length + GROWTH_BYTES);
+      at += slot.length;
+    });
+    return isFree;
+  }
+
+  private makeSlot(isFrame: boolean): Uint8Array {
+    const { random } = this;
+    const vnet = new Uint8Array(VNET_BYTES);
+    if (random.oneIn(4)) vnet.forEach((_, i) => (vnet[i] = random.next()));
+    // As virtio has it: with checksum, TCP or UDP segments of a size, or none of it.
+    if (random.oneIn(4)) vnet.set([random.below(2), [0, 1, 4, 5][random.below(4)], 54, 0]);
+    const content = isFrame ? this.makeFrame() : this.makePacket();
+    const slot = new Uint8Array(VNET_BYTES + content.length);
+    slot.set(vnet);
+    slot.set(content, VNET_BYTES);
+    return slot;
+  }
+
+  private makePacket(): Uint8Array {
+    const { random, mutator, packets } = this;
+    mutator.load(packets[random.below(packets.length)].bytes);
+    if (random.oneIn(3)) mutator.vary();
+    if (random.oneIn(8)) mutator.damage();
+    return mutator.bytes.slice(0, mutator.length);
+  }
+
+  private makeFrame(): Uint8Array {
+    const { random } = this;
+    const roll = random.below(8);
+    const payload =
+      roll === 0 ? this.makeArp() : roll === 1 ? this.makeSolicitation() : this.makePacket();
+    const type =
+      roll === 0 ? 0x0806 : payload.length > 0 && payload[0] >> 4 === 6 ? 0x86dd : 0x0800;
+    const tag = random.oneIn(16) ? [0x81, 0, random.below(256) & 0xe0, random.below(2)] : [];
+    const said = random.oneIn(24) ? ETHER_TYPES[random.below(ETHER_TYPES.length)] : type;
+    const source = [6, 0, 0, 0, 0, random.below(4)];
+    const padding = random.oneIn(4) ? random.below(20) : 0;
+    const frame = [...[2, 0, 0, 0, 0, 9, ...source, ...tag, said >> 8, said & 255], ...payload];
+    const length = random.oneIn(24) ? random.below(frame.length + 1) : frame.length + padding;
+    return Uint8Array.from({ length }, (_, i) => frame[i] ?? 0);
+  }
+
+  private makeArp(): Uint8Array {
+    const sender = this.pick(ADDRESSES_4);
+    const target = this.pick(ADDRESSES_4);
+    const mac = [6, 0, 0, 0, 0, this.random.below(4)];
+    return this.dent([0, 1, 8, 0, 6, 4, 0, 1, ...mac, ...sender, 0, 0, 0, 0, 0, 0, ...target]);
+  }
+
+  private makeSolicitation(): Uint8Array {
+    const source = this.pick(ADDRESSES_6);
+    const target = this.pick(ADDRESSES_6);
+    const option = this.random.oneIn(2) ? [1, 1, 6, 0, 0, 0, 0, 1] : [];
+    const to = [0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, ...target.subarray(13)];
+    const message = [135, 0, 0, 0, 0, 0, 0, 0, ...target, ...option];
+    return this.dent([0x60, 0, 0, 0, 0, message.length, 58, 255, ...source, ...to, ...message]);
+  }
+
+  private pick(addresses: readonly string[]): Uint8Array {
+    return addressBytes(addresses[this.random.below(addresses.length)]);
+  }
+
+  private dent(bytes: readonly number[]): Uint8Array {
+    const { random } = this;
+    const dented = Uint8Array.from(bytes);
+    if (random.oneIn(4)) dented[random.below(dented.length)] = random.next();
+    return dented;
+  }
+
+  private show(port: number, slots: readonly Uint8Array[]): string {
+    const taps = PORT_NAMES.filter((_, i) => this.isTap[i] === 1).join(' ');
+    const texts = slots.map((slot) => Buffer.from(slot).toString('hex'));
+    return `batch from ${PORT_NAMES[port]}, TAPs ${taps}: ${texts.join(' ')}`;
+  }
+}

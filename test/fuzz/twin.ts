@@ -1,0 +1,443 @@
+/**
+ * The plain twin of the engine: the same questions in the same order, with objects, strings and Maps.
+ *
+ * Theory of operation. What is compared is the verdict on every packet, the port it leaves by or the drop reason,
+ * and what was decoded of it. Nothing of src/wire, src/conntrack or src/engine is used, so neither hides a mistake
+ * of the other; the rules come as the model, before they are compiled. It is written from docs/conntrack.md,
+ * docs/changes.md and docs/drop-reasons.md, each file naming its sections, and for the order of questions from
+ * ARCHITECTURE.md, "The way of a packet".
+ *
+ * Exact as long as (1) flow tables have room for all, or 16 entries at most, which one look at them covers; (2)
+ * fragments have room for all, or less than 30 s pass. Worlds are made so (episode.ts); what is beyond that is fuzzed without the twin.
+ */
+import type { PolicyModel } from '../../src/policy/model.ts';
+import { decodePlainly, type TwinPacket, type TwinSegment } from './twin-decode.ts';
+import { stateOf, TwinFlows, type FlowLimits, type TwinFlow } from './twin-flows.ts';
+import { TwinFragments } from './twin-fragments.ts';
+import {
+  admittingRules,
+  isAdmitted,
+  isUntracked,
+  readInterfaces,
+  type PlainInterface,
+  type Question,
+} from './twin-rules.ts';
+import { advanceTcpPlainly, canHaveSent, openTcpPlainly } from './twin-tcp.ts';
+
+export interface TwinOptions extends FlowLimits {
+  readonly acceptsMidstream: boolean;
+  readonly checksWindow: boolean;
+  readonly hasUplink: boolean;
+  readonly datagrams: number;
+  /** docs/conntrack.md, "Exceptions". */
+  readonly passes: {
+    readonly tableFull: boolean;
+    readonly invalid: boolean;
+    readonly fragment: boolean;
+    readonly eventsFull: boolean;
+  };
+  /** Nobody takes what the engine tells of flows, and there is no room to tell more. */
+  readonly isEventRingFull: boolean;
+  /** Addresses never filtered on the way out, as strings of a character a byte. */
+  readonly platform: readonly string[];
+}
+
+interface Flow extends TwinFlow {
+  /** What is asked of new rules; undefined: it goes to the platform, which no rule is asked about. */
+  readonly opened: Opened | undefined;
+  /** The change of rules it was last held against, by number. */
+  heldAgainst: number;
+}
+
+/** A flow as if it were opened again. */
+interface Opened {
+  readonly gate: Gate;
+  readonly question: Question;
+  readonly remote: string;
+  /** Ids of all rules that admitted it. */
+  readonly rules: readonly string[];
+}
+
+type Gate = 'ingress' | 'egress';
+
+/** docs/drop-reasons.md, `tcp-flags`; with URG only where there can be data. */
+const LEGAL_FLAGS: readonly string[] = ['S', 'SA', 'A', 'FA', 'R', 'RA'];
+const LEGAL_URGENT_FLAGS: readonly string[] = ['S', 'A', 'FA'];
+
+/** RFC 4890 section 4.3.3, as docs/conntrack.md, "IPv6", lists them. */
+const NEIGHBOUR_TYPES = new Set([
+  ...[130, 131, 132, 143],
+  ...[133, 134, 135, 136, 137],
+  ...[141, 142, 148, 149],
+  ...[151, 152, 153],
+]);
+
+export class Twin {
+  /** What the last packet was decoded to, or why it was not. */
+  decoded: TwinPacket | string = '';
+  /** How many packets each exception has let pass. */
+  readonly excused = { tableFull: 0, invalid: 0, fragment: 0 };
+  private readonly flows: TwinFlows<Flow>;
+  private readonly fragments: TwinFragments;
+  private readonly options: TwinOptions;
+  private model: PolicyModel;
+  private interfaces: readonly PlainInterface[];
+  /** The rules before these. */
+  private previous: readonly PlainInterface[] | undefined;
+  private changes = 0;
+  private readonly portOf = new Map<string, number>();
+
+  constructor(model: PolicyModel, options: TwinOptions) {
+    this.options = options;
+    this.model = model;
+    this.interfaces = readInterfaces(model);
+    this.flows = new TwinFlows(options);
+    this.fragments = new TwinFragments(options.datagrams);
+    for (const { port, addresses } of this.interfaces)
+      for (const address of addresses) this.portOf.set(address, port);
+  }
+
+  /** Whether something came about that this twin does not know the engine's answer to. */
+  get isUnsure(): boolean {
+    return this.fragments.isUnsure;
+  }
+
+  /** Flows within their time-outs, by state. */
+  census(nowMs: number): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const flow of this.flows.live(nowMs)) {
+      const state = stateOf(flow);
+      counts[state] = (counts[state] ?? 0) + 1;
+    }
+    return counts;
+  }
+
+  /** Other rules for the same interfaces: docs/changes.md, "What happens to connections". */
+  changeRules(model: PolicyModel): void {
+    this.model = model;
+    this.previous = this.interfaces;
+    this.interfaces = readInterfaces(model);
+    this.changes++;
+  }
+
+  /** ARCHITECTURE.md, "Changing the policy": every flow is held against the new rules, some a round … */
+  holdAll(nowMs: number): void {
+    for (const flow of this.flows.live(nowMs)) this.hold(flow, nowMs);
+  }
+
+  /** The port the packet leaves by, or the name of the reason why it is dropped. */
+  judge(bytes: Uint8Array, length: number, from: number, nowMs: number): number | string {
+    const packet = decodePlainly(bytes, 0, length, false);
+    this.decoded = packet;
+    if (typeof packet === 'string') return packet;
+    if (isForTheLink(packet)) return 'link-scope';
+    if (isMartian(packet)) return 'martian';
+    const owner = this.portOf.get(packet.src);
+    if (from === 0) {
+      if (owner !== undefined) return 'uplink-spoof';
+    } else if (owner !== from && this.interfaces[from - 1].isChecked) return 'source-check';
+
+    const to = this.portOf.get(packet.dst) ?? 0;
+    if (to === from || (to === 0 && !this.options.hasUplink)) return 'no-route';
+    if (from !== 0) {
+      const refusal = this.pass(bytes, packet, from, from, 'egress', nowMs);
+      if (refusal !== undefined) return refusal;
+    }
+    if (to !== 0) {
+      const refusal = this.pass(bytes, packet, from, to, 'ingress', nowMs);
+      if (refusal !== undefined) return refusal;
+    }
+    return to;
+  }
+
+  /** Whether an address is an interface's: its port, or undefined. */
+  portOfAddress(address: string): number | undefined {
+    return this.portOf.get(address);
+  }
+
+  /** … or when its next packet comes. @returns whether it is still remembered */
+  private hold(flow: Flow, nowMs: number): boolean {
+    if (flow.heldAgainst === this.changes) return true;
+    flow.heldAgainst = this.changes;
+    if (flow.isRevoked || this.outlives(flow)) return true;
+    // A TCP connection is remembered, so that its packets drop as `revoked`; others are judged as new from here on.
+    if (flow.tcp === undefined) this.flows.forget(flow.key);
+    else {
+      flow.isRevoked = true;
+      // "What is tracked": 300 s since it ended, or its last packet since.
+      flow.seenMs = nowMs;
+    }
+    return flow.isRevoked;
+  }
+
+  private outlives({ port, opened }: Flow): boolean {
+    if (opened === undefined) return true;
+    const { gate, question, remote, rules } = opened;
+    const groups = [...this.model.groups.values()];
+    // In these worlds all groups say the same.
+    const revocation = groups[0].revocation ?? 'aws';
+    if (revocation === 'aws') return true;
+    const admitting = admittingRules(this.interfaces[port - 1][gate], question, remote);
+    if (revocation === 'recheck') return admitting.length > 0;
+    const left = rules.filter((id) => admitting.some((rule) => rule.id === id));
+    if (left.length > 0 && left.length < rules.length)
+      throw new Error(`not to be told which of ${rules.join(', ')} admitted the connection`);
+    return left.length > 0;
+  }
+
+  private pass(
+    bytes: Uint8Array,
+    packet: TwinPacket,
+    from: number,
+    port: number,
+    gate: Gate,
+    nowMs: number,
+  ): string | undefined {
+    if (packet.fragment === 'none') return this.passWhole(bytes, packet, port, gate, nowMs);
+    // "Fragments": by gate, family, addresses, identification and, in IPv4, protocol.
+    const protocol = packet.family === 4 ? packet.protocol : 'IPv6';
+    const key = `${port} ${gate} ${protocol} ${packet.fragmentId} ${packet.src}${packet.dst}`;
+    const refusal = this.fragments.pass(key, from, packet, nowMs, () =>
+      this.passWhole(bytes, packet, port, gate, nowMs),
+    );
+    if (refusal !== 'fragment-early' || !this.options.passes.fragment) return refusal;
+    this.excused.fragment++;
+    return undefined;
+  }
+
+  /** "Exceptions": what passes nevertheless. */
+  private passWhole(
+    bytes: Uint8Array,
+    packet: TwinPacket,
+    port: number,
+    gate: Gate,
+    nowMs: number,
+  ): string | undefined {
+    const { passes } = this.options;
+    const refusal = this.passStrictly(bytes, packet, port, gate, nowMs);
+    if (passes.invalid && (refusal === 'tcp-state' || refusal === 'tcp-window'))
+      this.excused.invalid++;
+    else if (passes.tableFull && refusal === 'conntrack-full') this.excused.tableFull++;
+    else return refusal;
+    return undefined;
+  }
+
+  private passStrictly(
+    bytes: Uint8Array,
+    packet: TwinPacket,
+    port: number,
+    gate: Gate,
+    nowMs: number,
+  ): string | undefined {
+    const { tcp, icmp } = packet;
+    const isOdd = tcp !== undefined && !areLegal(tcp);
+    if (isOdd) {
+      if (!this.options.passes.invalid) return 'tcp-flags';
+      this.excused.invalid++;
+    }
+    const isLocal = gate === 'egress';
+    const key = flowKey(packet, port, isLocal);
+    const flow = this.flows.find(key, nowMs);
+    if (flow !== undefined) {
+      if (!this.hold(flow, nowMs)) return 'revoked';
+      // "Exceptions", `invalid`: the packet passes and moves nothing. What has ended has ended.
+      if (isOdd && flow.isRevoked) return 'revoked';
+      if (isOdd) return flow.tcp!.state === 'closed' ? 'tcp-closed' : undefined;
+      const verdict = this.flows.change(flow, () => advance(flow, packet, isLocal, nowMs));
+      // A SYN opens it anew, and what is remembered goes once the rules have admitted that.
+      if (verdict !== 'reopens') return verdict;
+    }
+    if (icmp?.kind === 'error' && this.isAboutFlow(bytes, packet, port, gate, nowMs))
+      return undefined;
+    return this.passNew(packet, port, gate, key, nowMs);
+  }
+
+  private passNew(
+    packet: TwinPacket,
+    port: number,
+    gate: Gate,
+    key: string,
+    nowMs: number,
+  ): string | undefined {
+    const own = this.interfaces[port - 1];
+    const isLocal = gate === 'egress';
+    const remote = isLocal ? packet.dst : packet.src;
+    const { tcp, icmp } = packet;
+    // "Where AWS is silent": traffic to the platform's addresses is never filtered, and tracked.
+    const isToPlatform = isLocal && this.options.platform.includes(packet.dst);
+    if (!isToPlatform) {
+      if (!isAdmitted(own[gate], packet, remote)) return `${gate}-rules`;
+      const ports = [packet.srcPort, packet.dstPort] as const;
+      const [localPort, remotePort] = isLocal ? ports : [ports[1], ports[0]];
+      if (isUntracked(own, packet, localPort, remotePort)) {
+        const unrecorded = this.refuseUnrecorded();
+        if (unrecorded === undefined) this.flows.forget(key);
+        return unrecorded;
+      }
+      // "Untracked flows": connections end with the rules that kept them untracked, until a SYN opens them anew.
+      const was = this.previous?.[port - 1];
+      if (tcp !== undefined && tcp.flags !== 'S' && was !== undefined)
+        if (isUntracked(was, packet, localPort, remotePort)) return 'revoked';
+    }
+    if (tcp !== undefined && tcp.flags !== 'S' && !this.options.acceptsMidstream)
+      return 'tcp-midstream';
+    // "What is tracked": ICMP messages that ask nothing are not.
+    if (icmp !== undefined && icmp.kind !== 'query' && icmp.kind !== 'reply')
+      return this.refuseUnrecorded();
+    const unrecorded = this.refuseUnrecorded();
+    if (unrecorded !== undefined) return unrecorded;
+    const isOpen = this.flows.open(
+      {
+        key,
+        port,
+        kind: kindOf(packet),
+        isOpenedLocally: isLocal,
+        seenMs: nowMs,
+        tcp: tcp === undefined ? undefined : openTcpPlainly(tcp, this.options.checksWindow),
+        hasReplied: false,
+        hasAskedAgain: false,
+        isStream: false,
+        isRevoked: false,
+        heldAgainst: this.changes,
+        opened: isToPlatform ? undefined : this.openedBy(packet, port, gate, remote),
+      },
+      nowMs,
+    );
+    return isOpen ? undefined : 'conntrack-full';
+  }
+
+  /** src/engine/events.ts, "Shape": what would begin a flow is refused while the ring is full, if that is asked for. */
+  private refuseUnrecorded(): string | undefined {
+    const { isEventRingFull, passes } = this.options;
+    return isEventRingFull && !passes.eventsFull ? 'events-full' : undefined;
+  }
+
+  private openedBy(packet: TwinPacket, port: number, gate: Gate, remote: string): Opened {
+    const { family, protocol, dstPort, icmp } = packet;
+    const rules = this.interfaces[port - 1][gate];
+    return {
+      gate,
+      remote,
+      rules: admittingRules(rules, packet, remote).map(({ id }) => id),
+      // "Where we differ": queries are tracked by type and identifier, so the code is not known later on.
+      question: { family, protocol, dstPort, icmp: icmp && { type: icmp.type, code: 0 } },
+    };
+  }
+
+  /** "ICMP errors", line by line. */
+  private isAboutFlow(
+    bytes: Uint8Array,
+    packet: TwinPacket,
+    port: number,
+    gate: Gate,
+    nowMs: number,
+  ): boolean {
+    const quoted = decodePlainly(bytes, packet.transportAt + 8, packet.end, true);
+    if (typeof quoted === 'string') return false;
+    if (quoted.family !== packet.family || quoted.src !== packet.dst) return false;
+    if (quoted.fragment === 'later' || quoted.icmp?.kind === 'error') return false;
+    const isQuotedLocal = gate === 'ingress';
+    const flow = this.flows.find(flowKey(quoted, port, isQuotedLocal), nowMs);
+    if (flow !== undefined && this.hold(flow, nowMs) && !flow.isRevoked) {
+      const isOpener = flow.isOpenedLocally === isQuotedLocal;
+      if (flow.tcp === undefined || canHaveSent(flow.tcp, quoted.quotedSeq, isOpener)) return true;
+    }
+    // Untracked: "if the instance itself sent or received the quoted packet by its addresses".
+    if (!isQuotedLocal && this.portOf.get(quoted.dst) !== port) return false;
+    const localPort = isQuotedLocal ? quoted.srcPort : quoted.dstPort;
+    const remotePort = isQuotedLocal ? quoted.dstPort : quoted.srcPort;
+    return isUntracked(this.interfaces[port - 1], quoted, localPort, remotePort);
+  }
+}
+
+/** Moves the flow. @returns undefined if the packet passes, `reopens`, or the reason why not */
+function advance(
+  flow: Flow,
+  packet: TwinPacket,
+  isLocal: boolean,
+  nowMs: number,
+): string | undefined {
+  const isFromOpener = flow.isOpenedLocally === isLocal;
+  if (flow.isRevoked) {
+    if (packet.tcp!.flags === 'S') return 'reopens';
+    // "What is tracked": 300 s since it ended, or its last packet since.
+    flow.seenMs = nowMs;
+    return 'revoked';
+  }
+  if (flow.tcp !== undefined) {
+    const before = flow.tcp.state;
+    const verdict = advanceTcpPlainly(flow.tcp, packet.tcp!, isFromOpener);
+    const { state } = flow.tcp;
+    if (verdict === 'unchanged') return undefined;
+    if (verdict !== 'passes') return verdict;
+    // "What is tracked": a connection lives 30 s after FIN, 10 s after RST, whatever still comes.
+    if (state !== before || (state !== 'closing' && state !== 'closed')) flow.seenMs = nowMs;
+    return undefined;
+  }
+  flow.seenMs = nowMs;
+  // "What is tracked": a stream has more than one request and response.
+  if (!isFromOpener) {
+    if (flow.hasAskedAgain) flow.isStream = true;
+    flow.hasReplied = true;
+  } else if (flow.hasReplied) flow.hasAskedAgain = true;
+  return undefined;
+}
+
+function areLegal({ flags, isUrgent }: TwinSegment): boolean {
+  return (isUrgent ? LEGAL_URGENT_FLAGS : LEGAL_FLAGS).includes(flags);
+}
+
+function kindOf({ protocol }: TwinPacket): Flow['kind'] {
+  if (protocol === 6) return 'tcp';
+  if (protocol === 17) return 'udp';
+  return protocol === 1 || protocol === 58 ? 'icmp' : 'other';
+}
+
+/** The flow as the interface sees it: its own side first, whoever sends ("What is tracked", "tracked by"). */
+function flowKey(packet: TwinPacket, port: number, isLocal: boolean): string {
+  const { icmp } = packet;
+  const addresses = isLocal ? packet.src + packet.dst : packet.dst + packet.src;
+  let what: string;
+  if (icmp === undefined) {
+    what = isLocal ? `${packet.srcPort} ${packet.dstPort}` : `${packet.dstPort} ${packet.srcPort}`;
+  } else if (icmp.kind === 'query' || icmp.kind === 'reply') {
+    const isAskedLocally = (icmp.kind === 'query') === isLocal;
+    what = `${isAskedLocally ? 'we ask' : 'they ask'} ${icmp.query} ${icmp.id}`;
+  } else what = 'asks nothing';
+  return `${port} ${packet.protocol} ${what} ${addresses}`;
+}
+
+/**
+ * "IPv6", the paragraph on what ends at the link; for IPv4, multicast and broadcast (docs/drop-reasons.md,
+ * `link-scope`), which are 224.0.0.0/3 (RFC 1112 section 4, RFC 919, RFC 6890).
+ */
+function isForTheLink({ family, src, dst, icmp }: TwinPacket): boolean {
+  if (family === 4) return dst.charCodeAt(0) >= 224;
+  if (dst.charCodeAt(0) === 0xff || isLinkLocal(src) || isLinkLocal(dst)) return true;
+  return icmp !== undefined && NEIGHBOUR_TYPES.has(icmp.type);
+}
+
+/** fe80::/10. */
+function isLinkLocal(address: string): boolean {
+  return address.charCodeAt(0) === 0xfe && Math.floor(address.charCodeAt(1) / 64) === 2;
+}
+
+/** "IPv6": unspecified, loopback, IPv4-mapped, and multicast as a source; in IPv4 0/8, 127/8 and 224/3 (RFC 6890). */
+function isMartian({ family, src, dst }: TwinPacket): boolean {
+  if (family === 4) {
+    const source = src.charCodeAt(0);
+    const destination = dst.charCodeAt(0);
+    const isLoose = (first: number): boolean => first === 0 || first === 127;
+    return isLoose(source) || source >= 224 || isLoose(destination);
+  }
+  return src.charCodeAt(0) === 0xff || isReserved(src) || isReserved(dst);
+}
+
+const ZEROS = '\0'.repeat(16);
+
+/** `::`, `::1` and ::ffff:0:0/96. */
+function isReserved(address: string): boolean {
+  if (!address.startsWith('\0\0')) return false;
+  if (address.startsWith(ZEROS.slice(0, 15))) return address.charCodeAt(15) <= 1;
+  return address.startsWith(`${ZEROS.slice(0, 10)}\xff\xff`);
+}

@@ -1,0 +1,182 @@
+/** What the fuzzer sends packets through: three interfaces and an uplink, with real rules, and the twin of it. */
+import { FragmentTable } from '../../src/conntrack/fragments.ts';
+import { setTimeouts, STATE_COUNT } from '../../src/conntrack/states.ts';
+import {
+  FlowTable,
+  flowTableBytes,
+  KEY_WORDS_4,
+  KEY_WORDS_6,
+  NO_FLOW,
+} from '../../src/conntrack/table.ts';
+import { counterBytes } from '../../src/engine/counters.ts';
+import { Engine } from '../../src/engine/evaluate.ts';
+import { CaptureReader, CaptureRing } from '../../src/engine/capture-ring.ts';
+import {
+  eventRingBytes,
+  EventReader,
+  EventRing,
+  EVENTS_MAX,
+  WANT_CAPTURE,
+  WANT_DROPS,
+  WANT_FLOWS,
+  WANT_PASSES,
+  WANT_UNTRACKED,
+} from '../../src/engine/events.ts';
+import type { ExceptionPasses } from '../../src/engine/gate.ts';
+import { RuleHits } from '../../src/engine/rule-hits.ts';
+import { makeObservedMemory } from '../../src/dataplane/messages.ts';
+import { compilePolicy } from '../../src/policy/compile.ts';
+import type { CompiledPolicy } from '../../src/policy/compiled.ts';
+import type { PolicyModel } from '../../src/policy/model.ts';
+import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import { Packet } from '../../src/wire/packet.ts';
+import { model, mustAddress } from '../support/policy.ts';
+import { PLATFORM, PLATFORM6, POLICIES } from './policies.ts';
+import { plainAddress } from './twin-rules.ts';
+import { Twin } from './twin.ts';
+
+export const PORT_NAMES = ['uplink', 'web', 'app', 'db'] as const;
+export type PortName = (typeof PORT_NAMES)[number];
+
+export interface WorldOptions {
+  /** Index into POLICIES. */
+  readonly world: number;
+  readonly maxFlows: number;
+  readonly maxHalfOpen: number;
+  /** How many flows each interface may have; 0: as many as there are. */
+  readonly maxFlowsOfPort: number;
+  /** Datagrams in fragments that may be under way. */
+  readonly datagrams: number;
+  readonly acceptsMidstream: boolean;
+  readonly checksWindow: boolean;
+  readonly hasUplink: boolean;
+  /** conntrack.exceptions. */
+  readonly passes: ExceptionPasses;
+  /** Whether anybody wants to be told of packets and flows, and whether there is room to tell. */
+  readonly events: 'unwanted' | 'wanted' | 'full';
+  /** Secret of the hash: other values, other collisions. */
+  readonly secret: number;
+  /** What the clock shows when the first packet comes. */
+  readonly startMs: number;
+}
+
+/** Where nothing runs out, with the defaults of the documentation. */
+export const ROOMY: WorldOptions = {
+  world: 0,
+  maxFlows: 1024,
+  maxHalfOpen: 1024,
+  maxFlowsOfPort: 0,
+  datagrams: 256,
+  acceptsMidstream: true,
+  checksWindow: true,
+  hasUplink: true,
+  passes: { tableFull: false, invalid: false, fragment: false, eventsFull: false },
+  events: 'unwanted',
+  secret: 1,
+  startMs: 0,
+};
+
+interface World {
+  readonly models: readonly PolicyModel[];
+  readonly policies: readonly CompiledPolicy[];
+}
+
+const PLATFORM_ADDRESSES = [PLATFORM, PLATFORM6].map(mustAddress);
+const WORLDS: readonly World[] = POLICIES.map((texts) => {
+  const models = texts.map(model);
+  const ports = new Map([...models[0].interfaces.keys()].map((id, i) => [id, i + 1]));
+  const ruleNumbers = new RuleNumbers();
+  const compileAll = (): CompiledPolicy[] =>
+    models.map((one) =>
+      compilePolicy({
+        model: one,
+        ports,
+        ruleNumbers,
+        platformAddresses: PLATFORM_ADDRESSES,
+        generation: 1,
+      }),
+    );
+  // Twice: a reload compiles anew, so that each policy knows the rules of those before it.
+  compileAll();
+  return { models, policies: compileAll() };
+});
+
+const timeoutsMs = new Int32Array(PORT_NAMES.length * STATE_COUNT);
+for (let port = 1; port < PORT_NAMES.length; port++)
+  setTimeouts(timeoutsMs, port, { tcpEstablishedSec: 432_000, udpSec: 30, udpStreamSec: 180 });
+
+/** Policies of a world, the one it begins with included. */
+export function countPolicies(world: number): number {
+  return WORLDS[world].policies.length;
+}
+
+/** A policy of a world, as the reload number `generation` brings it. */
+export function policyOf(world: number, policy: number, generation: number): CompiledPolicy {
+  return { ...WORLDS[world].policies[policy], generation };
+}
+
+export function modelOf(world: number, policy: number): PolicyModel {
+  return WORLDS[world].models[policy];
+}
+
+/** Rings that engines write to, one after the other, and one ring that stays full. */
+const observed = makeObservedMemory(1, false);
+const fullEvents = new SharedArrayBuffer(eventRingBytes());
+const filler = new EventRing(fullEvents);
+for (let i = 0; i < EVENTS_MAX; i++)
+  filler.tellPacket(0, 0, new Packet(), false, 0, 0, 0, NO_FLOW, 0, 0);
+const EVERYTHING = WANT_DROPS | WANT_FLOWS | WANT_UNTRACKED | WANT_PASSES | WANT_CAPTURE;
+
+/** Empties the rings, and wants what the world wants. */
+function startRings(events: WorldOptions['events']): EventRing {
+  if (events === 'full') return new EventRing(fullEvents);
+  const reader = new EventReader(observed.events);
+  reader.drain(() => undefined, EVENTS_MAX);
+  reader.want(events === 'wanted' ? EVERYTHING : 0);
+  new CaptureReader(observed.capture).drain(() => undefined, Infinity);
+  return new EventRing(observed.events);
+}
+
+/** An engine with nothing in its tables. */
+export function makeEngine(options: WorldOptions): Engine {
+  const key = { k0: options.secret | 0, k1: ~options.secret };
+  const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
+    const layout = { capacity: options.maxFlows, keyWords };
+    return new FlowTable(layout, key, new SharedArrayBuffer(flowTableBytes(layout)));
+  };
+  return new Engine({
+    policy: policyOf(options.world, 0, 1),
+    conntrack: {
+      flows4: table(KEY_WORDS_4),
+      flows6: table(KEY_WORDS_6),
+      fragments: new FragmentTable(key, PORT_NAMES.length, options.datagrams),
+      timeoutsMs,
+      maxFlows: options.maxFlows,
+      maxHalfOpen: options.maxHalfOpen,
+      maxFlowsByPort: new Int32Array(PORT_NAMES.length).fill(options.maxFlowsOfPort),
+      passes: options.passes,
+      events: startRings(options.events),
+      ruleHits: new RuleHits(observed.ruleHits),
+      accounts4: null,
+      accounts6: null,
+      acceptsMidstream: options.acceptsMidstream,
+      checksWindow: options.checksWindow,
+    },
+    capture: new CaptureRing(observed.capture),
+    counters: new Float64Array(counterBytes(PORT_NAMES.length) / 8),
+    hasUplink: options.hasUplink,
+  });
+}
+
+export function makeTwin(options: WorldOptions): Twin {
+  return new Twin(modelOf(options.world, 0), {
+    ...options,
+    isEventRingFull: options.events === 'full',
+    platform: PLATFORM_ADDRESSES.map(plainAddress),
+  });
+}
+
+/** How long a flow of an engine's table may be idle, by port and state. */
+export function idleMs(port: number, state: number): number {
+  return timeoutsMs[port * STATE_COUNT + state];
+}
