@@ -1,0 +1,95 @@
+/**
+ * Round-trip times of single datagrams, with nothing else on the way, and while small packets pass at half the
+ * highest rate that the kernel was found to have: the same load for every rival.
+ */
+import { sleep, type Bench } from '../bench.ts';
+import { ECHO_PORT, type Rival } from '../rivals/rival.ts';
+import type { Load } from './load.ts';
+import { findRate, sendLoad } from './small-packets.ts';
+import { summarise } from '../stats.ts';
+
+const INTERVAL_US = 250;
+const BENCHMARK = 'round-trip';
+/** The load is there before the first question and after the last. */
+const MARGIN_SEC = 0.3;
+
+interface Answers {
+  readonly samples: number;
+  readonly lost: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly longest: number;
+}
+
+let halfLoad = 0;
+
+export const roundTrips: Load = {
+  name: BENCHMARK,
+  about: 'UDP round-trip times, idle and at half load: p50, p99, p99.9',
+  rounds: [5, 1],
+  async prepare(bench, rivals) {
+    const kernel = rivals.find(({ name }) => name === 'kernel');
+    const known = bench.collector.values('udp-64', 'rate', 'kernel');
+    if (known.length > 0) {
+      halfLoad = 500 * summarise(known).median;
+    } else if (kernel !== undefined) {
+      halfLoad = (await findRate(bench, kernel)) / 2;
+    }
+    if (halfLoad === 0) return;
+    bench.say(`half load is ${halfLoad.toFixed(0)} datagrams a second`);
+    bench.collector.note(
+      `half load: ${halfLoad.toFixed(0)} datagrams a second, half of what the kernel passed`,
+    );
+  },
+  async measure(bench, rival) {
+    const seconds = bench.pick(3, 1.5);
+    record(bench, rival, 'idle', await ask(bench, rival, seconds));
+    if (halfLoad === 0) return;
+    const load = sendLoad(bench, rival, halfLoad, {
+      warmUpSec: MARGIN_SEC,
+      seconds: seconds + 2 * MARGIN_SEC,
+    });
+    await sleep(2 * MARGIN_SEC * 1000);
+    const [answers, { offered, loss }] = await Promise.all([ask(bench, rival, seconds), load]);
+    record(bench, rival, 'half load', answers);
+    bench.collector.add(BENCHMARK, 'half load, lost', rival.name, '%', 100 * loss);
+    if (offered < 0.98 * halfLoad)
+      bench.collector.note(
+        `${BENCHMARK} ${rival.name}: in a round the sender offered only ${offered.toFixed(0)} datagrams a second as half load`,
+      );
+  },
+};
+
+async function ask(bench: Bench, rival: Rival, seconds: number): Promise<Answers> {
+  const tool = bench.tool('round-trip');
+  const place = [rival.serverAddress, String(ECHO_PORT)];
+  const echo = await rival.server.start(tool, ['echo', ...place]);
+  await echo.waitFor(/ready/);
+  const text = await rival.client.mustRun(
+    tool,
+    ['ask', ...place, String(INTERVAL_US), String(seconds)],
+    { timeoutMs: (seconds + 10) * 1000 },
+  );
+  await echo.stop();
+  return JSON.parse(text) as Answers;
+}
+
+function record(bench: Bench, rival: Rival, when: string, answers: Answers): void {
+  const { collector } = bench;
+  for (const [metric, key] of [
+    ['p50', 'p50'],
+    ['p99', 'p99'],
+    ['p99.9', 'p999'],
+    ['longest', 'longest'],
+  ] as const)
+    collector.add(BENCHMARK, `${when}, ${metric}`, rival.name, 'µs', answers[key]);
+  const { p50, p99, p999, lost, samples } = answers;
+  bench.say(
+    `${BENCHMARK} ${rival.name}, ${when}: p50 ${p50} µs, p99 ${p99} µs, p99.9 ${p999} µs, ${lost} of ${samples + lost} lost`,
+  );
+  if (lost > 0)
+    collector.note(
+      `${BENCHMARK} ${rival.name}, ${when}: up to ${lost} questions of a round unanswered`,
+    );
+}

@@ -1,0 +1,124 @@
+/** UDP datagrams of 18 bytes (Ethernet frames of 64): the highest rate with at most 0.1 % of them lost. */
+import type { Bench } from '../bench.ts';
+import { LOAD_PORT, type Rival } from '../rivals/rival.ts';
+import { sleep } from '../bench.ts';
+import type { Load } from './load.ts';
+import { highestRate, type Trial } from './search.ts';
+
+const LOSS_MAX = 0.001;
+/** Of the rate asked for, what the sender must have offered for the trial to be one. */
+const OFFERED_MIN = 0.98;
+/** For what is still on its way when the sender is done. */
+const SETTLE_MS = 200;
+const FIRST_GUESS = 80_000;
+const TRIALS_MAX = 16;
+const BENCHMARK = 'udp-64';
+
+interface Sent {
+  readonly sent: number;
+  readonly refused: number;
+  readonly seconds: number;
+}
+
+interface Received {
+  readonly unique: number;
+  readonly duplicates: number;
+  readonly reordered: number;
+  readonly corrupt: number;
+}
+
+export interface LoadResult extends Sent, Received {
+  /** A second. */
+  readonly offered: number;
+  /** Share that did not arrive. */
+  readonly loss: number;
+}
+
+let runs = 0;
+
+/** Sends for so long at a rate, and counts what arrives. */
+export async function sendLoad(
+  bench: Bench,
+  rival: Rival,
+  rate: number,
+  times: { readonly warmUpSec: number; readonly seconds: number },
+): Promise<LoadResult> {
+  const tool = bench.tool('udp-load');
+  const place = [rival.serverAddress, String(LOAD_PORT)];
+  const run = String(++runs);
+  const receiver = await rival.server.start(tool, ['receive', ...place, run]);
+  await receiver.waitFor(/ready/);
+  const { warmUpSec, seconds } = times;
+  const text = await rival.client.mustRun(
+    tool,
+    ['send', ...place, rate.toFixed(0), String(warmUpSec), String(seconds), run],
+    { timeoutMs: (warmUpSec + seconds + 10) * 1000 },
+  );
+  await sleep(SETTLE_MS);
+  const { stdout } = await receiver.stop();
+  const sent = JSON.parse(text) as Sent;
+  const received = JSON.parse(stdout.slice(stdout.indexOf('{'))) as Received;
+  const result = {
+    ...sent,
+    ...received,
+    offered: sent.sent / sent.seconds,
+    loss: 1 - received.unique / Math.max(1, sent.sent),
+  };
+  checkIntegrity(bench, rival, result);
+  return result;
+}
+
+/** What arrives must be what was sent; a rival that breaks that has no rate worth telling. */
+function checkIntegrity(bench: Bench, rival: Rival, result: LoadResult): void {
+  const { corrupt, duplicates, reordered } = result;
+  if (corrupt + duplicates + reordered === 0) return;
+  const note = `${rival.name}: of ${result.sent} datagrams, ${corrupt} came changed, ${duplicates} twice, ${reordered} out of order`;
+  bench.say(note);
+  bench.collector.note(note);
+}
+
+async function tryRate(bench: Bench, rival: Rival, rate: number): Promise<Trial> {
+  const result = await sendLoad(bench, rival, rate, {
+    warmUpSec: bench.pick(0.3, 0.1),
+    seconds: bench.pick(1.5, 0.7),
+  });
+  const { offered, loss } = result;
+  const fellShort = offered < OFFERED_MIN * rate;
+  const passed = !fellShort && loss <= LOSS_MAX;
+  const mark = passed ? 'passed' : fellShort ? 'the sender could not offer it' : 'lost too much';
+  bench.say(
+    `${BENCHMARK} ${rival.name}: ${kilo(rate)} asked, ${kilo(offered)} offered, ${(100 * loss).toFixed(3)} % lost: ${mark}`,
+  );
+  return { offered, passed, fellShort };
+}
+
+function kilo(rate: number): string {
+  return `${(rate / 1000).toFixed(1)}k`;
+}
+
+/** One search; begins near the rate that the round before found. */
+export async function findRate(bench: Bench, rival: Rival): Promise<number> {
+  const earlier = bench.collector.values(BENCHMARK, 'rate', rival.name).at(-1);
+  const { rate, limit } = await highestRate((rate) => tryRate(bench, rival, rate), {
+    guess: earlier === undefined || earlier === 0 ? FIRST_GUESS : earlier * 1000,
+    step: earlier === undefined ? 1.5 : 1.15,
+    precision: bench.pick(0.04, 0.08),
+    trialsMax: TRIALS_MAX,
+  });
+  bench.collector.add(BENCHMARK, 'rate', rival.name, 'kpps', rate / 1000);
+  if (limit === 'sender')
+    bench.collector.note(
+      `${BENCHMARK} ${rival.name}: nothing was lost at its highest rate; the sender could offer no more (the kernel forwards within the sender's system call)`,
+    );
+  bench.say(`${BENCHMARK} ${rival.name}: ${kilo(rate)} a second, limited by ${limit}`);
+  return rate;
+}
+
+export const smallPackets: Load = {
+  name: BENCHMARK,
+  about: 'UDP, 64-byte frames: highest rate with at most 0.1 % lost (RFC 2544)',
+  rounds: [3, 1],
+  async measure(bench, rival) {
+    await findRate(bench, rival);
+  },
+};

@@ -1,0 +1,107 @@
+/** scripts/bench: runs benchmarks in rounds, the rivals taking turns, and prints what came of it. */
+import { writeFileSync } from 'node:fs';
+import { requireNothingMissing } from './needs.ts';
+import { readArguments, UsageError, type Arguments } from './arguments.ts';
+import { Bench } from './bench.ts';
+import { measureDecision } from './decision/parent.ts';
+import { measureIdle } from './idle.ts';
+import { connections } from './loads/connections.ts';
+import type { Load } from './loads/load.ts';
+import { roundTrips } from './loads/round-trips.ts';
+import { smallPackets } from './loads/small-packets.ts';
+import { streams } from './loads/streams.ts';
+import { formatMarkdown, formatResults } from './report.ts';
+import { Collector, describeMachine, FORMAT, type Results } from './results.ts';
+import { startRivals } from './rivals/all.ts';
+import { checkRival, type Rival } from './rivals/rival.ts';
+import { judgeTargets } from './targets.ts';
+
+const LOADS: readonly Load[] = [streams(1), streams(8), smallPackets, connections, roundTrips];
+const DECISION = 'decision';
+const IDLE = 'idle';
+const ABOUT: readonly (readonly [name: string, about: string])[] = [
+  ...LOADS.map(({ name, about }) => [name, about] as const),
+  [DECISION, 'in-process: deciding, new flows, policy changes, memory (needs no root)'],
+  [IDLE, 'memory and wake-ups of a daemon with nothing to do'],
+];
+const NAMES = ABOUT.map(([name]) => name);
+/** More than this before the start, and something else is running. */
+const LOAD_MAX = 0.5;
+
+async function main(): Promise<number> {
+  const args = readArguments(process.argv.slice(2), NAMES);
+  if (args.lists) {
+    for (const [name, about] of ABOUT) process.stdout.write(`${name.padEnd(12)} ${about}\n`);
+    return 0;
+  }
+  const machine = describeMachine();
+  const collector = new Collector();
+  const bench = new Bench(collector, args.isQuick);
+  const { loadBefore } = machine;
+  if (loadBefore > LOAD_MAX) {
+    const note = `the machine was busy before the start (load average ${loadBefore.toFixed(2)}): take no figure of this run for more than a hint`;
+    bench.say(note);
+    collector.note(note);
+  }
+  try {
+    await runAll(bench, args);
+  } finally {
+    await bench.end();
+  }
+  const results: Results = {
+    format: FORMAT,
+    isQuick: args.isQuick,
+    machine,
+    tools: collector.tools,
+    measurements: collector.measurements,
+    targets: judgeTargets(collector),
+    notes: collector.notes,
+  };
+  process.stdout.write(formatResults(results));
+  if (args.json !== undefined)
+    writeFileSync(args.json, `${JSON.stringify(results, undefined, 2)}\n`);
+  if (args.markdown !== undefined) writeFileSync(args.markdown, formatMarkdown(results));
+  return 0;
+}
+
+async function runAll(bench: Bench, args: Arguments): Promise<void> {
+  const wants = (name: string): boolean => args.only.length === 0 || args.only.includes(name);
+  const loads = LOADS.filter(({ name }) => wants(name));
+  if (loads.length > 0 || wants(IDLE)) {
+    requireNothingMissing(loads.some(({ name }) => name.startsWith('tcp-')));
+    await bench.buildTools();
+    const rivals = await startRivals(bench, args.rivals);
+    if (wants(IDLE)) await measureIdle(bench, rivals);
+    for (const rival of rivals) await checkRival(bench, rival);
+    for (const load of loads) await runLoad(bench, load, rivals, args.rounds);
+    await bench.end();
+  }
+  if (wants(DECISION)) await measureDecision(bench, args.rounds);
+}
+
+/** A B C, A B C, …: what else the machine does falls on all of them alike. */
+async function runLoad(
+  bench: Bench,
+  load: Load,
+  rivals: readonly Rival[],
+  asked: number | undefined,
+): Promise<void> {
+  const rounds = asked ?? bench.pick(...load.rounds);
+  await load.prepare?.(bench, rivals);
+  for (let round = 1; round <= rounds; round++) {
+    bench.say(`${load.name}, round ${round} of ${rounds}`);
+    for (const rival of rivals) await load.measure(bench, rival);
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (error instanceof UsageError) {
+    process.stderr.write(`bench: ${error.message} (see scripts/bench --help)\n`);
+    process.exitCode = 2;
+  } else {
+    process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}

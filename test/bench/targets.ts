@@ -1,0 +1,108 @@
+/** The targets of the project, and whether a run reached them. */
+import type { Collector, RivalName, TargetResult } from './results.ts';
+import { ratios, summarise } from './stats.ts';
+
+interface Target {
+  readonly what: string;
+  readonly bound: 'at least' | 'at most';
+  readonly limit: number;
+  /** `× kernel`, ` ns` */
+  readonly suffix: string;
+  /** Figures to hold against the limit, by round; none if not measured. */
+  readonly values: (collector: Collector) => readonly number[];
+}
+
+function ratio(
+  what: string,
+  [benchmark, metric]: readonly [string, string],
+  bound: Target['bound'],
+  limit: number,
+  rival: RivalName,
+): Target {
+  return {
+    what,
+    bound,
+    limit,
+    suffix: ` × ${rival}`,
+    values: (collector) =>
+      ratios(
+        collector.values(benchmark, metric, 'secgroupd'),
+        collector.values(benchmark, metric, rival),
+      ),
+  };
+}
+
+function inProcess(
+  what: string,
+  metric: string,
+  subject: string,
+  limit: number,
+  suffix: string,
+  benchmark = 'decision',
+): Target {
+  return {
+    what,
+    bound: 'at most',
+    limit,
+    suffix,
+    values: (collector) => collector.values(benchmark, metric, subject),
+  };
+}
+
+/** 10,000 of something against 10 of it. */
+function growth(what: string, metric: string, noun: string): Target {
+  return {
+    what,
+    bound: 'at most',
+    limit: 1.2,
+    suffix: ` × 10 ${noun}`,
+    values: (collector) =>
+      ratios(
+        collector.values('decision', metric, `10,000 ${noun}`),
+        collector.values('decision', metric, `10 ${noun}`),
+      ),
+  };
+}
+
+const TARGETS: readonly Target[] = [
+  ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 1.2, 'kernel'),
+  ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 0.95, 'relay'),
+  ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 15, 'ovs'),
+  ratio('TCP, 8 flows', ['tcp-8', 'throughput'], 'at least', 1, 'kernel'),
+  ratio('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 1.2, 'kernel'),
+  ratio('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 2, 'ovs'),
+  ratio('TCP connections a second', ['connections', 'rate'], 'at least', 0.8, 'kernel'),
+  ratio('round trip at half load, p50', ['round-trip', 'half load, p50'], 'at most', 2, 'kernel'),
+  ratio('round trip at half load, p99', ['round-trip', 'half load, p99'], 'at most', 2, 'kernel'),
+  inProcess('decision, UDP, hot', 'UDP', '1 flow', 50, ' ns'),
+  inProcess('decision, TCP, hot', 'TCP', '1 flow', 50, ' ns'),
+  inProcess('decision, UDP, 64k flows', 'UDP', '65,536 flows', 90, ' ns'),
+  inProcess('decision, TCP, 64k flows', 'TCP', '65,536 flows', 90, ' ns'),
+  inProcess('decision, UDP, 1M flows', 'UDP', '1,000,000 flows', 200, ' ns'),
+  inProcess('decision, TCP, 1M flows', 'TCP', '1,000,000 flows', 200, ' ns'),
+  inProcess('new tracked flow, 1,000 rules', 'new flow, two gates', '1,000 rules', 500, ' ns'),
+  growth('decision, 10,000 rules', 'decision', 'rules'),
+  growth('new flow, 10,000 rules', 'new flow', 'rules'),
+  growth('new flow, prefix list of 10,000', 'new flow', 'prefixes'),
+  growth('new flow, group of 10,000', 'new flow', 'members'),
+  inProcess('one rule of 10,000 changed, control plane', 'control plane', 'one rule', 5, ' ms'),
+  inProcess('one rule of 10,000 changed, packets stall', 'stall', 'one rule', 0.2, ' ms'),
+  inProcess('one member of 10,000 changed, control plane', 'control plane', 'one member', 5, ' ms'),
+  inProcess('one member of 10,000 changed, packets stall', 'stall', 'one member', 0.2, ' ms'),
+  // 0 but for what a measurement itself leaves behind, spread over a million packets.
+  inProcess('allocated on the packet path', 'allocated a packet', 'worst of both', 0.05, ' B'),
+  inProcess('resident, idle', 'resident', 'secgroupd', 80, ' MB', 'idle'),
+  // The control plane looks once a second how full the flow table is; the packet loop does nothing.
+  inProcess('wake-ups, idle', 'wake-ups', 'secgroupd', 2, ' a second', 'idle'),
+];
+
+export function judgeTargets(collector: Collector): TargetResult[] {
+  return TARGETS.map(({ what, bound, limit, suffix, values }) => {
+    const found = values(collector);
+    const target = `${bound === 'at least' ? '≥' : '≤'} ${limit}${suffix}`;
+    if (found.length === 0) return { what, target, result: undefined, verdict: 'not measured' };
+    const result = summarise(found);
+    const isReached = bound === 'at least' ? result.median >= limit : result.median <= limit;
+    return { what, target, result, verdict: isReached ? 'reached' : 'missed' };
+  });
+}
