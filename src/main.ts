@@ -1,68 +1,43 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=1
 /**
  * secgroupd: start-up in order, signals, and nothing else.
  *
  * Exit codes: 0 stopped by a signal, 1 the configuration is wrong or something failed, 2 wrong arguments.
  */
-import { Command, InvalidArgumentError } from 'commander';
-import { pino, type Logger } from 'pino';
-import { checkSystem } from './control/check-system.ts';
-import type { Config } from './control/config.ts';
-import { listenForControl } from './control/control-server.ts';
+import type { Logger } from 'pino';
+import { readTask, type RunArguments } from './control/service/arguments.ts';
+import { checkSystem } from './control/config/check-system.ts';
+import type { Config } from './control/config/config.ts';
+import { listenForControl } from './control/socket/control-server.ts';
 import { Daemon } from './control/daemon.ts';
-import { loadConfig } from './control/load-config.ts';
+import { runDoctor } from './control/service/doctor.ts';
+import { FdStore } from './control/service/fd-store.ts';
+import { makeHandlers } from './control/socket/handlers.ts';
+import { loadConfig } from './control/config/load-config.ts';
+import { createLog } from './control/service/log.ts';
+import {
+  Notifier,
+  startWatchdog,
+  takeServiceEnvironment,
+  type ServiceEnvironment,
+} from './control/service/notify.ts';
 import { Reloader } from './control/reloader.ts';
+import { SnapshotStore, systemBootClock } from './control/service/snapshot-store.ts';
 import { version } from './control/version.ts';
-import { loadNative } from './ports/native.ts';
+import { loadNative, type Native } from './ports/native.ts';
 import { formatProblem, hasErrors } from './source/problem.ts';
 
-interface Arguments {
-  readonly config: string;
-  readonly netnsDir: string;
-  readonly control?: string;
-  readonly watch: boolean;
-  readonly timeScale: number;
-}
-
-const STDERR = 2;
-
-/** Ages are int32 milliseconds: at 10,000 times real time they still tell 24 days from 48 within three minutes of silence. */
-const TIME_SCALE_MAX = 10_000;
-
-function parseScale(text: string): number {
-  const scale = Number(text);
-  if (!Number.isInteger(scale) || scale < 1 || scale > TIME_SCALE_MAX) {
-    throw new InvalidArgumentError(`it goes from 1 to ${TIME_SCALE_MAX}`);
-  }
-  return scale;
-}
-
-function readArguments(): Arguments {
-  return new Command('secgroupd')
-    .description('AWS-style security groups on real packets: the daemon')
-    .version(version)
-    .option('-c, --config <file>', 'configuration file', '/etc/secgroupd/secgroupd.yaml')
-    .option('--netns-dir <directory>', 'where named network namespaces are', '/run/netns')
-    .option('--control <socket>', 'unix socket to take requests of sgctl at (default: none)')
-    .option(
-      '--time-scale <factor>',
-      'let flows age so many times faster, to meet a time-out in a test',
-      parseScale,
-      1,
-    )
-    .option('--watch', 'reload when the configuration or a template changes', false)
-    .addHelpText(
-      'after',
-      '\nSIGHUP reloads the configuration; a bad one is refused and what ran keeps running.',
-    )
-    .allowExcessArguments(false)
-    .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-    .parse()
-    .opts<Arguments>();
+/** What everything that runs has at hand. */
+interface Service {
+  readonly args: RunArguments;
+  readonly native: Native;
+  readonly log: Logger;
+  readonly notifier: Notifier;
+  readonly environment: ServiceEnvironment;
 }
 
 /** The configuration, or undefined after its problems have been told. */
-function readConfig({ config: file, netnsDir }: Arguments): Config | undefined {
+function readConfig({ config: file, netnsDir }: RunArguments): Config | undefined {
   const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
   const all = [...problems];
   if (config !== undefined) checkSystem(config, all);
@@ -70,10 +45,11 @@ function readConfig({ config: file, netnsDir }: Arguments): Config | undefined {
   return hasErrors(all) ? undefined : config;
 }
 
-function stopOnSignals(stop: () => Promise<void>, log: Logger): void {
+function stopOnSignals(stop: () => Promise<void>, { log, notifier }: Service): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       log.info({ signal }, 'stopping');
+      notifier.stopping();
       stop().then(
         () => process.exit(0),
         (error: unknown) => {
@@ -85,60 +61,100 @@ function stopOnSignals(stop: () => Promise<void>, log: Logger): void {
   }
 }
 
+/** What is in force, for `systemctl status`. */
+function describe(daemon: Daemon): string {
+  const { interfaces, groups, generation } = daemon.status();
+  return `packets flow: ${interfaces.length} interfaces, ${groups} groups, policy generation ${generation}`;
+}
+
+/** A reload that the service manager waits for: it ends with READY=1, whatever came of it. */
+async function reloadOnHangUp(
+  daemon: Daemon,
+  reloader: Reloader,
+  notifier: Notifier,
+): Promise<void> {
+  notifier.reloading();
+  const { outcome } = await reloader.reload('SIGHUP');
+  const refused = outcome === 'refused' ? '; the last reload was refused, see the log' : '';
+  notifier.ready(`${describe(daemon)}${refused}`);
+}
+
 /** Everything that listens to the outside once packets flow; returns what stops it. */
-async function serve(daemon: Daemon, args: Arguments, log: Logger): Promise<() => Promise<void>> {
+async function serve(daemon: Daemon, service: Service): Promise<() => Promise<void>> {
+  const { args, log, notifier, environment } = service;
   const reloader = new Reloader({ daemon, file: args.config, netnsDirectory: args.netnsDir, log });
-  process.on('SIGHUP', () => void reloader.reload('SIGHUP'));
+  process.on('SIGHUP', () => void reloadOnHangUp(daemon, reloader, notifier));
   if (args.watch) reloader.watch();
+  const handlers = args.control === undefined ? undefined : makeHandlers(daemon, reloader, log);
   const server =
-    args.control === undefined
+    args.control === undefined || handlers === undefined
       ? undefined
-      : await listenForControl(args.control, {
-          status: () => Promise.resolve({ version, pid: process.pid, ...daemon.status() }),
-          explain: (question) => Promise.resolve(daemon.explain(question)),
-          reload: ({ dryRun }) =>
-            dryRun === true ? Promise.resolve(reloader.plan()) : reloader.reload('sgctl'),
+      : await listenForControl(args.control, handlers);
+  const { watchdogMs } = environment;
+  const watchdog =
+    watchdogMs === undefined
+      ? undefined
+      : startWatchdog({
+          notifier,
+          log,
+          intervalMs: watchdogMs,
+          pulse: () => daemon.loop.pulse,
+          nudge: () => daemon.loop.nudge(),
         });
   return async () => {
+    watchdog?.stop();
     reloader.stopWatching();
     server?.close();
+    handlers?.stop();
     await daemon.stop();
   };
 }
 
-async function main(): Promise<void> {
-  const args = readArguments();
+function startDaemon(config: Config, service: Service): Promise<Daemon> {
+  const { args, native, log, notifier, environment } = service;
+  return Daemon.start({
+    config,
+    native,
+    log,
+    version,
+    timeScale: args.timeScale,
+    devices: new FdStore(native, notifier, log, environment.stored),
+    snapshots: new SnapshotStore({
+      directory: args.stateDir ?? environment.stateDirectory,
+      log,
+      notifier,
+      clock: systemBootClock(),
+    }),
+    onFailure: (error) => {
+      // Fail closed: nothing passes until somebody starts it again.
+      log.fatal({ err: error }, 'the packet loop failed');
+      process.exit(1);
+    },
+  });
+}
+
+async function run(args: RunArguments): Promise<void> {
+  const environment = takeServiceEnvironment(process.env, process.pid);
   const config = readConfig(args);
   if (config === undefined) {
     process.exitCode = 1;
     return;
   }
-  const log = pino(
-    { base: null, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ fd: STDERR, sync: true }),
-  );
-  const onFailure = (error: Error): void => {
-    // Fail closed: devices close with the process, and nothing passes until somebody starts it again.
-    log.fatal({ err: error }, 'the packet loop failed');
-    process.exit(1);
-  };
+  const native = loadNative();
+  const log = createLog(native, process.env);
+  const notifier = new Notifier(native, environment.notifySocket, log);
+  const service = { args, native, log, notifier, environment };
   try {
-    const daemon = await Daemon.start({
-      config,
-      native: loadNative(),
-      log,
-      version,
-      timeScale: args.timeScale,
-      onFailure,
-    });
+    const daemon = await startDaemon(config, service);
     try {
-      stopOnSignals(await serve(daemon, args, log), log);
+      stopOnSignals(await serve(daemon, service), service);
     } catch (error) {
       await daemon.stop();
       throw error;
     }
     const { interfaces, groups } = daemon.status();
     log.info({ interfaces, groups, version }, 'packets flow');
+    notifier.ready(describe(daemon));
     process.send?.({ kind: 'ready' });
   } catch (error) {
     log.fatal({ err: error }, 'could not start');
@@ -146,4 +162,6 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+const task = readTask();
+if (task.kind === 'run') await run(task.args);
+else process.exitCode = runDoctor(task.args);

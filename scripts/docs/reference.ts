@@ -1,7 +1,12 @@
 /** The reference pages of docs/, made from what the code itself uses: they can't drift from it. */
+import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
+import { DAEMON_EXIT_CODES } from '../../src/control/exit-codes.ts';
+import { createRegistry } from '../../src/control/metrics/metrics.ts';
+import { GAUGE_COUNT } from '../../src/engine/counters.ts';
+import { RuleHits, ruleHitBytes } from '../../src/engine/rule-hits.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 
-interface Schema {
+export interface Schema {
   readonly type?: string | readonly string[];
   readonly title?: string;
   readonly description?: string;
@@ -31,12 +36,88 @@ export function dropReasonsPage(): string {
   ].join('\n');
 }
 
+/** docs/exit-codes.md */
+export function exitCodesPage(): string {
+  const commands: readonly (readonly [string, readonly (readonly [string, string])[]])[] = [
+    ...Object.entries(EXIT_CODES),
+    ...Object.entries(DAEMON_EXIT_CODES),
+  ];
+  const rows = commands.flatMap(([command, codes]) =>
+    codes.map(
+      ([code, meaning], i) => `| ${i === 0 ? `\`${command}\`` : ''} | ${code} | ${meaning} |`,
+    ),
+  );
+  return [
+    '# Exit codes',
+    '',
+    '0 is done or yes, 1 is failed or no, 2 is a command line that is wrong. Where a script has to tell "no" from "could not',
+    'be asked", there are more. `--help` of each command tells its own. This page is made from the code by',
+    '`scripts/generate-docs`.',
+    '',
+    '| command | code | what it means |',
+    '| --- | --- | --- |',
+    ...rows,
+    '',
+    'A command that a signal ends exits with 128 and the number of the signal, as in shells: 130 is Ctrl-C.',
+    '',
+  ].join('\n');
+}
+
+/** docs/metrics.md: what a daemon that has seen nothing would tell. */
+export function metricsPage(): string {
+  const registry = createRegistry({
+    source: {
+      counters: new Float64Array(0),
+      flowCount: 0,
+      flows: [],
+      gauges: new Float64Array(GAUGE_COUNT),
+      ruleHits: new RuleHits(new SharedArrayBuffer(ruleHitBytes())),
+      lastHitAt: () => undefined,
+    },
+    ports: () => [],
+    rules: () => [],
+    events: () => ({ taken: 0, lost: 0 }),
+    flowLogs: () => [],
+    policy: () => ({ generation: 1, sinceMs: 0 }),
+    reloads: { changed: 0, unchanged: 0, refused: 0, lastSuccessMs: 0, isLastRefused: false },
+    maxFlows: 0,
+    maxHalfOpen: 0,
+    version: '',
+  });
+  const rows = registry
+    .getMetricsAsArray()
+    .filter(({ name }) => !/^(process|nodejs)_/.test(name))
+    // prom-client keeps label names, and types them as private.
+    .map((metric) => metric as typeof metric & { readonly labelNames: readonly string[] })
+    .map(({ name, help, type, labelNames }) => {
+      const labels = labelNames.map((label) => `\`${label}\``).join(', ');
+      return `| \`${name}\` | ${String(type)} | ${labels} | ${help} |`;
+    })
+    .sort();
+  return [
+    '# Metrics',
+    '',
+    '`metrics.listen` in the configuration has the daemon answer `/metrics` there, in the format of Prometheus.',
+    'Labels are bounded by the configuration, never by traffic: there are lines for each interface, drop reasons that',
+    'occurred, and at most 1,000 rules. Those that every Node.js process has (`process_…`, `nodejs_…`) come on top.',
+    'This page is made from the code by `scripts/generate-docs`.',
+    '',
+    '| metric | type | labels | what it is |',
+    '| --- | --- | --- | --- |',
+    ...rows,
+    '',
+    '`config/prometheus/` has a configuration for Prometheus and alert rules with their unit tests, `config/grafana/`',
+    'a dashboard.',
+    '',
+  ].join('\n');
+}
+
 /** docs/configuration.md, from the JSON Schema. */
 export function configurationPage(schema: Schema): string {
-  const rows = keys(schema, '').map(({ path, schema: key, required }) => {
-    const what = [key.title, key.description].filter((text) => text !== undefined).map(sentence);
-    return `| \`${path}\` | ${typeOf(key)} | ${required ? 'required' : defaultOf(key)} | ${what.join(' ')} |`;
-  });
+  const rows = listKeys(schema).map(
+    ({ path, type, fallback, meaning }) =>
+      `| \`${path}\` | ${type} | ${fallback} | ${meaning.replaceAll('|', '\\|')} |`,
+  );
   return [
     '# Configuration',
     '',
@@ -49,6 +130,28 @@ export function configurationPage(schema: Schema): string {
     ...rows,
     '',
   ].join('\n');
+}
+
+/** A key of the configuration, in words. */
+export interface KeyEntry {
+  /** `interfaces.NAME.device.mtu` */
+  readonly path: string;
+  readonly type: string;
+  /** Its default, `required`, or nothing. */
+  readonly fallback: string;
+  readonly meaning: string;
+}
+
+export function listKeys(schema: Schema): KeyEntry[] {
+  return keys(schema, '').map(({ path, schema: key, required }) => ({
+    path,
+    type: typeOf(key),
+    fallback: required ? 'required' : defaultOf(key),
+    meaning: [key.title, key.description]
+      .filter((text) => text !== undefined)
+      .map(sentence)
+      .join(' '),
+  }));
 }
 
 interface Key {
@@ -94,6 +197,5 @@ function defaultOf(schema: Schema): string {
 }
 
 function sentence(text: string): string {
-  const escaped = text.replaceAll('|', '\\|');
-  return /[.!?]$/.test(escaped) ? escaped : `${escaped}.`;
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -5,9 +5,9 @@
 import { basename, extname, isAbsolute, relative, resolve, sep } from 'node:path';
 import { findFlattened } from '../cloudformation/reindent.ts';
 import { loadTemplateText, TEMPLATE_BYTES_MAX } from '../cloudformation/load-template.ts';
-import { AWS_QUOTAS, checkQuotas } from '../control/config-quotas.ts';
-import { lint, lintModel } from '../control/lint.ts';
-import { buildConfig } from '../control/load-config.ts';
+import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
+import { lint, lintModel } from '../control/lint/lint.ts';
+import { buildConfig } from '../control/config/load-config.ts';
 import { isId } from '../policy/ids.ts';
 import type { PolicyModel } from '../policy/model.ts';
 import { hasErrors, type Position, type Problem } from '../source/problem.ts';

@@ -1,9 +1,10 @@
 /** `sgctl check FILE…`: reads configurations and templates as the daemon would, and tells everything that is wrong with them. */
 import { Option, type Command } from 'commander';
-import type { Config } from '../control/config.ts';
+import type { Config } from '../control/config/config.ts';
 import type { Checked, CheckedFile } from './check-load.ts';
 import { count, countSeverities, printProblems } from './check-text.ts';
 import { EXIT_FAILED, paint, programName } from './output.ts';
+import { exitCodeHelp } from './exit-codes.ts';
 
 const NETNS_DIRECTORY = '/run/netns';
 
@@ -37,8 +38,7 @@ An error: the daemon would refuse the file. A warning: it works here, but AWS
 would refuse it, or it is surely not meant. A notice: nothing to do about it.
 Problems go to stderr, a line for each file to stdout.
 
-Exit code: 0 if there are no errors (warnings are none, without --strict),
-1 if there are, 2 for wrong usage.
+${exitCodeHelp('sgctl check')}
 
 Examples:
   sgctl check config/demo.yaml
@@ -92,7 +92,7 @@ function summaryLine({ file, kind, ok, counts }: CheckedFile, isGood: boolean): 
  * @returns undefined if it has errors, which are printed by then
  */
 export async function loadOrPrint(file: string): Promise<Config | undefined> {
-  const { loadConfig } = await import('../control/load-config.ts');
+  const { loadConfig } = await import('../control/config/load-config.ts');
   const { config, problems } = loadConfig(file, { netnsDirectory: NETNS_DIRECTORY });
   const { error, warning } = countSeverities(problems);
   if (config === undefined || error > 0) {

@@ -1,5 +1,5 @@
 /** Tracked connections as a table. */
-import type { Connection } from '../control/connections.ts';
+import type { Connection } from '../control/views/connections.ts';
 import { formatTable } from './output.ts';
 
 export function formatConnections(connections: readonly Connection[]): string {

@@ -1,17 +1,17 @@
 /** What `sgctl explain` does: reads the question and the file, answers, prints. */
 import type { Command } from 'commander';
 import type { Parsed } from '../addr/address.ts';
-import type { Config } from '../control/config.ts';
+import type { Config } from '../control/config/config.ts';
 import {
   networkOf,
   parseQuestion,
   resolveQuestion,
   type QuestionText,
-} from '../control/explain.ts';
-import { parsePort, SERVICE_WORDS } from '../control/explain-names.ts';
+} from '../control/views/explain.ts';
+import { parsePort, SERVICE_WORDS } from '../control/views/explain-names.ts';
 import { explain } from '../policy/explain.ts';
 import type { Explanation } from '../policy/explanation.ts';
-import { ask } from '../control/control-client.ts';
+import { ask } from '../control/socket/control-client.ts';
 import { loadOrPrint } from './check.ts';
 import { formatConnections } from './connections.ts';
 import { formatExplanation } from './explain-text.ts';

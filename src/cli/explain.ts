@@ -1,6 +1,8 @@
 /** `sgctl explain FILE QUESTION`: who may reach whom, which rule says so, and what was nearly right. */
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import type { DropId } from './explain-drop.ts';
 import { addSocketOptions, type SocketOptions } from './socket.ts';
+import { exitCodeHelp } from './exit-codes.ts';
 
 /** Options as they were given. */
 export interface ExplainOptions extends SocketOptions {
@@ -15,6 +17,15 @@ export interface ExplainOptions extends SocketOptions {
   readonly family?: '4' | '6';
   readonly json?: boolean;
   readonly live?: boolean;
+  readonly drop?: DropId;
+}
+
+/** A number as `sgctl drops` shows it, `17` or `#17`, or `last`. */
+function parseDropId(text: string): DropId {
+  if (text === 'last') return text;
+  if (!/^#?[1-9]\d{0,14}$/.test(text))
+    throw new InvalidArgumentError('Write the number that sgctl drops shows, or last.');
+  return Number(text.replace('#', ''));
 }
 
 export function addExplainCommand(program: Command): void {
@@ -37,6 +48,11 @@ export function addExplainCommand(program: Command): void {
     .addOption(new Option('--family <family>', 'ask about one family').choices(['4', '6']))
     .option('--json', 'print the explanation as JSON on stdout')
     .option('--live', 'ask the running daemon, and tell which connections there are')
+    .option(
+      '--drop <number>',
+      'a packet that the running daemon dropped: its number in `sgctl drops`, or last',
+      parseDropId,
+    )
     .addHelpText(
       'after',
       `
@@ -44,14 +60,14 @@ An end is an interface, by its key, its id, an address of it or the namespace of
 its device; or any other address, which is then outside. outside:10.0.0.11 is
 that address as a stranger would forge it.
 
-Exit code: 0 allowed (in each family asked), 1 refused, 2 wrong usage or unknown
-names, 3 the configuration has errors.
+${exitCodeHelp('sgctl explain')}
 
 Examples:
   sgctl explain config/demo.yaml 'eni-web-1 -> eni-db-1 tcp 5432'
   sgctl explain config/demo.yaml --from 198.51.100.7 --to sgd-web --tcp 443
   sgctl explain config/demo.yaml 'sgd-web -> sgd-app icmp echo' --json | jq .verdict
-  sgctl explain --lab demo 'eni-web-1 -> eni-app-1 tcp 8080'`,
+  sgctl explain --lab demo 'eni-web-1 -> eni-app-1 tcp 8080'
+  sgctl explain --drop last`,
     );
   addSocketOptions(explain).action(
     async (
@@ -60,6 +76,12 @@ Examples:
       options: ExplainOptions,
       command: Command,
     ) => {
+      if (options.drop !== undefined) {
+        if (file !== undefined) command.error('error: --drop is a question by itself');
+        const { explainSeenDrop } = await import('./explain-drop.ts');
+        process.exitCode = await explainSeenDrop(options.drop, options);
+        return;
+      }
       const { explainFile, explainLive } = await import('./explain-file.ts');
       const isLive =
         options.live === true || options.lab !== undefined || options.socket !== undefined;

@@ -6,6 +6,7 @@ import { LabError } from '../lab/errors.ts';
 import { enterCommand } from '../lab/labs.ts';
 import type { EnterCommand } from '../lab/labs.ts';
 import { EXIT_SIGNAL_BASE } from './output.ts';
+import { exitCodeHelp } from './exit-codes.ts';
 
 const FORWARDED: readonly NodeJS.Signals[] = [
   'SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH',
@@ -28,8 +29,7 @@ export function addLabExecCommand(lab: Command): void {
     .addHelpText(
       'after',
       `
-Exit code: that of the program, 128 + N if signal N ended it, 127 if it was not
-found, 126 if it can't be run; 1 if there is no such namespace.
+${exitCodeHelp('sgctl lab exec')}
 
 Examples:
   sgctl lab exec sgd-web -- curl -m 2 http://10.0.0.12:8080/

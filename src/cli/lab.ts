@@ -17,6 +17,7 @@ import {
   printError,
   programName,
 } from './output.ts';
+import { exitCodeHelp } from './exit-codes.ts';
 
 const DEFAULT_TIMEOUT_S = 15;
 const QUIET_MS = 2000;
@@ -71,7 +72,7 @@ function addUpCommand(lab: Command): void {
 Namespaces that exist already are never touched: the lab refuses to start.
 Namespaces given as a path or a pid are used as they are, and left.
 
-Exit code: 0 once it is up, 1 if it can't be made, 130 after Ctrl-C.
+${exitCodeHelp('sgctl lab up')}
 
 Examples:
   sgctl lab up config/demo.yaml
@@ -182,6 +183,8 @@ States:
   stale        from before the last reboot; only its files are left
 All but the first two want \`sgctl lab down\`.
 
+${exitCodeHelp('sgctl lab ls')}
+
 Examples:
   sgctl lab ls
   sgctl lab ls --json | jq -r '.[].name'`,
@@ -234,7 +237,7 @@ function addDownCommand(lab: Command): void {
     .addHelpText(
       'after',
       `
-Exit code: 0 if nothing is left of it, 1 if something could not be removed.
+${exitCodeHelp('sgctl lab down')}
 
 Examples:
   sgctl lab down demo

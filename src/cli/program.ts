@@ -1,12 +1,21 @@
 /** The command line of sgctl: subcommands, help, and what exit codes mean. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addCaptureCommand } from './capture.ts';
 import { addCheckCommand } from './check.ts';
+import { addCompletionCommand } from './completion.ts';
+import { addDropsCommand } from './drops.ts';
 import { addExplainCommand } from './explain.ts';
+import { addFlowsCommand } from './flows.ts';
+import { addGroupsCommand, addInterfacesCommand } from './interfaces.ts';
 import { addLabCommands } from './lab.ts';
-import { addReloadCommand, addStatusCommand } from './reload.ts';
+import { addReloadCommand } from './reload.ts';
+import { addRulesCommand } from './rules.ts';
+import { addStatusCommand } from './status.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, printError } from './output.ts';
 import { addTestCommand } from './test.ts';
+import { addTopCommand } from './top.ts';
+import { addTraceCommand } from './trace.ts';
 
 function readVersion(): string {
   const file = new URL('../../../package.json', import.meta.url);
@@ -31,14 +40,27 @@ Exit codes: 0 done; 1 it failed, or problems were found; 2 wrong usage.
 Examples:
   sgctl check config/demo.yaml
   sgctl lab up config/demo.yaml
-  sgctl lab exec sgd-web -- ping -c 1 10.0.0.12`,
+  sgctl lab exec sgd-web -- ping -c 1 10.0.0.12
+  sgctl status
+  sgctl flows --interface eni-web-1 --sort bytes
+  sgctl trace --verdict dropped
+  sgctl capture --drops-only -w drops.pcapng`,
     );
   addCheckCommand(program);
   addExplainCommand(program);
   addLabCommands(program);
   addReloadCommand(program);
   addStatusCommand(program);
+  addInterfacesCommand(program);
+  addGroupsCommand(program);
+  addRulesCommand(program);
+  addFlowsCommand(program);
+  addTopCommand(program);
+  addTraceCommand(program);
+  addDropsCommand(program);
+  addCaptureCommand(program);
   addTestCommand(program);
+  addCompletionCommand(program);
   exitByThrowing(program);
   return program;
 }
@@ -51,6 +73,10 @@ function exitByThrowing(command: Command): void {
 
 /** Runs sgctl. Sets process.exitCode and never throws. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
+  // Whoever read us has seen enough (`| head`): no failure of ours.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   try {
     await buildProgram().parseAsync(argv);
   } catch (thrown) {

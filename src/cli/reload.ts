@@ -1,14 +1,15 @@
-/** `sgctl reload` and `sgctl status`: the running daemon, asked over its control socket. */
+/** `sgctl reload`: the running daemon reads its configuration again. */
 import type { Command } from 'commander';
-import { ask } from '../control/control-client.ts';
-import { hasChanges, type Changes } from '../control/changes.ts';
-import type { Connection } from '../control/connections.ts';
-import type { Impact } from '../control/impact.ts';
-import type { ReloadResult } from '../control/protocol.ts';
+import { ask } from '../control/socket/control-client.ts';
+import { hasChanges, type Changes } from '../control/config/changes.ts';
+import type { Connection } from '../control/views/connections.ts';
+import type { Impact } from '../control/config/impact.ts';
+import type { ReloadResult } from '../control/socket/protocol.ts';
 import { formatProblem } from '../source/problem.ts';
 import { formatConnections } from './connections.ts';
-import { EXIT_FAILED, formatTable } from './output.ts';
+import { EXIT_FAILED } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { exitCodeHelp } from './exit-codes.ts';
 
 interface ReloadOptions extends SocketOptions {
   readonly dryRun?: true;
@@ -31,38 +32,17 @@ export function addReloadCommand(program: Command): void {
     .option('--json', 'print the answer as JSON')
     .addHelpText(
       'after',
-      '\nExit codes: 0 done (or it could be), 1 refused or no answer, 2 wrong usage.\n\nExample:\n  sgctl reload --dry-run --lab demo',
+      `
+${exitCodeHelp('sgctl reload')}
+
+Example:
+  sgctl reload --dry-run --lab demo`,
     );
   addSocketOptions(command).action(async (options: ReloadOptions) => {
     const result = await ask(findSocket(options), 'reload', { dryRun: options.dryRun === true });
     if (result.outcome === 'refused') process.exitCode = EXIT_FAILED;
     if (options.json === true) console.log(JSON.stringify(result, undefined, 2));
     else printResult(result);
-  });
-}
-
-export function addStatusCommand(program: Command): void {
-  const command = program
-    .command('status')
-    .summary('what the running daemon has in force')
-    .option('--json', 'print it as JSON');
-  addSocketOptions(command).action(async (options: SocketOptions & { readonly json?: true }) => {
-    const status = await ask(findSocket(options), 'status', {});
-    if (options.json === true) {
-      console.log(JSON.stringify(status, undefined, 2));
-      return;
-    }
-    const { prefixLists, interfaces, ...rest } = status;
-    const rows = Object.entries(rest).map(([name, value]) => [name, String(value)]);
-    console.log(formatTable(['what', 'value'], [...rows, ['interfaces', interfaces.join(' ')]]));
-    if (prefixLists.length === 0) return;
-    const lists = prefixLists.map(({ name, id, entries, maxEntries, version }) => [
-      name,
-      id,
-      `${entries} of ${maxEntries}`,
-      String(version),
-    ]);
-    console.log(`\n${formatTable(['prefix list', 'id', 'entries', 'version'], lists)}`);
   });
 }
 

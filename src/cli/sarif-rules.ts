@@ -16,6 +16,15 @@ const SHORTEN = 'Check that it is the right file; split it if it is.';
 
 /* prettier-ignore */
 const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
+  'needs-restart': ['It can not be changed while the daemon runs.', 'Restart the daemon, or leave it as it was.'],
+  // Flow logs.
+  'bad-aggregation': ['The aggregation interval of a flow log is neither 60 nor 600 seconds.', WRITE_AS_HINT],
+  'bad-log-format': ['The format of a flow log is not made of its fields.', WRITE_AS_HINT],
+  'bad-rotation': ['The rotation of a flow log is beyond its limits.', WRITE_AS_HINT],
+  'flow-log-file-twice': ['Two flow logs write to the same file.', 'Give each a file of its own.'],
+  'flow-logs-without-accounting': ['Flow logs need conntrack.accounting.', 'Leave conntrack.accounting out.'],
+  'unknown-interface': ['There is no interface of that name.', WRITE_AS_HINT],
+  'relative-file': ['A file is not named by an absolute path.', WRITE_AS_HINT],
   // Files and text.
   'empty-document': ['The file is empty.', 'Check that it is the right file.'],
   'file-encoding': ['The file is not UTF-8 text.', 'Save it as UTF-8.'],

@@ -6,6 +6,7 @@ import type { Report } from '../reach/run.ts';
 import type { Suite } from '../reach/suite.ts';
 import { count, printProblems } from './check-text.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_SIGNAL_BASE, EXIT_USAGE, printError } from './output.ts';
+import { exitCodeHelp } from './exit-codes.ts';
 
 /** The file of expectations or the configuration is wrong: nothing could be tested. */
 const EXIT_BAD_INPUT = 3;
@@ -49,9 +50,7 @@ export function addTestCommand(program: Command): void {
 What can't be tried with real packets is skipped with a reason, never passed.
 docs/testing.md tells how to write expectations.
 
-Exit code: 0 all passed, or skipped; 1 something failed, or there could be no
-lab; 2 wrong usage; 3 the expectations or the configuration have errors;
-4 the compiled rules and the reference disagree (an error of sgctl: report it).
+${exitCodeHelp('sgctl test')}
 
 Examples:
   sgctl test config/demo.expect.yaml

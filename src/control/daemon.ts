@@ -13,7 +13,7 @@
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { Dataplane } from '../dataplane/dataplane.ts';
-import { PORTS_MAX, type PortSpec } from '../dataplane/messages.ts';
+import type { PortSpec } from '../dataplane/messages.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { explain } from '../policy/explain.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
@@ -30,15 +30,34 @@ import {
   type DeviceSpec,
 } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
-import { compareConfigs, type Changes } from './changes.ts';
-import type { Config } from './config.ts';
-import { findConnections } from './connections.ts';
-import { deviceLabel, interfaceDevice, uplinkDevice } from './devices.ts';
-import { networkOf, resolveQuestion, type QuestionText } from './explain.ts';
-import { assessImpact, type Impact } from './impact.ts';
-import type { LiveExplanation, Status } from './protocol.ts';
-import { createRegistry, warningLevel } from './metrics.ts';
-import { listenForScrapes, scrapeUrl } from './metrics-server.ts';
+import { compareConfigs, type Changes } from './config/changes.ts';
+import type { Config } from './config/config.ts';
+import { findConnections } from './views/connections.ts';
+import {
+  deviceLabel,
+  interfaceDevice,
+  logDevice,
+  NO_DEVICE,
+  portOf,
+  uplinkDevice,
+} from './devices.ts';
+import { networkOf, resolveQuestion, type QuestionText } from './views/explain.ts';
+import { storedName, type FdStore } from './service/fd-store.ts';
+import { assessImpact, type Impact } from './config/impact.ts';
+import type { LiveExplanation, Overview } from './socket/protocol.ts';
+import { LostDevices } from './service/lost-devices.ts';
+import { loopSettings } from './loop-settings.ts';
+import { Observatory } from './views/observatory.ts';
+import { listenForScrapes, scrapeUrl } from './metrics/metrics-server.ts';
+import {
+  assignPorts,
+  type AddedDevices,
+  type AddedInterface,
+  type Attached,
+} from './port-numbers.ts';
+import { openState, saveState, type FlowState } from './service/saved-state.ts';
+import type { SnapshotStore } from './service/snapshot-store.ts';
+import { TableWarning } from './views/table-warning.ts';
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -47,39 +66,28 @@ export interface DaemonOptions {
   readonly version: string;
   /** How many times faster than real time flows age: 1 but in a lab. */
   readonly timeScale: number;
+  /** Keeps devices beyond the process. */
+  readonly devices: FdStore;
+  /** Keeps flows beyond the process. */
+  readonly snapshots: SnapshotStore;
   /** The packet loop has died; the process must end. */
   readonly onFailure: (error: Error) => void;
 }
 
-const WARN_INTERVAL_MS = 1000;
-const WARNED_SHARES = ['', '80 %', '95 %'] as const;
+const LOOK_INTERVAL_MS = 1000;
 
 /** Connections told with an explanation, a family. */
 const CONNECTIONS_TOLD_MAX = 20;
 
-/** An interface with its device, at its port. */
-interface Attached {
-  readonly id: InterfaceId;
-  readonly name: string;
-  readonly device: Device;
-}
-
-/** An interface that gets a port it did not have. */
-type AddedInterface = readonly [port: number, entry: Config['interfaces'][number]];
-
-interface AddedDevices {
-  /** By added interface. */
-  readonly devices: readonly Device[];
-  /** Those among them that were not open before. */
-  readonly opened: readonly Device[];
-}
-
 export class Daemon {
   private readonly native: Native;
+  private readonly store: FdStore;
+  private readonly snapshots: SnapshotStore;
   private readonly log: Logger;
   private readonly ruleNumbers = new RuleNumbers();
   private readonly ruleCache = new RuleCache();
   private readonly attached = new Map<number, Attached>();
+  private readonly lost: LostDevices;
   /** Ports that were given up, until no flow of theirs is left. */
   private readonly resting = new Set<number>();
   private current: Config;
@@ -88,15 +96,24 @@ export class Daemon {
   private readonly prefixListVersions = new Map<PrefixListId, number>();
   private uplink: Device | undefined;
   private dataplane!: Dataplane;
+  /** Where what the packet loop does is looked at. */
+  observatory!: Observatory;
   private server: Server | undefined;
-  private warner: NodeJS.Timeout | undefined;
-  private warnedLevel = 0;
+  private looker: NodeJS.Timeout | undefined;
+  /** The packet loop has had the flow tables. */
+  private hasStarted = false;
   private lastChange: Promise<unknown> = Promise.resolve();
 
-  private constructor({ config, native, log }: DaemonOptions) {
+  private constructor({ config, native, log, devices, snapshots }: DaemonOptions) {
+    this.store = devices;
+    this.snapshots = snapshots;
     this.current = config;
     this.native = native;
     this.log = log;
+    const reopen = (port: number): Promise<void> => this.inTurn(() => this.reopen(port));
+    const giveUp = (device: Device): Promise<void> =>
+      this.inTurn(() => this.cutOff(this.portSpecs().findIndex(({ fd }) => fd === device.fd)));
+    this.lost = new LostDevices({ log, store: devices, reopen, giveUp });
   }
 
   /**
@@ -123,8 +140,13 @@ export class Daemon {
     return this.currentGeneration;
   }
 
+  /** How to see and make the packet loop go round, for a watchdog. */
+  get loop(): Pick<Dataplane, 'pulse' | 'nudge'> {
+    return this.dataplane;
+  }
+
   /** What is in force, in a few words. */
-  status(): Omit<Status, 'version' | 'pid'> {
+  status(): Omit<Overview, 'version' | 'pid'> {
     const { file, interfaces, model } = this.current;
     return {
       config: file,
@@ -164,7 +186,7 @@ export class Daemon {
 
   /** What changing to `next` would change, and what it would do to the connections there are. Changes nothing. */
   plan(next: Config): { readonly changes: Changes; readonly impact: Impact } {
-    const { ports } = this.assignPorts(next);
+    const { ports } = assignPorts(next, this.attached, this.resting);
     const policy = this.compile(next, ports, this.currentGeneration + 1);
     return {
       changes: compareConfigs(this.current, next),
@@ -177,73 +199,86 @@ export class Daemon {
    * @throws NativeError if a new device can't be had or configured; nothing has changed then
    */
   async reload(next: Config): Promise<Changes> {
-    const change = this.lastChange.then(() => this.change(next));
-    this.lastChange = change.catch(() => undefined);
-    return change;
+    return this.inTurn(() => this.change(next));
   }
 
-  /** Stops the loop, closes the devices and the metrics port. */
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.lastChange.then(work);
+    this.lastChange = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Stops the loop, saves its flows, closes the devices and the metrics port. */
   async stop(): Promise<void> {
-    clearInterval(this.warner);
+    clearInterval(this.looker);
+    this.lost.stop();
     this.server?.close();
     this.server?.closeAllConnections();
     if (this.dataplane !== undefined) await this.dataplane.stop();
+    if (this.hasStarted) await this.observatory.stop();
+    if (this.hasStarted) saveState(this.snapshots, this.flowState());
     closeDevices(this.native, this.devices());
   }
 
   private async open({ config, log, version, timeScale, onFailure }: DaemonOptions): Promise<void> {
     const uplink = uplinkDevice(config);
     const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
-    const devices = openDevices(this.native, uplink === undefined ? specs : [...specs, uplink]);
+    const devices = await this.store.openDevices(uplink === undefined ? specs : [...specs, uplink]);
     this.uplink = devices[specs.length];
     config.interfaces.forEach(({ id, name }, i) =>
       this.attached.set(i + 1, { id, name, device: devices[i] }),
     );
     for (const device of devices) logDevice(log, device);
     const ports = new Map([...this.attached].map(([port, { id }]) => [id, port]));
+    const saved = openState(this.snapshots, this.ruleNumbers);
     this.dataplane = await Dataplane.start(this.native, {
       ports: this.portSpecs(),
       hasUplink: this.uplink !== undefined,
       policy: this.compile(config, ports, this.currentGeneration),
-      maxFlows: config.conntrack.maxFlows,
-      maxHalfOpen: config.conntrack.maxHalfOpen,
       timeScale,
-      passes: {
-        tableFull: config.conntrack.exceptions.tableFull === 'pass',
-        invalid: config.conntrack.exceptions.invalid === 'pass',
-        fragment: config.conntrack.exceptions.fragment === 'pass',
-        eventsFull: config.conntrack.exceptions.eventsFull === 'pass',
-      },
-      acceptsMidstream: config.conntrack.midstream === 'accept',
-      accounting: config.conntrack.accounting,
-      checksWindow: config.conntrack.tcpWindow === 'check',
+      ...loopSettings(config.conntrack),
       onFailure,
+      onLost: (port) => void this.inTurn(() => this.cutOff(port)),
+      prepare: (dataplane) => {
+        this.dataplane = dataplane;
+        this.setLimits(config, ports);
+        saved?.restore(this.flowState(), config.conntrack, timeScale);
+      },
     });
-    this.setLimits(config, ports);
-    this.warner = setInterval(() => {
-      this.warnWhenFull();
-    }, WARN_INTERVAL_MS).unref();
+    this.hasStarted = true;
+    this.observatory = new Observatory({
+      dataplane: this.dataplane,
+      ruleNumbers: this.ruleNumbers,
+      config: () => this.current,
+      generation: () => this.currentGeneration,
+      portNames: () => this.portNames(),
+      log,
+    });
+    saved?.tell(log, this.dataplane.adopted);
+    this.store.keep(devices);
+    const warning = new TableWarning(log);
+    this.lost.look(this.devices());
+    this.looker = setInterval(() => {
+      warning.look(this.dataplane.flowCount, this.current.conntrack.maxFlows);
+      this.lost.look(this.devices());
+    }, LOOK_INTERVAL_MS).unref();
     if (config.metrics === undefined) return;
-    const registry = createRegistry({
-      source: this.dataplane,
-      ports: () => this.portNames(),
-      maxFlows: config.conntrack.maxFlows,
-      maxHalfOpen: config.conntrack.maxHalfOpen,
-      version,
-    });
+    // Now that packets flow: it takes its time to load.
+    const { createRegistry } = await import('./metrics/metrics.ts');
+    const registry = createRegistry(this.observatory.metrics(version));
     this.server = await listenForScrapes(registry, config.metrics);
     log.info({ url: scrapeUrl(this.server) }, 'metrics');
   }
 
   private async change(next: Config): Promise<Changes> {
     const changes = compareConfigs(this.current, next);
-    const { ports, added } = this.assignPorts(next);
+    const { ports, added } = assignPorts(next, this.attached, this.resting);
     const policy = this.compile(next, ports, this.currentGeneration + 1);
     const removed = [...this.attached].filter(([port, { id }]) => ports.get(id) !== port);
     const { devices, opened } = this.openAdded(
       next,
       added,
-      removed.map(([, entry]) => entry),
+      removed.flatMap(([port, entry]) => (this.lost.has(port) ? [] : [entry])),
     );
     try {
       this.extendKept(next, ports);
@@ -266,11 +301,15 @@ export class Daemon {
     const { rechecked } = await this.dataplane.assign({ ports: this.portSpecs(), policy });
     this.currentGeneration = policy.generation;
     this.current = next;
+    this.observatory.notePolicy();
+    this.store.keep(opened);
     this.countPrefixListVersions(changes);
-    closeDevices(
-      this.native,
-      removed.map(([, { device }]) => device).filter((device) => !devices.includes(device)),
+    const closed = removed.flatMap(([port, { device }]) =>
+      devices.includes(device) || this.lost.has(port) ? [] : [device],
     );
+    for (const [port] of removed) this.lost.forget(port);
+    this.store.drop(closed);
+    closeDevices(this.native, closed);
     this.trimKept(next, ports);
     void rechecked.then((revoked) => {
       for (const [port] of removed) this.resting.delete(port);
@@ -283,29 +322,34 @@ export class Daemon {
     return changes;
   }
 
-  /** The port of each interface of `next`: its own if it keeps its device, else a free one. */
-  private assignPorts(next: Config): {
-    ports: Map<InterfaceId, number>;
-    added: AddedInterface[];
-  } {
-    const ports = new Map<InterfaceId, number>();
-    for (const [port, { id, device }] of this.attached) {
-      const entry = next.interfaces.find((candidate) => candidate.id === id);
-      if (entry !== undefined && isSameDevice(device.spec, interfaceDevice(next, entry)))
-        ports.set(id, port);
-    }
-    const added: AddedInterface[] = [];
-    let port = UPLINK_PORT;
-    for (const entry of next.interfaces) {
-      if (ports.has(entry.id)) continue;
-      do port++;
-      while (this.attached.has(port) || this.resting.has(port));
-      if (port >= PORTS_MAX)
-        throw new RangeError(`more than ${PORTS_MAX - 1} interfaces; run a second daemon`);
-      ports.set(entry.id, port);
-      added.push([port, entry]);
-    }
-    return { ports, added };
+  /** Gives up a device that is gone. */
+  private async cutOff(port: number): Promise<void> {
+    const device = this.deviceAt(port);
+    if (device === undefined || this.lost.has(port)) return;
+    this.lost.note(port, device);
+    await this.assignAgain();
+    closeDevices(this.native, [device]);
+  }
+
+  /** Opens a device that was given up. */
+  private async reopen(port: number): Promise<void> {
+    const before = this.deviceAt(port);
+    if (before === undefined || !this.lost.has(port)) return;
+    const [device] = openDevices(this.native, [before.spec]);
+    if (port === UPLINK_PORT) this.uplink = device;
+    else this.attached.set(port, { ...this.attached.get(port)!, device });
+    this.lost.forget(port);
+    this.store.keep([device]);
+    await this.assignAgain();
+  }
+
+  /** Hands the loop the ports as they are now; the policy stays what it is. */
+  private async assignAgain(): Promise<void> {
+    const ports = new Map([...this.attached].map(([port, { id }]) => [id, port]));
+    const policy = this.compile(this.current, ports, this.currentGeneration + 1);
+    await this.dataplane.assign({ ports: this.portSpecs(), policy });
+    this.currentGeneration = policy.generation;
+    this.observatory.notePolicy();
   }
 
   private compile(
@@ -351,11 +395,13 @@ export class Daemon {
     const pairs: [Device, DeviceSpec][] = next.interfaces.flatMap(
       (entry): [Device, DeviceSpec][] => {
         const attached = this.attached.get(ports.get(entry.id)!);
-        return attached?.id === entry.id ? [[attached.device, interfaceDevice(next, entry)]] : [];
+        return attached?.id === entry.id && !this.lost.has(ports.get(entry.id)!)
+          ? [[attached.device, interfaceDevice(next, entry)]]
+          : [];
       },
     );
     const uplink = uplinkDevice(next);
-    return this.uplink === undefined || uplink === undefined
+    return this.uplink === undefined || uplink === undefined || this.lost.has(UPLINK_PORT)
       ? pairs
       : [...pairs, [this.uplink, uplink]];
   }
@@ -398,21 +444,6 @@ export class Daemon {
     }
   }
 
-  /** Says when the flow table comes near its limit, and when it has room again. */
-  private warnWhenFull(): void {
-    const { maxFlows } = this.current.conntrack;
-    const flows = this.dataplane.flowCount;
-    const level = warningLevel(flows, maxFlows);
-    if (level > this.warnedLevel) {
-      this.log.warn(
-        { flows, maxFlows },
-        `the flow table is ${WARNED_SHARES[level]} full: new flows will be refused when it is full`,
-      );
-    } else if (level < this.warnedLevel)
-      this.log.info({ flows, maxFlows }, 'the flow table has room again');
-    this.warnedLevel = level;
-  }
-
   private setLimits(config: Config, ports: ReadonlyMap<InterfaceId, number>): void {
     for (const { id, maxFlows } of config.interfaces) {
       const port = ports.get(id)!;
@@ -426,19 +457,30 @@ export class Daemon {
     }
   }
 
+  private flowState(): FlowState {
+    return {
+      flows: this.dataplane.flows,
+      interfaces: [...this.attached].map(([port, { id, device }]) => ({
+        port,
+        id,
+        device: storedName(device.spec),
+      })),
+      ruleNumbers: this.ruleNumbers,
+      generation: this.currentGeneration,
+      nowMs: this.dataplane.nowMs,
+    };
+  }
+
   private portSpecs(): PortSpec[] {
     const count = 1 + Math.max(0, ...this.attached.keys());
     return Array.from({ length: count }, (_, port) => {
-      const device = port === UPLINK_PORT ? this.uplink : this.attached.get(port)?.device;
-      if (device === undefined) return { fd: -1, isTap: false, label: 'none' };
-      const { kind, macAddress } = device.spec;
-      return {
-        fd: device.fd,
-        isTap: kind === 'tap',
-        label: deviceLabel(device.spec),
-        ...(macAddress === undefined ? {} : { macAddress }),
-      };
+      const device = this.deviceAt(port);
+      return device === undefined || this.lost.has(port) ? NO_DEVICE : portOf(device);
     });
+  }
+
+  private deviceAt(port: number): Device | undefined {
+    return port === UPLINK_PORT ? this.uplink : this.attached.get(port)?.device;
   }
 
   private portLabels(): ReadonlyMap<number, string> {
@@ -451,14 +493,7 @@ export class Daemon {
   }
 
   private devices(): Device[] {
-    const devices = [...this.attached.values()].map(({ device }) => device);
-    return this.uplink === undefined ? devices : [...devices, this.uplink];
+    const ports = [UPLINK_PORT, ...this.attached.keys()].filter((port) => !this.lost.has(port));
+    return ports.flatMap((port) => this.deviceAt(port) ?? []);
   }
-}
-
-function logDevice(log: Logger, { spec, offloads }: Device): void {
-  log.info(
-    { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
-    'device opened',
-  );
 }

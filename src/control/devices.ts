@@ -1,8 +1,10 @@
 /** What the configuration says of devices, in the kernel's terms. */
+import type { Logger } from 'pino';
 import { addressBits, bytesOf, type Address, type Cidr } from '../addr/address.ts';
 import type { InterfaceId } from '../policy/model.ts';
-import type { DeviceSpec, Prefix } from '../ports/device.ts';
-import type { Config, DeviceConfig, InterfaceConfig } from './config.ts';
+import type { PortSpec } from '../dataplane/messages.ts';
+import type { Device, DeviceSpec, Prefix } from '../ports/device.ts';
+import type { Config, DeviceConfig, InterfaceConfig } from './config/config.ts';
 
 /** The device of an interface: its addresses, and everything else by way of it. */
 export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
@@ -66,4 +68,26 @@ function cidrPrefix(cidr: Cidr): Prefix {
 
 function bytes(address: Address): Uint8Array {
   return Uint8Array.from(bytesOf(address));
+}
+
+export function logDevice(log: Logger, { spec, offloads }: Device): void {
+  log.info(
+    { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
+    'device opened',
+  );
+}
+
+/** A port that has no device. */
+export const NO_DEVICE: PortSpec = { fd: -1, isTap: false, takesUso: false, label: 'none' };
+
+/** The port that a device has, as the packet loop wants to know it. */
+export function portOf({ fd, spec, offloads }: Device): PortSpec {
+  const { kind, macAddress } = spec;
+  return {
+    fd,
+    isTap: kind === 'tap',
+    takesUso: offloads.uso,
+    label: deviceLabel(spec),
+    ...(macAddress === undefined ? {} : { macAddress }),
+  };
 }

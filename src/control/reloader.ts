@@ -6,12 +6,12 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Logger } from 'pino';
 import { formatProblem, hasErrors, type Problem } from '../source/problem.ts';
-import { refuseFixedChanges, hasChanges } from './changes.ts';
-import { checkSystem } from './check-system.ts';
-import type { Config } from './config.ts';
+import { refuseFixedChanges, hasChanges } from './config/changes.ts';
+import { checkSystem } from './config/check-system.ts';
+import type { Config } from './config/config.ts';
 import type { Daemon } from './daemon.ts';
-import { loadConfig } from './load-config.ts';
-import type { ReloadResult } from './protocol.ts';
+import { loadConfig } from './config/load-config.ts';
+import type { ReloadResult } from './socket/protocol.ts';
 
 /** How often watched files are looked at. Looking works for editors that replace a file, which a watch on it does not. */
 const WATCH_INTERVAL_MS = 500;
@@ -39,6 +39,7 @@ export class Reloader {
     try {
       const changes = await daemon.reload(config);
       const outcome = hasChanges(changes) ? 'changed' : 'unchanged';
+      daemon.observatory.noteReload(outcome);
       log.info({ cause, outcome, generation: daemon.generation }, 'reloaded');
       if (this.watched.length > 0) this.watch();
       return { outcome, generation: daemon.generation, changes, problems };
@@ -85,6 +86,7 @@ export class Reloader {
   }
 
   private refuse(cause: string, problems: readonly Problem[]): ReloadResult {
+    this.options.daemon.observatory.noteReload('refused');
     const errors = problems.filter(({ severity }) => severity === 'error').map(formatProblem);
     this.options.log.error({ cause, errors }, 'configuration refused; what ran keeps running');
     return { outcome: 'refused', problems };

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { checkSystem } from '../../src/control/check-system.ts';
+import { checkSystem } from '../../src/control/config/check-system.ts';
 import type { Problem } from '../../src/source/problem.ts';
 import { loadText } from './config-text.ts';
 

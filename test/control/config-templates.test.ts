@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { formatAddress } from '../../src/addr/address.ts';
-import type { Config } from '../../src/control/config.ts';
-import { loadConfig } from '../../src/control/load-config.ts';
+import type { Config } from '../../src/control/config/config.ts';
+import { loadConfig } from '../../src/control/config/load-config.ts';
 import { ruleText } from '../../src/policy/rules.ts';
 import { formatProblem, type Problem } from '../../src/source/problem.ts';
 

@@ -1,5 +1,5 @@
 /** Configurations as text, for the tests of the loader. */
-import { buildConfig, type LoadedConfig } from '../../src/control/load-config.ts';
+import { buildConfig, type LoadedConfig } from '../../src/control/config/load-config.ts';
 import type { Problem } from '../../src/source/problem.ts';
 import { parseDocument } from '../../src/source/yaml.ts';
 

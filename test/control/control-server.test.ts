@@ -5,9 +5,11 @@ import { connect, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { ask, ControlError } from '../../src/control/control-client.ts';
-import { listenForControl, type Handlers } from '../../src/control/control-server.ts';
-import type { Status } from '../../src/control/protocol.ts';
+import { ask, ControlError } from '../../src/control/socket/control-client.ts';
+import { listenForControl, type ControlHandlers } from '../../src/control/socket/control-server.ts';
+import type { Status } from '../../src/control/socket/protocol.ts';
+
+const NOTHING = { passedPackets: 0, passedBytes: 0, droppedPackets: 0, droppedBytes: 0 };
 
 const STATUS: Status = {
   version: '1.2.3',
@@ -18,11 +20,39 @@ const STATUS: Status = {
   groups: 2,
   flows: 3,
   prefixLists: [],
+  health: {
+    startedMs: 1,
+    uptimeMs: 2,
+    policySinceMs: 3,
+    maxFlows: 4,
+    flowsByState: {},
+    total: NOTHING,
+    rates: NOTHING,
+    events: { taken: 0, lost: 0 },
+    reloads: { changed: 0, unchanged: 0, refused: 0, lastSuccessMs: 0, isLastRefused: false },
+  },
 };
 
-function handlers(more: Partial<Handlers> = {}): Handlers {
+type Methods = ControlHandlers['methods'];
+
+function handlers(more: Partial<Methods> = {}): ControlHandlers {
   const unasked = (): never => assert.fail('not asked for');
-  return { status: () => Promise.resolve(STATUS), explain: unasked, reload: unasked, ...more };
+  return {
+    methods: {
+      status: () => Promise.resolve(STATUS),
+      explain: unasked,
+      reload: unasked,
+      interfaces: unasked,
+      groups: unasked,
+      rules: unasked,
+      flows: unasked,
+      endFlows: unasked,
+      drops: unasked,
+      explainDrop: unasked,
+      ...more,
+    },
+    streams: { trace: unasked, top: unasked, capture: unasked },
+  };
 }
 
 function socketPath(t: TestContext): string {
@@ -35,7 +65,7 @@ function socketPath(t: TestContext): string {
 
 async function listen(
   t: TestContext,
-  more: Partial<Handlers> = {},
+  more: Partial<Methods> = {},
 ): Promise<{ readonly path: string; readonly server: Server }> {
   const path = socketPath(t);
   const server = await listenForControl(path, handlers(more));
@@ -88,7 +118,7 @@ test('what is no request is refused in words, and the next one is answered', asy
     ],
     [
       '{"version":1,"method":"toString"}',
-      "unknown method 'toString'; there are status, explain, reload",
+      "unknown method 'toString'; there are status, explain, reload, interfaces, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
     ],
     ['{"version":1,"method":"status","params":7}', 'params is a JSON object'],
   ];

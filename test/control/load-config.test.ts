@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { formatAddress, formatCidr } from '../../src/addr/address.ts';
-import { loadConfig } from '../../src/control/load-config.ts';
-import type { Config } from '../../src/control/config.ts';
+import { loadConfig } from '../../src/control/config/load-config.ts';
+import type { Config } from '../../src/control/config/config.ts';
 import { stableId } from '../../src/policy/ids.ts';
 import type { Direction } from '../../src/policy/model.ts';
 import { ruleText } from '../../src/policy/rules.ts';
@@ -209,7 +209,8 @@ describe('a good configuration', () => {
       midstream: 'drop',
       maxHalfOpen: 256,
       tcpWindow: 'check',
-      exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop' },
+      accounting: true,
+      exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop', eventsFull: 'pass' },
     });
     assert.deepEqual(config.metrics, { host: '::1', port: 9469 });
     assert.deepEqual(good('{}').conntrack, {
@@ -217,7 +218,8 @@ describe('a good configuration', () => {
       midstream: 'accept',
       maxHalfOpen: 65536,
       tcpWindow: 'check',
-      exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop' },
+      accounting: true,
+      exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop', eventsFull: 'pass' },
     });
     assert.equal(good('{}').metrics, undefined);
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { AWS_QUOTAS, countRules } from '../../src/control/config-quotas.ts';
+import { AWS_QUOTAS, countRules } from '../../src/control/config/config-quotas.ts';
 import { loadText, problemLines } from './config-text.ts';
 
 /** `count` different blocks of a family, as a YAML list. */

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Ajv } from 'ajv';
-import { CONFIG_SCHEMA, schemaText } from '../../src/control/schema.ts';
+import { CONFIG_SCHEMA, schemaText } from '../../src/control/config/schema.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
 const SCHEMA_FILE = join(repositoryRoot(), 'config', 'secgroupd.schema.json');

@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { configurationPage, dropReasonsPage } from '../../scripts/docs/reference.ts';
+import type { Command } from 'commander';
+import {
+  configurationPage,
+  dropReasonsPage,
+  exitCodesPage,
+  metricsPage,
+} from '../../scripts/docs/reference.ts';
+import { EXIT_CODES, exitCodeHelp, type CommandPath } from '../../src/cli/exit-codes.ts';
+import { buildProgram } from '../../src/cli/program.ts';
+import { daemonCommand } from '../../src/control/service/arguments.ts';
+import { DAEMON_EXIT_CODES, daemonExitCodeHelp } from '../../src/control/exit-codes.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
 const root = repositoryRoot();
@@ -11,6 +21,55 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
 test('docs/drop-reasons.md is up to date; if not, run scripts/generate-docs', () => {
   assert.equal(read('docs/drop-reasons.md'), dropReasonsPage());
+});
+
+test('docs/metrics.md is up to date; if not, run scripts/generate-docs', () => {
+  assert.equal(read('docs/metrics.md'), metricsPage());
+});
+
+test('docs/exit-codes.md is up to date; if not, run scripts/generate-docs', () => {
+  assert.equal(read('docs/exit-codes.md'), exitCodesPage());
+});
+
+/** Commands that do something, by what is typed; `lab` and `help` themselves do not. */
+function listActions(command: Command, path: string): Map<string, Command> {
+  const found = new Map<string, Command>();
+  const isGroup = command.commands.length > 0 && path !== 'sgctl flows' && path !== 'secgroupd';
+  if (!isGroup) found.set(path, command);
+  for (const child of command.commands)
+    for (const [name, each] of listActions(child, `${path} ${child.name()}`)) found.set(name, each);
+  return found;
+}
+
+function helpOf(command: Command): string {
+  let text = '';
+  command.configureOutput({ writeOut: (part) => (text += part) });
+  command.outputHelp();
+  return text;
+}
+
+test("every command's exit codes are in the table, and its help tells them", () => {
+  const commands = listActions(buildProgram(), 'sgctl');
+  assert.deepEqual([...commands.keys()].sort(), Object.keys(EXIT_CODES).sort());
+  const missing = [...commands].filter(
+    ([path, command]) => !helpOf(command).includes(`\n${exitCodeHelp(path as CommandPath)}\n`),
+  );
+  assert.deepEqual(
+    missing.map(([path]) => path),
+    [],
+  );
+});
+
+test('so are those of the daemon', () => {
+  const commands = listActions(
+    daemonCommand(() => undefined),
+    'secgroupd',
+  );
+  assert.deepEqual([...commands.keys()], Object.keys(DAEMON_EXIT_CODES));
+  for (const [path, command] of commands) {
+    const line = daemonExitCodeHelp(path as keyof typeof DAEMON_EXIT_CODES);
+    assert.ok(helpOf(command).includes(`\n${line}\n`), path);
+  }
 });
 
 test('docs/configuration.md is up to date; if not, run scripts/generate-docs', () => {

@@ -37,10 +37,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
 const ONLY_IMPORTER: ReadonlyMap<string, { readonly pattern: RegExp; readonly where: string }> =
   new Map([
     ['ipaddr.js', { pattern: /^src\/addr\//, where: 'src/addr/' }],
-    [
-      'prom-client',
-      { pattern: /^src\/control\/metrics[^/]*\.ts$/, where: 'src/control/metrics*.ts' },
-    ],
+    ['prom-client', { pattern: /^src\/control\/metrics\//, where: 'src/control/metrics/' }],
     ['cap', { pattern: /^src\/ports\/pcap\.ts$/, where: 'src/ports/pcap.ts' }],
   ]);
 

@@ -96,6 +96,10 @@ export class Daemon {
     return { code: await daemon.ended, log: daemon.log };
   }
 
+  get pid(): number {
+    return this.child.pid!;
+  }
+
   /** What it has written: problems and log lines. */
   get output(): string {
     return this.log;
@@ -104,6 +108,11 @@ export class Daemon {
   /** SIGHUP: it reads its configuration again. */
   hangUp(): void {
     this.child.kill('SIGHUP');
+  }
+
+  /** Stops it in its tracks, so that packets gather in its devices' queues; or lets it go on. */
+  pause(signal: 'SIGSTOP' | 'SIGCONT' = 'SIGSTOP'): void {
+    this.child.kill(signal);
   }
 
   /** SIGKILL: it gets no chance to clean up. */

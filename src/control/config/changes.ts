@@ -1,8 +1,8 @@
 /** What differs between the configuration in force and the next one, in the words of those who wrote them. */
-import { formatAddress } from '../addr/address.ts';
-import type { PolicyModel, Rule } from '../policy/model.ts';
-import { ruleText } from '../policy/rules.ts';
-import type { Problem } from '../source/problem.ts';
+import { formatAddress } from '../../addr/address.ts';
+import type { PolicyModel, Rule } from '../../policy/model.ts';
+import { ruleText } from '../../policy/rules.ts';
+import type { Problem } from '../../source/problem.ts';
 import type { Config } from './config.ts';
 
 /** Names and rules, sorted as they stand in the files; plain data for logs and `--json`. */

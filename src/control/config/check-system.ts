@@ -3,8 +3,8 @@
  * all that is missing is told at once and nothing is left half made.
  */
 import { closeSync, openSync, statfsSync } from 'node:fs';
-import type { Position, Problem } from '../source/problem.ts';
-import { keyPath } from '../source/yaml.ts';
+import type { Position, Problem } from '../../source/problem.ts';
+import { keyPath } from '../../source/yaml.ts';
 import type { Config, DeviceConfig } from './config.ts';
 
 export interface SystemPaths {

@@ -9,9 +9,9 @@ import {
   type Address,
   type Cidr,
   type Parsed,
-} from '../addr/address.ts';
-import type { Networks } from '../cloudformation/networks.ts';
-import { get, type Node } from '../source/yaml.ts';
+} from '../../addr/address.ts';
+import type { Networks } from '../../cloudformation/networks.ts';
+import { get, type Node } from '../../source/yaml.ts';
 import {
   fail,
   lineText,

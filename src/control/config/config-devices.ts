@@ -1,5 +1,5 @@
 /** Devices: the names, namespaces and sizes of TUN and TAP interfaces, for interfaces and for the uplink. */
-import { get, type Node } from '../source/yaml.ts';
+import { get, type Node } from '../../source/yaml.ts';
 import {
   fail,
   isTextOrNumber,

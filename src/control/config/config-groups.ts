@@ -3,16 +3,16 @@ import {
   DEFAULT_GROUP_DESCRIPTION,
   defaultEgress,
   defaultIngress,
-} from '../policy/default-group.ts';
-import { isId, stableId, type IdPrefix } from '../policy/ids.ts';
-import type { Origin, Revocation, SecurityGroup } from '../policy/model.ts';
+} from '../../policy/default-group.ts';
+import { isId, stableId, type IdPrefix } from '../../policy/ids.ts';
+import type { Origin, Revocation, SecurityGroup } from '../../policy/model.ts';
 import {
   checkGroupDescription,
   checkGroupName,
   DEFAULT_GROUP_NAME,
   explainText,
-} from '../policy/texts.ts';
-import { get, type Entry, type Node } from '../source/yaml.ts';
+} from '../../policy/texts.ts';
+import { get, type Entry, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import { fail, originOf, readEntries, readText, type Reader } from './config-reader.ts';
 import { readRules, type RuleContext } from './config-rules.ts';

@@ -1,10 +1,10 @@
 /** The `interfaces` and `uplink` sections. */
-import { parseAddress, type Address, type Parsed } from '../addr/address.ts';
-import type { Placement, PlacementWishes } from '../cloudformation/placement.ts';
-import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
-import { isId, stableId } from '../policy/ids.ts';
-import type { ConnectionTracking, GroupId, NetworkInterface } from '../policy/model.ts';
-import { get, type Entry, type Node } from '../source/yaml.ts';
+import { parseAddress, type Address, type Parsed } from '../../addr/address.ts';
+import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
+import { IDLE_TIMEOUTS } from '../../policy/idle-timeouts.ts';
+import { isId, stableId } from '../../policy/ids.ts';
+import type { ConnectionTracking, GroupId, NetworkInterface } from '../../policy/model.ts';
+import { get, type Entry, type Node } from '../../source/yaml.ts';
 import { parseAddressWithLength, readCidrs, type AddressRegistry } from './config-addresses.ts';
 import { readDevice, type DeviceRegistry } from './config-devices.ts';
 import type { Directory } from './config-names.ts';

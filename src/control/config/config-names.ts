@@ -4,10 +4,10 @@
  * Groups of the file and of all templates share one name space. A reference is, in this order, an id,
  * a name, STACK/LOGICAL-ID, or a logical id that just one template has.
  */
-import type { Parsed } from '../addr/address.ts';
-import type { Origin } from '../policy/model.ts';
-import type { Position } from '../source/problem.ts';
-import { closest, listWords } from '../source/suggest.ts';
+import type { Parsed } from '../../addr/address.ts';
+import type { Origin } from '../../policy/model.ts';
+import type { Position } from '../../source/problem.ts';
+import { closest, listWords } from '../../source/suggest.ts';
 import { fail, lineText, type Place, type Reader } from './config-reader.ts';
 
 export interface Named {

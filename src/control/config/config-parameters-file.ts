@@ -5,10 +5,10 @@
  * Source: AWS CLI Command Reference, "cloudformation create-stack"; AWS CloudFormation User Guide,
  * "AWS CloudFormation artifacts", template configuration file.
  */
-import type { GivenValue } from '../cloudformation/parameters.ts';
-import type { Problem } from '../source/problem.ts';
-import { closest } from '../source/suggest.ts';
-import { describeNode, get, readDocument, type Entry, type Node } from '../source/yaml.ts';
+import type { GivenValue } from '../../cloudformation/parameters.ts';
+import type { Problem } from '../../source/problem.ts';
+import { closest } from '../../source/suggest.ts';
+import { describeNode, get, readDocument, type Entry, type Node } from '../../source/yaml.ts';
 import { fail, report } from './config-reader.ts';
 
 /** 200 parameters of 4096 characters, as AWS takes them, several times over. */

@@ -1,8 +1,8 @@
 /** The `prefixLists` section. Source: Amazon VPC User Guide, "Customer-managed prefix lists". */
-import { formatCidr, parseCidr, type Cidr, type Family } from '../addr/address.ts';
-import { stableId } from '../policy/ids.ts';
-import type { PrefixList } from '../policy/model.ts';
-import { get, type Entry, type Node } from '../source/yaml.ts';
+import { formatCidr, parseCidr, type Cidr, type Family } from '../../addr/address.ts';
+import { stableId } from '../../policy/ids.ts';
+import type { PrefixList } from '../../policy/model.ts';
+import { get, type Entry, type Node } from '../../source/yaml.ts';
 import { readId } from './config-groups.ts';
 import type { Directory } from './config-names.ts';
 import { QUOTA_FACTS } from './config-quotas.ts';

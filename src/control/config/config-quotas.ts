@@ -4,10 +4,10 @@
  * Every quota has the default of AWS. What exceeds a default works here, and AWS would refuse it: a
  * warning. A quota that the configuration states is a wish of its author: exceeding it is an error.
  */
-import type { Family } from '../addr/address.ts';
-import type { Origin, PolicyModel, Rule } from '../policy/model.ts';
-import type { Problem } from '../source/problem.ts';
-import { get, type Node } from '../source/yaml.ts';
+import type { Family } from '../../addr/address.ts';
+import type { Origin, PolicyModel, Rule } from '../../policy/model.ts';
+import type { Problem } from '../../source/problem.ts';
+import { get, type Node } from '../../source/yaml.ts';
 import { report, type Place, type Reader } from './config-reader.ts';
 import type { Quota, QuotaName, Quotas } from './config.ts';
 

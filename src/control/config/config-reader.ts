@@ -5,10 +5,10 @@
  * a value silently, but leave a note of it in `misses`: what the schema did not object to in the end
  * is reported then, so that a gap in the schema can't let a value be ignored.
  */
-import type { Parsed } from '../addr/address.ts';
-import type { Origin } from '../policy/model.ts';
-import type { Position, Problem, Severity } from '../source/problem.ts';
-import { describeNode, get, type Entry, type Node, type Scalar } from '../source/yaml.ts';
+import type { Parsed } from '../../addr/address.ts';
+import type { Origin } from '../../policy/model.ts';
+import type { Position, Problem, Severity } from '../../source/problem.ts';
+import { describeNode, get, type Entry, type Node, type Scalar } from '../../source/yaml.ts';
 
 export interface Place {
   readonly at: Position;

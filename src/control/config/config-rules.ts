@@ -1,7 +1,7 @@
 /** The rules of a security group: one item of the list may stand for several rules, a peer and a range each. */
-import { formatCidr, parseCidr, type Cidr, type Parsed } from '../addr/address.ts';
-import { ruleId } from '../policy/default-group.ts';
-import { isId } from '../policy/ids.ts';
+import { formatCidr, parseCidr, type Cidr, type Parsed } from '../../addr/address.ts';
+import { ruleId } from '../../policy/default-group.ts';
+import { isId } from '../../policy/ids.ts';
 import {
   ANY,
   PROTOCOL_ALL,
@@ -9,7 +9,7 @@ import {
   type GroupId,
   type Peer,
   type Rule,
-} from '../policy/model.ts';
+} from '../../policy/model.ts';
 import {
   hasIcmpType,
   hasPorts,
@@ -18,7 +18,7 @@ import {
   PROTOCOL_ICMPV6,
   PROTOCOL_TCP,
   protocolName,
-} from '../policy/protocols.ts';
+} from '../../policy/protocols.ts';
 import {
   duplicateRuleText,
   normalizeRange,
@@ -27,10 +27,10 @@ import {
   ruleText,
   type Names,
   type Range,
-} from '../policy/rules.ts';
-import { checkRuleDescription, explainText } from '../policy/texts.ts';
-import type { Position } from '../source/problem.ts';
-import { get, type Mapping, type Node } from '../source/yaml.ts';
+} from '../../policy/rules.ts';
+import { checkRuleDescription, explainText } from '../../policy/texts.ts';
+import type { Position } from '../../source/problem.ts';
+import { get, type Mapping, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import {
   fail,

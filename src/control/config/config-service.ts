@@ -1,6 +1,6 @@
 /** The sections about the daemon itself: `conntrack` and `metrics`. */
-import { parseAddress, type Parsed } from '../addr/address.ts';
-import { get, type Node } from '../source/yaml.ts';
+import { parseAddress, type Parsed } from '../../addr/address.ts';
+import { get, type Node } from '../../source/yaml.ts';
 import { readInteger, readTextOrNumber, readWord, take, type Reader } from './config-reader.ts';
 import type { Config, ConntrackConfig, ExceptionPolicy } from './config.ts';
 

@@ -1,8 +1,11 @@
 /** Checks a tree against a published schema, and says what is wrong in words a person would use. */
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import type { Problem } from '../source/problem.ts';
-import { closest, didYouMean, listWords } from '../source/suggest.ts';
-import { get, keyPath, toPlain, type Node } from '../source/yaml.ts';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { Ajv, ErrorObject, Options, ValidateFunction } from 'ajv';
+import type { Problem } from '../../source/problem.ts';
+import { closest, didYouMean, listWords } from '../../source/suggest.ts';
+import { get, keyPath, toPlain, type Node } from '../../source/yaml.ts';
 import { kindProblem } from './config-reader.ts';
 import { CONFIG_SCHEMA } from './schema.ts';
 
@@ -14,6 +17,12 @@ const KIND_TEXTS: Readonly<Record<string, string>> = {
   number: 'a number',
   boolean: 'true or false',
 };
+
+export const AJV_OPTIONS: Options = { allErrors: true, verbose: true, allowUnionTypes: true };
+/** Beside this file, where the build puts it. */
+export const VALIDATOR_FILE = 'config-validator.cjs';
+
+const require = createRequire(import.meta.url);
 
 /** Compiled when they are first used: that takes longer than reading a file. */
 const validators = new WeakMap<object, ValidateFunction>();
@@ -73,10 +82,13 @@ function checkShape(root: Node, schema: object): ShapeProblem[] {
   return errors.map((error) => describe(error, findNode(root, error.instancePath)));
 }
 
+/** The configuration's was compiled when this was built (scripts/validators); others are when they are needed. */
 function compile(schema: object): ValidateFunction {
-  const validate = new Ajv({ allErrors: true, verbose: true, allowUnionTypes: true }).compile(
-    schema,
-  );
+  const built = fileURLToPath(new URL(VALIDATOR_FILE, import.meta.url));
+  const validate =
+    schema === CONFIG_SCHEMA && existsSync(built)
+      ? (require(built) as ValidateFunction)
+      : new (require('ajv') as { readonly Ajv: typeof Ajv }).Ajv(AJV_OPTIONS).compile(schema);
   validators.set(schema, validate);
   return validate;
 }

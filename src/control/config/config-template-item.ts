@@ -1,8 +1,8 @@
 /** One item of the `templates` section: which file, under what stack name, with what values. */
 import { basename, dirname, extname, resolve } from 'node:path';
-import type { GivenValue } from '../cloudformation/parameters.ts';
-import { didYouMean } from '../source/suggest.ts';
-import { get, type Node } from '../source/yaml.ts';
+import type { GivenValue } from '../../cloudformation/parameters.ts';
+import { didYouMean } from '../../source/suggest.ts';
+import { get, type Node } from '../../source/yaml.ts';
 import { readParametersFile } from './config-parameters-file.ts';
 import { fail, readEntries, readText, report, type Place, type Reader } from './config-reader.ts';
 

@@ -2,8 +2,8 @@
  * The `templates` section: all templates of the configuration, which may refer to each other, to the
  * groups of the file, and be referred to by it, in any order.
  */
-import type { Parsed } from '../addr/address.ts';
-import { ExportDirectory } from '../cloudformation/exports.ts';
+import type { Parsed } from '../../addr/address.ts';
+import { ExportDirectory } from '../../cloudformation/exports.ts';
 import {
   buildTemplate,
   openTemplate,
@@ -12,14 +12,14 @@ import {
   type LoadedTemplate,
   type OpenTemplate,
   type OutsideRule,
-} from '../cloudformation/load-template.ts';
-import type { Networks } from '../cloudformation/networks.ts';
-import type { Placement, PlacementWishes } from '../cloudformation/placement.ts';
-import type { GroupId, Origin, PrefixList, SecurityGroup } from '../policy/model.ts';
-import { ruleKey } from '../policy/rules.ts';
-import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
-import { didYouMean, listWords } from '../source/suggest.ts';
-import { readText, type Node } from '../source/yaml.ts';
+} from '../../cloudformation/load-template.ts';
+import type { Networks } from '../../cloudformation/networks.ts';
+import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
+import type { GroupId, Origin, PrefixList, SecurityGroup } from '../../policy/model.ts';
+import { ruleKey } from '../../policy/rules.ts';
+import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
+import { didYouMean, listWords } from '../../source/suggest.ts';
+import { readText, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import { fail, lineText, readItems, type Place, type Reader } from './config-reader.ts';
 import { readTemplateItem, warnOfUnusedValues, type TemplateItem } from './config-template-item.ts';

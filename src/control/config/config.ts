@@ -1,7 +1,9 @@
 /** What one configuration file means, once everything in it has been read and checked. */
-import type { Address, Cidr } from '../addr/address.ts';
-import type { InterfaceId, PolicyModel } from '../policy/model.ts';
-import type { Position } from '../source/problem.ts';
+import type { Address, Cidr } from '../../addr/address.ts';
+import type { InterfaceId, PolicyModel } from '../../policy/model.ts';
+import type { Position } from '../../source/problem.ts';
+import type { LogFormat } from '../flow-logs/flow-log-fields.ts';
+import type { Rotation } from '../flow-logs/flow-log-writer.ts';
 
 /** The TUN or TAP that stands in for an instance's eth0, or for the way out. */
 export interface DeviceConfig {
@@ -68,6 +70,22 @@ export interface ConntrackConfig {
   readonly tcpWindow: 'check' | 'ignore';
 }
 
+/** A flow log (AWS: CreateFlowLogs). */
+export interface FlowLogConfig {
+  readonly name: string;
+  /** Absolute path; `-` is standard output. */
+  readonly file: string;
+  readonly format: LogFormat;
+  readonly aggregationSec: 60 | 600;
+  readonly traffic: 'all' | 'accept' | 'reject';
+  /** Names; undefined: all. */
+  readonly interfaces: readonly string[] | undefined;
+  readonly rotation: Rotation;
+  /** Values of fields that only the operator knows, for all interfaces and by name of one. */
+  readonly values: ReadonlyMap<string, string>;
+  readonly interfaceValues: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
+
 export type QuotaName =
   | 'rulesPerGroup'
   | 'groupsPerInterface'
@@ -96,5 +114,6 @@ export interface Config {
   readonly platformAddresses: readonly Address[];
   readonly conntrack: ConntrackConfig;
   readonly quotas: Quotas;
+  readonly flowLogs: readonly FlowLogConfig[];
   readonly metrics: { readonly host: string; readonly port: number } | undefined;
 }

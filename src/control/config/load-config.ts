@@ -11,17 +11,17 @@
  * names are collected: prefix lists, the groups of the file, those of the templates; only then are
  * the rules read that may use any of them, the templates' first, then the interfaces.
  */
-import { makeDefaultGroup } from '../policy/default-group.ts';
+import { makeDefaultGroup } from '../../policy/default-group.ts';
 import type {
   GroupId,
   PolicyModel,
   PrefixList,
   PrefixListId,
   SecurityGroup,
-} from '../policy/model.ts';
-import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
-import { hasErrors, type Problem } from '../source/problem.ts';
-import { get, readDocument, type Node } from '../source/yaml.ts';
+} from '../../policy/model.ts';
+import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
+import { hasErrors, type Problem } from '../../source/problem.ts';
+import { get, readDocument, type Node } from '../../source/yaml.ts';
 import { addNetworks, AddressRegistry, readVpc } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
 import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
@@ -30,6 +30,7 @@ import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './c
 import { readPrefixLists } from './config-prefix-lists.ts';
 import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
+import { readFlowLogs } from './config-flow-logs.ts';
 import { readConntrack, readMetrics } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
 import { addOutsideRules, readTemplates, type TemplateParts } from './config-templates.ts';
@@ -87,6 +88,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
   };
   const uplink = readUplink(context, section('uplink'));
   const interfaces = readInterfaces(context, section('interfaces'));
+  const conntrack = readConntrack(reader, section('conntrack'));
   const config: Config = {
     file,
     otherFiles: policy.templates.files,
@@ -97,7 +99,13 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
     uplink,
     platformAddresses: vpc.platformAddresses,
-    conntrack: readConntrack(reader, section('conntrack')),
+    conntrack,
+    flowLogs: readFlowLogs(
+      reader,
+      section('flowLogs'),
+      conntrack,
+      interfaces.map(({ network }) => network.name),
+    ),
     quotas: readQuotas(reader, section('quotas')),
     metrics: readMetrics(reader, section('metrics')),
   };

@@ -6,6 +6,7 @@
  * does the group exist) is the loader's to check, which can say more about it.
  */
 
+import { FLOW_LOGS } from './schema-flow-logs.ts';
 import { CONNTRACK } from './schema-conntrack.ts';
 import { list, mapping } from './schema-parts.ts';
 import { TEMPLATES } from './schema-templates.ts';
@@ -447,6 +448,7 @@ export const CONFIG_SCHEMA: object = {
       conntrack: CONNTRACK,
       quotas: QUOTAS,
       metrics: METRICS,
+      flowLogs: FLOW_LOGS,
     },
     {},
   ),

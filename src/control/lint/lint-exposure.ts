@@ -5,11 +5,16 @@
  * there are (RFC 4291 section 2.4, IANA registry), so that nobody gets past by not writing ::/0.
  * Halves that together make the whole count as well: they are written to get past such checks.
  */
-import type { Cidr } from '../addr/address.ts';
-import { PROTOCOL_ALL, type PolicyModel, type Rule, type SecurityGroup } from '../policy/model.ts';
-import { hasPorts, PROTOCOL_TCP, PROTOCOL_UDP, protocolName } from '../policy/protocols.ts';
-import { peerText, PORT_MAX, serviceText } from '../policy/rules.ts';
-import type { Problem } from '../source/problem.ts';
+import type { Cidr } from '../../addr/address.ts';
+import {
+  PROTOCOL_ALL,
+  type PolicyModel,
+  type Rule,
+  type SecurityGroup,
+} from '../../policy/model.ts';
+import { hasPorts, PROTOCOL_TCP, PROTOCOL_UDP, protocolName } from '../../policy/protocols.ts';
+import { peerText, PORT_MAX, serviceText } from '../../policy/rules.ts';
+import type { Problem } from '../../source/problem.ts';
 import { containsBlock, listTexts, placeKey, problemAt, type Budget } from './lint-finding.ts';
 
 const INTERNET: readonly Cidr[] = [

@@ -1,7 +1,7 @@
 /** What the parts of the linter share: findings, blocks, and a bound on the work. */
-import { cidrContains, type Cidr } from '../addr/address.ts';
-import type { Origin } from '../policy/model.ts';
-import type { Problem, Severity } from '../source/problem.ts';
+import { cidrContains, type Cidr } from '../../addr/address.ts';
+import type { Origin } from '../../policy/model.ts';
+import type { Problem, Severity } from '../../source/problem.ts';
 
 /** Comparisons a run may make: a second or so. AWS's quotas keep any model it takes far below. */
 const STEPS_MAX = 20_000_000;

@@ -1,15 +1,15 @@
 /** Groups that no interface has, and rules that admit nobody because of it. */
-import { cidrContains } from '../addr/address.ts';
+import { cidrContains } from '../../addr/address.ts';
 import type {
   GroupId,
   NetworkInterface,
   PolicyModel,
   Rule,
   SecurityGroup,
-} from '../policy/model.ts';
-import { PROTOCOL_ICMP } from '../policy/protocols.ts';
-import { peerText } from '../policy/rules.ts';
-import type { Problem } from '../source/problem.ts';
+} from '../../policy/model.ts';
+import { PROTOCOL_ICMP } from '../../policy/protocols.ts';
+import { peerText } from '../../policy/rules.ts';
+import type { Problem } from '../../source/problem.ts';
 import { placeKey, problemAt } from './lint-finding.ts';
 
 type Members = ReadonlyMap<GroupId, readonly NetworkInterface[]>;

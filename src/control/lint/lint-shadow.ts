@@ -3,8 +3,8 @@
  *
  * Every pair is compared: AWS takes at most 1,000 rules a direction, and a budget stops what is larger.
  */
-import type { Cidr } from '../addr/address.ts';
-import { groupMembers } from '../policy/members.ts';
+import type { Cidr } from '../../addr/address.ts';
+import { groupMembers } from '../../policy/members.ts';
 import {
   ANY,
   PROTOCOL_ALL,
@@ -12,11 +12,11 @@ import {
   type PolicyModel,
   type Rule,
   type SecurityGroup,
-} from '../policy/model.ts';
-import { hasIcmpType, hasPorts } from '../policy/protocols.ts';
-import { PORT_MAX, ruleText } from '../policy/rules.ts';
-import type { Problem } from '../source/problem.ts';
-import { lineText } from './config-reader.ts';
+} from '../../policy/model.ts';
+import { hasIcmpType, hasPorts } from '../../policy/protocols.ts';
+import { PORT_MAX, ruleText } from '../../policy/rules.ts';
+import type { Problem } from '../../source/problem.ts';
+import { lineText } from '../config/config-reader.ts';
 import { containsBlock, listTexts, placeKey, problemAt, type Budget } from './lint-finding.ts';
 
 const CODES_A_TYPE = 256;

@@ -6,12 +6,12 @@
  * name, for one) is left alone. Findings that depend on who the members are need to know the
  * interfaces, and are not looked for in a model that has none, as a template by itself.
  */
-import { formatCidr } from '../addr/address.ts';
-import type { PolicyModel, Rule } from '../policy/model.ts';
-import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolName } from '../policy/protocols.ts';
-import { ruleText } from '../policy/rules.ts';
-import type { Problem } from '../source/problem.ts';
-import type { Config } from './config.ts';
+import { formatCidr } from '../../addr/address.ts';
+import type { PolicyModel, Rule } from '../../policy/model.ts';
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolName } from '../../policy/protocols.ts';
+import { ruleText } from '../../policy/rules.ts';
+import type { Problem } from '../../source/problem.ts';
+import type { Config } from '../config/config.ts';
 import { findExposed } from './lint-exposure.ts';
 import { makeBudget, problemAt } from './lint-finding.ts';
 import { findIdle } from './lint-members.ts';

@@ -5,14 +5,31 @@
  *   ← {"version":1,"ok":true,"result":{…}}   or   {"version":1,"ok":false,"error":"…"}
  *
  * A connection may ask several things, one after the other. The version changes when an old client
- * would misread an answer.
+ * would misread an answer; methods and fields may be added without.
+ *
+ * Streams (`trace`, `top`, `capture`) go on answering, each line with `more`, until the client hangs up; what it
+ * says meanwhile is not read. A client that reads too slowly misses something, and the next answer says how much:
+ *
+ *   → {"version":1,"method":"trace","params":{"interfaces":["eni-web-1"]}}
+ *   ← {"version":1,"ok":true,"more":true,"result":{…}}
+ *   ← {"version":1,"ok":true,"more":true,"missed":311,"result":{…}}
+ *
+ * The first answer of a stream comes at once and has no `result`: the daemon is listening from then on.
  */
-import type { Problem } from '../source/problem.ts';
-import type { Explanation, Service } from '../policy/explanation.ts';
-import type { Changes } from './changes.ts';
-import type { Connection } from './connections.ts';
-import type { QuestionText } from './explain.ts';
-import type { Impact } from './impact.ts';
+import type { Problem } from '../../source/problem.ts';
+import type { Explanation, Service } from '../../policy/explanation.ts';
+import type { CaptureAnswer, CaptureQuestion } from './capture-stream.ts';
+import type { Changes } from '../config/changes.ts';
+import type { Connection } from '../views/connections.ts';
+import type { DropExplanation, DropsAnswer, DropsQuestion } from '../views/drops-view.ts';
+import type { QuestionText } from '../views/explain.ts';
+import type { FlowFilter, FlowsAnswer, FlowsQuestion } from '../views/flows-view.ts';
+import type { Impact } from '../config/impact.ts';
+import type { InterfaceView } from '../views/interfaces-view.ts';
+import type { GroupUse, RulesAnswer, RulesQuestion } from '../views/rules-view.ts';
+import type { Health } from '../views/status-view.ts';
+import type { TopAnswer, TopQuestion } from './top-stream.ts';
+import type { TraceAnswer, TraceQuestion } from './trace-stream.ts';
 
 export const PROTOCOL_VERSION = 1;
 
@@ -20,17 +37,44 @@ export const PROTOCOL_VERSION = 1;
 export const REQUEST_BYTES_MAX = 64 * 1024;
 
 export interface Methods {
-  readonly status: { readonly params: Record<string, never>; readonly result: Status };
+  readonly status: { readonly params: Nothing; readonly result: Status };
   readonly explain: { readonly params: QuestionText; readonly result: LiveExplanation };
   readonly reload: {
     readonly params: { readonly dryRun?: boolean };
     readonly result: ReloadResult;
   };
+  readonly interfaces: { readonly params: Nothing; readonly result: readonly InterfaceView[] };
+  readonly groups: { readonly params: Nothing; readonly result: readonly GroupUse[] };
+  readonly rules: { readonly params: RulesQuestion; readonly result: RulesAnswer };
+  readonly flows: { readonly params: FlowsQuestion; readonly result: FlowsAnswer };
+  /** Ends the flows that match. */
+  readonly endFlows: { readonly params: FlowFilter; readonly result: { readonly ended: number } };
+  readonly drops: { readonly params: DropsQuestion; readonly result: DropsAnswer };
+  /** Without an id: the latest drop that is not of link scope, if there is one. */
+  readonly explainDrop: {
+    readonly params: { readonly id?: number };
+    readonly result: DropExplanation;
+  };
 }
 
-export type MethodName = keyof Methods;
+export interface Streams {
+  readonly trace: { readonly params: TraceQuestion; readonly result: TraceAnswer };
+  readonly top: { readonly params: TopQuestion; readonly result: TopAnswer };
+  readonly capture: { readonly params: CaptureQuestion; readonly result: CaptureAnswer };
+}
 
-export interface Status {
+type Nothing = Readonly<Record<string, never>>;
+
+export type MethodName = keyof Methods;
+export type StreamName = keyof Streams;
+
+/** What is in force, and how the daemon is. */
+export interface Status extends Overview {
+  readonly health: Health;
+}
+
+/** What is in force, in a few words. */
+export interface Overview {
   readonly version: string;
   readonly pid: number;
   readonly config: string;
@@ -86,5 +130,13 @@ export interface Request {
 }
 
 export type Response =
-  | { readonly version: number; readonly ok: true; readonly result: unknown }
+  | {
+      readonly version: number;
+      readonly ok: true;
+      /** Of a stream: another answer follows. */
+      readonly more?: true;
+      /** Of a stream: how much could not be sent since the answer before. */
+      readonly missed?: number;
+      readonly result?: unknown;
+    }
   | { readonly version: number; readonly ok: false; readonly error: string };

@@ -3,8 +3,8 @@
  *
  * A flow that changes while it is read may be shown as it was a moment ago; nothing is decided by it.
  */
-import { formatAddress, type Address, type Family } from '../addr/address.ts';
-import { OPENED_LOCALLY, STATE_MASK, STATE_NAMES } from '../conntrack/states.ts';
+import { formatAddress, type Address, type Family } from '../../addr/address.ts';
+import { OPENED_LOCALLY, STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
 import {
   FLOW_STATE,
   KEY_ADDRESSES,
@@ -12,8 +12,8 @@ import {
   KEY_PORTS,
   KEY_WORDS_4,
   type FlowTable,
-} from '../conntrack/table.ts';
-import { protocolName } from '../policy/protocols.ts';
+} from '../../conntrack/table.ts';
+import { protocolName } from '../../policy/protocols.ts';
 
 export interface Connection {
   readonly interface: string;

@@ -6,7 +6,7 @@
  * a second; what comes faster is lost, counted, and told to those who must know (flow logs write SKIPDATA).
  * A look takes at most TAKEN_MAX records, so that scrapes and requests get their turn under a flood.
  */
-import { EVENTS_MAX, WANT_DROPS, type EventReader } from '../engine/events.ts';
+import { EVENTS_MAX, WANT_DROPS, type EventReader } from '../../engine/events.ts';
 
 const BUSY_INTERVAL_MS = 50;
 const IDLE_INTERVAL_MS = 250;

@@ -6,12 +6,17 @@
  * outside), the namespace of an interface's device. Two interfaces may share a namespace; then its
  * name says nothing.
  */
-import { parseAddress, sameAddress, type Parsed } from '../addr/address.ts';
-import type { Endpoint, Service } from '../policy/explanation.ts';
-import type { NetworkInterface, PolicyModel } from '../policy/model.ts';
-import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from '../policy/protocols.ts';
-import { closest, listWords } from '../source/suggest.ts';
-import type { Config } from './config.ts';
+import { parseAddress, sameAddress, type Parsed } from '../../addr/address.ts';
+import type { Endpoint, Service } from '../../policy/explanation.ts';
+import type { NetworkInterface, PolicyModel } from '../../policy/model.ts';
+import {
+  PROTOCOL_ICMP,
+  PROTOCOL_ICMPV6,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from '../../policy/protocols.ts';
+import { closest, listWords } from '../../source/suggest.ts';
+import type { Config } from '../config/config.ts';
 
 const OUTSIDE = 'outside:';
 const NUMBER = /^(0|[1-9]\d{0,4})$/;

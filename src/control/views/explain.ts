@@ -4,9 +4,9 @@
  * Where the network comes from is the caller's affair (a file, a running daemon); nothing here reads
  * or changes either.
  */
-import type { Family, Parsed } from '../addr/address.ts';
-import type { Network, Question } from '../policy/explanation.ts';
-import type { Config } from './config.ts';
+import type { Family, Parsed } from '../../addr/address.ts';
+import type { Network, Question } from '../../policy/explanation.ts';
+import type { Config } from '../config/config.ts';
 import {
   findEndpoint,
   parseService,

@@ -1,7 +1,15 @@
 /** What the packet loop told, as people and JSON read it. */
-import { formatAddress, type Family } from '../addr/address.ts';
-import { createCarried, type Carried } from '../conntrack/accounts.ts';
-import { STATE_MASK, STATE_NAMES } from '../conntrack/states.ts';
+import { formatAddress, type Family } from '../../addr/address.ts';
+import { createCarried, type Carried } from '../../conntrack/accounts.ts';
+import { STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
+import {
+  KEY_ADDRESSES,
+  KEY_META,
+  KEY_PORTS,
+  KEY_WORDS_4,
+  type FlowIndex,
+  type FlowTable,
+} from '../../conntrack/table.ts';
 import {
   ENDED_NAMES,
   EVENT_ACCOUNT,
@@ -26,9 +34,9 @@ import {
   EVENT_SEEN,
   EVENT_STATE,
   EVENT_TIME,
-} from '../engine/events.ts';
-import { REASONS } from '../engine/reasons.ts';
-import { RULE_MASK } from '../engine/revocation.ts';
+} from '../../engine/events.ts';
+import { REASONS } from '../../engine/reasons.ts';
+import { RULE_MASK } from '../../engine/revocation.ts';
 
 /** Who a packet or a flow is between, from an instance's point of view. */
 export interface Tuple {
@@ -83,7 +91,7 @@ export interface FlowTold extends Told {
 const PROTO_ICMP = 1;
 const PROTO_ICMPV6 = 58;
 
-/** Reads the record at `at` (control/event-pump.ts). */
+/** Reads the record at `at` (control/views/event-pump.ts). */
 export function readTold(
   words: Int32Array,
   doubles: Float64Array,
@@ -126,6 +134,25 @@ export function readTold(
     packets: words[at + EVENT_PACKETS],
     bytes: words[at + EVENT_BYTES],
     isTracked: words[at + EVENT_FLOW] >= 0,
+  };
+}
+
+/** Who a tracked flow, which must be in use, is between. */
+export function tupleOfFlow(table: FlowTable, flow: FlowIndex): Tuple {
+  const { words, stride, keyWords } = table;
+  const key = flow * stride;
+  const family: Family = keyWords === KEY_WORDS_4 ? 4 : 6;
+  const addressWords = family === 4 ? 1 : 4;
+  const ports = words[key + KEY_PORTS];
+  const address = (from: number): string =>
+    formatAddress({ family, words: [...words.subarray(from, from + addressWords)] });
+  return {
+    family,
+    protocol: words[key + KEY_META] & 0xff,
+    localAddress: address(key + KEY_ADDRESSES),
+    remoteAddress: address(key + KEY_ADDRESSES + addressWords),
+    localPort: ports >>> 16,
+    remotePort: ports & 0xffff,
   };
 }
 

@@ -1,0 +1,117 @@
+/** `sgctl drops`: what was dropped, why, and the latest examples. */
+import type { Command } from 'commander';
+import { ask } from '../control/socket/control-client.ts';
+import type { DropCount, DropsAnswer, DropsQuestion } from '../control/views/drops-view.ts';
+import { REASON_NAMES } from '../control/views/verdict-view.ts';
+import { choiceList, parseDurationOption, wholeNumber } from './filter-options.ts';
+import { cut, formatFitted, terminalColumns } from './fit-table.ts';
+import { paint } from './output.ts';
+import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { packetText, printJson } from './traffic-text.ts';
+import { formatAgo, formatCount } from './units.ts';
+import { printable } from '../source/excerpt.ts';
+import { exitCodeHelp } from './exit-codes.ts';
+
+interface Options extends SocketOptions {
+  readonly interface?: readonly string[];
+  readonly direction?: readonly string[];
+  readonly reason?: readonly string[];
+  readonly since?: number;
+  readonly examples: number;
+  readonly json?: true;
+}
+
+const EXAMPLES_DEFAULT = 3;
+const EXAMPLES_MAX = 8;
+
+export function addDropsCommand(program: Command): void {
+  const command = program
+    .command('drops')
+    .summary('what was dropped, why, and the latest examples')
+    .description(
+      'Counts what was dropped since the daemon started by interface, direction and reason, says what each reason means, and shows the latest packets of each. `sgctl explain --drop` with the number of one tells what the rules say of it.',
+    )
+    .option(
+      '-i, --interface <name>',
+      'at this interface (or uplink); may be given more than once',
+      (text: string, before: readonly string[] | undefined) => [...(before ?? []), text],
+    )
+    .addOption(choiceList('--direction <direction>', 'in this direction', ['ingress', 'egress']))
+    .addOption(choiceList('--reason <reason>', 'for this reason', REASON_NAMES))
+    .option('--since <duration>', 'examples of the last 30s, 5m, 2h only', parseDurationOption)
+    .option(
+      '--examples <number>',
+      'examples of each kind',
+      wholeNumber(0, EXAMPLES_MAX),
+      EXAMPLES_DEFAULT,
+    )
+    .option('--json', 'print them as JSON')
+    .addHelpText(
+      'after',
+      `
+docs/drop-reasons.md has all reasons.
+
+${exitCodeHelp('sgctl drops')}
+
+Examples:
+  sgctl drops
+  sgctl drops --interface eni-web-1 --reason ingress-rules --since 5m
+  sgctl explain --drop 17`,
+    );
+  addSocketOptions(command).action(async (options: Options) => {
+    const answer = await ask(findSocket(options), 'drops', readQuestion(options));
+    if (options.json === true) printJson(answer);
+    else console.log(formatDrops(answer, options.examples));
+  });
+}
+
+function readQuestion({ interface: interfaces, direction, reason, since }: Options): DropsQuestion {
+  return {
+    ...(interfaces === undefined ? {} : { interfaces }),
+    ...(direction?.length === 1 ? { direction: direction[0] as 'ingress' | 'egress' } : {}),
+    ...(reason === undefined ? {} : { reasons: reason }),
+    ...(since === undefined ? {} : { sinceMs: since }),
+  };
+}
+
+export function formatDrops({ drops, lost }: DropsAnswer, examples: number): string {
+  if (drops.length === 0) return 'nothing of the kind was dropped';
+  const table = formatFitted(
+    [
+      { title: 'packets', align: 'right' },
+      { title: 'interface', min: 12 },
+      { title: 'direction' },
+      { title: 'reason' },
+      { title: 'meaning', min: 10 },
+    ],
+    drops.map((drop) => [
+      formatCount(drop.packets),
+      drop.interface,
+      drop.direction,
+      drop.reason,
+      drop.meaning,
+    ]),
+  );
+  const parts = [table, ...drops.flatMap((drop) => exampleLines(drop, examples))];
+  if (lost > 0)
+    parts.push(paint(`${formatCount(lost)} events were lost: examples may be missing`, 'yellow'));
+  return parts.join('\n\n');
+}
+
+function exampleLines(
+  { interface: name, direction, reason, examples }: DropCount,
+  most: number,
+): string[] {
+  const shown = examples.slice(0, most);
+  if (shown.length === 0) return [];
+  const width = terminalColumns() ?? Infinity;
+  const lines = shown.map(({ id, timeMs, packet, bytes, rule }) => {
+    const what =
+      packet === undefined
+        ? `${bytes ?? 0} bytes that can't be read`
+        : packetText(direction, packet);
+    const of = rule === undefined ? '' : `  (of a flow by ${rule.id})`;
+    return cut(printable(`  #${id}  ${formatAgo(timeMs)}  ${what}${of}`), width);
+  });
+  return [[paint(printable(`${name} ${direction}, ${reason}:`), 'bold'), ...lines].join('\n')];
+}

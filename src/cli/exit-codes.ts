@@ -1,0 +1,97 @@
+/**
+ * What the exit codes of sgctl and secgroupd mean, in one place: the help of each command and docs/exit-codes.md
+ * are made from this table.
+ */
+
+/** The code, as people write it, and what it says: without a capital or a full stop. */
+export type ExitCode = readonly [code: string, meaning: string];
+
+const DONE: ExitCode = ['0', 'done'];
+const ENDED: ExitCode = ['0', 'ended as asked'];
+const NO_ANSWER: ExitCode = ['1', 'no answer'];
+const WENT_AWAY: ExitCode = ['1', 'no answer, or the daemon went away'];
+const WRONG_USAGE: ExitCode = ['2', 'wrong usage'];
+
+/** By command, as it is typed. */
+export const EXIT_CODES = {
+  'sgctl check': [
+    ['0', 'there are no errors (warnings are none, without --strict)'],
+    ['1', 'there are'],
+    WRONG_USAGE,
+  ],
+  'sgctl explain': [
+    ['0', 'allowed (in each family asked), or the drop is explained'],
+    ['1', 'refused, or no answer, or the drop is not kept any more'],
+    ['2', 'wrong usage or unknown names'],
+    ['3', 'the configuration has errors'],
+  ],
+  'sgctl lab up': [
+    ['0', 'it is up'],
+    ['1', "it can't be made"],
+    WRONG_USAGE,
+    ['130', 'after Ctrl-C; 128 + N after signal N. What was made is undone'],
+  ],
+  'sgctl lab exec': [
+    ['N', 'that of the program'],
+    ['1', 'there is no such namespace'],
+    WRONG_USAGE,
+    ['126', "the program can't be run"],
+    ['127', 'it was not found'],
+    ['128 + N', 'signal N ended it'],
+  ],
+  'sgctl lab ls': [DONE, ['1', 'they could not be read'], WRONG_USAGE],
+  'sgctl lab down': [
+    ['0', 'nothing is left of it'],
+    ['1', 'something could not be removed'],
+    WRONG_USAGE,
+  ],
+  'sgctl reload': [
+    ['0', 'done, or with --dry-run: it could be'],
+    ['1', 'refused, or no answer'],
+    WRONG_USAGE,
+  ],
+  'sgctl status': [['0', 'it answered'], ['1', 'it did not'], WRONG_USAGE],
+  'sgctl interfaces': [DONE, NO_ANSWER, WRONG_USAGE],
+  'sgctl groups': [DONE, NO_ANSWER, WRONG_USAGE],
+  'sgctl rules': [DONE, NO_ANSWER, WRONG_USAGE],
+  'sgctl flows': [['0', 'done, also if there are none'], NO_ANSWER, WRONG_USAGE],
+  'sgctl flows delete': [
+    ['0', 'done, also if there were none'],
+    ['1', 'answered with no, or no answer'],
+    ['2', 'wrong usage, or nobody to ask (no terminal, and no --yes)'],
+  ],
+  'sgctl top': [ENDED, WENT_AWAY, WRONG_USAGE],
+  'sgctl trace': [ENDED, WENT_AWAY, WRONG_USAGE],
+  'sgctl drops': [['0', 'done, also if nothing was dropped'], NO_ANSWER, WRONG_USAGE],
+  'sgctl capture': [ENDED, ['1', "no answer, or it can't be written"], WRONG_USAGE],
+  'sgctl test': [
+    ['0', 'all passed, or skipped'],
+    ['1', 'something failed, or there could be no lab'],
+    ['2', 'wrong usage, or a --filter that leaves nothing to test'],
+    ['3', 'the expectations or the configuration have errors'],
+    ['4', 'the compiled rules and the reference disagree (an error of sgctl: report it)'],
+    ['128 + N', 'signal N ended it; what was made of the lab has been removed'],
+  ],
+  'sgctl completion': [DONE, ['1', 'it failed'], WRONG_USAGE],
+} as const satisfies Readonly<Record<string, readonly ExitCode[]>>;
+
+export type CommandPath = keyof typeof EXIT_CODES;
+
+const WIDTH = 80;
+const NO_BREAK = '\u00a0';
+
+/** The paragraph about exit codes in the help of a command, wrapped; ends without a line break. */
+export function exitCodeHelp(path: CommandPath): string {
+  const codes: readonly ExitCode[] = EXIT_CODES[path];
+  // A code and its first word stay together.
+  const told = codes.map(([code, meaning]) => `${code}${NO_BREAK}${meaning}`).join('; ');
+  const words = `Exit code: ${told}.`.split(' ');
+  const lines = [''];
+  for (const word of words) {
+    const line = lines[lines.length - 1];
+    if (line === '') lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= WIDTH) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join('\n').replaceAll(NO_BREAK, ' ');
+}

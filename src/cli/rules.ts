@@ -1,0 +1,101 @@
+/** `sgctl rules`: which rules are used, and which never were. */
+import { Option, type Command } from 'commander';
+import { ask } from '../control/socket/control-client.ts';
+import { RULE_ORDERS, type RulesAnswer, type RulesQuestion } from '../control/views/rules-view.ts';
+import { choiceList } from './filter-options.ts';
+import { formatFitted } from './fit-table.ts';
+import { paint } from './output.ts';
+import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { placeText, printJson } from './traffic-text.ts';
+import { formatAgo, formatCount, formatDuration } from './units.ts';
+import { exitCodeHelp } from './exit-codes.ts';
+
+interface Options extends SocketOptions {
+  readonly group?: readonly string[];
+  readonly direction?: readonly string[];
+  readonly neverHit?: true;
+  readonly sort?: (typeof RULE_ORDERS)[number];
+  readonly json?: true;
+}
+
+export function addRulesCommand(program: Command): void {
+  const command = program
+    .command('rules')
+    .summary('rules with their hits: which are used, which never were')
+    .description(
+      'Lists the rules in force with how many flows each has admitted since the daemon started, when last, how many of them are tracked now, and where it is written.',
+    )
+    .option('--group <name>', 'of this group, by name or id; may be given more than once', collect)
+    .addOption(choiceList('--direction <direction>', 'of this direction', ['ingress', 'egress']))
+    .option('--never-hit', 'only those that have admitted nothing since the daemon started')
+    .addOption(new Option('--sort <order>', 'in what order').choices(RULE_ORDERS).default('file'))
+    .option('--json', 'print them as JSON')
+    .addHelpText(
+      'after',
+      `
+A hit is a flow that the rule admitted, or a packet of an untracked one. Of several
+rules that admit a flow, one gets the hit: a rule without any may still be all that
+would admit it if the other were gone.
+
+${exitCodeHelp('sgctl rules')}
+
+Examples:
+  sgctl rules --sort hits
+  sgctl rules --group web --direction ingress
+  sgctl rules --never-hit --json | jq -r '.rules[] | "\\(.origin.file):\\(.origin.line) \\(.text)"'`,
+    );
+  addSocketOptions(command).action(async (options: Options) => {
+    const answer = await ask(findSocket(options), 'rules', readQuestion(options));
+    if (options.json === true) printJson(answer);
+    else console.log(formatRules(answer, options.neverHit === true));
+  });
+}
+
+function collect(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text];
+}
+
+function readQuestion({ group, direction, neverHit, sort }: Options): RulesQuestion {
+  const [one, other] = direction ?? [];
+  return {
+    ...(group === undefined ? {} : { groups: group }),
+    // Both are the same as none.
+    ...(one === undefined || (other !== undefined && other !== one)
+      ? {}
+      : { direction: one as 'ingress' | 'egress' }),
+    ...(neverHit === undefined ? {} : { neverHit }),
+    ...(sort === undefined ? {} : { sort }),
+  };
+}
+
+export function formatRules({ rules, sinceMs }: RulesAnswer, isNeverHit: boolean): string {
+  const since = `since the daemon started ${formatDuration(Date.now() - sinceMs)} ago`;
+  if (rules.length === 0)
+    return isNeverHit ? `every rule has admitted something ${since}` : 'there are no such rules';
+  const rows = rules.map((rule) => [
+    rule.group?.name ?? '',
+    rule.direction,
+    rule.text,
+    formatCount(rule.hits),
+    formatAgo(rule.lastHitMs),
+    formatCount(rule.flows),
+    rule.origin === undefined ? '' : placeText(rule.origin),
+    rule.id,
+    rule.description,
+  ]);
+  const table = formatFitted(
+    [
+      { title: 'group', min: 8 },
+      { title: 'direction' },
+      { title: 'rule', min: 16 },
+      { title: 'hits', align: 'right' },
+      { title: 'last hit', align: 'right' },
+      { title: 'flows', align: 'right' },
+      { title: 'from', min: 20 },
+      { title: 'id' },
+      { title: 'description', min: 4 },
+    ],
+    rows,
+  );
+  return `${table}\n\n${paint(`hits ${since}`, 'dim')}`;
+}

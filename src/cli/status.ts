@@ -1,0 +1,102 @@
+/** `sgctl status`: what the running daemon has in force, and how it is. */
+import type { Command } from 'commander';
+import { ask } from '../control/socket/control-client.ts';
+import type { Status } from '../control/socket/protocol.ts';
+import { count } from './check-text.ts';
+import { formatFitted } from './fit-table.ts';
+import { formatTable, paint } from './output.ts';
+import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { printJson } from './traffic-text.ts';
+import { formatAgo, formatBitRate, formatBytes, formatCount, formatDuration } from './units.ts';
+import { exitCodeHelp } from './exit-codes.ts';
+
+export function addStatusCommand(program: Command): void {
+  const command = program
+    .command('status')
+    .summary('what the running daemon has in force, and how it is')
+    .description(
+      'Asks the running daemon for what is in force, how many connections it tracks, what it passes and drops, and how the last change of its configuration went.',
+    )
+    .option('--json', 'print it as JSON')
+    .addHelpText(
+      'after',
+      `
+${exitCodeHelp('sgctl status')}
+
+Examples:
+  sgctl status
+  sgctl status --lab demo
+  sgctl status --json | jq .health.rates`,
+    );
+  addSocketOptions(command).action(async (options: SocketOptions & { readonly json?: true }) => {
+    const status = await ask(findSocket(options), 'status', {});
+    if (options.json === true) printJson(status);
+    else console.log(formatStatus(status));
+  });
+}
+
+export function formatStatus(status: Status): string {
+  const rows = statusRows(status);
+  const sections = [formatFitted([{ title: 'what' }, { title: 'value', min: 20 }], rows)];
+  if (status.prefixLists.length > 0) {
+    const lists = status.prefixLists.map(({ name, id, entries, maxEntries, version }) => [
+      name,
+      id,
+      `${entries} of ${maxEntries}`,
+      String(version),
+    ]);
+    sections.push(formatTable(['prefix list', 'id', 'entries', 'version'], lists));
+  }
+  return sections.join('\n\n');
+}
+
+function statusRows({
+  version,
+  pid,
+  config,
+  generation,
+  interfaces,
+  groups,
+  flows,
+  health,
+}: Status): string[][] {
+  const { total, rates, events, flowsByState, policySinceMs, uptimeMs, maxFlows } = health;
+  const states = Object.entries(flowsByState)
+    .sort((a, b) => b[1] - a[1])
+    .map(([state, amount]) => `${formatCount(amount)} ${state}`);
+  const lost = `${formatCount(events.lost)} lost of ${formatCount(events.taken + events.lost)}`;
+  return [
+    ['version', version],
+    ['pid', String(pid)],
+    ['up', formatDuration(uptimeMs)],
+    ['configuration', config],
+    ['generation', `${generation}, in force for ${formatDuration(Date.now() - policySinceMs)}`],
+    ['last reload', reloadText(health)],
+    ['interfaces', `${interfaces.length}: ${interfaces.join(' ')}`],
+    ['groups', String(groups)],
+    ['flows', `${formatCount(flows)} of ${formatCount(maxFlows)}`],
+    ...(states.length === 0 ? [] : [['', states.join(', ')]]),
+    ['passed', trafficText(total.passedPackets, total.passedBytes)],
+    ['', rateText(rates.passedPackets, rates.passedBytes)],
+    ['dropped', trafficText(total.droppedPackets, total.droppedBytes)],
+    ['', rateText(rates.droppedPackets, rates.droppedBytes)],
+    ['events', events.lost === 0 ? lost : paint(lost, 'yellow')],
+  ];
+}
+
+function reloadText({ reloads }: Status['health']): string {
+  const { changed, unchanged, refused, isLastRefused, lastSuccessMs } = reloads;
+  if (changed + unchanged + refused === 0) return 'none since the start';
+  const counts = `${changed} changed, ${unchanged} unchanged, ${refused} refused`;
+  return isLastRefused
+    ? `refused: an older configuration is in force (${counts})`
+    : `${formatAgo(lastSuccessMs)} (${counts})`;
+}
+
+function trafficText(packets: number, bytes: number): string {
+  return `${count(packets, 'packet').replace(String(packets), formatCount(packets))}, ${formatBytes(bytes)}`;
+}
+
+function rateText(packets: number, bytes: number): string {
+  return `${formatCount(packets)}/s, ${formatBitRate(bytes)} in the last second`;
+}

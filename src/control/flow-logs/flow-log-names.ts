@@ -1,0 +1,80 @@
+/** What flow logs call things: interfaces, groups of rules, and addresses that are ours or the platform's. */
+import { formatAddress } from '../../addr/address.ts';
+import type { Config } from '../config/config.ts';
+import type { Observatory } from '../views/observatory.ts';
+
+/** An interface as far as its configuration tells. */
+export interface NamedInterface {
+  readonly id: string;
+  readonly name: string;
+  /** Primary private addresses; undefined where it has none of the family. */
+  readonly primary4: string | undefined;
+  readonly primary6: string | undefined;
+}
+
+/** Made anew when the configuration changes; everything is looked up many times in between. */
+export class LogNames {
+  private readonly observatory: Observatory;
+  private config: Config | undefined;
+  private byPort: ReadonlyMap<number, NamedInterface> = new Map();
+  private local: ReadonlySet<string> = new Set();
+  private platform: ReadonlySet<string> = new Set();
+  private groups: ReadonlyMap<string, string> = new Map();
+
+  constructor(observatory: Observatory) {
+    this.observatory = observatory;
+  }
+
+  /** Interfaces by port; not the uplink, which is nobody's interface. */
+  get interfaces(): ReadonlyMap<number, NamedInterface> {
+    this.refresh();
+    return this.byPort;
+  }
+
+  /** Whether an address is that of an interface here. */
+  isLocal(address: string): boolean {
+    this.refresh();
+    return this.local.has(address);
+  }
+
+  /** Whether it is the platform's: DNS, metadata, time. AWS does not log what goes there. */
+  isPlatform(address: string): boolean {
+    this.refresh();
+    return this.platform.has(address);
+  }
+
+  /** The group of a rule in force. */
+  groupOf(ruleId: string): string | undefined {
+    this.refresh();
+    return this.groups.get(ruleId);
+  }
+
+  private refresh(): void {
+    const { config } = this.observatory;
+    if (config === this.config) return;
+    this.config = config;
+    const { model } = config;
+    const byName = new Map(config.interfaces.map(({ id, name }) => [name, id]));
+    const byPort = new Map<number, NamedInterface>();
+    for (const [port, name] of this.observatory.portNames()) {
+      const id = byName.get(name);
+      if (id === undefined) continue;
+      const { addresses } = model.interfaces.get(id)!;
+      const primary = (family: 4 | 6): string | undefined => {
+        const found = addresses.find((address) => address.family === family);
+        return found === undefined ? undefined : formatAddress(found);
+      };
+      byPort.set(port, { id, name, primary4: primary(4), primary6: primary(6) });
+    }
+    this.byPort = byPort;
+    this.local = new Set(
+      [...model.interfaces.values()].flatMap(({ addresses }) => addresses.map(formatAddress)),
+    );
+    this.platform = new Set(config.platformAddresses.map(formatAddress));
+    this.groups = new Map(
+      [...model.groups.values()].flatMap(({ id, ingress, egress }) =>
+        [...ingress, ...egress].map((rule): [string, string] => [rule.id, id]),
+      ),
+    );
+  }
+}

@@ -1,0 +1,134 @@
+/** Tracked flows: how many, in which states, what was given up, and the allowance as AWS names it. */
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { STATE_COUNT, STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
+import { FLOW_STATE, type FlowTable } from '../../conntrack/table.ts';
+import {
+  DROPPED_BY_REASON,
+  GAUGE_EVICTED,
+  GAUGE_HALF_OPEN,
+  GAUGE_OPENED,
+  GAUGE_PASSED_FRAGMENT,
+  GAUGE_PASSED_INVALID,
+  GAUGE_PASSED_TABLE_FULL,
+} from '../../engine/counters.ts';
+import { CONNTRACK_FULL } from '../../engine/reasons.ts';
+import { addGauge, forEachRow, type MetricsOptions } from './metrics-parts.ts';
+
+const EXCUSED = [
+  ['table-full', GAUGE_PASSED_TABLE_FULL],
+  ['invalid', GAUGE_PASSED_INVALID],
+  ['fragment', GAUGE_PASSED_FRAGMENT],
+] as const;
+
+export function addConntrack(registry: Registry, options: MetricsOptions): void {
+  const { source, maxFlows, maxHalfOpen } = options;
+  const registers = [registry];
+  addGauge(registry, 'secgroupd_conntrack_flows', 'Flows tracked now.', () => source.flowCount);
+  addGauge(
+    registry,
+    'secgroupd_conntrack_flows_max',
+    'Flows that may be tracked at once (conntrack.maxFlows).',
+    () => maxFlows,
+  );
+  addGauge(
+    registry,
+    'secgroupd_conntrack_half_open_flows',
+    'Tracked flows that nobody has answered yet.',
+    () => source.gauges[GAUGE_HALF_OPEN],
+  );
+  addGauge(
+    registry,
+    'secgroupd_conntrack_half_open_flows_max',
+    'How many may be half-open (conntrack.maxHalfOpen).',
+    () => maxHalfOpen,
+  );
+  addGauge(
+    registry,
+    'secgroupd_conntrack_warning_level',
+    '0: the table has room; 1: it is 80 % full; 2: it is 95 % full.',
+    () => warningLevel(source.flowCount, maxFlows),
+  );
+  new Gauge({
+    name: 'secgroupd_conntrack_flows_by_state',
+    help: 'Flows tracked now, by state; those past their time-out and not yet swept included.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const byState = countByState(source.flows);
+      for (let state = 1; state < STATE_COUNT; state++)
+        this.set({ state: STATE_NAMES[state] }, byState[state]);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_conntrack_opened_flows_total',
+    help: 'Flows that were opened.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(source.gauges[GAUGE_OPENED]);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_conntrack_evicted_flows_total',
+    help: 'Half-open flows that were given up for others. Established ones never are.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(source.gauges[GAUGE_EVICTED]);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_excused_packets_total',
+    help: 'Packets that conntrack.exceptions let pass, by exception.',
+    labelNames: ['exception'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [exception, cell] of EXCUSED) this.inc({ exception }, source.gauges[cell]);
+    },
+  });
+  addAllowance(registry, options);
+}
+
+/** How close the table is to full: 0, 1 from 80 %, 2 from 95 %. */
+export function warningLevel(flows: number, maxFlows: number): 0 | 1 | 2 {
+  if (flows >= 0.95 * maxFlows) return 2;
+  return flows >= 0.8 * maxFlows ? 1 : 0;
+}
+
+/** What the ENA driver tells of the conntrack allowance, under its names. */
+function addAllowance(registry: Registry, { source, ports, maxFlows }: MetricsOptions): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'conntrack_allowance_available',
+    help: 'Flows that may still be tracked, under the name the ENA driver gives it.',
+    registers,
+    collect() {
+      this.set(Math.max(0, maxFlows - source.flowCount));
+    },
+  });
+  new Gauge({
+    name: 'conntrack_allowance_exceeded',
+    help: 'Packets dropped since the start because a flow could not be tracked, under the name the ENA driver gives it. It only grows.',
+    labelNames: ['interface'],
+    registers,
+    collect() {
+      this.reset();
+      const exceeded = new Map<string, number>();
+      forEachRow(ports(), (port, _direction, row) => {
+        const packets = source.counters[row + DROPPED_BY_REASON + CONNTRACK_FULL];
+        exceeded.set(port, (exceeded.get(port) ?? 0) + packets);
+      });
+      for (const [port, packets] of exceeded) this.set({ interface: port }, packets);
+    },
+  });
+}
+
+function countByState(tables: readonly FlowTable[]): Float64Array {
+  const byState = new Float64Array(STATE_COUNT);
+  for (const { words, stride, keyWords, highWater } of tables) {
+    for (let flow = 0; flow < highWater; flow++)
+      byState[words[flow * stride + keyWords + FLOW_STATE] & STATE_MASK]++;
+  }
+  return byState;
+}

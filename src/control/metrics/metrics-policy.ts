@@ -1,0 +1,91 @@
+/** Rules and what they admitted, the policy in force, and changes of the configuration. */
+import { Counter, Gauge, type Registry } from 'prom-client';
+import { addGauge, type MetricsOptions, type NumberedRule } from './metrics-parts.ts';
+
+/** Most rules with lines of their own: a scrape stays small, whatever is configured. */
+export const RULE_LINES_MAX = 1000;
+
+const RULE_LABELS = ['rule', 'group', 'direction'] as const;
+
+export function addPolicy(registry: Registry, options: MetricsOptions): void {
+  addRules(registry, options);
+  const { policy, reloads } = options;
+  addGauge(
+    registry,
+    'secgroupd_policy_generation',
+    'Number of the policy in force: goes up by one with every change.',
+    () => policy().generation,
+  );
+  addGauge(
+    registry,
+    'secgroupd_policy_loaded_timestamp_seconds',
+    'When the policy in force came into force.',
+    () => policy().sinceMs / 1000,
+  );
+  new Counter({
+    name: 'secgroupd_config_reloads_total',
+    help: 'Changes of the configuration that were asked for, by outcome.',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const outcome of ['changed', 'unchanged', 'refused'] as const)
+        this.inc({ outcome }, reloads[outcome]);
+    },
+  });
+  addGauge(
+    registry,
+    'secgroupd_config_last_reload_successful',
+    '1 if the last change that was asked for was not refused, or none was asked for.',
+    () => (reloads.isLastRefused ? 0 : 1),
+  );
+  addGauge(
+    registry,
+    'secgroupd_config_last_reload_success_timestamp_seconds',
+    'When the configuration was last read without an error.',
+    () => reloads.lastSuccessMs / 1000,
+  );
+}
+
+function addRules(registry: Registry, { source, rules }: MetricsOptions): void {
+  const registers = [registry];
+  // Those in use first: a rule that never admitted anything is found by its absence from these lines.
+  const told = (): readonly NumberedRule[] => {
+    const all = rules();
+    if (all.length <= RULE_LINES_MAX) return all;
+    const { hits } = source.ruleHits;
+    return [...all].sort((a, b) => hits[b.number] - hits[a.number]).slice(0, RULE_LINES_MAX);
+  };
+  new Counter({
+    name: 'secgroupd_rule_hits_total',
+    help: 'Flows, and packets of untracked flows, that a rule admitted. The most used rules, at most 1,000.',
+    labelNames: RULE_LABELS,
+    registers,
+    collect() {
+      this.reset();
+      for (const rule of told()) this.inc(labelsOf(rule), source.ruleHits.hits[rule.number]);
+    },
+  });
+  new Gauge({
+    name: 'secgroupd_rule_last_hit_timestamp_seconds',
+    help: 'When a rule last admitted a flow or a packet of an untracked one. No line: never since the start.',
+    labelNames: RULE_LABELS,
+    registers,
+    collect() {
+      this.reset();
+      for (const rule of told()) {
+        const at = source.lastHitAt(rule.number);
+        if (at !== undefined) this.set(labelsOf(rule), Math.round(at / 1000));
+      }
+    },
+  });
+  addGauge(registry, 'secgroupd_rules', 'Rules in force.', () => rules().length);
+}
+
+function labelsOf({
+  rule,
+  groupId,
+  direction,
+}: NumberedRule): Record<(typeof RULE_LABELS)[number], string> {
+  return { rule: rule.id, group: groupId, direction };
+}

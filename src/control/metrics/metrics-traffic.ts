@@ -1,0 +1,61 @@
+/** Packets and bytes by interface, direction, verdict and drop reason. */
+import { Counter, type Registry } from 'prom-client';
+import {
+  DROPPED_BY_REASON,
+  DROPPED_BYTES,
+  DROPPED_PACKETS,
+  PASSED_BYTES,
+  PASSED_PACKETS,
+} from '../../engine/counters.ts';
+import { REASON_COUNT, REASONS } from '../../engine/reasons.ts';
+import { forEachRow, type MetricsOptions } from './metrics-parts.ts';
+
+export function addTraffic(registry: Registry, { source, ports }: MetricsOptions): void {
+  const registers = [registry];
+  const labelNames = ['interface', 'direction', 'verdict'] as const;
+  const collectBy = (
+    counter: Counter<(typeof labelNames)[number]>,
+    passed: number,
+    dropped: number,
+  ): void => {
+    counter.reset();
+    forEachRow(ports(), (port, direction, row) => {
+      counter.inc({ interface: port, direction, verdict: 'pass' }, source.counters[row + passed]);
+      counter.inc({ interface: port, direction, verdict: 'drop' }, source.counters[row + dropped]);
+    });
+  };
+  new Counter({
+    name: 'secgroupd_packets_total',
+    help: 'Packets judged at an interface, by direction (ingress: towards the instance) and verdict. GSO superpackets count as their segments.',
+    labelNames,
+    registers,
+    collect() {
+      collectBy(this, PASSED_PACKETS, DROPPED_PACKETS);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_bytes_total',
+    help: 'Bytes of IP packets judged at an interface, by direction and verdict.',
+    labelNames,
+    registers,
+    collect() {
+      collectBy(this, PASSED_BYTES, DROPPED_BYTES);
+    },
+  });
+  new Counter({
+    name: 'secgroupd_dropped_packets_total',
+    help: 'Packets dropped at an interface, by direction and reason.',
+    labelNames: ['interface', 'direction', 'reason'],
+    registers,
+    collect() {
+      this.reset();
+      forEachRow(ports(), (port, direction, row) => {
+        for (let reason = 1; reason < REASON_COUNT; reason++) {
+          const packets = source.counters[row + DROPPED_BY_REASON + reason];
+          if (packets > 0)
+            this.inc({ interface: port, direction, reason: REASONS[reason][0] }, packets);
+        }
+      });
+    },
+  });
+}

@@ -1,0 +1,181 @@
+/** What `secgroupd doctor` looks at for a configuration: whether it is right, and whether this machine has what it names. */
+import { accessSync, constants, statSync } from 'node:fs';
+import { accountBytes } from '../../conntrack/accounts.ts';
+import { flowTableBytes } from '../../conntrack/table.ts';
+import { flowLayout } from '../../dataplane/messages.ts';
+import type { DeviceSpec } from '../../ports/device.ts';
+import type { Native } from '../../ports/native.ts';
+import { formatProblem, hasErrors, type Problem } from '../../source/problem.ts';
+import { checkSystem } from '../config/check-system.ts';
+import type { Config } from '../config/config.ts';
+import { deviceLabel, interfaceDevice, uplinkDevice } from '../devices.ts';
+import { bytesText, type Check, type Reader } from './doctor-check.ts';
+import { loadConfig } from '../config/load-config.ts';
+
+/** What the process takes besides its flow tables, measured with the demo; and queues, rules, logs. */
+const PROCESS_BYTES = 256 * 2 ** 20;
+/** Bytes of each half-open flow (conntrack/half-open.ts). */
+const HALF_OPEN_BYTES = 8;
+
+export interface ConfigurationOptions {
+  readonly file: string | undefined;
+  readonly netnsDir: string;
+  readonly stateDir?: string;
+  readonly native: Native | undefined;
+  readonly reader: Reader;
+}
+
+export interface ConfigurationChecks {
+  readonly checks: readonly Check[];
+  /** How many devices the configuration has. */
+  readonly devices: number;
+}
+
+export function checkConfiguration(options: ConfigurationOptions): ConfigurationChecks {
+  const { file, netnsDir, stateDir, native, reader } = options;
+  const state = stateDir === undefined ? [] : [checkStateDirectory(stateDir)];
+  if (file === undefined) return { checks: state, devices: 0 };
+  const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
+  if (config === undefined || hasErrors(problems))
+    return { checks: [invalid(file, problems), ...state], devices: 0 };
+  const uplink = uplinkDevice(config);
+  const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
+  if (uplink !== undefined) specs.push(uplink);
+  const checks = [
+    { name: 'configuration', status: 'ok' as const, found: `${file} is right` },
+    ...checkNamespaces(config),
+    ...(native === undefined ? [] : checkNames(native, specs)),
+    checkMemory(config, reader),
+    ...checkForwarding(config, reader),
+    ...state,
+  ];
+  return { checks, devices: specs.length };
+}
+
+function invalid(file: string, problems: readonly Problem[]): Check {
+  const errors = problems.filter(({ severity }) => severity === 'error');
+  return {
+    name: 'configuration',
+    status: 'fail',
+    found: errors.map((problem) => formatProblem(problem)).join('\n'),
+    means: 'the daemon does not start with it; one that runs refuses to reload it',
+    mend: `correct it, and look again with: sgctl check ${file}`,
+  };
+}
+
+function checkNamespaces(config: Config): Check[] {
+  const problems: Problem[] = [];
+  checkSystem(config, problems);
+  const missing = problems.filter(({ code }) => code === 'netns');
+  const names = new Set(
+    [...config.interfaces.map(({ device }) => device), config.uplink?.device].flatMap(
+      (device) => device?.netnsPath ?? [],
+    ),
+  );
+  if (names.size === 0) return [];
+  if (missing.length === 0)
+    return [{ name: 'namespaces', status: 'ok', found: `all ${names.size} can be opened` }];
+  return missing.map(({ message, hint }) => ({
+    name: 'namespaces',
+    status: 'fail',
+    found: message,
+    means: 'the daemon does not start: it opens all devices or none',
+    ...(hint === undefined ? {} : { mend: hint }),
+  }));
+}
+
+/** Devices whose names are taken. A daemon that runs already has taken them itself. */
+function checkNames(native: Native, specs: readonly DeviceSpec[]): Check[] {
+  const taken = specs.filter(({ netnsPath, name }) => {
+    try {
+      return native.linkIndex(netnsPath, name) !== 0;
+    } catch {
+      return false; // The namespace can't be entered: the check of namespaces or capabilities says so.
+    }
+  });
+  if (taken.length === 0)
+    return [{ name: 'devices', status: 'ok', found: `${specs.length} names are free` }];
+  return [
+    {
+      name: 'devices',
+      status: 'warn',
+      found: `there already: ${taken.map(deviceLabel).join(', ')}`,
+      means:
+        'a daemon that runs has them, or they are persistent; an interface of another kind keeps the daemon from starting',
+      mend: 'see who has it with: ip -details link show; remove a stranger with: ip link delete NAME',
+    },
+  ];
+}
+
+function checkMemory({ conntrack }: Config, { read }: Reader): Check {
+  const { maxFlows, maxHalfOpen, accounting } = conntrack;
+  const tables = ([4, 6] as const).map((family) => flowTableBytes(flowLayout(family, maxFlows)));
+  const accounts = accounting ? 2 * accountBytes(maxFlows) : 0;
+  const needed = tables[0] + tables[1] + accounts + HALF_OPEN_BYTES * maxHalfOpen + PROCESS_BYTES;
+  const kilobytes = Number(/^MemAvailable:\s+(\d+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1]);
+  const available = 1024 * kilobytes;
+  const found = `${bytesText(available)} available, at most ${bytesText(needed)} for ${maxFlows.toLocaleString('en-US')} flows`;
+  if (!(available < needed)) return { name: 'memory', status: 'ok', found };
+  return {
+    name: 'memory',
+    status: 'warn',
+    found,
+    means: 'memory is taken as flows come: a full table could end the daemon',
+    mend: 'lower conntrack.maxFlows, or give the machine more memory',
+  };
+}
+
+/** Forwarding of the host's own namespace, where the uplink ends there. In another one it is its owner's affair. */
+function checkForwarding({ uplink }: Config, { read }: Reader): Check[] {
+  if (uplink === undefined || uplink.device.netnsPath !== undefined) return [];
+  const { name } = uplink.device;
+  const forwards = read('/proc/sys/net/ipv4/ip_forward') === '1';
+  const checks: Check[] = [
+    forwards
+      ? { name: 'forwarding', status: 'ok', found: 'the host forwards IPv4' }
+      : {
+          name: 'forwarding',
+          status: 'warn',
+          found: 'the host does not forward IPv4',
+          means: 'instances reach the host, and nothing behind it',
+          mend: 'sysctl -w net.ipv4.ip_forward=1, and for IPv6 net.ipv6.conf.all.forwarding=1',
+        },
+  ];
+  const strict = ['all', name].find(
+    (entry) => read(`/proc/sys/net/ipv4/conf/${entry}/rp_filter`) === '1',
+  );
+  if (strict !== undefined)
+    checks.push({
+      name: 'rp_filter',
+      status: 'warn',
+      found: `net.ipv4.conf.${strict}.rp_filter is strict`,
+      means: 'the host drops packets of instances whose route back does not lead over the uplink',
+      mend: `if routes are not symmetric: sysctl -w net.ipv4.conf.${strict}.rp_filter=2`,
+    });
+  return checks;
+}
+
+export function checkStateDirectory(directory: string): Check {
+  try {
+    const stat = statSync(directory);
+    if (!stat.isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    accessSync(directory, constants.W_OK | constants.X_OK);
+    const isOpen = (stat.mode & 0o022) !== 0;
+    if (!isOpen) return { name: 'state', status: 'ok', found: `${directory} can be written` };
+    return {
+      name: 'state',
+      status: 'warn',
+      found: `others may write to ${directory}`,
+      means: 'whoever can put a snapshot there decides which connections are let through',
+      mend: `chmod go-w ${directory}`,
+    };
+  } catch (error) {
+    return {
+      name: 'state',
+      status: 'warn',
+      found: `${directory} can't be written: ${(error as NodeJS.ErrnoException).code}`,
+      means: 'connections are not kept over a restart',
+      mend: `make it for the daemon's user: install -d -m 0700 ${directory}`,
+    };
+  }
+}

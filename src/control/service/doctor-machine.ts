@@ -1,0 +1,197 @@
+/** What `secgroupd doctor` looks at whatever the configuration: kernel, device node, capabilities, offloads, clock, limits. */
+import { closeSync, openSync } from 'node:fs';
+import { DEVICE_TUN, type Native, type NativeError } from '../../ports/native.ts';
+import type { Check, Reader } from './doctor-check.ts';
+
+const TUN_DEVICE = '/dev/net/tun';
+
+/** First with TUNGETDEVNETNS, by which a kept device is known again. */
+const KERNEL_LEAST = [5, 2] as const;
+/** First with UDP segmentation offload on TUN. */
+const KERNEL_USO = [6, 2] as const;
+const NODE_LEAST = 20;
+
+// Numbers of capabilities(7), and where /proc/self/status has them.
+const CAPABILITIES = [
+  {
+    number: 12,
+    name: 'CAP_NET_ADMIN',
+    status: 'fail',
+    means: 'no TUN or TAP can be opened or configured',
+  },
+  {
+    number: 21,
+    name: 'CAP_SYS_ADMIN',
+    status: 'warn',
+    means: 'devices in other network namespaces can not be opened; the own one works',
+  },
+] as const;
+
+const FAST_CLOCKS = new Set([
+  'tsc',
+  'kvm-clock',
+  'arch_sys_counter',
+  'hyperv_clocksource_tsc_page',
+]);
+
+/** Descriptors the daemon has besides its devices: log, sockets, clients, Node's own. */
+const FDS_BESIDES = 128;
+
+export interface MachineOptions {
+  /** undefined if the addon could not be loaded. */
+  readonly native: Native | undefined;
+  readonly reader: Reader;
+  /** How many devices the configuration has. */
+  readonly devices: number;
+}
+
+export function checkMachine({ native, reader, devices }: MachineOptions): Check[] {
+  return [
+    checkKernel(reader),
+    checkNode(reader),
+    checkTunDevice(),
+    ...checkCapabilities(reader),
+    ...(native === undefined ? [] : [checkOffloads(native)]),
+    checkClock(reader),
+    checkDescriptors(reader, devices),
+  ];
+}
+
+export function checkKernel({ kernel }: Pick<Reader, 'kernel'>): Check {
+  const version = kernel.split(/[.-]/).map(Number);
+  const found = `Linux ${kernel}`;
+  if (isOlder(version, KERNEL_LEAST))
+    return {
+      name: 'kernel',
+      status: 'warn',
+      found,
+      means: 'devices are not kept over a restart: connections wait until they are made again',
+      mend: `use Linux ${KERNEL_LEAST.join('.')} or newer`,
+    };
+  if (isOlder(version, KERNEL_USO))
+    return {
+      name: 'kernel',
+      status: 'warn',
+      found,
+      means: 'no UDP segmentation offload on TUN: UDP streams cost more',
+      mend: `use Linux ${KERNEL_USO.join('.')} or newer`,
+    };
+  return { name: 'kernel', status: 'ok', found };
+}
+
+function isOlder(version: readonly number[], least: readonly [number, number]): boolean {
+  const [major = 0, minor = 0] = version;
+  return major < least[0] || (major === least[0] && minor < least[1]);
+}
+
+export function checkNode({ node }: Pick<Reader, 'node'>): Check {
+  const found = `Node.js ${node}`;
+  if (Number(/^v(\d+)/.exec(node)?.[1]) >= NODE_LEAST) return { name: 'node', status: 'ok', found };
+  return {
+    name: 'node',
+    status: 'fail',
+    found,
+    means: 'the daemon is not made for it',
+    mend: `install Node.js ${NODE_LEAST} or newer`,
+  };
+}
+
+function checkTunDevice(): Check {
+  try {
+    closeSync(openSync(TUN_DEVICE, 'r+'));
+    return { name: 'tun', status: 'ok', found: `${TUN_DEVICE} can be opened` };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const isDenied = code === 'EACCES' || code === 'EPERM';
+    return {
+      name: 'tun',
+      status: 'fail',
+      found: `${TUN_DEVICE} can't be opened: ${code}`,
+      means: 'no device can be opened',
+      mend: isDenied
+        ? `run as root, or let this user read and write ${TUN_DEVICE}`
+        : `load the module with: modprobe tun; in a container, pass the device in: --device ${TUN_DEVICE}`,
+    };
+  }
+}
+
+export function checkCapabilities({ read }: Pick<Reader, 'read'>): Check[] {
+  const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(read('/proc/self/status') ?? '')?.[1];
+  const effective = BigInt(`0x${hex ?? '0'}`);
+  return CAPABILITIES.map(({ number, name, status, means }) =>
+    (effective & (1n << BigInt(number))) !== 0n
+      ? { name: 'capability', status: 'ok' as const, found: name }
+      : {
+          name: 'capability',
+          status,
+          found: `${name} is missing`,
+          means,
+          mend: `run as root, or give it to the service: AmbientCapabilities=${name}`,
+        },
+  );
+}
+
+function checkOffloads(native: Native): Check {
+  try {
+    const name = `sgdr${process.pid}`;
+    const { fd, offloads } = native.openDevice({ kind: DEVICE_TUN, name, persist: false });
+    native.closeFd(fd);
+    const missing = Object.entries(offloads).flatMap(([offload, has]) => (has ? [] : [offload]));
+    if (missing.length === 0)
+      return { name: 'offloads', status: 'ok', found: 'checksum, TSO and USO' };
+    return {
+      name: 'offloads',
+      status: 'warn',
+      found: `missing: ${missing.join(', ')}`,
+      means: 'packets come in smaller pieces: less throughput',
+      mend: 'use a newer kernel',
+    };
+  } catch (error) {
+    const { message, code } = error as NativeError;
+    return {
+      name: 'offloads',
+      status: 'fail',
+      found: message,
+      means: 'no TUN can be opened here',
+      mend:
+        code === 'EPERM'
+          ? 'run as root, or with CAP_NET_ADMIN'
+          : 'see the checks of tun and kernel',
+    };
+  }
+}
+
+export function checkClock({ read }: Pick<Reader, 'read'>): Check {
+  const folder = '/sys/devices/system/clocksource/clocksource0';
+  const source = read(`${folder}/current_clocksource`);
+  if (source === undefined || FAST_CLOCKS.has(source))
+    return { name: 'clock', status: 'ok', found: `clock source ${source ?? 'not told'}` };
+  const others = (read(`${folder}/available_clocksource`) ?? '')
+    .split(' ')
+    .filter((other) => FAST_CLOCKS.has(other));
+  return {
+    name: 'clock',
+    status: 'warn',
+    found: `clock source ${source}`,
+    means: 'the clock is read once a batch of packets, and reading this one is slow',
+    mend:
+      others.length === 0
+        ? 'ask whoever runs the hypervisor for a faster clock source'
+        : `echo ${others[0]} > ${folder}/current_clocksource`,
+  };
+}
+
+export function checkDescriptors({ read }: Pick<Reader, 'read'>, devices: number): Check {
+  const text = /^Max open files\s+(\S+)/m.exec(read('/proc/self/limits') ?? '')?.[1];
+  const limit = text === undefined || text === 'unlimited' ? Infinity : Number(text);
+  const needed = devices + FDS_BESIDES;
+  const found = `${text ?? 'unknown'} open files, ${needed} needed`;
+  if (limit >= needed) return { name: 'descriptors', status: 'ok', found };
+  return {
+    name: 'descriptors',
+    status: 'fail',
+    found,
+    means: 'not all devices can be opened',
+    mend: `raise the limit: LimitNOFILE=${needed} in the unit, or ulimit -n ${needed}`,
+  };
+}

@@ -1,0 +1,111 @@
+/** What of a daemon's flows outlives it: between its own terms (ports, rule numbers) and a snapshot's. */
+import type { Logger } from 'pino';
+import type { FlowTable } from '../../conntrack/table.ts';
+import { FLOW_RULE, FLOW_STATE } from '../../conntrack/table.ts';
+import type { AdoptedFlows } from '../../dataplane/adopt-flows.ts';
+import { RULE_MASK } from '../../engine/revocation.ts';
+import type { RuleNumbers } from '../../policy/rule-numbers.ts';
+import type { ConntrackConfig } from '../config/config.ts';
+import { restoreFlows, type Restored } from './restore.ts';
+import type { SnapshotInterface, SnapshotRule } from './snapshot.ts';
+import { TIME_BUDGET_MS, type OpenedSnapshot, type SnapshotStore } from './snapshot-store.ts';
+
+export interface FlowState {
+  readonly flows: readonly [FlowTable, FlowTable];
+  readonly interfaces: readonly SnapshotInterface[];
+  readonly ruleNumbers: RuleNumbers;
+  /** Of the policy in force. */
+  readonly generation: number;
+  /** On the loop's clock. */
+  readonly nowMs: number;
+}
+
+/** Saves the flows of a loop that has stopped. Never throws. */
+export function saveState(snapshots: SnapshotStore, state: FlowState): void {
+  if (!snapshots.isEnabled) return;
+  const { flows, interfaces, ruleNumbers, nowMs } = state;
+  snapshots.save({ interfaces, rules: rulesOf(flows, ruleNumbers) }, flows, nowMs);
+}
+
+/** The rules that admitted a flow that is there. */
+function rulesOf(flows: readonly FlowTable[], ruleNumbers: RuleNumbers): SnapshotRule[] {
+  const used = new Set<number>();
+  for (const { words, stride, keyWords, highWater } of flows)
+    for (let at = keyWords; at < highWater * stride; at += stride)
+      if (words[at + FLOW_STATE] !== 0) used.add(words[at + FLOW_RULE] & RULE_MASK);
+  return [...used].flatMap((number) => {
+    const rule = ruleNumbers.ruleOf(number);
+    return rule === undefined
+      ? []
+      : [{ number, rule, revocation: ruleNumbers.revocationOf(number) }];
+  });
+}
+
+/** What an earlier process saved, on its way into the tables of this one. */
+export class SavedState {
+  private readonly snapshots: SnapshotStore;
+  private readonly opened: OpenedSnapshot;
+  private readonly rules: ReadonlyMap<number, number>;
+  private restored: Restored | undefined;
+
+  /** Numbers the saved rules, so that the policy compiled next knows them. */
+  constructor(snapshots: SnapshotStore, opened: OpenedSnapshot, ruleNumbers: RuleNumbers) {
+    this.snapshots = snapshots;
+    this.opened = opened;
+    this.rules = new Map(
+      opened.snapshot.content.rules.map(({ number, rule, revocation }) => [
+        number,
+        ruleNumbers.restore(rule, revocation),
+      ]),
+    );
+  }
+
+  /** Puts the flows into tables that no loop has yet. */
+  restore(
+    { flows, interfaces, generation }: FlowState,
+    { maxFlows, maxHalfOpen }: ConntrackConfig,
+    timeScale: number,
+  ): void {
+    const { snapshot, elapsedMs } = this.opened;
+    const ports = new Map(
+      snapshot.content.interfaces.flatMap(({ port, id, device }) => {
+        const now = interfaces.find((entry) => entry.id === id && entry.device === device);
+        return now === undefined ? [] : [[port, now.port] as const];
+      }),
+    );
+    this.restored = restoreFlows(snapshot, {
+      tables: flows,
+      ports,
+      rules: this.rules,
+      elapsedMs: elapsedMs * timeScale,
+      generation,
+      maxFlows,
+      maxHalfOpen,
+      timeBudgetMs: TIME_BUDGET_MS,
+      onProgress: this.snapshots.progress('restoring flows'),
+    });
+    snapshot.close();
+  }
+
+  /** Logs what became of the flows, once the loop has them. */
+  tell(log: Logger, adopted: AdoptedFlows): void {
+    if (this.restored === undefined) return;
+    const { strangers, left } = this.restored;
+    const restored = adopted.restored;
+    const aged = adopted.aged + this.restored.aged;
+    const count = (flows: number): string => flows.toLocaleString('en-US');
+    log.info(
+      { restored, aged, strangers, left },
+      `restored ${count(restored)} flows, ${count(aged)} aged out`,
+    );
+  }
+}
+
+/** What an earlier process saved, if it fits. Never throws. */
+export function openState(
+  snapshots: SnapshotStore,
+  ruleNumbers: RuleNumbers,
+): SavedState | undefined {
+  const opened = snapshots.open();
+  return opened === undefined ? undefined : new SavedState(snapshots, opened, ruleNumbers);
+}

@@ -1,0 +1,109 @@
+/** `sgctl interfaces`: each interface with its device, addresses, groups, and what it passed and dropped. */
+import { formatAddress } from '../../addr/address.ts';
+import { KEY_META } from '../../conntrack/table.ts';
+import {
+  counterRow,
+  DROPPED_BYTES,
+  DROPPED_PACKETS,
+  EGRESS,
+  INGRESS,
+  PASSED_BYTES,
+  PASSED_PACKETS,
+} from '../../engine/counters.ts';
+import { UPLINK_PORT } from '../../policy/compiled.ts';
+import type { Config, DeviceConfig } from '../config/config.ts';
+import { scanFlows } from './flow-scan.ts';
+import type { Observatory } from './observatory.ts';
+import { UPLINK_NAME } from './traffic-filter.ts';
+
+export interface Traffic {
+  readonly passedPackets: number;
+  readonly passedBytes: number;
+  readonly droppedPackets: number;
+  readonly droppedBytes: number;
+}
+
+export interface InterfaceView {
+  readonly name: string;
+  /** Absent: the uplink has none. */
+  readonly id?: string;
+  readonly device: string;
+  readonly kind: 'tun' | 'tap';
+  /** Path; absent: the daemon's own. */
+  readonly netns?: string;
+  readonly mtu: number;
+  readonly addresses: readonly string[];
+  /** Names; none on the uplink. */
+  readonly groups: readonly string[];
+  /** Towards the instance; of the uplink: what came in through it. */
+  readonly ingress: Traffic;
+  readonly egress: Traffic;
+  /** Tracked now. */
+  readonly flows: number;
+  /** Absent: no limit of its own. */
+  readonly maxFlows?: number;
+}
+
+export async function listInterfaces(observatory: Observatory): Promise<InterfaceView[]> {
+  const { dataplane, config } = observatory;
+  const flows = new Map<number, number>();
+  await scanFlows(dataplane.flows, dataplane, (table, flow) => {
+    const port = table.words[flow * table.stride + KEY_META] >>> 16;
+    flows.set(port, (flows.get(port) ?? 0) + 1);
+  });
+  return [...observatory.portNames()].flatMap(([port, name]) => {
+    const described = port === UPLINK_PORT ? describeUplink(config) : describe(config, name);
+    if (described === undefined) return [];
+    const traffic = {
+      ingress: readTraffic(dataplane.counters, port, INGRESS),
+      egress: readTraffic(dataplane.counters, port, EGRESS),
+    };
+    return [{ ...described, ...traffic, flows: flows.get(port) ?? 0 }];
+  });
+}
+
+/** What a port has passed and dropped in a direction since it is in use. */
+export function readTraffic(counters: Float64Array, port: number, direction: number): Traffic {
+  const row = counterRow(port, direction);
+  return {
+    passedPackets: counters[row + PASSED_PACKETS],
+    passedBytes: counters[row + PASSED_BYTES],
+    droppedPackets: counters[row + DROPPED_PACKETS],
+    droppedBytes: counters[row + DROPPED_BYTES],
+  };
+}
+
+type Described = Omit<InterfaceView, 'ingress' | 'egress' | 'flows'>;
+
+function describe(config: Config, name: string): Described | undefined {
+  const entry = config.interfaces.find((one) => one.name === name);
+  if (entry === undefined) return undefined;
+  const { addresses, groupIds } = config.model.interfaces.get(entry.id)!;
+  return {
+    name,
+    id: entry.id,
+    ...describeDevice(entry.device),
+    addresses: addresses.map(formatAddress),
+    groups: groupIds.map((id) => config.model.groups.get(id)?.name ?? id),
+    ...(entry.maxFlows === undefined ? {} : { maxFlows: entry.maxFlows }),
+  };
+}
+
+function describeUplink({ uplink }: Config): Described | undefined {
+  if (uplink === undefined) return undefined;
+  return {
+    name: UPLINK_NAME,
+    ...describeDevice(uplink.device),
+    addresses: uplink.addresses.map(({ address, length }) => `${formatAddress(address)}/${length}`),
+    groups: [],
+  };
+}
+
+function describeDevice({
+  name,
+  kind,
+  netnsPath,
+  mtu,
+}: DeviceConfig): Pick<InterfaceView, 'device' | 'kind' | 'netns' | 'mtu'> {
+  return { device: name, kind, mtu, ...(netnsPath === undefined ? {} : { netns: netnsPath }) };
+}

@@ -1,0 +1,72 @@
+/** Rules by the numbers that flows, events and hits carry, as people read them. */
+import { RULE_PLATFORM } from '../../engine/revocation.ts';
+import { ruleText } from '../../policy/rules.ts';
+import type { Config } from '../config/config.ts';
+import type { NumberedRule } from '../metrics/metrics-parts.ts';
+import type { Observatory } from './observatory.ts';
+import { PLATFORM_NAME } from './traffic-filter.ts';
+
+export interface RuleView {
+  readonly id: string;
+  /** `tcp 443 from 0.0.0.0/0`. */
+  readonly text: string;
+  readonly direction: 'ingress' | 'egress';
+  /** Absent: the rule is in force no more, or it is none (`platform`). */
+  readonly group?: { readonly id: string; readonly name: string };
+  readonly description: string;
+  /** Absent: it stands in no file. */
+  readonly origin?: {
+    readonly file: string;
+    readonly line: number;
+    readonly logicalId?: string;
+  };
+}
+
+const PLATFORM: RuleView = {
+  id: PLATFORM_NAME,
+  text: 'to the platform, which groups never filter',
+  direction: 'egress',
+  description: '',
+};
+
+export class RuleBook {
+  private readonly observatory: Observatory;
+  private config: Config | undefined;
+  private inForce: ReadonlyMap<number, NumberedRule> = new Map();
+
+  constructor(observatory: Observatory) {
+    this.observatory = observatory;
+  }
+
+  /** The rules in force, group by group. */
+  get rules(): Iterable<NumberedRule> {
+    this.refresh();
+    return this.inForce.values();
+  }
+
+  /** The rule of a number, though it may no longer be in force; undefined: no such number was given. */
+  view(number: number): RuleView | undefined {
+    if (number === RULE_PLATFORM) return PLATFORM;
+    this.refresh();
+    const { config } = this.observatory;
+    const numbered = this.inForce.get(number);
+    const rule = numbered?.rule ?? this.observatory.ruleOf(number);
+    if (rule === undefined) return undefined;
+    const { file, line, logicalId } = rule.origin;
+    const group = numbered === undefined ? undefined : config.model.groups.get(numbered.groupId);
+    return {
+      id: rule.id,
+      text: ruleText(rule, config.model),
+      direction: rule.direction,
+      ...(group === undefined ? {} : { group: { id: group.id, name: group.name } }),
+      description: rule.description,
+      origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
+    };
+  }
+
+  private refresh(): void {
+    if (this.config === this.observatory.config) return;
+    this.config = this.observatory.config;
+    this.inForce = new Map(this.observatory.rules().map((one) => [one.number, one]));
+  }
+}

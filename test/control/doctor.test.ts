@@ -1,0 +1,271 @@
+/** `secgroupd doctor`: what each check finds on machines that lack something, and what the whole says here. */
+import assert from 'node:assert/strict';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Check, Reader } from '../../src/control/service/doctor-check.ts';
+import {
+  checkConfiguration,
+  checkStateDirectory,
+} from '../../src/control/service/doctor-config.ts';
+import { formatChecks } from '../../src/control/service/doctor.ts';
+import {
+  checkCapabilities,
+  checkClock,
+  checkDescriptors,
+  checkKernel,
+  checkNode,
+} from '../../src/control/service/doctor-machine.ts';
+import { DEVICE_TUN, loadNative } from '../../src/ports/native.ts';
+import { makeNetns } from '../support/netns.ts';
+import type { run } from '../support/process.ts';
+import { requireRoot, requireTools, requireTun } from '../support/require.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+
+function machine(files: Readonly<Record<string, string>>): Reader {
+  return { read: (path) => files[path], kernel: '6.18.0', node: 'v20.20.2' };
+}
+
+const line = ({ status, found, mend }: Check): string =>
+  [status, found, ...(mend === undefined ? [] : [`| ${mend}`])].join(' ');
+
+function temporary(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'sgt-doctor-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+test('kernel and Node.js', () => {
+  assert.equal(line(checkKernel({ kernel: '6.18.44-fc' })), 'ok Linux 6.18.44-fc');
+  assert.equal(line(checkKernel({ kernel: '6.2.0' })), 'ok Linux 6.2.0');
+  assert.equal(
+    line(checkKernel({ kernel: '5.15.0-91-generic' })),
+    'warn Linux 5.15.0-91-generic | use Linux 6.2 or newer',
+  );
+  assert.equal(
+    line(checkKernel({ kernel: '4.19.0' })),
+    'warn Linux 4.19.0 | use Linux 5.2 or newer',
+  );
+  assert.equal(line(checkNode({ node: 'v22.1.0' })), 'ok Node.js v22.1.0');
+  assert.equal(
+    line(checkNode({ node: 'v18.19.0' })),
+    'fail Node.js v18.19.0 | install Node.js 20 or newer',
+  );
+});
+
+test('capabilities', () => {
+  const status = (hex: string): Reader =>
+    machine({ '/proc/self/status': `Name:\tx\nCapEff:\t${hex}\n` });
+  assert.deepEqual(checkCapabilities(status('000001ffffffffff')).map(line), [
+    'ok CAP_NET_ADMIN',
+    'ok CAP_SYS_ADMIN',
+  ]);
+  assert.deepEqual(checkCapabilities(status('0000000000001000')).map(line), [
+    'ok CAP_NET_ADMIN',
+    'warn CAP_SYS_ADMIN is missing | run as root, or give it to the service: AmbientCapabilities=CAP_SYS_ADMIN',
+  ]);
+  assert.deepEqual(
+    checkCapabilities(status('0000000000000000')).map(({ status: found }) => found),
+    ['fail', 'warn'],
+  );
+});
+
+test('clock and descriptors', () => {
+  const folder = '/sys/devices/system/clocksource/clocksource0';
+  const clock = (current: string, available: string): string =>
+    line(
+      checkClock(
+        machine({
+          [`${folder}/current_clocksource`]: current,
+          [`${folder}/available_clocksource`]: available,
+        }),
+      ),
+    );
+  assert.equal(clock('tsc', 'tsc hpet'), 'ok clock source tsc');
+  assert.equal(
+    clock('hpet', 'tsc hpet acpi_pm'),
+    `warn clock source hpet | echo tsc > ${folder}/current_clocksource`,
+  );
+  assert.equal(
+    clock('acpi_pm', 'acpi_pm'),
+    'warn clock source acpi_pm | ask whoever runs the hypervisor for a faster clock source',
+  );
+  const limits = (soft: string): Reader =>
+    machine({ '/proc/self/limits': `Max open files            ${soft}      524288      files\n` });
+  assert.equal(line(checkDescriptors(limits('1024'), 100)), 'ok 1024 open files, 228 needed');
+  assert.equal(
+    line(checkDescriptors(limits('unlimited'), 100)),
+    'ok unlimited open files, 228 needed',
+  );
+  assert.equal(
+    line(checkDescriptors(limits('256'), 200)),
+    'fail 256 open files, 328 needed | raise the limit: LimitNOFILE=328 in the unit, or ulimit -n 328',
+  );
+});
+
+test('the state directory', (t) => {
+  const path = temporary(t);
+  assert.equal(line(checkStateDirectory(path)), `ok ${path} can be written`);
+  chmodSync(path, 0o777);
+  assert.equal(
+    line(checkStateDirectory(path)),
+    `warn others may write to ${path} | chmod go-w ${path}`,
+  );
+  const none = join(path, 'none');
+  assert.equal(
+    line(checkStateDirectory(none)),
+    `warn ${none} can't be written: ENOENT | make it for the daemon's user: install -d -m 0700 ${none}`,
+  );
+  writeFileSync(none, '');
+  assert.match(line(checkStateDirectory(none)), /^warn .* can't be written: ENOTDIR/);
+});
+
+function checkText(t: TestContext, text: string, reader: Reader, native = false): Check[] {
+  const file = join(temporary(t), 'secgroupd.yaml');
+  writeFileSync(file, text);
+  const addon = native ? loadNative() : undefined;
+  return [...checkConfiguration({ file, netnsDir: '/run/netns', native: addon, reader }).checks];
+}
+
+const UPLINK = 'uplink: { tun: sguplink, addresses: [10.9.0.1/24] }\ninterfaces: {}\n';
+
+test('memory, forwarding and reverse path filter', (t) => {
+  const find = (checks: readonly Check[], name: string): string[] =>
+    checks.filter((check) => check.name === name).map(line);
+  const poor = checkText(
+    t,
+    `conntrack: { maxFlows: 16000000 }\n${UPLINK}`,
+    machine({
+      '/proc/meminfo': 'MemTotal: 2048000 kB\nMemAvailable:    1048576 kB\n',
+      '/proc/sys/net/ipv4/ip_forward': '0',
+      '/proc/sys/net/ipv4/conf/sguplink/rp_filter': '1',
+    }),
+  );
+  const [memory] = find(poor, 'memory');
+  assert.match(
+    memory,
+    /^warn 1\.0 GiB available, at most \d+\.\d GiB for 16,000,000 flows \| lower conntrack\.maxFlows/,
+  );
+  assert.match(
+    find(poor, 'forwarding').join(),
+    /^warn the host does not forward IPv4 \| sysctl -w/,
+  );
+  assert.match(
+    find(poor, 'rp_filter').join(),
+    /^warn net\.ipv4\.conf\.sguplink\.rp_filter is strict/,
+  );
+
+  const rich = checkText(
+    t,
+    UPLINK,
+    machine({
+      '/proc/meminfo': 'MemAvailable:    8388608 kB\n',
+      '/proc/sys/net/ipv4/ip_forward': '1',
+      '/proc/sys/net/ipv4/conf/all/rp_filter': '2',
+    }),
+  );
+  assert.match(find(rich, 'memory').join(), /^ok 8\.0 GiB available/);
+  assert.deepEqual(find(rich, 'forwarding'), ['ok the host forwards IPv4']);
+  assert.deepEqual(find(rich, 'rp_filter'), []);
+});
+
+test('a configuration that is wrong, and namespaces that are not there', (t) => {
+  const [wrong, ...rest] = checkText(t, 'interfaces: { a: 7 }\n', machine({}));
+  assert.deepEqual([wrong.name, wrong.status, rest], ['configuration', 'fail', []]);
+  assert.match(wrong.found, /secgroupd\.yaml:1:\d+: error: /);
+  const checks = checkText(
+    t,
+    'interfaces: { a: { device: { netns: sgt-not-there, name: eth0 }, addresses: [10.0.0.1] } }\n',
+    machine({}),
+  );
+  assert.deepEqual(checks.filter(({ name }) => name === 'namespaces').map(line), [
+    'fail the network namespace /run/netns/sgt-not-there does not exist | create it with: ip netns add sgt-not-there',
+  ]);
+});
+
+test('a device whose name is taken', async (t) => {
+  if (!requireRoot(t) || !requireTun(t) || !requireTools(t, 'ip')) return;
+  const netns = await makeNetns(t);
+  const text = `interfaces: { a: { device: { netns: ${netns.path}, name: eth0 }, addresses: [10.0.0.1] } }\n`;
+  const names = (): string[] =>
+    checkText(t, text, machine({}), true)
+      .filter(({ name }) => name === 'devices')
+      .map(({ status, found }) => `${status} ${found}`);
+  assert.deepEqual(names(), ['ok 1 names are free']);
+  const native = loadNative();
+  const { fd } = native.openDevice({
+    kind: DEVICE_TUN,
+    name: 'eth0',
+    netns: netns.path,
+    persist: false,
+  });
+  t.after(() => native.closeFd(fd));
+  assert.deepEqual(names(), [`warn there already: eth0 in ${netns.path}`]);
+});
+
+test('for people: what is wrong comes with its meaning and its cure', () => {
+  const text = formatChecks([
+    { name: 'kernel', status: 'ok', found: 'Linux 6.18' },
+    { name: 'tun', status: 'fail', found: 'no', means: 'nothing works', mend: 'modprobe tun' },
+  ]);
+  assert.equal(
+    text,
+    `OK   kernel         Linux 6.18
+FAIL tun            no
+                    means: nothing works
+                    mend:  modprobe tun
+1 ok, 0 warnings, 1 failed
+`,
+  );
+});
+
+test('the command: exit codes, JSON, and nothing left behind', async (t) => {
+  if (!requireRoot(t) || !requireTun(t) || !requireTools(t, 'ip')) return;
+  const netns = await makeNetns(t);
+  const file = join(temporary(t), 'secgroupd.yaml');
+  const doctor = (...args: string[]): ReturnType<typeof run> =>
+    netns.run(process.execPath, [MAIN, 'doctor', ...args]);
+  writeFileSync(
+    file,
+    `interfaces: { a: { device: { netns: ${netns.path}, name: eth0 }, addresses: [10.0.0.1] } }\n`,
+  );
+  const good = await doctor('--config', file, '--json');
+  const { checks } = JSON.parse(good.stdout) as { readonly checks: readonly Check[] };
+  assert.deepEqual(
+    checks.filter(({ status }) => status === 'fail'),
+    [],
+  );
+  assert.equal(good.code, 0);
+  assert.deepEqual(
+    [...new Set(checks.map(({ name }) => name))],
+    [
+      'addon',
+      'kernel',
+      'node',
+      'tun',
+      'capability',
+      'offloads',
+      'clock',
+      'descriptors',
+      'configuration',
+      'namespaces',
+      'devices',
+      'memory',
+    ],
+  );
+  assert.deepEqual(
+    (await netns.mustRun('ls', ['/sys/class/net']))
+      .split(/\s+/)
+      .filter((name) => name.startsWith('sgdr')),
+    [],
+  );
+  const bad = await doctor('--config', `${file}.none`);
+  assert.equal(bad.code, 1);
+  assert.match(bad.stdout, /^FAIL configuration +.*the file can't be read: ENOENT/m);
+  assert.match(bad.stdout, /\d+ ok, \d+ warnings, 1 failed\n$/);
+  const wrong = await doctor('--frobnicate');
+  assert.deepEqual([wrong.code, wrong.stderr], [2, "error: unknown option '--frobnicate'\n"]);
+});

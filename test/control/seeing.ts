@@ -1,0 +1,157 @@
+/** A daemon's insides for tests of what sgctl is shown: the demo's configuration, flow tables and a ring of events in plain memory. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import {
+  ACCOUNT_BYTES_OUT,
+  ACCOUNT_PACKETS_OUT,
+  ACCOUNT_WORDS,
+  accountBytes,
+  FlowAccounts,
+} from '../../src/conntrack/accounts.ts';
+import { STATE_COUNT, timeoutState } from '../../src/conntrack/states.ts';
+import {
+  FLOW_RULE,
+  FLOW_SEEN,
+  FLOW_STATE,
+  FlowTable,
+  flowTableBytes,
+  type FlowTableLayout,
+  KEY_ADDRESSES,
+  KEY_META,
+  KEY_PORTS,
+  KEY_WORDS_4,
+  KEY_WORDS_6,
+} from '../../src/conntrack/table.ts';
+import type { Config } from '../../src/control/config/config.ts';
+import { EventPump } from '../../src/control/views/event-pump.ts';
+import { loadConfig } from '../../src/control/config/load-config.ts';
+import type { Observatory } from '../../src/control/views/observatory.ts';
+import { RuleBook } from '../../src/control/views/rule-book.ts';
+import { counterBytes } from '../../src/engine/counters.ts';
+import { EventReader, eventRingBytes, EventRing } from '../../src/engine/events.ts';
+import { RuleHits, ruleHitBytes } from '../../src/engine/rule-hits.ts';
+import { repositoryRoot } from '../support/repository.ts';
+
+export const NOW_MS = 1_000_000;
+const TIMEOUT_MS = 100_000;
+
+export interface FlowMade {
+  readonly port: number;
+  readonly protocol: number;
+  readonly localPort: number;
+  readonly remotePort: number;
+  readonly remote: number;
+  /** FLOW_STATE but for the incarnation. */
+  readonly state: number;
+  readonly idleMs: number;
+  readonly bytesOut: number;
+  readonly packetsOut: number;
+  readonly rule: number;
+}
+
+/** What the views read, and hands to write it with. */
+export class Seeing {
+  readonly observatory: Observatory;
+  readonly book: RuleBook;
+  readonly ring: EventRing;
+  readonly counters = new Float64Array(counterBytes(1024) / 8);
+  /** The flows that were asked to end, command by command. */
+  readonly endings: Int32Array[] = [];
+  readonly tables: readonly [FlowTable, FlowTable];
+  readonly accounts: readonly [FlowAccounts, FlowAccounts];
+  readonly pump: EventPump;
+  config: Config;
+  names: ReadonlyMap<number, string>;
+
+  constructor(capacity = 1000) {
+    const { config } = loadConfig(join(repositoryRoot(), 'config', 'demo.yaml'), {
+      netnsDirectory: '/run/netns',
+    });
+    assert.ok(config !== undefined);
+    this.config = config;
+    this.names = new Map([
+      [0, 'uplink'],
+      ...config.interfaces.map(({ name }, i) => [i + 1, name] as const),
+    ]);
+    const table = (keyWords: FlowTableLayout['keyWords']): FlowTable => {
+      const layout = { capacity, keyWords };
+      return new FlowTable(layout, { k0: 1, k1: 2 }, new SharedArrayBuffer(flowTableBytes(layout)));
+    };
+    this.tables = [table(KEY_WORDS_4), table(KEY_WORDS_6)];
+    this.accounts = [0, 1].map(
+      () => new FlowAccounts(new SharedArrayBuffer(accountBytes(capacity))),
+    ) as [FlowAccounts, FlowAccounts];
+    const events = new SharedArrayBuffer(eventRingBytes());
+    this.ring = new EventRing(events);
+    // Wants nothing by itself: a listener that forgot to ask would be told of all the same.
+    this.pump = new EventPump(new EventReader(events), 0);
+    this.observatory = this.makeObservatory();
+    this.book = new RuleBook(this.observatory);
+  }
+
+  /** Tracks a flow of 10.0.0.11; its number. */
+  open(flow: Partial<FlowMade>): number {
+    const all: FlowMade = {
+      port: 1,
+      protocol: 6,
+      localPort: 443,
+      remotePort: 1000,
+      remote: 0x0a010101,
+      state: 3,
+      idleMs: 0,
+      bytesOut: 0,
+      packetsOut: 0,
+      rule: 0,
+      ...flow,
+    };
+    const [table] = this.tables;
+    const key = new Int32Array(KEY_WORDS_4);
+    key[KEY_META] = (all.port << 16) | all.protocol;
+    key[KEY_PORTS] = (all.localPort << 16) | all.remotePort;
+    key[KEY_ADDRESSES] = 0x0a00000b;
+    key[KEY_ADDRESSES + 1] = all.remote;
+    const number = table.insert(key);
+    const at = number * table.stride + table.keyWords;
+    table.words[at + FLOW_STATE] |= all.state;
+    table.words[at + FLOW_SEEN] = NOW_MS - all.idleMs;
+    table.words[at + FLOW_RULE] = all.rule;
+    const [{ words, doubles }] = this.accounts;
+    words[number * ACCOUNT_WORDS + ACCOUNT_PACKETS_OUT] = all.packetsOut;
+    doubles[(number * ACCOUNT_WORDS + ACCOUNT_BYTES_OUT) / 2] = all.bytesOut;
+    return number;
+  }
+
+  private makeObservatory(): Observatory {
+    const rules = [...this.config.model.groups.values()].flatMap((group) => [
+      ...group.ingress.map((rule) => ({ rule, groupId: group.id, direction: 'ingress' as const })),
+      ...group.egress.map((rule) => ({ rule, groupId: group.id, direction: 'egress' as const })),
+    ]);
+    const numbered = rules.map((one, number) => ({ ...one, number }));
+    const { tables, accounts, counters, endings } = this;
+    const observatory = {
+      dataplane: {
+        flows: tables,
+        accounts,
+        counters,
+        ruleHits: new RuleHits(new SharedArrayBuffer(ruleHitBytes())),
+        nowMs: NOW_MS,
+        timeScale: 1,
+        idleTimeoutMs: (_port: number, word: number) =>
+          timeoutState(word) < STATE_COUNT ? TIMEOUT_MS : 0,
+        endFlows: (flows: Int32Array) => {
+          endings.push(flows);
+          return Promise.resolve(flows.length / 3);
+        },
+      },
+      pump: this.pump,
+      rules: () => numbered,
+      ruleOf: (number: number) => numbered.at(number)?.rule,
+      portNames: () => this.names,
+      wallMs: (momentMs: number) => Date.now() - (NOW_MS - momentMs),
+    };
+    const config = (): Config => this.config;
+    Object.defineProperty(observatory, 'config', { get: config });
+    // Only what the views read is there.
+    return observatory as unknown as Observatory;
+  }
+}

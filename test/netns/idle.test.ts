@@ -1,0 +1,57 @@
+/** A daemon with flows and nothing to do leaves the processor alone, and still ends flows when their time is over. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { canRun, Daemon, makeNamespaces, ping, temporaryFile } from './world.ts';
+
+/** A tick a second, and a few for what a kernel says to its link by itself. */
+const WAKE_UPS_MAX = 3;
+const SECONDS = 4;
+
+/** Voluntary context switches by thread: a thread that waits has made one, and wakes up for the next. */
+function wakeUps(pid: number): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8');
+    found.set(thread, Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(status)![1]));
+  }
+  return found;
+}
+
+function sleep(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+}
+
+test('with a flow and no packet, the packet loop wakes up for its tick', async (t) => {
+  if (!canRun(t)) return;
+  const { a, b } = await makeNamespaces(t, ['a', 'b']);
+  const file = temporaryFile(
+    t,
+    'idle.yaml',
+    `
+interfaces:
+  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [10.0.0.1] }
+  b: { device: { netns: ${b.path}, name: eth0 }, addresses: [10.0.0.2] }
+metrics: { listen: 127.0.0.1:0 }
+`,
+  );
+  const daemon = await Daemon.start(t, file);
+  const before = wakeUps(daemon.pid);
+  assert.equal((await ping(a, '10.0.0.2', 50, '-i', '0.01')).code, 0);
+  const after = wakeUps(daemon.pid);
+  const grown = (thread: string): number => after.get(thread)! - (before.get(thread) ?? 0);
+  const loop = [...after.keys()].reduce((x, y) => (grown(x) > grown(y) ? x : y));
+  assert.equal(grown(loop) >= 50, true, 'no thread woke up for each ping');
+
+  await sleep(2); // The table has been looked through.
+  assert.equal((await daemon.flows()) > 0, true);
+  const start = wakeUps(daemon.pid).get(loop)!;
+  await sleep(SECONDS);
+  const woken = wakeUps(daemon.pid).get(loop)! - start;
+  assert.equal(woken <= SECONDS * WAKE_UPS_MAX, true, `${woken} wake-ups in ${SECONDS} s`);
+  assert.equal(woken >= SECONDS - 1, true, `${woken} wake-ups in ${SECONDS} s: no tick`);
+
+  // ICMP flows have 30 s; they go within a tick of it.
+  await sleep(30 - SECONDS - 2 + 2);
+  assert.equal(await daemon.flows(), 0);
+});
