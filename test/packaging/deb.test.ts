@@ -1,0 +1,99 @@
+/** The Debian package as a file: the same twice, with the owners, rights and contents it should have. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { mustRun } from '../support/process.ts';
+import { repositoryRoot } from '../support/repository.ts';
+import { requireTools } from '../support/require.ts';
+
+const BUILD_TIMEOUT_MS = 180_000;
+const LIST_TIMEOUT_MS = 60_000;
+
+test('the Debian package', { timeout: 300_000 }, async (t) => {
+  if (!requireTools(t, 'dpkg-deb', 'npm', 'readelf', 'strip')) return;
+  const folder = mkdtempSync(join(tmpdir(), 'sgt-deb-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const build = async (name: string, ...options: string[]): Promise<string> => {
+    const printed = await mustRun(
+      join(repositoryRoot(), 'scripts/build-deb'),
+      ['--fast', '--no-build', '--output', join(folder, name), ...options],
+      {
+        timeoutMs: BUILD_TIMEOUT_MS,
+        env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' },
+      },
+    );
+    return printed.trim();
+  };
+  const digest = (path: string): string =>
+    createHash('sha256').update(readFileSync(path)).digest('hex');
+  const first = await build('first');
+
+  await t.test('is the same when it is built again', async () => {
+    assert.equal(digest(await build('second')), digest(first));
+  });
+
+  const listed = await mustRun('dpkg-deb', ['--contents', first], { timeoutMs: LIST_TIMEOUT_MS });
+  const files = listed
+    .trim()
+    .split('\n')
+    .map((line) => /^(\S+) (\S+)\s+\d+ (\S+ \S+) (.*)$/.exec(line)!)
+    .map(([, mode, owner, time, name]) => ({
+      mode,
+      owner,
+      time,
+      name: name.replace(/ -> .*/, ''),
+    }));
+
+  await t.test('belongs to root, is written by root alone, and is as old as its sources', () => {
+    assert.deepEqual([...new Set(files.map(({ owner }) => owner))], ['root/root']);
+    assert.deepEqual([...new Set(files.map(({ time }) => time))], ['2023-11-14 22:13']);
+    assert.deepEqual(
+      files.filter(({ mode }) => !/^(drwxr-xr-x|-rwxr-xr-x|-rw-r--r--|lrwxrwxrwx)$/.test(mode)),
+      [],
+    );
+    const programs = files.filter(({ mode }) => mode === '-rwxr-xr-x').map(({ name }) => name);
+    assert.deepEqual(programs.sort(), [
+      './usr/lib/secgroupd/bin/node',
+      './usr/lib/secgroupd/build/src/cli/sgctl.js',
+      './usr/lib/secgroupd/build/src/main.js',
+    ]);
+  });
+
+  await t.test('has what runs in production, and nothing of the development', () => {
+    const names = new Set(files.map(({ name }) => name.replace(/^\.\//, '')));
+    const manifest = JSON.parse(readFileSync(join(repositoryRoot(), 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>;
+      devDependencies: Record<string, string>;
+    };
+    const modules = 'usr/lib/secgroupd/node_modules';
+    for (const name of Object.keys(manifest.dependencies))
+      assert.ok(names.has(`${modules}/${name}/package.json`), name);
+    for (const name of Object.keys(manifest.devDependencies))
+      assert.equal(names.has(`${modules}/${name}/package.json`), false, name);
+    assert.deepEqual(
+      [...names].filter(
+        (name) => name.startsWith('usr/lib/secgroupd/build/') && !/(\.js|\.node|\/)$/.test(name),
+      ),
+      [],
+    );
+    assert.deepEqual(
+      [...names].filter((name) => name.startsWith('etc/') && !name.endsWith('/')),
+      ['etc/secgroupd/secgroupd.yaml'],
+    );
+  });
+
+  await t.test('can depend on the Node.js of the system instead', async () => {
+    const control = await mustRun('dpkg-deb', [
+      '--field',
+      await build('system', '--system-node'),
+      'Depends',
+    ]);
+    assert.match(
+      control,
+      /^libc6 \(>= [\d.]+\), systemd \(>= 252\) \| systemd-standalone-sysusers, nodejs \(>= 20\)$/m,
+    );
+  });
+});

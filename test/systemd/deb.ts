@@ -1,0 +1,29 @@
+/** Builds the Debian package for a test, quickly compressed, from what is built already. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { mustRun } from '../support/process.ts';
+import { repositoryRoot } from '../support/repository.ts';
+import type { Container } from './container.ts';
+
+const BUILD_TIMEOUT_MS = 180_000;
+const INSTALL_TIMEOUT_MS = 120_000;
+
+/** Its path; the end of the test removes it. */
+export async function buildDeb(t: TestContext, version: string): Promise<string> {
+  const output = mkdtempSync(join(tmpdir(), 'sgt-deb-'));
+  t.after(() => rmSync(output, { recursive: true, force: true }));
+  const args = ['--fast', '--no-build', '--version', version, '--output', output];
+  const script = join(repositoryRoot(), 'scripts/build-deb');
+  const printed = await mustRun(script, args, { timeoutMs: BUILD_TIMEOUT_MS });
+  return printed.trim();
+}
+
+/** Installs it, or upgrades to it. Returns what dpkg and the package's scripts said. */
+export async function installDeb(container: Container, deb: string): Promise<string> {
+  const path = `/srv/${basename(deb)}`;
+  container.copyIn(deb, path);
+  const command = `DEBIAN_FRONTEND=noninteractive dpkg -i ${path} 2>&1; rm ${path}`;
+  return container.sh(command, { timeoutMs: INSTALL_TIMEOUT_MS });
+}

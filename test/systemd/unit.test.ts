@@ -1,0 +1,56 @@
+/** The unit file: hardened as far as it says, and every line of hardening with its reason. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { run } from '../support/process.ts';
+import { repositoryRoot } from '../support/repository.ts';
+import { requireTools } from '../support/require.ts';
+
+const UNIT = join(repositoryRoot(), 'systemd/secgroupd.service');
+/** Of 10; the tool counts in tenths. */
+const EXPOSURE_MAX = 2.0;
+
+test('its exposure is at most 2.0', async (t) => {
+  if (!requireTools(t, 'systemd-analyze')) return;
+  const { stdout, stderr } = await run('systemd-analyze', [
+    'security',
+    '--offline=yes',
+    '--no-pager',
+    UNIT,
+  ]);
+  if (/unrecognized option|Unknown option/.test(stderr)) {
+    t.skip('needs systemd-analyze 250 or newer');
+    return;
+  }
+  const level = /Overall exposure level for secgroupd\.service: ([\d.]+)/.exec(stdout)?.[1];
+  assert.ok(level !== undefined, stdout + stderr);
+  assert.ok(Number(level) <= EXPOSURE_MAX, `${level}\n${stdout}`);
+  t.diagnostic(`exposure ${level}`);
+});
+
+test('every setting of the service stands below a comment that gives its reason', () => {
+  const lines = readFileSync(UNIT, 'utf8').split('\n');
+  const service = lines.slice(lines.indexOf('[Service]') + 1, lines.indexOf('[Install]'));
+  // What speaks for itself, or goes on with the line before it.
+  const plain = /^(ExecStart|Restart|RestartSec|TimeoutStartSec|TimeoutStopSec|Group|.*Mode)=/;
+  const paired =
+    /^(LogRateLimitBurst|CapabilityBoundingSet|DeviceAllow|SystemCallFilter|SystemCallErrorNumber)=/;
+  const bare = service.filter((line, i) => {
+    if (!/^\w+=/.test(line) || plain.test(line) || paired.test(line)) return false;
+    return !service[i - 1].startsWith('#');
+  });
+  assert.deepEqual(bare, []);
+});
+
+test('the example for namespaces adds CAP_SYS_ADMIN and network namespaces, and no more', () => {
+  const text = readFileSync(
+    join(repositoryRoot(), 'systemd/secgroupd.service.d/namespaces.conf.example'),
+    'utf8',
+  );
+  assert.deepEqual(text.match(/^\w+=.*$/gm), [
+    'AmbientCapabilities=CAP_SYS_ADMIN',
+    'CapabilityBoundingSet=CAP_SYS_ADMIN',
+    'RestrictNamespaces=net',
+  ]);
+});
