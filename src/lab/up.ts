@@ -12,7 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { basename, extname, join, resolve } from 'node:path';
 import { formatAddress, formatCidr } from '../addr/address.ts';
-import type { Config, DeviceConfig } from '../control/config.ts';
+import type { Config, DeviceConfig } from '../control/config/config.ts';
 import { startDaemon } from './daemon.ts';
 import { removeLab } from './down.ts';
 import { LabError, LabInterrupted, messageOf } from './errors.ts';

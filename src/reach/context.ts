@@ -1,6 +1,6 @@
 /** What the readers of a file of expectations share. */
 import type { Family } from '../addr/address.ts';
-import { readOneOrMore, readText, take, type Reader } from '../control/config-reader.ts';
+import { readOneOrMore, readText, take, type Reader } from '../control/config/config-reader.ts';
 import type { Node } from '../source/yaml.ts';
 import type { EndFinder, Target } from './ends.ts';
 import type { Expander } from './expand.ts';

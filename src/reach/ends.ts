@@ -14,8 +14,8 @@ import {
   type Family,
   type Parsed,
 } from '../addr/address.ts';
-import type { Config } from '../control/config.ts';
-import { findEndpoint } from '../control/explain-names.ts';
+import type { Config } from '../control/config/config.ts';
+import { findEndpoint } from '../control/views/explain-names.ts';
 import type { NetworkInterface, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { didYouMean, listWords } from '../source/suggest.ts';
 import type { CaseEnd } from './suite.ts';

@@ -4,8 +4,8 @@
  * must agree; where they don't, this program is wrong, and says so instead of passing a test.
  */
 import type { Address } from '../addr/address.ts';
-import type { Config } from '../control/config.ts';
-import { networkOf } from '../control/explain.ts';
+import type { Config } from '../control/config/config.ts';
+import { networkOf } from '../control/views/explain.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { explain } from '../policy/explain.ts';

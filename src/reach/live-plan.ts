@@ -5,7 +5,7 @@
  * kernel would deliver by itself, an address that nobody in the lab has, a protocol without a program to speak it.
  */
 import { formatAddress, sameAddress, type Address } from '../addr/address.ts';
-import type { Config } from '../control/config.ts';
+import type { Config } from '../control/config/config.ts';
 import { namespacesOf } from '../lab/up.ts';
 import type { Offer, Probe } from './agent-messages.ts';
 import type { Judge } from './judge.ts';

@@ -10,7 +10,7 @@
  * A lab that was made for the purpose is removed again whatever happens. One that was there before
  * stays as it was, but for the agents, which end.
  */
-import type { Config } from '../control/config.ts';
+import type { Config } from '../control/config/config.ts';
 import { removeLab } from '../lab/down.ts';
 import { LabError, LabInterrupted, messageOf } from '../lab/errors.ts';
 import { conditionOf } from '../lab/labs.ts';

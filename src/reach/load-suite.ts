@@ -13,10 +13,10 @@ import {
   readOneOrMore,
   readText,
   type Reader,
-} from '../control/config-reader.ts';
-import { addShapeProblems } from '../control/config-shape.ts';
-import { networkOf } from '../control/explain.ts';
-import { loadConfig, type LoadOptions } from '../control/load-config.ts';
+} from '../control/config/config-reader.ts';
+import { addShapeProblems } from '../control/config/config-shape.ts';
+import { networkOf } from '../control/views/explain.ts';
+import { loadConfig, type LoadOptions } from '../control/config/load-config.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { get, readDocument, type Node } from '../source/yaml.ts';
 import { readFamily, readTargets, type Context } from './context.ts';

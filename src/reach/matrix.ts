@@ -1,5 +1,5 @@
 /** A matrix: every ordered pair of its ends, times its services. What is not listed must be denied. */
-import { fail, readItems, readText, type Reader } from '../control/config-reader.ts';
+import { fail, readItems, readText, type Reader } from '../control/config/config-reader.ts';
 import type { Position } from '../source/problem.ts';
 import { didYouMean, listWords } from '../source/suggest.ts';
 import { get, type Node } from '../source/yaml.ts';

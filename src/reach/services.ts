@@ -5,8 +5,8 @@ import {
   readTextOrNumber,
   take,
   type Reader,
-} from '../control/config-reader.ts';
-import { parseService, SERVICE_WORDS, type ServiceWord } from '../control/explain-names.ts';
+} from '../control/config/config-reader.ts';
+import { parseService, SERVICE_WORDS, type ServiceWord } from '../control/views/explain-names.ts';
 import type { Service } from '../policy/explanation.ts';
 import { closest } from '../source/suggest.ts';
 import { get, type Entry, type Mapping, type Node } from '../source/yaml.ts';

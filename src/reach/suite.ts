@@ -7,7 +7,7 @@
  * for each interface of the group and each address family, and all of them must agree.
  */
 import type { Address, Family } from '../addr/address.ts';
-import type { Config } from '../control/config.ts';
+import type { Config } from '../control/config/config.ts';
 import type { Endpoint, Service } from '../policy/explanation.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import type { Position } from '../source/problem.ts';
