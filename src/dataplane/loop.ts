@@ -6,8 +6,8 @@
  * commands, which it takes between two rounds, so that policy and ports change between batches and never
  * within one. Each port gets one batch a round: a port under load can't starve the others.
  *
- * Nothing here allocates per packet. A device that is gone, or a broken invariant, throws: the process
- * ends, its devices close, and traffic stops (fail closed).
+ * Nothing here allocates per packet. A device that is gone is given up and told, and the others go on. A
+ * broken invariant throws: the process ends, its devices close, and traffic stops (fail closed).
  */
 import { FragmentTable } from '../conntrack/fragments.ts';
 import { INCARNATION_MASK } from '../conntrack/half-open.ts';
@@ -17,7 +17,16 @@ import { adoptFlows, type AdoptedFlows } from './adopt-flows.ts';
 import { Batch } from '../engine/batch.ts';
 import { CaptureRing } from '../engine/capture-ring.ts';
 import { Coalescer } from '../engine/coalesce.ts';
-import { GAUGE_CLOCK_ORIGIN_MS, GAUGE_LAST_ROUND_MS } from '../engine/counters.ts';
+import {
+  GAUGE_BUSY_MS,
+  GAUGE_CLOCK_ORIGIN_MS,
+  GAUGE_COALESCED,
+  GAUGE_LAST_ROUND_MS,
+  GAUGE_READ_BATCHES,
+  GAUGE_READ_PACKETS,
+  GAUGE_ROUNDS,
+  GAUGE_WRITES,
+} from '../engine/counters.ts';
 import { EventRing } from '../engine/events.ts';
 import { Engine } from '../engine/evaluate.ts';
 import { LinkLayer } from '../engine/link.ts';
@@ -165,6 +174,8 @@ export class Loop {
       if (((nowMs - this.lastSweepMs) | 0) >= SWEEP_INTERVAL_MS) this.tick(nowMs);
       if (this.isRechecking) this.recheckFlows(nowMs);
       if (isWoken) this.takeCommands(nowMs);
+      this.gauges[GAUGE_ROUNDS]++;
+      this.gauges[GAUGE_BUSY_MS] += performance.now() - clockMs;
     }
     native.closeFd(this.poller);
   }
@@ -204,14 +215,19 @@ export class Loop {
   }
 
   private forwardFrom(port: number, nowMs: number): void {
-    const { native, arena, batch, coalescer, engine, fds } = this;
+    const { native, arena, batch, coalescer, engine, fds, gauges } = this;
     const kind = this.isTap[port] === 1 ? DEVICE_TAP : DEVICE_TUN;
     const count = native.readBatch(fds[port], arena, 0, batch.slots, kind);
     if (count === 0) return;
     this.isBusy = true;
+    gauges[GAUGE_READ_BATCHES]++;
+    gauges[GAUGE_READ_PACKETS] += count;
     const sent = batch.process(engine, this.link, this.isTap, port, count, nowMs);
     if (sent === 0) return;
+    const { joined } = coalescer;
     coalescer.join(batch.view, batch.slots, count, this.isTap, this.takesUso);
+    gauges[GAUGE_COALESCED] = coalescer.joined;
+    gauges[GAUGE_WRITES] += sent - (coalescer.joined - joined);
     if (native.writeBatch(arena, batch.slots, count, fds, coalescer.next) < sent)
       batch.countFailures(engine, count, coalescer.head);
   }

@@ -118,6 +118,9 @@ export class Coalescer {
   private isPartial = false;
   private isLast = false;
 
+  /** Packets that left with others of their flow in one write, since the start. */
+  joined = 0;
+
   constructor(packetsMax: number) {
     this.next = new Int32Array(packetsMax);
     this.head = new Int32Array(packetsMax);
@@ -152,7 +155,9 @@ export class Coalescer {
       const run = this.runOf(view);
       if (!this.measure(view, at) || (!this.isTcp && takesUso[port] === 0)) {
         this.endRun(view, slots, run);
-      } else if (!this.append(view, slots, run, i, port)) {
+      } else if (this.append(view, slots, run, i, port)) {
+        this.joined++;
+      } else {
         this.endRun(view, slots, run);
         if (!this.isLast) this.start(run, i);
       }

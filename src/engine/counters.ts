@@ -78,7 +78,7 @@ export const GAUGE_ROUNDS = 9;
 /** Batches read, and packets in them; a superpacket counts as one. */
 export const GAUGE_READ_BATCHES = 10;
 export const GAUGE_READ_PACKETS = 11;
-/** Packets written to devices, and those that went out as part of another's write. */
+/** Writes to devices, and packets that went out as part of another's write. */
 export const GAUGE_WRITES = 12;
 export const GAUGE_COALESCED = 13;
 export const GAUGE_COUNT = 14;

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RUN_PACKETS_MAX } from '../../src/engine/coalesce.ts';
 import {
+  bytes,
+  concat,
   counting,
   fragments4,
   icmp4,
@@ -168,13 +170,68 @@ test('the virtio header of a superpacket', () => {
 test('a superpacket that came as one is left as it is, and nothing joins it', () => {
   const [first] = partial([segmentAt(0, { payload: counting(200) })]);
   const whole = { ...first, vnet: { ...first.vnet, gsoType: GSO.tcp4, gsoSize: 100, hdrLen: 40 } };
-  const packets = [
-    ...partial([segmentAt(-1, { seq: 2 ** 32 - 100 })]),
-    whole,
-    ...partial([segmentAt(2)]),
-  ];
+  const before = segmentAt(-1, { seq: 2 ** 32 - 200, payload: counting(200) });
+  const packets = [...partial([before]), whole, ...partial([segmentAt(1, { seq: 200 })])];
   assert.equal(shape(packets), '0 1 2');
   assert.deepEqual(writesOf(packets)[1].vnet, whole.vnet);
+});
+
+test('flows are told apart where their runs share a place in the table', () => {
+  const count = 200;
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  const payload = counting(64);
+  const ports = { srcPort: 4000, dstPort: 5000, payload };
+  for (const packets of [
+    numbers.map((i) => datagram(i, { srcPort: 4000 + i })),
+    numbers.map((i) => datagram(i, { dstPort: 5000 + i })),
+    numbers.map((i) => udp4(`10.0.0.${1 + i}`, B, ports, { id: i })),
+    numbers.map((i) => udp4(A, `10.0.0.${1 + i}`, ports, { id: i })),
+    numbers.map((i) => udp6(`fd00:10::${1 + i}`, B6, ports)),
+    numbers.map((i) => udp6(`fd00:${1 + i}::1`, B6, ports)),
+    numbers.map((i) => udp6(A6, `fd00:${1 + i}::2`, ports)),
+    numbers.flatMap((i) => [datagram(i), segmentAt(i + 1)]),
+  ])
+    assert.equal(writesOf(partial(packets)).length, packets.length);
+});
+
+test('what ends a run by its flags does not end up in it', () => {
+  for (const flags of ['AF', 'AR', 'AE', 'AC', 'AU', 'SA', 'P', ''])
+    assert.equal(shape(partial([segmentAt(0), segmentAt(1, { flags })])), '0 1', flags);
+});
+
+test('bytes behind a packet are not taken for payload', () => {
+  const padded = (packet: Uint8Array): Uint8Array => concat(packet, bytes(0));
+  assert.equal(shape(complete([datagram(0), padded(datagram(1))])), '0 1');
+  assert.equal(
+    shape(complete([segmentAt(0), padded(segmentAt(1, { payload: counting(99) }))])),
+    '0 1',
+  );
+  assert.equal(shape(complete([segment6(0), padded(segment6(1))])), '0 1');
+});
+
+/** A packet whose checksum, the 16 bits at `at`, comes out as `sum`. */
+function withSum(at: number, sum: number, make: (i: number) => Uint8Array): Uint8Array {
+  for (let i = 0; i < 65_536; i++) {
+    const packet = make(i);
+    if (packet[at] * 256 + packet[at + 1] === sum) return packet;
+  }
+  throw new Error('no such packet');
+}
+
+test('a checksum of 0 written in the other way, which segmentation would not, is left alone', () => {
+  const number = (i: number): Uint8Array => bytes(i >>> 8, i & 255, 1, 2);
+  const header = withSum(10, 0, (i) => datagram(i % 65_000));
+  const id = header[4] * 256 + header[5] - 100;
+  assert.equal(shape(complete([datagram(id), datagram(id + 1)])), '0+1');
+  assert.equal(shape(complete([datagram(id, {}, { checksum: 0xffff }), datagram(id + 1)])), '0 1');
+
+  const tcp = (i: number, checksum?: number): Uint8Array =>
+    segmentAt(0, { payload: number(i), ...(checksum === undefined ? {} : { checksum }) });
+  const segment = withSum(36, 0, tcp).subarray(40);
+  const i = segment[0] * 256 + segment[1];
+  const follow = segmentAt(1, { seq: 4, payload: number(7) });
+  assert.equal(shape(complete([tcp(i), follow])), '0+1');
+  assert.equal(shape(complete([tcp(i, 0xffff), follow])), '0 1');
 });
 
 test(`at most ${RUN_PACKETS_MAX} packets, and 65,535 bytes`, () => {

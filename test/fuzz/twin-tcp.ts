@@ -264,16 +264,16 @@ function startOpener(flow: TcpFlow, segment: TwinSegment): void {
   flow.offered = Math.max(1, segment.window);
 }
 
-/** The window in a SYN is never scaled, but is kept in units of the scale it offers, rounded up. */
+/** The window in a SYN is never scaled, but is kept in units of the scale it offers, rounded up; none counts as a byte. */
 function startSide(side: Side, segment: TwinSegment): void {
   side.end = endOf(segment);
   side.maxEnd = side.end;
   side.scale = segment.scale;
-  side.window = Math.ceil(Math.max(1, segment.window) / 2 ** (segment.scale ?? 0));
+  side.window = Math.ceil(segment.window / 2 ** (segment.scale ?? 0));
 }
 
 function windowOf(side: Side): number {
-  return Math.max(1, side.window) * 2 ** (side.scale ?? 0);
+  return Math.max(1, side.window * 2 ** (side.scale ?? 0));
 }
 
 function endOf({ seq, payloadBytes, flags }: TwinSegment): number {

@@ -40,7 +40,9 @@ metrics: { listen: 127.0.0.1:0 }
   assert.equal((await ping(a, '10.0.0.2', 50, '-i', '0.01')).code, 0);
   const after = wakeUps(daemon.pid);
   const grown = (thread: string): number => after.get(thread)! - (before.get(thread) ?? 0);
-  const loop = [...after.keys()].reduce((x, y) => (grown(x) > grown(y) ? x : y));
+  // The main thread has timers of its own.
+  const threads = [...after.keys()].filter((thread) => thread !== String(daemon.pid));
+  const loop = threads.reduce((x, y) => (grown(x) > grown(y) ? x : y));
   assert.equal(grown(loop) >= 50, true, 'no thread woke up for each ping');
 
   await sleep(2); // The table has been looked through.

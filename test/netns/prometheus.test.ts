@@ -120,6 +120,14 @@ metrics: { listen: 127.0.0.1:0 }
         state === 'firing' && labels['alertname'] === 'SecgroupdConntrackAllowanceExceeded',
     );
   });
+  const loop = await daemon.metrics();
+  const of = (name: string): number => loop.get(name) ?? NaN;
+  const read = of('secgroupd_read_packets_total');
+  const written = of('secgroupd_writes_total') + of('secgroupd_coalesced_packets_total');
+  // What is read and not dropped is written, by itself or with others.
+  assert.ok(read > 0 && written > 0 && written <= read, `${read} read, ${written} written`);
+  assert.ok(of('secgroupd_read_batches_total') <= read);
+  assert.ok(of('secgroupd_loop_rounds_total') > 0 && of('secgroupd_loop_busy_seconds_total') > 0);
   assert.equal(alert.labels['interface'], 'web');
   assert.match(alert.annotations['summary'], /Connections of web are refused/);
 });
