@@ -100,7 +100,22 @@ export function cidrContains(cidr: Cidr, address: Address): boolean {
 }
 
 export function sameAddress(a: Address, b: Address): boolean {
-  return a.family === b.family && a.words.every((word, i) => word === b.words[i]);
+  const count = a.words.length;
+  if (count !== b.words.length) return false;
+  for (let i = 0; i < count; i++) if (a.words[i] !== b.words[i]) return false;
+  return true;
+}
+
+/** Whether two lists have the same addresses at the same places. One loop: all members of a group pass through it at each reload. */
+export function sameAddresses(a: readonly Address[], b: readonly Address[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) {
+    const words = a[i].words;
+    const others = b[i].words;
+    if (words.length !== others.length) return false;
+    for (let j = 0; j < words.length; j++) if (words[j] !== others[j]) return false;
+  }
+  return true;
 }
 
 /** RFC 5952 for IPv6, dotted decimal for IPv4. */
@@ -115,12 +130,10 @@ export function formatCidr(cidr: Cidr): string {
 
 /** The address as 4 or 16 bytes in network order, as the kernel's interfaces take it. */
 export function bytesOf(address: Address): number[] {
-  return address.words.flatMap((word) => [
-    word >>> 24,
-    (word >>> 16) & 0xff,
-    (word >>> 8) & 0xff,
-    word & 0xff,
-  ]);
+  const bytes: number[] = [];
+  for (const word of address.words)
+    bytes.push(word >>> 24, (word >>> 16) & 0xff, (word >>> 8) & 0xff, word & 0xff);
+  return bytes;
 }
 
 function parseAddress6(text: string): Parsed<Address> {

@@ -1,9 +1,9 @@
 /** `sgctl reload`: the running daemon reads its configuration again. */
 import type { Command } from 'commander';
 import { ask } from '../control/socket/control-client.ts';
-import { hasChanges, type Changes } from '../control/config/changes.ts';
+import { hasChanges, type Changes } from '../control/changes.ts';
 import type { Connection } from '../control/views/connections.ts';
-import type { Impact } from '../control/config/impact.ts';
+import type { Impact } from '../control/impact.ts';
 import type { ReloadResult } from '../control/socket/protocol.ts';
 import { formatProblem } from '../source/problem.ts';
 import { formatConnections } from './connections.ts';

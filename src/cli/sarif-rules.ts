@@ -16,7 +16,6 @@ const SHORTEN = 'Check that it is the right file; split it if it is.';
 
 /* prettier-ignore */
 const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
-  'needs-restart': ['It can not be changed while the daemon runs.', 'Restart the daemon, or leave it as it was.'],
   // Flow logs.
   'bad-aggregation': ['The aggregation interval of a flow log is neither 60 nor 600 seconds.', WRITE_AS_HINT],
   'bad-log-format': ['The format of a flow log is not made of its fields.', WRITE_AS_HINT],
@@ -61,6 +60,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'bad-cidr': ['A text is not a CIDR block.', WRITE_AS_HINT],
   'bad-device-name': ['A text cannot be the name of a network device.', WRITE_AS_HINT],
   'bad-listen': ['A text is not an address to listen on.', WRITE_AS_HINT],
+  'bad-workers': ['The number of workers is out of range.', WRITE_AS_HINT],
   'bad-max-flows': ['The number of flows is out of range.', WRITE_AS_HINT],
   'bad-mtu': ['An MTU is out of range.', 'IPv6 needs 1280 at least.'],
   'bad-netns': ['A text does not name a network namespace.', 'Write a name, an absolute path, or a process id.'],

@@ -6,7 +6,7 @@
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Logger } from 'pino';
 import { formatProblem, hasErrors, type Problem } from '../source/problem.ts';
-import { refuseFixedChanges, hasChanges } from './config/changes.ts';
+import { refuseFixedChanges, hasChanges } from './changes.ts';
 import { checkSystem } from './config/check-system.ts';
 import type { Config } from './config/config.ts';
 import type { Daemon } from './daemon.ts';

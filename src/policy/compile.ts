@@ -7,8 +7,15 @@
  * one while the next is made. Rejected: making everything anew (tens of milliseconds with ten thousand rules or
  * members), and diffs of the configuration's text (they would have to be right about every way to say a thing).
  */
-import { addressBits, type Address, type Cidr, type Family } from '../addr/address.ts';
+import {
+  addressBits,
+  sameAddresses,
+  type Address,
+  type Cidr,
+  type Family,
+} from '../addr/address.ts';
 import { AddressTable } from './address-tables.ts';
+import { changedPart } from './changed-part.ts';
 import type { CompiledPolicy } from './compiled.ts';
 import { GateTables, RuleCache } from './gate-tables.ts';
 import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
@@ -145,7 +152,7 @@ export class PolicyParts {
         old.port === port &&
         old.isSourceChecked === sourceDestCheck &&
         old.isAlwaysTracked === (alwaysTracked === true) &&
-        areSameAddresses(old.addresses, addresses);
+        sameAddresses(old.addresses, addresses);
       members.push(
         isSame
           ? old
@@ -326,30 +333,9 @@ function compileAddresses(family: Family, addresses: readonly Address[]): WordTa
   return table;
 }
 
-/** What lies between the parts at the start and at the end that two lists share: from `start` to either's end. */
-function changedPart<T>(
-  old: readonly T[],
-  next: readonly T[],
-  isSame: (a: T, b: T) => boolean,
-): readonly [start: number, oldEnd: number, nextEnd: number] {
-  const shorter = Math.min(old.length, next.length);
-  let start = 0;
-  while (start < shorter && isSame(old[start], next[start])) start++;
-  let rest = 0;
-  while (rest < shorter - start && isSame(old[old.length - 1 - rest], next[next.length - 1 - rest]))
-    rest++;
-  return [start, old.length - rest, next.length - rest];
-}
-
 function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-function areSameAddresses(a: readonly Address[], b: readonly Address[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (!isSameList(a[i].words, b[i].words)) return false;
   return true;
 }
 

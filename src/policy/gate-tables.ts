@@ -13,19 +13,28 @@
  * The packet loop reads what `share` gives: copies, which no later change touches. test/policy/compile.test.ts
  * holds a policy that went through many changes against one made at once.
  */
+import { changedRules } from './changed-part.ts';
 import type { PolicyParts } from './compile.ts';
 import {
   GATE_EGRESS,
   GATE_INGRESS,
   LEVEL_BITS,
+  LEVELS_ANY_4,
+  LEVELS_ANY_6,
+  LEVEL_PEER_RULES,
+  PEER_ANY_4,
+  PEER_ANY_6,
+  PEER_FIRST,
   PORT_BITS,
   PORT_LEVELS,
   PROTOCOL_COLUMN_ALL,
   PROTOCOL_COLUMNS,
   openColumn,
+  type CompiledPolicy,
 } from './compiled.ts';
 import { ANY, PROTOCOL_ALL, type GroupId, type PolicyModel, type Rule } from './model.ts';
 import { isAnywhere, type NumberLists, type PeerNumbers } from './peer-numbers.ts';
+import { PeerRules } from './peer-rules.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
 import { WordTable } from './word-table.ts';
 
@@ -90,7 +99,15 @@ const EMPTY: Row = { rules: [], cells: [] };
 /** More than there are protocol columns: a cell is peer * CELL_COLUMNS + column. */
 const CELL_COLUMNS = 512;
 
-/** `rules`, `levels` and `open` of the compiled policy. */
+/** Bits of an element of `levels`. */
+const LEVEL_FLAGS = 16;
+
+/** Up to so many cells are searched for one by one, which V8 does at once, also in code that it has not compiled yet. */
+const SEARCHES_MAX = 16;
+
+type GateArrays = Pick<CompiledPolicy, 'peerRules' | 'rules' | 'levels' | 'open'>;
+
+/** What of a compiled policy depends on rules alone. */
 export class GateTables {
   private readonly table = new WordTable(3);
   private readonly peers: PeerNumbers;
@@ -100,11 +117,13 @@ export class GateTables {
   private readonly rows: readonly [Map<GroupId, Row>, Map<GroupId, Row>] = [new Map(), new Map()];
   /** By profile: the groups whose rules its gates have. */
   private readonly applied: (readonly GroupId[])[] = [];
-  /** Nodes in use, by gate, column and level. */
-  private nodes = new Int32Array(0);
+  private readonly peerRules = new PeerRules();
+  /** How much each bit of `levels` stands for; few gates have rules in more than a few columns. */
+  private readonly flags = new Map<number, number>();
+  private levels = new Uint16Array(0);
   /** Rules that admit everything, by gate and openColumn. */
   private openings = new Int32Array(0);
-  private shared: { rules: WordTable; levels: Uint8Array; open: Uint8Array } | undefined;
+  private shared: GateArrays | undefined;
 
   constructor(peers: PeerNumbers, lists: NumberLists) {
     this.peers = peers;
@@ -137,8 +156,7 @@ export class GateTables {
       for (const [groupId, { old, next, start, end }] of changes[gate]) {
         if (groupIds.has(groupId)) this.rows[gate].set(groupId, next);
         else this.rows[gate].delete(groupId);
-        for (let i = start; i < end; i++)
-          this.peers.release(Math.floor(old.cells[i] / CELL_COLUMNS));
+        for (let i = start; i < end; i++) this.peers.release(peerOf(old.cells[i]));
       }
     }
     if (isChanged) this.shared = undefined;
@@ -146,10 +164,11 @@ export class GateTables {
   }
 
   /** What it holds now; not changed by what comes after. */
-  share(): { rules: WordTable; levels: Uint8Array; open: Uint8Array } {
+  share(): GateArrays {
     this.shared ??= {
+      peerRules: this.peerRules.share(),
       rules: this.table.makeCopy(),
-      levels: this.levels(),
+      levels: this.levels.slice(),
       open: Uint8Array.from(this.openings, (rules) => (rules > 0 ? 1 : 0)),
     };
     return this.shared;
@@ -173,26 +192,12 @@ export class GateTables {
   }
 
   private compareRows(old: Row, rules: readonly Rule[]): RowChange | undefined {
-    const shorter = Math.min(old.rules.length, rules.length);
-    let start = 0;
-    while (start < shorter && old.rules[start].id === rules[start].id) start++;
-    if (start === rules.length && start === old.rules.length) return undefined;
-    let rest = 0;
-    while (
-      rest < shorter - start &&
-      old.rules[old.rules.length - 1 - rest].id === rules[rules.length - 1 - rest].id
-    )
-      rest++;
-    const end = old.rules.length - rest;
-    const came = rules.slice(start, rules.length - rest).map((rule) => this.cellOf(rule));
-    const cells = [...old.cells.slice(0, start), ...came, ...old.cells.slice(end)];
-    return {
-      old,
-      next: { rules, cells },
-      start,
-      end,
-      cells: new Set([...old.cells.slice(start, end), ...came]),
-    };
+    const [start, end, nextEnd] = changedRules(old.rules, rules);
+    if (start === end && start === nextEnd) return undefined;
+    const came = rules.slice(start, nextEnd).map((rule) => this.cellOf(rule));
+    const gone = old.cells.slice(start, end);
+    const cells = old.cells.slice(0, start).concat(came, old.cells.slice(end));
+    return { old, next: { rules, cells }, start, end, cells: new Set(gone.concat(came)) };
   }
 
   private cellOf(rule: Rule): number {
@@ -210,19 +215,14 @@ export class GateTables {
     const isReplaced = before !== groupIds;
     const changed = groupIds.flatMap((groupId) => changes.get(groupId) ?? []);
     if (!isReplaced && changed.length === 0) return false;
-    const cells =
-      changed.length === 1 ? changed[0].cells : new Set(changed.flatMap((one) => [...one.cells]));
-    const visit = (row: Row, act: (rule: Rule, cell: number) => void): void => {
-      for (let i = 0; i < row.cells.length; i++)
-        if (isReplaced || cells.has(row.cells[i])) act(row.rules[i], row.cells[i]);
-    };
+    const cells = isReplaced ? undefined : unite(changed.map((change) => change.cells));
     const known = this.rows[gate & 1];
     for (const groupId of before)
-      visit(changes.get(groupId)?.old ?? known.get(groupId) ?? EMPTY, (rule, cell) => {
+      visit(changes.get(groupId)?.old ?? known.get(groupId) ?? EMPTY, cells, (rule, cell) => {
         this.erase(gate, rule, cell);
       });
     for (const groupId of groupIds)
-      visit(changes.get(groupId)?.next ?? known.get(groupId) ?? EMPTY, (rule, cell) => {
+      visit(changes.get(groupId)?.next ?? known.get(groupId) ?? EMPTY, cells, (rule, cell) => {
         this.add(gate, rule, cell, ruleNumbers.numberOf(rule) + 1);
       });
     return true;
@@ -230,64 +230,116 @@ export class GateTables {
 
   private add(gate: number, rule: Rule, cell: number, number: number): void {
     const { key, table, lists } = this;
-    for (const node of this.countNodes(gate, rule, cell, 1)) {
-      key[1] = (columnOf(rule) << 20) | node;
+    const column = columnOf(rule);
+    const peer = peerOf(cell);
+    const [from, to] = portRange(rule);
+    this.countOpening(gate, rule, from, to, 1);
+    if (peer >= PEER_FIRST) {
+      if (this.peerRules.add(peer, gate, column, from, to, number)) {
+        this.countFlag(gate * PROTOCOL_COLUMNS + column, LEVEL_PEER_RULES, 1);
+        return;
+      }
+      this.peerRules.countMore(peer, 1);
+    }
+    for (const node of this.countNodes(gate, column, peer, from, to, 1)) {
+      key[1] = (column << 20) | node;
       // Two rules may share a node and a peer: both are kept, the one written first in front.
       const value = table.get(key);
-      if (value === 0) {
-        table.set(key, number);
-        continue;
-      }
-      const known = value > 0 ? [value] : lists.at(-value);
-      if (!known.includes(number)) table.set(key, -lists.add([...known, number]));
+      const known = lists.at(value);
+      if (!known.includes(number)) table.set(key, lists.add([...known, number]));
     }
   }
 
+  /** For all rules of a cell, or none: which of them stands where does not matter then. */
   private erase(gate: number, rule: Rule, cell: number): void {
     const { key } = this;
-    for (const node of this.countNodes(gate, rule, cell, -1)) {
-      key[1] = (columnOf(rule) << 20) | node;
+    const column = columnOf(rule);
+    const peer = peerOf(cell);
+    const [from, to] = portRange(rule);
+    this.countOpening(gate, rule, from, to, -1);
+    if (peer >= PEER_FIRST) {
+      if (this.peerRules.erase(peer, gate, column, from, to)) {
+        this.countFlag(gate * PROTOCOL_COLUMNS + column, LEVEL_PEER_RULES, -1);
+        return;
+      }
+      this.peerRules.countMore(peer, -1);
+    }
+    for (const node of this.countNodes(gate, column, peer, from, to, -1)) {
+      key[1] = (column << 20) | node;
       this.table.delete(key);
     }
   }
 
-  /** Counts a rule in or out. @returns its nodes; the key has its gate and peer */
-  private countNodes(gate: number, rule: Rule, cell: number, step: 1 | -1): number[] {
-    const { key, nodes } = this;
-    const column = columnOf(rule);
-    const [from, to] = portRange(rule);
-    key[0] = gate;
-    key[2] = Math.floor(cell / CELL_COLUMNS);
+  /** Counts the nodes of a range of ports in or out. @returns them; the key has their gate and peer */
+  private countNodes(
+    gate: number,
+    column: number,
+    peer: number,
+    from: number,
+    to: number,
+    step: 1 | -1,
+  ): number[] {
+    this.key[0] = gate;
+    this.key[2] = peer;
+    const part = peer === PEER_ANY_4 ? LEVELS_ANY_4 : peer === PEER_ANY_6 ? LEVELS_ANY_6 : 0;
     const cover = coverRange(from, to);
     for (const node of cover)
-      nodes[(gate * PROTOCOL_COLUMNS + column) * PORT_LEVELS + (node >>> PORT_BITS)] += step;
-    const anywhere = isAnywhere(rule.peer);
-    if (anywhere !== undefined && from === 0 && to === PORT_MAX) {
-      for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP]) {
-        if (rule.protocol === PROTOCOL_ALL || rule.protocol === protocol)
-          this.openings[gate * OPEN_COLUMNS + openColumn(anywhere, protocol)] += step;
-      }
-    }
+      this.countFlag(gate * PROTOCOL_COLUMNS + column, part + (node >>> PORT_BITS), step);
     return cover;
   }
 
-  private levels(): Uint8Array {
-    const levels = new Uint8Array(this.nodes.length / PORT_LEVELS);
-    for (let at = 0; at < levels.length; at++) {
-      for (let level = 0; level < PORT_LEVELS; level++)
-        if (this.nodes[at * PORT_LEVELS + level] > 0) levels[at] |= 1 << level;
+  private countOpening(gate: number, rule: Rule, from: number, to: number, step: 1 | -1): void {
+    const anywhere = isAnywhere(rule.peer);
+    if (anywhere === undefined || from !== 0 || to !== PORT_MAX) return;
+    for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP]) {
+      if (rule.protocol === PROTOCOL_ALL || rule.protocol === protocol)
+        this.openings[gate * OPEN_COLUMNS + openColumn(anywhere, protocol)] += step;
     }
-    return levels;
+  }
+
+  private countFlag(row: number, flag: number, step: 1 | -1): void {
+    const at = row * LEVEL_FLAGS + flag;
+    const count = (this.flags.get(at) ?? 0) + step;
+    if (count > 0) {
+      this.flags.set(at, count);
+      this.levels[row] |= 1 << flag;
+    } else {
+      this.flags.delete(at);
+      this.levels[row] &= ~(1 << flag);
+    }
   }
 
   private widen(profileCount: number): void {
-    const nodes = new Int32Array(2 * profileCount * PROTOCOL_COLUMNS * PORT_LEVELS);
-    nodes.set(this.nodes);
-    this.nodes = nodes;
+    const levels = new Uint16Array(2 * profileCount * PROTOCOL_COLUMNS);
+    levels.set(this.levels);
+    this.levels = levels;
     const openings = new Int32Array(2 * profileCount * OPEN_COLUMNS);
     openings.set(this.openings);
     this.openings = openings;
   }
+}
+
+function unite(sets: readonly ReadonlySet<number>[]): ReadonlySet<number> {
+  return sets.length === 1 ? sets[0] : new Set(sets.flatMap((set) => [...set]));
+}
+
+/** Calls `act` with each rule of these cells; of every cell if undefined. Those of one cell come in their order. */
+function visit(
+  { rules, cells }: Row,
+  wanted: ReadonlySet<number> | undefined,
+  act: (rule: Rule, cell: number) => void,
+): void {
+  if (wanted !== undefined && wanted.size <= SEARCHES_MAX) {
+    for (const cell of wanted)
+      for (let i = cells.indexOf(cell); i >= 0; i = cells.indexOf(cell, i + 1)) act(rules[i], cell);
+    return;
+  }
+  for (let i = 0; i < cells.length; i++)
+    if (wanted === undefined || wanted.has(cells[i])) act(rules[i], cells[i]);
+}
+
+function peerOf(cell: number): number {
+  return Math.floor(cell / CELL_COLUMNS);
 }
 
 function columnOf({ protocol }: Rule): number {

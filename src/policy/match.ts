@@ -9,17 +9,28 @@ import {
   GATE_EGRESS,
   GATE_INGRESS,
   LEVEL_BITS,
+  LEVELS_ANY_4,
+  LEVELS_ANY_6,
+  LEVELS_MASK,
+  LEVEL_PEER_RULES,
   openColumn,
   PEER_ANY_4,
   PEER_ANY_6,
+  PEER_RULE_MORE,
+  PEER_RULE_RULE,
+  PEER_RULE_WORDS,
   PORT_BITS,
-  PORT_LEVELS,
   PROTOCOL_COLUMN_ALL,
   PROTOCOL_COLUMNS,
+  ruleHome,
   type CompiledPolicy,
   type PrefixTable,
 } from './compiled.ts';
-import type { WordTable } from './word-table.ts';
+import { hash2, hashKey, type WordTable } from './word-table.ts';
+
+const KEY_WORDS_PREFIX_6 = 5;
+/** Where the levels of peers that are not everywhere begin in `levels`. */
+const LEVELS_PEER = 0;
 
 /** No rule admits it. */
 export const NO_RULE = 0;
@@ -28,9 +39,7 @@ export class Matcher {
   private policy: CompiledPolicy;
   /** The only rule that counts as a match, plus 1; NO_RULE: any. */
   private wanted = NO_RULE;
-  private readonly ruleKey = new Int32Array(3);
-  private readonly prefixKey4 = new Int32Array(2);
-  private readonly prefixKey6 = new Int32Array(5);
+  private readonly prefixKey6 = new Int32Array(KEY_WORDS_PREFIX_6);
 
   constructor(policy: CompiledPolicy) {
     this.policy = policy;
@@ -57,7 +66,7 @@ export class Matcher {
   ): number {
     // Rules for everywhere first: they are common, need no address, and make a flow untracked.
     const open = this.matchAnywhere(gate, family, protocol, port);
-    if (open !== NO_RULE) return open;
+    if (open !== NO_RULE || this.hasNoPeers(gate, protocol)) return open;
     return family === 4
       ? this.match4(gate, protocol, port, a0)
       : this.match6(gate, protocol, port, a0, a1, a2, a3);
@@ -83,7 +92,9 @@ export class Matcher {
 
   /** As match, by rules whose peer is the literal 0.0.0.0/0 or ::/0 alone. */
   matchAnywhere(gate: number, family: number, protocol: number, port: number): number {
-    return this.matchPeer(gate, protocol, port, family === 4 ? PEER_ANY_4 : PEER_ANY_6);
+    return family === 4
+      ? this.matchNodes(gate, protocol, port, PEER_ANY_4, LEVELS_ANY_4)
+      : this.matchNodes(gate, protocol, port, PEER_ANY_6, LEVELS_ANY_6);
   }
 
   /**
@@ -115,15 +126,25 @@ export class Matcher {
     );
   }
 
+  /** Whether no rule of the gate is about this protocol and a peer. */
+  private hasNoPeers(gate: number, protocol: number): boolean {
+    const { levels } = this.policy;
+    const row = gate * PROTOCOL_COLUMNS;
+    const flags = levels[row + PROTOCOL_COLUMN_ALL] | levels[row + protocol];
+    return (flags & (LEVELS_MASK | (1 << LEVEL_PEER_RULES))) === 0;
+  }
+
   private match4(gate: number, protocol: number, port: number, address: number): number {
-    const { lengths, masks, table } = this.policy.prefixes4;
-    const key = this.prefixKey4;
+    const { lengths, masks, table, filter, filterShift } = this.policy.prefixes4;
     for (let i = 0; i < lengths.length; i++) {
-      key[0] = lengths[i]!;
-      key[1] = address & masks[i];
-      const list = table.get(key);
-      if (list === 0) continue;
-      const rule = this.matchList(gate, protocol, port, list - 1);
+      const length = lengths[i];
+      const masked = address & masks[i];
+      const hash = hash2(length, masked);
+      const bit = hash >>> filterShift;
+      if ((filter[bit >>> 5] & (1 << bit)) === 0) continue;
+      const value = table.get2(length, masked, hash);
+      if (value === 0) continue;
+      const rule = this.matchPeers(gate, protocol, port, value);
       if (rule !== NO_RULE) return rule;
     }
     return NO_RULE;
@@ -139,7 +160,7 @@ export class Matcher {
     a3: number,
   ): number {
     const prefixes: PrefixTable = this.policy.prefixes6;
-    const { lengths, masks, table } = prefixes;
+    const { lengths, masks, table, filter, filterShift } = prefixes;
     const key = this.prefixKey6;
     for (let i = 0; i < lengths.length; i++) {
       key[0] = lengths[i]!;
@@ -147,16 +168,22 @@ export class Matcher {
       key[2] = a1 & masks[4 * i + 1];
       key[3] = a2 & masks[4 * i + 2];
       key[4] = a3 & masks[4 * i + 3];
-      const list = table.get(key);
-      if (list === 0) continue;
-      const rule = this.matchList(gate, protocol, port, list - 1);
+      const hash = hashKey(key, 0, KEY_WORDS_PREFIX_6);
+      const bit = hash >>> filterShift;
+      if ((filter[bit >>> 5] & (1 << bit)) === 0) continue;
+      const value = table.find(key, hash);
+      if (value === 0) continue;
+      const rule = this.matchPeers(gate, protocol, port, value);
       if (rule !== NO_RULE) return rule;
     }
     return NO_RULE;
   }
 
-  private matchList(gate: number, protocol: number, port: number, list: number): number {
+  /** @param value of a prefix table: a peer, or a list of them */
+  private matchPeers(gate: number, protocol: number, port: number, value: number): number {
+    if (value > 0) return this.matchPeer(gate, protocol, port, value);
     const { lists } = this.policy;
+    const list = -value - 1;
     const end = list + 1 + lists[list];
     for (let i = list + 1; i < end; i++) {
       const rule = this.matchPeer(gate, protocol, port, lists[i]);
@@ -166,22 +193,44 @@ export class Matcher {
   }
 
   private matchPeer(gate: number, protocol: number, port: number, peer: number): number {
-    const { rules, levels } = this.policy;
-    const key = this.ruleKey;
-    key[0] = gate;
-    key[2] = peer;
-    const row = gate * PROTOCOL_COLUMNS;
-    if (levels[row + PROTOCOL_COLUMN_ALL] !== 0) {
-      key[1] = PROTOCOL_COLUMN_ALL << 20;
-      const rule = this.chosen(rules.get(key));
+    const { peerRules } = this.policy;
+    const at = PEER_RULE_WORDS * peer;
+    const home = peerRules[at];
+    const ports = peerRules[at + 1];
+    if (
+      (home === ruleHome(gate, protocol) || home === ruleHome(gate, PROTOCOL_COLUMN_ALL)) &&
+      ports >>> 16 <= port &&
+      port <= (ports & 0xffff)
+    ) {
+      // 0 where there is none.
+      const rule = this.chosen(peerRules[at + PEER_RULE_RULE]);
       if (rule !== NO_RULE) return rule;
     }
-    const present = levels[row + protocol];
-    for (let level = 0; level < PORT_LEVELS; level++) {
-      if ((present & (1 << level)) === 0) continue;
-      key[1] =
+    return peerRules[at + PEER_RULE_MORE] === 0
+      ? NO_RULE
+      : this.matchNodes(gate, protocol, port, peer, LEVELS_PEER);
+  }
+
+  /** @param part where the levels of such a peer begin in `levels` */
+  private matchNodes(
+    gate: number,
+    protocol: number,
+    port: number,
+    peer: number,
+    part: number,
+  ): number {
+    const { rules, levels } = this.policy;
+    const row = gate * PROTOCOL_COLUMNS;
+    if (((levels[row + PROTOCOL_COLUMN_ALL] >>> part) & LEVELS_MASK) !== 0) {
+      const rule = this.chosen(rules.get3(gate, PROTOCOL_COLUMN_ALL << 20, peer));
+      if (rule !== NO_RULE) return rule;
+    }
+    let present = (levels[row + protocol] >>> part) & LEVELS_MASK;
+    for (let level = 0; present !== 0; level++, present >>>= 1) {
+      if ((present & 1) === 0) continue;
+      const node =
         (protocol << 20) | (level << PORT_BITS) | (port >>> (PORT_BITS - LEVEL_BITS * level));
-      const rule = this.chosen(rules.get(key));
+      const rule = this.chosen(rules.get3(gate, node, peer));
       if (rule !== NO_RULE) return rule;
     }
     return NO_RULE;
@@ -204,7 +253,6 @@ export class Matcher {
 /** Not the address of any host in the table. */
 export const NO_HOST = 0;
 
-const hostKey4 = new Int32Array(1);
 const hostKey6 = new Int32Array(4);
 
 /** The value of an address in a table of hosts (hosts4 or hosts6 by family), or NO_HOST. */
@@ -217,10 +265,7 @@ export function lookUpHost(
   a2: number,
   a3: number,
 ): number {
-  if (family === 4) {
-    hostKey4[0] = a0;
-    return hosts4.get(hostKey4);
-  }
+  if (family === 4) return hosts4.get1(a0);
   hostKey6[0] = a0;
   hostKey6[1] = a1;
   hostKey6[2] = a2;

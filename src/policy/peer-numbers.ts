@@ -29,6 +29,8 @@ export class PeerNumbers {
   private readonly namings = new Map<number, Naming>();
   private readonly fresh = new Set<number>();
   private readonly unnamed = new Set<number>();
+  /** Numbers that peers had which are named no more: they index arrays, so there should be no more than needed. */
+  private readonly free: number[] = [];
   private next = PEER_FIRST;
 
   /** Notes one more rule that names the peer. @returns its number */
@@ -46,7 +48,7 @@ export class PeerNumbers {
       this.namings.get(known)!.rules++;
       return known;
     }
-    const number = this.next++;
+    const number = this.free.pop() ?? this.next++;
     this.numbers.set(key, number);
     this.namings.set(number, { peer, key, rules: 1 });
     this.fresh.add(number);
@@ -68,6 +70,7 @@ export class PeerNumbers {
       if (rules > 0) continue;
       this.numbers.delete(key);
       this.namings.delete(number);
+      this.free.push(number);
       if (!this.fresh.delete(number)) gone.push([number, peer]);
     }
     const added = Array.from(this.fresh, (number): NumberedPeer => [
@@ -80,12 +83,16 @@ export class PeerNumbers {
   }
 }
 
-/** Lists of numbers, each stored once. Lists only come: those of an earlier policy stay where they were. */
+/**
+ * Lists of numbers, each stored once. Lists only come: those of an earlier policy stay where they were.
+ *
+ * A *value* stands for a list where a table keeps it: 0 for none, a number above 0 for itself alone (most are
+ * alone, and it spares the packet path a look), minus (index into the words plus 1) for more.
+ */
 export class NumberLists {
   private words = new Int32Array(256);
   private length = 0;
   private readonly known = new Map<string, number>();
-  private readonly singles = new Map<number, number>();
   private shared: Int32Array | undefined;
 
   /** Words in use, those included that are of no use any more. */
@@ -93,49 +100,40 @@ export class NumberLists {
     return this.length;
   }
 
-  /** The list that `add` gave this number for. */
-  at(indexPlus1: number): number[] {
-    return [...this.words.subarray(indexPlus1, indexPlus1 + this.words[indexPlus1 - 1])];
+  /** The numbers that a value stands for. */
+  at(value: number): number[] {
+    if (value >= 0) return value === 0 ? [] : [value];
+    return [...this.words.subarray(-value, -value + this.words[-value - 1])];
   }
 
-  /** The list with the number in it, in ascending order; `list` 0 is the empty one. */
-  with(list: number, number: number): number {
-    if (list === 0) return this.single(number);
-    const numbers = this.at(list);
-    return numbers.includes(number) ? list : this.add([...numbers, number].sort((a, b) => a - b));
-  }
-
-  /** The list without the number; 0 if nothing is left. */
-  without(list: number, number: number): number {
-    const numbers = this.at(list).filter((other) => other !== number);
-    return numbers.length === 0 ? 0 : this.add(numbers);
-  }
-
-  /** @returns index of the list plus 1 */
+  /** The value of these numbers, which are above 0, in this order. */
   add(numbers: readonly number[]): number {
-    if (numbers.length === 1) return this.single(numbers[0]);
+    if (numbers.length < 2) return numbers.length === 0 ? 0 : numbers[0];
     const key = numbers.join();
-    let list = this.known.get(key);
-    if (list === undefined) {
-      list = this.append(numbers);
-      this.known.set(key, list);
+    let value = this.known.get(key);
+    if (value === undefined) {
+      value = this.append(numbers);
+      this.known.set(key, value);
     }
-    return list;
+    return value;
+  }
+
+  /** The value with the number among its own, in ascending order. */
+  with(value: number, number: number): number {
+    if (value === 0) return number;
+    const numbers = this.at(value);
+    return numbers.includes(number) ? value : this.add([...numbers, number].sort((a, b) => a - b));
+  }
+
+  /** The value without the number. */
+  without(value: number, number: number): number {
+    return this.add(this.at(value).filter((other) => other !== number));
   }
 
   /** All lists, in shared memory. */
   share(): Int32Array {
     this.shared ??= shareWords(this.words.subarray(0, this.length));
     return this.shared;
-  }
-
-  private single(number: number): number {
-    let list = this.singles.get(number);
-    if (list === undefined) {
-      list = this.append([number]);
-      this.singles.set(number, list);
-    }
-    return list;
   }
 
   private append(numbers: readonly number[]): number {
@@ -149,6 +147,6 @@ export class NumberLists {
     this.words[at] = numbers.length;
     this.words.set(numbers, at + 1);
     this.shared = undefined;
-    return at + 1;
+    return -(at + 1);
   }
 }

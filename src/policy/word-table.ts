@@ -7,6 +7,8 @@
  *
  * A slot is KEY words, then the value; value 0 means empty.
  */
+const HASH_START = 0x243f6a89;
+
 export class WordTable {
   readonly keyWords: number;
   slots: Int32Array;
@@ -33,14 +35,50 @@ export class WordTable {
 
   /** @returns the value of these words, or 0. `key` holds them from index 0. */
   get(key: Int32Array): number {
+    return this.find(key, hashKey(key, 0, this.keyWords));
+  }
+
+  /** As get. @param hash hashKey of the key */
+  find(key: Int32Array, hash: number): number {
     const { slots, mask, keyWords } = this;
-    for (let slot = hashKey(key, 0, keyWords) & mask; ; slot = (slot + 1) & mask) {
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const base = slot * (keyWords + 1);
       const value = slots[base + keyWords];
       if (value === 0) return 0;
       let i = 0;
       while (i < keyWords && slots[base + i] === key[i]) i++;
       if (i === keyWords) return value;
+    }
+  }
+
+  /** As get, of a table of one-word keys. The packet path asks these: their keys need not be in memory. */
+  get1(a: number): number {
+    const { slots, mask } = this;
+    for (let slot = finish(mix(HASH_START, a)) & mask; ; slot = (slot + 1) & mask) {
+      const value = slots[2 * slot + 1];
+      if (value === 0 || slots[2 * slot] === a) return value;
+    }
+  }
+
+  /** As get, of a table of two-word keys. @param hash hash2(a, b) */
+  get2(a: number, b: number, hash: number): number {
+    const { slots, mask } = this;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const base = 3 * slot;
+      const value = slots[base + 2];
+      if (value === 0 || (slots[base] === a && slots[base + 1] === b)) return value;
+    }
+  }
+
+  /** As get, of a table of three-word keys. */
+  get3(a: number, b: number, c: number): number {
+    const { slots, mask } = this;
+    const hash = finish(mix(mix(mix(HASH_START, a), b), c));
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const base = 4 * slot;
+      const value = slots[base + 3];
+      if (value === 0 || (slots[base + 2] === c && slots[base + 1] === b && slots[base] === a))
+        return value;
     }
   }
 
@@ -91,6 +129,13 @@ export class WordTable {
     return true;
   }
 
+  /** Calls `act` with the hash of each key. Control plane only. */
+  eachHash(act: (hash: number) => void): void {
+    const { slots, keyWords } = this;
+    for (let base = 0; base < slots.length; base += keyWords + 1)
+      if (slots[base + keyWords] !== 0) act(hashKey(slots, base, keyWords));
+  }
+
   /** Another table with the same content, in memory of its own: what reads this one sees no change to that. */
   makeCopy(): WordTable {
     const copied = new WordTable(this.keyWords);
@@ -118,14 +163,25 @@ export class WordTable {
 }
 
 /** Multiply and mix each word; constants are odd and of high entropy (from the digits of pi and e). */
-function hashKey(words: Int32Array, start: number, keyWords: number): number {
-  let hash = 0x243f6a89;
-  for (let i = 0; i < keyWords; i++) {
-    hash = Math.imul(hash ^ words[start + i], 0x2b7e1517);
-    hash ^= hash >>> 15;
-  }
-  hash = Math.imul(hash, 0x13198a2f);
-  return hash ^ (hash >>> 16);
+export function hashKey(words: Int32Array, start: number, keyWords: number): number {
+  let hash = HASH_START;
+  for (let i = 0; i < keyWords; i++) hash = mix(hash, words[start + i]);
+  return finish(hash);
+}
+
+/** hashKey of two words. */
+export function hash2(a: number, b: number): number {
+  return finish(mix(mix(HASH_START, a), b));
+}
+
+function mix(hash: number, word: number): number {
+  const product = Math.imul(hash ^ word, 0x2b7e1517);
+  return product ^ (product >>> 15);
+}
+
+function finish(hash: number): number {
+  const product = Math.imul(hash, 0x13198a2f);
+  return product ^ (product >>> 16);
 }
 
 /** Zeroed int32 words in shared memory. */

@@ -7,7 +7,7 @@ import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import { RuleCache } from '../../src/policy/gate-tables.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
-import type { WordTable } from '../../src/policy/word-table.ts';
+import { hash2, WordTable } from '../../src/policy/word-table.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
 const MEMBERS = 10_000;
@@ -35,7 +35,7 @@ function manyMembers(
 
 class Compiler {
   readonly cache = new RuleCache();
-  private readonly ruleNumbers = new RuleNumbers();
+  readonly ruleNumbers = new RuleNumbers();
   private generation = 0;
 
   compile(text: ModelText): CompiledPolicy {
@@ -198,13 +198,15 @@ test('a policy that went through many changes is what one made at once is', () =
       const kept: [CompiledPolicy, unknown][] = [];
       for (const written of texts) {
         const policy = changing.compile(written);
-        const fresh = new Compiler().compile(written);
+        const anew = new Compiler();
+        const fresh = anew.compile(written);
         // A profile that was known before may have another number: what its gates say is compared instead.
         assert.deepEqual(
           { ...(contentOf(policy) as object), profiles: 0, ruleCount: 0 },
           { ...(contentOf(fresh) as object), profiles: 0, ruleCount: 0 },
         );
         const [matcher, twin] = [new Matcher(policy), new Matcher(fresh)];
+        const rules = [...model(written).groups.values()].flatMap(({ ingress }) => ingress);
         for (let port = 1; port < fresh.profiles.length; port++) {
           for (const { family, words } of probes) {
             for (const [protocol, at] of [
@@ -217,6 +219,11 @@ test('a policy that went through many changes is what one made at once is', () =
               const admits = (one: Matcher, { profiles }: CompiledPolicy): boolean =>
                 one.match(2 * profiles[port], family, protocol, at, a0, a1, a2, a3) !== NO_RULE;
               assert.equal(admits(matcher, policy), admits(twin, fresh));
+              for (const rule of rules) {
+                const isBy = (one: Matcher, { profiles }: CompiledPolicy, by: Compiler): boolean =>
+                  one.admits(by.ruleNumbers.numberOf(rule) + 1, 2 * profiles[port], family, protocol, at, a0, a1, a2, a3); // prettier-ignore
+                assert.equal(isBy(matcher, policy, changing), isBy(twin, fresh, anew), rule.id);
+              }
               assert.equal(
                 matcher.isUntracked(port, family, protocol, at, 5000),
                 twin.isUntracked(port, family, protocol, at, 5000),
@@ -230,5 +237,35 @@ test('a policy that went through many changes is what one made at once is', () =
         assert.deepEqual(contentOf(policy), content, 'what was handed out stays as it was');
     }),
     { numRuns: 150 },
+  );
+});
+
+test('a table answers for words as for a key that has them', () => {
+  const word = fc.oneof(fc.integer({ min: -3, max: 3 }), fc.integer());
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 3 }),
+      fc.array(fc.tuple(word, word, word, fc.boolean()), { maxLength: 60 }),
+      (keyWords, steps) => {
+        const table = new WordTable(keyWords);
+        const twin = new Map<string, number>();
+        const ask = (a: number, b: number, c: number): number =>
+          keyWords === 1 ? table.get1(a) : keyWords === 2 ? table.get2(a, b, hash2(a, b)) : table.get3(a, b, c); // prettier-ignore
+        steps.forEach(([a, b, c, isDeleted], i) => {
+          const key = Int32Array.of(a, b, c).subarray(0, keyWords);
+          if (isDeleted) assert.equal(table.delete(key), twin.delete(key.join()));
+          else {
+            table.set(key, i + 1);
+            twin.set(key.join(), i + 1);
+          }
+        });
+        for (const [a, b, c] of steps) {
+          const key = Int32Array.of(a, b, c).subarray(0, keyWords);
+          assert.equal(ask(a, b, c), twin.get(key.join()) ?? 0);
+          assert.equal(table.get(key), twin.get(key.join()) ?? 0);
+        }
+      },
+    ),
+    { numRuns: 500 },
   );
 });

@@ -23,7 +23,6 @@ import {
   duplicateRuleText,
   normalizeRange,
   PORT_MAX,
-  ruleKey,
   ruleText,
   type Names,
   type Range,
@@ -71,9 +70,10 @@ export function readRules(
       continue;
     }
     for (const rule of readRule(context, item, direction, groupId)) {
-      const first = seen.get(ruleKey(rule));
+      // In one group and direction the id is made from what the rule says.
+      const first = seen.get(rule.id);
       if (first === undefined) {
-        seen.set(ruleKey(rule), item.at);
+        seen.set(rule.id, item.at);
         rules.push(rule);
         continue;
       }
@@ -108,8 +108,11 @@ function readRule(
   const origin = originOf(item);
   return ranges.flatMap((range) =>
     peers.map(({ peer }) => {
-      const facts = { direction, protocol, ...range, peer };
-      return { id: ruleId(groupId, facts), ...facts, description, origin };
+      const { fromPort, toPort } = range;
+      const facts = { direction, protocol, fromPort, toPort, peer };
+      const id = ruleId(groupId, facts);
+      // Written out, so that all rules are of one shape to V8.
+      return { id, direction, protocol, fromPort, toPort, peer, description, origin };
     }),
   );
 }

@@ -10,7 +10,7 @@ import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
-import { compareConfigs } from '../../../src/control/config/changes.ts';
+import { compareConfigs } from '../../../src/control/changes.ts';
 import type { Config } from '../../../src/control/config/config.ts';
 import { loadConfig } from '../../../src/control/config/load-config.ts';
 import { compilePolicy } from '../../../src/policy/compile.ts';

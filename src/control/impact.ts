@@ -4,11 +4,11 @@
  * Reads the flow tables that the packet loop writes; a flow that changes meanwhile may be counted as it
  * was a moment ago. It changes nothing.
  */
-import { FLOW_STATE, type FlowTable } from '../../conntrack/table.ts';
-import { flowOutlives, isAdmitted } from '../../engine/revocation.ts';
-import type { CompiledPolicy } from '../../policy/compiled.ts';
-import { Matcher, NO_RULE } from '../../policy/match.ts';
-import { readConnection, type Connection } from '../views/connections.ts';
+import { FLOW_STATE, type FlowTable } from '../conntrack/table.ts';
+import { flowOutlives, isAdmitted } from '../engine/revocation.ts';
+import type { CompiledPolicy } from '../policy/compiled.ts';
+import { Matcher, NO_RULE } from '../policy/match.ts';
+import { readConnection, type Connection } from './views/connections.ts';
 
 /** Connections told one by one; beyond that they are only counted. */
 const LISTED_MAX = 100;
