@@ -66,15 +66,16 @@ export function inlineConstants(
   return text;
 }
 
-function parse(code: string): ts.SourceFile {
+export function parse(code: string): ts.SourceFile {
   return ts.createSourceFile('module.js', code, ts.ScriptTarget.ES2022, true, ts.ScriptKind.JS);
 }
 
 function isExportedConst(statement: ts.VariableStatement): boolean {
-  return (
-    (statement.declarationList.flags & ts.NodeFlags.Const) !== 0 &&
-    (statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) ?? false)
-  );
+  return (statement.declarationList.flags & ts.NodeFlags.Const) !== 0 && isExported(statement);
+}
+
+export function isExported({ modifiers }: ts.VariableStatement | ts.FunctionDeclaration): boolean {
+  return modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) ?? false;
 }
 
 /** Whether the identifier stands for a value here: it is neither a declaration nor a property's name. */
@@ -98,7 +99,7 @@ function isUse(node: ts.Identifier): boolean {
 }
 
 /** Names that anything below the module's top declares: where they are used, they may mean that. */
-function shadowedNames(file: ts.SourceFile): Set<string> {
+export function shadowedNames(file: ts.SourceFile): Set<string> {
   const names = new Set<string>();
   const visit = (node: ts.Node): void => {
     const isTop = ts.isVariableDeclaration(node) && node.parent.parent.parent === file;

@@ -1,8 +1,12 @@
-/** Inlines the constants of the packet path in what was compiled: node main.js build/src. Run by scripts/build. */
+/**
+ * Inlines the constants of the packet path in what was compiled, and binds the functions it calls: node main.js
+ * build/src. Run by scripts/build.
+ */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { constantsOf, inlineConstants, type Constants } from './constants.ts';
+import { bindFunctions, functionsOf } from './functions.ts';
 
 /** Modules of these folders do nothing when they are imported, which is how their constants are read. */
 const CONSTANT_FOLDERS: readonly string[] = ['wire', 'conntrack', 'engine', 'policy'];
@@ -10,6 +14,7 @@ const CONSTANT_FOLDERS: readonly string[] = ['wire', 'conntrack', 'engine', 'pol
 const root = resolve(process.argv[2] ?? 'build/src');
 const codes = new Map<string, string>();
 const constants = new Map<string, Constants>();
+const functions = new Map<string, ReadonlySet<string>>();
 for (const folder of CONSTANT_FOLDERS) {
   for (const name of readdirSync(join(root, folder))) {
     if (!name.endsWith('.js')) continue;
@@ -18,11 +23,15 @@ for (const folder of CONSTANT_FOLDERS) {
     const exported = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
     codes.set(path, code);
     constants.set(path, constantsOf(code, exported));
+    functions.set(path, functionsOf(code));
   }
 }
 for (const [path, code] of codes) {
+  const pathOf = (specifier: string): string =>
+    specifier.startsWith('.') ? resolve(dirname(path), specifier) : specifier;
   const inlined = inlineConstants(code, constants.get(path)!, (specifier) =>
-    specifier.startsWith('.') ? constants.get(resolve(dirname(path), specifier)) : undefined,
+    constants.get(pathOf(specifier)),
   );
-  if (inlined !== code) writeFileSync(path, inlined);
+  const bound = bindFunctions(inlined, (specifier) => functions.get(pathOf(specifier)));
+  if (bound !== code) writeFileSync(path, bound);
 }

@@ -80,9 +80,10 @@ export class FlowAccounts {
     words[at + ACCOUNT_MARKS] = (interval & 0xff) << MARKS_INTERVAL_SHIFT;
   }
 
-  /** Reads of an account, so that its cache line is on its way. @returns nothing of meaning */
+  /** Reads both ends of an account, so that its cache lines are on their way. @returns nothing of meaning */
   touch(flow: FlowIndex): number {
-    return this.words[flow * ACCOUNT_WORDS];
+    const at = flow * ACCOUNT_WORDS;
+    return this.words[at] ^ this.words[at + ACCOUNT_WORDS - 1];
   }
 
   /** Adds packets that passed. */
@@ -103,6 +104,7 @@ export class FlowAccounts {
       const isNext = ((marks + (1 << MARKS_INTERVAL_SHIFT)) & INTERVAL_BITS) === wanted;
       const before = isNext ? (marks & MARKS_NOW) << MARKS_BEFORE_SHIFT : 0;
       marks = (marks & ~FLAGS_AND_INTERVAL) | wanted | before;
+      words[at + ACCOUNT_MARKS] = marks;
       words[at + ACCOUNT_FIRST_SEEN] = nowMs;
     }
     const counter = at + (fromLocal ? ACCOUNT_PACKETS_OUT : ACCOUNT_PACKETS_IN);
@@ -110,11 +112,15 @@ export class FlowAccounts {
     const after = (before + packets) | 0;
     words[counter] = after;
     // From the highest 32-bit number to a low one: the sign bit of an unsigned counter falls.
-    if (before < 0 && after >= 0)
+    if (before < 0 && after >= 0) {
       marks = (marks + (fromLocal ? MARKS_CARRY_OUT : MARKS_CARRY_IN)) | 0;
+      words[at + ACCOUNT_MARKS] = marks;
+    }
     let seen = tcpFlags & (SEEN_FIN | SEEN_SYN | SEEN_RST);
-    if ((tcpFlags & SYN_ACK) === SYN_ACK) seen |= SEEN_SYN_ACK;
-    words[at + ACCOUNT_MARKS] = marks | (fromLocal ? seen : seen << MARKS_IN_SHIFT);
+    if (seen !== 0) {
+      if ((tcpFlags & SYN_ACK) === SYN_ACK) seen |= SEEN_SYN_ACK;
+      words[at + ACCOUNT_MARKS] = marks | (fromLocal ? seen : seen << MARKS_IN_SHIFT);
+    }
     doubles[(at + (fromLocal ? ACCOUNT_BYTES_OUT : ACCOUNT_BYTES_IN)) >> 1] += bytes;
   }
 }

@@ -120,6 +120,11 @@ export function flowTableBytes(layout: FlowTableLayout): number {
   );
 }
 
+/** Those of them that are its index, all of which a table in use touches. */
+export function flowIndexBytes(capacity: number): number {
+  return 4 * indexSlots(capacity);
+}
+
 function indexSlots(capacity: number): number {
   let slots = 16;
   while (slots < 2 * capacity) slots *= 2;

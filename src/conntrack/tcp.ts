@@ -143,30 +143,34 @@ export function openTcp(words: Int32Array, at: number, packet: Packet, fromLocal
 
 /**
  * Moves a connection by a packet with legal flags.
+ * @param word its FLOW_STATE word
  * @returns FLOW_PASSES, FLOW_PASSES_UNCHANGED (it does not keep the connection alive), or why not
  */
 export function advanceTcp(
   words: Int32Array,
   at: number,
+  word: number,
   packet: Packet,
   fromLocal: boolean,
 ): number {
-  const word = words[at + FLOW_STATE];
   const flags = packet.tcpFlags;
   const state = word & STATE_MASK;
-  if (state >= TCP_CLOSING) {
-    if (isOpeningSyn(flags)) return FLOW_REOPENS;
-    if (state === TCP_REVOKED) return FLOW_IS_REVOKED;
+  const fromOpener = (word & OPENED_LOCALLY) !== 0 ? fromLocal : !fromLocal;
+  // Nearly all packets: what else there is need not be asked about them.
+  if (state !== TCP_ESTABLISHED || (flags & (TCP_RST | TCP_SYN)) !== 0) {
+    if (state >= TCP_CLOSING) {
+      if (isOpeningSyn(flags)) return FLOW_REOPENS;
+      if (state === TCP_REVOKED) return FLOW_IS_REVOKED;
+    }
+    if (state === TCP_CLOSED) return judgeWhenClosed(words, at, packet, fromOpener);
+    if ((flags & TCP_RST) !== 0) return advanceByReset(words, at, packet, fromOpener);
+    if ((flags & TCP_SYN) !== 0) return advanceBySyn(words, at, packet, fromOpener);
+    if (state === TCP_SYN_SENT) return judgeChallenge(words, at, packet, fromOpener);
+    if (state === TCP_SYN_RECEIVED && (word & SIMULTANEOUS) !== 0) return FLOW_MISFITS_STATE;
   }
-  const fromOpener = ((word & OPENED_LOCALLY) !== 0) === fromLocal;
-  if (state === TCP_CLOSED) return judgeWhenClosed(words, at, packet, fromOpener);
-  if ((flags & TCP_RST) !== 0) return advanceByReset(words, at, packet, fromOpener);
-  if ((flags & TCP_SYN) !== 0) return advanceBySyn(words, at, packet, fromOpener);
-  if (state === TCP_SYN_SENT) return judgeChallenge(words, at, packet, fromOpener);
-  if (state === TCP_SYN_RECEIVED && (word & SIMULTANEOUS) !== 0) return FLOW_MISFITS_STATE;
-  if (!fitsWindow(words, at, packet, fromOpener)) return FLOW_MISFITS_WINDOW;
-  moveWindow(words, at, packet, fromOpener);
-  words[at + FLOW_STATE] = nextState(word, flags, fromOpener);
+  if (!takeSegment(words, at, word, packet, fromOpener)) return FLOW_MISFITS_WINDOW;
+  const next = nextState(word, flags, fromOpener);
+  if (next !== word) words[at + FLOW_STATE] = next;
   return FLOW_PASSES;
 }
 
@@ -360,60 +364,77 @@ function fitsReset(words: Int32Array, at: number, packet: Packet, fromOpener: bo
   const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
   const acknowledged = words[receiver + TCP_SIDE_ACK];
   const ahead = (packet.tcpSequence - acknowledged) | 0;
+  if (ahead < 0 || ahead > ((words[sender + TCP_SIDE_MAX_END] - acknowledged) | 0)) return false;
   const hasAck = (packet.tcpFlags & TCP_ACK) !== 0 && packet.tcpAcknowledgment !== 0;
   return (
-    ahead >= 0 &&
-    ahead <= ((words[sender + TCP_SIDE_MAX_END] - acknowledged) | 0) &&
-    (!hasAck || fitsAcknowledgment(words, at, packet, fromOpener))
+    !hasAck ||
+    fitsAcknowledgment(
+      (packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0,
+      maxWindow(words, at, fromOpener),
+    )
   );
 }
 
-/** Bounds III and IV. */
-function fitsAcknowledgment(
-  words: Int32Array,
-  at: number,
-  packet: Packet,
-  fromOpener: boolean,
-): boolean {
-  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
-  const window = maxWindow(words, at, fromOpener);
-  const ahead = (packet.tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0;
+/** Bounds III and IV. @param ahead of the receiver's END  @param window the largest that the sender offered */
+function fitsAcknowledgment(ahead: number, window: number): boolean {
   return ahead <= 0 && ahead >= -(window > ACK_WINDOW_MIN ? window : ACK_WINDOW_MIN);
 }
 
-function fitsWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): boolean {
-  const word = words[at + FLOW_STATE];
-  if ((word & LIBERAL) !== 0) return true;
-  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
-  const senderEnd = words[sender + TCP_SIDE_END];
-  // Both as distances from END: held against MAX_END by itself, a number half the sequence space away would
-  // fit where data reached beyond the room, and move END to where nobody is.
-  const room = (words[sender + TCP_SIDE_MAX_END] - senderEnd) | 0;
-  return (
-    ((packet.tcpSequence - senderEnd) | 0) <= room && // I
-    ((reachOf(packet) - senderEnd) | 0) >= -maxWindow(words, at, !fromOpener) && // II
-    fitsAcknowledgment(words, at, packet, fromOpener)
-  );
-}
-
-function moveWindow(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): void {
-  const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
-  const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
-  let end = endOf(packet);
-  if (packet.fragment !== FRAGMENT_NONE) {
+/**
+ * Holds a segment without SYN against bounds I to IV, and notes what it says of the window. What differs between the
+ * sides is chosen once: asked each time, it would be half of what a segment costs.
+ * @param word the FLOW_STATE word
+ * @returns whether the segment fits; if not, nothing was noted
+ */
+function takeSegment(
+  words: Int32Array,
+  at: number,
+  word: number,
+  packet: Packet,
+  fromOpener: boolean,
+): boolean {
+  const windows = words[at + TCP_WINDOWS];
+  let sender = at + TCP_OPENER;
+  let receiver = at + TCP_OTHER;
+  let units = windows >>> 16;
+  let scale = (word >>> OPENER_SCALE_SHIFT) & SCALE_MASK;
+  let receiverWindow = (windows & WINDOW_UNITS_MAX) << ((word >>> OTHER_SCALE_SHIFT) & SCALE_MASK);
+  if (!fromOpener) {
+    sender = at + TCP_OTHER;
+    receiver = at + TCP_OPENER;
+    receiverWindow = units << scale;
+    units = windows & WINDOW_UNITS_MAX;
+    scale = (word >>> OTHER_SCALE_SHIFT) & SCALE_MASK;
+  }
+  const { tcpSequence, tcpAcknowledgment, tcpWindow, fragment } = packet;
+  const knownEnd = words[sender + TCP_SIDE_END];
+  const maxEnd = words[sender + TCP_SIDE_MAX_END];
+  let end = (tcpSequence + packet.tcpPayloadBytes + (packet.tcpFlags & TCP_FIN)) | 0;
+  if ((word & LIBERAL) === 0) {
+    // All as distances: held against MAX_END by itself, a number half the sequence space away would fit where
+    // data reached beyond the room, and move END to where nobody is.
+    const room = (maxEnd - knownEnd) | 0;
+    const start = (tcpSequence - knownEnd) | 0;
+    let reach = (end - knownEnd) | 0;
+    // The rest of a segment in fragments has no ports and does not come by here: it may be as long as a datagram.
+    if (fragment !== FRAGMENT_NONE) reach = (reach + DATAGRAM_BYTES_MAX) | 0;
+    const ahead = (tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0;
+    if (start > room) return false; // I
+    if (reach < -unscaled(receiverWindow)) return false; // II
+    if (!fitsAcknowledgment(ahead, units << scale)) return false;
+  }
+  if (fragment !== FRAGMENT_NONE) {
     // The rest may fill the room that was offered: else its acknowledgment would not pass.
-    const room = (words[sender + TCP_SIDE_MAX_END] - end) | 0;
-    if (room > 0) end = (end + Math.min(room, DATAGRAM_BYTES_MAX)) | 0;
+    const left = (maxEnd - end) | 0;
+    if (left > 0) end = (end + Math.min(left, DATAGRAM_BYTES_MAX)) | 0;
   }
-  const scale = scaleOf(words[at + FLOW_STATE], fromOpener);
-  raiseMaxWindow(words, at, fromOpener, packet.tcpWindow);
-  if (((end - words[sender + TCP_SIDE_END]) | 0) > 0) words[sender + TCP_SIDE_END] = end;
-  if (((packet.tcpAcknowledgment - words[sender + TCP_SIDE_ACK]) | 0) > 0) {
-    words[sender + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
-  }
+  if (tcpWindow > units) setWindow(words, at, fromOpener, tcpWindow);
+  if (((end - knownEnd) | 0) > 0) words[sender + TCP_SIDE_END] = end;
+  if (((tcpAcknowledgment - words[sender + TCP_SIDE_ACK]) | 0) > 0)
+    words[sender + TCP_SIDE_ACK] = tcpAcknowledgment;
   // A window of 0 is probed with one byte.
-  const offered = packet.tcpWindow === 0 ? 1 : packet.tcpWindow << scale;
-  raiseMaxEnd(words, receiver, packet.tcpAcknowledgment + offered);
+  raiseMaxEnd(words, receiver, (tcpAcknowledgment + unscaled(tcpWindow << scale)) | 0);
+  return true;
 }
 
 /** Starts the opener's side with its SYN, and keeps the window it offers where its answer will look for it. */
@@ -435,18 +456,14 @@ function startSide(words: Int32Array, at: number, side: number, packet: Packet):
   if (isOpener) word &= ~OPENER_SCALES;
   if (scale >= 0) word |= (scale << shift) | (isOpener ? OPENER_SCALES : 0);
   words[at + FLOW_STATE] = word;
-  const windows = words[at + TCP_WINDOWS];
   const units =
     scale > 0 ? (packet.tcpWindow + (1 << scale) - 1) >>> scale : unscaled(packet.tcpWindow);
-  words[at + TCP_WINDOWS] = isOpener
-    ? (units << 16) | (windows & WINDOW_UNITS_MAX)
-    : (windows & ~WINDOW_UNITS_MAX) | units;
+  setWindow(words, at, isOpener, units);
 }
 
-function raiseMaxWindow(words: Int32Array, at: number, isOpener: boolean, units: number): void {
+/** Notes the largest window a side offered, in units of its scale. */
+function setWindow(words: Int32Array, at: number, isOpener: boolean, units: number): void {
   const windows = words[at + TCP_WINDOWS];
-  const known = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
-  if (units <= known) return;
   words[at + TCP_WINDOWS] = isOpener
     ? (units << 16) | (windows & WINDOW_UNITS_MAX)
     : (windows & ~WINDOW_UNITS_MAX) | units;
@@ -457,28 +474,16 @@ function raiseMaxEnd(words: Int32Array, side: number, maxEnd: number): void {
     words[side + TCP_SIDE_MAX_END] = maxEnd | 0;
 }
 
-/** Largest window the side offered, in bytes; at least 1. */
+/** Largest window the side offered, in bytes. */
 function maxWindow(words: Int32Array, at: number, isOpener: boolean): number {
   const windows = words[at + TCP_WINDOWS];
   const units = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
-  return unscaled(units << scaleOf(words[at + FLOW_STATE], isOpener));
-}
-
-function scaleOf(word: number, isOpener: boolean): number {
-  return (word >>> (isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT)) & SCALE_MASK;
+  const shift = isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT;
+  return units << ((words[at + FLOW_STATE] >>> shift) & SCALE_MASK);
 }
 
 function unscaled(window: number): number {
   return window === 0 ? 1 : window;
-}
-
-/**
- * The furthest the segment can reach. The rest of one in fragments has no ports and does not come by here: it may be
- * as long as a datagram can be.
- */
-function reachOf(packet: Packet): number {
-  const end = endOf(packet);
-  return packet.fragment === FRAGMENT_NONE ? end : (end + DATAGRAM_BYTES_MAX) | 0;
 }
 
 /** Sequence number behind the packet: its data, and one each for SYN and FIN. */

@@ -52,16 +52,20 @@ export function openFlow(
   }
 }
 
-/** Moves the flow by a packet that belongs to it. @returns a verdict of verdicts.ts */
+/**
+ * Moves the flow by a packet that belongs to it.
+ * @param word its FLOW_STATE word
+ * @returns a verdict of verdicts.ts
+ */
 export function advanceFlow(
   words: Int32Array,
   at: number,
+  word: number,
   packet: Packet,
   fromLocal: boolean,
 ): number {
-  if (packet.protocol === PROTO_TCP) return advanceTcp(words, at, packet, fromLocal);
-  const word = words[at + FLOW_STATE];
-  const fromOpener = ((word & OPENED_LOCALLY) !== 0) === fromLocal;
+  if (packet.protocol === PROTO_TCP) return advanceTcp(words, at, word, packet, fromLocal);
+  const fromOpener = (word & OPENED_LOCALLY) !== 0 ? fromLocal : !fromLocal;
   if ((word & STATE_MASK) === UDP_SINGLE) words[at + FLOW_STATE] = advanceUdp(word, fromOpener);
   else if (!fromOpener) words[at + FLOW_STATE] = word | REPLIED;
   return FLOW_PASSES;

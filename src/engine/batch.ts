@@ -39,28 +39,28 @@ export const SLOT_LENGTH = 1;
 export const SLOT_PORT = 2;
 export const NOT_SENT = -1;
 
+const NOTE_WORDS = 5;
+/** Offset of the IP packet behind the virtio header, ANSWERED, or minus a drop reason. */
+const NOTE_IP = 0;
+/** The engine's record of it. */
+const NOTE_RECORD = 1;
+/** Port as `process` chose it: the write replaces those it could not serve. */
+const NOTE_PORT = 2;
+/** What the receiver's counters were told of a slot that goes on; nothing of an answer to its own port. */
+const NOTE_PACKETS = 3;
+const NOTE_BYTES = 4;
+
 export class Batch {
   readonly view: DataView;
   readonly slots: Int32Array;
-  /** Ports as `process` chose them: the write replaces those it could not serve. */
-  private readonly ports: Int32Array;
-  /** What the receiver's counters were told of a slot that goes on; nothing of an answer to its own port. */
-  private readonly packets: Int32Array;
-  private readonly bytes: Int32Array;
-  /** By slot: offset of the IP packet behind the virtio header, ANSWERED, or minus a drop reason. */
-  private readonly ips: Int32Array;
-  /** By slot: the engine's record of it. */
-  private readonly records: Int32Array;
+  /** NOTE_WORDS of what is known of each slot. In one array: for each array that V8 reads, it loads and checks four words. */
+  private readonly notes: Int32Array;
 
   /** @param arena holds the packets  @param packetsMax most packets in a batch */
   constructor(arena: Uint8Array, packetsMax: number) {
     this.view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
     this.slots = new Int32Array(packetsMax * SLOT_WORDS);
-    this.ports = new Int32Array(packetsMax);
-    this.packets = new Int32Array(packetsMax);
-    this.bytes = new Int32Array(packetsMax);
-    this.ips = new Int32Array(packetsMax);
-    this.records = new Int32Array(packetsMax);
+    this.notes = new Int32Array(packetsMax * NOTE_WORDS);
   }
 
   /**
@@ -83,6 +83,7 @@ export class Batch {
         if (this.judge(engine, link, isTap, port, i, nowMs) >= 0) sent++;
       start = end;
     }
+    engine.endRun();
     return sent;
   }
 
@@ -95,7 +96,7 @@ export class Batch {
     start: number,
     count: number,
   ): number {
-    const { view, slots, ips, records } = this;
+    const { view, slots, notes } = this;
     const limit = start + LOOKAHEAD < count ? start + LOOKAHEAD : count;
     let prepared = 0;
     let i = start;
@@ -109,9 +110,9 @@ export class Batch {
         if (isForLink && i > start) break;
         ip = link.receiveFrame(view, at, length, port);
       }
-      ips[i] = ip;
+      notes[i * NOTE_WORDS + NOTE_IP] = ip;
       if (ip > 0) {
-        records[i] = engine.prepare(view, at + ip, length - ip, port);
+        notes[i * NOTE_WORDS + NOTE_RECORD] = engine.prepare(view, at + ip, length - ip, port);
         prepared++;
       }
       i++;
@@ -131,22 +132,28 @@ export class Batch {
     i: number,
     nowMs: number,
   ): number {
-    const { slots, ips } = this;
+    const { slots, notes } = this;
     const slot = i * SLOT_WORDS;
-    const ip = ips[i];
+    const note = i * NOTE_WORDS;
+    const ip = notes[note + NOTE_IP];
     let to = port;
-    if (ip > 0) to = this.judgePacket(engine, link, isTap, port, i, ip, nowMs);
+    if (ip > 0) to = this.judgePacket(engine, link, isTap, port, i, ip, nowMs) | 0;
     else if (ip === ANSWERED) {
       slots[slot + SLOT_LENGTH] = link.answerBytes;
-      this.packets[i] = 0;
-      this.bytes[i] = 0;
+      notes[note + NOTE_PACKETS] = 0;
+      notes[note + NOTE_BYTES] = 0;
     } else {
       const direction = port === UPLINK_PORT ? INGRESS : EGRESS;
-      to = engine.drop(port, direction, -ip, 1, slots[slot + SLOT_LENGTH] - VNET_HDR_BYTES);
+      to = engine.drop(port, direction, -ip, 1, slots[slot + SLOT_LENGTH] - VNET_HDR_BYTES) | 0;
     }
     slots[slot + SLOT_PORT] = to < 0 ? NOT_SENT : to;
-    this.ports[i] = to;
+    notes[note + NOTE_PORT] = to;
     return to;
+  }
+
+  /** Port that `process` chose for slot `i`, or minus why it was dropped, whatever became of the write. */
+  portOf(i: number): number {
+    return this.notes[i * NOTE_WORDS + NOTE_PORT];
   }
 
   /**
@@ -154,12 +161,20 @@ export class Batch {
    * @param head by slot: the slot whose write carried it (engine/coalesce.ts)
    */
   countFailures(engine: Engine, count: number, head: Int32Array): void {
-    const { slots, ports, packets, bytes } = this;
+    const { slots, notes } = this;
     for (let i = 0; i < count; i++) {
-      const port = ports[i];
+      const note = i * NOTE_WORDS;
+      const port = this.portOf(i);
       if (port < 0 || slots[head[i] * SLOT_WORDS + SLOT_PORT] >= 0) continue;
       const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
-      countUndelivered(engine.counters, port, direction, WRITE_FAILED, packets[i], bytes[i]);
+      countUndelivered(
+        engine.counters,
+        port,
+        direction,
+        WRITE_FAILED,
+        notes[note + NOTE_PACKETS],
+        notes[note + NOTE_BYTES],
+      );
     }
   }
 
@@ -173,23 +188,24 @@ export class Batch {
     ip: number,
     nowMs: number,
   ): number {
-    const { view, slots } = this;
+    const { view, slots, notes } = this;
     const slot = i * SLOT_WORDS;
+    const note = i * NOTE_WORDS;
     const at = slots[slot + SLOT_OFFSET];
     const ipOffset = at + ip;
     const ipBytes = slots[slot + SLOT_LENGTH] - ip;
     const packets = segmentsOf(view, at, ipOffset, ipBytes);
-    const to = engine.judge(this.records[i], view, ipOffset, ipBytes, packets, nowMs);
+    const to = engine.judge(notes[note + NOTE_RECORD], view, ipOffset, ipBytes, packets, nowMs) | 0;
     if (isTap[port] === 1 && (to >= 0 || to === -LINK_SCOPE)) link.learn(view, at, port);
     if (to < 0) return to;
-    this.packets[i] = packets;
-    this.bytes[i] = ipBytes;
+    notes[note + NOTE_PACKETS] = packets;
+    notes[note + NOTE_BYTES] = ipBytes;
     // The frame's padding ends here: what goes on is what was judged.
     const judgedBytes = engine.packet.endOffset - ipOffset;
     if (isTap[to] === 1) {
       slots[slot + SLOT_OFFSET] = link.wrap(view, at, ipOffset, to);
       slots[slot + SLOT_LENGTH] = VNET_HDR_BYTES + ETHERNET_HEADER_BYTES + judgedBytes;
-    } else {
+    } else if (ip !== VNET_HDR_BYTES || judgedBytes !== ipBytes) {
       slots[slot + SLOT_OFFSET] = unwrap(view, at, ipOffset);
       slots[slot + SLOT_LENGTH] = VNET_HDR_BYTES + judgedBytes;
     }

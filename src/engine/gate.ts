@@ -31,7 +31,7 @@ import {
 } from '../conntrack/table.ts';
 import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
-import { FLOW_REOPENS } from '../conntrack/verdicts.ts';
+import { FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
 import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
@@ -200,13 +200,11 @@ export class Gates {
     if (state === 0) return false;
     const rule = table.words[at + FLOW_RULE];
     if (rule >>> RULE_BITS === (this.policy.generation & GENERATION_MASK)) return true;
-    if (flowOutlives(table, flow, this.policy, this.matcher)) {
-      table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
-      return true;
-    }
+    const outlives = flowOutlives(table, flow, this.policy, this.matcher);
+    table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
+    if (outlives) return true;
     this.revokedFlows++;
     const port = table.words[flow * table.stride + KEY_META] >>> 16;
-    table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
     return this.tracker.revoke(table, flow, !hasInterface(this.policy, port), nowMs);
   }
 
@@ -289,17 +287,17 @@ export class Gates {
     }
     const fromLocal = direction === GATE_EGRESS;
     const { tracker } = this;
-    let verdict = tracker.follow(packet, port, fromLocal, isOdd, nowMs);
+    let verdict = tracker.follow(packet, port, direction, isOdd, nowMs);
     if (verdict === FLOW_IS_STALE) {
       if (!this.recheck(tracker.aimedTable, tracker.followed, nowMs)) return REVOKED;
-      verdict = tracker.follow(packet, port, fromLocal, isOdd, nowMs);
+      verdict = tracker.follow(packet, port, direction, isOdd, nowMs);
     }
     let ended = NO_FLOW;
     if (verdict >= 0) {
       if (verdict !== FLOW_REOPENS) {
         this.flow = tracker.followed;
         this.rule = tracker.followedRule & RULE_MASK;
-        return REASON_BY_VERDICT[verdict];
+        return verdict === FLOW_PASSES ? PASS : REASON_BY_VERDICT[verdict];
       }
       // Kept until the rules have admitted the SYN: else one that they refuse would have what has ended, or was
       // revoked, picked up in mid-stream by the next packet of the side that they still let out.

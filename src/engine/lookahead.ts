@@ -32,8 +32,8 @@ export class Ahead {
   reason = 0;
   /** Of its tuple (conntrack/flow-hash.ts). */
   hash = 0;
-  /** TCP or UDP of the same tuple as the packet before, from the same port, to the same one. */
-  isRepeat = false;
+  /** 1 for TCP or UDP of the same tuple as the packet before, from the same port, to the same one; else 0. */
+  repeats = 0;
 }
 
 /** Whether both go between the same addresses, and nothing else that decides their scope differs. */

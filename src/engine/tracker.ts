@@ -4,7 +4,8 @@
  * Theory of operation
  *
  * Limits. `maxFlows` for both families together, a limit for each interface where one is set, and a
- * budget for flows that nobody has answered (conntrack/half-open.ts). What does not fit makes room for
+ * budget for flows that nobody has answered (conntrack/half-open.ts). The first two hold for all packet loops
+ * together, and each counts what the others have; the budget is its own. What does not fit makes room for
  * itself in this order: entries past their time-out, as far as a short look finds them; the oldest
  * half-open flow (of that interface, if its limit is what is reached). If that is not enough, the flow is
  * refused. An established flow is never given up for a new one.
@@ -17,14 +18,12 @@ import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { TupleHash } from '../conntrack/flow-hash.ts';
 import { HalfOpenQueue, isHalfOpen } from '../conntrack/half-open.ts';
 import {
-  REPLIED,
   STATE_COUNT,
   STATE_MASK,
   TCP_CLOSED,
   TCP_CLOSING,
-  TCP_ESTABLISHED,
   TCP_REVOKED,
-  TCP_SYN_SENT,
+  timeoutState,
 } from '../conntrack/states.ts';
 import {
   FLOW_RULE,
@@ -49,6 +48,7 @@ import {
 } from '../conntrack/verdicts.ts';
 import { PROTO_TCP } from '../wire/fields.ts';
 import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
+import { EGRESS } from './counters.ts';
 import {
   ENDED_BY_EVICTION,
   ENDED_BY_REVOCATION,
@@ -70,14 +70,22 @@ const SWEEP_WHEN_FULL = 16;
 /** Half-open flows looked at to find one of an interface that is at its own limit. */
 const LOOK_FOR_OWN = 64;
 
-export interface TrackerOptions {
+/** Where a packet loop has its flows. */
+export interface FlowTables {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
+  /** How many of them are of each port. */
+  readonly flowsByPort: Int32Array;
+}
+
+export interface TrackerOptions extends FlowTables {
+  /** Of the other packet loops: what they track counts towards the limits, and is theirs to change. */
+  readonly others: readonly FlowTables[];
   /** Idle time-outs: timeoutsMs[port * STATE_COUNT + state]. */
   readonly timeoutsMs: Int32Array;
   /** Flows of both families together that may be tracked at once. */
   readonly maxFlows: number;
-  /** How many of them may be half-open. */
+  /** How many of this loop's may be half-open. */
   readonly maxHalfOpen: number;
   /** By port: how many of them its interface may have; 0: as many as there are. */
   readonly maxFlowsByPort: Int32Array;
@@ -88,6 +96,17 @@ export interface TrackerOptions {
   /** accountBytes(capacity) for each table; null: flows are not accounted. */
   readonly accounts4: SharedArrayBuffer | null;
   readonly accounts6: SharedArrayBuffer | null;
+}
+
+/**
+ * What `follow` found last at gates of one direction, for packets of the tuple that `begin` was told of. As long as
+ * the table's `changes` stays, so does the answer.
+ */
+class Memory {
+  flow: FlowIndex = NO_FLOW;
+  /** Of the flow's first state word. */
+  at = 0;
+  changes = 0;
 }
 
 export class Tracker {
@@ -110,12 +129,8 @@ export class Tracker {
   private readonly key6 = new Int32Array(KEY_WORDS_6);
   /** Hash of the packet's tuple, as begin was told. */
   private hash = 0;
-  // By direction: the flow that `follow` found last for a packet of this tuple, and table.changes then. As long
-  // as that stays, so does the answer.
-  private egressFlow: FlowIndex = NO_FLOW;
-  private egressChanges = 0;
-  private ingressFlow: FlowIndex = NO_FLOW;
-  private ingressChanges = 0;
+  private readonly atEgress = new Memory();
+  private readonly atIngress = new Memory();
   /** The flow that `follow` answered for, and its FLOW_RULE word. */
   followed: FlowIndex = NO_FLOW;
   followedRule = 0;
@@ -136,7 +151,7 @@ export class Tracker {
     this.events = options.events;
     this.accounts4 = options.accounts4 === null ? null : new FlowAccounts(options.accounts4);
     this.accounts6 = options.accounts6 === null ? null : new FlowAccounts(options.accounts6);
-    this.flowsByPort = new Int32Array(options.maxFlowsByPort.length);
+    this.flowsByPort = options.flowsByPort;
     this.halfOpen = new HalfOpenQueue(options.flows4, options.flows6, options.maxHalfOpen);
   }
 
@@ -153,11 +168,11 @@ export class Tracker {
   begin(hash: number, isRepeat: boolean): void {
     this.hash = hash;
     if (isRepeat) return;
-    this.egressFlow = NO_FLOW;
-    this.ingressFlow = NO_FLOW;
+    this.atEgress.flow = NO_FLOW;
+    this.atIngress.flow = NO_FLOW;
   }
 
-  /** The table of the flow that was aimed at. */
+  /** The table of the flow that was aimed at, or that `follow` found stale. */
   get aimedTable(): FlowTable {
     return this.table;
   }
@@ -193,34 +208,29 @@ export class Tracker {
   /**
    * Finds the flow of the packet that `begin` was called for, moves it by the packet, and renews its time if the
    * packet keeps it alive. One past its time-out is freed. `followed` is the flow.
+   * @param direction of the gate: EGRESS or INGRESS
    * @param isOdd it may not move a TCP connection
    * @returns a verdict of verdicts.ts; FLOW_IS_STALE if the flow has to be held against the policy first, and
    *   nothing was done; FLOW_IS_UNKNOWN if there is none, and then it is aimed at, so that `open` may be called
    */
-  follow(packet: Packet, port: number, fromLocal: boolean, isOdd: boolean, nowMs: number): number {
+  follow(packet: Packet, port: number, direction: number, isOdd: boolean, nowMs: number): number {
+    const fromLocal = direction === EGRESS;
     const table = packet.family === 4 ? this.flows4 : this.flows6;
-    const { changes } = table;
-    let flow = fromLocal ? this.egressFlow : this.ingressFlow;
-    if (flow === NO_FLOW || changes !== (fromLocal ? this.egressChanges : this.ingressChanges)) {
-      flow = this.look(table, packet, port, fromLocal);
-      if (flow === NO_FLOW) {
+    const { changes, words } = table;
+    const memory = fromLocal ? this.atEgress : this.atIngress;
+    if (memory.flow === NO_FLOW || memory.changes !== changes) {
+      const found = this.look(table, packet, port, fromLocal);
+      memory.flow = found;
+      if (found === NO_FLOW) {
         this.aim(packet, port, fromLocal);
         return FLOW_IS_UNKNOWN;
       }
-      if (fromLocal) {
-        this.egressFlow = flow;
-        this.egressChanges = changes;
-      } else {
-        this.ingressFlow = flow;
-        this.ingressChanges = changes;
-      }
+      memory.at = found * table.stride + table.keyWords;
+      memory.changes = changes;
     }
-    this.table = table;
-    const { words } = table;
-    const at = flow * table.stride + table.keyWords;
+    const { flow, at } = memory;
     const before = words[at + FLOW_STATE];
-    const timeoutMs = this.timeoutsMs[port * STATE_COUNT + timedState(before)];
-    if (((nowMs - words[at + FLOW_SEEN]) | 0) > timeoutMs) {
+    if (this.isPast(before, words[at + FLOW_SEEN], port, nowMs)) {
       this.remove(table, flow, ENDED_BY_TIMEOUT);
       this.aim(packet, port, fromLocal);
       return FLOW_IS_UNKNOWN;
@@ -228,21 +238,19 @@ export class Tracker {
     const rule = words[at + FLOW_RULE];
     this.followed = flow;
     this.followedRule = rule;
-    if (rule >>> RULE_BITS !== this.generation) return FLOW_IS_STALE;
-    if (isOdd) return judgeUnmoved(before);
-    const verdict = advanceFlow(words, at, packet, fromLocal);
-    const after = words[at + FLOW_STATE];
-    if (before === after) {
-      // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
-      // A revoked one is kept for as long as something would bring it back.
-      if (verdict === FLOW_IS_REVOKED || (verdict === FLOW_PASSES && !isEnding(after)))
-        words[at + FLOW_SEEN] = nowMs;
-      return verdict;
+    if (rule >>> RULE_BITS !== this.generation) {
+      this.table = table;
+      return FLOW_IS_STALE;
     }
-    const isMoved = (before & STATE_MASK) !== (after & STATE_MASK);
+    if (isOdd) return judgeUnmoved(before);
+    const verdict = advanceFlow(words, at, before, packet, fromLocal);
+    const after = words[at + FLOW_STATE];
+    // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
+    // A revoked one is kept for as long as something would bring it back.
+    const isMoved = ((before ^ after) & STATE_MASK) !== 0;
     if (verdict === FLOW_IS_REVOKED || (verdict === FLOW_PASSES && (isMoved || !isEnding(after))))
       words[at + FLOW_SEEN] = nowMs;
-    this.noteChange(table, flow, before);
+    if (before !== after) this.noteChange(table, flow, before);
     return verdict;
   }
 
@@ -365,35 +373,50 @@ export class Tracker {
     const { words } = table;
     const base = flow * table.stride;
     const at = base + table.keyWords;
-    const timeout =
-      (words[base + KEY_META] >>> 16) * STATE_COUNT + timedState(words[at + FLOW_STATE]);
-    return ((nowMs - words[at + FLOW_SEEN]) | 0) > this.timeoutsMs[timeout];
+    return this.isPast(
+      words[at + FLOW_STATE],
+      words[at + FLOW_SEEN],
+      words[base + KEY_META] >>> 16,
+      nowMs,
+    );
   }
 
+  /** Whether a flow of `port` is past its time-out, by its FLOW_STATE and FLOW_SEEN words. */
+  private isPast(state: number, seenMs: number, port: number, nowMs: number): boolean {
+    return ((nowMs - seenMs) | 0) > this.timeoutsMs[port * STATE_COUNT + timeoutState(state)];
+  }
+
+  /** Whether there is room for a flow of `port`. Loops that open one at the same moment may exceed a limit by one each. */
   private hasRoom(): boolean {
-    const { maxFlows, maxHalfOpen, maxFlowsByPort } = this.options;
-    const ofPort = maxFlowsByPort[this.port];
-    return (
-      this.flows4.count + this.flows6.count < maxFlows &&
-      this.halfOpenFlows < maxHalfOpen &&
-      (ofPort === 0 || this.flowsByPort[this.port] < ofPort)
-    );
+    const { maxFlows, maxHalfOpen } = this.options;
+    return this.trackedFlows() < maxFlows && this.halfOpenFlows < maxHalfOpen && !this.isPortFull();
   }
 
   private makeRoom(nowMs: number): boolean {
     this.sweep(SWEEP_WHEN_FULL, nowMs);
-    const { maxFlows, maxHalfOpen, maxFlowsByPort } = this.options;
-    const ofPort = maxFlowsByPort[this.port];
-    if (
-      ofPort !== 0 &&
-      this.flowsByPort[this.port] >= ofPort &&
-      this.halfOpen.findOf(this.port, LOOK_FOR_OWN)
-    ) {
-      this.evict();
-    }
-    if (this.halfOpenFlows >= maxHalfOpen || this.flows4.count + this.flows6.count >= maxFlows)
-      this.evictOldest();
+    const { maxFlows, maxHalfOpen } = this.options;
+    if (this.isPortFull() && this.halfOpen.findOf(this.port, LOOK_FOR_OWN)) this.evict();
+    if (this.halfOpenFlows >= maxHalfOpen || this.trackedFlows() >= maxFlows) this.evictOldest();
     return this.hasRoom();
+  }
+
+  /** By all loops. */
+  private trackedFlows(): number {
+    const { others } = this.options;
+    let flows = this.flows4.count + this.flows6.count;
+    for (let i = 0; i < others.length; i++)
+      flows += others[i].flows4.count + others[i].flows6.count;
+    return flows;
+  }
+
+  /** Whether the interface of `port` is at its own limit, if it has one. */
+  private isPortFull(): boolean {
+    const { maxFlowsByPort, others } = this.options;
+    const most = maxFlowsByPort[this.port];
+    if (most === 0) return false;
+    let flows = this.flowsByPort[this.port];
+    for (let i = 0; i < others.length; i++) flows += others[i].flowsByPort[this.port];
+    return flows >= most;
   }
 
   private evictOldest(): void {
@@ -438,12 +461,6 @@ function metaOf(packet: Packet, port: number, fromLocal: boolean): number {
 function asksFromLocal(packet: Packet, fromLocal: boolean): boolean {
   if (packet.icmpKind === ICMP_QUERY) return fromLocal;
   return packet.icmpKind === ICMP_REPLY && !fromLocal;
-}
-
-/** The state whose time-out the flow of this FLOW_STATE word has. */
-function timedState(word: number): number {
-  const state = word & STATE_MASK;
-  return state === TCP_ESTABLISHED && (word & REPLIED) === 0 ? TCP_SYN_SENT : state;
 }
 
 function isEnding(word: number): boolean {

@@ -97,10 +97,10 @@ const PLAIN_FRAGMENT_MASK = IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK;
  */
 export function decode(view: DataView, offset: number, length: number, packet: Packet): number {
   if (length >= IPV4_HEADER_BYTES + UDP_HEADER_BYTES) {
-    const first = view.getUint8(offset);
-    if (first === PLAIN_IPV4) {
-      if (decodePlain4(view, offset, length, packet)) return DECODE_OK;
-    } else if (first >>> 4 === PLAIN_IPV6) {
+    const first = view.getInt32(offset);
+    if (first >>> 24 === PLAIN_IPV4) {
+      if (decodePlain4(view, offset, length, first & 0xffff, packet)) return DECODE_OK;
+    } else if (first >>> 28 === PLAIN_IPV6) {
       if (decodePlain6(view, offset, length, packet)) return DECODE_OK;
     }
   }
@@ -126,10 +126,16 @@ export function decodeQuoted(view: DataView, error: Packet, quoted: Packet): num
 /**
  * Decodes a plain IPv4 packet, as decodeAny would.
  * @param length at least IPV4_HEADER_BYTES + UDP_HEADER_BYTES
+ * @param totalBytes what the header declares
  * @returns false if it is not plain; then decodeAny has to be asked, and what stands in `packet` means nothing
  */
-function decodePlain4(view: DataView, offset: number, length: number, packet: Packet): boolean {
-  const totalBytes = view.getUint16(offset + IPV4_TOTAL_LENGTH);
+function decodePlain4(
+  view: DataView,
+  offset: number,
+  length: number,
+  totalBytes: number,
+  packet: Packet,
+): boolean {
   if (totalBytes > length || (view.getUint16(offset + IPV4_FRAGMENT) & PLAIN_FRAGMENT_MASK) !== 0)
     return false;
   if (packet.isSparse !== 1) clear(packet, offset);
@@ -151,14 +157,7 @@ function decodePlain6(view: DataView, offset: number, length: number, packet: Pa
   if (packet.isSparse !== 1) clear(packet, offset);
   packet.isSparse = 1;
   packet.family = 6;
-  packet.src0 = view.getInt32(offset + IPV6_SOURCE);
-  packet.src1 = view.getInt32(offset + IPV6_SOURCE + 4);
-  packet.src2 = view.getInt32(offset + IPV6_SOURCE + 8);
-  packet.src3 = view.getInt32(offset + IPV6_SOURCE + 12);
-  packet.dst0 = view.getInt32(offset + IPV6_DESTINATION);
-  packet.dst1 = view.getInt32(offset + IPV6_DESTINATION + 4);
-  packet.dst2 = view.getInt32(offset + IPV6_DESTINATION + 8);
-  packet.dst3 = view.getInt32(offset + IPV6_DESTINATION + 12);
+  readAddresses6(view, offset, packet);
   return decodePlainTransport(view, offset, IPV6_HEADER_BYTES, totalBytes, protocol, packet);
 }
 
@@ -174,13 +173,15 @@ function decodePlainTransport(
   const bytes = totalBytes - ipBytes;
   if (protocol === PROTO_TCP) {
     if (bytes < TCP_HEADER_BYTES) return false;
-    const headerBytes = (view.getUint8(at + TCP_DATA_OFFSET) >>> 4) << 2;
+    // Data offset, flags and window at once.
+    const control = view.getInt32(at + TCP_DATA_OFFSET);
+    const headerBytes = (control >>> 28) << 2;
     if (headerBytes < TCP_HEADER_BYTES || headerBytes > bytes) return false;
-    const flags = view.getUint8(at + TCP_FLAGS);
+    const flags = (control >>> 16) & 0xff;
     packet.tcpFlags = flags;
     packet.tcpSequence = view.getInt32(at + TCP_SEQUENCE);
     packet.tcpAcknowledgment = view.getInt32(at + TCP_ACKNOWLEDGMENT);
-    packet.tcpWindow = view.getUint16(at + TCP_WINDOW);
+    packet.tcpWindow = control & 0xffff;
     packet.tcpPayloadBytes = bytes - headerBytes;
     packet.tcpWindowScale =
       (flags & TCP_SYN) !== 0 ? findWindowScale(view, at + TCP_HEADER_BYTES, at + headerBytes) : -1;
@@ -271,14 +272,7 @@ function decodeIpv6(
 
   packet.family = 6;
   packet.protocol = nextHeader;
-  packet.src0 = view.getInt32(offset + IPV6_SOURCE);
-  packet.src1 = view.getInt32(offset + IPV6_SOURCE + 4);
-  packet.src2 = view.getInt32(offset + IPV6_SOURCE + 8);
-  packet.src3 = view.getInt32(offset + IPV6_SOURCE + 12);
-  packet.dst0 = view.getInt32(offset + IPV6_DESTINATION);
-  packet.dst1 = view.getInt32(offset + IPV6_DESTINATION + 4);
-  packet.dst2 = view.getInt32(offset + IPV6_DESTINATION + 8);
-  packet.dst3 = view.getInt32(offset + IPV6_DESTINATION + 12);
+  readAddresses6(view, offset, packet);
   packet.transportOffset = offset + IPV6_HEADER_BYTES;
   packet.endOffset = offset + (totalBytes < length ? totalBytes : length);
 
@@ -295,6 +289,18 @@ function decodeIpv6(
     }
   }
   return decodeTransport(view, packet, quoted);
+}
+
+/** Reads both addresses of the IPv6 header at `offset`. */
+function readAddresses6(view: DataView, offset: number, packet: Packet): void {
+  packet.src0 = view.getInt32(offset + IPV6_SOURCE);
+  packet.src1 = view.getInt32(offset + IPV6_SOURCE + 4);
+  packet.src2 = view.getInt32(offset + IPV6_SOURCE + 8);
+  packet.src3 = view.getInt32(offset + IPV6_SOURCE + 12);
+  packet.dst0 = view.getInt32(offset + IPV6_DESTINATION);
+  packet.dst1 = view.getInt32(offset + IPV6_DESTINATION + 4);
+  packet.dst2 = view.getInt32(offset + IPV6_DESTINATION + 8);
+  packet.dst3 = view.getInt32(offset + IPV6_DESTINATION + 12);
 }
 
 function decodeTransport(view: DataView, packet: Packet, quoted: boolean): number {

@@ -105,7 +105,6 @@ export const ETHERTYPE_IPV6 = 0x86dd;
 /** IANA protocol numbers. */
 export const PROTO_HOP_BY_HOP = 0;
 export const PROTO_ICMP = 1;
-export const PROTO_IGMP = 2;
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
 export const PROTO_ROUTING = 43;

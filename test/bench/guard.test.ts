@@ -22,8 +22,8 @@ const APP = '10.0.0.12';
 const OUTSIDE = '198.51.100.7';
 
 /** Words read of both gates' tables and of the policy. */
-const TRACKED_READS_MAX = 38;
-const NEW_FLOW_READS_MAX = 50;
+const TRACKED_READS_MAX = 20;
+const NEW_FLOW_READS_MAX = 40;
 
 /** Fewer than a device's queue holds. */
 const PACKETS = 400;

@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
 import { Coalescer } from '../../src/engine/coalesce.ts';
-import { LinkLayer } from '../../src/engine/link.ts';
+import { createMacs, LinkLayer } from '../../src/engine/link.ts';
 import { ICMP, icmp4, icmpError4, tcp4, tcp6, udp4 } from '../packets/build.ts';
 import { Rig } from './rig.ts';
 
@@ -92,7 +92,7 @@ function aim(batch: Batch, length: number): void {
 
 for (const [name, from, packet] of KINDS) {
   test(`${name}: 0 bytes a packet`, () => {
-    const link = new LinkLayer(rig.policy, 3);
+    const link = new LinkLayer(rig.policy, createMacs(3));
     const isTap = new Uint8Array(3);
     const port = ['uplink', 'web', 'app'].indexOf(from);
     const batch = batchOf(packet);

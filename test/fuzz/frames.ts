@@ -7,7 +7,7 @@
  * they say. Bytes of the arena that belong to no slot must be as before.
  */
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
-import { LinkLayer } from '../../src/engine/link.ts';
+import { createMacs, LinkLayer } from '../../src/engine/link.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { addressBytes } from '../packets/bytes.ts';
@@ -56,7 +56,7 @@ export class FrameEpisode {
     this.mutator = new Mutator(random);
     this.engine = makeEngine(options);
     this.twin = makeTwin(options);
-    this.link = new LinkLayer(policyOf(options.world, 0, 1), PORT_NAMES.length);
+    this.link = new LinkLayer(policyOf(options.world, 0, 1), createMacs(PORT_NAMES.length));
     this.twinLink = new TwinLink((address) => this.twin.portOfAddress(address));
     this.isTap = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
     this.nowMs = options.startMs;
@@ -92,7 +92,7 @@ export class FrameEpisode {
       return `process threw ${String(error)} (${this.show(port, slots)})`;
     }
     for (const [i, { verdict, bytes }] of expected.entries()) {
-      const said = (Reflect.get(batch, 'ports') as Int32Array)[i];
+      const said = batch.portOf(i);
       tell(said);
       const isSame =
         typeof verdict === 'number' ? said === verdict : REASONS[-said]?.[0] === verdict;

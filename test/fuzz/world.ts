@@ -24,7 +24,7 @@ import {
 } from '../../src/engine/events.ts';
 import type { ExceptionPasses } from '../../src/engine/gate.ts';
 import { RuleHits } from '../../src/engine/rule-hits.ts';
-import { makeObservedMemory } from '../../src/dataplane/messages.ts';
+import { makeLoopMemory } from '../../src/dataplane/messages.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
@@ -120,7 +120,7 @@ export function modelOf(world: number, policy: number): PolicyModel {
 }
 
 /** Rings that engines write to, one after the other, and one ring that stays full. */
-const observed = makeObservedMemory(1, false);
+const memory = makeLoopMemory(1, false);
 const fullEvents = new SharedArrayBuffer(eventRingBytes());
 const filler = new EventRing(fullEvents);
 for (let i = 0; i < EVENTS_MAX; i++)
@@ -130,11 +130,11 @@ const EVERYTHING = WANT_DROPS | WANT_FLOWS | WANT_UNTRACKED | WANT_PASSES | WANT
 /** Empties the rings, and wants what the world wants. */
 function startRings(events: WorldOptions['events']): EventRing {
   if (events === 'full') return new EventRing(fullEvents);
-  const reader = new EventReader(observed.events);
+  const reader = new EventReader(memory.events);
   reader.drain(() => undefined, EVENTS_MAX);
   reader.want(events === 'wanted' ? EVERYTHING : 0);
-  new CaptureReader(observed.capture).drain(() => undefined, Infinity);
-  return new EventRing(observed.events);
+  new CaptureReader(memory.capture).drain(() => undefined, Infinity);
+  return new EventRing(memory.events);
 }
 
 /** An engine with nothing in its tables. */
@@ -149,6 +149,8 @@ export function makeEngine(options: WorldOptions): Engine {
     conntrack: {
       flows4: table(KEY_WORDS_4),
       flows6: table(KEY_WORDS_6),
+      flowsByPort: new Int32Array(PORT_NAMES.length),
+      others: [],
       fragments: new FragmentTable(key, PORT_NAMES.length, options.datagrams),
       timeoutsMs,
       maxFlows: options.maxFlows,
@@ -156,13 +158,13 @@ export function makeEngine(options: WorldOptions): Engine {
       maxFlowsByPort: new Int32Array(PORT_NAMES.length).fill(options.maxFlowsOfPort),
       passes: options.passes,
       events: startRings(options.events),
-      ruleHits: new RuleHits(observed.ruleHits),
+      ruleHits: new RuleHits(memory.ruleHits),
       accounts4: null,
       accounts6: null,
       acceptsMidstream: options.acceptsMidstream,
       checksWindow: options.checksWindow,
     },
-    capture: new CaptureRing(observed.capture),
+    capture: new CaptureRing(memory.capture),
     counters: new Float64Array(counterBytes(PORT_NAMES.length) / 8),
     hasUplink: options.hasUplink,
   });

@@ -5,8 +5,10 @@
 import type { FlowTable } from '../../../src/conntrack/table.ts';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_WORDS } from '../../../src/engine/batch.ts';
 import type { Engine } from '../../../src/engine/evaluate.ts';
-import { LinkLayer } from '../../../src/engine/link.ts';
+import { createMacs, LinkLayer } from '../../../src/engine/link.ts';
 import { letCompilerInline } from '../../../src/dataplane/compiler.ts';
+import { preferHugePages } from '../../../src/dataplane/huge-pages.ts';
+import { loadNative } from '../../../src/ports/native.ts';
 import { VNET_HDR_BYTES } from '../../../src/wire/fields.ts';
 import { Rig } from '../../engine/rig.ts';
 import type { ModelText } from '../../support/policy.ts';
@@ -45,11 +47,13 @@ export class Bed {
   /** Interfaces get ports from 1 on, in the order of the model. */
   constructor(text: ModelText, maxFlows: number) {
     const rig = new Rig(text, { maxFlows });
+    // As the daemon does.
+    preferHugePages(loadNative(), [rig.flows4, rig.flows6, rig.accounts4, rig.accounts6]);
     const portCount = Object.keys(text.interfaces).length + 1;
     this.engine = rig.engine;
     this.flows = rig.flows4;
     this.isTap = new Uint8Array(portCount);
-    this.link = new LinkLayer(rig.policy, portCount);
+    this.link = new LinkLayer(rig.policy, createMacs(portCount));
   }
 
   /** The packet that all flows share but for addresses and ports: IPv4 without options. */

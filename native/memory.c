@@ -1,0 +1,35 @@
+/*
+ * Theory of operation
+ *
+ * With pages of 4 KiB, a look at a table of hundreds of megabytes misses the processor's cache of
+ * page addresses nearly every time, and waits for the page's address before it waits for the page.
+ * With pages of 2 MiB all addresses are at hand. madvise(MADV_HUGEPAGE) asks for them; the kernel
+ * gives them as the memory is first written, if it has any, and pages of 4 KiB otherwise.
+ *
+ * It is a wish: a kernel that has no such pages, or whose administrator wants none
+ * (/sys/kernel/mm/transparent_hugepage/enabled), changes nothing but speed, so that is no error.
+ */
+#include "memory.h"
+
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "failure.h"
+
+napi_value prefer_huge_pages(napi_env env, napi_callback_info info) {
+    napi_value arguments[1], result;
+    struct bytes memory;
+    if (!read_arguments(env, info, 1, arguments) ||
+        !read_bytes(env, arguments[0], "memory", &memory))
+        return NULL;
+    /* Only whole pages: what shares one with the ends is somebody else's. */
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t start = ((uintptr_t)memory.data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)memory.data + memory.length) & ~(page - 1);
+    bool taken = start < end && madvise((void *)start, end - start, MADV_HUGEPAGE) == 0;
+    if (napi_get_boolean(env, taken, &result) != napi_ok)
+        return throw_napi(env);
+    return result;
+}

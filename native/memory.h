@@ -1,0 +1,9 @@
+/* What the kernel is asked to do with memory that JavaScript has. */
+#ifndef SECGROUPD_MEMORY_H
+#define SECGROUPD_MEMORY_H
+
+#include <node_api.h>
+
+napi_value prefer_huge_pages(napi_env env, napi_callback_info info);
+
+#endif
