@@ -1,5 +1,5 @@
-/** The packet loop's thread: takes its input from the control plane, runs the loop, says when it starts and stops. */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+/** The packet loop's thread: waits for its input from the control plane, runs the loop, says when it starts and stops. */
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { restorePolicy } from '../policy/compiled.ts';
 import { loadNative } from '../ports/native.ts';
 import { letCompilerInline } from './compiler.ts';
@@ -8,7 +8,6 @@ import type { Command, LoopInput, Report } from './messages.ts';
 
 if (parentPort === null) throw new Error('dataplane/worker.ts runs as a worker thread only');
 const port = parentPort;
-const input = workerData as LoopInput;
 
 /** The loop never returns to the event loop, so messages are taken by hand. */
 function takeCommand(): Command | undefined {
@@ -24,13 +23,18 @@ function report(message: Report): void {
   port.postMessage(message);
 }
 
-letCompilerInline();
-const loop = new Loop(
-  loadNative(),
-  { ...input, policy: restorePolicy(input.policy) },
-  takeCommand,
-  report,
-);
-report({ kind: 'running', adopted: loop.adopted });
-loop.run();
-report({ kind: 'stopped' });
+/** Until the loop is told to stop: what is sent after its input is for takeCommand. */
+function run(input: LoopInput): void {
+  letCompilerInline();
+  const loop = new Loop(
+    loadNative(),
+    { ...input, policy: restorePolicy(input.policy) },
+    takeCommand,
+    report,
+  );
+  report({ kind: 'running', adopted: loop.adopted });
+  loop.run();
+  report({ kind: 'stopped' });
+}
+
+port.once('message', run);

@@ -1,7 +1,8 @@
-/** Constants are replaced where they are used, and nothing else is. */
+/** Constants are replaced where they are used, functions are called by constants, and nothing else changes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { constantsOf, inlineConstants } from '../../scripts/inline/constants.ts';
+import { bindFunctions, functionsOf, restoreConstants } from '../../scripts/inline/functions.ts';
 
 const OTHER = new Map([
   ['LIMIT', 5],
@@ -69,3 +70,58 @@ test('only numbers that are exported as constants count', () => {
     ],
   );
 });
+
+const FUNCTIONS = new Set(['twice', 'thrice']);
+
+function bind(code: string): string {
+  return bindFunctions(code, (specifier) => (specifier === './o.js' ? FUNCTIONS : undefined));
+}
+
+for (const [code, expected] of [
+  [
+    "import { twice, thrice as three, Other } from './o.js';\ntwice(three(1)); new Other(); twice;",
+    "import { twice, thrice as three, Other } from './o.js'; const three$ = three, twice$ = twice;\ntwice$(three$(1)); new Other(); twice;",
+  ],
+  [
+    'export function f(a) { return g(a); }\nfunction g(a) { return a.g(f); }',
+    ' const g$ = g;export function f(a) { return g$(a); }\nfunction g(a) { return a.g(f); }',
+  ],
+  [
+    "import { other } from 'elsewhere';\nother(1);",
+    "import { other } from 'elsewhere';\nother(1);",
+  ],
+  [
+    'function f(g) { g(1); }\nfunction g() { f(g); }',
+    ' const f$ = f;function f(g) { g(1); }\nfunction g() { f$(g); }',
+  ],
+] as const) {
+  test(`bind the functions of ${code}`, () => {
+    assert.equal(bind(code), expected);
+    assert.equal(bind(expected), expected);
+  });
+}
+
+test('functions count that are exported where they are declared', () => {
+  const code =
+    'export function a() {} function b() {} export const c = () => 1; export class D {} export { b };';
+  assert.deepEqual([...functionsOf(code)], ['a']);
+});
+
+for (const [code, expected] of [
+  ['var f$ = f, g$2 = g;', 'const f$ = f, g$2 = g;'],
+  ['var A = 5; var B = -1 | (2 << 3);', 'const A = 5; const B = -1 | (2 << 3);'],
+  [
+    'var a = f(); var b; var c = g; var d = { e: 1 };',
+    'var a = f(); var b; var c = g; var d = { e: 1 };',
+  ],
+  ['var n = 0; f(() => n++);', 'var n = 0; f(() => n++);'],
+  ['var n = 0; f(() => { n += 2; });', 'var n = 0; f(() => { n += 2; });'],
+  ['var n = 0, m = 1; [n] = f(); ({ m } = f());', 'var n = 0, m = 1; [n] = f(); ({ m } = f());'],
+  ['var n = 0; for (n of f()) g();', 'var n = 0; for (n of f()) g();'],
+  ['var n = 0; var n = 1;', 'var n = 0; var n = 1;'],
+  ['function f() { var n = 1; return n; }', 'function f() { var n = 1; return n; }'],
+] as const) {
+  test(`constants of the bundle ${code}`, () => {
+    assert.equal(restoreConstants(code), expected);
+  });
+}

@@ -73,12 +73,17 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
       assert.ok(names.has(`${modules}/${name}/package.json`), name);
     for (const name of Object.keys(manifest.devDependencies))
       assert.equal(names.has(`${modules}/${name}/package.json`), false, name);
+    const built = 'usr/lib/secgroupd/build';
     assert.deepEqual(
-      [...names].filter(
-        (name) => name.startsWith('usr/lib/secgroupd/build/') && !/(\.js|\.node|\/)$/.test(name),
-      ),
-      [],
+      [...names].filter((name) => name.startsWith(built) && !/(\.js|\.node|\/)$/.test(name)).sort(),
+      [
+        `${built}/src/bundle/LICENSES.txt`,
+        `${built}/src/bundle/config-validator.cjs`,
+        `${built}/src/control/config/config-validator.cjs`,
+      ],
     );
+    for (const name of ['main.js', 'worker.js'])
+      assert.ok(names.has(`${built}/src/bundle/${name}`), name);
     assert.deepEqual(
       [...names].filter((name) => name.startsWith('etc/') && !name.endsWith('/')),
       ['etc/secgroupd/secgroupd.yaml'],

@@ -52,6 +52,11 @@ test('the package of npm', { timeout: 300_000 }, async (t) => {
   await t.test('has what runs and what builds the addon, and no more', () => {
     for (const needed of [
       'build/src/main.js',
+      'build/src/bundle/main.js',
+      'build/src/bundle/worker.js',
+      'build/src/bundle/config-validator.cjs',
+      'build/src/bundle/LICENSES.txt',
+      'build/src/control/config/config-validator.cjs',
       'build/src/cli/sgctl.js',
       'build/native/secgroupd.node',
       'native/addon.c',

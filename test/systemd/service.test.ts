@@ -96,8 +96,9 @@ test('the service, from its installation to its purge', { timeout: 300_000 }, as
       );
       const main = '/usr/bin/secgroupd';
       const command = await container.mustRun('cat', [`/proc/${pid}/cmdline`]);
-      assert.deepEqual(command.split('\0').slice(0, 3), [
+      assert.deepEqual(command.split('\0').slice(0, 4), [
         '/usr/lib/secgroupd/bin/node',
+        '--single-threaded-gc',
         main,
         '--config',
       ]);

@@ -1,8 +1,13 @@
 /** Says when the flow table comes near its limit, and when it has room again. */
 import type { Logger } from 'pino';
-import { warningLevel } from '../metrics/metrics-conntrack.ts';
 
 const SHARES = ['', '80 %', '95 %'] as const;
+
+/** How close the table is to full: 0, 1 from 80 %, 2 from 95 %. */
+export function warningLevel(flows: number, maxFlows: number): 0 | 1 | 2 {
+  if (flows >= 0.95 * maxFlows) return 2;
+  return flows >= 0.8 * maxFlows ? 1 : 0;
+}
 
 export class TableWarning {
   private readonly log: Logger;

@@ -1,5 +1,5 @@
 /** The daemon itself between two TUN devices, and the relay: the same process with nothing decided (relay.ts). */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Running } from '../../support/process.ts';
 import { start } from '../../support/process.ts';
@@ -7,6 +7,8 @@ import type { Bench } from '../bench.ts';
 import { FIRST_PORT, LAST_PORT, makeEnds, type Rival } from './rival.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+/** The daemon in single modules: in the bundle (scripts/bundle) there is no Engine of its own to change. */
+const MODULES = fileURLToPath(new URL('../../../src/control/start.js', import.meta.url));
 const RELAY = new URL('../relay.js', import.meta.url).href;
 const CLIENT = '10.1.0.2';
 const SERVER = '10.2.0.2';
@@ -18,11 +20,11 @@ const INGRESS = `ingress: [
     ]`;
 
 export function startSecgroupd(bench: Bench): Promise<Rival> {
-  return startDaemon(bench, 'secgroupd', [], INGRESS);
+  return startDaemon(bench, 'secgroupd', [MAIN], INGRESS);
 }
 
 export function startRelay(bench: Bench): Promise<Rival> {
-  return startDaemon(bench, 'relay', ['--import', RELAY], 'ingress: []');
+  return startDaemon(bench, 'relay', ['--import', RELAY, MODULES], 'ingress: []');
 }
 
 async function startDaemon(
@@ -44,7 +46,12 @@ interfaces:
   server: { device: { netns: ${server.path}, name: eth0 }, addresses: [${SERVER}], securityGroups: [server] }
 `,
   );
-  const daemon = await start(process.execPath, [...nodeArguments, MAIN, '--config', file]);
+  const daemon = await start(process.execPath, [
+    ...interpreterOptions(),
+    ...nodeArguments,
+    '--config',
+    file,
+  ]);
   bench.scope.after(() => daemon.stop());
   await daemon.waitFor(/"packets flow"/, READY_TIMEOUT_MS);
   failWithIt(daemon, name);
@@ -57,6 +64,12 @@ interfaces:
     refuses: name === 'secgroupd',
     pid: daemon.pid,
   };
+}
+
+/** Those of the daemon's first line, with which it runs where it is installed. */
+function interpreterOptions(): string[] {
+  const [line] = readFileSync(MAIN, 'utf8').split('\n', 1);
+  return (/^#!.* node (.*)$/.exec(line)?.[1] ?? '').split(' ').filter((option) => option !== '');
 }
 
 /** A daemon that ends in the middle would show as a rival that loses everything. */
