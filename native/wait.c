@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -190,6 +191,27 @@ napi_value wait_for_watched(napi_env env, napi_callback_info info) {
             found[i].events & (EPOLLERR | EPOLLHUP) ? READY_ERROR : READY_INPUT;
     }
     return napi_create_int32(env, count, &result) == napi_ok ? result : throw_napi(env);
+}
+
+napi_value set_batch_scheduling(napi_env env, napi_callback_info info) {
+    napi_value argument, result;
+    bool is_batch;
+    if (!read_arguments(env, info, 1, &argument) ||
+        !read_boolean(env, argument, "isBatch", &is_batch))
+        return NULL;
+    const struct sched_param no_priority = {0};
+    /* 0 is the calling thread, not the process. */
+    int policy = sched_getscheduler(0);
+    bool is_ours = policy == (is_batch ? SCHED_OTHER : SCHED_BATCH);
+    if (policy < 0 || (is_ours && sched_setscheduler(0, is_batch ? SCHED_BATCH : SCHED_OTHER,
+                                                     &no_priority) != 0)) {
+        struct failure failure;
+        int number = errno;
+        fail(&failure, number, "sched_setscheduler", NULL,
+             "the scheduling policy of this thread cannot be changed: %s", strerror(number));
+        return throw_failure(env, &failure);
+    }
+    return napi_get_boolean(env, is_ours, &result) == napi_ok ? result : throw_napi(env);
 }
 
 napi_value create_eventfd(napi_env env, napi_callback_info info) {

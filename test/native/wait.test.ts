@@ -219,3 +219,10 @@ test('a descriptor that is not open is an error with a name', () => {
     'EBADF: descriptor 999999 cannot be closed: Bad file descriptor (close)',
   );
 });
+
+test('a thread interrupts nobody, and then does again', () => {
+  assert.equal(native.setBatchScheduling(true), true);
+  assert.equal(native.setBatchScheduling(true), false); // not what is to be left
+  assert.equal(native.setBatchScheduling(false), true);
+  assert.equal(native.setBatchScheduling(false), false);
+});

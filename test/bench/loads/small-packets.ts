@@ -36,17 +36,23 @@ export interface LoadResult extends Sent, Received {
 
 let runs = 0;
 
-/** Sends for so long at a rate, and counts what arrives. */
+/**
+ * Sends for so long at a rate, and counts what arrives. `receiverFirst`: the receiver has the sender's priority,
+ * so that nothing is lost between the rival and it; else it takes its turn, and takes nobody else's.
+ */
 export async function sendLoad(
   bench: Bench,
   rival: Rival,
   rate: number,
-  times: { readonly warmUpSec: number; readonly seconds: number },
+  times: { readonly warmUpSec: number; readonly seconds: number; readonly receiverFirst?: boolean },
 ): Promise<LoadResult> {
   const tool = bench.tool('udp-load');
   const place = [rival.serverAddress, String(LOAD_PORT)];
   const run = String(++runs);
-  const receiver = await rival.server.start(tool, ['receive', ...place, run]);
+  const receiver = await rival.server.start(tool, [
+    ...['receive', ...place, run],
+    ...(times.receiverFirst === true ? ['first'] : []),
+  ]);
   await receiver.waitFor(/ready/);
   const { warmUpSec, seconds } = times;
   const text = await rival.client.mustRun(
@@ -81,6 +87,7 @@ async function tryRate(bench: Bench, rival: Rival, rate: number): Promise<Trial>
   const result = await sendLoad(bench, rival, rate, {
     warmUpSec: bench.pick(0.3, 0.1),
     seconds: bench.pick(1.5, 0.7),
+    receiverFirst: true,
   });
   const { offered, loss } = result;
   const fellShort = offered < OFFERED_MIN * rate;

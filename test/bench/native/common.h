@@ -46,7 +46,9 @@ static inline void want_exact_timers(void) {
 
 /*
  * A generator stands for another machine: it must not lose its turn to what it measures, or to
- * whatever else runs here. Without the right to it (root), it takes its chances.
+ * whatever else runs here. Nor must a receiver lose its turn to the generator that it shares a
+ * processor with: its socket overflows then, and datagrams that passed would count as lost. Without
+ * the right to it (root), they take their chances.
  */
 static inline void want_priority(void) {
     struct sched_param priority = {.sched_priority = 1};

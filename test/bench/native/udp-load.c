@@ -2,7 +2,7 @@
  * Small datagrams at a steady rate, and a receiver that counts, orders and checks them.
  *
  *   udp-load send IP PORT RATE WARM_UP_SEC SECONDS RUN
- *   udp-load receive IP PORT RUN         until SIGTERM
+ *   udp-load receive IP PORT RUN [first]     until SIGTERM; "first": with the sender's priority
  *
  * A datagram has 18 bytes, so that an Ethernet frame of it has 64, the smallest there is. RUN tells
  * one trial's datagrams from stragglers of another. Those of the warm-up have a run of their own
@@ -14,6 +14,8 @@
  * sent and how long it took.
  */
 #include "common.h"
+
+#include <stdbool.h>
 
 #define PAYLOAD_BYTES 18
 #define BURST 16
@@ -161,7 +163,7 @@ static void take(struct tally *tally, const struct datagram *datagram, unsigned 
     }
 }
 
-static int run_receiver(char **arguments) {
+static int run_receiver(char **arguments, bool is_first) {
     struct sockaddr_in at = address_of(arguments[0], arguments[1]);
     uint32_t run = (uint32_t)number_of(arguments[2]);
     int fd = socket(AF_INET, SOCK_DGRAM, 0);
@@ -175,6 +177,8 @@ static int run_receiver(char **arguments) {
     if (sigaction(SIGTERM, &action, NULL) != 0 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
         fail("sigaction");
+    if (is_first)
+        want_priority();
     static struct datagram datagrams[BATCH];
     static struct iovec vectors[BATCH];
     static struct mmsghdr messages[BATCH];
@@ -204,10 +208,11 @@ static int run_receiver(char **arguments) {
 int main(int count, char **arguments) {
     if (count == 8 && strcmp(arguments[1], "send") == 0)
         return run_sender(arguments + 2);
-    if (count == 5 && strcmp(arguments[1], "receive") == 0)
-        return run_receiver(arguments + 2);
+    bool is_first = count == 6 && strcmp(arguments[5], "first") == 0;
+    if ((count == 5 || is_first) && strcmp(arguments[1], "receive") == 0)
+        return run_receiver(arguments + 2, is_first);
     fputs("usage: udp-load send IP PORT RATE WARM_UP_SEC SECONDS RUN | udp-load receive IP PORT "
-          "RUN\n",
+          "RUN [first]\n",
           stderr);
     return 2;
 }
