@@ -6,11 +6,13 @@
  *   addon.c      what is exported, under which name
  *   device.c     opening a TUN or TAP and agreeing on its offloads
  *   adopt.c      taking over a descriptor that the service manager kept
+ *   steer.c      which packets go to which queue of a device that has several
  *   batch.c      reading and writing packets, many a call
- *   wait.c       poll(2), epoll(7), and eventfds that wake them
+ *   wait.c       poll(2), epoll(7), eventfds that wake them, and how the scheduler does
  *   netns.c      running a function inside another network namespace
  *   link.c       addresses, routes, link settings
  *   rtnetlink.c  one rtnetlink request and its answer (used by link.c)
+ *   memory.c     huge pages for memory that JavaScript has
  *   notify.c     datagrams to a unix socket, descriptors with them
  *   arguments.c  JavaScript arguments to C values; TypeError and RangeError
  *   failure.c    failed system calls to JavaScript Errors
@@ -32,7 +34,9 @@
 #include "device.h"
 #include "failure.h"
 #include "link.h"
+#include "memory.h"
 #include "notify.h"
+#include "steer.h"
 #include "wait.h"
 
 static const struct {
@@ -41,6 +45,7 @@ static const struct {
 } FUNCTIONS[] = {
     {"openDevice", open_device},
     {"adoptDevice", adopt_device},
+    {"steerQueues", steer_queues},
     {"closeFd", close_fd},
     {"readBatch", read_batch},
     {"writeBatch", write_batch},
@@ -49,6 +54,7 @@ static const struct {
     {"watch", watch_input},
     {"unwatch", unwatch_input},
     {"wait", wait_for_watched},
+    {"setBatchScheduling", set_batch_scheduling},
     {"eventfd", create_eventfd},
     {"signalEventfd", signal_eventfd},
     {"drainEventfd", drain_eventfd},
@@ -60,6 +66,7 @@ static const struct {
     {"linkIndex", link_index},
     {"deleteLink", delete_link},
     {"sendDatagram", send_datagram},
+    {"preferHugePages", prefer_huge_pages},
 };
 
 /* What src/ports/native.ts says too; loadNative() compares, so that a stale build is not used. */
@@ -67,9 +74,15 @@ static const struct {
     const char *name;
     int32_t value;
 } CONSTANTS[] = {
-    {"DEVICE_TUN", DEVICE_TUN},           {"DEVICE_TAP", DEVICE_TAP},
-    {"VNET_HDR_BYTES", VNET_HDR_BYTES},   {"HEADROOM_BYTES", HEADROOM_BYTES},
+    {"DEVICE_TUN", DEVICE_TUN},
+    {"DEVICE_TAP", DEVICE_TAP},
+    {"VNET_HDR_BYTES", VNET_HDR_BYTES},
+    {"HEADROOM_BYTES", HEADROOM_BYTES},
     {"FRAME_BYTES_MAX", FRAME_BYTES_MAX},
+    {"QUEUES_MAX", QUEUES_MAX},
+    {"PAIR_HASH_SEED", PAIR_HASH_SEED},
+    {"PAIR_HASH_FACTOR", PAIR_HASH_FACTOR},
+    {"PAIR_HASH_LAST_FACTOR", PAIR_HASH_LAST_FACTOR},
 };
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])

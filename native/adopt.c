@@ -51,6 +51,9 @@ static int check_interface(struct opening *opening, struct failure *failure) {
         return explain_stranger(opening, failure, "it is of the other kind");
     if ((flags & (IFF_VNET_HDR | IFF_NO_PI)) != (IFF_VNET_HDR | IFF_NO_PI))
         return explain_stranger(opening, failure, "it was opened in another way");
+    if (((flags & IFF_MULTI_QUEUE) != 0) != opening->multi_queue)
+        return explain_stranger(
+            opening, failure, opening->multi_queue ? "it has one queue" : "it has several queues");
     return 0;
 }
 

@@ -67,7 +67,8 @@ static int explain_attach(const struct opening *opening, int number, struct fail
                     name);
     if (number == EINVAL)
         return fail(failure, number, CALL, name,
-                    "interface %s exists and is not a %s interface with one queue", name, kind);
+                    "interface %s exists and is not a %s interface with %s", name, kind,
+                    opening->multi_queue ? "several queues (IFF_MULTI_QUEUE)" : "one queue");
     return fail(failure, number, CALL, name, "%s interface %s cannot be opened: %s", kind, name,
                 strerror(number));
 }
@@ -77,7 +78,8 @@ static int explain_attach(const struct opening *opening, int number, struct fail
  * answer, not a look-up beforehand that somebody else could make wrong.
  */
 static int attach(struct opening *opening, struct failure *failure) {
-    unsigned flags = (opening->kind == DEVICE_TUN ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_VNET_HDR;
+    unsigned flags = (opening->kind == DEVICE_TUN ? IFF_TUN : IFF_TAP) | IFF_NO_PI | IFF_VNET_HDR |
+                     (opening->multi_queue ? IFF_MULTI_QUEUE : 0);
     for (int exclusive = 1; exclusive >= 0; exclusive--) {
         struct ifreq request = {0};
         memcpy(request.ifr_name, opening->wanted, IFNAMSIZ);
@@ -164,6 +166,14 @@ static bool read_property(napi_env env, napi_value object, const char *key, napi
     return false;
 }
 
+static bool read_multi_queue(napi_env env, napi_value options, struct opening *opening) {
+    napi_value value;
+    bool present;
+    return read_property(env, options, "multiQueue", &value) &&
+           read_presence(env, value, &present) &&
+           (!present || read_boolean(env, value, "multiQueue", &opening->multi_queue));
+}
+
 bool read_device_options(napi_env env, napi_value options, struct opening *opening, char *storage,
                          const char **netns) {
     napi_value value;
@@ -179,7 +189,8 @@ bool read_device_options(napi_env env, napi_value options, struct opening *openi
         return throw_range(env, "name", "an interface name: no blanks, '/', ':' or '%'");
     return read_property(env, options, "netns", &value) && read_netns(env, value, storage, netns) &&
            read_property(env, options, "persist", &value) &&
-           read_boolean(env, value, "persist", &opening->persist);
+           read_boolean(env, value, "persist", &opening->persist) &&
+           read_multi_queue(env, options, opening);
 }
 
 static napi_status set_boolean(napi_env env, napi_value object, const char *key, bool flag) {

@@ -19,6 +19,8 @@
 struct opening {
     int kind;
     bool persist;
+    /* May have further queues, each a descriptor that is attached by opening it again. */
+    bool multi_queue;
     char wanted[IFNAMSIZ];
     /* Filled on the way. */
     int fd;
@@ -28,7 +30,8 @@ struct opening {
     char name[IFNAMSIZ];
 };
 
-/* Fills kind, persist and wanted from the OpenOptions of src/ports/native.ts, and the namespace. */
+/* Fills kind, persist, multi_queue and wanted from the OpenOptions of src/ports/native.ts, and the
+ * namespace. */
 bool read_device_options(napi_env env, napi_value options, struct opening *opening, char *storage,
                          const char **netns);
 

@@ -2,8 +2,6 @@
 import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 import { DAEMON_EXIT_CODES } from '../../src/control/exit-codes.ts';
 import { createRegistry } from '../../src/control/metrics/metrics.ts';
-import { GAUGE_COUNT } from '../../src/engine/counters.ts';
-import { RuleHits, ruleHitBytes } from '../../src/engine/rule-hits.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 
 export interface Schema {
@@ -67,15 +65,16 @@ export function exitCodesPage(): string {
 export function metricsPage(): string {
   const registry = createRegistry({
     source: {
-      counters: new Float64Array(0),
       flowCount: 0,
       flows: [],
-      gauges: new Float64Array(GAUGE_COUNT),
-      ruleHits: new RuleHits(new SharedArrayBuffer(ruleHitBytes())),
+      readCounters: () => new Float64Array(0),
+      readGauge: () => 0,
+      readGauges: () => [],
+      hitsOf: () => 0,
       lastHitAt: () => undefined,
     },
     ports: () => [],
-    rules: () => [],
+    rules: () => new Map(),
     events: () => ({ taken: 0, lost: 0 }),
     flowLogs: () => [],
     policy: () => ({ generation: 1, sinceMs: 0 }),

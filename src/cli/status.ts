@@ -60,7 +60,7 @@ function statusRows({
   flows,
   health,
 }: Status): string[][] {
-  const { total, rates, events, flowsByState, policySinceMs, uptimeMs, maxFlows } = health;
+  const { total, rates, events, flowsByState, policySinceMs, uptimeMs, workers, maxFlows } = health;
   const states = Object.entries(flowsByState)
     .sort((a, b) => b[1] - a[1])
     .map(([state, amount]) => `${formatCount(amount)} ${state}`);
@@ -74,6 +74,7 @@ function statusRows({
     ['last reload', reloadText(health)],
     ['interfaces', `${interfaces.length}: ${interfaces.join(' ')}`],
     ['groups', String(groups)],
+    ...(workers === 1 ? [] : [['workers', String(workers)]]),
     ['flows', `${formatCount(flows)} of ${formatCount(maxFlows)}`],
     ...(states.length === 0 ? [] : [['', states.join(', ')]]),
     ['passed', trafficText(total.passedPackets, total.passedBytes)],

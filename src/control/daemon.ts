@@ -17,7 +17,7 @@ import type { PortSpec } from '../dataplane/messages.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { explain } from '../policy/explain.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
-import type { InterfaceId, PrefixListId } from '../policy/model.ts';
+import type { InterfaceId } from '../policy/model.ts';
 import { RuleCache } from '../policy/gate-tables.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import {
@@ -30,9 +30,10 @@ import {
   type DeviceSpec,
 } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
-import { compareConfigs, type Changes } from './config/changes.ts';
+import { compareConfigs, type Changes } from './changes.ts';
 import type { Config } from './config/config.ts';
 import { findConnections } from './views/connections.ts';
+import { everySecond } from './every-second.ts';
 import {
   deviceLabel,
   interfaceDevice,
@@ -43,18 +44,18 @@ import {
 } from './devices.ts';
 import { networkOf, resolveQuestion, type QuestionText } from './views/explain.ts';
 import { storedName, type FdStore } from './service/fd-store.ts';
-import { assessImpact, type Impact } from './config/impact.ts';
+import { assessImpact, type Impact } from './impact.ts';
 import type { LiveExplanation, Overview } from './socket/protocol.ts';
 import { LostDevices } from './service/lost-devices.ts';
 import { loopSettings } from './loop-settings.ts';
 import { Observatory } from './views/observatory.ts';
-import { listenForScrapes, scrapeUrl } from './metrics/metrics-server.ts';
 import {
   assignPorts,
   type AddedDevices,
   type AddedInterface,
   type Attached,
 } from './port-numbers.ts';
+import { PrefixListVersions } from './prefix-list-versions.ts';
 import { openState, saveState, type FlowState } from './service/saved-state.ts';
 import type { SnapshotStore } from './service/snapshot-store.ts';
 import { TableWarning } from './views/table-warning.ts';
@@ -74,8 +75,6 @@ export interface DaemonOptions {
   readonly onFailure: (error: Error) => void;
 }
 
-const LOOK_INTERVAL_MS = 1000;
-
 /** Connections told with an explanation, a family. */
 const CONNECTIONS_TOLD_MAX = 20;
 
@@ -92,14 +91,13 @@ export class Daemon {
   private readonly resting = new Set<number>();
   private current: Config;
   private currentGeneration = 1;
-  /** Of the lists that have changed since the start. */
-  private readonly prefixListVersions = new Map<PrefixListId, number>();
+  private readonly prefixListVersions = new PrefixListVersions();
   private uplink: Device | undefined;
   private dataplane!: Dataplane;
   /** Where what the packet loop does is looked at. */
   observatory!: Observatory;
   private server: Server | undefined;
-  private looker: NodeJS.Timeout | undefined;
+  private stopLooking: (() => void) | undefined;
   /** The packet loop has had the flow tables. */
   private hasStarted = false;
   private lastChange: Promise<unknown> = Promise.resolve();
@@ -112,7 +110,9 @@ export class Daemon {
     this.log = log;
     const reopen = (port: number): Promise<void> => this.inTurn(() => this.reopen(port));
     const giveUp = (device: Device): Promise<void> =>
-      this.inTurn(() => this.cutOff(this.portSpecs().findIndex(({ fd }) => fd === device.fd)));
+      this.inTurn(() =>
+        this.cutOff(this.portSpecs().findIndex(({ fds }) => fds[0] === device.fds[0])),
+      );
     this.lost = new LostDevices({ log, store: devices, reopen, giveUp });
   }
 
@@ -159,7 +159,7 @@ export class Daemon {
         id,
         entries: entries.length,
         maxEntries,
-        version: this.prefixListVersions.get(id) ?? 1,
+        version: this.prefixListVersions.of(id),
       })),
     };
   }
@@ -210,7 +210,7 @@ export class Daemon {
 
   /** Stops the loop, saves its flows, closes the devices and the metrics port. */
   async stop(): Promise<void> {
-    clearInterval(this.looker);
+    this.stopLooking?.();
     this.lost.stop();
     this.server?.close();
     this.server?.closeAllConnections();
@@ -236,7 +236,7 @@ export class Daemon {
       hasUplink: this.uplink !== undefined,
       policy: this.compile(config, ports, this.currentGeneration),
       timeScale,
-      ...loopSettings(config.conntrack),
+      ...loopSettings(config),
       onFailure,
       onLost: (port) => void this.inTurn(() => this.cutOff(port)),
       prepare: (dataplane) => {
@@ -258,13 +258,14 @@ export class Daemon {
     this.store.keep(devices);
     const warning = new TableWarning(log);
     this.lost.look(this.devices());
-    this.looker = setInterval(() => {
+    this.stopLooking = everySecond(() => {
       warning.look(this.dataplane.flowCount, this.current.conntrack.maxFlows);
       this.lost.look(this.devices());
-    }, LOOK_INTERVAL_MS).unref();
+    });
     if (config.metrics === undefined) return;
-    // Now that packets flow: it takes its time to load.
+    // Now that packets flow: they take their time to load.
     const { createRegistry } = await import('./metrics/metrics.ts');
+    const { listenForScrapes, scrapeUrl } = await import('./metrics/metrics-server.ts');
     const registry = createRegistry(this.observatory.metrics(version));
     this.server = await listenForScrapes(registry, config.metrics);
     log.info({ url: scrapeUrl(this.server) }, 'metrics');
@@ -303,7 +304,7 @@ export class Daemon {
     this.current = next;
     this.observatory.notePolicy();
     this.store.keep(opened);
-    this.countPrefixListVersions(changes);
+    this.prefixListVersions.note(changes, next.model);
     const closed = removed.flatMap(([port, { device }]) =>
       devices.includes(device) || this.lost.has(port) ? [] : [device],
     );
@@ -437,13 +438,6 @@ export class Daemon {
       this.uplink = { ...this.uplink, spec: uplink };
   }
 
-  private countPrefixListVersions({ prefixLists }: Changes): void {
-    for (const { id, name } of this.current.model.prefixLists.values()) {
-      if (!prefixLists.changed.includes(name)) continue;
-      this.prefixListVersions.set(id, (this.prefixListVersions.get(id) ?? 1) + 1);
-    }
-  }
-
   private setLimits(config: Config, ports: ReadonlyMap<InterfaceId, number>): void {
     for (const { id, maxFlows } of config.interfaces) {
       const port = ports.get(id)!;
@@ -460,6 +454,7 @@ export class Daemon {
   private flowState(): FlowState {
     return {
       flows: this.dataplane.flows,
+      tableOf: (key) => this.dataplane.tableOf(key),
       interfaces: [...this.attached].map(([port, { id, device }]) => ({
         port,
         id,

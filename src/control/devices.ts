@@ -9,7 +9,7 @@ import type { Config, DeviceConfig, InterfaceConfig } from './config/config.ts';
 /** The device of an interface: its addresses, and everything else by way of it. */
 export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
   const { addresses } = config.model.interfaces.get(id)!;
-  const spec = deviceSpec(device, addresses.map(hostPrefix), defaultRoutes(addresses));
+  const spec = deviceSpec(config, device, addresses.map(hostPrefix), defaultRoutes(addresses));
   return device.kind === 'tap' && device.configure ? { ...spec, macAddress: macOf(id) } : spec;
 }
 
@@ -32,7 +32,7 @@ export function uplinkDevice(config: Config): DeviceSpec | undefined {
   const hosts = config.interfaces.flatMap(({ id }) =>
     config.model.interfaces.get(id)!.addresses.map(hostPrefix),
   );
-  return deviceSpec(uplink.device, own, [...uplink.routes.map(cidrPrefix), ...hosts]);
+  return deviceSpec(config, uplink.device, own, [...uplink.routes.map(cidrPrefix), ...hosts]);
 }
 
 /** `eth0 in /run/netns/web-1`, for logs and errors. */
@@ -41,12 +41,14 @@ export function deviceLabel(spec: DeviceSpec): string {
 }
 
 function deviceSpec(
+  { workers }: Config,
   device: DeviceConfig,
   addresses: readonly Prefix[],
   routes: readonly Prefix[],
 ): DeviceSpec {
   const { kind, name, netnsPath, mtu, persist, configure } = device;
-  return { kind, name, netnsPath, mtu, persist, configure, addresses, routes };
+  const queues = workers;
+  return { kind, name, netnsPath, mtu, persist, queues, configure, addresses, routes };
 }
 
 /** An instance reaches everything through its interface: the gates are its only neighbour. */
@@ -78,13 +80,13 @@ export function logDevice(log: Logger, { spec, offloads }: Device): void {
 }
 
 /** A port that has no device. */
-export const NO_DEVICE: PortSpec = { fd: -1, isTap: false, takesUso: false, label: 'none' };
+export const NO_DEVICE: PortSpec = { fds: [], isTap: false, takesUso: false, label: 'none' };
 
 /** The port that a device has, as the packet loop wants to know it. */
-export function portOf({ fd, spec, offloads }: Device): PortSpec {
+export function portOf({ fds, spec, offloads }: Device): PortSpec {
   const { kind, macAddress } = spec;
   return {
-    fd,
+    fds,
     isTap: kind === 'tap',
     takesUso: offloads.uso,
     label: deviceLabel(spec),

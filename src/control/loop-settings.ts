@@ -1,15 +1,23 @@
-/** What the configuration's `conntrack` section says, in the packet loop's words. */
+/** What the configuration says of packet loops and what they track, in their words. */
 import type { DataplaneOptions } from '../dataplane/dataplane.ts';
-import type { ConntrackConfig } from './config/config.ts';
+import type { Config } from './config/config.ts';
 
-export function loopSettings(
-  conntrack: ConntrackConfig,
-): Pick<
+export function loopSettings({
+  workers,
+  conntrack,
+}: Config): Pick<
   DataplaneOptions,
-  'maxFlows' | 'maxHalfOpen' | 'passes' | 'acceptsMidstream' | 'accounting' | 'checksWindow'
+  | 'workers'
+  | 'maxFlows'
+  | 'maxHalfOpen'
+  | 'passes'
+  | 'acceptsMidstream'
+  | 'accounting'
+  | 'checksWindow'
 > {
   const { exceptions } = conntrack;
   return {
+    workers,
     maxFlows: conntrack.maxFlows,
     maxHalfOpen: conntrack.maxHalfOpen,
     passes: {

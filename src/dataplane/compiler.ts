@@ -7,5 +7,5 @@ import { setFlagsFromString } from 'node:v8';
  */
 export function letCompilerInline(): void {
   setFlagsFromString('--max-inlined-bytecode-size=1000');
-  setFlagsFromString('--max-inlined-bytecode-size-cumulative=4000');
+  setFlagsFromString('--max-inlined-bytecode-size-cumulative=5000');
 }

@@ -1,198 +1,173 @@
 /**
- * The control plane's handle on the packet loop: starts its thread, hands it policies and ports, reads
- * what it counts.
+ * The control plane's handle on the packet loops: starts their threads, hands them policies and ports, reads
+ * what they count.
  *
- * If the thread dies, the daemon must: `onFailure` is called once, and whoever owns the handle ends the
- * process. Devices close with it, so traffic stops rather than passes unjudged.
+ * Mostly there is one loop. With more (`workers`), each has a queue of every device and its own share of the
+ * hosts (steering.ts); what is read here is all of them together.
+ *
+ * If a thread dies, the daemon must: `onFailure` is called, and whoever owns the handle ends the process.
+ * Devices close with it, so traffic stops rather than passes unjudged.
  */
 import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
 import { setTimeouts, STATE_COUNT, timeoutState, type IdleTimeouts } from '../conntrack/states.ts';
-import { FlowAccounts } from '../conntrack/accounts.ts';
+import type { FlowAccounts } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
-import { FlowTable } from '../conntrack/table.ts';
+import { KEY_ADDRESSES, KEY_WORDS_4, type FlowTable } from '../conntrack/table.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
-import { CaptureReader } from '../engine/capture-ring.ts';
-import {
-  counterRow,
-  GAUGE_CLOCK_ORIGIN_MS,
-  GAUGE_LAST_ROUND_MS,
-  INGRESS,
-  ROW_CELLS,
-} from '../engine/counters.ts';
-import { EventReader } from '../engine/events.ts';
-import type { ExceptionPasses } from '../engine/gate.ts';
-import { RuleHits } from '../engine/rule-hits.ts';
+import type { CaptureReader } from '../engine/capture-ring.ts';
+import { counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
+import type { EventReader } from '../engine/events.ts';
 import type { Native } from '../ports/native.ts';
+import { preferHugePages } from './huge-pages.ts';
+import { LoopThread, type LoopListeners } from './loop-thread.ts';
 import {
-  flowLayout,
   makeLoopMemory,
+  makeSharedMemory,
   type Assignment,
-  type Command,
-  type LoopInput,
-  type Report,
+  type LoopMemory,
+  type LoopSettings,
+  type SharedMemory,
 } from './messages.ts';
+import { loopOfPair } from './steering.ts';
 
-export interface DataplaneOptions extends Assignment {
-  readonly hasUplink: boolean;
-  readonly maxFlows: number;
+export interface DataplaneOptions
+  extends Assignment, LoopListeners, Omit<LoopSettings, 'originMs' | 'hashKey' | 'maxHalfOpen'> {
+  /** Packet loops, each on a thread of its own; a device has a queue for each. */
+  readonly workers: number;
+  /** Of all flows, how many may be half-open; each loop has its part of them. */
   readonly maxHalfOpen: number;
-  readonly timeScale: number;
-  readonly acceptsMidstream: boolean;
-  readonly checksWindow: boolean;
-  readonly passes: ExceptionPasses;
   /** Count packets and bytes of each flow. */
   readonly accounting: boolean;
-  readonly onFailure: (error: Error) => void;
-  /** The device of a port is gone; its descriptor is used no longer. */
-  readonly onLost: (port: number) => void;
-  /** Called before the loop begins: sets limits, and may fill the flow tables (adopt-flows.ts). */
+  /** Called before the loops begin: sets limits, and may fill the flow tables (adopt-flows.ts). */
   readonly prepare?: (dataplane: Dataplane) => void;
 }
 
+/** Tables of a loop: one a family. */
+const TABLES = 2;
+
 export class Dataplane {
-  /** What was passed and dropped (engine/counters.ts); the loop writes, this side reads. */
-  readonly counters: Float64Array;
-  /** What the loop tells of its flow tables (engine/counters.ts, GAUGE_…). */
-  readonly gauges: Float64Array;
-  /** The flow tables, IPv4 and IPv6; the loop writes, this side reads. */
-  readonly flows: readonly [FlowTable, FlowTable];
-  /** What the loop tells of packets and flows (engine/events.ts, capture-ring.ts). */
-  readonly events: EventReader;
-  readonly capture: CaptureReader;
-  readonly ruleHits: RuleHits;
-  /** What each flow has carried, by family as `flows`; null without accounting. */
-  readonly accounts: readonly [FlowAccounts | null, FlowAccounts | null];
+  /**
+   * The flow tables: IPv4 and IPv6 of the first loop, then of the next. The loops write, this side reads.
+   * A table's number is its place here.
+   */
+  readonly flows: readonly FlowTable[];
+  /** What each flow has carried, by table; null without accounting. */
+  readonly accounts: readonly (FlowAccounts | null)[];
+  /** What the loops tell of packets and flows (engine/events.ts, capture-ring.ts), by loop. */
+  readonly events: readonly EventReader[];
+  readonly captures: readonly CaptureReader[];
   readonly timeScale: number;
-  private readonly native: Native;
-  private readonly timeoutsMs: Int32Array;
-  private readonly maxFlowsByPort: Int32Array;
-  private readonly wakeFd: number;
-  private readonly worker: Worker;
-  private readonly exited: Promise<void>;
-  private readonly waiting = new Set<(report: Report) => void>();
-  private stopping = false;
+  private readonly settings: LoopSettings;
+  private readonly shared: SharedMemory = makeSharedMemory();
+  private readonly memories: readonly LoopMemory[];
+  private readonly threads: readonly LoopThread[];
+  private readonly timeoutsMs = new Int32Array(this.shared.timeoutsMs);
+  private readonly maxFlowsByPort = new Int32Array(this.shared.maxFlowsByPort);
   private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };
 
   private constructor(native: Native, options: DataplaneOptions) {
-    const {
-      maxFlows,
-      maxHalfOpen,
-      timeScale,
-      ports,
-      policy,
-      hasUplink,
-      acceptsMidstream,
-      checksWindow,
-      passes,
-      accounting,
-    } = options;
-    const hashKey = drawHashKey();
-    const memory = makeLoopMemory(maxFlows, accounting);
-    const { observed } = memory;
-    this.events = new EventReader(observed.events);
-    this.capture = new CaptureReader(observed.capture);
-    this.ruleHits = new RuleHits(observed.ruleHits);
-    this.accounts = [
-      observed.accounts4 === null ? null : new FlowAccounts(observed.accounts4),
-      observed.accounts6 === null ? null : new FlowAccounts(observed.accounts6),
-    ];
-    this.timeScale = timeScale;
-    this.native = native;
-    this.timeoutsMs = new Int32Array(memory.timeoutsMs);
-    this.maxFlowsByPort = new Int32Array(memory.maxFlowsByPort);
-    this.counters = new Float64Array(memory.counters);
-    this.gauges = new Float64Array(memory.gauges);
-    this.flows = [
-      new FlowTable(flowLayout(4, maxFlows), hashKey, memory.flows4),
-      new FlowTable(flowLayout(6, maxFlows), hashKey, memory.flows6),
-    ];
-    this.wakeFd = native.eventfd();
-    const input: LoopInput = {
-      ports,
-      policy,
-      hasUplink,
-      maxFlows,
-      maxHalfOpen,
-      timeScale,
-      acceptsMidstream,
-      checksWindow,
-      passes,
-      hashKey,
-      wakeFd: this.wakeFd,
-      ...memory,
-    };
-    options.prepare?.(this);
-    this.worker = new Worker(new URL('./worker.js', import.meta.url), {
-      workerData: input,
-      name: 'packet-loop',
-      // It makes no garbage but at its start, and would keep the room for it: 6 MB.
-      resourceLimits: { maxYoungGenerationSizeMb: 1 },
-    });
-    this.exited = this.listen(options);
+    const { workers, maxFlows, accounting } = options;
+    this.settings = readSettings(options);
+    this.timeScale = options.timeScale;
+    this.memories = Array.from({ length: workers }, () => makeLoopMemory(maxFlows, accounting));
+    this.threads = this.memories.map((memory) => new LoopThread(native, memory, this.settings));
+    this.flows = this.threads.flatMap(({ flows }) => flows);
+    this.accounts = this.threads.flatMap(({ accounts }) => accounts);
+    preferHugePages(native, [...this.flows, ...this.accounts]);
+    this.events = this.threads.map(({ events }) => events);
+    this.captures = this.threads.map(({ capture }) => capture);
   }
 
-  /** @returns a promise of the thread's end */
-  private listen({ onFailure, onLost }: DataplaneOptions): Promise<void> {
-    this.worker.on('message', (report: Report) => {
-      if (report.kind === 'lost') onLost(report.port);
-      for (const take of this.waiting) take(report);
-    });
-    this.worker.on('error', onFailure);
-    return new Promise((resolve) => {
-      this.worker.on('exit', (code) => {
-        if (!this.stopping) onFailure(new Error(`the packet loop ended unasked (exit ${code})`));
-        resolve();
-      });
-    });
-  }
-
-  /** Starts the loop; resolves when packets flow, rejects if its thread dies before. */
+  /** Starts the loops; resolves when packets flow, rejects if a thread dies before. */
   static async start(native: Native, options: DataplaneOptions): Promise<Dataplane> {
     const dataplane = new Dataplane(native, options);
-    await new Promise<void>((resolve, reject) => {
-      dataplane.worker.once('error', reject);
-      void dataplane
-        .reported((report) => report.kind === 'running')
-        .then((report) => {
-          if (report.kind === 'running') dataplane.adoptedFlows = report.adopted;
-          resolve();
-        });
-    });
+    options.prepare?.(dataplane);
+    await dataplane.startLoops(options);
     return dataplane;
   }
 
-  /** The moment on the loop's clock, scaled, as packets would be judged at now: int32, as flows carry it. */
+  private async startLoops({ ports, policy, onFailure, onLost }: DataplaneOptions): Promise<void> {
+    const adopted = await Promise.all(
+      this.threads.map((thread, number) =>
+        thread.start(
+          {
+            ...this.settings,
+            ports,
+            policy,
+            number,
+            shared: this.shared,
+            others: this.memories.filter((_, other) => other !== number),
+          },
+          { onFailure, onLost },
+        ),
+      ),
+    );
+    this.adoptedFlows = {
+      restored: sum(adopted, ({ restored }) => restored),
+      aged: sum(adopted, ({ aged }) => aged),
+    };
+  }
+
+  /** The moment on the loops' clock, scaled, as packets would be judged at now: int32, as flows carry it. */
   get nowMs(): number {
     return (this.clockMs * this.timeScale) | 0;
   }
 
-  /** How long a flow of a port may be idle, in ms of the loop's scaled clock. @param word its FLOW_STATE */
+  /** How long a flow of a port may be idle, in ms of the loops' scaled clock. @param word its FLOW_STATE */
   idleTimeoutMs(port: number, word: number): number {
     return this.timeoutsMs[port * STATE_COUNT + timeoutState(word)];
   }
 
-  /** Real milliseconds since a moment of the loop's scaled clock, which must be less than 24 scaled days ago. */
+  /** Real milliseconds since a moment of the loops' scaled clock, which must be less than 24 scaled days ago. */
   msSince(momentMs: number): number {
     return ((this.nowMs - momentMs) | 0) / this.timeScale;
   }
 
+  private get clockMs(): number {
+    return Number(process.hrtime.bigint()) / 1e6 - this.settings.originMs;
+  }
+
+  /** What was passed and dropped until now, in the rows of engine/counters.ts; not to be written. */
+  readCounters(): Float64Array {
+    const [first, ...others] = this.threads.map(({ counters }) => counters);
+    if (others.length === 0) return first;
+    const total = first.slice();
+    for (const cells of others)
+      for (let cell = 0; cell < total.length; cell++) total[cell] += cells[cell];
+    return total;
+  }
+
+  /** What the loops tell of themselves: a GAUGE_… of engine/counters.ts that adds up. */
+  readGauge(gauge: number): number {
+    return sum(this.threads, ({ gauges }) => gauges[gauge]);
+  }
+
+  /** A gauge by loop. */
+  readGauges(gauge: number): readonly number[] {
+    return this.threads.map(({ gauges }) => gauges[gauge]);
+  }
+
+  /** How often a rule has admitted something (engine/rule-hits.ts). */
+  hitsOf(rule: number): number {
+    return sum(this.threads, ({ ruleHits }) => ruleHits.hits[rule]);
+  }
+
   /** When a rule last admitted something, in ms since 1970; undefined: never. */
   lastHitAt(rule: number): number | undefined {
-    const sec = this.ruleHits.lastHitSec[rule];
+    const sec = Math.max(...this.threads.map(({ ruleHits }) => ruleHits.lastHitSec[rule]));
     return sec === 0 ? undefined : Date.now() - (this.clockMs - 1000 * (sec - 1));
   }
 
-  private get clockMs(): number {
-    return Number(process.hrtime.bigint()) / 1e6 - this.gauges[GAUGE_CLOCK_ORIGIN_MS];
+  /** Flows tracked now, both families. */
+  get flowCount(): number {
+    return sum(this.flows, ({ count }) => count);
   }
 
-  /** Ends flows (messages.ts, end-flows); one command at a time. @returns how many were still there */
-  async endFlows(flows: Int32Array): Promise<number> {
-    const ended = this.reported((report) => report.kind === 'ended-flows');
-    this.send({ kind: 'end-flows', flows });
-    const report = await ended;
-    return report.kind === 'ended-flows' ? report.ended : 0;
+  /** The number of the table that a flow of this key belongs to. */
+  tableOf(key: Int32Array): number {
+    const isIpv4 = key.length === KEY_WORDS_4;
+    const loop = loopOfPair(key, KEY_ADDRESSES, isIpv4 ? 1 : 4, this.threads.length);
+    return TABLES * loop + (isIpv4 ? 0 : 1);
   }
 
   /** What became of the flows that `prepare` put into the tables. */
@@ -200,19 +175,40 @@ export class Dataplane {
     return this.adoptedFlows;
   }
 
-  /** Changes with every round of the loop. */
+  /** Changes when every loop has gone a round. */
   get pulse(): number {
-    return this.gauges[GAUGE_LAST_ROUND_MS];
+    return Math.min(...this.threads.map(({ pulse }) => pulse));
   }
 
-  /** Makes the loop go a round, also if it has nothing to do. */
+  /** Makes the loops go a round, also if they have nothing to do. */
   nudge(): void {
-    this.native.signalEventfd(this.wakeFd);
+    for (const thread of this.threads) thread.nudge();
   }
 
-  /** Flows tracked now, both families. */
-  get flowCount(): number {
-    return this.flows[0].count + this.flows[1].count;
+  /** Starts a new aggregation interval (engine/events.ts). @returns its number modulo 256 */
+  nextInterval(): number {
+    const [interval] = this.events.map((reader) => reader.nextInterval());
+    return interval;
+  }
+
+  /**
+   * Ends flows.
+   * @param flows each (table, entry, FLOW_STATE's incarnation bits): three numbers after each other
+   * @returns how many were still there
+   */
+  async endFlows(flows: readonly number[]): Promise<number> {
+    const ended = this.threads.map(async (thread, loop) => {
+      const own: number[] = [];
+      for (let at = 0; at < flows.length; at += 3) {
+        const table = flows[at] - TABLES * loop;
+        if (table === 0 || table === 1) own.push(table === 0 ? 4 : 6, flows[at + 1], flows[at + 2]);
+      }
+      if (own.length === 0) return 0;
+      const report = thread.reported('ended-flows');
+      thread.send({ kind: 'end-flows', flows: Int32Array.from(own) });
+      return (await report).ended;
+    });
+    return sum(await Promise.all(ended), (count) => count);
   }
 
   /** Sets the idle time-outs of a port; in force at once, also for flows tracked already. */
@@ -225,53 +221,58 @@ export class Dataplane {
     this.maxFlowsByPort[port] = maxFlows;
   }
 
-  /** Sets the counters of a port to zero. Only for a port the loop does not use. */
+  /** Sets the counters of a port to zero. Only for a port the loops do not use. */
   clearCounters(port: number): void {
     const start = counterRow(port, INGRESS);
-    this.counters.fill(0, start, start + 2 * ROW_CELLS);
+    for (const { counters } of this.threads) counters.fill(0, start, start + 2 * ROW_CELLS);
   }
 
   /**
-   * Hands the loop a policy and its ports; it swaps between two rounds. Resolves when that is done: a
+   * Hands the loops a policy and its ports; each swaps between two of its rounds. Resolves when all have: a
    * device that is no longer among the ports may be closed then.
-   * @returns a promise of the number of flows it ended, once all have been held against it
+   * @returns a promise of the number of flows they ended, once all have been held against it
    */
-  async assign(assignment: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
-    const { generation } = assignment.policy;
-    const rechecked = this.reported(
-      (report) => report.kind === 'rechecked' && report.generation >= generation,
-    ).then((report) => (report.kind === 'rechecked' ? report.revoked : 0));
-    const assigned = this.reported(
-      (report) => report.kind === 'assigned' && report.generation === generation,
+  async assign({ ports, policy }: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
+    const { generation } = policy;
+    const rechecked = this.threads.map((thread) =>
+      thread.reported('rechecked', (report) => report.generation >= generation),
     );
-    this.send({ kind: 'assign', ports: assignment.ports, policy: assignment.policy });
-    await assigned;
-    return { rechecked };
+    const assigned = this.threads.map((thread) =>
+      thread.reported('assigned', (report) => report.generation === generation),
+    );
+    for (const thread of this.threads) thread.send({ kind: 'assign', ports, policy });
+    await Promise.all(assigned);
+    return {
+      rechecked: Promise.all(rechecked).then((reports) => sum(reports, ({ revoked }) => revoked)),
+    };
   }
 
-  /** Stops the loop; resolves when its thread has ended. Devices stay open: they are the caller's. */
+  /** Stops the loops; resolves when their threads have ended. Devices stay open: they are the caller's. */
   async stop(): Promise<void> {
-    this.stopping = true;
-    this.send({ kind: 'stop' });
-    await this.exited;
-    this.native.closeFd(this.wakeFd);
+    await Promise.all(this.threads.map((thread) => thread.stop()));
   }
+}
 
-  private send(command: Command): void {
-    this.worker.postMessage(command);
-    this.native.signalEventfd(this.wakeFd);
-  }
+function readSettings(options: DataplaneOptions): LoopSettings {
+  const { hasUplink, maxFlows, maxHalfOpen, workers, timeScale } = options;
+  const { acceptsMidstream, checksWindow, passes } = options;
+  return {
+    hasUplink,
+    maxFlows,
+    // To each its part: a flood that comes to one loop leaves the others theirs, and what is given up for a new
+    // flow is always a loop's own.
+    maxHalfOpen: Math.ceil(maxHalfOpen / workers),
+    timeScale,
+    originMs: Number(process.hrtime.bigint()) / 1e6,
+    acceptsMidstream,
+    checksWindow,
+    passes,
+    hashKey: drawHashKey(),
+  };
+}
 
-  private reported(wanted: (report: Report) => boolean): Promise<Report> {
-    return new Promise((resolve) => {
-      const take = (report: Report): void => {
-        if (!wanted(report)) return;
-        this.waiting.delete(take);
-        resolve(report);
-      };
-      this.waiting.add(take);
-    });
-  }
+function sum<T>(items: readonly T[], amount: (item: T) => number): number {
+  return items.reduce((total, item) => total + amount(item), 0);
 }
 
 /** A secret of this process: who sends can't know which flows meet in the tables. */

@@ -19,7 +19,6 @@ import { CaptureRing } from '../engine/capture-ring.ts';
 import { Coalescer } from '../engine/coalesce.ts';
 import {
   GAUGE_BUSY_MS,
-  GAUGE_CLOCK_ORIGIN_MS,
   GAUGE_COALESCED,
   GAUGE_LAST_ROUND_MS,
   GAUGE_READ_BATCHES,
@@ -41,6 +40,7 @@ import {
   type PortSpec,
   type Report,
 } from './messages.ts';
+import { Turns } from './turns.ts';
 
 /** Room for a batch: a few GSO superpackets, or BATCH_PACKETS_MAX small ones. */
 const ARENA_BYTES = 1 << 20;
@@ -84,6 +84,10 @@ export class Loop {
   private readonly gauges: Float64Array;
   /** How many times faster than real time flows age: 1, but in a lab that wants it otherwise. */
   private readonly timeScale: number;
+  /** Of this loop among all: which queue of each device is its own. */
+  private readonly number: number;
+  /** What performance.now() of this thread is ahead of the clock that all loops share. */
+  private readonly clockAheadMs: number;
   private readonly isTap = new Uint8Array(PORTS_MAX);
   private readonly takesUso = new Uint8Array(PORTS_MAX);
   private readonly poller: number;
@@ -99,6 +103,7 @@ export class Loop {
   /** Entries of each table swept since a packet came, or a flow was found to be past its time-out. */
   private quietEntries = 0;
   private stopped = false;
+  private readonly turns: Turns;
   /** Flows that were in the tables before the loop began. */
   readonly adopted: AdoptedFlows;
 
@@ -109,46 +114,55 @@ export class Loop {
     takeCommand: () => Command | undefined,
     report: (report: Report) => void,
   ) {
-    const { maxFlows, hashKey, observed } = input;
+    const { maxFlows, hashKey, memory, shared } = input;
     this.native = native;
     this.takeCommand = takeCommand;
     this.report = report;
+    this.number = input.number;
     this.flows = [
-      new FlowTable(flowLayout(4, maxFlows), hashKey, input.flows4),
-      new FlowTable(flowLayout(6, maxFlows), hashKey, input.flows6),
+      new FlowTable(flowLayout(4, maxFlows), hashKey, memory.flows4),
+      new FlowTable(flowLayout(6, maxFlows), hashKey, memory.flows6),
     ];
     this.engine = new Engine({
       policy: input.policy,
       conntrack: {
         flows4: this.flows[0],
         flows6: this.flows[1],
+        flowsByPort: new Int32Array(memory.flowsByPort),
+        others: input.others.map(({ flows4, flows6, flowsByPort }) => ({
+          flows4: new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
+          flows6: new FlowTable(flowLayout(6, maxFlows), hashKey, flows6),
+          flowsByPort: new Int32Array(flowsByPort),
+        })),
         fragments: new FragmentTable(hashKey, PORTS_MAX),
-        timeoutsMs: new Int32Array(input.timeoutsMs),
+        timeoutsMs: new Int32Array(shared.timeoutsMs),
         maxFlows,
         maxHalfOpen: input.maxHalfOpen,
-        maxFlowsByPort: new Int32Array(input.maxFlowsByPort),
+        maxFlowsByPort: new Int32Array(shared.maxFlowsByPort),
         acceptsMidstream: input.acceptsMidstream,
         checksWindow: input.checksWindow,
         passes: input.passes,
-        events: new EventRing(observed.events),
-        ruleHits: new RuleHits(observed.ruleHits),
-        accounts4: observed.accounts4,
-        accounts6: observed.accounts6,
+        events: new EventRing(memory.events),
+        ruleHits: new RuleHits(memory.ruleHits),
+        accounts4: memory.accounts4,
+        accounts6: memory.accounts6,
       },
-      counters: new Float64Array(input.counters),
-      capture: new CaptureRing(observed.capture),
+      counters: new Float64Array(memory.counters),
+      capture: new CaptureRing(memory.capture),
       hasUplink: input.hasUplink,
     });
-    this.link = new LinkLayer(input.policy, PORTS_MAX);
+    this.link = new LinkLayer(input.policy, shared.macs);
     this.wakeFd = input.wakeFd;
-    this.gauges = new Float64Array(input.gauges);
-    this.gauges[GAUGE_CLOCK_ORIGIN_MS] = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+    this.gauges = new Float64Array(memory.gauges);
+    this.clockAheadMs =
+      performance.now() - (Number(process.hrtime.bigint()) / 1e6 - input.originMs);
     this.timeScale = input.timeScale;
     this.generation = input.policy.generation;
+    this.turns = new Turns(native);
     this.poller = native.createPoller();
     native.watch(this.poller, this.wakeFd, WAKE);
     this.setPorts(input.ports);
-    this.adopted = adoptFlows(this.engine.gates.tracker, (performance.now() * this.timeScale) | 0);
+    this.adopted = adoptFlows(this.engine.gates.tracker, (this.clockMs() * this.timeScale) | 0);
     // They were admitted by the policy of an earlier process.
     this.isRechecking = this.adopted.restored > 0;
   }
@@ -160,7 +174,7 @@ export class Loop {
       const { poller, events } = this;
       const found = native.wait(poller, events, this.timeoutMs());
       // Monotonic, and cut to int32 on purpose: ages are wrapped differences.
-      const clockMs = performance.now();
+      const clockMs = this.clockMs();
       const nowMs = (clockMs * this.timeScale) | 0;
       this.gauges[GAUGE_LAST_ROUND_MS] = clockMs;
       this.engine.beginRound(nowMs, (clockMs / 1000) | 0);
@@ -171,13 +185,20 @@ export class Loop {
         else if (events[2 * i + 1] === READABLE) this.forwardFrom(port, nowMs);
         else this.giveUp(port);
       }
-      if (((nowMs - this.lastSweepMs) | 0) >= SWEEP_INTERVAL_MS) this.tick(nowMs);
+      if (((nowMs - this.lastSweepMs) | 0) >= SWEEP_INTERVAL_MS) {
+        if (this.isBusy) this.turns.review(clockMs);
+        this.tick(nowMs);
+      }
       if (this.isRechecking) this.recheckFlows(nowMs);
       if (isWoken) this.takeCommands(nowMs);
       this.gauges[GAUGE_ROUNDS]++;
-      this.gauges[GAUGE_BUSY_MS] += performance.now() - clockMs;
+      this.gauges[GAUGE_BUSY_MS] += this.clockMs() - clockMs;
     }
     native.closeFd(this.poller);
+  }
+
+  private clockMs(): number {
+    return performance.now() - this.clockAheadMs;
   }
 
   private timeoutMs(): number {
@@ -286,7 +307,7 @@ export class Loop {
   /** Devices that are no longer among the ports are not used from here on; their owner closes them. */
   private setPorts(ports: readonly PortSpec[]): void {
     const { native, poller, fds } = this;
-    const next = Int32Array.from(ports, ({ fd }) => fd);
+    const next = Int32Array.from(ports, (port) => port.fds[this.number] ?? -1);
     // All go before any comes: a descriptor may have moved from one port to another.
     fds.forEach((fd, number) => {
       if (fd >= 0 && fd !== next[number]) native.unwatch(poller, fd);
@@ -294,9 +315,10 @@ export class Loop {
     ports.forEach((port, number) => {
       this.isTap[number] = port.isTap ? 1 : 0;
       this.takesUso[number] = port.takesUso ? 1 : 0;
-      if (port.fd === fds[number]) return;
-      this.startPort(number, port);
-      if (port.fd >= 0) native.watch(poller, port.fd, number);
+      const fd = next[number];
+      if (fd === fds[number]) return;
+      if (this.number === 0) this.startPort(number, port);
+      if (fd >= 0) native.watch(poller, fd, number);
     });
     this.fds = next;
   }

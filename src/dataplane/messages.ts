@@ -1,5 +1,5 @@
 /**
- * What crosses between the control plane and the packet loop's thread. Memory that both use is shared
+ * What crosses between the control plane and a packet loop's thread. Memory that both use is shared
  * and made here; everything else is a message, taken by the loop between two batches.
  */
 import type { AdoptedFlows } from './adopt-flows.ts';
@@ -12,6 +12,7 @@ import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';
 import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
+import { createMacs } from '../engine/link.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
 
@@ -22,8 +23,8 @@ import type { CompiledPolicy } from '../policy/compiled.ts';
 export const PORTS_MAX = 1024;
 
 export interface PortSpec {
-  /** -1: no device has this port. */
-  readonly fd: number;
+  /** By packet loop, its queue of the device; none: no device has this port. */
+  readonly fds: readonly number[];
   readonly isTap: boolean;
   /** Its kernel takes UDP superpackets. */
   readonly takesUso: boolean;
@@ -40,35 +41,59 @@ export interface Assignment {
   readonly policy: CompiledPolicy;
 }
 
-/** workerData of the loop's thread. */
-export interface LoopInput extends Assignment {
+/** What stays as it is while the daemon runs, the same for every loop. */
+export interface LoopSettings {
   readonly hasUplink: boolean;
-  /** Idle time-outs by port and state, in ms (conntrack/states.ts); Int32Array, written by the control plane. */
-  readonly timeoutsMs: SharedArrayBuffer;
+  /** Flows tracked at once, by all loops together. */
   readonly maxFlows: number;
-  /** Of them, how many may be half-open. */
+  /** Of each loop's, how many may be half-open. */
   readonly maxHalfOpen: number;
-  /** By port, Int32Array, written by the control plane: flows its interface may have; 0: no limit of its own. */
-  readonly maxFlowsByPort: SharedArrayBuffer;
-  /** How many times faster than real time the loop's clock runs. */
+  /** How many times faster than real time the loops' clock runs. */
   readonly timeScale: number;
+  /** process.hrtime in ms when that clock, not scaled, was 0. */
+  readonly originMs: number;
   readonly acceptsMidstream: boolean;
   readonly checksWindow: boolean;
   readonly passes: ExceptionPasses;
   readonly hashKey: HashKey;
-  readonly flows4: SharedArrayBuffer;
-  readonly flows6: SharedArrayBuffer;
-  /** engine/counters.ts, PORTS_MAX ports. */
-  readonly counters: SharedArrayBuffer;
-  /** engine/counters.ts, GAUGE_COUNT doubles. */
-  readonly gauges: SharedArrayBuffer;
-  readonly observed: ObservedMemory;
+}
+
+/** What a loop's thread is given before it runs. */
+export interface LoopInput extends Assignment, LoopSettings {
+  /** Of the loop, from 0 on. */
+  readonly number: number;
+  readonly memory: LoopMemory;
+  readonly shared: SharedMemory;
+  /** Of the other loops, to count flows by; read, never written. */
+  readonly others: readonly FlowMemory[];
   /** eventfd that wakes the loop for a message. */
   readonly wakeFd: number;
 }
 
-/** Memory by which the control plane sees what the loop does. */
-export interface ObservedMemory {
+/** Memory that all loops use. */
+export interface SharedMemory {
+  /** Idle time-outs by port and state, in ms (conntrack/states.ts); Int32Array, written by the control plane. */
+  readonly timeoutsMs: SharedArrayBuffer;
+  /** By port, Int32Array, written by the control plane: flows its interface may have; 0: no limit of its own. */
+  readonly maxFlowsByPort: SharedArrayBuffer;
+  /** MAC addresses of instances by port (engine/link.ts), written by whichever loop learns one. */
+  readonly macs: SharedArrayBuffer;
+}
+
+/** Where a loop has its flows. */
+export interface FlowMemory {
+  readonly flows4: SharedArrayBuffer;
+  readonly flows6: SharedArrayBuffer;
+  /** How many of them are of each port, Int32Array. */
+  readonly flowsByPort: SharedArrayBuffer;
+}
+
+/** Memory that one loop writes, and by which the control plane sees what it does. */
+export interface LoopMemory extends FlowMemory {
+  /** engine/counters.ts, PORTS_MAX ports. */
+  readonly counters: SharedArrayBuffer;
+  /** engine/counters.ts, GAUGE_COUNT doubles. */
+  readonly gauges: SharedArrayBuffer;
   /** engine/events.ts */
   readonly events: SharedArrayBuffer;
   /** engine/capture-ring.ts */
@@ -80,29 +105,24 @@ export interface ObservedMemory {
   readonly accounts6: SharedArrayBuffer | null;
 }
 
-/** All memory that both sides use. */
-export type LoopMemory = Pick<
-  LoopInput,
-  'flows4' | 'flows6' | 'counters' | 'timeoutsMs' | 'maxFlowsByPort' | 'gauges' | 'observed'
->;
-
-export function makeLoopMemory(maxFlows: number, accounting: boolean): LoopMemory {
+export function makeSharedMemory(): SharedMemory {
   return {
-    flows4: new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows))),
-    flows6: new SharedArrayBuffer(flowTableBytes(flowLayout(6, maxFlows))),
-    counters: new SharedArrayBuffer(counterBytes(PORTS_MAX)),
     timeoutsMs: new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT),
     maxFlowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
-    gauges: new SharedArrayBuffer(8 * GAUGE_COUNT),
-    observed: makeObservedMemory(maxFlows, accounting),
+    macs: createMacs(PORTS_MAX),
   };
 }
 
-/** Pages of it are taken as they are used. */
-export function makeObservedMemory(maxFlows: number, accounting: boolean): ObservedMemory {
+/** Each table could hold all flows the daemon may track; pages are taken as they are used. */
+export function makeLoopMemory(maxFlows: number, accounting: boolean): LoopMemory {
   const accounts = (): SharedArrayBuffer | null =>
     accounting ? new SharedArrayBuffer(accountBytes(maxFlows)) : null;
   return {
+    flows4: new SharedArrayBuffer(flowTableBytes(flowLayout(4, maxFlows))),
+    flows6: new SharedArrayBuffer(flowTableBytes(flowLayout(6, maxFlows))),
+    flowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
+    counters: new SharedArrayBuffer(counterBytes(PORTS_MAX)),
+    gauges: new SharedArrayBuffer(8 * GAUGE_COUNT),
     events: new SharedArrayBuffer(eventRingBytes()),
     capture: new SharedArrayBuffer(captureRingBytes()),
     ruleHits: new SharedArrayBuffer(ruleHitBytes()),
@@ -132,7 +152,6 @@ export type Report =
   | { readonly kind: 'lost'; readonly port: number }
   | { readonly kind: 'stopped' };
 
-/** Each family's table could hold all flows the daemon may track; memory is taken as it is touched. */
 export function flowLayout(family: 4 | 6, maxFlows: number): FlowTableLayout {
   return { capacity: maxFlows, keyWords: family === 4 ? KEY_WORDS_4 : KEY_WORDS_6 };
 }

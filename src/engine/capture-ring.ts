@@ -113,6 +113,20 @@ export class CaptureReader {
     Atomics.store(this.words, TAIL, Atomics.load(this.words, HEAD));
   }
 
+  nextMoment(): number | undefined {
+    const { words } = this;
+    const head = Atomics.load(words, HEAD);
+    for (let tail = words[TAIL]; tail !== head;) {
+      const position = tail & (CAPTURE_BYTES - 1);
+      const at = (HEADER_BYTES + position) >> 2;
+      const size = words[at + CAPTURE_RECORD_BYTES];
+      if (position + size !== CAPTURE_BYTES || !isSkipAt(words, at, size))
+        return words[at + CAPTURE_TIME];
+      tail = (tail + size) | 0;
+    }
+    return undefined;
+  }
+
   /**
    * Calls `take` with the first word of each record and the first byte of its packet, at most `most`.
    * @returns how many

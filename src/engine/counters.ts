@@ -66,19 +66,17 @@ export const GAUGE_EVICTED = 1;
 export const GAUGE_PASSED_TABLE_FULL = 2;
 export const GAUGE_PASSED_INVALID = 3;
 export const GAUGE_PASSED_FRAGMENT = 4;
-/** process.hrtime in ms when the loop's own clock, not scaled, was 0: both are CLOCK_MONOTONIC. */
-export const GAUGE_CLOCK_ORIGIN_MS = 5;
 /** The last round's moment on the loop's clock, not scaled, in ms. */
-export const GAUGE_LAST_ROUND_MS = 6;
+export const GAUGE_LAST_ROUND_MS = 5;
 /** Flows opened since the start. */
-export const GAUGE_OPENED = 7;
+export const GAUGE_OPENED = 6;
 /** Milliseconds the loop did not wait in poll. */
-export const GAUGE_BUSY_MS = 8;
-export const GAUGE_ROUNDS = 9;
+export const GAUGE_BUSY_MS = 7;
+export const GAUGE_ROUNDS = 8;
 /** Batches read, and packets in them; a superpacket counts as one. */
-export const GAUGE_READ_BATCHES = 10;
-export const GAUGE_READ_PACKETS = 11;
+export const GAUGE_READ_BATCHES = 9;
+export const GAUGE_READ_PACKETS = 10;
 /** Writes to devices, and packets that went out as part of another's write. */
-export const GAUGE_WRITES = 12;
-export const GAUGE_COALESCED = 13;
-export const GAUGE_COUNT = 14;
+export const GAUGE_WRITES = 11;
+export const GAUGE_COALESCED = 12;
+export const GAUGE_COUNT = 13;

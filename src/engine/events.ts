@@ -15,8 +15,13 @@
  * What is told is chosen by the reader: WANTED is a set of WANT_… bits, looked at once a round. With none
  * set, telling costs one comparison a packet.
  *
+ * A reader that has found the ring empty may sleep until there is something (ASLEEP): the next record wakes it, and
+ * only that one. It says that it sleeps and then looks once more; the writer adds a record and then looks
+ * whether the reader sleeps. So one of the two sees the other, and nothing is left lying.
+ *
  * Rejected: messages between threads (each allocates and wakes the other side), a ring that overwrites
- * the oldest (the reader could not tell what it is reading while it is being written).
+ * the oldest (the reader could not tell what it is reading while it is being written), a reader that looks
+ * every so often (an idle daemon woke up four times a second for nothing).
  */
 import type { FlowAccounts } from '../conntrack/accounts.ts';
 import { ACCOUNT_WORDS } from '../conntrack/accounts.ts';
@@ -39,6 +44,8 @@ const LOST = 1;
 const TAIL = 16;
 const WANTED = 17;
 const INTERVAL = 18;
+/** 1: the reader sleeps, and wants to be woken by the next record. */
+const ASLEEP = 19;
 const HEADER_WORDS = 32;
 
 export const EVENTS_MAX = 16384;
@@ -246,7 +253,11 @@ export class EventRing {
   }
 
   private commit(): void {
-    Atomics.store(this.words, HEAD, (this.words[HEAD] + 1) | 0);
+    const { words } = this;
+    Atomics.store(words, HEAD, (words[HEAD] + 1) | 0);
+    if (Atomics.load(words, ASLEEP) === 0) return;
+    Atomics.store(words, ASLEEP, 0);
+    Atomics.notify(words, ASLEEP);
   }
 }
 
@@ -281,6 +292,22 @@ export class EventReader {
 
   get isEmpty(): boolean {
     return Atomics.load(this.words, HEAD) === this.words[TAIL];
+  }
+
+  /** @returns what resolves with the next record; undefined if there is one already */
+  sleep(): Promise<unknown> | undefined {
+    const { words } = this;
+    Atomics.store(words, ASLEEP, 1);
+    const woken = this.isEmpty ? Atomics.waitAsync(words, ASLEEP, 1) : undefined;
+    if (woken?.async === true) return woken.value;
+    Atomics.store(words, ASLEEP, 0);
+    return undefined;
+  }
+
+  nextMoment(): number | undefined {
+    const { words } = this;
+    if (this.isEmpty) return undefined;
+    return words[HEADER_WORDS + (words[TAIL] & (EVENTS_MAX - 1)) * EVENT_WORDS + EVENT_TIME];
   }
 
   /** Calls `take` with the first word of each record there is, at most `most`, oldest first. @returns how many */

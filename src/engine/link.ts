@@ -75,18 +75,32 @@ const ADVERTISEMENT_BYTES = 32;
 const ADVERTISEMENT_FLAGS = 0xe0000000;
 const OPTION_TARGET_LINK_ADDRESS = 0x0201;
 
+/** Memory for the MAC addresses of the instances on so many ports, all of them broadcast: not learned yet. */
+export function createMacs(ports: number): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(8 * ports);
+  new Int32Array(buffer, 0, ports).fill(0xffff);
+  new Int32Array(buffer, 4 * ports).fill(-1);
+  return buffer;
+}
+
 export class LinkLayer {
-  /** By port: MAC address of the instance, as 16 high and 32 low bits; broadcast until learned. */
+  /**
+   * By port: MAC address of the instance, as 16 high and 32 low bits. Packet loops share it: an instance may
+   * have spoken to another than the one that has a packet for it. Half an address from before a change of it
+   * costs a frame.
+   */
   private readonly macHigh: Int32Array;
   private readonly macLow: Int32Array;
   private policy: CompiledPolicy;
   /** Length of the frame that receiveFrame last answered in place, with its virtio header. */
   answerBytes = 0;
 
-  constructor(policy: CompiledPolicy, ports: number) {
+  /** @param macs of createMacs */
+  constructor(policy: CompiledPolicy, macs: SharedArrayBuffer) {
     this.policy = policy;
-    this.macHigh = new Int32Array(ports).fill(0xffff);
-    this.macLow = new Int32Array(ports).fill(-1);
+    const ports = macs.byteLength / 8;
+    this.macHigh = new Int32Array(macs, 0, ports);
+    this.macLow = new Int32Array(macs, 4 * ports);
   }
 
   setPolicy(policy: CompiledPolicy): void {

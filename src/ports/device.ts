@@ -34,6 +34,8 @@ export interface DeviceSpec {
   readonly netnsPath: string | undefined;
   readonly mtu: number;
   readonly persist: boolean;
+  /** How many queues it has: one a packet loop. */
+  readonly queues: number;
   /** Give it addresses, routes, MTU and an up link; false where someone else does. */
   readonly configure: boolean;
   /** For a TAP that is configured: its MAC address, 6 bytes. */
@@ -43,7 +45,13 @@ export interface DeviceSpec {
   readonly routes: readonly Prefix[];
 }
 
-export interface Device extends OpenedDevice {
+/** A device with all its queues. */
+export interface OpenedQueues extends Omit<OpenedDevice, 'fd'> {
+  /** Descriptors, in the order of the kernel's queue numbers. */
+  readonly fds: readonly number[];
+}
+
+export interface Device extends OpenedQueues {
   readonly spec: DeviceSpec;
   /** The namespace it is in (namespaceAt); undefined: the daemon's own. */
   readonly namespace: string | undefined;
@@ -61,7 +69,7 @@ export function namespaceAt(path: string): string | undefined {
 /** Where devices may lie that an earlier process left open. */
 export interface DeviceShelf {
   /** The device, which stays the shelf's until all are had; undefined if it has to be opened. */
-  take(spec: DeviceSpec): OpenedDevice | undefined;
+  take(spec: DeviceSpec): OpenedQueues | undefined;
 }
 
 /** Whether two specs are of one device, which may have to be configured differently. */
@@ -75,12 +83,13 @@ export function isSameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
   );
 }
 
-export function openOptions({ kind, name, persist, netnsPath }: DeviceSpec): OpenOptions {
+export function openOptions({ kind, name, persist, netnsPath, queues }: DeviceSpec): OpenOptions {
   return {
     kind: kind === 'tun' ? DEVICE_TUN : DEVICE_TAP,
     name,
     persist,
     ...(netnsPath === undefined ? {} : { netns: netnsPath }),
+    ...(queues > 1 ? { multiQueue: true } : {}),
   };
 }
 
@@ -101,9 +110,10 @@ export function openDevices(
       // Before it is opened: if the path stands for another one in between, that shows later.
       const namespace = netnsPath === undefined ? undefined : namespaceAt(netnsPath);
       const taken = shelf?.take(spec);
-      const device = { ...(taken ?? native.openDevice(openOptions(spec))), spec, namespace };
+      const device = { ...(taken ?? openQueues(native, spec)), spec, namespace };
       devices.push(device);
       if (taken === undefined) opened.push(device);
+      if (spec.queues > 1) native.steerQueues(device.fds[0], openOptions(spec), spec.queues);
     }
     for (const device of devices) configure(native, device);
   } catch (error) {
@@ -114,7 +124,7 @@ export function openDevices(
 }
 
 export function closeDevices(native: Native, devices: readonly Device[]): void {
-  for (const device of devices) native.closeFd(device.fd);
+  for (const { fds } of devices) for (const fd of fds) native.closeFd(fd);
 }
 
 /**
@@ -142,6 +152,24 @@ export function trimDevice(native: Native, device: Device, next: DeviceSpec): vo
     native.removeRoute(spec.netnsPath, ifindex, bytes, prefixLength, undefined);
   for (const { bytes, prefixLength } of missingFrom(next.addresses, spec.addresses))
     native.removeAddress(spec.netnsPath, ifindex, bytes, prefixLength);
+}
+
+/** @throws NativeError; nothing of what was opened is left then */
+function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
+  const options = openOptions(spec);
+  const { fd, ...device } = native.openDevice(options);
+  const fds = [fd];
+  try {
+    // Queues are numbered by when they were attached, and renumbered when one goes: if others hold some of a
+    // device that was there, those opened here get numbers that no loop expects, also once the others are closed.
+    if (spec.queues > 1 && !device.created) native.steerQueues(fd, options, 1);
+    while (fds.length < spec.queues) fds.push(native.openDevice(options).fd);
+  } catch (error) {
+    if (device.created && spec.persist) native.deleteLink(spec.netnsPath, device.ifindex);
+    for (const open of fds) native.closeFd(open);
+    throw error;
+  }
+  return { ...device, fds };
 }
 
 function configure(native: Native, device: Device): void {

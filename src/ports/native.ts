@@ -32,6 +32,14 @@ export const HEADROOM_BYTES = 22;
 /** Largest frame a device hands over: 65,535 bytes of IP (a GSO superpacket) and an Ethernet header with a VLAN tag. */
 export const FRAME_BYTES_MAX = 65535 + 18;
 
+/** Most queues of a device. */
+export const QUEUES_MAX = 16;
+
+/** Of the hash that chooses a packet's queue (dataplane/steering.ts). */
+export const PAIR_HASH_SEED = 0x3c6ef372;
+export const PAIR_HASH_FACTOR = 0x2c1b3c6d;
+export const PAIR_HASH_LAST_FACTOR = 0x297a2d39;
+
 export interface OpenOptions {
   readonly kind: typeof DEVICE_TUN | typeof DEVICE_TAP;
   /** Interface name, 1–15 bytes. */
@@ -40,6 +48,8 @@ export interface OpenOptions {
   readonly netns?: string;
   /** Keep the interface when the descriptor is closed (TUNSETPERSIST). False leaves one that is persistent already as it is. */
   readonly persist: boolean;
+  /** With IFF_MULTI_QUEUE: opening it again adds a queue, which has a descriptor of its own. Absent: false. */
+  readonly multiQueue?: boolean;
 }
 
 export interface OpenedDevice {
@@ -67,6 +77,14 @@ export interface Native {
    * device; the descriptor stays open then.
    */
   adoptDevice(fd: number, options: OpenOptions): OpenedDevice;
+  /**
+   * Has a device with `queues` queues (1 to QUEUES_MAX) share its packets out among them by the pair of
+   * addresses, as dataplane/steering.ts does; an ICMP error goes by what it quotes. Queues are numbered in the
+   * order they were opened. Needs CAP_BPF.
+   * @param fd of any of its queues, opened by `options`
+   * @throws NativeError; EBUSY if another descriptor is attached to it as well
+   */
+  steerQueues(fd: number, options: OpenOptions, queues: number): void;
   closeFd(fd: number): void;
 
   /**
@@ -117,6 +135,13 @@ export interface Native {
    * @returns pairs
    */
   wait(poller: number, events: Int32Array, timeoutMs: number): number;
+
+  /**
+   * Has the calling thread (not the process) interrupt nobody when it is woken (SCHED_BATCH), or has it do so again
+   * (SCHED_OTHER). Throws NativeError EPERM where a filter forbids it.
+   * @returns false if it has another policy than the one to be left: somebody else's choice, which stays
+   */
+  setBatchScheduling(isBatch: boolean): boolean;
 
   /** A non-blocking, close-on-exec eventfd. */
   eventfd(): number;
@@ -176,6 +201,12 @@ export interface Native {
    * @throws NativeError; ECONNREFUSED or ENOENT if nobody listens, EMSGSIZE if it is too long
    */
   sendDatagram(path: string, payload: Uint8Array, fds: Int32Array): void;
+
+  /**
+   * Asks the kernel for huge pages where this memory has not been written yet (madvise(2), MADV_HUGEPAGE).
+   * @returns whether it takes the wish; one without huge pages does not, and nothing else changes
+   */
+  preferHugePages(memory: Uint8Array): boolean;
 }
 
 /** What the addon was compiled with: a stale build would put packets where nobody looks for them. */
@@ -185,6 +216,10 @@ const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
   VNET_HDR_BYTES,
   HEADROOM_BYTES,
   FRAME_BYTES_MAX,
+  QUEUES_MAX,
+  PAIR_HASH_SEED,
+  PAIR_HASH_FACTOR,
+  PAIR_HASH_LAST_FACTOR,
 };
 
 /**

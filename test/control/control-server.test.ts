@@ -24,6 +24,7 @@ const STATUS: Status = {
     startedMs: 1,
     uptimeMs: 2,
     policySinceMs: 3,
+    workers: 1,
     maxFlows: 4,
     flowsByState: {},
     total: NOTHING,

@@ -10,6 +10,7 @@ import {
   checkConfiguration,
   checkStateDirectory,
 } from '../../src/control/service/doctor-config.ts';
+import { checkCores, checkSteering } from '../../src/control/service/doctor-workers.ts';
 import { formatChecks } from '../../src/control/service/doctor.ts';
 import {
   checkCapabilities,
@@ -123,9 +124,14 @@ test('the state directory', (t) => {
   assert.match(line(checkStateDirectory(none)), /^warn .* can't be written: ENOTDIR/);
 });
 
-function checkText(t: TestContext, text: string, reader: Reader, native = false): Check[] {
+function writeConfig(t: TestContext, text: string): string {
   const file = join(temporary(t), 'secgroupd.yaml');
   writeFileSync(file, text);
+  return file;
+}
+
+function checkText(t: TestContext, text: string, reader: Reader, native = false): Check[] {
+  const file = writeConfig(t, text);
   const addon = native ? loadNative() : undefined;
   return [...checkConfiguration({ file, netnsDir: '/run/netns', native: addon, reader }).checks];
 }
@@ -170,6 +176,63 @@ test('memory, forwarding and reverse path filter', (t) => {
   assert.match(find(rich, 'memory').join(), /^ok 8\.0 GiB available/);
   assert.deepEqual(find(rich, 'forwarding'), ['ok the host forwards IPv4']);
   assert.deepEqual(find(rich, 'rp_filter'), []);
+});
+
+test('several packet loops: cores, memory, descriptors', (t) => {
+  assert.equal(line(checkCores(2, 2)), 'ok 2 packet loops, 2 cores');
+  assert.equal(line(checkCores(4, 1)), 'warn 4 packet loops, 1 core | set workers to 1 or less');
+  const meminfo = machine({ '/proc/meminfo': 'MemAvailable:    8388608 kB\n' });
+  const needed = (workers: number): number => {
+    const text = `workers: ${workers}\nconntrack: { maxFlows: 4000000 }\n${UPLINK}`;
+    const [memory] = checkText(t, text, meminfo).filter(({ name }) => name === 'memory');
+    return Number(/(?:at most|about) ([\d.]+) GiB/.exec(memory.found)?.[1]);
+  };
+  // An index of 2^23 slots of 4 bytes in each of two families, and the loop itself.
+  const each = (2 * 4 * 2 ** 23 + 24 * 2 ** 20) / 2 ** 30;
+  assert.ok(Math.abs(needed(5) - needed(1) - 4 * each) <= 0.11, `${needed(1)} ${needed(5)}`);
+
+  const { descriptors } = checkConfiguration({
+    file: writeConfig(t, `workers: 3\n${UPLINK}`),
+    netnsDir: '/run/netns',
+    native: undefined,
+    reader: meminfo,
+  });
+  assert.equal(descriptors, 3);
+});
+
+test('several packet loops: the program is tried, and nothing stays', async (t) => {
+  if (!requireRoot(t) || !requireTun(t) || !requireTools(t, 'ip', 'setpriv')) return;
+  assert.deepEqual(checkSteering(loadNative()), {
+    name: 'steering',
+    status: 'ok',
+    found: 'the kernel shares packets out among loops',
+  });
+  assert.equal(loadNative().linkIndex(undefined, `sgdw${process.pid}`), 0);
+  const netns = await makeNetns(t);
+  const unprivileged = await netns.mustRun('sysctl', ['-n', 'kernel.unprivileged_bpf_disabled']);
+  if (unprivileged.trim() === '0') return t.skip('this kernel takes programs from anybody');
+  const { code, stdout } = await netns.run('setpriv', [
+    ...['--bounding-set', '-all,+net_admin,+dac_override'],
+    ...[
+      process.execPath,
+      MAIN,
+      'doctor',
+      '--config',
+      writeConfig(t, `workers: 2\n${UPLINK}`),
+      '--json',
+    ],
+  ]);
+  assert.equal(code, 1);
+  const { checks } = JSON.parse(stdout) as { readonly checks: readonly Check[] };
+  const [steering] = checks.filter(({ name }) => name === 'steering');
+  assert.match(
+    line(steering),
+    /^fail EPERM: packets of sgdw\d+ cannot be shared out among queues: this needs CAP_BPF/,
+  );
+  assert.match(
+    steering.mend ?? '',
+    /give the service CAP_BPF and bpf\(2\) \(example: workers\.conf\)/,
+  );
 });
 
 test('a configuration that is wrong, and namespaces that are not there', (t) => {

@@ -89,7 +89,8 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
     conntrack: {},
   } as unknown as Config;
   const dataplane = {
-    events: rig.events,
+    events: [rig.events],
+    nextInterval: () => rig.events.nextInterval(),
     flows: [rig.flows4, rig.flows6],
     accounts: [rig.accounts4, rig.accounts6],
     timeScale: 1,

@@ -42,18 +42,19 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
   gauges[GAUGE_COALESCED] = 5;
   return {
     source: {
-      counters: rig.engine.counters,
+      readCounters: () => rig.engine.counters,
       flowCount: rig.flows4.count,
       flows: [rig.flows4, rig.flows6],
-      gauges,
-      ruleHits: rig.ruleHits,
+      readGauge: (gauge) => gauges[gauge],
+      readGauges: (gauge) => [gauges[gauge]],
+      hitsOf: (rule) => rig.ruleHits.hits[rule],
       lastHitAt: (rule) => (rig.ruleHits.hits[rule] > 0 ? LAST_HIT_MS : undefined),
     },
     ports: () => [
       [0, 'uplink'],
       [1, 'web'],
     ],
-    rules: () => rules,
+    rules: () => new Map(rules.map((rule) => [rule.number, rule])),
     events: () => ({ taken: 7, lost: 2 }),
     flowLogs: () => [{ name: 'all', written: 5, lost: 1 }],
     policy: () => ({ generation: 3, sinceMs: 1_600_000_000_000 }),
@@ -202,4 +203,17 @@ test('the alert rules do what their unit tests say', async (t) => {
     const { code, stdout, stderr } = await run(findTool('promtool')!, args, { cwd: folder });
     assert.equal(code, 0, `${args.join(' ')}: ${stdout}${stderr}`);
   }
+});
+
+test('each of several packet loops has a line of its own that says how busy it is', async () => {
+  const rig = makeRig();
+  const { source, ...rest } = optionsOf(rig, rulesOf(rig));
+  const text = await createRegistry({
+    ...rest,
+    source: { ...source, readGauges: () => [1500, 250] },
+  }).metrics();
+  assert.deepEqual(text.match(/^secgroupd_loop_busy_seconds_total.*$/gm), [
+    'secgroupd_loop_busy_seconds_total{loop="0"} 1.5',
+    'secgroupd_loop_busy_seconds_total{loop="1"} 0.25',
+  ]);
 });

@@ -29,7 +29,6 @@ import type { Observatory } from '../../src/control/views/observatory.ts';
 import { RuleBook } from '../../src/control/views/rule-book.ts';
 import { counterBytes } from '../../src/engine/counters.ts';
 import { EventReader, eventRingBytes, EventRing } from '../../src/engine/events.ts';
-import { RuleHits, ruleHitBytes } from '../../src/engine/rule-hits.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
 export const NOW_MS = 1_000_000;
@@ -56,7 +55,7 @@ export class Seeing {
   readonly ring: EventRing;
   readonly counters = new Float64Array(counterBytes(1024) / 8);
   /** The flows that were asked to end, command by command. */
-  readonly endings: Int32Array[] = [];
+  readonly endings: (readonly number[])[] = [];
   readonly tables: readonly [FlowTable, FlowTable];
   readonly accounts: readonly [FlowAccounts, FlowAccounts];
   readonly pump: EventPump;
@@ -84,7 +83,7 @@ export class Seeing {
     const events = new SharedArrayBuffer(eventRingBytes());
     this.ring = new EventRing(events);
     // Wants nothing by itself: a listener that forgot to ask would be told of all the same.
-    this.pump = new EventPump(new EventReader(events), 0);
+    this.pump = new EventPump([new EventReader(events)]);
     this.observatory = this.makeObservatory();
     this.book = new RuleBook(this.observatory);
   }
@@ -132,19 +131,19 @@ export class Seeing {
       dataplane: {
         flows: tables,
         accounts,
-        counters,
-        ruleHits: new RuleHits(new SharedArrayBuffer(ruleHitBytes())),
+        readCounters: () => counters,
+        hitsOf: () => 0,
         nowMs: NOW_MS,
         timeScale: 1,
         idleTimeoutMs: (_port: number, word: number) =>
           timeoutState(word) < STATE_COUNT ? TIMEOUT_MS : 0,
-        endFlows: (flows: Int32Array) => {
+        endFlows: (flows: readonly number[]) => {
           endings.push(flows);
           return Promise.resolve(flows.length / 3);
         },
       },
       pump: this.pump,
-      rules: () => numbered,
+      inForce: new Map(numbered.map((one) => [one.number, one])),
       ruleOf: (number: number) => numbered.at(number)?.rule,
       portNames: () => this.names,
       wallMs: (momentMs: number) => Date.now() - (NOW_MS - momentMs),

@@ -113,12 +113,13 @@ function write(file: string, tables: readonly [FlowTable, FlowTable], nowMs: num
 
 function restore(
   file: string,
-  tables: readonly [FlowTable, FlowTable],
+  tables: readonly FlowTable[],
   more: Partial<Parameters<typeof restoreFlows>[1]> = {},
 ): Restored {
   const snapshot = Snapshot.open(file, ignore)!;
   const restored = restoreFlows(snapshot, {
     tables,
+    tableOf: ({ length }) => (length === KEY_WORDS_4 ? 0 : 1),
     ports: new Map(Array.from({ length: PORTS }, (_, i) => [i + 1, i + 1])),
     rules: new Map(Array.from({ length: RULES }, (_, i) => [i, i])),
     elapsedMs: 0,
@@ -132,6 +133,26 @@ function restore(
   snapshot.close();
   return restored;
 }
+
+test('of several loops each gets flows of its own, half-open ones as many as its part', (t) => {
+  const file = join(folder(t), 'flows.snapshot');
+  const before = makeTables(100, 1);
+  for (let filler = 0; filler < 40; filler++)
+    put(before, { keyWords: KEY_WORDS_4, port: 1, rule: 0, state: 1, hasReply: false, ageMs: 0, filler }, 0); // prettier-ignore
+  write(file, before, 0);
+  const tables = [...makeTables(100, 2), ...makeTables(100, 3)];
+  let turn = 0;
+  // Three of four belong to the second loop.
+  const restored = restore(file, tables, {
+    tableOf: () => (turn++ % 4 === 0 ? 0 : 2),
+    maxHalfOpen: 30,
+  });
+  assert.deepEqual(
+    tables.map(({ count }) => count),
+    [10, 0, 15, 0],
+  );
+  assert.deepEqual([restored.flows, restored.left], [25, 15]);
+});
 
 test('what is restored is what was saved, in the new numbers, and as much older as time has passed', (t) => {
   const file = join(folder(t), 'flows.snapshot');
@@ -333,6 +354,7 @@ function makeRig(ingress: readonly string[], maxFlows = 100): Rig {
 function stateOf(rig: Rig, nowMs: number): FlowState {
   return {
     flows: [rig.flows4, rig.flows6],
+    tableOf: ({ length }) => (length === KEY_WORDS_4 ? 0 : 1),
     interfaces: [1, 2].map((port) => ({ port, id: `eni-${port}`, device: `tun-${port}` })),
     ruleNumbers: rig.ruleNumbers,
     generation: rig.policy.generation,

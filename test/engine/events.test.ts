@@ -60,7 +60,7 @@ function makeRig(options: RigOptions = {}): Rig {
 function takeAll(rig: Rig): (PacketTold | FlowTold)[] {
   const told: (PacketTold | FlowTold)[] = [];
   const { words, doubles } = rig.events;
-  rig.events.drain((at) => told.push(readTold(words, doubles, at)), Infinity);
+  rig.events.drain((at) => told.push(readTold(words, doubles, at, 0)), Infinity);
   return told;
 }
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
-import { LinkLayer } from '../../src/engine/link.ts';
+import { createMacs, LinkLayer } from '../../src/engine/link.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { concat, ethernet, ETHER_TYPE, toHex } from '../packets/build.ts';
 import type { MacLike } from '../packets/build.ts';
@@ -77,7 +77,7 @@ export class Wire {
     this.rig = new Rig(text, options);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
     this.isTap = Uint8Array.from(this.names, (name) => (taps.includes(name) ? 1 : 0));
-    this.link = new LinkLayer(this.rig.policy, this.names.length);
+    this.link = new LinkLayer(this.rig.policy, createMacs(this.names.length));
     this.batch = new Batch(this.arena, 64);
   }
 

@@ -28,8 +28,9 @@ import { EventReader, EventRing } from '../../src/engine/events.ts';
 import type { ExceptionPasses } from '../../src/engine/gate.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
+import type { FlowTables } from '../../src/engine/tracker.ts';
 import { RuleHits } from '../../src/engine/rule-hits.ts';
-import { makeObservedMemory } from '../../src/dataplane/messages.ts';
+import { makeLoopMemory } from '../../src/dataplane/messages.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
@@ -48,6 +49,8 @@ export interface RigOptions {
   readonly platform?: readonly string[];
   /** By interface name; 432,000, 30 and 180 s otherwise. */
   readonly timeouts?: Readonly<Record<string, Partial<IdleTimeouts>>>;
+  /** What other loops track: read at each packet, so it may be filled in later. */
+  readonly others?: readonly FlowTables[];
 }
 
 export class Rig {
@@ -66,6 +69,7 @@ export class Rig {
   readonly maxFlowsByPort = new Int32Array(64);
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
+  readonly flowsByPort: Int32Array;
   private readonly names: string[];
   readonly model: PolicyModel;
 
@@ -79,6 +83,7 @@ export class Rig {
       hasUplink = true,
       platform = [],
       timeouts = {},
+      others = [],
     } = options;
     const built = model(text);
     this.model = built;
@@ -102,7 +107,8 @@ export class Rig {
       platformAddresses: platform.map(mustAddress),
       generation: 1,
     });
-    const memory = makeObservedMemory(maxFlows, true);
+    const memory = makeLoopMemory(maxFlows, true);
+    this.flowsByPort = new Int32Array(memory.flowsByPort);
     this.events = new EventReader(memory.events);
     this.capture = new CaptureReader(memory.capture);
     this.ruleHits = new RuleHits(memory.ruleHits);
@@ -113,6 +119,8 @@ export class Rig {
       conntrack: {
         flows4: this.flows4,
         flows6: this.flows6,
+        flowsByPort: this.flowsByPort,
+        others,
         fragments: new FragmentTable(KEY),
         timeoutsMs,
         maxFlows,

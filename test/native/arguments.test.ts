@@ -21,6 +21,8 @@ const INTERFACE_NAME = "name must be an interface name: no blanks, '/', ':' or '
 
 // prettier-ignore
 const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof RangeError, string][] = [
+  ['preferHugePages', [], TypeError, 'memory must be a Uint8Array'],
+  ['preferHugePages', [new Int32Array(1)], TypeError, 'memory must be a Uint8Array'],
   ['openDevice', [], TypeError, 'options must be an object'],
   ['openDevice', [null], TypeError, 'options must be an object'],
   ['openDevice', ['eth0'], TypeError, 'options must be an object'],
@@ -41,16 +43,33 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['openDevice', [{ ...options, netns: '/run/netns/a\0b' }], RangeError, 'netns must be free of NUL characters'],
   ['openDevice', [{ ...options, persist: 1 }], TypeError, 'persist must be a boolean'],
   ['openDevice', [{ kind: 0, name: 'x' }], TypeError, 'persist must be a boolean'],
+  ['openDevice', [{ ...options, multiQueue: 1 }], TypeError, 'multiQueue must be a boolean'],
+  ['openDevice', [{ ...options, multiQueue: null }], TypeError, 'multiQueue must be a boolean'],
 
   ['adoptDevice', ['9', options], TypeError, 'fd must be a number'],
   ['adoptDevice', [-1, options], RangeError, FD],
   ['adoptDevice', [9999, null], TypeError, 'options must be an object'],
   ['adoptDevice', [9999, { ...options, kind: 2 }], RangeError, 'kind must be an integer from 0 to 1'],
+  ['adoptDevice', [9999, { ...options, multiQueue: 'yes' }], TypeError, 'multiQueue must be a boolean'],
+
+  ['steerQueues', ['9', options, 2], TypeError, 'fd must be a number'],
+  ['steerQueues', [-1, options, 2], RangeError, FD],
+  ['steerQueues', [9999, null, 2], TypeError, 'options must be an object'],
+  ['steerQueues', [9999, { ...options, kind: 2 }, 2], RangeError, 'kind must be an integer from 0 to 1'],
+  ['steerQueues', [9999, { ...options, name: '' }, 2], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['steerQueues', [9999, { ...options, netns: 1 }, 2], TypeError, 'netns must be a string'],
+  ['steerQueues', [9999, options], TypeError, 'queues must be a number'],
+  ['steerQueues', [9999, options, 0], RangeError, 'queues must be an integer from 1 to 16'],
+  ['steerQueues', [9999, options, 17], RangeError, 'queues must be an integer from 1 to 16'],
+  ['steerQueues', [9999, options, 2.5], RangeError, 'queues must be an integer from 1 to 16'],
 
   ['sendDatagram', [1, arena, fds], TypeError, 'path must be a string'],
   ['sendDatagram', ['', arena, fds], RangeError, 'path must be from 1 to 107 bytes long'],
   ['sendDatagram', ['/run/a', 'text', fds], TypeError, 'payload must be a Uint8Array'],
   ['sendDatagram', ['/run/a', arena, [1]], TypeError, 'fds must be an Int32Array'],
+
+  ['setBatchScheduling', [], TypeError, 'isBatch must be a boolean'],
+  ['setBatchScheduling', [1], TypeError, 'isBatch must be a boolean'],
 
   ['closeFd', [], TypeError, 'fd must be a number'],
   ['closeFd', [-1], RangeError, FD],

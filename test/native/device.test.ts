@@ -95,6 +95,50 @@ test('a persistent device stays, and is attached to again', (t) => {
   assert.equal(native.linkIndex(namespace.path, 'sgt0'), 0);
 });
 
+test('a device with several queues has a descriptor each, and goes with the last', (t) => {
+  const namespace = makeNamespace(t);
+  if (namespace === undefined) return;
+  const options = {
+    kind: DEVICE_TAP,
+    name: 'sgt0',
+    netns: namespace.path,
+    persist: false,
+    multiQueue: true,
+  } as const;
+  const queues = [1, 2, 3].map(() => native.openDevice(options));
+  assert.deepEqual(
+    queues.map(({ created }) => created),
+    [true, false, false],
+  );
+  assert.equal(new Set(queues.map(({ fd }) => fd)).size, 3);
+  assert.equal(new Set(queues.map(({ ifindex }) => ifindex)).size, 1);
+  for (const { offloads } of queues) assert.deepEqual(offloads, queues[0].offloads);
+  const one = thrownBy(() => native.openDevice({ ...options, multiQueue: false }));
+  assert.equal(
+    one.message,
+    'EINVAL: interface sgt0 exists and is not a TAP interface with one queue (ioctl TUNSETIFF)',
+  );
+  for (const { fd } of queues) {
+    assert.equal(native.linkIndex(namespace.path, 'sgt0'), queues[0].ifindex);
+    native.closeFd(fd);
+  }
+  assert.equal(native.linkIndex(namespace.path, 'sgt0'), 0);
+});
+
+test('a kept descriptor of a device with another number of queues is refused', (t) => {
+  const namespace = makeNamespace(t);
+  if (namespace === undefined) return;
+  const open = { kind: DEVICE_TUN, netns: namespace.path, persist: false } as const;
+  const one = namespace.open({ name: 'sgt0' });
+  const many = namespace.open({ name: 'sgt1', multiQueue: true });
+  const adopt = (fd: number, name: string, multiQueue: boolean): string =>
+    thrownBy(() => native.adoptDevice(fd, { ...open, name, multiQueue })).message;
+  assert.match(adopt(one.fd, 'sgt0', true), /sgt0.*: it has one queue \(/);
+  assert.match(adopt(many.fd, 'sgt1', false), /sgt1.*: it has several queues \(/);
+  const adopted = native.adoptDevice(many.fd, { ...open, name: 'sgt1', multiQueue: true });
+  assert.deepEqual([adopted.ifindex, adopted.created], [many.ifindex, false]);
+});
+
 test('a device that is held, or is of another kind, is refused', (t) => {
   const namespace = makeNamespace(t);
   if (namespace === undefined) return;

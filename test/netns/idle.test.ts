@@ -18,6 +18,10 @@ function wakeUps(pid: number): Map<string, number> {
   return found;
 }
 
+function sum(byThread: ReadonlyMap<string, number>): number {
+  return [...byThread.values()].reduce((all, one) => all + one, 0);
+}
+
 function sleep(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 }
@@ -56,4 +60,11 @@ metrics: { listen: 127.0.0.1:0 }
   // ICMP flows have 30 s; they go within a tick of it.
   await sleep(30 - SECONDS - 2 + 2);
   assert.equal(await daemon.flows(), 0);
+
+  // Now nothing is left to do, for no thread: once a second somebody looks whether the namespaces are still there.
+  await sleep(1);
+  const all = sum(wakeUps(daemon.pid));
+  await sleep(SECONDS);
+  const wokenAll = sum(wakeUps(daemon.pid)) - all;
+  assert.equal(wokenAll <= SECONDS * WAKE_UPS_MAX, true, `${wokenAll} wake-ups in ${SECONDS} s`);
 });

@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { connect, type Netns } from '../support/netns.ts';
-import { run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
-import { findTool, requireTools } from '../support/require.ts';
+import { requireTools } from '../support/require.ts';
+import { requireScapy } from '../support/scapy.ts';
 import { blobHash } from './blob.ts';
 import { canRun, Daemon, get, makeNamespaces, ping, serve, temporaryFile } from './world.ts';
 
@@ -115,11 +115,8 @@ test('tools', async (t) => {
   await t.test('nmap', (inTest) => scan(inTest, daemon, names));
 
   await t.test('Scapy: fragments out of order, twice, overlapping, tiny', async (inTest) => {
-    const python = await findScapy();
-    if (python === undefined) {
-      inTest.skip('needs Scapy for Python (python3-scapy)');
-      return;
-    }
+    const python = await requireScapy(inTest);
+    if (python === undefined) return;
     for (const [source, destination] of [
       [APP, DB],
       [APP6, DB6],
@@ -227,17 +224,6 @@ async function scan(t: TestContext, daemon: Daemon, { world, app }: Names): Prom
         assert.deepEqual(found, drops);
       });
     }
-}
-
-async function findScapy(): Promise<string | undefined> {
-  for (const python of [findTool('python3'), '/usr/bin/python3']) {
-    if (python === undefined) continue;
-    const found = await run(python, ['-c', 'import scapy'], { timeoutMs: 20_000 }).catch(
-      () => undefined,
-    );
-    if (found?.code === 0) return python;
-  }
-  return undefined;
 }
 
 async function sendFragments(

@@ -196,8 +196,8 @@ export async function pingInVain(
   count = 1,
   ...more: readonly string[]
 ): Promise<void> {
-  const { code, stdout } = await ping(netns, address, count, '-W', '0.3', ...more);
-  assert.match(stdout, / 100% packet loss/);
+  const { code, stdout, stderr } = await ping(netns, address, count, '-W', '0.3', ...more);
+  assert.match(stdout + stderr, / 100% packet loss/);
   assert.equal(code, 1);
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { run } from '../support/process.ts';
-import { findTool } from '../support/require.ts';
+import { requireScapy } from '../support/scapy.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import * as build from './build.ts';
 
@@ -261,25 +261,10 @@ const SAME: readonly (readonly [name: string, ours: Uint8Array, scapy: string])[
   ],
 ];
 
-/** A Python that has Scapy: the distribution's package belongs to the distribution's Python, which may not be the first one. */
-async function findScapy(): Promise<string | undefined> {
-  for (const python of [findTool('python3'), '/usr/bin/python3']) {
-    if (python === undefined) continue;
-    const found = await run(python, ['-c', 'import scapy'], { timeoutMs: 20_000 }).catch(
-      () => undefined,
-    );
-    if (found?.code === 0) return python;
-  }
-  return undefined;
-}
-
 describe('builders and Scapy make the same bytes', () => {
   test(`of ${SAME.length} packets`, async (t) => {
-    const python = await findScapy();
-    if (python === undefined) {
-      t.skip('needs Scapy for Python (python3-scapy)');
-      return;
-    }
+    const python = await requireScapy(t);
+    if (python === undefined) return;
     const input = SAME.map(([, , scapy]) => `${scapy}\n`).join('');
     const script = join(repositoryRoot(), 'test', 'packets', 'scapy-vectors.py');
     const result = await run(python, [script], { input, timeoutMs: 60_000 });

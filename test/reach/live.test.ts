@@ -116,6 +116,16 @@ describe('the demo', () => {
     assert.match(stdout, /IPv4, IPv6/);
   });
 
+  test('live with two packet loops: all as with one', WITH_LAB, () => {
+    const demo = new DemoCopy((text) => `workers: 2\n${text}`);
+    const { code, stdout, stderr } = demo.test('--live', '--json');
+    assert.equal(code, 0, stdout + stderr);
+    const { counts } = JSON.parse(stdout) as { counts: { passed: number; failed: number } };
+    assert.equal(counts.failed, 0);
+    assert.ok(counts.passed >= 60, stdout);
+    demo.assertGone();
+  });
+
   test('live: offline and real packets agree; what can’t be tried is skipped', WITH_LAB, () => {
     const demo = new DemoCopy();
     const junit = join(folder, 'demo.xml');

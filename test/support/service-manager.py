@@ -4,7 +4,7 @@ keeps the descriptors it is given, as systemd does with FileDescriptorStoreMax=.
     python3 service-manager.py SOCKET COMMAND...
 
 Reads commands from standard input, one a line: `start`, `kill NAME` (a signal, as TERM), `store FILE NAME`
-(puts an open file into the store), `names` (what it keeps). Its own end ends the daemon. Prints one JSON object a line:
+(puts an open file into the store), `forget NAME` (takes one out), `names` (what it keeps). Its own end ends the daemon. Prints one JSON object a line:
 {"started": pid}, {"said": {...}, "fds": n}, {"ended": status}, {"names": [...]}.
 """
 
@@ -95,6 +95,10 @@ class Manager:
             os.kill(self.pid, getattr(signal, "SIG" + words[1]))
         elif words[0] == "store":
             self.store.append((words[2], os.open(words[1], os.O_RDWR)))
+        elif words[0] == "forget":
+            for entry in [entry for entry in self.store if entry[0] == words[1]]:
+                os.close(entry[1])
+                self.store.remove(entry)
         elif words[0] == "names":
             tell(names=[name for name, _ in self.store])
 

@@ -113,6 +113,11 @@ export class ServiceManager {
     this.tell(`store ${file} ${name}`);
   }
 
+  /** Takes a descriptor out of the store, as a manager does that is short of room. */
+  forget(name: string): void {
+    this.tell(`forget ${name}`);
+  }
+
   /** Names of the descriptors it keeps. */
   async names(): Promise<readonly string[]> {
     this.tell('names');

@@ -123,11 +123,21 @@ export class Container {
   }
 }
 
+/** What a container may do beyond what nspawn lets any do, and CAP_NET_ADMIN. */
+export interface MoreRights {
+  /** As `CAP_BPF`. */
+  readonly capability?: string;
+  readonly systemCall?: string;
+}
+
 /**
  * Boots a container; the end of the test stops and removes it.
  * @returns undefined, with the test skipped, if this machine can't
  */
-export async function bootContainer(t: TestContext): Promise<Container | undefined> {
+export async function bootContainer(
+  t: TestContext,
+  rights: MoreRights = {},
+): Promise<Container | undefined> {
   if (!requireContainers(t)) return undefined;
   const kept = await prepareRootFilesystem(t);
   if (kept === undefined) return undefined;
@@ -146,7 +156,7 @@ export async function bootContainer(t: TestContext): Promise<Container | undefin
     living.delete(cgroup);
   });
   await mustRun('cp', ['-a', '--reflink=auto', `${kept}/.`, root], { timeoutMs: COPY_TIMEOUT_MS });
-  const nspawn = await start('/bin/sh', nspawnArguments(root, cgroup), {
+  const nspawn = await start('/bin/sh', nspawnArguments(root, cgroup, rights), {
     env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
   });
   started.push(nspawn);
@@ -179,7 +189,8 @@ async function stopContainer(nspawn: Running): Promise<void> {
 }
 
 /** The shell, and what it turns into: nspawn in that cgroup. */
-function nspawnArguments(root: string, cgroup: string): string[] {
+function nspawnArguments(root: string, cgroup: string, rights: MoreRights): string[] {
+  const { capability, systemCall } = rights;
   const options = [
     `--directory=${root}`,
     '--boot',
@@ -187,7 +198,8 @@ function nspawnArguments(root: string, cgroup: string): string[] {
     '--register=no',
     '--keep-unit',
     '--private-network',
-    '--capability=CAP_NET_ADMIN',
+    `--capability=${['CAP_NET_ADMIN', ...(capability === undefined ? [] : [capability])].join(',')}`,
+    ...(systemCall === undefined ? [] : [`--system-call-filter=${systemCall}`]),
     '--link-journal=no',
     '--resolv-conf=off',
     '--timezone=off',

@@ -43,12 +43,22 @@ test('every setting of the service stands below a comment that gives its reason'
   assert.deepEqual(bare, []);
 });
 
+/** The settings of an example of a drop-in. */
+function settingsOf(example: string): readonly string[] | null {
+  const path = join(repositoryRoot(), 'systemd/secgroupd.service.d', example);
+  return readFileSync(path, 'utf8').match(/^\w+=.*$/gm);
+}
+
+test('the example for packet loops adds CAP_BPF and bpf(2), and no more', () => {
+  assert.deepEqual(settingsOf('workers.conf.example'), [
+    'AmbientCapabilities=CAP_BPF',
+    'CapabilityBoundingSet=CAP_BPF',
+    'SystemCallFilter=bpf',
+  ]);
+});
+
 test('the example for namespaces adds CAP_SYS_ADMIN and network namespaces, and no more', () => {
-  const text = readFileSync(
-    join(repositoryRoot(), 'systemd/secgroupd.service.d/namespaces.conf.example'),
-    'utf8',
-  );
-  assert.deepEqual(text.match(/^\w+=.*$/gm), [
+  assert.deepEqual(settingsOf('namespaces.conf.example'), [
     'AmbientCapabilities=CAP_SYS_ADMIN',
     'CapabilityBoundingSet=CAP_SYS_ADMIN',
     'RestrictNamespaces=net',

@@ -1,15 +1,21 @@
-/** The sections about the daemon itself: `conntrack` and `metrics`. */
+/** What is about the daemon itself: `workers`, `conntrack` and `metrics`. */
 import { parseAddress, type Parsed } from '../../addr/address.ts';
+import { QUEUES_MAX } from '../../ports/native.ts';
 import { get, type Node } from '../../source/yaml.ts';
 import { readInteger, readTextOrNumber, readWord, take, type Reader } from './config-reader.ts';
 import type { Config, ConntrackConfig, ExceptionPolicy } from './config.ts';
 
+const WORKERS = { min: 1, max: QUEUES_MAX, code: 'bad-workers', what: 'workers' };
 const MAX_FLOWS = { min: 16, max: 16_000_000, code: 'bad-max-flows', what: 'maxFlows' };
 const MAX_FLOWS_DEFAULT = 262_144;
 /** Half-open flows have a quarter of the table, if nothing else is said. */
 const HALF_OPEN_SHARE = 4;
 const PORT_MAX = 65535;
 const LISTEN_HOST_DEFAULT = '127.0.0.1';
+
+export function readWorkers(reader: Reader, root: Node): number {
+  return readInteger(reader, root, 'workers', WORKERS) ?? 1;
+}
 
 export function readConntrack(reader: Reader, section: Node | undefined): ConntrackConfig {
   if (section !== undefined && section.kind !== 'mapping')

@@ -112,6 +112,8 @@ export interface Config {
   readonly uplink: UplinkConfig | undefined;
   /** Addresses of the platform that groups never filter on the way out (spec: DNS, IMDS, NTP …), with those of `vpc`. */
   readonly platformAddresses: readonly Address[];
+  /** Packet loops, each on a thread of its own with a queue of every device. */
+  readonly workers: number;
   readonly conntrack: ConntrackConfig;
   readonly quotas: Quotas;
   readonly flowLogs: readonly FlowLogConfig[];

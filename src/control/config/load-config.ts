@@ -31,7 +31,7 @@ import { readPrefixLists } from './config-prefix-lists.ts';
 import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
 import { readFlowLogs } from './config-flow-logs.ts';
-import { readConntrack, readMetrics } from './config-service.ts';
+import { readConntrack, readMetrics, readWorkers } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
 import { addOutsideRules, readTemplates, type TemplateParts } from './config-templates.ts';
 import type { Config } from './config.ts';
@@ -99,6 +99,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
     uplink,
     platformAddresses: vpc.platformAddresses,
+    workers: readWorkers(reader, root),
     conntrack,
     flowLogs: readFlowLogs(
       reader,

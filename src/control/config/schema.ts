@@ -445,6 +445,15 @@ export const CONFIG_SCHEMA: object = {
         description:
           'What a change of rules does to the tracked connections that the rules of a group admitted, for groups that do not say themselves. aws: they live on. recheck: those that no rule admits any more end at once. cut: those that the very rule they came by no longer admits end at once.',
       },
+      workers: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 16,
+        default: 1,
+        title: 'Packet loops',
+        description:
+          'How many threads decide packets. Each has a queue of every device, and all packets between two hosts come to the same one. More than one needs Linux 4.16 and CAP_BPF.',
+      },
       conntrack: CONNTRACK,
       quotas: QUOTAS,
       metrics: METRICS,

@@ -29,6 +29,7 @@ import {
   type FlowTable,
 } from '../../conntrack/table.ts';
 import { RULE_MASK } from '../../engine/revocation.ts';
+import { scanEntries } from '../views/flow-scan.ts';
 import { tupleOfFlow, type FlowTold, type Tuple } from '../views/told.ts';
 
 /** One direction of what a flow carried. */
@@ -82,8 +83,8 @@ export class FlowHarvester {
     }
   }
 
-  noteOpened({ tuple, flow, stateWord }: FlowTold): void {
-    const memory = this.memoryOf(tuple);
+  noteOpened({ table, flow, stateWord }: FlowTold): void {
+    const memory = this.memories[table];
     memory.known[flow] = incarnationOf(stateWord) + 1;
     memory.before.fill(0, flow * CELLS, (flow + 1) * CELLS);
   }
@@ -91,7 +92,7 @@ export class FlowHarvester {
   /** @returns what it carried since it was last looked at; undefined: nothing */
   noteEnded(told: FlowTold, interval: number): Harvest | undefined {
     const { tuple, flow, stateWord, carried, port, rule } = told;
-    const memory = this.memoryOf(tuple);
+    const memory = this.memories[told.table];
     const isKnown = memory.known[flow] === incarnationOf(stateWord) + 1;
     const before = isKnown ? memory.before.subarray(flow * CELLS, (flow + 1) * CELLS) : undefined;
     const harvest = difference(carried, before, interval);
@@ -116,17 +117,13 @@ export class FlowHarvester {
 
   /** What every flow carried in the interval, which is over; in slices, so that others get their turn. */
   async harvest(interval: number, take: (harvest: Harvest) => void): Promise<void> {
-    for (const memory of this.memories) {
-      const { table } = memory;
-      for (let from = 0; from < table.highWater; from += SLICE) {
-        const end = Math.min(from + SLICE, table.highWater);
-        for (let flow = from; flow < end; flow++) {
-          const harvest = this.look(memory, flow, interval);
-          if (harvest !== undefined) take(harvest);
-        }
-        await new Promise((resolve) => setImmediate(resolve));
+    const tables = this.memories.map(({ table }) => table);
+    await scanEntries(tables, (number, from, end) => {
+      for (let flow = from; flow < end; flow++) {
+        const harvest = this.look(this.memories[number], flow, interval);
+        if (harvest !== undefined) take(harvest);
       }
-    }
+    });
   }
 
   private look(memory: Memory, flow: FlowIndex, interval: number): Harvest | undefined {
@@ -153,14 +150,7 @@ export class FlowHarvester {
     remember(memory, flow, carried);
     return result;
   }
-
-  private memoryOf({ family }: Tuple): Memory {
-    return this.memories[family === 4 ? 0 : 1];
-  }
 }
-
-/** Entries looked at without a break: a few milliseconds. */
-const SLICE = 4096;
 
 function isUsed(table: FlowTable, flow: FlowIndex): boolean {
   return (stateWordOf(table, flow) & STATE_MASK) !== 0;

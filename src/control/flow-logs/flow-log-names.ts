@@ -19,7 +19,6 @@ export class LogNames {
   private byPort: ReadonlyMap<number, NamedInterface> = new Map();
   private local: ReadonlySet<string> = new Set();
   private platform: ReadonlySet<string> = new Set();
-  private groups: ReadonlyMap<string, string> = new Map();
 
   constructor(observatory: Observatory) {
     this.observatory = observatory;
@@ -41,12 +40,6 @@ export class LogNames {
   isPlatform(address: string): boolean {
     this.refresh();
     return this.platform.has(address);
-  }
-
-  /** The group of a rule in force. */
-  groupOf(ruleId: string): string | undefined {
-    this.refresh();
-    return this.groups.get(ruleId);
   }
 
   private refresh(): void {
@@ -71,10 +64,5 @@ export class LogNames {
       [...model.interfaces.values()].flatMap(({ addresses }) => addresses.map(formatAddress)),
     );
     this.platform = new Set(config.platformAddresses.map(formatAddress));
-    this.groups = new Map(
-      [...model.groups.values()].flatMap(({ id, ingress, egress }) =>
-        [...ingress, ...egress].map((rule): [string, string] => [rule.id, id]),
-      ),
-    );
   }
 }

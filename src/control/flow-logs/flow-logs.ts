@@ -18,7 +18,6 @@
  */
 import { WANT_DROPS, WANT_FLOWS, WANT_UNTRACKED } from '../../engine/events.ts';
 import { SEEN_FIN, SEEN_RST, SEEN_SYN, SEEN_SYN_ACK } from '../../conntrack/accounts.ts';
-import type { Rule } from '../../policy/model.ts';
 import { FlowLog, type FlowLogCounts, type Sighting } from './flow-log.ts';
 import { FlowHarvester, type CarriedOneWay, type Harvest } from './flow-log-harvest.ts';
 import { openFileWriter, openStdoutWriter, type LineWriter } from './flow-log-writer.ts';
@@ -82,11 +81,11 @@ export class FlowLogs {
         return accounts === null ? [] : [[table, accounts] as const];
       }),
     );
-    this.interval = dataplane.events.nextInterval();
+    this.interval = dataplane.nextInterval();
     this.intervalStartMs = dataplane.nowMs;
     this.stopListening = observatory.pump.listen({
       wants: WANT_FLOWS | WANT_UNTRACKED | WANT_DROPS,
-      take: (words, doubles, at) => this.take(readTold(words, doubles, at)),
+      take: (words, doubles, at, loop) => this.take(readTold(words, doubles, at, loop)),
       settle: (lost) => {
         if (lost > 0) this.skipAll();
       },
@@ -121,7 +120,7 @@ export class FlowLogs {
     const nowMs = Date.now();
     const startMs = this.intervalStartMs;
     this.ticks++;
-    this.interval = dataplane.events.nextInterval();
+    this.interval = dataplane.nextInterval();
     this.intervalStartMs = dataplane.nowMs;
     pump.flush();
     const due = this.logs.filter(
@@ -154,7 +153,6 @@ export class FlowLogs {
   private noteHarvest(harvest: Harvest, startMs: number, isPast: boolean): void {
     const { port, rule, tuple, firstSeenMs, lastSeenMs } = harvest;
     const { observatory } = this;
-    const found = observatory.ruleOf(rule);
     const endMs = observatory.wallMs(lastSeenMs);
     const firstMs = Math.min(endMs, observatory.wallMs(firstSeenMs ?? startMs));
     for (const [direction, way] of [
@@ -166,7 +164,7 @@ export class FlowLogs {
         port,
         tuple,
         direction,
-        found,
+        rule,
         undefined,
         { ...way, startMs: firstMs, endMs },
         isPast,
@@ -179,21 +177,28 @@ export class FlowLogs {
     if (tuple === undefined || (reason === undefined && isTracked)) return;
     if (reason !== undefined && UNLOGGED_REASONS.has(reason)) return;
     const atMs = this.observatory.wallMs(told.timeMs);
-    const rule = told.rule === undefined ? undefined : this.observatory.ruleOf(told.rule);
     const way: CarriedOneWay = { packets, bytes, tcpFlags: seenFlags(tcpFlags) };
-    this.note(port, tuple, direction, rule, reason, { ...way, startMs: atMs, endMs: atMs }, false);
+    this.note(
+      port,
+      tuple,
+      direction,
+      told.rule,
+      reason,
+      { ...way, startMs: atMs, endMs: atMs },
+      false,
+    );
   }
 
   private note(
     port: number,
     tuple: Tuple,
     direction: 'ingress' | 'egress',
-    rule: Rule | undefined,
+    rule: number | undefined,
     reason: string | undefined,
     sum: Sighting['sum'],
     isPast: boolean,
   ): void {
-    const { names } = this;
+    const { names, observatory } = this;
     const name = names.interfaces.get(port)?.name;
     if (name === undefined || names.isPlatform(tuple.remoteAddress)) return;
     const { family, protocol, localAddress, remoteAddress } = tuple;
@@ -212,8 +217,8 @@ export class FlowLogs {
         srcport: isOut ? localPort : remotePort,
         dstport: isOut ? remotePort : localPort,
         action: reason === undefined ? 'ACCEPT' : 'REJECT',
-        ruleId: rule?.id,
-        groupId: rule === undefined ? undefined : names.groupOf(rule.id),
+        ruleId: rule === undefined ? undefined : observatory.ruleOf(rule)?.id,
+        groupId: rule === undefined ? undefined : observatory.inForce.get(rule)?.groupId,
         dropReason: reason,
         isRemoteLocal: names.isLocal(remoteAddress),
       },

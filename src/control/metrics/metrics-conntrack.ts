@@ -12,6 +12,7 @@ import {
   GAUGE_PASSED_TABLE_FULL,
 } from '../../engine/counters.ts';
 import { CONNTRACK_FULL } from '../../engine/reasons.ts';
+import { warningLevel } from '../views/table-warning.ts';
 import { addGauge, forEachRow, type MetricsOptions } from './metrics-parts.ts';
 
 const EXCUSED = [
@@ -34,7 +35,7 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
     registry,
     'secgroupd_conntrack_half_open_flows',
     'Tracked flows that nobody has answered yet.',
-    () => source.gauges[GAUGE_HALF_OPEN],
+    () => source.readGauge(GAUGE_HALF_OPEN),
   );
   addGauge(
     registry,
@@ -65,7 +66,7 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
     registers,
     collect() {
       this.reset();
-      this.inc(source.gauges[GAUGE_OPENED]);
+      this.inc(source.readGauge(GAUGE_OPENED));
     },
   });
   new Counter({
@@ -74,7 +75,7 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
     registers,
     collect() {
       this.reset();
-      this.inc(source.gauges[GAUGE_EVICTED]);
+      this.inc(source.readGauge(GAUGE_EVICTED));
     },
   });
   new Counter({
@@ -84,16 +85,10 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
     registers,
     collect() {
       this.reset();
-      for (const [exception, cell] of EXCUSED) this.inc({ exception }, source.gauges[cell]);
+      for (const [exception, cell] of EXCUSED) this.inc({ exception }, source.readGauge(cell));
     },
   });
   addAllowance(registry, options);
-}
-
-/** How close the table is to full: 0, 1 from 80 %, 2 from 95 %. */
-export function warningLevel(flows: number, maxFlows: number): 0 | 1 | 2 {
-  if (flows >= 0.95 * maxFlows) return 2;
-  return flows >= 0.8 * maxFlows ? 1 : 0;
 }
 
 /** What the ENA driver tells of the conntrack allowance, under its names. */
@@ -115,8 +110,9 @@ function addAllowance(registry: Registry, { source, ports, maxFlows }: MetricsOp
     collect() {
       this.reset();
       const exceeded = new Map<string, number>();
+      const counters = source.readCounters();
       forEachRow(ports(), (port, _direction, row) => {
-        const packets = source.counters[row + DROPPED_BY_REASON + CONNTRACK_FULL];
+        const packets = counters[row + DROPPED_BY_REASON + CONNTRACK_FULL];
         exceeded.set(port, (exceeded.get(port) ?? 0) + packets);
       });
       for (const [port, packets] of exceeded) this.set({ interface: port }, packets);

@@ -1,4 +1,4 @@
-/** The packet loop itself: how busy it is, how much it reads at once, what it could not tell. */
+/** The packet loops themselves: how busy they are, how much they read at once, what they could not tell. */
 import { Counter, type Registry } from 'prom-client';
 import {
   GAUGE_BUSY_MS,
@@ -11,44 +11,48 @@ import {
 import type { MetricsOptions } from './metrics-parts.ts';
 
 const COUNTERS = [
-  [
-    'secgroupd_loop_busy_seconds_total',
-    'Seconds the packet loop did not wait: its rate is the share of one core it uses.',
-    GAUGE_BUSY_MS,
-    1000,
-  ],
-  ['secgroupd_loop_rounds_total', 'Rounds of the packet loop.', GAUGE_ROUNDS, 1],
+  ['secgroupd_loop_rounds_total', 'Rounds of the packet loops.', GAUGE_ROUNDS],
   [
     'secgroupd_read_batches_total',
     'Batches read from devices; with secgroupd_read_packets_total, their mean size.',
     GAUGE_READ_BATCHES,
-    1,
   ],
   [
     'secgroupd_read_packets_total',
     'Packets read from devices; a GSO superpacket counts as one.',
     GAUGE_READ_PACKETS,
-    1,
   ],
-  ['secgroupd_writes_total', 'Writes to devices.', GAUGE_WRITES, 1],
+  ['secgroupd_writes_total', 'Writes to devices.', GAUGE_WRITES],
   [
     'secgroupd_coalesced_packets_total',
     'Packets that left with others of their flow in one write.',
     GAUGE_COALESCED,
-    1,
   ],
 ] as const;
 
 export function addLoop(registry: Registry, { source, events, flowLogs }: MetricsOptions): void {
   const registers = [registry];
-  for (const [name, help, gauge, divisor] of COUNTERS) {
+  new Counter({
+    name: 'secgroupd_loop_busy_seconds_total',
+    help: 'Seconds a packet loop did not wait: its rate is the share of one core it uses. With several, each has its label.',
+    labelNames: ['loop'],
+    registers,
+    collect() {
+      this.reset();
+      // Not their sum: one that is at the end of its core would hide among idle ones.
+      const busy = source.readGauges(GAUGE_BUSY_MS).map((ms) => ms / 1000);
+      if (busy.length === 1) this.inc(busy[0]);
+      else busy.forEach((seconds, loop) => this.inc({ loop }, seconds));
+    },
+  });
+  for (const [name, help, gauge] of COUNTERS) {
     new Counter({
       name,
       help,
       registers,
       collect() {
         this.reset();
-        this.inc(source.gauges[gauge] / divisor);
+        this.inc(source.readGauge(gauge));
       },
     });
   }

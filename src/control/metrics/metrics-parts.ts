@@ -2,20 +2,21 @@
 import { Gauge, type Registry } from 'prom-client';
 import type { FlowTable } from '../../conntrack/table.ts';
 import { counterRow, EGRESS, INGRESS } from '../../engine/counters.ts';
-import type { RuleHits } from '../../engine/rule-hits.ts';
 import type { Rule } from '../../policy/model.ts';
 
 import type { FlowLogCounts } from '../flow-logs/flow-log.ts';
 
-/** What the packet loop counts; dataplane/dataplane.ts is one. */
+/** What the packet loops count; dataplane/dataplane.ts is one. */
 export interface MetricsSource {
-  /** engine/counters.ts */
-  readonly counters: Float64Array;
   readonly flowCount: number;
   readonly flows: readonly FlowTable[];
-  /** engine/counters.ts, GAUGE_… */
-  readonly gauges: Float64Array;
-  readonly ruleHits: RuleHits;
+  /** Rows of engine/counters.ts. */
+  readCounters(): Float64Array;
+  /** @param gauge GAUGE_… of engine/counters.ts */
+  readGauge(gauge: number): number;
+  /** The same by loop. */
+  readGauges(gauge: number): readonly number[];
+  hitsOf(rule: number): number;
   /** Ms since 1970; undefined: never. */
   lastHitAt(rule: number): number | undefined;
 }
@@ -42,7 +43,8 @@ export interface MetricsOptions {
   readonly source: MetricsSource;
   /** Ports in use now, with their label: an interface's name, or `uplink`. */
   readonly ports: () => readonly (readonly [port: number, label: string])[];
-  readonly rules: () => readonly NumberedRule[];
+  /** Those in force, by number. */
+  readonly rules: () => ReadonlyMap<number, NumberedRule>;
   readonly events: () => { readonly taken: number; readonly lost: number };
   readonly flowLogs: () => readonly FlowLogCounts[];
   readonly policy: () => { readonly generation: number; readonly sinceMs: number };

@@ -51,10 +51,10 @@ function addRules(registry: Registry, { source, rules }: MetricsOptions): void {
   const registers = [registry];
   // Those in use first: a rule that never admitted anything is found by its absence from these lines.
   const told = (): readonly NumberedRule[] => {
-    const all = rules();
+    const all = [...rules().values()];
     if (all.length <= RULE_LINES_MAX) return all;
-    const { hits } = source.ruleHits;
-    return [...all].sort((a, b) => hits[b.number] - hits[a.number]).slice(0, RULE_LINES_MAX);
+    const hits = new Map(all.map((rule) => [rule, source.hitsOf(rule.number)]));
+    return all.sort((a, b) => hits.get(b)! - hits.get(a)!).slice(0, RULE_LINES_MAX);
   };
   new Counter({
     name: 'secgroupd_rule_hits_total',
@@ -63,7 +63,7 @@ function addRules(registry: Registry, { source, rules }: MetricsOptions): void {
     registers,
     collect() {
       this.reset();
-      for (const rule of told()) this.inc(labelsOf(rule), source.ruleHits.hits[rule.number]);
+      for (const rule of told()) this.inc(labelsOf(rule), source.hitsOf(rule.number));
     },
   });
   new Gauge({
@@ -79,7 +79,7 @@ function addRules(registry: Registry, { source, rules }: MetricsOptions): void {
       }
     },
   });
-  addGauge(registry, 'secgroupd_rules', 'Rules in force.', () => rules().length);
+  addGauge(registry, 'secgroupd_rules', 'Rules in force.', () => rules().size);
 }
 
 function labelsOf({

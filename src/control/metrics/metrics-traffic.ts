@@ -19,9 +19,10 @@ export function addTraffic(registry: Registry, { source, ports }: MetricsOptions
     dropped: number,
   ): void => {
     counter.reset();
+    const counters = source.readCounters();
     forEachRow(ports(), (port, direction, row) => {
-      counter.inc({ interface: port, direction, verdict: 'pass' }, source.counters[row + passed]);
-      counter.inc({ interface: port, direction, verdict: 'drop' }, source.counters[row + dropped]);
+      counter.inc({ interface: port, direction, verdict: 'pass' }, counters[row + passed]);
+      counter.inc({ interface: port, direction, verdict: 'drop' }, counters[row + dropped]);
     });
   };
   new Counter({
@@ -49,9 +50,10 @@ export function addTraffic(registry: Registry, { source, ports }: MetricsOptions
     registers,
     collect() {
       this.reset();
+      const counters = source.readCounters();
       forEachRow(ports(), (port, direction, row) => {
         for (let reason = 1; reason < REASON_COUNT; reason++) {
-          const packets = source.counters[row + DROPPED_BY_REASON + reason];
+          const packets = counters[row + DROPPED_BY_REASON + reason];
           if (packets > 0)
             this.inc({ interface: port, direction, reason: REASONS[reason][0] }, packets);
         }

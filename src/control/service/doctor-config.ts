@@ -1,7 +1,8 @@
 /** What `secgroupd doctor` looks at for a configuration: whether it is right, and whether this machine has what it names. */
 import { accessSync, constants, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { accountBytes } from '../../conntrack/accounts.ts';
-import { flowTableBytes } from '../../conntrack/table.ts';
+import { flowIndexBytes, flowTableBytes } from '../../conntrack/table.ts';
 import { flowLayout } from '../../dataplane/messages.ts';
 import type { DeviceSpec } from '../../ports/device.ts';
 import type { Native } from '../../ports/native.ts';
@@ -10,10 +11,13 @@ import { checkSystem } from '../config/check-system.ts';
 import type { Config } from '../config/config.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from '../devices.ts';
 import { bytesText, type Check, type Reader } from './doctor-check.ts';
+import { checkCores, checkSteering } from './doctor-workers.ts';
 import { loadConfig } from '../config/load-config.ts';
 
 /** What the process takes besides its flow tables, measured with the demo; and queues, rules, logs. */
 const PROCESS_BYTES = 256 * 2 ** 20;
+/** What each packet loop beyond the first takes besides flows: measured, and its rings. */
+const LOOP_BYTES = 24 * 2 ** 20;
 /** Bytes of each half-open flow (conntrack/half-open.ts). */
 const HALF_OPEN_BYTES = 8;
 
@@ -27,17 +31,17 @@ export interface ConfigurationOptions {
 
 export interface ConfigurationChecks {
   readonly checks: readonly Check[];
-  /** How many devices the configuration has. */
-  readonly devices: number;
+  /** How many descriptors the devices of the configuration take. */
+  readonly descriptors: number;
 }
 
 export function checkConfiguration(options: ConfigurationOptions): ConfigurationChecks {
   const { file, netnsDir, stateDir, native, reader } = options;
   const state = stateDir === undefined ? [] : [checkStateDirectory(stateDir)];
-  if (file === undefined) return { checks: state, devices: 0 };
+  if (file === undefined) return { checks: state, descriptors: 0 };
   const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
   if (config === undefined || hasErrors(problems))
-    return { checks: [invalid(file, problems), ...state], devices: 0 };
+    return { checks: [invalid(file, problems), ...state], descriptors: 0 };
   const uplink = uplinkDevice(config);
   const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
   if (uplink !== undefined) specs.push(uplink);
@@ -46,10 +50,11 @@ export function checkConfiguration(options: ConfigurationOptions): Configuration
     ...checkNamespaces(config),
     ...(native === undefined ? [] : checkNames(native, specs)),
     checkMemory(config, reader),
+    ...checkWorkers(config, native),
     ...checkForwarding(config, reader),
     ...state,
   ];
-  return { checks, devices: specs.length };
+  return { checks, descriptors: config.workers * specs.length };
 }
 
 function invalid(file: string, problems: readonly Problem[]): Check {
@@ -107,14 +112,27 @@ function checkNames(native: Native, specs: readonly DeviceSpec[]): Check[] {
   ];
 }
 
-function checkMemory({ conntrack }: Config, { read }: Reader): Check {
+function checkWorkers({ workers }: Config, native: Native | undefined): Check[] {
+  if (workers === 1) return [];
+  const cores = checkCores(workers, availableParallelism());
+  return native === undefined ? [cores] : [cores, checkSteering(native)];
+}
+
+/**
+ * Flows are counted once, whichever loop has them; an index is as big as its table allows, and taken by hashes all
+ * over. Not counted: a loop that had many flows keeps their room when they are another's.
+ */
+function checkMemory({ conntrack, workers }: Config, { read }: Reader): Check {
   const { maxFlows, maxHalfOpen, accounting } = conntrack;
   const tables = ([4, 6] as const).map((family) => flowTableBytes(flowLayout(family, maxFlows)));
   const accounts = accounting ? 2 * accountBytes(maxFlows) : 0;
-  const needed = tables[0] + tables[1] + accounts + HALF_OPEN_BYTES * maxHalfOpen + PROCESS_BYTES;
+  const more = (workers - 1) * (2 * flowIndexBytes(maxFlows) + LOOP_BYTES);
+  const needed =
+    tables[0] + tables[1] + accounts + HALF_OPEN_BYTES * maxHalfOpen + PROCESS_BYTES + more;
   const kilobytes = Number(/^MemAvailable:\s+(\d+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1]);
   const available = 1024 * kilobytes;
-  const found = `${bytesText(available)} available, at most ${bytesText(needed)} for ${maxFlows.toLocaleString('en-US')} flows`;
+  const most = workers === 1 ? 'at most' : 'about';
+  const found = `${bytesText(available)} available, ${most} ${bytesText(needed)} for ${maxFlows.toLocaleString('en-US')} flows`;
   if (!(available < needed)) return { name: 'memory', status: 'ok', found };
   return {
     name: 'memory',

@@ -41,11 +41,11 @@ export interface MachineOptions {
   /** undefined if the addon could not be loaded. */
   readonly native: Native | undefined;
   readonly reader: Reader;
-  /** How many devices the configuration has. */
-  readonly devices: number;
+  /** How many descriptors the devices of the configuration take. */
+  readonly descriptors: number;
 }
 
-export function checkMachine({ native, reader, devices }: MachineOptions): Check[] {
+export function checkMachine({ native, reader, descriptors }: MachineOptions): Check[] {
   return [
     checkKernel(reader),
     checkNode(reader),
@@ -53,7 +53,7 @@ export function checkMachine({ native, reader, devices }: MachineOptions): Check
     ...checkCapabilities(reader),
     ...(native === undefined ? [] : [checkOffloads(native)]),
     checkClock(reader),
-    checkDescriptors(reader, devices),
+    checkDescriptors(reader, descriptors),
   ];
 }
 
@@ -181,10 +181,11 @@ export function checkClock({ read }: Pick<Reader, 'read'>): Check {
   };
 }
 
-export function checkDescriptors({ read }: Pick<Reader, 'read'>, devices: number): Check {
+/** @param ofDevices one a device and packet loop */
+export function checkDescriptors({ read }: Pick<Reader, 'read'>, ofDevices: number): Check {
   const text = /^Max open files\s+(\S+)/m.exec(read('/proc/self/limits') ?? '')?.[1];
   const limit = text === undefined || text === 'unlimited' ? Infinity : Number(text);
-  const needed = devices + FDS_BESIDES;
+  const needed = ofDevices + FDS_BESIDES;
   const found = `${text ?? 'unknown'} open files, ${needed} needed`;
   if (limit >= needed) return { name: 'descriptors', status: 'ok', found };
   return {

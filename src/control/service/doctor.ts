@@ -23,7 +23,8 @@ export function examine(args: DoctorArguments, reader: Reader): Check[] {
   const [native, addon] = checkAddon();
   const file = args.config ?? (existsSync(CONFIG_DEFAULT) ? CONFIG_DEFAULT : undefined);
   const config = checkConfiguration({ ...args, file, native, reader });
-  return [addon, ...checkMachine({ native, reader, devices: config.devices }), ...config.checks];
+  const { descriptors, checks } = config;
+  return [addon, ...checkMachine({ native, reader, descriptors }), ...checks];
 }
 
 function checkAddon(): [Native | undefined, Check] {

@@ -21,6 +21,7 @@ import {
   type Device,
   type DeviceShelf,
   type DeviceSpec,
+  type OpenedQueues,
 } from '../../ports/device.ts';
 import type { Native, NativeError, OpenedDevice } from '../../ports/native.ts';
 import type { Notifier, StoredFd } from './notify.ts';
@@ -37,13 +38,24 @@ export function storedName({ kind, name, netnsPath }: DeviceSpec): string {
   return `${kind}-${createHash('sha256').update(identity).digest('hex').slice(0, NAME_DIGITS)}`;
 }
 
+/**
+ * The names its descriptors have, one a queue. They say how many there are: queues are numbered by the order in
+ * which they were attached, so a device with another number of them is made anew.
+ */
+function queueNames(spec: DeviceSpec): string[] {
+  const name = storedName(spec);
+  const { queues } = spec;
+  if (queues === 1) return [name];
+  return Array.from({ length: queues }, (_, queue) => `${name}-${queue + 1}of${queues}`);
+}
+
 export class FdStore implements DeviceShelf {
   private readonly native: Native;
   private readonly notifier: Notifier;
   private readonly log: Logger;
   /** Handed over by systemd and not taken yet. */
   private readonly waiting: Map<string, number[]>;
-  private readonly adopted = new Map<string, OpenedDevice>();
+  private readonly adopted = new Map<string, OpenedQueues>();
   private readonly kept = new Set<string>();
   /** Something was taken out of the store. */
   private hasReleased = false;
@@ -58,11 +70,6 @@ export class FdStore implements DeviceShelf {
       if (sameName === undefined) this.waiting.set(name, [fd]);
       else sameName.push(fd);
     }
-  }
-
-  /** Devices that were taken over from an earlier process. */
-  get adoptedCount(): number {
-    return this.adopted.size;
   }
 
   /**
@@ -86,27 +93,43 @@ export class FdStore implements DeviceShelf {
   }
 
   private discardOthers(wanted: readonly DeviceSpec[]): void {
-    const names = new Set(wanted.map(storedName));
+    const names = new Set(wanted.flatMap(queueNames));
     const others = [...this.waiting.keys()].filter((name) => !names.has(name));
     for (const name of others) this.discard(name, 'no device of the configuration has it');
   }
 
   /** The device, if an earlier process left it; undefined if it has to be opened. */
-  take(spec: DeviceSpec): OpenedDevice | undefined {
-    const name = storedName(spec);
-    const before = this.adopted.get(name);
+  take(spec: DeviceSpec): OpenedQueues | undefined {
+    const before = this.adopted.get(storedName(spec));
     if (before !== undefined) return before;
+    const names = queueNames(spec);
+    const queues: OpenedDevice[] = [];
+    for (const name of names) {
+      const queue = this.takeQueue(name, spec);
+      if (queue !== undefined) queues.push(queue);
+    }
+    if (queues.length < names.length) {
+      // What is left of a device that has lost a queue has its others under other numbers.
+      for (const { fd } of queues) this.native.closeFd(fd);
+      for (const name of names) if (this.kept.delete(name)) this.release(name, []);
+      return undefined;
+    }
+    const device = { ...queues[0], fds: queues.map(({ fd }) => fd) };
+    this.adopted.set(storedName(spec), device);
+    return device;
+  }
+
+  private takeQueue(name: string, spec: DeviceSpec): OpenedDevice | undefined {
     const fds = this.waiting.get(name) ?? [];
     while (fds.length > 0) {
       try {
-        const device = this.native.adoptDevice(fds[0], openOptions(spec));
+        const queue = this.native.adoptDevice(fds[0], openOptions(spec));
         fds.shift();
         // One name may stand for one descriptor only: `removeFd` takes out all of a name.
         if (fds.length > 0) this.discard(name, 'there is a second one of the name');
         else this.kept.add(name);
         this.waiting.delete(name);
-        this.adopted.set(name, device);
-        return device;
+        return queue;
       } catch (error) {
         this.log.warn(
           { err: error, device: spec.name, netns: spec.netnsPath },
@@ -121,20 +144,19 @@ export class FdStore implements DeviceShelf {
 
   /** Has copies of these descriptors kept, unless they are already. */
   keep(devices: readonly Device[]): void {
-    for (const { spec, fd } of devices) {
-      const name = storedName(spec);
-      if (this.kept.has(name)) continue;
-      this.notifier.storeFd(name, fd);
-      this.kept.add(name);
+    for (const { spec, fds } of devices) {
+      for (const [queue, name] of queueNames(spec).entries()) {
+        if (this.kept.has(name)) continue;
+        this.notifier.storeFd(name, fds[queue]);
+        this.kept.add(name);
+      }
     }
   }
 
   /** Has devices forgotten that are given up. */
   drop(devices: readonly Device[]): void {
-    for (const { spec } of devices) {
-      const name = storedName(spec);
+    for (const name of devices.flatMap(({ spec }) => queueNames(spec)))
       if (this.kept.delete(name)) this.notifier.removeFd(name);
-    }
   }
 
   private discard(name: string, why: string): void {

@@ -11,7 +11,9 @@ import type { SnapshotInterface, SnapshotRule } from './snapshot.ts';
 import { TIME_BUDGET_MS, type OpenedSnapshot, type SnapshotStore } from './snapshot-store.ts';
 
 export interface FlowState {
-  readonly flows: readonly [FlowTable, FlowTable];
+  readonly flows: readonly FlowTable[];
+  /** The place among them of the table that a flow of this key belongs to. */
+  readonly tableOf: (key: Int32Array) => number;
   readonly interfaces: readonly SnapshotInterface[];
   readonly ruleNumbers: RuleNumbers;
   /** Of the policy in force. */
@@ -62,7 +64,7 @@ export class SavedState {
 
   /** Puts the flows into tables that no loop has yet. */
   restore(
-    { flows, interfaces, generation }: FlowState,
+    { flows, tableOf, interfaces, generation }: FlowState,
     { maxFlows, maxHalfOpen }: ConntrackConfig,
     timeScale: number,
   ): void {
@@ -75,6 +77,7 @@ export class SavedState {
     );
     this.restored = restoreFlows(snapshot, {
       tables: flows,
+      tableOf,
       ports,
       rules: this.rules,
       elapsedMs: elapsedMs * timeScale,

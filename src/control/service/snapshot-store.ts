@@ -70,7 +70,7 @@ export class SnapshotStore {
   /** Saves the flows; the loop must have stopped. */
   save(
     content: Pick<SnapshotContent, 'interfaces' | 'rules'>,
-    tables: readonly [FlowTable, FlowTable],
+    tables: readonly FlowTable[],
     nowMs: number,
   ): void {
     const { file } = this;

@@ -93,7 +93,7 @@ export interface SnapshotRule {
 
 export interface WriteOptions {
   readonly content: SnapshotContent;
-  readonly tables: readonly [FlowTable, FlowTable];
+  readonly tables: readonly FlowTable[];
   /** On the loop's clock; no packet is being judged any more. */
   readonly nowMs: number;
   readonly timeBudgetMs: number;
@@ -157,7 +157,7 @@ class Writer {
     this.append(blockHeader(0, this.flows));
     const digest = this.hash.digest();
     writeFully(this.fd, digest);
-    const count = tables[0].count + tables[1].count;
+    const count = tables.reduce((flows, table) => flows + table.count, 0);
     return { flows: this.flows, left: count - this.flows, bytes: this.bytes + digest.length };
   }
 

@@ -16,6 +16,7 @@ import {
 } from '../../engine/capture-ring.ts';
 import { EGRESS } from '../../engine/counters.ts';
 import { WANT_CAPTURE } from '../../engine/events.ts';
+import { takeInOrder } from '../../engine/merge-rings.ts';
 import { REASONS } from '../../engine/reasons.ts';
 import { RULE_MASK } from '../../engine/revocation.ts';
 import { decode } from '../../wire/decode.ts';
@@ -143,8 +144,8 @@ export class CaptureHub {
 
   private start(): void {
     const { dataplane, pump } = this.observatory;
-    dataplane.capture.clear();
-    this.lostBefore = dataplane.capture.lost;
+    for (const capture of dataplane.captures) capture.clear();
+    this.lostBefore = this.lost;
     this.clock = new LoopClock(this.observatory);
     this.hangUp = pump.listen({ wants: WANT_CAPTURE, take: () => undefined });
     this.timer = setInterval(() => this.look(), INTERVAL_MS);
@@ -152,22 +153,34 @@ export class CaptureHub {
 
   private setSnapLength(): void {
     const lengths = [...this.clients].map(({ snapLength }) => snapLength);
-    this.observatory.dataplane.capture.snapLength = Math.max(HEADER_BYTES, ...lengths);
+    for (const capture of this.observatory.dataplane.captures)
+      capture.snapLength = Math.max(HEADER_BYTES, ...lengths);
   }
 
   private look(): void {
-    const { capture } = this.observatory.dataplane;
+    const { captures } = this.observatory.dataplane;
     const names = this.observatory.portNames();
-    capture.drain(
-      (at, data) => this.take(capture.words, at, capture.bytes, data, names),
+    takeInOrder(
+      captures,
+      (loop) => {
+        const { words, bytes } = captures[loop];
+        captures[loop].drain((at, data) => this.take(words, at, bytes, data, names), 1);
+      },
       PACKETS_A_LOOK,
     );
-    const lost = (capture.lost - this.lostBefore) >>> 0;
-    this.lostBefore = capture.lost;
+    const { lost: lostNow } = this;
+    const lost = (lostNow - this.lostBefore) >>> 0;
+    this.lostBefore = lostNow;
     for (const client of this.clients) {
       client.lost += lost;
       if (client.pending.length > 0 || client.lost > 0) flush(client);
     }
+  }
+
+  /** Copies lost since the start, modulo 2^32. */
+  private get lost(): number {
+    const { captures } = this.observatory.dataplane;
+    return captures.reduce((lost, capture) => lost + capture.lost, 0) >>> 0;
   }
 
   private take(

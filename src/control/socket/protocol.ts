@@ -19,12 +19,12 @@
 import type { Problem } from '../../source/problem.ts';
 import type { Explanation, Service } from '../../policy/explanation.ts';
 import type { CaptureAnswer, CaptureQuestion } from './capture-stream.ts';
-import type { Changes } from '../config/changes.ts';
+import type { Changes } from '../changes.ts';
 import type { Connection } from '../views/connections.ts';
 import type { DropExplanation, DropsAnswer, DropsQuestion } from '../views/drops-view.ts';
 import type { QuestionText } from '../views/explain.ts';
 import type { FlowFilter, FlowsAnswer, FlowsQuestion } from '../views/flows-view.ts';
-import type { Impact } from '../config/impact.ts';
+import type { Impact } from '../impact.ts';
 import type { InterfaceView } from '../views/interfaces-view.ts';
 import type { GroupUse, RulesAnswer, RulesQuestion } from '../views/rules-view.ts';
 import type { Health } from '../views/status-view.ts';

@@ -87,7 +87,8 @@ interface Client {
 }
 
 interface Mover {
-  readonly family: number;
+  /** The table's number. */
+  readonly table: number;
   readonly flow: FlowIndex;
   readonly bytesOut: number;
   readonly bytesIn: number;
@@ -101,7 +102,8 @@ export class TopSampler {
   private readonly view: FlowsView;
   private readonly onError: (error: unknown) => void;
   private readonly clients = new Set<Client>();
-  private readonly before = [new FlowMemory(), new FlowMemory()] as const;
+  /** By table. */
+  private readonly before: FlowMemory[] = [];
   private counters = new Float64Array(0);
   private hits: ReadonlyMap<number, number> = new Map();
   private opened = 0;
@@ -168,9 +170,9 @@ export class TopSampler {
     const seconds = this.atMs === 0 ? 1 : (startMs - this.atMs) / 1000;
     this.atMs = startMs;
     const movers = await this.findMovers();
-    const counters = dataplane.counters.slice();
+    const counters = dataplane.readCounters().slice();
     const before = this.counters.length === 0 ? counters : this.counters;
-    const opened = dataplane.gauges[GAUGE_OPENED];
+    const opened = dataplane.readGauge(GAUGE_OPENED);
     const openedBefore = this.opened;
     this.counters = counters;
     this.opened = opened;
@@ -209,12 +211,7 @@ export class TopSampler {
       order === 'bytes' ? mover.bytesOut + mover.bytesIn : mover.packetsOut + mover.packetsIn;
     const sorted = [...movers].sort((a, b) => amount(b) - amount(a)).slice(0, limit);
     const topFlows = sorted.map((mover) => ({
-      ...this.view.view(
-        this.observatory.dataplane.flows[mover.family],
-        mover.flow,
-        mover.family,
-        names,
-      ),
+      ...this.view.view(mover.table, mover.flow, names),
       bytesOutRate: mover.bytesOut,
       bytesInRate: mover.bytesIn,
       packetsOutRate: mover.packetsOut,
@@ -229,8 +226,8 @@ export class TopSampler {
     if (dataplane.accounts[0] === null) return [];
     let byBytes: Mover[] = [];
     let byPackets: Mover[] = [];
-    await scanFlows(dataplane.flows, dataplane, (table, flow, family) => {
-      const mover = this.moved(table, flow, family);
+    await scanFlows(dataplane.flows, dataplane, (table, flow, number) => {
+      const mover = this.moved(table, flow, number);
       if (mover === undefined) return;
       byBytes.push(mover);
       byPackets.push(mover);
@@ -242,16 +239,16 @@ export class TopSampler {
     return [...new Set([...byBytes, ...byPackets])];
   }
 
-  private moved(table: FlowTable, flow: FlowIndex, family: number): Mover | undefined {
-    const { words, doubles } = this.observatory.dataplane.accounts[family]!;
+  private moved(table: FlowTable, flow: FlowIndex, number: number): Mover | undefined {
+    const { words, doubles } = this.observatory.dataplane.accounts[number]!;
     const carried = createCarried(words, doubles, flow * ACCOUNT_WORDS);
     const word = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
-    const memory = this.before[family];
+    const memory = (this.before[number] ??= new FlowMemory());
     memory.makeRoom(table.highWater);
     const { bytesOut, bytesIn, packetsOut, packetsIn } = carried;
     memory.exchange(flow, word & INCARNATION_MASK, carried);
     const mover = {
-      family,
+      table: number,
       flow,
       bytesOut: Math.max(0, bytesOut - memory.bytesOut),
       bytesIn: Math.max(0, bytesIn - memory.bytesIn),
@@ -262,9 +259,11 @@ export class TopSampler {
   }
 
   private topRules(seconds: number): TopAnswer['topRules'] {
-    const { hits: counts } = this.observatory.dataplane.ruleHits;
+    const { dataplane } = this.observatory;
     const before = this.hits;
-    const hits = new Map([...this.book.rules].map(({ number }) => [number, counts[number]]));
+    const hits = new Map(
+      [...this.book.rules].map(({ number }) => [number, dataplane.hitsOf(number)]),
+    );
     this.hits = hits;
     return [...hits]
       .map(([number, count]) => ({ number, count, grown: count - (before.get(number) ?? count) }))

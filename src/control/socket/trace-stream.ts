@@ -94,14 +94,14 @@ export function followVerdicts(
   };
   return observatory.pump.listen({
     wants,
-    take: (words, doubles, at) => {
+    take: (words, doubles, at, loop) => {
       if (!isWanted(wanted, words, at) || !matchesEvent(filter, words, at)) return;
       if (!isAll && (words[at + EVENT_KIND] & 0xff) === EVENT_PASS && !isFirst(words, at)) return;
       if (pending.length >= EVENTS_A_LOOK) {
         missed++;
         return;
       }
-      const told = readTold(words, doubles, at);
+      const told = readTold(words, doubles, at, loop);
       pending.push(viewVerdict(told, clock, book, observatory.portNames()));
     },
     settle: (lost) => {

@@ -3,17 +3,10 @@
  *
  * A flow that changes while it is read may be shown as it was a moment ago; nothing is decided by it.
  */
-import { formatAddress, type Address, type Family } from '../../addr/address.ts';
 import { OPENED_LOCALLY, STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
-import {
-  FLOW_STATE,
-  KEY_ADDRESSES,
-  KEY_META,
-  KEY_PORTS,
-  KEY_WORDS_4,
-  type FlowTable,
-} from '../../conntrack/table.ts';
+import { FLOW_STATE, KEY_META, type FlowTable } from '../../conntrack/table.ts';
 import { protocolName } from '../../policy/protocols.ts';
+import { tupleOfFlow } from './told.ts';
 
 export interface Connection {
   readonly interface: string;
@@ -70,23 +63,18 @@ export function readConnection(
 ): Connection {
   const { words, stride, keyWords } = table;
   const key = flow * stride;
-  const meta = words[key + KEY_META];
-  const ports = words[key + KEY_PORTS];
+  const port = words[key + KEY_META] >>> 16;
   const state = words[key + keyWords + FLOW_STATE];
-  const addressWords = keyWords === KEY_WORDS_4 ? 1 : 4;
-  const family: Family = keyWords === KEY_WORDS_4 ? 4 : 6;
-  const addressAt = (at: number): Address => ({
-    family,
-    words: [...words.subarray(at, at + addressWords)],
-  });
+  const tuple = tupleOfFlow(table, flow);
+  const { localAddress, localPort, remoteAddress, remotePort } = tuple;
   return {
-    interface: names.get(meta >>> 16) ?? `port ${meta >>> 16}`,
+    interface: names.get(port) ?? `port ${port}`,
     openedBy: (state & OPENED_LOCALLY) !== 0 ? 'instance' : 'remote',
-    protocol: protocolName(meta & 0xff),
-    localAddress: formatAddress(addressAt(key + KEY_ADDRESSES)),
-    localPort: ports >>> 16,
-    remoteAddress: formatAddress(addressAt(key + KEY_ADDRESSES + addressWords)),
-    remotePort: ports & 0xffff,
+    protocol: protocolName(tuple.protocol),
+    localAddress,
+    localPort,
+    remoteAddress,
+    remotePort,
     state: STATE_NAMES[state & STATE_MASK],
   };
 }

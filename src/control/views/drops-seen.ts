@@ -134,6 +134,7 @@ function makeKind(port: number): Kind {
 function read({ words, doubles, ids }: Kind, place: number): SeenDrop[] {
   const id = ids[place];
   if (id === 0) return [];
-  const told = readTold(words, doubles, place * EVENT_WORDS);
+  // Which loop told of it does not matter: a drop names no flow.
+  const told = readTold(words, doubles, place * EVENT_WORDS, 0);
   return told.kind === 'dropped' ? [{ id, told }] : [];
 }

@@ -82,6 +82,7 @@ export function listDrops(
   });
   const names = observatory.portNames();
   const examples = seen.examples();
+  const counters = observatory.dataplane.readCounters();
   const drops: DropCount[] = [];
   for (const [port, name] of names) {
     if (asked.length > 0 && !asked.includes(port)) continue;
@@ -94,7 +95,7 @@ export function listDrops(
         const [reason] = REASONS[number];
         if (reasons.length > 0 && !reasons.includes(reason)) continue;
         const cell = counterRow(port, row) + DROPPED_BY_REASON + number;
-        const packets = observatory.dataplane.counters[cell];
+        const packets = counters[cell];
         if (packets === 0) continue;
         const own = examples
           .filter(({ told }) => isOf(told, port, word, reason))

@@ -33,24 +33,34 @@ export interface FlowClock {
   idleTimeoutMs(port: number, word: number): number;
 }
 
-/** Calls `visit` with each flow that is in use and not past its time-out. `family` is 0 for IPv4, 1 for IPv6. */
-export async function scanFlows(
+/** Calls `visit` with runs of entries, `from` to `end`, of each table in turn: all that may be in use. */
+export async function scanEntries(
   tables: readonly FlowTable[],
-  clock: FlowClock,
-  visit: (table: FlowTable, flow: FlowIndex, family: number) => void,
+  visit: (number: number, from: FlowIndex, end: FlowIndex) => void,
 ): Promise<void> {
   let sliceEndMs = performance.now() + SLICE_MS;
-  for (const [family, table] of tables.entries()) {
+  for (const [number, table] of tables.entries()) {
     for (let from = 0; from < table.highWater; from += SLICE_ENTRIES) {
-      const end = Math.min(from + SLICE_ENTRIES, table.highWater);
-      const { nowMs } = clock;
-      for (let flow = from; flow < end; flow++)
-        if (isLiving(table, flow, clock, nowMs)) visit(table, flow, family);
+      visit(number, from, Math.min(from + SLICE_ENTRIES, table.highWater));
       if (performance.now() < sliceEndMs) continue;
       await setImmediate();
       sliceEndMs = performance.now() + SLICE_MS;
     }
   }
+}
+
+/** Calls `visit` with each flow that is in use and not past its time-out. `number` is the table's place. */
+export async function scanFlows(
+  tables: readonly FlowTable[],
+  clock: FlowClock,
+  visit: (table: FlowTable, flow: FlowIndex, number: number) => void,
+): Promise<void> {
+  await scanEntries(tables, (number, from, end) => {
+    const table = tables[number];
+    const { nowMs } = clock;
+    for (let flow = from; flow < end; flow++)
+      if (isLiving(table, flow, clock, nowMs)) visit(table, flow, number);
+  });
 }
 
 /** Whether a flow that is in use matches. */

@@ -92,7 +92,8 @@ export interface FlowsAnswer {
 
 /** A flow that matched, and what it is sorted by. */
 interface Candidate {
-  readonly family: number;
+  /** The table's number. */
+  readonly table: number;
   readonly flow: FlowIndex;
   readonly key: number;
 }
@@ -129,19 +130,18 @@ export class FlowsView {
     const matches = this.matcher(question);
     let candidates: Candidate[] = [];
     let matched = 0;
-    await scanFlows(dataplane.flows, dataplane, (table, flow, family) => {
+    await scanFlows(dataplane.flows, dataplane, (table, flow, number) => {
       if (!matches(table, flow)) return;
       matched++;
       if (limit === 0 || (order === 'table' && candidates.length === limit)) return;
-      candidates.push({ family, flow, key: this.sortKey(order, table, flow, family) });
+      candidates.push({ table: number, flow, key: this.sortKey(order, flow, number) });
       if (candidates.length >= 2 * limit) candidates = best(candidates, limit);
     });
     const names = this.observatory.portNames();
-    const flows = best(candidates, limit).flatMap(({ family, flow }) => {
-      const table = dataplane.flows[family];
+    const flows = best(candidates, limit).flatMap(({ table, flow }) =>
       // It may have ended, and its entry be another's, since it was looked at.
-      return matches(table, flow) ? [this.view(table, flow, family, names)] : [];
-    });
+      matches(dataplane.flows[table], flow) ? [this.view(table, flow, names)] : [],
+    );
     return { matched, flows, hasAccounts: dataplane.accounts[0] !== null };
   }
 
@@ -159,15 +159,14 @@ export class FlowsView {
     const { dataplane } = this.observatory;
     const matches = this.matcher(filter);
     const numbers: number[] = [];
-    await scanFlows(dataplane.flows, dataplane, (table, flow, family) => {
+    await scanFlows(dataplane.flows, dataplane, (table, flow, number) => {
       const word = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
       if ((word & STATE_MASK) === TCP_REVOKED || !matches(table, flow)) return;
-      if (numbers.length < 3 * ENDED_MAX)
-        numbers.push(family === 0 ? 4 : 6, flow, word & INCARNATION_MASK);
+      if (numbers.length < 3 * ENDED_MAX) numbers.push(number, flow, word & INCARNATION_MASK);
     });
     let ended = 0;
     for (let at = 0; at < numbers.length; at += 3 * ENDED_AT_ONCE)
-      ended += await dataplane.endFlows(Int32Array.from(numbers.slice(at, at + 3 * ENDED_AT_ONCE)));
+      ended += await dataplane.endFlows(numbers.slice(at, at + 3 * ENDED_AT_ONCE));
     return ended;
   }
 
@@ -189,8 +188,9 @@ export class FlowsView {
   }
 
   /** The smallest comes first. */
-  private sortKey(order: FlowOrder, table: FlowTable, flow: FlowIndex, family: number): number {
+  private sortKey(order: FlowOrder, flow: FlowIndex, number: number): number {
     const { dataplane } = this.observatory;
+    const table = dataplane.flows[number];
     const at = flow * table.stride + table.keyWords;
     const idleMs = (dataplane.nowMs - table.words[at + FLOW_SEEN]) | 0;
     switch (order) {
@@ -204,7 +204,7 @@ export class FlowsView {
       }
       case 'bytes':
       case 'packets': {
-        const { words, doubles } = dataplane.accounts[family]!;
+        const { words, doubles } = dataplane.accounts[number]!;
         const carried = createCarried(words, doubles, flow * ACCOUNT_WORDS);
         return order === 'bytes'
           ? -(carried.bytesOut + carried.bytesIn)
@@ -215,14 +215,10 @@ export class FlowsView {
     }
   }
 
-  /** The flow in an entry that is in use. */
-  view(
-    table: FlowTable,
-    flow: FlowIndex,
-    family: number,
-    names: ReadonlyMap<number, string>,
-  ): FlowView {
+  /** The flow in an entry that is in use. @param number of its table */
+  view(number: number, flow: FlowIndex, names: ReadonlyMap<number, string>): FlowView {
     const { dataplane } = this.observatory;
+    const table = dataplane.flows[number];
     const at = flow * table.stride + table.keyWords;
     const word = table.words[at + FLOW_STATE];
     const port = table.words[flow * table.stride + KEY_META] >>> 16;
@@ -230,7 +226,7 @@ export class FlowsView {
       table,
       flow,
     );
-    const accounts = dataplane.accounts[family];
+    const accounts = dataplane.accounts[number];
     const idleMs = Math.max(0, (dataplane.nowMs - table.words[at + FLOW_SEEN]) | 0);
     const rule = this.book.view(table.words[at + FLOW_RULE] & RULE_MASK);
     return {

@@ -51,12 +51,13 @@ export async function listInterfaces(observatory: Observatory): Promise<Interfac
     const port = table.words[flow * table.stride + KEY_META] >>> 16;
     flows.set(port, (flows.get(port) ?? 0) + 1);
   });
+  const counters = dataplane.readCounters();
   return [...observatory.portNames()].flatMap(([port, name]) => {
     const described = port === UPLINK_PORT ? describeUplink(config) : describe(config, name);
     if (described === undefined) return [];
     const traffic = {
-      ingress: readTraffic(dataplane.counters, port, INGRESS),
-      egress: readTraffic(dataplane.counters, port, EGRESS),
+      ingress: readTraffic(counters, port, INGRESS),
+      egress: readTraffic(counters, port, EGRESS),
     };
     return [{ ...described, ...traffic, flows: flows.get(port) ?? 0 }];
   });

@@ -42,6 +42,17 @@ export class Observatory {
   private readonly parts: ObservatoryParts;
   /** Ms since 1970 when the policy in force came into force. */
   private policySinceMs = Date.now();
+  // Looked up for every record that is told, and made anew when they change.
+  private numbered: {
+    readonly config?: Config;
+    readonly rules: ReadonlyMap<number, NumberedRule>;
+  } = {
+    rules: new Map(),
+  };
+  private names: { readonly generation: number; readonly byPort: ReadonlyMap<number, string> } = {
+    generation: -1,
+    byPort: new Map(),
+  };
 
   constructor(parts: ObservatoryParts) {
     this.parts = parts;
@@ -55,8 +66,18 @@ export class Observatory {
     return this.parts.config();
   }
 
-  /** The rules in force, group by group, each with the number its flows and hits carry. */
-  rules(): NumberedRule[] {
+  /** The rules in force, group by group, by the number their flows and hits carry. */
+  get inForce(): ReadonlyMap<number, NumberedRule> {
+    const { config } = this;
+    if (this.numbered.config !== config)
+      this.numbered = {
+        config,
+        rules: new Map(this.numberRules().map((one) => [one.number, one])),
+      };
+    return this.numbered.rules;
+  }
+
+  private numberRules(): NumberedRule[] {
     const { ruleNumbers } = this.parts;
     const numbered = (
       group: SecurityGroup,
@@ -82,7 +103,10 @@ export class Observatory {
 
   /** By port: an interface's name, or `uplink`. */
   portNames(): ReadonlyMap<number, string> {
-    return new Map(this.parts.portNames());
+    const generation = this.parts.generation();
+    if (this.names.generation !== generation)
+      this.names = { generation, byPort: new Map(this.parts.portNames()) };
+    return this.names.byPort;
   }
 
   /** When a moment of the loop's clock was, in ms since 1970, whatever the wall clock did meanwhile. */
@@ -117,7 +141,7 @@ export class Observatory {
     return {
       source: this.dataplane,
       ports: this.parts.portNames,
-      rules: () => this.rules(),
+      rules: () => this.inForce,
       events: () => this.pump.counts,
       flowLogs: () => this.flowLogCounts,
       policy: () => this.policy,

@@ -1,7 +1,6 @@
 /** Rules by the numbers that flows, events and hits carry, as people read them. */
 import { RULE_PLATFORM } from '../../engine/revocation.ts';
 import { ruleText } from '../../policy/rules.ts';
-import type { Config } from '../config/config.ts';
 import type { NumberedRule } from '../metrics/metrics-parts.ts';
 import type { Observatory } from './observatory.ts';
 import { PLATFORM_NAME } from './traffic-filter.ts';
@@ -31,8 +30,6 @@ const PLATFORM: RuleView = {
 
 export class RuleBook {
   private readonly observatory: Observatory;
-  private config: Config | undefined;
-  private inForce: ReadonlyMap<number, NumberedRule> = new Map();
 
   constructor(observatory: Observatory) {
     this.observatory = observatory;
@@ -40,16 +37,14 @@ export class RuleBook {
 
   /** The rules in force, group by group. */
   get rules(): Iterable<NumberedRule> {
-    this.refresh();
-    return this.inForce.values();
+    return this.observatory.inForce.values();
   }
 
   /** The rule of a number, though it may no longer be in force; undefined: no such number was given. */
   view(number: number): RuleView | undefined {
     if (number === RULE_PLATFORM) return PLATFORM;
-    this.refresh();
-    const { config } = this.observatory;
-    const numbered = this.inForce.get(number);
+    const { config, inForce } = this.observatory;
+    const numbered = inForce.get(number);
     const rule = numbered?.rule ?? this.observatory.ruleOf(number);
     if (rule === undefined) return undefined;
     const { file, line, logicalId } = rule.origin;
@@ -62,11 +57,5 @@ export class RuleBook {
       description: rule.description,
       origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
     };
-  }
-
-  private refresh(): void {
-    if (this.config === this.observatory.config) return;
-    this.config = this.observatory.config;
-    this.inForce = new Map(this.observatory.rules().map((one) => [one.number, one]));
   }
 }

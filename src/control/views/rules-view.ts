@@ -115,7 +115,7 @@ function ruleUse(
   const lastHitMs = dataplane.lastHitAt(number);
   return {
     ...book.view(number)!,
-    hits: dataplane.ruleHits.hits[number],
+    hits: dataplane.hitsOf(number),
     ...(lastHitMs === undefined ? {} : { lastHitMs: Math.round(lastHitMs) }),
     flows: flows.get(number) ?? 0,
   };

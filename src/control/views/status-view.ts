@@ -3,6 +3,7 @@ import { FLOW_STATE } from '../../conntrack/table.ts';
 import { STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
 import { EGRESS, INGRESS } from '../../engine/counters.ts';
 import { UPLINK_PORT } from '../../policy/compiled.ts';
+import { everySecond } from '../every-second.ts';
 import { scanFlows } from './flow-scan.ts';
 import { readTraffic, type Traffic } from './interfaces-view.ts';
 import type { Observatory } from './observatory.ts';
@@ -13,6 +14,8 @@ export interface Health {
   readonly uptimeMs: number;
   /** When the policy in force came into force: ms since 1970. */
   readonly policySinceMs: number;
+  /** Packet loops (`workers`). */
+  readonly workers: number;
   readonly maxFlows: number;
   /** By conntrack state; states without flows are left out. */
   readonly flowsByState: Readonly<Record<string, number>>;
@@ -34,14 +37,12 @@ export interface Health {
   };
 }
 
-const INTERVAL_MS = 1000;
-
 const NOTHING: Traffic = { passedPackets: 0, passedBytes: 0, droppedPackets: 0, droppedBytes: 0 };
 
 /** Knows the rates of the last second: looks once a second at a few counters. */
 export class RateMeter {
   private readonly observatory: Observatory;
-  private readonly timer: NodeJS.Timeout;
+  readonly stop: () => void;
   private total: Traffic;
   private atMs = performance.now();
   private last: Traffic = NOTHING;
@@ -49,16 +50,12 @@ export class RateMeter {
   constructor(observatory: Observatory) {
     this.observatory = observatory;
     this.total = totalTraffic(observatory);
-    this.timer = setInterval(() => this.look(), INTERVAL_MS).unref();
+    this.stop = everySecond(() => this.look());
   }
 
   /** A second. */
   get rates(): Traffic {
     return this.last;
-  }
-
-  stop(): void {
-    clearInterval(this.timer);
   }
 
   private look(): void {
@@ -82,6 +79,7 @@ export async function readHealth(observatory: Observatory, meter: RateMeter): Pr
     startedMs,
     uptimeMs: Date.now() - startedMs,
     policySinceMs: policy.sinceMs,
+    workers: config.workers,
     maxFlows: config.conntrack.maxFlows,
     flowsByState: Object.fromEntries(byState),
     total: totalTraffic(observatory),
@@ -105,11 +103,11 @@ export function ratesOf(before: Traffic, after: Traffic, seconds: number): Traff
 
 /** Each judgement once: what passes through the uplink is counted at the interface it is for, or comes from. */
 function totalTraffic(observatory: Observatory): Traffic {
-  const { dataplane } = observatory;
+  const counters = observatory.dataplane.readCounters();
   const total = { ...NOTHING };
   for (const port of observatory.portNames().keys()) {
     for (const direction of [INGRESS, EGRESS]) {
-      const traffic = readTraffic(dataplane.counters, port, direction);
+      const traffic = readTraffic(counters, port, direction);
       total.droppedPackets += traffic.droppedPackets;
       total.droppedBytes += traffic.droppedBytes;
       if (port === UPLINK_PORT) continue;

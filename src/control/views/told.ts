@@ -76,7 +76,8 @@ export interface PacketTold extends Told {
 export interface FlowTold extends Told {
   readonly kind: 'opened' | 'ended';
   readonly tuple: Tuple;
-  /** Entry in its family's flow table. */
+  /** Its table (dataplane/dataplane.ts, flows), and its entry there. */
+  readonly table: number;
   readonly flow: number;
   /** FLOW_STATE word. */
   readonly stateWord: number;
@@ -91,11 +92,12 @@ export interface FlowTold extends Told {
 const PROTO_ICMP = 1;
 const PROTO_ICMPV6 = 58;
 
-/** Reads the record at `at` (control/views/event-pump.ts). */
+/** Reads the record at `at` (control/views/event-pump.ts). @param loop which packet loop told it */
 export function readTold(
   words: Int32Array,
   doubles: Float64Array,
   at: number,
+  loop: number,
 ): PacketTold | FlowTold {
   const head = words[at + EVENT_KIND];
   const kind = head & 0xff;
@@ -112,6 +114,7 @@ export function readTold(
       ...told,
       kind: kind === EVENT_FLOW_OPENED ? 'opened' : 'ended',
       tuple: readTuple(words, at),
+      table: 2 * loop + ((head & EVENT_IS_IPV6) === 0 ? 0 : 1),
       flow: words[at + EVENT_FLOW],
       stateWord,
       state: STATE_NAMES[stateWord & STATE_MASK],
