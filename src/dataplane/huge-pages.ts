@@ -11,7 +11,8 @@
  * so much smaller that their pages' addresses are remembered. Not the first SMALL_BYTES either: a daemon with few
  * flows stays as small as it was.
  *
- * A huge page is cleared when it is first written, which takes about 0.1 ms, every 37,000 new flows. Where the
+ * A huge page is cleared when it is first written, which takes about 0.1 ms, every 37,000 new flows; up to 7 ms
+ * were seen in a virtual machine whose host had to find the memory first. Where the
  * kernel has none to give (memory in pieces, /sys/kernel/mm/transparent_hugepage/enabled at `never`), all is as
  * without this.
  */
