@@ -10,11 +10,10 @@
  * Ports are covered by the nodes of a 16-ary tree over 0–65535 (5 levels: all, 4, 8, 12, 16 bits): a
  * single port is one node, a range at most 104. ICMP types and codes use the same tree as type << 8 | code.
  * `rules` maps (gate, protocol and node, peer) to a rule, but one rule of each peer stands in `peerRules`; the
- * addresses map to peers by prefix length. So a
- * question costs (lengths in use) + (levels in use × peers of that address) probes, however many rules there
- * are and whatever traffic came before; a group's members change without its rules. Large tables are out of
- * the processor's caches, where a probe that finds nothing costs as much as one that does: `levels` and the
- * prefix tables' filters, which are small, spare most of those.
+ * addresses map to peers by prefix length. So a question costs (lengths in use) + (levels in use × peers of
+ * that address) probes, however many rules there are and whatever traffic came before; a group's members change
+ * without its rules. Large tables are out of the processor's caches, where a probe that finds nothing costs as
+ * much as one that does: `levels` and the prefix tables' filters, which are small, spare most of those.
  *
  * Rejected: searching rules (linear), tuple space search with a cache (its cost can be driven by
  * traffic, CVE-2019-25076), a table of port segments × address classes (quadratic in rules, recompiled

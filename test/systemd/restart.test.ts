@@ -175,10 +175,10 @@ test('restarts cut no connection', { timeout: 300_000 }, async (t) => {
     const sent = Number(readFileSync(join(container.root, FOLDER, 'sent'), 'utf8'));
     t.diagnostic(
       `longest gap ${Math.round(longestMs)} ms (target: ${GAP_TARGET_MS} ms on an idle machine), ` +
-        `${packets} of ${sent} datagrams arrived, no connection lost`,
+        `${packets} of about ${sent} datagrams arrived, no connection lost`,
     );
     assert.ok(longestMs < GAP_LIMIT_MS, `the longest gap was ${longestMs} ms`);
-    // What comes while nobody reads waits in the device's queue, which holds 500 packets, iperf3's among them. The rest of a
+    // What comes while nobody reads waits in the device's queue, as long as there is room: iperf3's are among them. The rest of a
     // long pause is lost, as on any wire; what must not be is the stream.
     assert.ok(packets > sent / 2, `${packets} of ${sent} datagrams arrived`);
   });
