@@ -23,6 +23,7 @@ import { LoopThread, type LoopListeners } from './loop-thread.ts';
 import {
   makeLoopMemory,
   makeSharedMemory,
+  tableNumber,
   type Assignment,
   type LoopMemory,
   type LoopSettings,
@@ -41,9 +42,6 @@ export interface DataplaneOptions
   /** Called before the loops begin: sets limits, and may fill the flow tables (adopt-flows.ts). */
   readonly prepare?: (dataplane: Dataplane) => void;
 }
-
-/** Tables of a loop: one a family. */
-const TABLES = 2;
 
 export class Dataplane {
   /**
@@ -167,7 +165,7 @@ export class Dataplane {
   tableOf(key: Int32Array): number {
     const isIpv4 = key.length === KEY_WORDS_4;
     const loop = loopOfPair(key, KEY_ADDRESSES, isIpv4 ? 1 : 4, this.threads.length);
-    return TABLES * loop + (isIpv4 ? 0 : 1);
+    return tableNumber(loop, isIpv4);
   }
 
   /** What became of the flows that `prepare` put into the tables. */
@@ -200,8 +198,9 @@ export class Dataplane {
     const ended = this.threads.map(async (thread, loop) => {
       const own: number[] = [];
       for (let at = 0; at < flows.length; at += 3) {
-        const table = flows[at] - TABLES * loop;
-        if (table === 0 || table === 1) own.push(table === 0 ? 4 : 6, flows[at + 1], flows[at + 2]);
+        for (const family of [4, 6])
+          if (flows[at] === tableNumber(loop, family === 4))
+            own.push(family, flows[at + 1], flows[at + 2]);
       }
       if (own.length === 0) return 0;
       const report = thread.reported('ended-flows');

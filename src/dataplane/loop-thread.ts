@@ -1,7 +1,7 @@
 /** One packet loop as the control plane holds it: its thread, its memory, and what is said between them. */
 import type { Worker } from 'node:worker_threads';
 import { FlowAccounts } from '../conntrack/accounts.ts';
-import { FlowTable } from '../conntrack/table.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 import { CaptureReader } from '../engine/capture-ring.ts';
 import { GAUGE_LAST_ROUND_MS } from '../engine/counters.ts';
 import { EventReader } from '../engine/events.ts';
@@ -10,7 +10,7 @@ import type { Native } from '../ports/native.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
 import { takeThread } from './early-thread.ts';
 import {
-  flowLayout,
+  openFlowTables,
   type Command,
   type LoopInput,
   type LoopMemory,
@@ -43,15 +43,13 @@ export class LoopThread {
   private readonly waiting = new Set<(report: Report) => void>();
   private isStopping = false;
 
-  constructor(native: Native, memory: LoopMemory, { maxFlows, hashKey }: LoopSettings) {
+  constructor(native: Native, memory: LoopMemory, settings: LoopSettings) {
     this.native = native;
     this.memory = memory;
     this.counters = new Float64Array(memory.counters);
     this.gauges = new Float64Array(memory.gauges);
-    this.flows = [
-      new FlowTable(flowLayout(4, maxFlows), hashKey, memory.flows4),
-      new FlowTable(flowLayout(6, maxFlows), hashKey, memory.flows6),
-    ];
+    const { flows4, flows6 } = openFlowTables(memory, settings);
+    this.flows = [flows4, flows6];
     const { accounts4, accounts6 } = memory;
     this.accounts = [
       accounts4 === null ? null : new FlowAccounts(accounts4),

@@ -12,7 +12,7 @@
 import { FragmentTable } from '../conntrack/fragments.ts';
 import { INCARNATION_MASK } from '../conntrack/half-open.ts';
 import { STATE_MASK } from '../conntrack/states.ts';
-import { FLOW_STATE, FlowTable } from '../conntrack/table.ts';
+import { FLOW_STATE, type FlowTable } from '../conntrack/table.ts';
 import { adoptFlows, type AdoptedFlows } from './adopt-flows.ts';
 import { Batch } from '../engine/batch.ts';
 import { CaptureRing } from '../engine/capture-ring.ts';
@@ -32,7 +32,7 @@ import { LinkLayer } from '../engine/link.ts';
 import { RuleHits } from '../engine/rule-hits.ts';
 import { DEVICE_TAP, DEVICE_TUN, type Native } from '../ports/native.ts';
 import {
-  flowLayout,
+  openFlowTables,
   PORTS_MAX,
   type Assignment,
   type Command,
@@ -114,27 +114,19 @@ export class Loop {
     takeCommand: () => Command | undefined,
     report: (report: Report) => void,
   ) {
-    const { maxFlows, hashKey, memory, shared } = input;
+    const { maxFlows, memory, shared } = input;
     this.native = native;
     this.takeCommand = takeCommand;
     this.report = report;
     this.number = input.number;
-    this.flows = [
-      new FlowTable(flowLayout(4, maxFlows), hashKey, memory.flows4),
-      new FlowTable(flowLayout(6, maxFlows), hashKey, memory.flows6),
-    ];
+    const own = openFlowTables(memory, input);
+    this.flows = [own.flows4, own.flows6];
     this.engine = new Engine({
       policy: input.policy,
       conntrack: {
-        flows4: this.flows[0],
-        flows6: this.flows[1],
-        flowsByPort: new Int32Array(memory.flowsByPort),
-        others: input.others.map(({ flows4, flows6, flowsByPort }) => ({
-          flows4: new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
-          flows6: new FlowTable(flowLayout(6, maxFlows), hashKey, flows6),
-          flowsByPort: new Int32Array(flowsByPort),
-        })),
-        fragments: new FragmentTable(hashKey, PORTS_MAX),
+        ...own,
+        others: input.others.map((other) => openFlowTables(other, input)),
+        fragments: new FragmentTable(input.hashKey, PORTS_MAX),
         timeoutsMs: new Int32Array(shared.timeoutsMs),
         maxFlows,
         maxHalfOpen: input.maxHalfOpen,

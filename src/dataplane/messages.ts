@@ -6,8 +6,9 @@ import type { AdoptedFlows } from './adopt-flows.ts';
 import { captureRingBytes } from '../engine/capture-ring.ts';
 import { eventRingBytes } from '../engine/events.ts';
 import type { ExceptionPasses } from '../engine/gate.ts';
+import type { FlowTables } from '../engine/tracker.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
-import { flowTableBytes, KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
+import { FlowTable, flowTableBytes, KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
 import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';
 import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
@@ -129,6 +130,26 @@ export function makeLoopMemory(maxFlows: number, accounting: boolean): LoopMemor
     accounts4: accounts(),
     accounts6: accounts(),
   };
+}
+
+/** The tables of a loop, as either side reads them. */
+export function openFlowTables(
+  { flows4, flows6, flowsByPort }: FlowMemory,
+  { maxFlows, hashKey }: LoopSettings,
+): FlowTables {
+  return {
+    flows4: new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
+    flows6: new FlowTable(flowLayout(6, maxFlows), hashKey, flows6),
+    flowsByPort: new Int32Array(flowsByPort),
+  };
+}
+
+/** Tables of a loop: one a family. */
+const TABLES = 2;
+
+/** A table's place among those of all loops, which come one loop after the other. */
+export function tableNumber(loop: number, isIpv4: boolean): number {
+  return TABLES * loop + (isIpv4 ? 0 : 1);
 }
 
 /** To the loop. */

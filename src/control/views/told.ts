@@ -1,6 +1,7 @@
 /** What the packet loop told, as people and JSON read it. */
 import { formatAddress, type Family } from '../../addr/address.ts';
 import { createCarried, type Carried } from '../../conntrack/accounts.ts';
+import { tableNumber } from '../../dataplane/messages.ts';
 import { STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
 import {
   KEY_ADDRESSES,
@@ -114,7 +115,7 @@ export function readTold(
       ...told,
       kind: kind === EVENT_FLOW_OPENED ? 'opened' : 'ended',
       tuple: readTuple(words, at),
-      table: 2 * loop + ((head & EVENT_IS_IPV6) === 0 ? 0 : 1),
+      table: tableNumber(loop, (head & EVENT_IS_IPV6) === 0),
       flow: words[at + EVENT_FLOW],
       stateWord,
       state: STATE_NAMES[stateWord & STATE_MASK],
