@@ -50,9 +50,16 @@ test('kernel and Node.js', () => {
     line(checkKernel({ kernel: '4.19.0' })),
     'warn Linux 4.19.0 | use Linux 5.2 or newer',
   );
-  assert.equal(line(checkNode({ node: 'v22.1.0' })), 'ok Node.js v22.1.0');
+  const day = (text: string): number => Date.parse(text);
+  assert.equal(line(checkNode({ node: 'v22.1.0' }, day('2026-11-28'))), 'ok Node.js v22.1.0');
+  assert.equal(line(checkNode({ node: 'v20.20.2' }, day('2026-04-29'))), 'ok Node.js v20.20.2');
+  assert.match(
+    line(checkNode({ node: 'v20.20.2' }, day('2026-05-01'))),
+    /^warn Node\.js v20\.20\.2 \| use a release that is maintained/,
+  );
+  assert.equal(line(checkNode({ node: 'v99.0.0' }, day('2026-11-28'))), 'ok Node.js v99.0.0');
   assert.equal(
-    line(checkNode({ node: 'v18.19.0' })),
+    line(checkNode({ node: 'v18.19.0' }, day('2026-11-28'))),
     'fail Node.js v18.19.0 | install Node.js 20 or newer',
   );
 });

@@ -96,7 +96,7 @@ for (const [name, from, packet] of KINDS) {
     const isTap = new Uint8Array(3);
     const port = ['uplink', 'web', 'app'].indexOf(from);
     const batch = batchOf(packet);
-    const rounds = 4000;
+    const rounds = 16_000;
     const bytes = leastBytesPerRun(() => {
       for (let round = 0; round < rounds; round++) {
         aim(batch, packet.length);
@@ -139,7 +139,7 @@ test('joining packets of a batch: 0 bytes a packet', () => {
   const arena = new Uint8Array(batch.view.buffer);
   const isTap = new Uint8Array(3);
   const takesUso = new Uint8Array(3).fill(1);
-  const rounds = 4000;
+  const rounds = 16_000;
   let joined = 0;
   const bytes = leastBytesPerRun(() => {
     for (let round = 0; round < rounds; round++) {

@@ -90,6 +90,26 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
     );
   });
 
+  await t.test('brings the release of Node.js that it says, with its licence', async () => {
+    const releases = JSON.parse(
+      readFileSync(join(repositoryRoot(), 'scripts/deb/node-releases.json'), 'utf8'),
+    ) as { packaged: string };
+    const unpacked = join(folder, 'unpacked');
+    await mustRun('dpkg-deb', ['--extract', first, unpacked], { timeoutMs: LIST_TIMEOUT_MS });
+    const home = join(unpacked, 'usr/lib/secgroupd');
+    const version = await mustRun(join(home, 'bin/node'), ['--version']);
+    assert.match(version, new RegExp(`^v${releases.packaged}\\.`));
+    const licence = await mustRun('zcat', [
+      join(unpacked, 'usr/share/doc/secgroupd/LICENSE.node.gz'),
+    ]);
+    assert.match(licence, /Node\.js is licensed for use as follows/);
+    const loaded = await mustRun(join(home, 'bin/node'), [
+      join(home, 'build/src/cli/sgctl.js'),
+      '--version',
+    ]);
+    assert.match(loaded, /^\d+\.\d+\.\d+$/m);
+  });
+
   await t.test('can depend on the Node.js of the system instead', async () => {
     const control = await mustRun('dpkg-deb', [
       '--field',

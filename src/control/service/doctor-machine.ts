@@ -10,6 +10,15 @@ const KERNEL_LEAST = [5, 2] as const;
 /** First with UDP segmentation offload on TUN. */
 const KERNEL_USO = [6, 2] as const;
 const NODE_LEAST = 20;
+/** The day from which a release gets no fixes any more (the schedule of github.com/nodejs/Release). Odd ones live half a year. */
+const NODE_ENDS: ReadonlyMap<number, string> = new Map([
+  [20, '2026-04-30'],
+  [21, '2024-06-01'],
+  [22, '2027-04-30'],
+  [23, '2025-06-01'],
+  [24, '2028-04-30'],
+  [25, '2026-06-01'],
+]);
 
 // Numbers of capabilities(7), and where /proc/self/status has them.
 const CAPABILITIES = [
@@ -48,7 +57,7 @@ export interface MachineOptions {
 export function checkMachine({ native, reader, descriptors }: MachineOptions): Check[] {
   return [
     checkKernel(reader),
-    checkNode(reader),
+    checkNode(reader, Date.now()),
     checkTunDevice(),
     ...checkCapabilities(reader),
     ...(native === undefined ? [] : [checkOffloads(native)]),
@@ -84,15 +93,26 @@ function isOlder(version: readonly number[], least: readonly [number, number]): 
   return major < least[0] || (major === least[0] && minor < least[1]);
 }
 
-export function checkNode({ node }: Pick<Reader, 'node'>): Check {
+/** @param nowMs the time, as Date.now tells it */
+export function checkNode({ node }: Pick<Reader, 'node'>, nowMs: number): Check {
   const found = `Node.js ${node}`;
-  if (Number(/^v(\d+)/.exec(node)?.[1]) >= NODE_LEAST) return { name: 'node', status: 'ok', found };
+  const release = Number(/^v(\d+)/.exec(node)?.[1]);
+  if (!(release >= NODE_LEAST))
+    return {
+      name: 'node',
+      status: 'fail',
+      found,
+      means: 'the daemon is not made for it',
+      mend: `install Node.js ${NODE_LEAST} or newer`,
+    };
+  const end = NODE_ENDS.get(release);
+  if (end === undefined || nowMs < Date.parse(end)) return { name: 'node', status: 'ok', found };
   return {
     name: 'node',
-    status: 'fail',
+    status: 'warn',
     found,
-    means: 'the daemon is not made for it',
-    mend: `install Node.js ${NODE_LEAST} or newer`,
+    means: `this release has had no security fixes since ${end}`,
+    mend: 'use a release that is maintained (https://nodejs.org/en/about/previous-releases), or the Debian package, which brings one',
   };
 }
 
