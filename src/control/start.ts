@@ -8,6 +8,7 @@ import { readTask, type RunArguments } from './service/arguments.ts';
 import { checkSystem } from './config/check-system.ts';
 import type { Config } from './config/config.ts';
 import { Daemon } from './daemon.ts';
+import { endOnSurprise, logFailure } from './service/failure.ts';
 import { FdStore } from './service/fd-store.ts';
 import { loadConfig } from './config/load-config.ts';
 import { createLog } from './service/log.ts';
@@ -49,7 +50,7 @@ function stopOnSignals(stop: () => Promise<void>, { log, notifier }: Service): v
       stop().then(
         () => process.exit(0),
         (error: unknown) => {
-          log.fatal({ err: error }, 'could not stop cleanly');
+          logFailure(log, 'could not stop cleanly', error);
           process.exit(1);
         },
       );
@@ -112,7 +113,10 @@ async function openControl(
   const { makeHandlers } = await import('./socket/handlers.ts');
   const { listenForControl } = await import('./socket/control-server.ts');
   const handlers = makeHandlers(daemon, reloader, log);
-  const server = await listenForControl(path, handlers);
+  const server = await listenForControl(path, handlers, {
+    onError: (what, error) =>
+      log.error({ err: error, what }, 'a request on the control socket failed'),
+  });
   return () => {
     server.close();
     handlers.stop();
@@ -155,6 +159,7 @@ async function run(args: RunArguments): Promise<void> {
   const service = { args, native, log, notifier, environment };
   try {
     const daemon = await startDaemon(config, service);
+    endOnSurprise(log, () => daemon.stop());
     try {
       stopOnSignals(await serve(daemon, service), service);
     } catch (error) {
@@ -166,14 +171,23 @@ async function run(args: RunArguments): Promise<void> {
     notifier.ready(describe(daemon));
     process.send?.({ kind: 'ready' });
   } catch (error) {
-    log.fatal({ err: error }, 'could not start');
+    logFailure(log, 'could not start', error);
     process.exitCode = 1;
   }
 }
 
 const task = readTask();
-if (task.kind === 'run') await run(task.args);
-else {
+if (task.kind === 'run') {
+  try {
+    await run(task.args);
+  } catch (error) {
+    // There is no log yet, as where the addon does not load.
+    process.stderr.write(
+      `could not start: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    process.exitCode = 1;
+  }
+} else {
   const { runDoctor } = await import('./service/doctor.ts');
   process.exitCode = runDoctor(task.args);
 }

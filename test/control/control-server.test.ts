@@ -1,13 +1,19 @@
 /** The control socket: answers, refusals, limits, and who may connect. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { connect, type Server } from 'node:net';
+import { connect, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, ControlError } from '../../src/control/socket/control-client.ts';
-import { listenForControl, type ControlHandlers } from '../../src/control/socket/control-server.ts';
+import {
+  CONNECTIONS_MAX,
+  listenForControl,
+  type ControlHandlers,
+} from '../../src/control/socket/control-server.ts';
 import type { Status } from '../../src/control/socket/protocol.ts';
+import { RequestError } from '../../src/control/views/traffic-filter.ts';
 
 const NOTHING = { passedPackets: 0, passedBytes: 0, droppedPackets: 0, droppedBytes: 0 };
 
@@ -190,11 +196,120 @@ test('a daemon that does not answer in time', async (t) => {
   );
 });
 
-test('a crowd is turned away, and a place is free again when somebody leaves', async (t) => {
+test('what goes wrong on our side is an answer, and told to the log; a refusal is not told', async (t) => {
+  const path = socketPath(t);
+  const told: string[] = [];
+  const broken: unknown = { toJSON: () => assert.fail('no JSON') };
+  const server = await listenForControl(
+    path,
+    handlers({
+      status: () => Promise.resolve(broken as Status),
+      interfaces: () => Promise.reject(new RequestError('no such thing')),
+      groups: () => {
+        throw new TypeError('at once');
+      },
+    }),
+    { onError: (what, error) => told.push(`${what}: ${(error as Error).message}`) },
+  );
+  t.after(() => server.close());
+  await assert.rejects(ask(path, 'status', {}), new ControlError('no JSON'));
+  await assert.rejects(ask(path, 'interfaces', {}), new ControlError('no such thing'));
+  await assert.rejects(ask(path, 'groups', {}), new ControlError('at once'));
+  server.emit('error', new Error('EMFILE'));
+  assert.deepEqual(told, [
+    'status: no JSON',
+    'groups: at once',
+    'a connection to the control socket: EMFILE',
+  ]);
+});
+
+/** Connects, and is told of what comes and of the end. */
+function enter(t: TestContext, path: string, request = ''): { said: string; isOpen: boolean } {
+  const seen = { said: '', isOpen: true };
+  const socket = connect(path).on('error', () => undefined);
+  socket.on('data', (chunk) => (seen.said += chunk.toString()));
+  socket.on('close', () => (seen.isOpen = false));
+  socket.write(request);
+  t.after(() => socket.destroy());
+  return seen;
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) assert.fail(`not in time: ${what}`);
+    await sleep(5);
+  }
+}
+
+test('silent connections give their places to others, the one that is silent for longest first', async (t) => {
   const { path } = await listen(t);
-  const crowd = Array.from({ length: 40 }, () => connect(path).on('error', () => undefined));
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  for (const socket of crowd) socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  const HALF = '{"version":1,"meth';
+  const first = enter(t, path, HALF);
+  await sleep(20);
+  const others = Array.from({ length: CONNECTIONS_MAX - 1 }, () => enter(t, path, HALF));
+  await sleep(50);
+  assert.ok(
+    [first, ...others].every(({ isOpen }) => isOpen),
+    'so many are let be',
+  );
   assert.deepEqual(await ask(path, 'status', {}), STATUS);
+  await until(() => !first.isOpen, 'the first gave way');
+  assert.deepEqual(JSON.parse(first.said), {
+    version: 1,
+    ok: false,
+    error: `${CONNECTIONS_MAX} others ask at the moment, and this connection was silent`,
+  });
+  assert.ok(
+    others.every(({ isOpen }) => isOpen),
+    'one was enough',
+  );
+});
+
+test('connections at work give way to nobody; places are free again when they are done', async (t) => {
+  const waiting: (() => void)[] = [];
+  const { path } = await listen(t, {
+    status: () => new Promise((resolve) => waiting.push(() => resolve(STATUS))),
+  });
+  const line = '{"version":1,"method":"status"}\n';
+  const busy = Array.from({ length: CONNECTIONS_MAX }, () => enter(t, path, line));
+  await until(() => waiting.length === CONNECTIONS_MAX, 'all are at work');
+  await assert.rejects(
+    ask(path, 'status', {}),
+    new ControlError(`${CONNECTIONS_MAX} others ask at the moment; try again`),
+  );
+  for (const answer of waiting.splice(0)) answer();
+  await until(() => busy.every(({ said }) => said.includes('"ok":true')), 'all are answered');
+  const asked = ask(path, 'status', {});
+  await until(() => waiting.length === 1, 'the next is at work');
+  waiting[0]();
+  assert.deepEqual(await asked, STATUS);
+});
+
+test('a connection that says nothing, or half a request, is closed after a while', async (t) => {
+  const path = socketPath(t);
+  const server = await listenForControl(path, handlers(), { idleTimeoutMs: 100 });
+  t.after(() => server.close());
+  const silent = [enter(t, path), enter(t, path, '{"ver')];
+  await until(() => silent.every(({ isOpen }) => !isOpen), 'they are closed');
+  assert.deepEqual(
+    silent.map(({ said }) => said),
+    ['', ''],
+  );
+});
+
+test('who does not read its answer is let go after a while', async (t) => {
+  const path = socketPath(t);
+  const big = { ...STATUS, config: 'x'.repeat(4_000_000) };
+  const server = await listenForControl(path, handlers({ status: () => Promise.resolve(big) }), {
+    idleTimeoutMs: 100,
+  });
+  t.after(() => server.close());
+  const ends: Socket[] = [];
+  server.on('connection', (socket) => ends.push(socket));
+  const socket = connect(path).on('error', () => undefined);
+  t.after(() => socket.destroy());
+  socket.pause();
+  socket.write('{"version":1,"method":"status"}\n'.repeat(50));
+  await until(() => ends.length === 1 && ends[0].destroyed, 'it is closed');
 });

@@ -5,7 +5,8 @@
  *   ← {"version":1,"ok":true,"result":{…}}   or   {"version":1,"ok":false,"error":"…"}
  *
  * A connection may ask several things, one after the other. The version changes when an old client
- * would misread an answer; methods and fields may be added without.
+ * would misread an answer; methods and fields may be added without. A daemon refuses a parameter that it does not know
+ * (requests.ts): passed over, a filter would end connections that it was to spare.
  *
  * Streams (`trace`, `top`, `capture`) go on answering, each line with `more`, until the client hangs up; what it
  * says meanwhile is not read. A client that reads too slowly misses something, and the next answer says how much:
@@ -122,12 +123,6 @@ export type ReloadResult =
       readonly changes: Changes;
       readonly problems: readonly Problem[];
     };
-
-export interface Request {
-  readonly version: number;
-  readonly method: string;
-  readonly params?: unknown;
-}
 
 export type Response =
   | {

@@ -45,6 +45,7 @@ export interface FilterNames {
 }
 
 const WORDS_MAX = 100;
+export const WORD_LENGTH_MAX = 255;
 const RULE_PREFIX_MIN = 5;
 export const UPLINK_NAME = 'uplink';
 export const PLATFORM_NAME = 'platform';
@@ -297,7 +298,7 @@ function take<T>(parsed: Parsed<T>): T {
 }
 
 function isWord(value: unknown): boolean {
-  return typeof value === 'string' && value !== '' && value.length <= 255;
+  return typeof value === 'string' && value !== '' && value.length <= WORD_LENGTH_MAX;
 }
 
 function isInRange(ranges: readonly PortRange[], port: number): boolean {
