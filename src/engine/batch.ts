@@ -13,23 +13,16 @@ import {
   ETHERNET_TYPE,
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
-  IPV4_PROTOCOL,
   IPV6_HEADER_BYTES,
   IPV6_NEXT_HEADER,
   PROTO_ICMPV6,
-  PROTO_TCP,
-  TCP_DATA_OFFSET,
-  TCP_HEADER_BYTES,
-  UDP_HEADER_BYTES,
-  VNET_GSO_NONE,
-  VNET_GSO_SIZE,
-  VNET_GSO_TYPE,
   VNET_HDR_BYTES,
 } from '../wire/fields.ts';
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
 import type { Engine } from './evaluate.ts';
-import { ANSWERED, LITTLE_ENDIAN, unwrap, type LinkLayer } from './link.ts';
+import { ANSWERED, unwrap, type LinkLayer } from './link.ts';
 import { LOOKAHEAD } from './lookahead.ts';
+import { isPlainVnet } from './offload.ts';
 import { LINK_SCOPE, WRITE_FAILED } from './reasons.ts';
 
 export const SLOT_WORDS = 3;
@@ -112,7 +105,11 @@ export class Batch {
       }
       notes[i * NOTE_WORDS + NOTE_IP] = ip;
       if (ip > 0) {
-        notes[i * NOTE_WORDS + NOTE_RECORD] = engine.prepare(view, at + ip, length - ip, port);
+        const record = engine.prepare(view, at + ip, length - ip, port);
+        notes[i * NOTE_WORDS + NOTE_RECORD] = record;
+        notes[i * NOTE_WORDS + NOTE_PACKETS] = isPlainVnet(view, at)
+          ? 1
+          : engine.holdOffload(record, view, at);
         prepared++;
       }
       i++;
@@ -194,11 +191,10 @@ export class Batch {
     const at = slots[slot + SLOT_OFFSET];
     const ipOffset = at + ip;
     const ipBytes = slots[slot + SLOT_LENGTH] - ip;
-    const packets = segmentsOf(view, at, ipOffset, ipBytes);
+    const packets = notes[note + NOTE_PACKETS];
     const to = engine.judge(notes[note + NOTE_RECORD], view, ipOffset, ipBytes, packets, nowMs) | 0;
     if (isTap[port] === 1 && (to >= 0 || to === -LINK_SCOPE)) link.learn(view, at, port);
     if (to < 0) return to;
-    notes[note + NOTE_PACKETS] = packets;
     notes[note + NOTE_BYTES] = ipBytes;
     // The frame's padding ends here: what goes on is what was judged.
     const judgedBytes = engine.packet.endOffset - ipOffset;
@@ -223,24 +219,4 @@ function mayBeForLink(view: DataView, at: number, length: number): boolean {
     type !== ETHERTYPE_IPV6 ||
     view.getUint8(frame + ETHERNET_HEADER_BYTES + IPV6_NEXT_HEADER) === PROTO_ICMPV6
   );
-}
-
-/**
- * How many packets a superpacket will be on the wire: its payload in pieces of gso_size. The virtio
- * header's hdr_len is a hint that the kernel does not always fill in, so the headers are measured here.
- */
-function segmentsOf(view: DataView, vnet: number, ipOffset: number, ipBytes: number): number {
-  if (view.getUint8(vnet + VNET_GSO_TYPE) === VNET_GSO_NONE) return 1;
-  const size = view.getUint16(vnet + VNET_GSO_SIZE, LITTLE_ENDIAN);
-  if (size === 0 || ipBytes < IPV6_HEADER_BYTES + TCP_HEADER_BYTES) return 1;
-  const isIpv4 = view.getUint8(ipOffset) >>> 4 === 4;
-  const headerBytes = isIpv4 ? (view.getUint8(ipOffset) & 0x0f) << 2 : IPV6_HEADER_BYTES;
-  if (headerBytes + TCP_HEADER_BYTES > ipBytes) return 1;
-  const protocol = view.getUint8(ipOffset + (isIpv4 ? IPV4_PROTOCOL : IPV6_NEXT_HEADER));
-  const transportBytes =
-    protocol === PROTO_TCP
-      ? (view.getUint8(ipOffset + headerBytes + TCP_DATA_OFFSET) >>> 4) << 2
-      : UDP_HEADER_BYTES;
-  const payloadBytes = ipBytes - headerBytes - transportBytes;
-  return payloadBytes <= size ? 1 : Math.ceil(payloadBytes / size);
 }

@@ -29,7 +29,16 @@ import {
 } from './events.ts';
 import { Gates, type GateOptions } from './gate.ts';
 import { Ahead, hasSameEnds, hasSamePorts, RECORDS } from './lookahead.ts';
-import { LINK_SCOPE, MARTIAN, NO_ROUTE, PASS, SOURCE_CHECK, UPLINK_SPOOF } from './reasons.ts';
+import { MISFIT, segmentsOf } from './offload.ts';
+import {
+  BAD_OFFLOAD,
+  LINK_SCOPE,
+  MARTIAN,
+  NO_ROUTE,
+  PASS,
+  SOURCE_CHECK,
+  UPLINK_SPOOF,
+} from './reasons.ts';
 import type { RuleHits } from './rule-hits.ts';
 import { isLinkScope, isMartian, portOfDestination, portOfSource } from './scope.ts';
 
@@ -160,6 +169,20 @@ export class Engine {
     ahead.hash = this.gates.tracker.tupleHash.ofPacket(packet);
     this.fresh++;
     return at;
+  }
+
+  /**
+   * Holds what the virtio header at `vnet` asks of the kernel against the packet prepared in the record `at`, which
+   * is dropped if it does not fit.
+   * @returns packets it will be on the wire
+   */
+  holdOffload(at: number, view: DataView, vnet: number): number {
+    const ahead = this.records[at];
+    if (ahead.packet.status !== DECODE_OK) return 1;
+    const segments = segmentsOf(view, vnet, ahead.packet);
+    if (segments !== MISFIT) return segments;
+    ahead.reason = BAD_OFFLOAD;
+    return 1;
   }
 
   /** Brings what `judge` will ask of the flow tables into the cache, for the packets that were prepared last, so many. */

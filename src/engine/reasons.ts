@@ -28,7 +28,8 @@ export const TCP_WINDOW = DECODE_STATUS_COUNT + 18;
 export const FRAGMENT_DUPLICATE = DECODE_STATUS_COUNT + 19;
 export const FRAGMENT_LIMIT = DECODE_STATUS_COUNT + 20;
 export const EVENTS_FULL = DECODE_STATUS_COUNT + 21;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 22;
+export const BAD_OFFLOAD = DECODE_STATUS_COUNT + 22;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 23;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -94,5 +95,9 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'events-full',
     'it would open a flow, and the ring of events is full: nobody could record it (exceptions.eventsFull: drop)',
+  ],
+  [
+    'bad-offload',
+    'its virtio header would have the kernel write a checksum elsewhere than into the header that was judged, or cut it as what it is not',
   ],
 ];

@@ -125,4 +125,8 @@ export const VNET_GSO_TCPV4 = 1;
 export const VNET_GSO_TCPV6 = 4;
 /** USO: a UDP payload in pieces of gso_size, each a datagram (Linux 6.2). */
 export const VNET_GSO_UDP_L4 = 5;
+/** Or'ed to a type of TCP: its segmentation has to mind CWR. */
+export const VNET_GSO_ECN = 0x80;
 export const VNET_FLAG_NEEDS_CSUM = 1;
+/** The checksum has been held against the bytes. */
+export const VNET_FLAG_DATA_VALID = 2;

@@ -176,6 +176,17 @@ test('a superpacket that came as one is left as it is, and nothing joins it', ()
   assert.deepEqual(writesOf(packets)[1].vnet, whole.vnet);
 });
 
+test('packets whose partial checksum is that of a packet inside are left alone', () => {
+  const inner = partial([0, 1, 2].map((i) => datagram(i))).map((one) => ({
+    ...one,
+    vnet: { ...one.vnet, csumStart: 20 + 8 + 20 },
+  }));
+  assert.deepEqual(
+    writesOf(inner).map(({ slots, vnet }) => [slots, vnet.csumStart]),
+    [0, 1, 2].map((i) => [[i], 48]),
+  );
+});
+
 test('flows are told apart where their runs share a place in the table', () => {
   const count = 200;
   const numbers = Array.from({ length: count }, (_, i) => i);

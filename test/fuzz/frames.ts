@@ -3,9 +3,17 @@
  *
  * Theory of operation. What stands before and behind evaluate(): Ethernet is taken off and put on, ARP and neighbour
  * solicitations are answered in place, virtio headers move. Each batch is laid into an arena as readBatch does; every
- * slot is judged by the twin's link layer and the twin, and what is to be written must be, byte for byte, what
- * they say. Bytes of the arena that belong to no slot must be as before.
+ * slot is judged by the twin's link layer, what it thinks of virtio headers, and the twin, and what is to be written
+ * must be, byte for byte, what they say. Bytes of the arena that belong to no slot must be as before. Virtio headers are
+ * none, as a driver would write them, nearly so, or noise.
  */
+import {
+  counterRow,
+  DROPPED_PACKETS,
+  EGRESS,
+  INGRESS,
+  PASSED_PACKETS,
+} from '../../src/engine/counters.ts';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
 import { createMacs, LinkLayer } from '../../src/engine/link.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
@@ -16,7 +24,9 @@ import { Mutator, PACKET_BYTES_MAX } from './mutate.ts';
 import { nameVerdict } from './pair.ts';
 import * as places from './policies.ts';
 import type { Random } from './random.ts';
+import { decodePlainly, type TwinPacket } from './twin-decode.ts';
 import { shiftVnet, TwinLink } from './twin-link.ts';
+import { countPlainly } from './twin-offload.ts';
 import type { Twin } from './twin.ts';
 import { makeEngine, makeTwin, policyOf, PORT_NAMES, type WorldOptions } from './world.ts';
 
@@ -30,11 +40,17 @@ const ETHER_TYPES = [0x0800, 0x86dd, 0x0806, 0x8100, 0x88cc, 0];
 const ADDRESSES_4 = [places.WEB, places.APP, places.DB, places.OUT, places.ROUTER, '0.0.0.0'];
 const ADDRESSES_6 = [places.WEB6, places.APP6, places.DB6, places.OUT6, 'fe80::1', '::'];
 
+/** Odd fields of a virtio header: where they stand, and what they are apart from noise. */
+const VNET_WORDS = [2, 4, 6, 8];
+const VNET_ODDITIES = [0, 1, 2, 4, 6, 8, 14, 16, 20, 34, 36, 40, 54, 65521, 65535];
+
 interface Expected {
   /** A port, or a drop reason. */
   readonly verdict: number | string;
   /** What is written, with its virtio header; nothing of a drop. */
   readonly bytes: readonly number[];
+  /** What it counts as where it came in; 0 for what is answered, which is no packet. */
+  readonly packets: number;
 }
 
 export class FrameEpisode {
@@ -49,6 +65,8 @@ export class FrameEpisode {
   private readonly batch = new Batch(this.arena, BATCH_MAX);
   private readonly isTap: Uint8Array;
   private nowMs: number;
+  /** Packets that the twin has counted, by the port they came in by. */
+  private readonly counted = PORT_NAMES.map(() => 0);
 
   constructor(talks: readonly Talk[], random: Random, options: WorldOptions) {
     this.random = random;
@@ -69,7 +87,7 @@ export class FrameEpisode {
       const slots = Array.from({ length: 1 + this.random.below(BATCH_MAX) }, () =>
         this.makeSlot(this.isTap[port] === 1),
       );
-      const wrong = this.sendBatch(port, slots, tell);
+      const wrong = this.sendBatch(port, slots, tell) ?? this.checkCounts();
       if (wrong !== undefined) return wrong;
       sent += slots.length;
       this.nowMs += this.random.below(20);
@@ -85,6 +103,7 @@ export class FrameEpisode {
     const { batch, engine, link, isTap, nowMs } = this;
     const before = this.lay(slots);
     const expected = slots.map((slot) => this.expect(slot, port));
+    for (const { packets } of expected) this.counted[port] += packets;
     try {
       engine.beginRound(nowMs | 0, 0);
       batch.process(engine, link, isTap, port, slots.length, nowMs | 0);
@@ -120,24 +139,42 @@ export class FrameEpisode {
     let at = 0;
     if (isTap[port] === 1) {
       const first = twinLink.receive(frame, port);
-      if (first.kind === 'dropped') return { verdict: first.reason, bytes: [] };
-      if (first.kind === 'answered')
-        return { verdict: port, bytes: [...new Array<number>(VNET_BYTES).fill(0), ...first.frame] };
+      if (first.kind === 'dropped') return { verdict: first.reason, bytes: [], packets: 1 };
+      if (first.kind === 'answered') {
+        const bytes = [...new Array<number>(VNET_BYTES).fill(0), ...first.frame];
+        return { verdict: port, bytes, packets: 0 };
+      }
       ({ at } = first);
     }
     const packet = frame.subarray(at);
+    const decoded = decodePlainly(packet, 0, packet.length, false);
+    const packets = typeof decoded === 'string' ? 1 : countPlainly(vnet, frame, decoded, at);
+    if (packets === undefined) return { verdict: 'bad-offload', bytes: [], packets: 1 };
     const verdict = twin.judge(packet, packet.length, port, nowMs);
     if (isTap[port] === 1 && (typeof verdict === 'number' || verdict === 'link-scope'))
       twinLink.learn(frame, port);
     if (typeof verdict === 'string' || typeof twin.decoded === 'string')
-      return { verdict, bytes: [] };
+      return { verdict, bytes: [], packets };
     // What was behind the packet's end does not go on.
     const judged = packet.subarray(0, twin.decoded.end);
     const bytes =
       isTap[verdict] === 1
         ? twinLink.wrap(shiftVnet(vnet, 14 - at), judged, verdict)
         : [...shiftVnet(vnet, -at), ...judged];
-    return { verdict, bytes };
+    return { verdict, bytes, packets };
+  }
+
+  /** What came in counts as what it would be on the wire. */
+  private checkCounts(): string | undefined {
+    const { counters } = this.engine;
+    for (const [port, name] of PORT_NAMES.entries()) {
+      const row = counterRow(port, port === 0 ? INGRESS : EGRESS);
+      // What came in, was let out and then refused at another's gate is in both rows of counters, passed here.
+      const seen = counters[row + PASSED_PACKETS] + counters[row + DROPPED_PACKETS];
+      if (seen !== this.counted[port])
+        return `${name} sent ${this.counted[port]} packets and counts ${seen}`;
+    }
+    return undefined;
   }
 
   /** Lays slots into the arena as readBatch does. @returns by byte, 1 if it is no slot's */
@@ -158,16 +195,52 @@ export class FrameEpisode {
   }
 
   private makeSlot(isFrame: boolean): Uint8Array {
-    const { random } = this;
-    const vnet = new Uint8Array(VNET_BYTES);
-    if (random.oneIn(4)) vnet.forEach((_, i) => (vnet[i] = random.next()));
-    // As virtio has it: with checksum, TCP or UDP segments of a size, or none of it.
-    if (random.oneIn(4)) vnet.set([random.below(2), [0, 1, 4, 5][random.below(4)], 54, 0]);
     const content = isFrame ? this.makeFrame() : this.makePacket();
+    const vnet = this.makeVnet(content, isFrame);
     const slot = new Uint8Array(VNET_BYTES + content.length);
     slot.set(vnet);
     slot.set(content, VNET_BYTES);
     return slot;
+  }
+
+  private makeVnet(content: Uint8Array, isFrame: boolean): Uint8Array {
+    const { random } = this;
+    const vnet = new Uint8Array(VNET_BYTES);
+    const roll = random.below(16);
+    if (roll < 6) return vnet;
+    if (roll === 6) return vnet.map(() => random.next());
+    const at = isFrame ? (content[12] === 0x81 ? 18 : 14) : 0;
+    const packet = decodePlainly(content.subarray(at), 0, content.length - at, false);
+    if (typeof packet === 'string') return vnet;
+    this.askSoundly(new DataView(vnet.buffer), packet, at);
+    // Half of them ask for what is nearly right.
+    for (let more = roll < 11; more; more = random.oneIn(3)) {
+      if (random.oneIn(4)) vnet[random.below(2)] = [0, 1, 2, 3, 4, 5, 0x81, 0x84][random.below(8)];
+      else {
+        const field = VNET_WORDS[random.below(VNET_WORDS.length)];
+        const near = vnet[field] + 256 * vnet[field + 1] + random.below(9) - 4;
+        const value = random.oneIn(2) ? near : VNET_ODDITIES[random.below(VNET_ODDITIES.length)];
+        new DataView(vnet.buffer).setUint16(field, value & 0xffff, true);
+      }
+    }
+    return vnet;
+  }
+
+  /** What a driver would ask for: a checksum, and segments where there is something to cut. */
+  private askSoundly(vnet: DataView, packet: TwinPacket, at: number): void {
+    const { random } = this;
+    const transport = at + packet.transportAt;
+    const isTcp = packet.tcp !== undefined;
+    if (!isTcp && random.oneIn(4)) return vnet.setUint8(0, 2);
+    vnet.setUint8(0, 1);
+    vnet.setUint16(6, transport, true);
+    vnet.setUint16(8, isTcp ? 16 : 6, true);
+    const bytes = packet.tcp?.payloadBytes ?? packet.end - packet.transportAt - 8;
+    if (bytes < 2 || random.oneIn(4)) return;
+    const type = isTcp ? (packet.family === 4 ? 1 : 4) : 5;
+    vnet.setUint8(1, type + (isTcp && random.oneIn(4) ? 128 : 0));
+    vnet.setUint16(2, random.oneIn(8) ? 0 : at + packet.end - bytes, true);
+    vnet.setUint16(4, 1 + random.below(bytes), true);
   }
 
   private makePacket(): Uint8Array {

@@ -150,6 +150,7 @@ describe('the scenarios', () => {
 
   test('force every drop reason but those of the link layer, of devices and of the event ring', () => {
     const elsewhere = [
+      'bad-offload',
       'events-full',
       'neighbour-spoof',
       'unknown-ethertype',
