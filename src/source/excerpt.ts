@@ -11,7 +11,7 @@
  * through. Columns count UTF-16 units, as positions do; the mark is placed by how wide a terminal
  * shows them: tabs as blanks, East Asian letters and emoji as two, combining marks as none.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { readBytes } from './read-text.ts';
 import type { Position } from './problem.ts';
 
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
@@ -50,7 +50,8 @@ export class ExcerptReader {
 
   #linesOf(file: string): readonly string[] | undefined {
     if (this.#files.has(file)) return this.#files.get(file);
-    const lines = readBounded(file)?.split(/\r?\n/);
+    const found = readBytes(file, FILE_BYTES_MAX);
+    const lines = found.kind === 'read' ? found.bytes.toString('utf8').split(/\r?\n/) : undefined;
     const oldest = this.#files.keys().next();
     if (this.#files.size >= FILES_MAX && !oldest.done) this.#files.delete(oldest.value);
     this.#files.set(file, lines);
@@ -160,21 +161,4 @@ function findClosing(text: string): number {
     }
   }
   return text.trimEnd().length;
-}
-
-function readBounded(file: string): string | undefined {
-  let descriptor: number | undefined;
-  try {
-    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-    descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stat = fstatSync(descriptor);
-    if (!stat.isFile() || stat.size > FILE_BYTES_MAX) return undefined;
-    const bytes = Buffer.alloc(stat.size);
-    const length = readSync(descriptor, bytes, 0, stat.size, 0);
-    return bytes.toString('utf8', 0, length);
-  } catch {
-    return undefined;
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
-  }
 }

@@ -1,6 +1,14 @@
-/** Bounded reading of a text file that a person named. */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+/**
+ * Bounded reading of a file that a person named, by the daemon and by sgctl.
+ *
+ * Whoever may write a template may put anything in its place. So only regular files are read, no more of one than `maxBytes`
+ * whatever size it says it has, and it is opened without waiting: opening a pipe that nobody writes to would
+ * wait for ever, and /dev/zero has no end.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Position, Problem } from './problem.ts';
+
+const CHUNK_BYTES = 64 * 1024;
 
 const OPEN_HINTS: Readonly<Record<string, string>> = {
   ENOENT:
@@ -8,54 +16,108 @@ const OPEN_HINTS: Readonly<Record<string, string>> = {
   EACCES: 'let the user that runs this read the file, and enter its directories',
   EISDIR: 'name a file, not a directory',
   ENOTDIR: 'a part of the path is a file, not a directory',
+  ENXIO: 'name a regular file',
 };
 
-export /**
+/** What a file has, or why it was not read. */
+export type BytesRead =
+  | { readonly kind: 'read'; readonly bytes: Buffer }
+  | { readonly kind: 'too-large'; readonly bytes: number | undefined }
+  /** In words: `a directory`. */
+  | { readonly kind: 'no-file'; readonly what: string }
+  | { readonly kind: 'failed'; readonly error: NodeJS.ErrnoException };
+
+/** Reads a regular file of at most `maxBytes`. Never waits for anybody, and never throws. */
+export function readBytes(file: string, maxBytes: number): BytesRead {
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile()) return { kind: 'no-file', what: describeKind(stat) };
+    if (stat.size > maxBytes) return { kind: 'too-large', bytes: stat.size };
+    const bytes = readUpTo(descriptor, stat.size, maxBytes + 1);
+    return bytes.length > maxBytes
+      ? { kind: 'too-large', bytes: undefined }
+      : { kind: 'read', bytes };
+  } catch (error) {
+    return { kind: 'failed', error: error as NodeJS.ErrnoException };
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
+}
+
+/** What is no regular file, in words: `a directory`. */
+export function describeKind(stat: Stats): string {
+  if (stat.isDirectory()) return 'a directory';
+  if (stat.isFIFO()) return 'a pipe';
+  if (stat.isSocket()) return 'a socket';
+  return stat.isFile() ? 'a file' : 'a device';
+}
+
+/** At most `maxBytes`: a file may grow while it is read, or be of those that say they have none. */
+function readUpTo(descriptor: number, expected: number, maxBytes: number): Buffer {
+  let bytes = Buffer.alloc(Math.min(expected + 1, maxBytes));
+  let length = 0;
+  for (;;) {
+    if (length === bytes.length) {
+      if (length === maxBytes) return bytes;
+      const grown = Buffer.alloc(Math.min(maxBytes, 2 * length + CHUNK_BYTES));
+      bytes.copy(grown);
+      bytes = grown;
+    }
+    const read = readSync(descriptor, bytes, length, bytes.length - length, null);
+    if (read === 0) return bytes.subarray(0, length);
+    length += read;
+  }
+}
+
+/**
  * The text of a UTF-8 file, or undefined and an error in `problems` that says what to do.
  * @param maxBytes a larger file is refused, before it is read if its size can be told
  */
-function readText(file: string, problems: Problem[], maxBytes: number): string | undefined {
+export function readText(file: string, problems: Problem[], maxBytes: number): string | undefined {
   const at: Position = { file, line: 0, column: 0 };
   const refuse = (code: string, message: string, hint: string): undefined => {
     problems.push({ severity: 'error', code, at, path: '', message, hint });
     return undefined;
   };
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(file, 'r');
-    const stat = fstatSync(descriptor);
-    if (stat.isDirectory())
+  const found = readBytes(file, maxBytes);
+  switch (found.kind) {
+    case 'too-large':
+      return found.bytes === undefined
+        ? refuse(
+            'file-too-large',
+            `the file has more than ${maxBytes} bytes`,
+            'check that it is the right file',
+          )
+        : refuse(
+            'file-too-large',
+            `the file has ${found.bytes} bytes; at most ${maxBytes} are read`,
+            'split it, or check that it is the right file',
+          );
+    case 'no-file':
       return refuse(
         'file-unreadable',
-        "the file can't be read: it is a directory (EISDIR)",
-        OPEN_HINTS['EISDIR'],
+        `the file can't be read: it is ${found.what}`,
+        found.what === 'a directory'
+          ? OPEN_HINTS['EISDIR']
+          : 'only regular files are read; write what comes out of it to one',
       );
-    if (stat.size > maxBytes) {
+    case 'failed': {
+      const { code, message } = found.error;
       return refuse(
-        'file-too-large',
-        `the file has ${stat.size} bytes; at most ${maxBytes} are read`,
-        'split it, or check that it is the right file',
+        'file-unreadable',
+        `the file can't be read: ${code ?? message}`,
+        OPEN_HINTS[code ?? ''] ?? 'check the path and its permissions',
       );
     }
-    const bytes = readFileSync(descriptor);
-    // A pipe or a growing file has no size that could have been asked before.
-    if (bytes.length > maxBytes)
-      return refuse(
-        'file-too-large',
-        `the file has more than ${maxBytes} bytes`,
-        'check that it is the right file',
-      );
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
-      return refuse('file-encoding', 'the file is not UTF-8 text', 'save it as UTF-8');
-    return refuse(
-      'file-unreadable',
-      `the file can't be read: ${code ?? message}`,
-      OPEN_HINTS[code ?? ''] ?? 'check the path and its permissions',
-    );
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
+    case 'read':
+      try {
+        return new TextDecoder('utf-8', { fatal: true }).decode(found.bytes);
+      } catch {
+        return refuse('file-encoding', 'the file is not UTF-8 text', 'save it as UTF-8');
+      }
+    default:
+      return found satisfies never;
   }
 }

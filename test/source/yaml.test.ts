@@ -194,7 +194,7 @@ describe('files', () => {
     };
     const cases: readonly (readonly [string, string])[] = [
       [join(directory, 'none'), "the file can't be read: ENOENT"],
-      [directory, "the file can't be read: it is a directory (EISDIR)"],
+      [directory, "the file can't be read: it is a directory"],
       [join(file('plain', 'a: 1'), 'x'), "the file can't be read: ENOTDIR"],
       [file('large', 'x'.repeat(1001)), 'the file has 1001 bytes; at most 1000 are read'],
       [file('latin1', Uint8Array.of(0x61, 0x3a, 0x20, 0xe4)), 'the file is not UTF-8 text'],
