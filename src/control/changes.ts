@@ -44,6 +44,19 @@ export function hasChanges({ groups, rules, prefixLists, interfaces }: Changes):
   return names.length + rules.added.length + rules.removed.length > 0;
 }
 
+/** Whether both mean the same to packets: no change, rules in the same order, the same addresses of the platform. */
+export function isSamePolicy(before: Config, after: Config, changes: Changes): boolean {
+  if (hasChanges(changes)) return false;
+  for (const [id, group] of before.model.groups) {
+    for (const direction of DIRECTIONS) {
+      const rules = group[direction];
+      const [start] = changedRules(rules, after.model.groups.get(id)?.[direction] ?? NO_RULES);
+      if (start < rules.length) return false;
+    }
+  }
+  return sameAddresses(before.platformAddresses, after.platformAddresses);
+}
+
 /**
  * Costs what changed, and a walk through what did not: neither side's ten thousand rules are put into a map or
  * written out as text. Most changes are the first of their process, when code is slow and garbage dear.

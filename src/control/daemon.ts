@@ -30,7 +30,7 @@ import {
   type DeviceSpec,
 } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
-import { compareConfigs, type Changes } from './changes.ts';
+import { compareConfigs, isSamePolicy, type Changes } from './changes.ts';
 import type { Config } from './config/config.ts';
 import { findConnections } from './views/connections.ts';
 import { everySecond } from './every-second.ts';
@@ -74,9 +74,6 @@ export interface DaemonOptions {
   /** The packet loop has died; the process must end. */
   readonly onFailure: (error: Error) => void;
 }
-
-/** Connections told with an explanation, a family. */
-const CONNECTIONS_TOLD_MAX = 20;
 
 export class Daemon {
   private readonly native: Native;
@@ -174,12 +171,12 @@ export class Daemon {
     const port =
       service.kind === 'ports' ? service.port : service.kind === 'icmp' ? service.type : undefined;
     const connections = explanation.answers.flatMap(({ from, to }) =>
-      findConnections(
-        this.dataplane.flows,
-        this.portLabels(),
-        { from: from.address, to: to.address, protocol: service.protocol, port },
-        CONNECTIONS_TOLD_MAX,
-      ),
+      findConnections(this.dataplane.flows, this.portLabels(), {
+        from: from.address,
+        to: to.address,
+        protocol: service.protocol,
+        port,
+      }),
     );
     return { outcome: 'explained', explanation, service, connections };
   }
@@ -274,7 +271,8 @@ export class Daemon {
   private async change(next: Config): Promise<Changes> {
     const changes = compareConfigs(this.current, next);
     const { ports, added } = assignPorts(next, this.attached, this.resting);
-    const policy = this.compile(next, ports, this.currentGeneration + 1);
+    const isSame = isSamePolicy(this.current, next, changes);
+    const policy = this.compile(next, ports, this.currentGeneration + (isSame ? 0 : 1));
     const removed = [...this.attached].filter(([port, { id }]) => ports.get(id) !== port);
     const { devices, opened } = this.openAdded(
       next,
@@ -299,6 +297,12 @@ export class Daemon {
       this.attached.set(port, { id: entry.id, name: entry.name, device: devices[i] });
     });
     this.setLimits(next, ports);
+    if (isSame && opened.length === 0) {
+      this.current = next;
+      this.observatory.noteConfig();
+      this.trimKept(next, ports);
+      return changes;
+    }
     const { rechecked } = await this.dataplane.assign({ ports: this.portSpecs(), policy });
     this.currentGeneration = policy.generation;
     this.current = next;

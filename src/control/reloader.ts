@@ -10,7 +10,7 @@ import { refuseFixedChanges, hasChanges } from './changes.ts';
 import { checkSystem } from './config/check-system.ts';
 import type { Config } from './config/config.ts';
 import type { Daemon } from './daemon.ts';
-import { loadConfig } from './config/load-config.ts';
+import { loadConfig, type LoadedConfig } from './config/load-config.ts';
 import type { ReloadResult } from './socket/protocol.ts';
 
 /** How often watched files are looked at. Looking works for editors that replace a file, which a watch on it does not. */
@@ -26,6 +26,9 @@ export interface ReloaderOptions {
 export class Reloader {
   private readonly options: ReloaderOptions;
   private watched: readonly string[] = [];
+  /** What the last configuration that was asked for names, also if it was refused. */
+  private named: readonly string[] = [];
+  private again: NodeJS.Timeout | undefined;
 
   constructor(options: ReloaderOptions) {
     this.options = options;
@@ -34,8 +37,14 @@ export class Reloader {
   /** Puts the files in force as they are now. Never throws: a refusal is a result, and is logged. */
   async reload(cause: string): Promise<ReloadResult> {
     const { daemon, log } = this.options;
-    const { config, problems } = this.read();
-    if (config === undefined) return this.refuse(cause, problems);
+    const { config, problems, files } = this.read();
+    this.named = files;
+    const hasMore = this.watched.length > 0 && this.watch();
+    if (config === undefined) {
+      // What comes between the reading and the first look of the watch changes nothing that the watch could see.
+      if (hasMore) this.again = setTimeout(() => this.tryAgain(), WATCH_INTERVAL_MS).unref();
+      return this.refuse(cause, problems);
+    }
     try {
       const changes = await daemon.reload(config);
       const outcome = hasChanges(changes) ? 'changed' : 'unchanged';
@@ -55,26 +64,36 @@ export class Reloader {
     return { outcome: 'planned', ...this.options.daemon.plan(config), problems };
   }
 
-  /** Reloads whenever the configuration, one of its templates or a parameters file changes. */
-  watch(): void {
-    const files = filesOf(this.options.daemon.config);
+  /**
+   * Reloads whenever the configuration, one of its templates or a parameters file changes: of the one in force, and of the last
+   * one that was refused, whose template may only come.
+   * @returns whether there are more of them than before
+   */
+  watch(): boolean {
+    const files = [...new Set([...filesOf(this.options.daemon.config), ...this.named])];
     for (const file of this.watched.filter((known) => !files.includes(known))) unwatchFile(file);
-    for (const file of files.filter((wanted) => !this.watched.includes(wanted))) {
-      watchFile(
-        file,
-        { interval: WATCH_INTERVAL_MS, persistent: false },
-        () => void this.reload(`${file} changed`),
-      );
+    const added = files.filter((wanted) => !this.watched.includes(wanted));
+    for (const file of added) {
+      watchFile(file, { interval: WATCH_INTERVAL_MS, persistent: false }, (now, before) => {
+        // Of a file that is not there it tells once that it is not.
+        if (now.ino !== 0 || before.ino !== 0) void this.reload(`${file} changed`);
+      });
     }
     this.watched = files;
+    return added.length > 0;
   }
 
   stopWatching(): void {
+    clearTimeout(this.again);
     for (const file of this.watched) unwatchFile(file);
     this.watched = [];
   }
 
-  private read(): { readonly config: Config | undefined; readonly problems: readonly Problem[] } {
+  private tryAgain(): void {
+    if (this.read().config !== undefined) void this.reload('what was missing is there');
+  }
+
+  private read(): Pick<LoadedConfig, 'config' | 'problems' | 'files'> {
     const { daemon, file, netnsDirectory } = this.options;
     const loaded = loadConfig(file, { netnsDirectory });
     const problems = [...loaded.problems];
@@ -82,7 +101,7 @@ export class Reloader {
       checkSystem(loaded.config, problems);
       refuseFixedChanges(daemon.config, loaded.config, problems);
     }
-    return { config: hasErrors(problems) ? undefined : loaded.config, problems };
+    return { ...loaded, config: hasErrors(problems) ? undefined : loaded.config, problems };
   }
 
   private refuse(cause: string, problems: readonly Problem[]): ReloadResult {
@@ -95,7 +114,7 @@ export class Reloader {
 
 /** The configuration, its templates, and their parameters files. */
 function filesOf(config: Config): string[] {
-  return [...new Set([config.file, ...config.otherFiles])];
+  return [config.file, ...config.otherFiles];
 }
 
 function systemProblem(file: string, error: unknown): Problem {

@@ -9,10 +9,10 @@ export const FILE = 'secgroupd.yaml';
 export function loadText(text: string): LoadedConfig {
   const problems: Problem[] = [];
   const root = parseDocument(FILE, text, problems);
-  if (root === undefined) return { config: undefined, problems };
+  if (root === undefined) return { config: undefined, problems, files: [FILE] };
   const loaded = buildConfig(FILE, root, { netnsDirectory: '/run/netns' });
   const all = [...problems, ...loaded.problems];
-  return { config: problems.length > 0 ? undefined : loaded.config, problems: all };
+  return { ...loaded, config: problems.length > 0 ? undefined : loaded.config, problems: all };
 }
 
 /** `line:column severity code path: message`, one a problem. */

@@ -1,6 +1,7 @@
 /** Changes while traffic flows: the real daemon, real connections, hundreds of reloads. */
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -59,6 +60,9 @@ interface World {
   readonly daemon: Daemon;
   write(variant?: Variant): void;
   reload(): Promise<ReloadResult>;
+  /** Until the daemon's log has it. */
+  wrote(text: RegExp): Promise<void>;
+  readonly file: string;
   readonly socket: string;
 }
 
@@ -77,6 +81,11 @@ async function makeWorld(
     socket,
     write: (next) => writeFileSync(file, configuration(names, next)),
     reload: () => ask(socket, 'reload', {}),
+    wrote: async (text) => {
+      for (let i = 0; i < 200 && !text.test(daemon.output); i++) await sleep(50);
+      assert.match(daemon.output, text);
+    },
+    file,
   };
 }
 
@@ -263,12 +272,90 @@ test('SIGHUP and a watched file reload as well', async (t) => {
   world.write({ appIngress: [] });
   await waitForGeneration(world, 2);
   world.daemon.hangUp();
+  await world.wrote(/"cause":"SIGHUP","outcome":"unchanged","generation":2,/);
+});
+
+test('the generation goes up with changes only', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t);
+  const generation = async (): Promise<number | undefined> =>
+    (await world.daemon.metrics()).get('secgroupd_policy_generation');
+  const since = async (): Promise<number> =>
+    (await ask(world.socket, 'status', {})).health.policySinceMs;
+  const sinceMs = await since();
+  for (let i = 0; i < 3; i++) {
+    const result = await world.reload();
+    assert.ok(result.outcome === 'unchanged' && result.generation === 1);
+  }
+  assert.equal(await generation(), 1);
+  assert.equal(await since(), sinceMs);
+  // Another order of the same rules is another policy: hits are counted by the first that admits.
+  const [first, ...rest] = ALLOW;
+  world.write({ appIngress: [...rest, first] });
+  await world.reload();
+  assert.equal(await generation(), 2);
+  world.write({ appIngress: [...rest, first], interfaces: ['web', 'app', 'db'] });
+  const added = await world.reload();
+  assert.ok(added.outcome === 'changed' && added.generation === 3);
+  assert.equal(
+    (await world.daemon.metrics()).get('secgroupd_config_reloads_total{outcome="unchanged"}'),
+    4,
+  );
+});
+
+test('--watch sees what a refused configuration names', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t, {}, ['--watch']);
+  const template = join(dirname(world.file), 'new.yaml');
+  const text = (port: number): string =>
+    `Resources: { G: { Type: AWS::EC2::SecurityGroup, Properties: { GroupDescription: d, SecurityGroupIngress: [ { IpProtocol: tcp, FromPort: ${port}, ToPort: ${port}, CidrIp: 10.0.0.0/8 } ] } } }\n`;
+  writeFileSync(world.file, `templates: [new.yaml]\n${readFileSync(world.file, 'utf8')}`);
+  await world.wrote(/configuration refused/);
+  writeFileSync(template, text(443));
+  await waitForGeneration(world, 2);
+  // Still watched, now as a part of what is in force.
+  writeFileSync(template, text(8443));
   await waitForGeneration(world, 3);
-  assert.match(world.daemon.output, /"cause":"SIGHUP"/);
+  // Also a configuration that can't even be read ends no watch.
+  writeFileSync(template, 'Resources: [');
+  await world.wrote(/new\.yaml changed","errors"/);
+  writeFileSync(template, text(443));
+  await waitForGeneration(world, 4);
+});
+
+test('a template that becomes a pipe or has no end is refused; the daemon answers and stays small', async (t) => {
+  if (!canRun(t)) return;
+  const world = await makeWorld(t, {}, ['--watch']);
+  const folder = dirname(world.file);
+  const template = join(folder, 't.yaml');
+  const text =
+    'Resources: { G: { Type: AWS::EC2::SecurityGroup, Properties: { GroupDescription: d } } }\n';
+  writeFileSync(template, text);
+  writeFileSync(world.file, `templates: [t.yaml]\n${readFileSync(world.file, 'utf8')}`);
+  await waitForGeneration(world, 2);
+  const rssKb = (): number =>
+    Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${world.daemon.pid}/status`, 'utf8'))![1]);
+  const before = rssKb();
+  const kinds: [what: string, make: () => void][] = [
+    ['a pipe', () => execFileSync('mkfifo', [template])],
+    ['a device', () => symlinkSync('/dev/zero', template)],
+    ['a directory', () => mkdirSync(template)],
+  ];
+  for (const [what, make] of kinds) {
+    rmSync(template, { recursive: true });
+    make();
+    await world.wrote(new RegExp(`the file can't be read: it is ${what}`));
+    assert.equal((await ask(world.socket, 'status', {}, 3000)).generation, 2);
+    const refused = await world.reload();
+    assert.ok(refused.outcome === 'refused', what);
+  }
+  await ping(world.names.web, ADDRESSES.app);
+  assert.ok(rssKb() - before < 100_000, 'memory stays bounded');
+  assert.equal(await world.daemon.stop(), 0);
 });
 
 async function waitForGeneration(world: World, generation: number): Promise<void> {
-  for (let i = 0; i < 50; i++) {
+  for (let i = 0; i < 100; i++) {
     if ((await ask(world.socket, 'status', {})).generation >= generation) return;
     await sleep(100);
   }

@@ -46,6 +46,8 @@ export interface LoadedConfig {
   readonly config: Config | undefined;
   /** In the order of the text, the configuration's before those of its templates. */
   readonly problems: Problem[];
+  /** All that it names to be read, itself included, also where something is wrong: what is missing may come. */
+  readonly files: readonly string[];
 }
 
 /** Reads and checks a configuration. Never throws for what is in the files, or for files that aren't there. */
@@ -68,7 +70,11 @@ function finish(
 ): LoadedConfig {
   const config = root === undefined ? undefined : readConfig(file, root, options, problems);
   sortProblems(file, problems);
-  return { config: hasErrors(problems) ? undefined : config, problems };
+  return {
+    config: hasErrors(problems) ? undefined : config,
+    problems,
+    files: [...new Set([file, ...(config?.otherFiles ?? [])])],
+  };
 }
 
 function readConfig(file: string, root: Node, options: LoadOptions, problems: Problem[]): Config {

@@ -30,18 +30,20 @@ export interface ConnectionFilter {
   readonly port: number | undefined;
 }
 
-/** The first `most` connections that such packets would belong to. */
+/** Connections told with an explanation, a family. */
+const TOLD_MAX = 20;
+
+/** The first connections that such packets would belong to, at most TOLD_MAX. */
 export function findConnections(
   tables: readonly FlowTable[],
   names: ReadonlyMap<number, string>,
   filter: ConnectionFilter,
-  most: number,
 ): Connection[] {
   const { from, to, port } = filter;
   const protocol = protocolName(filter.protocol);
   const found: Connection[] = [];
   for (const table of tables) {
-    for (let flow = 0; flow < table.highWater && found.length < most; flow++) {
+    for (let flow = 0; flow < table.highWater && found.length < TOLD_MAX; flow++) {
       if (table.words[flow * table.stride + table.keyWords + FLOW_STATE] === 0) continue;
       const connection = readConnection(table, flow, names);
       const { localAddress, remoteAddress, openedBy } = connection;

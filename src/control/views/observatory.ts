@@ -114,9 +114,14 @@ export class Observatory {
     return Date.now() - this.dataplane.msSince(momentMs);
   }
 
-  /** Another configuration is in force. */
+  /** Another policy is in force. */
   notePolicy(): void {
     this.policySinceMs = Date.now();
+    this.noteConfig();
+  }
+
+  /** Another configuration is in force, perhaps with the same policy. */
+  noteConfig(): void {
     this.applyFlowLogs();
   }
 
