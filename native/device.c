@@ -24,6 +24,7 @@
 
 #include "arguments.h"
 #include "failure.h"
+#include "link.h"
 #include "netns.h"
 
 /* Linux 6.2; absent from the headers of many distributions that run a newer kernel. */
@@ -120,12 +121,11 @@ int configure_device(struct opening *opening, struct failure *failure) {
     }
     if (agree_offloads(opening, failure) != 0)
         return -1;
-    opening->ifindex = if_nametoindex(opening->name);
-    if (opening->ifindex == 0) {
-        int number = errno;
-        return fail(failure, number, "ioctl SIOCGIFINDEX", opening->name,
-                    "interface %s has no index: %s", opening->name, strerror(number));
-    }
+    if (find_ifindex(opening->name, &opening->ifindex, failure) != 0)
+        return -1;
+    if (opening->ifindex == 0)
+        return fail(failure, ENODEV, "ioctl SIOCGIFINDEX", opening->name,
+                    "interface %s is gone again", opening->name);
     if (opening->persist && ioctl(opening->fd, TUNSETPERSIST, 1UL) != 0) {
         int number = errno;
         return fail(failure, number, "ioctl TUNSETPERSIST", opening->name,

@@ -64,7 +64,10 @@ static napi_status create_error(napi_env env, const struct failure *failure, nap
         name = unknown;
     }
     char text[sizeof failure->reason + 128];
-    snprintf(text, sizeof text, "%s: %s (%s)", name, failure->reason, failure->call);
+    const char *hint = failure->number == EMFILE ? "; the limit of open files is too low: raise "
+                                                   "LimitNOFILE= of the service, or ulimit -n"
+                                                 : "";
+    snprintf(text, sizeof text, "%s: %s (%s)%s", name, failure->reason, failure->call, hint);
 
     napi_value code, message, number;
     napi_status status = napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &code);

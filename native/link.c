@@ -6,7 +6,9 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "failure.h"
@@ -215,14 +217,28 @@ struct lookup {
     unsigned ifindex;
 };
 
+/* Not if_nametoindex(3): without a descriptor to spare it says ENOENT. */
+int find_ifindex(const char *name, unsigned *ifindex, struct failure *failure) {
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        int number = errno;
+        return fail(failure, number, "socket", name, "interface %s cannot be looked up: %s", name,
+                    strerror(number));
+    }
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    int number = ioctl(fd, SIOCGIFINDEX, &request) == 0 ? 0 : errno;
+    close(fd);
+    *ifindex = number == 0 ? (unsigned)request.ifr_ifindex : 0;
+    if (number == 0 || number == ENODEV)
+        return 0;
+    return fail(failure, number, "ioctl SIOCGIFINDEX", name, "interface %s cannot be looked up: %s",
+                name, strerror(number));
+}
+
 static int look_up(void *context, struct failure *failure) {
     struct lookup *lookup = context;
-    lookup->ifindex = if_nametoindex(lookup->name);
-    if (lookup->ifindex != 0 || errno == ENODEV)
-        return 0;
-    int number = errno;
-    return fail(failure, number, "ioctl SIOCGIFINDEX", lookup->name,
-                "interface %s cannot be looked up: %s", lookup->name, strerror(number));
+    return find_ifindex(lookup->name, &lookup->ifindex, failure);
 }
 
 napi_value link_index(napi_env env, napi_callback_info info) {

@@ -1,8 +1,14 @@
-/* What the lab and the tests need done to interfaces: addresses, routes, link settings. */
+/* What is done to interfaces: their index, addresses, routes, link settings. */
 #ifndef SECGROUPD_LINK_H
 #define SECGROUPD_LINK_H
 
 #include <node_api.h>
+
+#include "failure.h"
+
+/* Index of an interface of the calling thread's namespace; 0 if there is none of that name. -1 on
+ * failure. */
+int find_ifindex(const char *name, unsigned *ifindex, struct failure *failure);
 
 napi_value add_address(napi_env env, napi_callback_info info);
 napi_value remove_address(napi_env env, napi_callback_info info);

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { checkNotBeingMade, removeLab } from '../lab/down.ts';
 import { LabError, LabInterrupted } from '../lab/errors.ts';
 import { conditionOf } from '../lab/labs.ts';
+import type { Progress } from '../lab/progress.ts';
 import { listStoredLabs } from '../lab/state.ts';
 import type { LabInstance, LabState, StoredLab } from '../lab/state.ts';
 import { labNameOf, upLab } from '../lab/up.ts';
@@ -125,6 +126,7 @@ async function runUp(
       timeScale: options.timeScale,
       signal: interrupt.signal,
       waiting: showWaiting,
+      progress: startProgress(),
     });
     printUp(stored);
   } catch (thrown) {
@@ -140,6 +142,16 @@ async function runUp(
 export function showWaiting(elapsedMs: number): void {
   if (elapsedMs < QUIET_MS) return;
   console.error(`waiting for the daemon to be ready… ${Math.round(elapsedMs / 1000)} s`);
+}
+
+/** Says how far it has come, not at once and then every two seconds. */
+function startProgress(): Progress {
+  let shownMs = performance.now();
+  return (text) => {
+    if (performance.now() - shownMs < QUIET_MS) return;
+    shownMs = performance.now();
+    console.error(`${text}…`);
+  };
 }
 
 function printUp({ name, state }: StoredLab): void {
@@ -261,7 +273,7 @@ Examples:
 async function takeDown(stored: StoredLab): Promise<void> {
   try {
     checkNotBeingMade(stored);
-    const left = await removeLab(stored);
+    const left = await removeLab(stored, startProgress());
     if (left.length > 0) throw new LabError(`lab ${stored.name}: ${left.join('; ')}`);
     console.log(`lab ${stored.name} is gone`);
   } catch (thrown) {

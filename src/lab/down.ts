@@ -7,13 +7,17 @@
  */
 import { LabError, messageOf } from './errors.ts';
 import { removeLink, removeNamed } from './namespaces.ts';
-import { endProcesses, findInside, findMarked, isRunning } from './processes.ts';
+import { endProcesses, findInside, findMarked, isRunning, waitGone } from './processes.ts';
 import type { ProcessIdentity } from './processes.ts';
+import { NO_PROGRESS, type Progress } from './progress.ts';
 import { readBootId, removeLabDirectory } from './state.ts';
 import type { LabState, StoredLab } from './state.ts';
+import { inChunks } from './tools.ts';
 
 const DAEMON_GRACE_MS = 3000;
 const OTHERS_GRACE_MS = 1000;
+/** How long what was killed may take: the kernel takes thousands of devices away in many seconds. */
+const GONE_WAIT_MS = 120_000;
 
 /**
  * Refuses to remove a lab that another process is just making. Throws LabError.
@@ -31,50 +35,64 @@ export function checkNotBeingMade({ name, state }: StoredLab): void {
  * Removes everything the lab made.
  * @returns what could not be removed, a sentence each; the state file stays then, so that it can be tried again
  */
-export async function removeLab({ directory, state }: StoredLab): Promise<readonly string[]> {
+export async function removeLab(
+  { directory, state }: StoredLab,
+  progress: Progress = NO_PROGRESS,
+): Promise<readonly string[]> {
   const left: string[] = [];
   // After a reboot the names may be somebody else's, and nothing of the lab is left but its files.
   if (state !== undefined && state.bootId === readBootId()) {
-    await removeProcesses(state, left);
-    await removeNamespaces(state, left);
+    const killed = await endAll(state);
+    // With the namespaces the kernel takes all their devices away at once. A daemon that was killed gives them
+    // back one by one, 20 ms each: it is waited for last.
+    await removeNamespaces(state, left, progress);
     await removeLinks(state, left);
+    const waiting = (): void => progress(`the kernel takes ${state.instances.length} devices away`);
+    for (const { pid } of await waitGone(killed, GONE_WAIT_MS, waiting))
+      left.push(`process ${pid} can't be ended`);
   }
   if (left.length === 0) removeLabDirectory(directory);
   return left;
 }
 
-async function removeProcesses(state: LabState, left: string[]): Promise<void> {
+/** @returns those that were killed and are not gone yet */
+async function endAll(state: LabState): Promise<readonly ProcessIdentity[]> {
   const holders = state.namespaces.flatMap(({ holder }) => (holder === undefined ? [] : [holder]));
   const holderPids = new Set(holders.map(({ pid }) => pid));
   const inside = new Set(state.namespaces.flatMap(({ id }) => (id === undefined ? [] : [id])));
   const daemon = state.daemon === undefined ? [] : [state.daemon];
   // First the daemon alone: it closes its devices while their namespaces are still there.
   const marked = findMarked(state.id).filter(({ pid }) => !holderPids.has(pid));
-  await end('the daemon', [...daemon, ...marked], DAEMON_GRACE_MS, left);
-  await end('in its namespaces', findInside(inside), OTHERS_GRACE_MS, left);
-  await end('holding its namespaces', [...holders, ...findMarked(state.id)], OTHERS_GRACE_MS, left);
+  const killed = [
+    ...(await endProcesses([...daemon, ...marked], DAEMON_GRACE_MS)),
+    ...(await endProcesses(findInside(inside), OTHERS_GRACE_MS)),
+    ...(await endProcesses([...holders, ...findMarked(state.id)], OTHERS_GRACE_MS)),
+  ];
+  // One may be known both by its pid and by its mark.
+  return [...new Map(killed.map((one) => [one.pid, one])).values()];
 }
 
-async function end(
-  what: string,
-  processes: readonly ProcessIdentity[],
-  graceMs: number,
+async function removeNamespaces(
+  state: LabState,
   left: string[],
+  progress: Progress,
 ): Promise<void> {
-  for (const { pid } of await endProcesses(processes, graceMs)) {
-    left.push(`process ${pid} (${what}) can't be ended`);
-  }
-}
-
-async function removeNamespaces(state: LabState, left: string[]): Promise<void> {
   // Held namespaces went with their holders.
-  for (const { name, id } of state.mode === 'named' ? state.namespaces : []) {
-    try {
-      // False: the name is another namespace's by now, so ours is gone.
-      await removeNamed(name, id);
-    } catch (thrown) {
-      left.push(`namespace ${name}: ${messageOf(thrown)}`);
-    }
+  const namespaces = state.mode === 'named' ? state.namespaces : [];
+  let gone = 0;
+  for (const chunk of inChunks(namespaces)) {
+    await Promise.all(
+      chunk.map(async ({ name, id }) => {
+        try {
+          // False: the name is another namespace's by now, so ours is gone.
+          await removeNamed(name, id);
+        } catch (thrown) {
+          left.push(`namespace ${name}: ${messageOf(thrown)}`);
+        }
+      }),
+    );
+    gone += chunk.length;
+    progress(`${gone} of ${namespaces.length} namespaces removed`);
   }
 }
 

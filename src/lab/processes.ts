@@ -18,7 +18,8 @@ export interface ProcessIdentity {
 export const LAB_MARK = 'SECGROUPD_LAB';
 
 const POLL_MS = 10;
-const KILL_WAIT_MS = 3000;
+/** A process that was killed is gone at once, unless the kernel still has much to take away for it. */
+const KILLED_WAIT_MS = 300;
 
 /** Fields of /proc/PID/stat after the command name, which may itself hold spaces and brackets. */
 function readStat(pid: number): readonly string[] | undefined {
@@ -49,26 +50,36 @@ export function isRunning(process: ProcessIdentity): boolean {
 
 /**
  * Ends processes: SIGTERM, and SIGKILL to those that are still there after `graceMs`.
- * @returns those that could not be ended (no permission, or stuck in the kernel)
+ * @returns those that were killed and are not gone yet; see `waitGone`
  */
 export async function endProcesses(
   processes: readonly ProcessIdentity[],
   graceMs: number,
 ): Promise<readonly ProcessIdentity[]> {
-  const waitGone = async (limitMs: number): Promise<readonly ProcessIdentity[]> => {
-    const until = performance.now() + limitMs;
-    let left = processes.filter(isRunning);
-    while (left.length > 0 && performance.now() < until) {
-      await sleep(POLL_MS);
-      left = left.filter(isRunning);
-    }
-    return left;
-  };
   processes.forEach((one) => signal(one, 'SIGTERM'));
-  const stubborn = await waitGone(graceMs);
-  if (stubborn.length === 0) return [];
+  const stubborn = await waitGone(processes, graceMs);
   stubborn.forEach((one) => signal(one, 'SIGKILL'));
-  return waitGone(KILL_WAIT_MS);
+  return waitGone(stubborn, KILLED_WAIT_MS);
+}
+
+/**
+ * Waits until processes are gone.
+ * @param waiting called again and again while there are any
+ * @returns those that are still there after `limitMs` (no permission to end them, or stuck in the kernel)
+ */
+export async function waitGone(
+  processes: readonly ProcessIdentity[],
+  limitMs: number,
+  waiting: () => void = () => undefined,
+): Promise<readonly ProcessIdentity[]> {
+  const until = performance.now() + limitMs;
+  let left = processes.filter(isRunning);
+  while (left.length > 0 && performance.now() < until) {
+    await sleep(POLL_MS);
+    waiting();
+    left = left.filter(isRunning);
+  }
+  return left;
 }
 
 function signal(target: ProcessIdentity, name: 'SIGTERM' | 'SIGKILL'): void {

@@ -8,7 +8,8 @@
  * half-written. Each boot has an id: a file from another boot names nothing that still
  * exists, and only its directory is removed.
  *
- * Where: /run/secgroupd/labs for the machine's root; otherwise below $XDG_RUNTIME_DIR, or
+ * Where: /run/secgroupd-labs for the machine's root, since /run/secgroupd is the service's, which has it made for
+ * its user and removed with everything in it when it stops; otherwise below $XDG_RUNTIME_DIR, or
  * /tmp/secgroupd-UID. That last one is in a directory where anybody may make files, so it is used only if
  * it is a real directory, ours, and writable by nobody else (a stranger could otherwise plant state files
  * that make us end processes or delete namespaces).
@@ -78,7 +79,7 @@ export interface StoredLab {
   readonly state: LabState | undefined;
 }
 
-const HOST_ROOT_LABS = '/run/secgroupd/labs';
+const HOST_ROOT_LABS = '/run/secgroupd-labs/labs';
 const OTHERS_MAY_WRITE = 0o022;
 const STATE_FILE = 'state.json';
 

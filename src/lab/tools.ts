@@ -8,6 +8,8 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   unshare: 'util-linux',
 };
 const TOOL_TIMEOUT_MS = 10_000;
+/** Tools that run at the same time, where many are to be run. */
+const TOOLS_AT_ONCE = 16;
 
 export type ToolResult = { readonly ok: true } | { readonly ok: false; readonly message: string };
 
@@ -28,6 +30,13 @@ export function tryTool(command: string, args: readonly string[]): Promise<ToolR
       }
     });
   });
+}
+
+/** Parts of a list for each of which tools are run at the same time. */
+export function inChunks<T>(items: readonly T[]): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / TOOLS_AT_ONCE) }, (_, i) =>
+    items.slice(i * TOOLS_AT_ONCE, (i + 1) * TOOLS_AT_ONCE),
+  );
 }
 
 /** As `tryTool`, but a failure throws LabError. */

@@ -35,7 +35,8 @@ import {
   CONTROL_SOCKET,
 } from './state.ts';
 import type { LabInstance, LabLink, LabNamespace, LabState, StoredLab } from './state.ts';
-import { runTool } from './tools.ts';
+import { NO_PROGRESS, type Progress } from './progress.ts';
+import { inChunks, runTool } from './tools.ts';
 
 export interface UpOptions {
   readonly config: Config;
@@ -50,6 +51,8 @@ export interface UpOptions {
   readonly signal: AbortSignal;
   /** Called about once a second while the daemon is not ready. */
   readonly waiting?: (elapsedMs: number) => void;
+  /** Told how far making the namespaces, or undoing it, has come. */
+  readonly progress?: Progress;
   /** What to run as the daemon; this build's own if not given. */
   readonly daemonCommand?: readonly string[];
 }
@@ -83,7 +86,7 @@ export async function upLab(options: UpOptions): Promise<StoredLab> {
     await maker.make(names, taken.length > 0);
     return maker.stored();
   } catch (thrown) {
-    const left = await removeLab(maker.stored());
+    const left = await removeLab(maker.stored(), options.progress);
     if (left.length > 0) {
       throw new LabError(
         `${messageOf(thrown)}\nand not everything could be undone: ${left.join('; ')}`,
@@ -127,10 +130,7 @@ class LabMaker {
       instances: instancesOf(config),
     };
     this.change({});
-    for (const namespace of names) {
-      this.stopIfAborted();
-      await this.makeNamespace(namespace);
-    }
+    await this.makeNamespaces(names);
     await this.planLinks();
     this.stopIfAborted();
     await this.runDaemon();
@@ -158,35 +158,59 @@ class LabMaker {
     if (this.options.signal.aborted) throw new LabInterrupted();
   }
 
-  private async makeNamespace(name: string): Promise<void> {
-    const before = this.current().namespaces;
-    this.change({ namespaces: [...before, { name }] });
-    if (this.current().mode === 'held') return this.makeHeld(name);
-    const added = await addNamed(name);
-    if (added.ok) return this.enterNamed(name);
-    // Not made, so not ours to remove: somebody may have taken the name since we looked.
-    this.change({ namespaces: before });
-    // Only the first one is a question; after that the kernel has said that we may.
-    if (before.length > 0 || findTaken([name]).length > 0) throw new LabError(added.message);
-    this.change({ mode: 'held', namespaces: [{ name }] });
-    try {
-      await this.makeHeld(name);
-    } catch (thrown) {
-      throw new LabError(
-        `cannot make network namespaces\n    ${added.message}\n    ${messageOf(thrown)}`,
-        'run it as root, or without root inside: unshare -Urn',
-      );
+  private async makeNamespaces(names: readonly string[]): Promise<void> {
+    const { progress = NO_PROGRESS } = this.options;
+    const [first, ...rest] = names;
+    if (first === undefined) return;
+    this.stopIfAborted();
+    await this.makeFirst(first);
+    // The state is written once for many, not once for each: with two thousand it is 300 KB long.
+    for (const chunk of inChunks(rest)) {
+      this.stopIfAborted();
+      if (this.current().mode === 'named') await this.makeNamed(chunk);
+      else for (const name of chunk) await this.makeHeld(name);
+      progress(`${this.current().namespaces.length} of ${names.length} namespaces made`);
     }
   }
 
-  private async enterNamed(name: string): Promise<void> {
-    const path = join(namespaceDirectory('named', this.directory), name);
-    const id = namespaceId(path);
-    if (id !== undefined) this.changeNamespace(name, { id });
-    await bringLoopbackUp(path);
+  /** The first one is a question: whether the kernel lets us make namespaces by name. */
+  private async makeFirst(name: string): Promise<void> {
+    if (this.current().mode === 'held') return this.makeHeld(name);
+    try {
+      await this.makeNamed([name]);
+    } catch (thrown) {
+      if (this.current().namespaces.length > 0 || findTaken([name]).length > 0) throw thrown;
+      this.change({ mode: 'held' });
+      try {
+        await this.makeHeld(name);
+      } catch (alsoThrown) {
+        throw new LabError(
+          `cannot make network namespaces\n    ${messageOf(thrown)}\n    ${messageOf(alsoThrown)}`,
+          'run it as root, or without root inside: unshare -Urn',
+        );
+      }
+    }
+  }
+
+  private async makeNamed(names: readonly string[]): Promise<void> {
+    const before = this.current().namespaces;
+    this.change({ namespaces: [...before, ...names.map((name) => ({ name }))] });
+    const added = await Promise.all(names.map(addNamed));
+    const directory = namespaceDirectory('named', this.directory);
+    const made = names.flatMap((name, i): LabNamespace[] => {
+      if (!added[i].ok) return [];
+      const id = namespaceId(join(directory, name));
+      return [id === undefined ? { name } : { name, id }];
+    });
+    // What was not made is not ours to remove: somebody may have taken the name since we looked.
+    this.change({ namespaces: [...before, ...made] });
+    const failed = added.find((result) => !result.ok);
+    if (failed !== undefined && !failed.ok) throw new LabError(failed.message);
+    await Promise.all(made.map(({ name }) => bringLoopbackUp(join(directory, name))));
   }
 
   private async makeHeld(name: string): Promise<void> {
+    this.change({ namespaces: [...this.current().namespaces, { name }] });
     const directory = namespaceDirectory('held', this.directory);
     makePrivateDirectory(directory);
     const holder = await startHolder(

@@ -19,6 +19,21 @@ const inRule = (rule: string): string =>
   `prefixLists: { office: { entries: [203.0.113.0/24] } }\nsecurityGroups:\n  web: { ingress: [ ${rule} ] }\n`;
 const RULE = 'securityGroups.web.ingress[0]';
 
+test('more interfaces than a daemon has ports for', () => {
+  const addressed = (i: number): string =>
+    `  i${i}: { device: { name: t${i} }, addresses: [10.${i >> 8}.${i & 255}.1] }`;
+  const of = (count: number): string =>
+    `interfaces:\n${Array.from({ length: count }, (_, i) => addressed(i)).join('\n')}\n`;
+  assert.deepEqual(problemLines(loadText(of(4096)).problems), []);
+  checkAll([
+    [
+      of(8192),
+      '8193:3 error too-many-interfaces interfaces.i8191: there are 8192 interfaces, and a daemon has at most 8191',
+      'run a second daemon for the rest',
+    ],
+  ]);
+});
+
 test('rules: protocols, ports, ICMP types', () => {
   checkAll([
     [

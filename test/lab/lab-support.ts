@@ -92,7 +92,8 @@ ${more}`,
       encoding: 'utf8',
       timeout: COMMAND_TIMEOUT_MS,
     });
-    return { code: status, stdout, stderr };
+    // What takes long says so, on a busy machine.
+    return { code: status, stdout, stderr: stderr.replace(/^.*…(?: \d+ s)?\n/gm, '') };
   }
 
   up(): LabState {

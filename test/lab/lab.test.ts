@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { isHostRoot } from '../../src/lab/state.ts';
 import { TestLab, waitExit, waitFor, whyNoLab } from './lab-support.ts';
 
 const skip = whyNoLab() ?? false;
@@ -12,6 +13,8 @@ describe('a lab, as root', { skip }, () => {
     const up = lab.sgctl('up', lab.file, '--name', lab.name);
     assert.equal(up.stderr, '');
     assert.equal(up.code, 0);
+    // The service's runtime directory is not a place for labs: systemd gives it away, and removes it with the service.
+    if (isHostRoot()) assert.equal(lab.stateDirectory, `/run/secgroupd-labs/labs/${lab.name}`);
     const { id, daemon, mode } = lab.state;
     assert.equal(mode, 'named');
     assert.match(up.stdout, new RegExp(`^lab ${lab.name} is up \\(daemon: pid ${daemon?.pid}\\)`));

@@ -66,14 +66,19 @@ export class Daemon {
   }
 
   /** Starts it and waits until packets flow; it is killed with the test at the latest. */
-  static async start(t: TestContext, file: string, more: readonly string[] = []): Promise<Daemon> {
+  static async start(
+    t: TestContext,
+    file: string,
+    more: readonly string[] = [],
+    timeoutMs = READY_TIMEOUT_MS,
+  ): Promise<Daemon> {
     const daemon = new Daemon(file, more);
     t.after(() => daemon.kill());
     await new Promise<void>((resolve, reject) => {
       const fail = (why: string): void => {
         reject(new Error(`the daemon ${why}:\n${daemon.log}`));
       };
-      const timer = setTimeout(fail, READY_TIMEOUT_MS, 'was not ready in time');
+      const timer = setTimeout(fail, timeoutMs, 'was not ready in time');
       daemon.child.once('message', () => {
         clearTimeout(timer);
         resolve();

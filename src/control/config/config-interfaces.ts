@@ -1,6 +1,7 @@
 /** The `interfaces` and `uplink` sections. */
 import { parseAddress, type Address, type Parsed } from '../../addr/address.ts';
 import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
+import { PORTS_MAX } from '../../dataplane/messages.ts';
 import { IDLE_TIMEOUTS } from '../../policy/idle-timeouts.ts';
 import { isId, stableId } from '../../policy/ids.ts';
 import type { ConnectionTracking, GroupId, NetworkInterface } from '../../policy/model.ts';
@@ -24,6 +25,8 @@ import {
 import type { InterfaceConfig, UplinkConfig } from './config.ts';
 
 const NAME_LENGTH_MAX = 64;
+/** Port 0 is the uplink's. */
+const INTERFACES_MAX = PORTS_MAX - 1;
 
 export interface InterfaceContext {
   readonly reader: Reader;
@@ -46,7 +49,18 @@ export function readInterfaces(
   context: InterfaceContext,
   section: Node | undefined,
 ): readonly InterfaceParts[] {
-  return readEntries(context.reader, section).map((entry) => readInterface(context, entry));
+  const { reader } = context;
+  const entries = readEntries(reader, section);
+  const tooMany = entries[INTERFACES_MAX];
+  if (tooMany !== undefined)
+    fail(
+      reader,
+      { at: tooMany.keyAt, path: tooMany.value.path },
+      'too-many-interfaces',
+      `there are ${entries.length} interfaces, and a daemon has at most ${INTERFACES_MAX}`,
+      'run a second daemon for the rest',
+    );
+  return entries.slice(0, INTERFACES_MAX).map((entry) => readInterface(context, entry));
 }
 
 function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts {
