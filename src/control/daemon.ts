@@ -264,7 +264,7 @@ export class Daemon {
     const { createRegistry } = await import('./metrics/metrics.ts');
     const { listenForScrapes, scrapeUrl } = await import('./metrics/metrics-server.ts');
     const registry = createRegistry(this.observatory.metrics(version));
-    this.server = await listenForScrapes(registry, config.metrics);
+    this.server = await listenForScrapes(registry, config.metrics, { log });
     log.info({ url: scrapeUrl(this.server) }, 'metrics');
   }
 
