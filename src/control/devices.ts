@@ -84,12 +84,14 @@ export const NO_DEVICE: PortSpec = { fds: [], isTap: false, takesUso: false, lab
 
 /** The port that a device has, as the packet loop wants to know it. */
 export function portOf({ fds, spec, offloads }: Device): PortSpec {
-  const { kind, macAddress } = spec;
+  const { kind, macAddress, configure, mtu } = spec;
   return {
     fds,
     isTap: kind === 'tap',
     takesUso: offloads.uso,
     label: deviceLabel(spec),
+    // Of a device that somebody else configures, the configuration does not know it.
+    ...(configure ? { mtu } : {}),
     ...(macAddress === undefined ? {} : { macAddress }),
   };
 }

@@ -30,6 +30,7 @@ import { EventRing } from '../engine/events.ts';
 import { Engine } from '../engine/evaluate.ts';
 import { LinkLayer } from '../engine/link.ts';
 import { RuleHits } from '../engine/rule-hits.ts';
+import { MTU_UNKNOWN } from '../engine/too-big.ts';
 import { DEVICE_TAP, DEVICE_TUN, type Native } from '../ports/native.ts';
 import {
   openFlowTables,
@@ -77,7 +78,7 @@ export class Loop {
   private readonly link: LinkLayer;
   private readonly flows: readonly [FlowTable, FlowTable];
   private readonly arena = new Uint8Array(ARENA_BYTES);
-  private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX);
+  private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX, PORTS_MAX);
   private readonly coalescer = new Coalescer(BATCH_PACKETS_MAX);
   private readonly wakeFd: number;
   /** engine/counters.ts GAUGE_… */
@@ -228,7 +229,7 @@ export class Loop {
   }
 
   private forwardFrom(port: number, nowMs: number): void {
-    const { native, arena, batch, coalescer, engine, fds, gauges } = this;
+    const { native, arena, batch, engine, fds, gauges } = this;
     const kind = this.isTap[port] === 1 ? DEVICE_TAP : DEVICE_TUN;
     const count = native.readBatch(fds[port], arena, 0, batch.slots, kind);
     if (count === 0) return;
@@ -236,13 +237,29 @@ export class Loop {
     gauges[GAUGE_READ_BATCHES]++;
     gauges[GAUGE_READ_PACKETS] += count;
     const sent = batch.process(engine, this.link, this.isTap, port, count, nowMs);
-    if (sent === 0) return;
+    if (sent > 0) this.write(count, sent);
+    if (batch.tooBig.count > 0) this.writeBehind();
+  }
+
+  /** Writes a batch that has been judged. @param sent how many of its packets go on */
+  private write(count: number, sent: number): void {
+    const { native, arena, batch, coalescer, engine, fds, gauges } = this;
     const { joined } = coalescer;
     coalescer.join(batch.view, batch.slots, count, this.isTap, this.takesUso);
     gauges[GAUGE_COALESCED] = coalescer.joined;
     gauges[GAUGE_WRITES] += sent - (coalescer.joined - joined);
     if (native.writeBatch(arena, batch.slots, count, fds, coalescer.next) < sent)
       batch.countFailures(engine, count, coalescer.head);
+  }
+
+  /** Writes fragments of packets that were too long for a device, and errors about such packets. */
+  private writeBehind(): void {
+    const { native, fds, engine } = this;
+    const { tooBig } = this.batch;
+    tooBig.wrap(this.link, this.isTap);
+    const { arena, slots, count } = tooBig;
+    if (native.writeBatch(arena, slots, count, fds) < count) tooBig.countFailures(engine.counters);
+    tooBig.clear();
   }
 
   private recheckFlows(nowMs: number): void {
@@ -307,6 +324,7 @@ export class Loop {
     ports.forEach((port, number) => {
       this.isTap[number] = port.isTap ? 1 : 0;
       this.takesUso[number] = port.takesUso ? 1 : 0;
+      this.batch.tooBig.mtu[number] = port.mtu ?? MTU_UNKNOWN;
       const fd = next[number];
       if (fd === fds[number]) return;
       if (this.number === 0) this.startPort(number, port);

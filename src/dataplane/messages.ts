@@ -29,6 +29,8 @@ export interface PortSpec {
   readonly isTap: boolean;
   /** Its kernel takes UDP superpackets. */
   readonly takesUso: boolean;
+  /** The largest IP packet that the device takes; undefined: not known. */
+  readonly mtu?: number;
   /** MAC address of the instance on a TAP, 6 bytes; undefined where it has to be learned. */
   readonly macAddress?: Uint8Array;
   /** For messages: `eth0 in /run/netns/web-1`. */

@@ -23,7 +23,8 @@ import type { Engine } from './evaluate.ts';
 import { ANSWERED, unwrap, type LinkLayer } from './link.ts';
 import { LOOKAHEAD } from './lookahead.ts';
 import { isPlainVnet } from './offload.ts';
-import { LINK_SCOPE, WRITE_FAILED } from './reasons.ts';
+import { LINK_SCOPE, REASON_COUNT, WRITE_FAILED } from './reasons.ts';
+import { TooBig } from './too-big.ts';
 
 export const SLOT_WORDS = 3;
 export const SLOT_OFFSET = 0;
@@ -31,6 +32,11 @@ export const SLOT_LENGTH = 1;
 /** Port to write to; NOT_SENT; after the write also minus an errno. */
 export const SLOT_PORT = 2;
 export const NOT_SENT = -1;
+/** What portOf answers for a packet that goes on in fragments, which are not in the batch: beside every reason. */
+export const CUT = -REASON_COUNT;
+
+/** Of the first byte of a MAC address: many are meant. */
+const MAC_GROUP = 0x01;
 
 const NOTE_WORDS = 5;
 /** Offset of the IP packet behind the virtio header, ANSWERED, or minus a drop reason. */
@@ -48,9 +54,12 @@ export class Batch {
   readonly slots: Int32Array;
   /** NOTE_WORDS of what is known of each slot. In one array: for each array that V8 reads, it loads and checks four words. */
   private readonly notes: Int32Array;
+  /** MTUs by port, and what is to be written behind the batch. */
+  readonly tooBig: TooBig;
 
-  /** @param arena holds the packets  @param packetsMax most packets in a batch */
-  constructor(arena: Uint8Array, packetsMax: number) {
+  /** @param arena holds the packets  @param packetsMax most packets in a batch  @param ports how many there may be */
+  constructor(arena: Uint8Array, packetsMax: number, ports = 64) {
+    this.tooBig = new TooBig(ports);
     this.view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
     this.slots = new Int32Array(packetsMax * SLOT_WORDS);
     this.notes = new Int32Array(packetsMax * NOTE_WORDS);
@@ -148,7 +157,7 @@ export class Batch {
     return to;
   }
 
-  /** Port that `process` chose for slot `i`, or minus why it was dropped, whatever became of the write. */
+  /** Port that `process` chose for slot `i`, CUT, or minus why it was dropped, whatever became of the write. */
   portOf(i: number): number {
     return this.notes[i * NOTE_WORDS + NOTE_PORT];
   }
@@ -185,7 +194,7 @@ export class Batch {
     ip: number,
     nowMs: number,
   ): number {
-    const { view, slots, notes } = this;
+    const { view, slots, notes, tooBig } = this;
     const slot = i * SLOT_WORDS;
     const note = i * NOTE_WORDS;
     const at = slots[slot + SLOT_OFFSET];
@@ -197,7 +206,15 @@ export class Batch {
     if (to < 0) return to;
     notes[note + NOTE_BYTES] = ipBytes;
     // The frame's padding ends here: what goes on is what was judged.
-    const judgedBytes = engine.packet.endOffset - ipOffset;
+    const { packet } = engine;
+    const judgedBytes = packet.endOffset - ipOffset;
+    if (judgedBytes > tooBig.mtu[to] && !tooBig.fitsCut(view, at, packet, packets, to)) {
+      if (tooBig.cut(view, at, packet, packets, to)) return CUT;
+      // About a frame to everybody, everybody's router would send an error.
+      if (isTap[port] !== 1 || (view.getUint8(at + VNET_HDR_BYTES) & MAC_GROUP) === 0)
+        tooBig.tell(view, packet, port, to, nowMs);
+      return engine.refuseTooBig(view, ipOffset, ipBytes, to, packets);
+    }
     if (isTap[to] === 1) {
       slots[slot + SLOT_OFFSET] = link.wrap(view, at, ipOffset, to);
       slots[slot + SLOT_LENGTH] = VNET_HDR_BYTES + ETHERNET_HEADER_BYTES + judgedBytes;

@@ -29,7 +29,8 @@ export const FRAGMENT_DUPLICATE = DECODE_STATUS_COUNT + 19;
 export const FRAGMENT_LIMIT = DECODE_STATUS_COUNT + 20;
 export const EVENTS_FULL = DECODE_STATUS_COUNT + 21;
 export const BAD_OFFLOAD = DECODE_STATUS_COUNT + 22;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 23;
+export const PACKET_TOO_BIG = DECODE_STATUS_COUNT + 23;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 24;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -99,5 +100,9 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'bad-offload',
     'its virtio header would have the kernel write a checksum elsewhere than into the header that was judged, or cut it as what it is not',
+  ],
+  [
+    'packet-too-big',
+    'longer than the MTU of the device it is for, and not to be cut; its sender is told by ICMP, if it may be',
   ],
 ];

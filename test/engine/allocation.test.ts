@@ -107,6 +107,33 @@ for (const [name, from, packet] of KINDS) {
   });
 }
 
+for (const [name, packet] of [
+  ['cut into fragments', udp4(WEB, APP, { srcPort: 5000, dstPort: 53, payload: 'x'.repeat(150) })],
+  [
+    'too big, and its sender told',
+    udp4(WEB, APP, { srcPort: 5000, dstPort: 53, payload: 'x'.repeat(150) }, { df: true }),
+  ],
+] as const)
+  test(`${name}: 0 bytes a packet`, () => {
+    const link = new LinkLayer(rig.policy, createMacs(3));
+    const isTap = Uint8Array.of(0, 0, 1);
+    const batch = batchOf(packet);
+    batch.tooBig.mtu[2] = 100;
+    const rounds = 2_000;
+    let written = 0;
+    const bytes = leastBytesPerRun(() => {
+      for (let round = 0; round < rounds; round++) {
+        aim(batch, packet.length);
+        batch.process(rig.engine, link, isTap, 1, PACKETS_IN_BATCH, round * 100);
+        batch.tooBig.wrap(link, isTap);
+        written += batch.tooBig.count;
+        batch.tooBig.clear();
+      }
+    }, rounds * PACKETS_IN_BATCH);
+    assert.ok(written >= rounds * 50, `${written} written`);
+    assert.ok(bytes <= 8 * BYTES_PER_PACKET_MAX, `${bytes} bytes a packet`);
+  });
+
 test('a million new flows, admitted, tracked and expired: 0 bytes a flow', () => {
   const packet = udp4(WEB, APP, { srcPort: 0, dstPort: 53 });
   const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);

@@ -115,6 +115,28 @@ export class Wire {
     return results;
   }
 
+  /** From here on the device of that port takes packets of so many bytes. */
+  setMtu(name: string, mtu: number): void {
+    this.batch.tooBig.mtu[this.portOf(name)] = mtu;
+  }
+
+  /** What is written behind the batches since it was last asked for: fragments, and errors about what was too big. */
+  takeBehind(): Sent[] {
+    const { tooBig } = this.batch;
+    tooBig.wrap(this.link, this.isTap);
+    const found = Array.from({ length: tooBig.count }, (_, i): Sent => {
+      const [at, length, to] = tooBig.slots.subarray(i * SLOT_WORDS);
+      const end = at + length;
+      return {
+        to: this.names[to],
+        vnet: toHex(tooBig.arena.subarray(at, at + VNET_BYTES)),
+        frame: toHex(tooBig.arena.subarray(at + VNET_BYTES, end)),
+      };
+    });
+    tooBig.clear();
+    return found;
+  }
+
   portOf(name: string): number {
     const port = this.names.indexOf(name);
     assert.notEqual(port, -1, `no port ${name}`);

@@ -153,6 +153,7 @@ describe('the scenarios', () => {
       'bad-offload',
       'events-full',
       'neighbour-spoof',
+      'packet-too-big',
       'unknown-ethertype',
       'vlan-tagged',
       'write-failed',
