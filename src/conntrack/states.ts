@@ -8,7 +8,7 @@
  * | TCP_ESTABLISHED  | ACK from the opener, or picked up in mid-stream        | tcpEstablished, 432,000 s   |
  * | TCP_CLOSING      | FIN from both sides: the last ACKs may pass            | tcpClosing, 30 s            |
  * | TCP_CLOSED       | RST: nothing passes but RST and a SYN that opens anew  | tcpReset, 10 s              |
- * | TCP_REVOKED      | a change of rules ended it: nothing passes but such a SYN | tcpRevoked, 300 s           |
+ * | TCP_REVOKED      | a change of rules ended it, of whatever protocol       | tcpEstablished, 300 s at least |
  * | UDP_SINGLE       | one direction, or a single request and response        | udp, 30 s                   |
  * | UDP_STREAM       | more than one request and response                     | udpStream, 180 s            |
  * | ICMP_QUERY_FLOW  | a query by its identifier                              | icmp, 30 s                  |
@@ -82,8 +82,8 @@ export interface IdleTimeouts {
 const TCP_OPENING_SEC = 60;
 const TCP_CLOSING_SEC = 30;
 const TCP_RESET_SEC = 10;
-/** Longer than any retransmission waits (RFC 6298: 60 s at least; Linux: 120 s), and renewed by each. */
-const TCP_REVOKED_SEC = 300;
+/** A revoked flow is remembered so long at least: longer than a retransmission waits (RFC 6298: 60 s; Linux: 120 s). */
+const REVOKED_SEC_MIN = 300;
 const ICMP_SEC = 30;
 const OTHER_SEC = 600;
 
@@ -99,7 +99,7 @@ export function setTimeouts(
   timeoutsMs[at + TCP_ESTABLISHED] = idle.tcpEstablishedSec * 1000;
   timeoutsMs[at + TCP_CLOSING] = TCP_CLOSING_SEC * 1000;
   timeoutsMs[at + TCP_CLOSED] = TCP_RESET_SEC * 1000;
-  timeoutsMs[at + TCP_REVOKED] = TCP_REVOKED_SEC * 1000;
+  timeoutsMs[at + TCP_REVOKED] = Math.max(idle.tcpEstablishedSec, REVOKED_SEC_MIN) * 1000;
   timeoutsMs[at + UDP_SINGLE] = idle.udpSec * 1000;
   timeoutsMs[at + UDP_STREAM] = idle.udpStreamSec * 1000;
   timeoutsMs[at + ICMP_QUERY_FLOW] = ICMP_SEC * 1000;

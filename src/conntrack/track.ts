@@ -20,7 +20,7 @@ import {
 } from './states.ts';
 import { FLOW_STATE } from './table.ts';
 import { advanceTcp, openTcp } from './tcp.ts';
-import { FLOW_PASSES } from './verdicts.ts';
+import { FLOW_IS_REVOKED, FLOW_PASSES, FLOW_REOPENS } from './verdicts.ts';
 
 /**
  * Writes the state words of a new flow, as insert left them, for its first packet. `at` is the entry's first
@@ -66,12 +66,15 @@ export function advanceFlow(
 ): number {
   if (packet.protocol === PROTO_TCP) return advanceTcp(words, at, word, packet, fromLocal);
   const fromOpener = (word & OPENED_LOCALLY) !== 0 ? fromLocal : !fromLocal;
-  if ((word & STATE_MASK) === UDP_SINGLE) words[at + FLOW_STATE] = advanceUdp(word, fromOpener);
+  const state = word & STATE_MASK;
+  // Nothing tells a new flow on these ports from the one that ended, but who begins: whoever opened that one.
+  if (state === TCP_REVOKED) return fromOpener ? FLOW_REOPENS : FLOW_IS_REVOKED;
+  if (state === UDP_SINGLE) words[at + FLOW_STATE] = advanceUdp(word, fromOpener);
   else if (!fromOpener) words[at + FLOW_STATE] = word | REPLIED;
   return FLOW_PASSES;
 }
 
-/** FLOW_STATE of a TCP connection that a change of rules has ended. */
+/** FLOW_STATE of a flow that a change of rules has ended. */
 export function revokedState(word: number): number {
   return (word & ~STATE_MASK) | TCP_REVOKED;
 }

@@ -31,7 +31,7 @@ import {
 } from '../conntrack/table.ts';
 import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
-import { FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
+import { FLOW_ASKS_RULES, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
 import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
@@ -89,7 +89,7 @@ const REASON_BY_FRAGMENT: readonly number[] = [
   FRAGMENT_LIMIT,
 ];
 
-/** By verdict of conntrack/verdicts.ts; FLOW_REOPENS never gets here. */
+/** By verdict of conntrack/verdicts.ts; FLOW_REOPENS and FLOW_ASKS_RULES never get here. */
 const REASON_BY_VERDICT: readonly number[] = [
   PASS,
   PASS,
@@ -297,7 +297,10 @@ export class Gates {
       if (verdict !== FLOW_REOPENS) {
         this.flow = tracker.followed;
         this.rule = tracker.followedRule & RULE_MASK;
-        return verdict === FLOW_PASSES ? PASS : REASON_BY_VERDICT[verdict];
+        if (verdict === FLOW_PASSES) return PASS;
+        return verdict === FLOW_ASKS_RULES
+          ? this.judgeByRules(packet, port, direction, nowMs)
+          : REASON_BY_VERDICT[verdict];
       }
       // Kept until the rules have admitted the SYN: else one that they refuse would have what has ended, or was
       // revoked, picked up in mid-stream by the next packet of the side that they still let out.
@@ -321,29 +324,10 @@ export class Gates {
     nowMs: number,
   ): number {
     const fromLocal = direction === GATE_EGRESS;
-    const profile = this.policy.profiles[port];
     const { family, protocol } = packet;
-    let rule: number;
-    if (fromLocal && this.isPlatform(packet)) {
-      // Never filtered on the way out. The answer passes because its flow is tracked: admitting whatever
-      // bears the platform's address as its source would let a spoofer outside reach every port.
-      rule = RULE_PLATFORM + 1;
-    } else {
-      const a0 = fromLocal ? packet.dst0 : packet.src0;
-      const a1 = fromLocal ? packet.dst1 : packet.src1;
-      const a2 = fromLocal ? packet.dst2 : packet.src2;
-      const a3 = fromLocal ? packet.dst3 : packet.src3;
-      rule = this.matcher.match(
-        2 * profile + direction,
-        family,
-        protocol,
-        rulePort(packet),
-        a0,
-        a1,
-        a2,
-        a3,
-      );
-      if (rule === NO_RULE) return fromLocal ? EGRESS_RULES : INGRESS_RULES;
+    const rule = this.findRule(packet, port, direction);
+    if (rule === NO_RULE) return fromLocal ? EGRESS_RULES : INGRESS_RULES;
+    if (rule !== RULE_PLATFORM + 1) {
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
       if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort))
@@ -362,13 +346,54 @@ export class Gates {
     if (!isTrackable(packet)) return this.admitUntracked(rule - 1, ended);
     if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
     this.forgetEnded(ended);
-    const word = (rule - 1) | (this.policy.generation << RULE_BITS);
-    this.flow = this.tracker.open(packet, word, fromLocal, nowMs);
+    this.flow = this.tracker.open(packet, this.wordOf(rule), fromLocal, nowMs);
     // Also without room, for the exception that lets it pass: the rule has admitted it.
     this.rule = rule - 1;
     if (this.flow === NO_FLOW) return CONNTRACK_FULL;
     this.ruleHits.note(rule - 1);
     return PASS;
+  }
+
+  /**
+   * A packet of a tracked connection that the rules in force decide about: a SYN of another connection on its ports,
+   * or what follows an opening that was not seen whole.
+   */
+  private judgeByRules(packet: Packet, port: number, direction: number, nowMs: number): number {
+    const isSyn = isOpeningSyn(packet.tcpFlags);
+    if (!isSyn && !this.acceptsMidstream) return TCP_STATE;
+    const rule = this.findRule(packet, port, direction);
+    if (rule === NO_RULE) {
+      if (!isSyn) return TCP_STATE;
+      this.forget();
+      return direction === GATE_EGRESS ? EGRESS_RULES : INGRESS_RULES;
+    }
+    this.tracker.take(packet, direction, this.wordOf(rule), nowMs);
+    this.rule = rule - 1;
+    this.ruleHits.note(rule - 1);
+    return PASS;
+  }
+
+  /** The rule that admits a packet as one of a new flow, plus 1; RULE_PLATFORM + 1 where none is asked; or NO_RULE. */
+  private findRule(packet: Packet, port: number, direction: number): number {
+    const fromLocal = direction === GATE_EGRESS;
+    // Never filtered on the way out. The answer passes because its flow is tracked: admitting whatever
+    // bears the platform's address as its source would let a spoofer outside reach every port.
+    if (fromLocal && this.isPlatform(packet)) return RULE_PLATFORM + 1;
+    return this.matcher.match(
+      2 * this.policy.profiles[port] + direction,
+      packet.family,
+      packet.protocol,
+      rulePort(packet),
+      fromLocal ? packet.dst0 : packet.src0,
+      fromLocal ? packet.dst1 : packet.src1,
+      fromLocal ? packet.dst2 : packet.src2,
+      fromLocal ? packet.dst3 : packet.src3,
+    );
+  }
+
+  /** The FLOW_RULE word of what a rule (its number plus 1) admits now. */
+  private wordOf(rule: number): number {
+    return (rule - 1) | (this.policy.generation << RULE_BITS);
   }
 
   private admitUntracked(rule: number, ended: FlowIndex): number {

@@ -52,7 +52,10 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   ['no-route', 'for no local interface and there is no uplink, or back to where it came from'],
   ['egress-rules', 'no egress rule of the groups on the interface admits it'],
   ['ingress-rules', 'no ingress rule of the groups on the interface admits it'],
-  ['tcp-closed', 'the connection was reset; only a new SYN reopens it'],
+  [
+    'tcp-closed',
+    'the connection was refused, or reset by who sends this; only a new SYN reopens it',
+  ],
   ['tcp-midstream', 'a TCP packet of no known connection that is no SYN (midstream: drop)'],
   [
     'conntrack-full',
@@ -77,7 +80,7 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   ['write-failed', 'the device on the other side refused the packet'],
   [
     'revoked',
-    'the connection was ended by a change of rules (revocation: recheck or cut) or by hand; of TCP, only a new SYN opens it again',
+    'the connection was ended by a change of rules (revocation: recheck or cut) or by hand; only a new SYN opens it again, without TCP only the side that had opened it',
   ],
   [
     'tcp-flags',

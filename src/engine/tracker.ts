@@ -18,6 +18,7 @@ import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { TupleHash } from '../conntrack/flow-hash.ts';
 import { HalfOpenQueue, isHalfOpen } from '../conntrack/half-open.ts';
 import {
+  OPENED_LOCALLY,
   STATE_COUNT,
   STATE_MASK,
   TCP_CLOSED,
@@ -39,6 +40,7 @@ import {
   type FlowIndex,
   type FlowTable,
 } from '../conntrack/table.ts';
+import { takeAdmitted } from '../conntrack/tcp-handshake.ts';
 import { advanceFlow, openFlow, revokedState } from '../conntrack/track.ts';
 import {
   FLOW_IS_CLOSED,
@@ -46,7 +48,6 @@ import {
   FLOW_PASSES,
   FLOW_PASSES_UNCHANGED,
 } from '../conntrack/verdicts.ts';
-import { PROTO_TCP } from '../wire/fields.ts';
 import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
 import { EGRESS } from './counters.ts';
 import {
@@ -246,12 +247,31 @@ export class Tracker {
     const verdict = advanceFlow(words, at, before, packet, fromLocal);
     const after = words[at + FLOW_STATE];
     // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
-    // A revoked one is kept for as long as something would bring it back.
+    // A revoked flow is kept for as long as something would bring it back.
     const isMoved = ((before ^ after) & STATE_MASK) !== 0;
-    if (verdict === FLOW_IS_REVOKED || (verdict === FLOW_PASSES && (isMoved || !isEnding(after))))
+    if (
+      verdict === FLOW_PASSES ? isMoved || !isEnding(after) : (before & STATE_MASK) === TCP_REVOKED
+    )
       words[at + FLOW_SEEN] = nowMs;
     if (before !== after) this.noteChange(table, flow, before);
     return verdict;
+  }
+
+  /**
+   * Moves the flow that `follow` said FLOW_ASKS_RULES about, now that the rules have admitted the packet.
+   * @param rule the FLOW_RULE word of what they admit
+   */
+  take(packet: Packet, direction: number, rule: number, nowMs: number): void {
+    const fromLocal = direction === EGRESS;
+    const table = packet.family === 4 ? this.flows4 : this.flows6;
+    const { words } = table;
+    const { flow, at } = fromLocal ? this.atEgress : this.atIngress;
+    const before = words[at + FLOW_STATE];
+    if (takeAdmitted(words, at, packet, fromLocal) === FLOW_PASSES) words[at + FLOW_SEEN] = nowMs;
+    const after = words[at + FLOW_STATE];
+    // A flow goes by the rule that admits its opener's packets.
+    if (((after & OPENED_LOCALLY) !== 0) === fromLocal) words[at + FLOW_RULE] = rule;
+    if (before !== after) this.noteChange(table, flow, before);
   }
 
   /** The flow of the packet that `begin` was called for, past its time-out or not; NO_FLOW if there is none. */
@@ -321,12 +341,12 @@ export class Tracker {
 
   /** Ends a flow that rules no longer admit. @returns whether its entry is still in use */
   revoke(table: FlowTable, flow: FlowIndex, isPortGone: boolean, nowMs: number): boolean {
-    if (isPortGone || (table.words[flow * table.stride + KEY_META] & 0xff) !== PROTO_TCP) {
+    if (isPortGone) {
       this.remove(table, flow, ENDED_BY_REVOCATION);
       return false;
     }
-    // A TCP connection stays in the table as revoked: with its entry gone, the next packet of the side
-    // that rules still let out would bring it back as one picked up in mid-stream.
+    // It stays in the table as revoked: with its entry gone, the next packet of the side that rules still let out
+    // would open it again, and the other side's would pass as answers.
     const at = flow * table.stride + table.keyWords;
     const before = table.words[at + FLOW_STATE];
     table.words[at + FLOW_STATE] = revokedState(before);

@@ -15,7 +15,7 @@ export interface TwinFlow {
   readonly key: string;
   readonly port: number;
   readonly kind: 'tcp' | 'udp' | 'icmp' | 'other';
-  readonly isOpenedLocally: boolean;
+  isOpenedLocally: boolean;
   seenMs: number;
   tcp: TcpFlow | undefined;
   hasReplied: boolean;
@@ -39,7 +39,7 @@ const IDLE_SEC: Readonly<Record<string, number>> = {
   established: 432_000,
   closing: 30,
   closed: 10,
-  revoked: 300,
+  revoked: 432_000,
   udp: 30,
   'udp-stream': 180,
   icmp: 30,

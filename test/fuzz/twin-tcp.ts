@@ -6,7 +6,7 @@ import type { TwinSegment } from './twin-decode.ts';
 
 export type TcpState = 'syn-sent' | 'syn-received' | 'established' | 'closing' | 'closed';
 export type TcpVerdict =
-  'passes' | 'unchanged' | 'reopens' | 'tcp-closed' | 'tcp-state' | 'tcp-window';
+  'passes' | 'unchanged' | 'reopens' | 'asks' | 'tcp-closed' | 'tcp-state' | 'tcp-window';
 
 interface Side {
   /** Behind the highest byte it sent. */
@@ -23,8 +23,12 @@ interface Side {
 
 export interface TcpFlow {
   state: TcpState;
-  readonly opener: Side;
-  readonly other: Side;
+  opener: Side;
+  other: Side;
+  /** Behind the opener's SYN alone, without the data in it; known until it is answered. */
+  behindSyn: number;
+  /** The side that sent the RST. */
+  resetBy: Side | undefined;
   /** Room the opener's SYN offered, in bytes. */
   offered: number;
   /** Windows aren't judged. */
@@ -48,6 +52,8 @@ export function openTcpPlainly(segment: TwinSegment, checksWindow: boolean): Tcp
     state: 'established',
     opener: newSide(),
     other: newSide(),
+    behindSyn: 0,
+    resetBy: undefined,
     offered: 0,
     isLiberal: true,
     hasReplied: false,
@@ -106,19 +112,26 @@ export function canHaveSent(flow: TcpFlow, seq: number, isFromOpener: boolean): 
   return distance(sender.end, seq) <= 0 && distance(acknowledged, seq) >= -BEHIND;
 }
 
-/** Nothing but an RST, again or from the other side, and only where the connection ended. */
+/** Whoever sent the RST is gone; the other side may not have had it, and goes on. */
 function judgeAfterEnd(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): TcpVerdict {
-  if (!segment.flags.includes('R')) return 'tcp-closed';
-  if (!flow.hasReplied) return 'tcp-closed';
-  if (flow.isLiberal) return 'unchanged';
-  return fitsReset(flow, segment, isFromOpener) ? 'unchanged' : 'tcp-window';
+  const { flags } = segment;
+  if (!flow.hasReplied) return flow.isLiberal && flags === 'SA' ? 'reopens' : 'tcp-closed';
+  const sender = isFromOpener ? flow.opener : flow.other;
+  if (flags.includes('R'))
+    return flow.isLiberal || fitsReset(flow, segment, isFromOpener) ? 'unchanged' : 'tcp-window';
+  if (sender === flow.resetBy) return 'tcp-closed';
+  if (flags.includes('S'))
+    return !isFromOpener && endOf(segment) === sender.end ? 'unchanged' : 'tcp-closed';
+  if (!flow.isLiberal && !fits(flow, segment, isFromOpener)) return 'tcp-window';
+  move(flow, segment, isFromOpener);
+  return 'unchanged';
 }
 
 /** The other side still has an older connection, and says so. */
 function challenge(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): TcpVerdict {
   // Whether the first fragment of a segment is all of it that bears data can't be told.
   const isBare = segment.flags === 'A' && segment.payloadBytes === 0 && !segment.isPart;
-  if (isFromOpener || !isBare) return 'tcp-state';
+  if (isFromOpener || !isBare) return 'asks';
   flow.other.ack = segment.ack;
   return 'unchanged';
 }
@@ -127,45 +140,89 @@ function synToUnanswered(flow: TcpFlow, segment: TwinSegment, isFromOpener: bool
   const acknowledges = segment.flags.includes('A');
   if (isFromOpener) {
     if (acknowledges) return 'tcp-state';
+    if (plus(segment.seq, 1) !== flow.behindSyn) return 'asks';
+    const { end } = flow.opener;
     startOpener(flow, segment);
+    flow.opener.end = later(flow.opener.end, end);
+    flow.opener.maxEnd = later(flow.opener.maxEnd, end);
     return 'passes';
   }
-  if (acknowledges && segment.ack !== flow.opener.end)
+  if (acknowledges && !answersSyn(flow, segment))
     return distance(plus(flow.opener.end, 1), segment.ack) < 0 ? 'unchanged' : 'tcp-window';
   answer(flow, segment);
   flow.other.maxEnd = later(flow.other.maxEnd, plus(flow.other.end, flow.offered));
   return 'passes';
 }
 
+/** It acknowledges the SYN, and none, some or all of the data in it. */
+function answersSyn({ behindSyn, opener }: TcpFlow, { ack }: TwinSegment): boolean {
+  const ahead = distance(behindSyn, ack);
+  return ahead >= 0 && ahead <= distance(behindSyn, opener.end);
+}
+
 function synToAnswered(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): TcpVerdict {
   const acknowledges = segment.flags.includes('A');
   if (flow.state === 'closing') return 'tcp-state';
-  if (flow.state === 'established') {
-    // Only an opener sends SYN and only the other side answers it.
-    if (acknowledges === isFromOpener) return 'tcp-state';
-  } else if (!fitsHandshake(flow, segment, isFromOpener)) return 'tcp-state';
-  if (acknowledges && !isFromOpener && flow.hasSynPassed) {
-    flow.opener.end = segment.ack;
-    flow.opener.maxEnd = segment.ack;
-    flow.isLiberal = true;
-    answer(flow, segment);
-    return 'passes';
+  if (flow.state === 'syn-received') return synInHandshake(flow, segment, isFromOpener);
+  // Only an opener sends SYN and only the other side answers it; who opened a liberal one may not be known.
+  if (acknowledges === isFromOpener) return flow.isLiberal ? 'asks' : 'tcp-state';
+  if (!acknowledges) return 'asks';
+  if (!flow.hasSynPassed) return 'unchanged';
+  flow.opener.end = segment.ack;
+  flow.opener.maxEnd = segment.ack;
+  flow.isLiberal = true;
+  answer(flow, segment);
+  return 'passes';
+}
+
+/** Before the handshake is done: one sent again, one of a new connection, or one of a simultaneous open. */
+function synInHandshake(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): TcpVerdict {
+  const sender = isFromOpener ? flow.opener : flow.other;
+  const receiver = isFromOpener ? flow.other : flow.opener;
+  const isAgain = plus(segment.seq, 1) === receiver.ack;
+  if (!segment.flags.includes('A')) {
+    if (flow.isSimultaneous) return isAgain ? 'unchanged' : 'tcp-state';
+    if (!isFromOpener) return 'tcp-state';
+    const behind = distance(plus(segment.seq, 1), sender.end);
+    return behind >= 0 && behind <= DATAGRAM_MAX ? 'unchanged' : 'asks';
   }
-  if (!acknowledges && isFromOpener && flow.state === 'established') flow.hasSynPassed = true;
+  if (!flow.isSimultaneous && !isFromOpener) return 'unchanged';
+  const ahead = distance(sender.ack, segment.ack);
+  if (!isAgain || ahead < 0 || ahead > distance(sender.ack, receiver.end)) return 'tcp-state';
+  flow.isSimultaneous = false;
   return 'unchanged';
 }
 
-/** Whether a SYN or SYN-ACK has business before the handshake is done: one sent again, or one of a simultaneous open. */
-function fitsHandshake(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): boolean {
-  const acknowledges = segment.flags.includes('A');
-  const sender = isFromOpener ? flow.opener : flow.other;
-  const receiver = isFromOpener ? flow.other : flow.opener;
-  const isAgain = endOf(segment) === sender.end;
-  if (!acknowledges) return flow.isSimultaneous ? isAgain : isFromOpener;
-  if (!flow.isSimultaneous && !isFromOpener) return true;
-  if (!isAgain || segment.ack !== receiver.end) return false;
-  flow.isSimultaneous = false;
-  return true;
+/** What `asks` asked about, once the rules have admitted it. @returns whether it keeps the flow alive */
+export function takeAdmittedPlainly(
+  flow: TcpFlow,
+  segment: TwinSegment,
+  isFromOpener: boolean,
+): 'passes' | 'unchanged' | 'turned' {
+  const { flags } = segment;
+  if (!flags.includes('S')) {
+    // Picked up in mid-stream.
+    const sender = isFromOpener ? flow.opener : flow.other;
+    const receiver = isFromOpener ? flow.other : flow.opener;
+    sender.end = endOf(segment);
+    sender.ack = segment.ack;
+    receiver.end = segment.ack;
+    receiver.ack = segment.seq;
+    if (flags.includes('F')) sender.hasFinished = true;
+    if (!isFromOpener) flow.hasReplied = true;
+    flow.isLiberal = true;
+    flow.state = 'established';
+    return 'passes';
+  }
+  if (flow.state === 'syn-sent') {
+    startOpener(flow, segment);
+    return 'passes';
+  }
+  if (flow.state !== 'established' || flags !== 'S') return 'unchanged';
+  flow.hasSynPassed = true;
+  if (isFromOpener) return 'unchanged';
+  [flow.opener, flow.other] = [flow.other, flow.opener];
+  return 'turned';
 }
 
 /** The other side has spoken: its SYN, with or without ACK. */
@@ -181,9 +238,9 @@ function answer(flow: TcpFlow, segment: TwinSegment): void {
     other.window = Math.max(1, segment.window);
   }
   flow.isSimultaneous = !acknowledges;
-  other.ack = acknowledges ? segment.ack : opener.end;
+  other.ack = acknowledges ? segment.ack : flow.behindSyn;
   opener.ack = plus(segment.seq, 1);
-  opener.maxEnd = later(opener.maxEnd, plus(opener.end, Math.max(1, segment.window)));
+  opener.maxEnd = later(opener.maxEnd, plus(other.ack, Math.max(1, segment.window)));
   opener.hasFinished = false;
   other.hasFinished = false;
   flow.hasSynPassed = false;
@@ -200,7 +257,7 @@ function reset(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): TcpV
     const isGivenUp =
       (!acknowledges || segment.ack === 0) &&
       ((behind >= 0 && behind <= BEHIND) || segment.seq === other.ack);
-    const isRefused = acknowledges && segment.ack === opener.end;
+    const isRefused = acknowledges && answersSyn(flow, segment);
     if (!(isFromOpener ? isGivenUp : isRefused)) return 'tcp-window';
   } else if (!(isAnswer && flow.hasSynPassed)) {
     if (!flow.isLiberal && !fitsReset(flow, segment, isFromOpener)) return 'tcp-window';
@@ -210,6 +267,7 @@ function reset(flow: TcpFlow, segment: TwinSegment, isFromOpener: boolean): TcpV
     if (!isExact) return 'unchanged';
   }
   flow.state = 'closed';
+  flow.resetBy = isFromOpener ? opener : other;
   flow.hasSynPassed = false;
   return 'passes';
 }
@@ -261,6 +319,7 @@ function newSide(): Side {
 
 function startOpener(flow: TcpFlow, segment: TwinSegment): void {
   startSide(flow.opener, segment);
+  flow.behindSyn = plus(segment.seq, 1);
   flow.offered = Math.max(1, segment.window);
 }
 

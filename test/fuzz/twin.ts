@@ -22,7 +22,7 @@ import {
   type PlainInterface,
   type Question,
 } from './twin-rules.ts';
-import { advanceTcpPlainly, canHaveSent, openTcpPlainly } from './twin-tcp.ts';
+import { advanceTcpPlainly, canHaveSent, openTcpPlainly, takeAdmittedPlainly } from './twin-tcp.ts';
 
 export interface TwinOptions extends FlowLimits {
   readonly acceptsMidstream: boolean;
@@ -44,7 +44,7 @@ export interface TwinOptions extends FlowLimits {
 
 interface Flow extends TwinFlow {
   /** What is asked of new rules; undefined: it goes to the platform, which no rule is asked about. */
-  readonly opened: Opened | undefined;
+  opened: Opened | undefined;
   /** The change of rules it was last held against, by number. */
   heldAgainst: number;
 }
@@ -160,14 +160,10 @@ export class Twin {
     if (flow.heldAgainst === this.changes) return true;
     flow.heldAgainst = this.changes;
     if (flow.isRevoked || this.outlives(flow)) return true;
-    // A TCP connection is remembered, so that its packets drop as `revoked`; others are judged as new from here on.
-    if (flow.tcp === undefined) this.flows.forget(flow.key);
-    else {
-      flow.isRevoked = true;
-      // "What is tracked": 300 s since it ended, or its last packet since.
-      flow.seenMs = nowMs;
-    }
-    return flow.isRevoked;
+    flow.isRevoked = true;
+    // "What is tracked": so long since it ended, or its last packet since.
+    flow.seenMs = nowMs;
+    return true;
   }
 
   private outlives({ port, opened }: Flow): boolean {
@@ -245,11 +241,38 @@ export class Twin {
       if (isOdd) return flow.tcp!.state === 'closed' ? 'tcp-closed' : undefined;
       const verdict = this.flows.change(flow, () => advance(flow, packet, isLocal, nowMs));
       // A SYN opens it anew, and what is remembered goes once the rules have admitted that.
+      if (verdict === 'asks') return this.passByRules(flow, packet, port, gate, nowMs);
       if (verdict !== 'reopens') return verdict;
     }
     if (icmp?.kind === 'error' && this.isAboutFlow(bytes, packet, port, gate, nowMs))
       return undefined;
     return this.passNew(packet, port, gate, key, nowMs);
+  }
+
+  /** src/conntrack/tcp.ts, notes 3 and 5: a SYN of another connection, or what follows an opening not seen whole. */
+  private passByRules(
+    flow: Flow,
+    packet: TwinPacket,
+    port: number,
+    gate: Gate,
+    nowMs: number,
+  ): string | undefined {
+    const tcp = packet.tcp!;
+    const isSyn = tcp.flags === 'S';
+    if (!isSyn && !this.options.acceptsMidstream) return 'tcp-state';
+    const isLocal = gate === 'egress';
+    const remote = isLocal ? packet.dst : packet.src;
+    const isToPlatform = isLocal && this.options.platform.includes(packet.dst);
+    if (!isToPlatform && !isAdmitted(this.interfaces[port - 1][gate], packet, remote))
+      return isSyn ? `${gate}-rules` : 'tcp-state';
+    this.flows.change(flow, () => {
+      const taken = takeAdmittedPlainly(flow.tcp!, tcp, flow.isOpenedLocally === isLocal);
+      if (taken === 'turned') flow.isOpenedLocally = isLocal;
+      if (taken === 'passes') flow.seenMs = nowMs;
+    });
+    if (flow.isOpenedLocally === isLocal)
+      flow.opened = isToPlatform ? undefined : this.openedBy(packet, port, gate, remote);
+    return undefined;
   }
 
   private passNew(
@@ -359,10 +382,11 @@ function advance(
 ): string | undefined {
   const isFromOpener = flow.isOpenedLocally === isLocal;
   if (flow.isRevoked) {
-    if (packet.tcp!.flags === 'S') return 'reopens';
-    // "What is tracked": 300 s since it ended, or its last packet since.
+    // "What is tracked": so long since it ended, or its last packet since.
     flow.seenMs = nowMs;
-    return 'revoked';
+    // Without TCP nothing tells an opening but who sends it.
+    const opens = packet.tcp === undefined ? isFromOpener : packet.tcp.flags === 'S';
+    return opens ? 'reopens' : 'revoked';
   }
   if (flow.tcp !== undefined) {
     const before = flow.tcp.state;

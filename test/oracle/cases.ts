@@ -81,7 +81,7 @@ export const CASES: readonly Case[] = [
   },
   {
     row: 'packet of a connection that was reset',
-    sequence: sequence([...HANDSHAKE, tcpStep('server', 'RA'), tcpStep('client', 'A')]),
+    sequence: sequence([...HANDSHAKE, tcpStep('server', 'RA'), tcpStep('server', 'A')]),
     ours: 'tcp-closed',
   },
   {
@@ -123,6 +123,19 @@ export const CASES: readonly Case[] = [
     row: 'answer to a SYN that is no bare acknowledgment',
     sequence: sequence([SYN, tcpStep('server', 'PA', { bytes: 3 })]),
     ours: 'tcp-state',
+  },
+  {
+    row: 'what follows a SYN whose answer was not seen',
+    sequence: sequence([SYN, tcpStep('client', 'PA', { bytes: 3 })], { midstream: true }),
+    ours: 'passed',
+  },
+  {
+    row: 'SYN or SYN-ACK from the wrong side of a connection picked up in mid-stream',
+    sequence: sequence([tcpStep('client', 'A'), tcpStep('server', 'A'), OTHER_SYN], {
+      midstream: true,
+      openBothWays: true,
+    }),
+    ours: 'passed',
   },
   {
     row: 'SYN-ACK of a connection that is closing',

@@ -98,7 +98,9 @@ export const DIFFERENCES: readonly Difference[] = [
       view.hasEnded &&
       view.replied &&
       (!segment.flags.includes('R')
-        ? ours === 'tcp-closed'
+        ? kernelPasses
+          ? /^tcp-(closed|window)$/.test(ours)
+          : hasRefusedClosed(judged, at)
         : kernelPasses
           ? ours === 'tcp-window'
           : hasRefusedClosed(judged, at)),
@@ -151,6 +153,32 @@ export const DIFFERENCES: readonly Difference[] = [
     ({ ours, segment, view }) =>
       ours === 'tcp-state' && view.state === 'syn-sent' && !segment.flags.includes('S'),
   ),
+  {
+    name: 'what follows a SYN whose answer was not seen',
+    splitsStates: true,
+    covers: (judged, at) =>
+      hasPassed(
+        judged,
+        at + 1,
+        (segment, { before, after }) =>
+          isPlain(segment) && before.includes('syn-sent') && !after.includes('syn-sent'),
+      ),
+  },
+  {
+    name: 'SYN or SYN-ACK from the wrong side of a connection picked up in mid-stream',
+    splitsStates: true,
+    covers: (judged, at) =>
+      hasPassed(
+        judged,
+        at + 1,
+        (segment, { sent, tcp, before }) =>
+          before.includes('established') &&
+          tcp?.liberal === true &&
+          (isSyn(segment)
+            ? sent.from !== tcp.openedFrom
+            : isSynAck(segment) && sent.from === tcp.openedFrom),
+      ),
+  },
   tcpRow(
     'SYN-ACK of a connection that is closing',
     false,

@@ -38,6 +38,8 @@ export class Ledger {
   hasEnded = false;
   private readonly sides: Record<Place, Side> = { in: newSide(), out: newSide() };
   private opener: Place = 'in';
+  /** Behind the opener's SYN, without the data in it. */
+  private behindSyn = 0;
   /** Room that the opener's SYN offered. */
   private offered = 1;
   /** A SYN of the opener passed over the open connection, and nothing after it. */
@@ -64,16 +66,26 @@ export class Ledger {
       if (!isAck && after === 'syn-sent') this.open(from, segment, before === 'syn-sent');
       else if (after === 'syn-received' && before !== 'syn-received')
         this.answer(from, segment, before);
-      else if (!isAck && before === 'established') this.hasSynPassed = true;
+      else if (isAck && before === 'closed' && after === 'established') this.pickUp(from, segment);
+      else if (!isAck && before === 'established') {
+        this.hasSynPassed = true;
+        this.opener = from;
+      }
     } else if (before === undefined) this.pickUp(from, segment);
     else if (flags.includes('R')) this.reset(from, segment, before);
-    else if (before === 'syn-sent') this.sides[from].ack = segment.ack;
+    else if (before === 'syn-sent' && after === 'syn-sent') this.sides[from].ack = segment.ack;
+    else if (before === 'syn-sent') this.join(from, segment);
     else this.move(from, segment, bytesToCome);
   }
 
-  private open(from: Place, { end, window, scale }: Segment, isAgain: boolean): void {
+  private open(from: Place, segment: Segment, isAgain: boolean): void {
+    const { seq, window, scale } = segment;
     const other = opposite(from);
+    const isSame = isAgain && ((seq + 1) | 0) === this.behindSyn;
+    // The same SYN may come without the data that it had.
+    const end = isSame ? later(this.sides[from].end, segment.end) : segment.end;
     this.opener = from;
+    this.behindSyn = (seq + 1) | 0;
     this.begin();
     this.sides[from] = { end, maxEnd: end, ack: 0, maxWindow: Math.max(1, window), scale };
     const challenge = isAgain ? this.sides[other].ack : 0;
@@ -91,14 +103,29 @@ export class Ledger {
     this.sides[from] = {
       end,
       maxEnd: (end + this.offered) | 0,
-      ack: isAck ? ack : opener.end,
+      ack: isAck ? ack : this.behindSyn,
       maxWindow: Math.max(1, window),
       scale,
     };
     opener.ack = (seq + 1) | 0;
-    opener.maxEnd = later(opener.maxEnd, (opener.end + Math.max(1, window)) | 0);
+    opener.maxEnd = later(opener.maxEnd, (this.sides[from].ack + Math.max(1, window)) | 0);
     if (opener.scale === undefined || scale === undefined)
       this.sides[from].scale = opener.scale = undefined;
+  }
+
+  /** What follows a SYN whose answer was not seen. */
+  private join(from: Place, { seq, end, ack, flags }: Segment): void {
+    const [sender, receiver] = [this.sides[from], this.sides[opposite(from)]];
+    sender.end = end;
+    sender.ack = ack;
+    receiver.end = ack;
+    receiver.ack = seq;
+    if (flags.includes('F')) this.finished.add(from);
+  }
+
+  private answersSyn(ack: number): boolean {
+    const { end } = this.sides[this.opener];
+    return distance(ack, this.behindSyn) >= 0 && distance(ack, end) <= 0;
   }
 
   private begin(): void {
@@ -142,7 +169,7 @@ export class Ledger {
     if (before === 'syn-sent') {
       const behind = -distance(seq, sender.end);
       const isGivenUp = (behind >= 0 && behind <= BEHIND_MAX) || seq === receiver.ack;
-      if (from === this.opener ? isGivenUp : isAnswer && ack === receiver.end) this.hasEnded = true;
+      if (from === this.opener ? isGivenUp : isAnswer && this.answersSyn(ack)) this.hasEnded = true;
       return;
     }
     if (seq === receiver.ack || seq === sender.end || (isAnswer && this.hasSynPassed))

@@ -305,6 +305,7 @@ describe('a scenario that holds', () => {
 
   test('goes on behind what passed, not behind what was dropped', () => {
     play(`scenario a
+      set midstream drop
       0 out > web tcp 1>22 S                    passes (syn-sent)
       0 out > web tcp 1>22 PA len 500           drops tcp-state
       0 web > out tcp 22>1 SA                   passes (syn-received)

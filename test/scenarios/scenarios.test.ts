@@ -34,6 +34,8 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
     'From the first SYN to the end, opened from either side',
     'Simultaneous open',
     'SYN retransmission',
+    'Data in a SYN',
+    'A SYN on the ports of a connection',
     'SYN-ACK, again and in reuse',
     'TIME_WAIT reuse by a new SYN',
     'RST validity',
@@ -43,6 +45,8 @@ const REQUIRED: Readonly<Record<string, readonly string[]>> = {
     'Window scaling',
     'Illegal flag combinations',
     'Mid-stream packets by setting',
+    'The two directions of a connection through different interfaces',
+    'Revoked connections',
   ],
   '2 UDP, echo, other protocols, time-outs': [
     'UDP',
