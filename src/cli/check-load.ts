@@ -24,6 +24,8 @@ export interface CheckedFile {
     readonly interfaces: number;
     readonly groups: number;
     readonly rules: number;
+    /** Groups that may say more than was understood. */
+    readonly groupsNotUnderstood: number;
     readonly errors: number;
     readonly warnings: number;
     readonly notices: number;
@@ -142,6 +144,7 @@ function summarize(
       interfaces: model?.interfaces.size ?? 0,
       groups: groups.length,
       rules: groups.reduce((sum, { ingress, egress }) => sum + ingress.length + egress.length, 0),
+      groupsNotUnderstood: groups.filter(({ gaps }) => gaps !== undefined).length,
       errors: error,
       warnings: warning,
       notices: notice,

@@ -76,8 +76,13 @@ function makeJson({ files, problems }: Checked, ok: boolean): object {
 function summaryLine({ file, kind, ok, counts }: CheckedFile, isGood: boolean): string {
   const warnings = count(counts.warnings, 'warning');
   if (!ok) return `${file}: ${count(counts.errors, 'error')}, ${warnings}`;
+  const { groupsNotUnderstood } = counts;
+  const good =
+    groupsNotUnderstood === 0
+      ? paint('ok', 'green')
+      : paint(`${count(groupsNotUnderstood, 'group')} not wholly understood`, 'yellow');
   const parts = [
-    isGood ? paint('ok', 'green') : paint('warnings, and --strict', 'red'),
+    isGood ? good : paint('warnings, and --strict', 'red'),
     ...(kind === 'configuration' ? [count(counts.interfaces, 'interface')] : []),
     count(counts.groups, 'group'),
     count(counts.rules, 'rule'),

@@ -33,6 +33,8 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'too-many-values': ['The file has too many values.', SHORTEN],
   'yaml-alias': ['An alias names no anchor before it.', 'Quote a value that starts with an asterisk.'],
   'yaml-alias-expansion': ['Aliases of aliases expand without measure.', 'Write the values out.'],
+  'json-comment': ['A comment stands in JSON, which has none.', 'Take it out, or write the file as YAML.'],
+  'yaml-merge': ['A merge key stands in a template.', 'Write the values out: CloudFormation does not merge mappings.'],
   'yaml-key': ['A key of a mapping is not plain text.', WRITE_AS_HINT],
   'yaml-syntax': ['The text is not valid YAML or JSON.', WRITE_AS_HINT],
   'yaml-tag': ['A YAML tag is not supported.', 'Leave it out.'],
@@ -40,6 +42,8 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   // Shape.
   'bad-value': ['A value is not one of those that can be.', WRITE_AS_HINT],
   'missing-key': ['A key that is needed is missing.', WRITE_AS_HINT],
+  'unknown-type': ['A resource type is misspelt.', WRITE_AS_HINT],
+  'replaced-rule': ['A rule that allows everything out goes when a resource adds an egress rule.', 'Write it as a resource of its own, or take the other out.'],
   'unknown-key': ['A key is not known.', 'Correct its spelling, or remove it: a key that is not known is never passed over.'],
   'wrong-kind': ['A value is of the wrong kind.', WRITE_AS_HINT],
   // Names and ids.

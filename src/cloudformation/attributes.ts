@@ -7,10 +7,21 @@
  */
 import { createHash } from 'node:crypto';
 import { stableId } from '../policy/ids.ts';
-import { readProperty } from './calls.ts';
+import { readConditionName, readProperty } from './calls.ts';
+import { decideCondition } from './conditions.ts';
+import {
+  KIND_ASSOCIATION,
+  KIND_GROUP,
+  KIND_INSTANCE,
+  KIND_LAUNCH_TEMPLATE,
+  KIND_NETWORK_INTERFACE,
+  KIND_PREFIX_LIST,
+  KIND_SUBNET,
+  KIND_VPC,
+} from './kinds.ts';
 import { ACCOUNT_ID, findSupplied, PARTITION, REGION, supplyHint } from './parameters.ts';
 import { fail, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import {
   abbreviate,
   makeText,
@@ -21,30 +32,10 @@ import {
   type Where,
 } from './values.ts';
 
-export const KIND_GROUP = 'AWS::EC2::SecurityGroup';
-export const KIND_INGRESS = 'AWS::EC2::SecurityGroupIngress';
-export const KIND_EGRESS = 'AWS::EC2::SecurityGroupEgress';
-export const KIND_PREFIX_LIST = 'AWS::EC2::PrefixList';
-export const KIND_INSTANCE = 'AWS::EC2::Instance';
-export const KIND_NETWORK_INTERFACE = 'AWS::EC2::NetworkInterface';
-export const KIND_ASSOCIATION = 'AWS::EC2::SecurityGroupVpcAssociation';
-export const KIND_SUBNET = 'AWS::EC2::Subnet';
-export const KIND_VPC = 'AWS::EC2::VPC';
-export const KIND_VPC_BLOCK = 'AWS::EC2::VPCCidrBlock';
-
-/** Kinds that say where groups and addresses are. They make no rules, but they are not passed over. */
-export const PLACEMENT_KINDS: ReadonlySet<string> = new Set([
-  KIND_INSTANCE,
-  KIND_NETWORK_INTERFACE,
-  KIND_ASSOCIATION,
-  KIND_SUBNET,
-  KIND_VPC,
-  KIND_VPC_BLOCK,
-]);
-
 /** Kinds whose physical id is but a prefix and hex digits: any fixed one will do. */
 const ID_PREFIXES: ReadonlyMap<string, string> = new Map([
   [KIND_INSTANCE, 'i'],
+  [KIND_LAUNCH_TEMPLATE, 'lt'],
   [KIND_NETWORK_INTERFACE, 'eni'],
   [KIND_SUBNET, 'subnet'],
   [KIND_VPC, 'vpc'],
@@ -69,6 +60,7 @@ const ECHOED: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
 /** Attributes that are the resource's id, by kind. */
 const ID_ATTRIBUTES: ReadonlyMap<string, readonly string[]> = new Map([
   [KIND_INSTANCE, ['InstanceId']],
+  [KIND_LAUNCH_TEMPLATE, ['LaunchTemplateId']],
   [KIND_NETWORK_INTERFACE, ['Id']],
   [KIND_GROUP, ['GroupId', 'Id']],
   [KIND_PREFIX_LIST, ['PrefixListId']],
@@ -80,8 +72,15 @@ const ATTRIBUTES_OF_PREFIX_LIST = 'Arn, OwnerId, PrefixListId, Version';
 
 /** Whether the resource exists, that is, whether its condition holds. */
 export function decideExistence(scope: Scope, resource: Resource): Truth {
-  if (resource.condition === undefined) return { kind: 'truth', value: true };
-  return scope.decide(resource.condition.name, resource.condition.where);
+  const { condition } = resource;
+  if (condition === undefined) return { kind: 'truth', value: true };
+  return decideCondition(scope, condition);
+}
+
+/** What the condition of a resource is called, for messages. */
+export function nameCondition(scope: Scope, { condition }: Resource): string {
+  const name = condition === undefined ? undefined : readConditionName(scope, condition);
+  return name?.kind === 'text' ? abbreviate(name.text) : '?';
 }
 
 /** The id of a group or prefix list of this template. */
@@ -194,8 +193,8 @@ function explainAbsence(scope: Scope, resource: Resource, where: Where): Value |
   const truth = decideExistence(scope, resource);
   if (truth.kind !== 'truth') return { ...truth, at: where.at, path: where.path };
   if (truth.value) return undefined;
-  const { logicalId, condition } = resource;
-  const message = `'${logicalId}' does not exist: its condition ${abbreviate(condition?.name ?? '')} is false`;
+  const { logicalId } = resource;
+  const message = `'${logicalId}' does not exist: its condition ${nameCondition(scope, resource)} is false`;
   const hint = `AWS refuses it: Unresolved resource dependencies [${logicalId}]; use Fn::If with the same condition here`;
   return fail(scope, 'unresolved-reference', where, message, hint);
 }

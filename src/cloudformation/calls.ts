@@ -1,11 +1,12 @@
 /**
  * Function calls as they are written: `!Sub x`, `Fn::Sub: x` and `{ "Fn::Sub": "x" }` are one thing.
  */
-import type { Mapping, Node } from '../source/yaml.ts';
+import { describeNode, type Mapping, type Node } from '../source/yaml.ts';
+import { findUnread } from './macros.ts';
 import type { Scope } from './scope.ts';
 import { fail } from './scope.ts';
 import type { InvalidValue, TextValue, UnknownValue, Value, Where } from './values.ts';
-import { describeKind } from './values.ts';
+import { describeKind, makeText } from './values.ts';
 
 export interface Call extends Where {
   /** The long name: `Ref`, `Condition`, `Fn::Sub`. */
@@ -80,6 +81,25 @@ export function needText(
   }
 }
 
+/** The name of a condition: as it is written, or what a function gives. */
+export function readConditionName(
+  scope: Scope,
+  node: Node,
+): TextValue | UnknownValue | InvalidValue {
+  if (node.kind === 'scalar' && node.tag === undefined && node.value !== null)
+    return makeText(node.source ?? node.text, node);
+  if (readCall(node) !== undefined) {
+    const value = scope.evaluate(node);
+    if (value.kind === 'text' || value.kind === 'unknown' || value.kind === 'invalid') return value;
+  }
+  return fail(
+    scope,
+    'bad-function',
+    node,
+    `a condition is named by a text, not by ${describeNode(node)}`,
+  );
+}
+
 const LARGE_MAPPING_ENTRIES = 16;
 const indexes = new WeakMap<Mapping, Map<string, Node>>();
 
@@ -96,7 +116,7 @@ export function findEntry(mapping: Mapping, key: string): Node | undefined {
   return index.get(key);
 }
 
-/** The value of a property; undefined if it is not given, or given as AWS::NoValue. */
+/** The value of a property; undefined if it is not given, or given as AWS::NoValue. Unknown if a macro may give it. */
 export function readProperty(
   scope: Scope,
   properties: Node | undefined,
@@ -104,7 +124,7 @@ export function readProperty(
 ): Value | undefined {
   if (properties?.kind !== 'mapping') return undefined;
   const node = findEntry(properties, name);
-  if (node === undefined) return undefined;
+  if (node === undefined) return findUnread(properties);
   const value = scope.evaluate(node);
   return value.kind === 'absent' ? undefined : value;
 }

@@ -6,7 +6,8 @@
  * Source: AWS CloudFormation User Guide, "Condition functions".
  */
 import type { Node } from '../source/yaml.ts';
-import { readCall, takeArguments, type Call } from './calls.ts';
+import { readCall, readConditionName, takeArguments, type Call } from './calls.ts';
+import { explainTransform, TRANSFORM } from './macros.ts';
 import { descend, fail, takeSteps, type Scope } from './scope.ts';
 import { toJson } from './to-json.ts';
 import {
@@ -43,13 +44,20 @@ function evaluateCall(scope: Scope, node: Node): Truth {
     case 'Fn::Equals':
       return compare(scope, call);
     case 'Condition':
-      if (call.argument.kind === 'scalar') return scope.decide(call.argument.text, call);
-      return fail(scope, 'bad-function', call, 'Condition takes the name of a condition');
+      return decideCondition(scope, call.argument, call);
+    case TRANSFORM:
+      return explainTransform(call.argument, call);
     default: {
       const hint = 'write Fn::And, Fn::Or, Fn::Not, Fn::Equals or Condition';
       return fail(scope, 'bad-function', node, 'this is not a condition', hint);
     }
   }
+}
+
+/** Whether the condition holds that a node names. */
+export function decideCondition(scope: Scope, node: Node, where: Where = node): Truth {
+  const name = readConditionName(scope, node);
+  return name.kind === 'text' ? scope.decide(name.text, where) : name;
 }
 
 /** Fn::And (`decisive` false) and Fn::Or (`decisive` true): one decisive operand settles it. */

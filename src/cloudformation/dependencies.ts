@@ -5,11 +5,11 @@
  * template is refused. Here ids are known beforehand and nothing is made in order, so a circle is
  * harmless: it is a warning.
  */
-import type { Mapping, Node } from '../source/yaml.ts';
+import { get, type Mapping, type Node } from '../source/yaml.ts';
 import { readCall, type Call } from './calls.ts';
 import { chooseBranch } from './intrinsics.ts';
 import { report, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import { abbreviate, type Where } from './values.ts';
 
 /** A name and where it is mentioned. */
@@ -40,17 +40,17 @@ function collect(scope: Scope, node: Node, mentions: Mention[]): void {
 function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean {
   const { argument, at, path } = call;
   const first = argument.kind === 'list' ? argument.items[0] : argument;
-  const text = first?.kind === 'scalar' ? first.text : undefined;
+  const text = first?.kind === 'scalar' ? (first.source ?? first.text) : undefined;
   switch (call.name) {
     case 'Ref':
       if (text !== undefined) mentions.push({ name: text, at, path });
-      return true;
+      return text !== undefined;
     case 'Fn::GetAtt':
       if (text !== undefined) mentions.push({ name: text.split('.')[0], at, path });
-      return true;
+      return text !== undefined && argument.kind === 'scalar';
     case 'Fn::Sub':
       for (const [, name] of (text ?? '').matchAll(/\$\{([^!{}][^{}]*)\}/g)) {
-        mentions.push({ name: name.split('.')[0], at, path });
+        if (!hasOwnVariable(argument, name)) mentions.push({ name: name.split('.')[0], at, path });
       }
       return false;
     case 'Fn::If': {
@@ -65,6 +65,12 @@ function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean
     default:
       return false;
   }
+}
+
+/** Whether a Fn::Sub brings a value of that name itself, which then is no resource's. */
+function hasOwnVariable(argument: Node, name: string): boolean {
+  const own = argument.kind === 'list' ? argument.items[1] : undefined;
+  return own !== undefined && get(own, name) !== undefined;
 }
 
 /** Warns of each circle among `resources`, at the first reference in it. */

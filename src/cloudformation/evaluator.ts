@@ -12,11 +12,13 @@
  * in what nobody needs, and loses the positions.
  */
 import type { Problem } from '../source/problem.ts';
+import { readPlain11 } from '../source/yaml11.ts';
 import type { Node } from '../source/yaml.ts';
 import { readAttributeOf, readReferenceTo } from './attributes.ts';
 import { readCall } from './calls.ts';
 import { evaluateTruth } from './conditions.ts';
 import { callFunction } from './intrinsics.ts';
+import { findUnread, whyUnseen } from './macros.ts';
 import { findSupplied, readPseudoParameter, supplyHint } from './parameters.ts';
 import { descend, fail, makeBudget, takeSteps, type Inputs, type Scope } from './scope.ts';
 import type { Template } from './template.ts';
@@ -28,6 +30,7 @@ import {
   moveTo,
   type InvalidValue,
   type Truth,
+  type UnknownValue,
   type Value,
   type Where,
 } from './values.ts';
@@ -55,7 +58,9 @@ export function createScope(
     decide(name, where) {
       const known = truths.get(name);
       if (known !== undefined) return moveTruthTo(known, where);
-      const node = template.conditions.get(name);
+      const node = findCondition(template, name);
+      const unseen = node === undefined ? whyUnseen(template.unseen, 'Conditions') : undefined;
+      if (unseen !== undefined) return moveTruthTo(explainUnseen('condition', name, unseen), where);
       if (node === undefined) {
         const hint = `AWS refuses it: unresolved condition dependency ${abbreviate(name)}`;
         return fail(
@@ -75,14 +80,15 @@ export function createScope(
       if (parameter !== undefined) return copyTo(scope, parameter, where);
       const pseudo = readPseudoParameter(name, inputs.stackName, where);
       if (pseudo !== undefined) return pseudo;
-      if (!template.resources.has(name)) return failUnresolved(scope, name, where);
+      if (!template.resources.has(name)) return failUnresolved(scope, name, `ref:${name}`, where);
       return remember(`resource ${name}`, where, () =>
         readReferenceTo(scope, template.resources.get(name)!, where),
       );
     },
     readAttribute(logicalId, attribute, where) {
       const resource = template.resources.get(logicalId);
-      if (resource === undefined) return failUnresolved(scope, logicalId, where);
+      if (resource === undefined)
+        return failUnresolved(scope, logicalId, `getatt:${logicalId}.${attribute}`, where);
       const label = `attribute ${logicalId}.${attribute}`;
       return remember(label, where, () => readAttributeOf(scope, resource, attribute, where));
     },
@@ -133,7 +139,23 @@ function copyTo(scope: Scope, value: Value, where: Where): Value {
   return moveTo(value, where);
 }
 
-function failUnresolved(scope: Scope, name: string, where: Where): Value {
+/** What is not written, but may be there all the same. */
+function explainUnseen(what: string, name: string, why: UnknownValue): UnknownValue {
+  return {
+    ...why,
+    reason: `the ${what} '${abbreviate(name)}' is not written out, and ${why.reason}`,
+  };
+}
+
+/** A name that nothing in the template has; `key` is what a value for it is supplied under. */
+function failUnresolved(scope: Scope, name: string, key: string, where: Where): Value {
+  const unseen = findMaker(scope, name);
+  if (unseen !== undefined) {
+    const supplied = findSupplied(scope.inputs, key, where);
+    if (supplied !== undefined) return supplied;
+    const { reason } = explainUnseen('resource', name, unseen);
+    return makeUnknown(reason, supplyHint(scope.inputs, key), where);
+  }
   const message = `'${abbreviate(name)}' is neither a parameter nor a resource of this template`;
   return fail(
     scope,
@@ -144,8 +166,32 @@ function failUnresolved(scope: Scope, name: string, where: Where): Value {
   );
 }
 
+/** The condition of that name, or of one that is the same boolean in YAML 1.1: `Yes` is `on`. */
+function findCondition({ conditions }: Template, name: string): Node | undefined {
+  const found = conditions.get(name);
+  if (found !== undefined) return found;
+  const { value } = readPlain11(name);
+  if (typeof value !== 'boolean') return undefined;
+  return [...conditions].find(([other]) => readPlain11(other).value === value)?.[1];
+}
+
+/** Why a resource of that name may be made without being written; undefined if none can be. */
+function findMaker({ template }: Scope, name: string): UnknownValue | undefined {
+  const unseen =
+    whyUnseen(template.unseen, 'Resources') ?? whyUnseen(template.unseen, 'Parameters');
+  if (unseen !== undefined) return unseen;
+  for (const { logicalId, type, at, path } of template.resources.values()) {
+    if (!type.endsWith('::MODULE') || !name.startsWith(logicalId)) continue;
+    const reason = `the module '${logicalId}' (${abbreviate(type)}) is written out by AWS alone`;
+    return makeUnknown(reason, 'write out what it makes', { at, path });
+  }
+  return undefined;
+}
+
 function evaluateNode(scope: Scope, node: Node): Value {
   if (!takeSteps(scope, 1, node)) return makeInvalid(node);
+  const unread = node.kind === 'mapping' ? findUnread(node) : undefined;
+  if (unread !== undefined) return unread;
   const call = readCall(node);
   // `{Condition: x}` in full form is plain data anywhere but in a condition; policies of other kinds use that key.
   if (call !== undefined && (call.name !== 'Condition' || node.tag !== undefined))

@@ -15,7 +15,8 @@
  * Source: AWS CloudFormation User Guide, "CloudFormation template Outputs syntax".
  */
 import { didYouMean } from '../source/suggest.ts';
-import { readProperty, findEntry } from './calls.ts';
+import { findEntry, readProperty } from './calls.ts';
+import { decideCondition } from './conditions.ts';
 import { findCircles } from './dependencies.ts';
 import { fail, report, type Nesting, type Scope } from './scope.ts';
 import type { Output } from './template.ts';
@@ -51,8 +52,7 @@ export class ExportDirectory {
       const node = findEntry(output.node, 'Export');
       if (node === undefined) continue;
       const condition = findEntry(output.node, 'Condition');
-      const truth =
-        condition?.kind === 'scalar' ? scope.decide(condition.text, condition) : undefined;
+      const truth = condition === undefined ? undefined : decideCondition(scope, condition);
       if (truth?.kind === 'invalid' || (truth?.kind === 'truth' && !truth.value)) continue;
       const name = readProperty(scope, node, 'Name');
       if (name?.kind !== 'text') continue;

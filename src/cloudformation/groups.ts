@@ -2,48 +2,29 @@
  * The groups of a template with their rules: inline ones, those of separate resources, and AWS's defaults.
  *
  * Egress decides by what is written, not by what could be read: a group whose one egress rule had
- * to be left out (unknown, or in error) does not fall back to "allow everything".
+ * to be left out (unknown, or in error) does not fall back to "allow everything" (policy/openness.ts).
  * Source: AWS CloudFormation Template Reference, AWS::EC2::SecurityGroup and its rule resources.
  */
-import { stableId } from '../policy/ids.ts';
-import {
-  ANY,
-  PROTOCOL_ALL,
-  type Direction,
-  type GroupId,
-  type Origin,
-  type Peer,
-  type Rule,
-  type SecurityGroup,
-} from '../policy/model.ts';
-import { ruleKey, ruleText } from '../policy/rules.ts';
-import { checkGroupDescription, checkGroupName } from '../policy/texts.ts';
-import {
-  decideExistence,
-  idOf,
-  KIND_EGRESS,
-  KIND_GROUP,
-  KIND_INGRESS,
-  readGroupName,
-} from './attributes.ts';
+import type { Direction, GroupId, Rule, SecurityGroup } from '../policy/model.ts';
+import { decideExistence } from './attributes.ts';
 import { findEntry, readCall } from './calls.ts';
+import { addRules, finishGroup, stateEgress, type Draft } from './drafts.ts';
 import {
   EGRESS_PROPERTIES,
   INGRESS_PROPERTIES,
+  KIND_EGRESS,
+  KIND_INGRESS,
   PROPERTIES_OF_KINDS,
-  readText,
-  warnOfUnknown,
-  warnOfUnknownProperties,
-} from './properties.ts';
+} from './kinds.ts';
+import { checkProperties, warnOfUnknown } from './properties.ts';
 import type { Directory } from './references.ts';
+import type { Resource } from './resources.ts';
 import { findPossibleTargets, findTarget } from './rule-targets.ts';
 import { readRules, type WrittenRule } from './rules.ts';
 import { fail, report, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
 
-/** AWS's own messages, which quote the text they are about. */
-const AWS_MESSAGE_CHARS_MAX = 400;
+const LEFT_OUT = 'the rule is left out';
 
 /** A rule for a group that is defined elsewhere. */
 export interface OutsideRule {
@@ -59,39 +40,14 @@ export interface BuiltGroups {
    * to, also if the rule itself is not known: what AWS gives a group without egress rules must go.
    */
   readonly outsideEgress: ReadonlySet<GroupId>;
-  /** Groups that nothing in the template gives an egress rule. */
-  readonly withDefaultEgress: ReadonlySet<GroupId>;
-}
-
-/** A group before its rules are read. */
-export interface Draft {
-  readonly resource: Resource;
-  readonly id: GroupId;
-  readonly name: string;
-  readonly description: string;
-  readonly origin: Origin;
-  /** By rule key: two equal rules of one group are one. */
-  readonly rules: Map<string, Rule>;
-  hasOwnEgress: boolean;
+  /** Groups that a resource of this template takes AWS's own rules from. */
+  readonly emptied: ReadonlySet<GroupId>;
 }
 
 export interface BuildOptions {
   readonly acceptsOutsideRules: boolean;
   /** Resources that may or may not exist, because their condition is not known. */
   readonly uncertain: readonly Resource[];
-}
-
-/** The groups among `resources`, which exist, by their ids. */
-export function startGroups(scope: Scope, resources: readonly Resource[]): Map<GroupId, Draft> {
-  const drafts = new Map<GroupId, Draft>();
-  const byName = new Map<string, Draft>();
-  for (const resource of resources) {
-    if (resource.type !== KIND_GROUP) continue;
-    const draft = startGroup(scope, resource);
-    refuseSameName(scope, byName, draft);
-    drafts.set(draft.id, draft);
-  }
-  return drafts;
 }
 
 /** `resources` are the groups and rule resources that exist, in the order of the template. */
@@ -114,105 +70,50 @@ export function buildGroups(
       if (options.acceptsOutsideRules) outsideRules.push(outside);
       return options.acceptsOutsideRules;
     });
-    if (resource.type === KIND_EGRESS) noteEgress(drafts, outsideEgress, targets);
+    if (resource.type === KIND_EGRESS) noteEgress(scope, drafts, outsideEgress, resource, targets);
   }
   for (const resource of options.uncertain) {
     if (resource.type !== KIND_EGRESS) continue;
     const target = findTarget(scope, directory, resource, () => undefined);
     const targets =
       target === undefined ? findPossibleTargets(scope, directory, resource) : [target];
-    noteEgress(drafts, outsideEgress, targets);
+    noteEgress(scope, drafts, outsideEgress, resource, targets);
   }
-  const plain = [...drafts.values()].filter((draft) => !draft.hasOwnEgress);
+  closeForUnseen(scope, [...drafts.values()]);
   return {
     groups: [...drafts.values()].map(finishGroup),
     outsideRules,
     outsideEgress,
-    withDefaultEgress: new Set(plain.map((draft) => draft.id)),
+    emptied: new Set(),
   };
 }
 
 function noteEgress(
+  scope: Scope,
   drafts: ReadonlyMap<GroupId, Draft>,
   outside: Set<GroupId>,
+  resource: Resource,
   targets: readonly GroupId[],
 ): void {
   for (const groupId of targets) {
     const draft = drafts.get(groupId);
     if (draft === undefined) outside.add(groupId);
-    else draft.hasOwnEgress = true;
+    else stateEgress(scope, draft, resource);
   }
 }
 
-function startGroup(scope: Scope, resource: Resource): Draft {
-  const { properties, logicalId, at, path } = resource;
-  warnOfUnknownProperties(scope, properties, PROPERTIES_OF_KINDS.get(KIND_GROUP) ?? [], KIND_GROUP);
-  return {
-    resource,
-    id: idOf(scope, resource),
-    name: readName(scope, resource, `${scope.inputs.stackName}-${logicalId}`),
-    description: readDescription(scope, resource),
-    origin: { ...at, path, logicalId },
-    rules: new Map(),
-    hasOwnEgress: false,
-  };
-}
-
-function readName(scope: Scope, resource: Resource, fallback: string): string {
-  const value = readGroupName(scope, resource);
-  if (value.kind === 'unknown')
-    warnOfUnknown(scope, 'GroupName', value, value.path, `the group is called '${fallback}'`);
-  if (value.kind !== 'text') return fallback;
-  const wrong = checkGroupName(value.text);
-  if (wrong === undefined) return value.text;
-  fail(
-    scope,
-    'bad-name',
-    value,
-    abbreviate(wrong, AWS_MESSAGE_CHARS_MAX),
-    'write a name of the characters a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*',
+/** Macros may make egress rules for any group, and the first takes the place of AWS's own: so those do not stand. */
+function closeForUnseen(scope: Scope, drafts: readonly Draft[]): void {
+  const unseen = scope.template.unseen.find(({ mayAddEgress }) => mayAddEgress);
+  const silent = drafts.filter(
+    ({ stated, gaps }) => !stated.has('egress') && gaps.egress.length === 0,
   );
-  return fallback;
-}
-
-function readDescription(scope: Scope, resource: Resource): string {
-  const value = readText(scope, resource.properties, 'GroupDescription');
-  if (value === undefined) {
-    const message = `the group '${resource.logicalId}' has no GroupDescription`;
-    report(
-      scope.problems,
-      'warning',
-      'missing-property',
-      resource,
-      message,
-      'AWS refuses it: required key [GroupDescription] not found; say what the group is for',
-    );
-    return '';
-  }
-  if (value.kind === 'unknown')
-    warnOfUnknown(scope, 'GroupDescription', value, value.path, 'it is left empty');
-  if (value.kind !== 'text') return '';
-  const wrong = checkGroupDescription(value.text);
-  if (wrong === undefined) return value.text;
-  fail(
-    scope,
-    'bad-description',
-    value,
-    abbreviate(wrong, AWS_MESSAGE_CHARS_MAX),
-    `it has ${value.text.length} characters`,
-  );
-  return '';
-}
-
-function refuseSameName(scope: Scope, byName: Map<string, Draft>, draft: Draft): void {
-  const key = draft.name.toLowerCase();
-  const same = byName.get(key);
-  byName.set(key, draft);
-  if (same === undefined) return;
-  const message = `'${draft.resource.logicalId}' and '${same.resource.logicalId}' have the same name '${abbreviate(draft.name)}'`;
-  const hint =
-    'AWS refuses it in one VPC, also if just the case differs, and everything here is one VPC';
-  fail(scope, 'duplicate-group-name', draft.resource, message, hint);
+  if (unseen === undefined || silent.length === 0) return;
+  for (const draft of silent) draft.gaps.egress.push(unseen.why);
+  const names = abbreviate(silent.map(({ resource }) => resource.logicalId).join(', '));
+  const message = `${names}: egress stays closed, since what may add rules to it is not seen: ${unseen.why.reason}`;
+  const hint = `${unseen.why.hint}; or write the egress rules out, as SecurityGroupEgress`;
+  report(scope.problems, 'warning', 'unknown-value', unseen.why, message, hint);
 }
 
 function readInlineRules(
@@ -267,7 +168,7 @@ function readInlineRule(
   item: Value,
 ): void {
   if (item.kind === 'absent') return;
-  if (direction === 'egress') draft.hasOwnEgress = true;
+  draft.stated.add(direction);
   if (item.kind === 'unknown') {
     warnOfUnknown(scope, 'the rule', item, item.path, 'it is left out');
     return;
@@ -284,7 +185,7 @@ function readInlineRule(
     return;
   }
   const known = direction === 'ingress' ? INGRESS_PROPERTIES : EGRESS_PROPERTIES;
-  warnOfUnknownProperties(scope, item.node, known, `an ${direction} rule`);
+  if (!checkProperties(scope, item.node, known, `an ${direction} rule`, LEFT_OUT)) return;
   const { logicalId } = draft.resource;
   addRules(
     scope,
@@ -337,7 +238,8 @@ function readRuleResource(
   acceptOutside: (rule: OutsideRule) => boolean,
 ): readonly GroupId[] {
   const { properties, logicalId, type } = resource;
-  warnOfUnknownProperties(scope, properties, PROPERTIES_OF_KINDS.get(type) ?? [], type);
+  const known = PROPERTIES_OF_KINDS.get(type)!;
+  const isKnown = checkProperties(scope, properties, known, type, LEFT_OUT);
   const direction = type === KIND_INGRESS ? 'ingress' : 'egress';
   let possible: readonly GroupId[] = [];
   const target = findTarget(scope, directory, resource, (name, value) => {
@@ -349,10 +251,13 @@ function readRuleResource(
       fail(scope, 'missing-property', resource, `'${logicalId}' names no group`, hint);
       return;
     }
-    warnOfUnknown(scope, name, value, value.path, 'the rule is left out');
+    warnOfUnknown(scope, name, value, value.path, LEFT_OUT);
     possible = findPossibleTargets(scope, directory, resource);
   });
   if (target === undefined || properties === undefined) return possible;
+  if (resource.gap !== undefined)
+    warnOfUnknown(scope, `all that '${logicalId}' says`, resource.gap, resource.gap.path, LEFT_OUT);
+  if (resource.gap !== undefined || !isKnown) return [target];
   const written: WrittenRule = {
     direction,
     properties,
@@ -379,74 +284,6 @@ function readRuleResource(
     );
   }
   return [target];
-}
-
-function addRules(
-  scope: Scope,
-  draft: Draft,
-  rules: readonly Rule[],
-  origin: 'inline' | 'resource',
-): void {
-  for (const rule of rules) {
-    const key = ruleKey(rule);
-    const first = draft.rules.get(key);
-    if (first === undefined) {
-      draft.rules.set(key, rule);
-      continue;
-    }
-    const text = ruleText(rule, { groups: new Map(), prefixLists: new Map() });
-    const message = `${rule.direction} rule ${text} of '${draft.resource.logicalId}' is there already, from line ${first.origin.line}`;
-    const hint =
-      origin === 'resource'
-        ? 'AWS refuses it: the specified rule already exists; take one of the two out'
-        : 'AWS takes it, but taking one of the two out later removes the rule; take it out now';
-    report(
-      scope.problems,
-      'warning',
-      'duplicate-rule',
-      { at: rule.origin, path: rule.origin.path },
-      message,
-      hint,
-    );
-  }
-}
-
-function finishGroup(draft: Draft): SecurityGroup {
-  const rules = [...draft.rules.values()];
-  const egress = rules.filter((rule) => rule.direction === 'egress');
-  const { id, name, description, origin } = draft;
-  return {
-    id,
-    name,
-    description,
-    ingress: rules.filter((rule) => rule.direction === 'ingress'),
-    egress: draft.hasOwnEgress ? egress : makeDefaultEgress(draft),
-    origin,
-  };
-}
-
-const EVERYWHERE: readonly Peer[] = [
-  { kind: 'cidr', cidr: { family: 4, words: [0], length: 0 } },
-  { kind: 'cidr', cidr: { family: 6, words: [0, 0, 0, 0], length: 0 } },
-];
-
-/** What AWS adds to a group without egress rules. The rules point at the group, since nobody wrote them. */
-function makeDefaultEgress({ id, origin }: Draft): Rule[] {
-  return EVERYWHERE.map((peer) => {
-    const body = {
-      direction: 'egress' as const,
-      protocol: PROTOCOL_ALL,
-      fromPort: ANY,
-      toPort: ANY,
-      peer,
-    };
-    return {
-      id: stableId('sgr', id, ruleKey(body)),
-      ...body,
-      description: '',
-      origin,
-    };
-  });
 }
 
 /** Whether a resource takes part; one that may or may not exist is left out, with a warning. */

@@ -3,8 +3,16 @@
  * Source: AWS CloudFormation Template Reference, "Intrinsic function reference".
  */
 import type { Node } from '../source/yaml.ts';
-import { readCall, findEntry, needText, takeArguments, type Call } from './calls.ts';
+import {
+  findEntry,
+  needText,
+  readCall,
+  readConditionName,
+  takeArguments,
+  type Call,
+} from './calls.ts';
 import { splitCidr } from './cidrs.ts';
+import { explainTransform, findUnread, whyUnseen } from './macros.ts';
 import { findSupplied, REGION, supplyHint } from './parameters.ts';
 import { fail, takeChars, takeSteps, type Scope } from './scope.ts';
 import { substitute } from './substitute.ts';
@@ -121,16 +129,9 @@ export function chooseBranch(
   scope: Scope,
   items: readonly Node[],
 ): { readonly value: Node } | UnknownValue | InvalidValue {
-  const name = items[0];
-  if (name.kind !== 'scalar' || name.tag !== undefined) {
-    return fail(
-      scope,
-      'bad-function',
-      name,
-      'the first argument of Fn::If must be the name of a condition',
-    );
-  }
-  const truth = scope.decide(name.text, name);
+  const name = readConditionName(scope, items[0]);
+  if (name.kind !== 'text') return name;
+  const truth = scope.decide(name.text, items[0]);
   if (truth.kind !== 'truth') return truth;
   return { value: truth.value ? items[1] : items[2] };
 }
@@ -202,6 +203,8 @@ function findInMap(scope: Scope, call: Call): Value {
   let node: Node | undefined = scope.template.mappings;
   for (const key of keys) node = node?.kind === 'mapping' ? findEntry(node, key) : undefined;
   if (node === undefined) {
+    const unseen = findUnseenMapping(scope, keys);
+    if (unseen !== undefined) return moveTo(unseen, call);
     // The default is an addition of AWS::LanguageExtensions.
     const fallback = items[3]?.kind === 'mapping' ? findEntry(items[3], 'DefaultValue') : undefined;
     if (fallback !== undefined) return scope.evaluate(fallback);
@@ -223,6 +226,18 @@ function findInMap(scope: Scope, call: Call): Value {
     );
   }
   return moveTo(scope.evaluate(node), call);
+}
+
+/** Why the entry may be there without being written. */
+function findUnseenMapping(scope: Scope, keys: readonly string[]): UnknownValue | undefined {
+  let node: Node | undefined = scope.template.mappings;
+  for (const key of keys) {
+    if (node?.kind !== 'mapping') break;
+    const unread = findUnread(node);
+    if (unread !== undefined) return unread;
+    node = findEntry(node, key);
+  }
+  return whyUnseen(scope.template.unseen, 'Mappings');
 }
 
 function encodeBase64(scope: Scope, call: Call): Value {
@@ -306,9 +321,7 @@ function stringify(scope: Scope, call: Call): Value {
 }
 
 function transform(_scope: Scope, call: Call): Value {
-  const name = call.argument.kind === 'mapping' ? findEntry(call.argument, 'Name') : undefined;
-  const shown = name?.kind === 'scalar' ? abbreviate(name.text) : '?';
-  return makeUnknown(`the macro '${shown}' runs in AWS alone`, 'write out what it makes', call);
+  return explainTransform(call.argument, call);
 }
 
 function needList(scope: Scope, call: Call, value: Value): ListValue | UnknownValue | InvalidValue {

@@ -18,20 +18,15 @@ import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy
 import type { Position, Problem } from '../source/problem.ts';
 import { parseDocument, type Mapping, type Node } from '../source/yaml.ts';
 import type { Parsed } from '../addr/address.ts';
-import {
-  decideExistence,
-  KIND_ASSOCIATION,
-  KIND_EGRESS,
-  KIND_GROUP,
-  KIND_INGRESS,
-  KIND_PREFIX_LIST,
-  PLACEMENT_KINDS,
-} from './attributes.ts';
+import { decideExistence, nameCondition } from './attributes.ts';
 import { warnOfCircles } from './dependencies.ts';
 import { createScope } from './evaluator.ts';
 import { ExportDirectory } from './exports.ts';
 import { expandLoops } from './for-each.ts';
-import { buildGroups, startGroups, takesPart, type BuiltGroups, type Draft } from './groups.ts';
+import { startGroups, type Draft } from './drafts.ts';
+import { buildGroups, takesPart, type BuiltGroups } from './groups.ts';
+import { isPlacementKind, isRuleKind, KIND_ASSOCIATION, KIND_PREFIX_LIST } from './kinds.ts';
+import { LANGUAGE_EXTENSIONS } from './macros.ts';
 import { readNetworks, type Networks } from './networks.ts';
 import { readParameters, type GivenValue } from './parameters.ts';
 import {
@@ -45,13 +40,8 @@ import { readPrefixList } from './prefix-lists.ts';
 import { makeDirectory, type Directory } from './references.ts';
 import { findFlattened, moveBack, movePositionBack, restoreIndentation } from './reindent.ts';
 import { report, type Inputs, type Scope, type Supplied } from './scope.ts';
-import {
-  readSections,
-  readTemplate,
-  type Resource,
-  type Sections,
-  type Template,
-} from './template.ts';
+import type { Resource } from './resources.ts';
+import { readSections, readTemplate, type Sections, type Template } from './template.ts';
 import { abbreviate, type Value } from './values.ts';
 
 export type { OutsideRule } from './groups.ts';
@@ -158,12 +148,12 @@ export function openTemplate(
 
 function parseTemplate(file: string, text: string, problems: Problem[]): Node | undefined {
   const first = findFlattened(text);
-  if (first === undefined) return parseDocument(file, text, problems);
+  if (first === undefined) return parseDocument(file, text, problems, 'aws');
   const restored = restoreIndentation(file, text, first, problems);
   if (restored === undefined) return undefined;
   const { shifts } = restored;
   const found: Problem[] = [];
-  const root = parseDocument(file, restored.text, found);
+  const root = parseDocument(file, restored.text, found, 'aws');
   const moveAt = (at: Position | undefined): Position | undefined =>
     at === undefined ? undefined : movePositionBack(at, shifts);
   problems.push(...found.map((problem) => ({ ...problem, at: moveAt(problem.at) })));
@@ -191,9 +181,6 @@ function expandSections(
   return { ...sections, conditions: conditions.section, resources, outputs: outputs.section };
 }
 
-/** The transform that adds Fn::ForEach, Fn::Length and Fn::ToJsonString, all of which are built in here. */
-const LANGUAGE_EXTENSIONS = 'AWS::LanguageExtensions';
-
 function warnOfTransforms(sections: Sections, problems: Problem[]): void {
   for (const transform of sections.transforms) {
     if (transform.name === LANGUAGE_EXTENSIONS) continue;
@@ -203,18 +190,11 @@ function warnOfTransforms(sections: Sections, problems: Problem[]): void {
   }
 }
 
-const RULE_KINDS: ReadonlySet<string> = new Set([
-  KIND_GROUP,
-  KIND_INGRESS,
-  KIND_EGRESS,
-  KIND_PREFIX_LIST,
-]);
-
 function tellPassedOver(template: Template, problems: Problem[]): void {
   const counts = new Map<string, number>();
   let first: Resource | undefined;
   for (const resource of template.resources.values()) {
-    if (RULE_KINDS.has(resource.type) || PLACEMENT_KINDS.has(resource.type)) continue;
+    if (isRuleKind(resource.type) || isPlacementKind(resource.type)) continue;
     counts.set(resource.type, (counts.get(resource.type) ?? 0) + 1);
     first ??= resource;
   }
@@ -236,7 +216,7 @@ function placeResource(
   const truth = decideExistence(scope, resource);
   if (truth.kind === 'truth' && truth.value)
     return { ok: true, value: readPlacement(scope, directory, resource, wishes) };
-  const condition = `its condition ${resource.condition?.name ?? ''}`;
+  const condition = `its condition ${nameCondition(scope, resource)}`;
   if (truth.kind === 'unknown') {
     const message = `whether ${shown} exists can't be known here: ${truth.reason}`;
     return { ok: false, message, hint: truth.hint };
@@ -250,12 +230,12 @@ function placeResource(
 export function surveyTemplate(open: OpenTemplate): SurveyedTemplate {
   const { scope } = open;
   const known = [...scope.template.resources.values()].filter(
-    ({ type }) => RULE_KINDS.has(type) || PLACEMENT_KINDS.has(type),
+    ({ type }) => isRuleKind(type) || isPlacementKind(type),
   );
   const present: Resource[] = [];
   const uncertain: Resource[] = [];
   for (const resource of known) {
-    if (PLACEMENT_KINDS.has(resource.type)) {
+    if (isPlacementKind(resource.type)) {
       const truth = decideExistence(scope, resource);
       if (truth.kind === 'truth' && truth.value) present.push(resource);
       continue;
@@ -280,7 +260,7 @@ export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
   });
   warnOfCircles(
     scope,
-    present.filter(({ type }) => RULE_KINDS.has(type)),
+    present.filter(({ type }) => isRuleKind(type)),
   );
   const acceptsOutsideRules = options.acceptsOutsideRules ?? false;
   const built = buildGroups(scope, directory, surveyed.groups, present, {

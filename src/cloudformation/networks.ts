@@ -3,10 +3,10 @@
  * address that is in none of them. A block that is not known costs no more than that, so it is a notice.
  */
 import { parseCidr, type Cidr } from '../addr/address.ts';
-import { KIND_SUBNET, KIND_VPC, KIND_VPC_BLOCK } from './attributes.ts';
+import { KIND_SUBNET, KIND_VPC, KIND_VPC_BLOCK } from './kinds.ts';
 import { readText } from './properties.ts';
 import { fail, report, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import { abbreviate } from './values.ts';
 
 export interface Networks {

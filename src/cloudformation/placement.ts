@@ -9,13 +9,16 @@
 import { parseAddress, sameAddress, type Address } from '../addr/address.ts';
 import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import type { ConnectionTracking, GroupId } from '../policy/model.ts';
+import { closest } from '../source/suggest.ts';
 import type { Mapping } from '../source/yaml.ts';
-import { idOf, KIND_INSTANCE, KIND_NETWORK_INTERFACE } from './attributes.ts';
+import { idOf } from './attributes.ts';
 import { readProperty } from './calls.ts';
+import { KIND_INSTANCE, KIND_NETWORK_INTERFACE } from './kinds.ts';
+import { findLaunchData } from './launch-templates.ts';
 import { readText, warnOfUnknown } from './properties.ts';
 import { resolveGroup, type Directory } from './references.ts';
 import { fail, report, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
 
 export interface Placement {
@@ -47,6 +50,7 @@ export function readPlacement(
   wishes: PlacementWishes,
 ): Placement {
   const { type, properties } = resource;
+  checkGroupProperties(scope, resource);
   if (type === KIND_NETWORK_INTERFACE) {
     return {
       addresses: wishes.addresses ? readAddresses(scope, properties) : [],
@@ -55,31 +59,88 @@ export function readPlacement(
       connectionTracking: readTimeouts(scope, properties),
     };
   }
-  const primary = findPrimary(scope, resource);
-  if (primary === 'unusable') return NOTHING;
-  if (primary === undefined) {
-    const names = ['SecurityGroupIds', 'SecurityGroups'];
-    return {
-      addresses: wishes.addresses ? readAddresses(scope, properties) : [],
-      groupIds: wishes.groups ? readGroups(scope, directory, properties, names) : [],
-      sourceDestCheck: readSourceDestCheck(scope, properties),
-      connectionTracking: {},
-    };
+  return readInstance(scope, directory, resource, wishes);
+}
+
+/** What the kinds call their groups, and what people write in place of it: AWS refuses it, and nobody would have meant the default group. */
+const GROUP_PROPERTIES: ReadonlyMap<string, readonly string[]> = new Map([
+  [KIND_INSTANCE, ['SecurityGroupIds', 'SecurityGroups', 'NetworkInterfaces', 'LaunchTemplate']],
+  [KIND_NETWORK_INTERFACE, ['GroupSet']],
+]);
+
+function checkGroupProperties(scope: Scope, { type, properties }: Resource): void {
+  const known = GROUP_PROPERTIES.get(type) ?? [];
+  for (const { key, keyAt, value } of properties?.entries ?? []) {
+    if (known.includes(key)) continue;
+    const meant =
+      closest(key, known) ??
+      (/groups?(id|ids|set|names?)?$/i.test(key) && !/placement/i.test(key) ? known[0] : undefined);
+    if (meant === undefined) continue;
+    const where: Where = { at: keyAt, path: value.path };
+    const message = `unknown property '${abbreviate(key)}' of ${type}; did you mean '${meant}'?`;
+    const hint = `AWS refuses it: extraneous key [${abbreviate(key)}] is not permitted; write ${meant}`;
+    fail(scope, 'unknown-property', where, message, hint);
   }
-  warnOfBoth(scope, resource);
-  const attached = readProperty(scope, primary, 'NetworkInterfaceId');
-  if (attached !== undefined) return readAttached(scope, directory, attached, wishes);
+}
+
+/** An instance: what it says itself, then what its launch template says. Without either it has the default group. */
+function readInstance(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  wishes: PlacementWishes,
+): Placement {
+  const { properties } = resource;
+  const primary = findPrimary(scope, properties);
+  if (primary === 'unusable') return NOTHING;
+  if (primary !== undefined) {
+    warnOfBoth(scope, resource);
+    const attached = readProperty(scope, primary, 'NetworkInterfaceId');
+    if (attached !== undefined) return readAttached(scope, directory, attached, wishes);
+  }
+  const own = readHolder(scope, directory, properties, primary, wishes);
+  const isComplete =
+    (!wishes.groups || own.groupIds !== undefined) &&
+    (!wishes.addresses || own.addresses.length > 0);
+  const launch = isComplete ? undefined : findLaunchData(scope, resource);
+  if (launch === undefined) return own;
+  const launchPrimary = launch === 'unusable' ? launch : findPrimary(scope, launch);
+  if (launch === 'unusable' || launchPrimary === 'unusable')
+    return { ...own, groupIds: own.groupIds ?? [] };
+  const given = readHolder(scope, directory, launch, launchPrimary, wishes);
   return {
-    addresses: wishes.addresses ? readAddresses(scope, primary) : [],
-    groupIds: wishes.groups ? readGroups(scope, directory, primary, ['GroupSet']) : [],
+    addresses: own.addresses.length > 0 ? own.addresses : given.addresses,
+    groupIds: own.groupIds ?? given.groupIds,
+    sourceDestCheck: own.sourceDestCheck,
+    connectionTracking: { ...given.connectionTracking, ...own.connectionTracking },
+  };
+}
+
+/** Groups and addresses of an instance or of the data of a launch template: of the primary interface, if one is written. */
+function readHolder(
+  scope: Scope,
+  directory: Directory,
+  properties: Mapping | undefined,
+  primary: Mapping | undefined,
+  wishes: PlacementWishes,
+): Placement {
+  const names =
+    primary === undefined ? ['SecurityGroupIds', 'SecurityGroups'] : ['GroupSet', 'Groups'];
+  const holder = primary ?? properties;
+  return {
+    addresses: wishes.addresses ? readAddresses(scope, holder) : [],
+    groupIds: wishes.groups ? readGroups(scope, directory, holder, names) : [],
     sourceDestCheck: readSourceDestCheck(scope, properties),
-    connectionTracking: readTimeouts(scope, primary),
+    connectionTracking: primary === undefined ? {} : readTimeouts(scope, primary),
   };
 }
 
 /** The interface with DeviceIndex 0 in NetworkInterfaces, or the first; undefined if the property is not given. */
-function findPrimary(scope: Scope, resource: Resource): Mapping | 'unusable' | undefined {
-  const value = readProperty(scope, resource.properties, 'NetworkInterfaces');
+function findPrimary(
+  scope: Scope,
+  properties: Mapping | undefined,
+): Mapping | 'unusable' | undefined {
+  const value = readProperty(scope, properties, 'NetworkInterfaces');
   if (value === undefined) return undefined;
   if (value.kind === 'unknown') {
     warnOfUnknown(

@@ -3,15 +3,11 @@ import type { PrefixList } from '../policy/model.ts';
 import { checkRuleDescription } from '../policy/texts.ts';
 import { idOf } from './attributes.ts';
 import { readProperty } from './calls.ts';
-import {
-  PROPERTIES_OF_KINDS,
-  readText,
-  warnOfUnknown,
-  warnOfUnknownProperties,
-} from './properties.ts';
+import { PROPERTIES_OF_KINDS } from './kinds.ts';
+import { checkProperties, readText, warnOfUnknown } from './properties.ts';
 import { readCidr } from './rules.ts';
 import { fail, report, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import { abbreviate, describeKind, type Value } from './values.ts';
 
 /** AWS's limit for MaxEntries (quota "Entries per prefix list"). */
@@ -21,12 +17,8 @@ type Entry = PrefixList['entries'][number];
 
 export function readPrefixList(scope: Scope, resource: Resource): PrefixList | undefined {
   const { properties, logicalId } = resource;
-  warnOfUnknownProperties(
-    scope,
-    properties,
-    PROPERTIES_OF_KINDS.get(resource.type) ?? [],
-    resource.type,
-  );
+  const known = PROPERTIES_OF_KINDS.get(resource.type)!;
+  checkProperties(scope, properties, known, resource.type, 'it is passed over');
   const family = readFamily(scope, resource);
   if (family === undefined) return undefined;
   const entries = readEntries(scope, resource, family);
@@ -160,7 +152,8 @@ function readEntry(scope: Scope, item: Value, family: 4 | 6): Entry[] {
     );
     return [];
   }
-  warnOfUnknownProperties(scope, item.node, ['Cidr', 'Description'], 'an entry');
+  if (!checkProperties(scope, item.node, ['Cidr', 'Description'], 'an entry', 'it is left out'))
+    return [];
   const text = readText(scope, item.node, 'Cidr');
   if (text === undefined) fail(scope, 'missing-property', item, 'the entry has no Cidr');
   if (text?.kind === 'unknown')

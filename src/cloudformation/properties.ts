@@ -1,10 +1,8 @@
-/**
- * The properties of the kinds we read, and how they are read.
- * Source: AWS CloudFormation Template Reference, the pages of the four kinds.
- */
+/** How properties are read: text, what is not known, and what AWS has no property for. */
 import type { Mapping } from '../source/yaml.ts';
-import { KIND_EGRESS, KIND_GROUP, KIND_INGRESS, KIND_PREFIX_LIST } from './attributes.ts';
+import { closest } from '../source/suggest.ts';
 import { readProperty } from './calls.ts';
+import { isMacroKey } from './macros.ts';
 import { fail, report, type Scope } from './scope.ts';
 import {
   abbreviate,
@@ -14,59 +12,40 @@ import {
   type Where,
 } from './values.ts';
 
-const RULE = ['IpProtocol', 'FromPort', 'ToPort', 'CidrIp', 'CidrIpv6', 'Description'];
-export const INGRESS_PROPERTIES: readonly string[] = [
-  ...RULE,
-  'SourcePrefixListId',
-  'SourceSecurityGroupId',
-  'SourceSecurityGroupName',
-  'SourceSecurityGroupOwnerId',
-];
-export const EGRESS_PROPERTIES: readonly string[] = [
-  ...RULE,
-  'DestinationPrefixListId',
-  'DestinationSecurityGroupId',
-];
-
-export const PROPERTIES_OF_KINDS: ReadonlyMap<string, readonly string[]> = new Map([
-  [
-    KIND_GROUP,
-    [
-      'GroupDescription',
-      'GroupName',
-      'SecurityGroupIngress',
-      'SecurityGroupEgress',
-      'Tags',
-      'VpcId',
-    ],
-  ],
-  [KIND_INGRESS, [...INGRESS_PROPERTIES, 'GroupId', 'GroupName']],
-  [KIND_EGRESS, [...EGRESS_PROPERTIES, 'GroupId']],
-  [KIND_PREFIX_LIST, ['AddressFamily', 'Entries', 'MaxEntries', 'PrefixListName', 'Tags']],
-]);
-
-/** Warns of each property that AWS would refuse; `owner` is what has them, for the message. */
-export function warnOfUnknownProperties(
+/**
+ * Whether all properties are known; what is not is told here. `owner` is what has them and `loss` what
+ * comes of it, for the message. One that is misspelt is an error, as in AWS.
+ */
+export function checkProperties(
   scope: Scope,
   mapping: Mapping | undefined,
   known: readonly string[],
   owner: string,
-): void {
+  loss: string,
+): boolean {
+  let isKnown = true;
   for (const { key, keyAt, value } of mapping?.entries ?? []) {
-    if (known.includes(key)) continue;
-    const similar = known.find((name) => name.toLowerCase() === key.toLowerCase());
-    const advice = similar === undefined ? `there are ${known.join(', ')}` : `is ${similar} meant?`;
-    const message = `unknown property '${abbreviate(key)}' of ${owner}; it is passed over`;
-    const hint = `AWS refuses it: extraneous key [${abbreviate(key)}] is not permitted; ${advice}`;
-    report(
-      scope.problems,
-      'warning',
-      'unknown-property',
-      { at: keyAt, path: value.path },
-      message,
-      hint,
-    );
+    if (known.includes(key) || isMacroKey(key)) continue;
+    isKnown = false;
+    const where: Where = { at: keyAt, path: value.path };
+    const name = abbreviate(key);
+    if (key.startsWith('Fn::') || key === 'Ref') {
+      const hint = 'a function is the only key of its mapping, and no property has that name';
+      fail(scope, 'bad-function', where, `${name} stands among the properties of ${owner}`, hint);
+      continue;
+    }
+    const message = `unknown property '${name}' of ${owner}`;
+    const refused = `AWS refuses it: extraneous key [${name}] is not permitted`;
+    const meant = closest(key, known);
+    if (meant !== undefined) {
+      const hint = `${refused}; write ${meant}`;
+      fail(scope, 'unknown-property', where, `${message}; did you mean '${meant}'?`, hint);
+      continue;
+    }
+    const hint = `${refused}; there are ${known.join(', ')}`;
+    report(scope.problems, 'warning', 'unknown-property', where, `${message}; ${loss}`, hint);
   }
+  return isKnown;
 }
 
 /**

@@ -1,8 +1,9 @@
 /** From what a rule says to the group or prefix list it means. */
 import type { GroupId, PrefixListId } from '../policy/model.ts';
-import { idOf, KIND_GROUP, KIND_PREFIX_LIST, readGroupName } from './attributes.ts';
+import { idOf, readGroupName } from './attributes.ts';
+import { KIND_GROUP, KIND_PREFIX_LIST } from './kinds.ts';
 import { report, type Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import { abbreviate, type Where } from './values.ts';
 
 /** The groups and prefix lists of the template by what rules call them, and whom to ask about others. */

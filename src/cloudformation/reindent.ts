@@ -18,7 +18,7 @@
  */
 import type { Position, Problem } from '../source/problem.ts';
 import type { Node } from '../source/yaml.ts';
-import { PROPERTIES_OF_KINDS } from './properties.ts';
+import { PROPERTIES_OF_KINDS } from './kinds.ts';
 import { fail, report } from './scope.ts';
 import { abbreviate } from './values.ts';
 

@@ -1,13 +1,14 @@
 /** Which group a rule that is a resource of its own belongs to. */
 import type { GroupId } from '../policy/model.ts';
 import type { Node } from '../source/yaml.ts';
-import { idOf, KIND_GROUP, KIND_INGRESS } from './attributes.ts';
+import { idOf } from './attributes.ts';
 import { findEntry, readCall } from './calls.ts';
 import { findMentions } from './dependencies.ts';
+import { KIND_GROUP, KIND_INGRESS } from './kinds.ts';
 import { readText } from './properties.ts';
 import { resolveGroup, type Directory } from './references.ts';
 import type { Scope } from './scope.ts';
-import type { Resource } from './template.ts';
+import type { Resource } from './resources.ts';
 import { abbreviate, makeText, type Value } from './values.ts';
 
 type Unresolved = Extract<Value, { kind: 'unknown' }>;
@@ -52,7 +53,8 @@ export function findPossibleTargets(
 ): readonly GroupId[] {
   const node =
     resource.properties === undefined ? undefined : findEntry(resource.properties, 'GroupId');
-  if (node === undefined) return [];
+  // A macro may name any group of the template.
+  if (node === undefined) return resource.gap === undefined ? [] : [...directory.groupsById.keys()];
   return findOutcomes(scope, node).flatMap((value) => {
     const found =
       value.kind === 'text' ? resolveGroup(scope, directory, '', value.text, value) : undefined;

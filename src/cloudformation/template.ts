@@ -3,26 +3,22 @@
  * Source: AWS CloudFormation User Guide, "CloudFormation template sections".
  */
 import type { Problem } from '../source/problem.ts';
+import { closest } from '../source/suggest.ts';
 import { describeNode, get, type Entry, type Mapping, type Node } from '../source/yaml.ts';
-import { readCall } from './calls.ts';
+import {
+  describeTransform,
+  explainMacro,
+  explainTransform,
+  isMacroKey,
+  LANGUAGE_EXTENSIONS,
+  SERVERLESS,
+  SERVERLESS_SECTION,
+  type SectionName,
+  type Unseen,
+} from './macros.ts';
+import { readResources, type Resource } from './resources.ts';
 import { fail, report } from './scope.ts';
 import { abbreviate, type Where } from './values.ts';
-
-/** What AWS takes: 500 resources, 200 parameters, 200 outputs, 200 mappings a template. */
-export const AWS_RESOURCES_MAX = 500;
-/** What we take. A template that stays under the size limit could otherwise have 100,000 empty resources. */
-export const RESOURCES_MAX = 5_000;
-
-export interface Resource extends Where {
-  readonly logicalId: string;
-  readonly type: string;
-  /** Undefined if none are given. */
-  readonly properties: Mapping | undefined;
-  /** The whole resource, for what depends on it. */
-  readonly node: Mapping;
-  /** Name of the condition the resource exists under. */
-  readonly condition: { readonly name: string; readonly where: Where } | undefined;
-}
 
 export interface Output extends Where {
   readonly name: string;
@@ -37,8 +33,13 @@ export interface Sections {
   readonly conditions: Mapping | undefined;
   readonly resources: Mapping;
   readonly outputs: Mapping | undefined;
-  /** Names of the transforms AWS would run over the template. */
-  readonly transforms: readonly (Where & { readonly name: string })[];
+  /** The transforms AWS would run over the template. */
+  readonly transforms: readonly Transform[];
+}
+
+export interface Transform extends Where {
+  readonly name: string;
+  readonly unseen: Unseen;
 }
 
 export interface Template {
@@ -46,13 +47,13 @@ export interface Template {
   readonly conditions: ReadonlyMap<string, Node>;
   readonly resources: ReadonlyMap<string, Resource>;
   readonly outputs: readonly Output[];
+  /** What may add to the sections: macros, and loops over what is not known. */
+  readonly unseen: readonly Unseen[];
+  /** Whether the template asks for AWS::LanguageExtensions. */
+  readonly isExtended: boolean;
 }
 
-/** The transform of the AWS Serverless Application Model; it has a section of its own. */
-const SERVERLESS = 'AWS::Serverless-2016-10-31';
-const SERVERLESS_SECTION = 'Globals';
-
-const SECTION_NAMES = new Set([
+const SECTION_NAMES: readonly string[] = [
   'AWSTemplateFormatVersion',
   'Description',
   'Metadata',
@@ -64,21 +65,7 @@ const SECTION_NAMES = new Set([
   'Hooks',
   'Resources',
   'Outputs',
-]);
-
-const RESOURCE_ATTRIBUTES = new Set([
-  'Type',
-  'Properties',
-  'Condition',
-  'DependsOn',
-  'Metadata',
-  'CreationPolicy',
-  'DeletionPolicy',
-  'UpdatePolicy',
-  'UpdateReplacePolicy',
-  // Written by macros and by the resource importer; AWS takes them.
-  'Version',
-]);
+];
 
 /** Finds the sections; undefined if there is nothing that could be a template (reported). */
 export function readSections(root: Node, problems: Problem[]): Sections | undefined {
@@ -92,10 +79,18 @@ export function readSections(root: Node, problems: Problem[]): Sections | undefi
     );
     return undefined;
   }
-  const transforms = readTransforms(get(root, 'Transform'));
+  const transforms = [
+    ...readTransforms(get(root, 'Transform')),
+    ...root.entries
+      .filter(({ key }) => isMacroKey(key))
+      .flatMap(({ value }) => readTransforms(value)),
+  ];
   const isServerless = transforms.some(({ name }) => name === SERVERLESS);
   const strangers = root.entries.filter(
-    ({ key }) => !SECTION_NAMES.has(key) && !(isServerless && key === SERVERLESS_SECTION),
+    ({ key }) =>
+      !SECTION_NAMES.includes(key) &&
+      !(isServerless && key === SERVERLESS_SECTION) &&
+      !isMacroKey(key),
   );
   const resources = readResourcesSection(root, strangers, problems);
   if (resources === undefined) return undefined;
@@ -135,9 +130,23 @@ function readResourcesSection(
   const resources = readSection(root, 'Resources', problems);
   if (resources !== undefined) {
     for (const { key, keyAt } of strangers) {
+      const where: Where = { at: keyAt, path: key };
+      const meant = closest(key, SECTION_NAMES);
       const message = `unknown section '${abbreviate(key)}'`;
-      const hint = `AWS refuses it: Invalid template property or properties [${abbreviate(key)}]; resources belong under Resources`;
-      report(problems, 'warning', 'unknown-section', { at: keyAt, path: key }, message, hint);
+      const refused = `AWS refuses it: Invalid template property or properties [${abbreviate(key)}]`;
+      // What is in a misspelt section is not read, and may be what closes.
+      if (meant !== undefined)
+        fail(
+          { problems },
+          'unknown-section',
+          where,
+          `${message}; did you mean '${meant}'?`,
+          refused,
+        );
+      else {
+        const hint = `${refused}; resources belong under Resources`;
+        report(problems, 'warning', 'unknown-section', where, message, hint);
+      }
     }
     return resources;
   }
@@ -170,129 +179,65 @@ function isResourceEntry({ value }: Entry): boolean {
   );
 }
 
-function readTransforms(node: Node | undefined): (Where & { name: string })[] {
+function readTransforms(node: Node | undefined): Transform[] {
   if (node === undefined) return [];
   return (node.kind === 'list' ? node.items : [node]).map((item) => {
     const named = item.kind === 'mapping' ? get(item, 'Name') : item;
-    return { name: named?.kind === 'scalar' ? named.text : '?', at: item.at, path: item.path };
+    const name = named?.kind === 'scalar' ? named.text : '?';
+    const unseen = describeTransform(name, explainTransform(item, item));
+    return { name, unseen, at: item.at, path: item.path };
   });
 }
 
 /** Splits the (expanded) sections into things with names. What is malformed is reported and left out. */
 export function readTemplate(sections: Sections, problems: Problem[]): Template {
+  const { transforms } = sections;
+  const { resources, unseen } = readResources(sections.resources, problems);
   const conditions = new Map(
-    (sections.conditions?.entries ?? []).map(({ key, value }) => [key, value]),
+    withoutMacros(sections.conditions).map(({ key, source, value }) => [source ?? key, value]),
   );
   const outputs: Output[] = [];
-  for (const { key, keyAt, value } of sections.outputs?.entries ?? []) {
+  for (const { key, keyAt, value } of withoutMacros(sections.outputs)) {
     if (value.kind === 'mapping')
       outputs.push({ name: key, node: value, at: keyAt, path: value.path });
   }
+  const all: Unseen[] = [
+    ...unseen,
+    ...findUnseen('Parameters', sections.parameters),
+    ...findUnseen('Mappings', sections.mappings),
+    ...findUnseen('Conditions', sections.conditions),
+    ...findUnseen('Outputs', sections.outputs),
+  ];
+  warnOfUnseen(all, problems);
   return {
     mappings: sections.mappings,
     conditions,
-    resources: readResources(sections.resources, problems),
+    resources,
     outputs,
+    unseen: [
+      ...all,
+      ...transforms.flatMap((transform) =>
+        transform.name === LANGUAGE_EXTENSIONS ? [] : transform.unseen,
+      ),
+    ],
+    isExtended: transforms.some(({ name }) => name === LANGUAGE_EXTENSIONS),
   };
 }
 
-function readResources(section: Mapping, problems: Problem[]): Map<string, Resource> {
-  const resources = new Map<string, Resource>();
-  const { entries } = section;
-  if (entries.length === 0) {
-    const hint = 'AWS refuses it: At least one Resources member must be defined';
-    fail({ problems }, 'missing-resources', section, 'the section Resources is empty', hint);
-  }
-  if (entries.length > RESOURCES_MAX) {
-    const at: Where = { at: entries[RESOURCES_MAX].keyAt, path: section.path };
-    const message = `the template has ${entries.length} resources; at most ${RESOURCES_MAX} are read`;
-    fail(
-      { problems },
-      'template-limit',
-      at,
-      message,
-      `AWS takes ${AWS_RESOURCES_MAX}; split the template`,
-    );
-    return resources;
-  }
-  if (entries.length > AWS_RESOURCES_MAX) {
-    const at: Where = { at: entries[AWS_RESOURCES_MAX].keyAt, path: section.path };
-    const message = `the template has ${entries.length} resources; AWS takes at most ${AWS_RESOURCES_MAX}`;
-    report(problems, 'warning', 'many-resources', at, message, 'split the template');
-  }
-  for (const entry of entries) {
-    const resource = readResource(entry, problems);
-    if (resource !== undefined) resources.set(resource.logicalId, resource);
-  }
-  return resources;
+/** What is written in a section, less what only stands for more of it. */
+export function withoutMacros(section: Mapping | undefined): readonly Entry[] {
+  return (section?.entries ?? []).filter(({ key }) => !isMacroKey(key));
 }
 
-function readResource({ key, keyAt, value }: Entry, problems: Problem[]): Resource | undefined {
-  const where: Where = { at: keyAt, path: value.path };
-  const refuse = (at: Where, message: string, hint?: string): undefined => {
-    fail({ problems }, 'template-format', at, message, hint);
-    return undefined;
-  };
-  if (value.kind !== 'mapping' || value.tag !== undefined) {
-    return refuse(
-      where,
-      `the resource '${abbreviate(key)}' must be a mapping with Type and Properties, not ${describeNode(value)}`,
-    );
-  }
-  if (!/^[A-Za-z0-9]+$/.test(key)) {
-    refuse(
-      where,
-      `the logical id '${abbreviate(key)}' is not alphanumeric`,
-      'AWS refuses it: Resource name is non alphanumeric',
-    );
-    return undefined;
-  }
-  const type = get(value, 'Type');
-  if (type === undefined)
-    return refuse(
-      where,
-      `the resource '${key}' has no Type`,
-      'name its kind, as Type: AWS::EC2::SecurityGroup',
-    );
-  if (type.kind !== 'scalar' || type.tag !== undefined || typeof type.value !== 'string') {
-    return refuse(type, `the Type of '${key}' must be text, not ${describeNode(type)}`);
-  }
-  warnOfAttributes(key, value, problems);
-  const properties = get(value, 'Properties');
-  if (
-    properties !== undefined &&
-    (properties.kind !== 'mapping' || readCall(properties) !== undefined)
-  ) {
-    return refuse(
-      properties,
-      `the Properties of '${key}' must be a mapping, not ${describeNode(properties)}`,
-    );
-  }
-  const condition = get(value, 'Condition');
-  if (
-    condition !== undefined &&
-    (condition.kind !== 'scalar' || typeof condition.value !== 'string')
-  ) {
-    return refuse(
-      condition,
-      `the Condition of '${key}' must be the name of a condition, not ${describeNode(condition)}`,
-    );
-  }
-  return {
-    ...where,
-    logicalId: key,
-    type: type.value,
-    properties,
-    node: value,
-    condition: condition === undefined ? undefined : { name: condition.text, where: condition },
-  };
+function findUnseen(section: SectionName, node: Mapping | undefined): Unseen[] {
+  return (node?.entries ?? []).flatMap((entry) =>
+    isMacroKey(entry.key) ? { section, why: explainMacro(entry), mayAddEgress: false } : [],
+  );
 }
 
-function warnOfAttributes(logicalId: string, node: Mapping, problems: Problem[]): void {
-  for (const { key, keyAt, value } of node.entries) {
-    if (RESOURCE_ATTRIBUTES.has(key)) continue;
-    const message = `unknown attribute '${abbreviate(key)}' of the resource '${logicalId}'`;
-    const hint = `AWS refuses it: Encountered unsupported properties in {/Resources/${logicalId}}; does it belong under Properties?`;
-    report(problems, 'warning', 'unknown-property', { at: keyAt, path: value.path }, message, hint);
+function warnOfUnseen(unseen: readonly Unseen[], problems: Problem[]): void {
+  for (const { section, why } of unseen) {
+    const message = `what ${section} may hold besides is not seen: ${why.reason}`;
+    report(problems, 'warning', 'transform', why, message, why.hint);
   }
 }

@@ -69,6 +69,7 @@ function allowAll(
     toPort: ANY,
     peer,
     description: '',
+    implied: true as const,
     origin,
   };
   return { id: ruleId(groupId, rule), ...rule };

@@ -55,6 +55,8 @@ export interface Rule {
   readonly peer: Peer;
   /** At most 255 characters; empty if none was given. */
   readonly description: string;
+  /** True of a rule that AWS adds by itself: it goes as soon as anything else is said about the direction (openness.ts). */
+  readonly implied?: true;
   readonly origin: Origin;
 }
 
@@ -74,6 +76,8 @@ export interface SecurityGroup {
   readonly egress: readonly Rule[];
   /** `aws` if absent. */
   readonly revocation?: Revocation;
+  /** What may say more about a direction and was not understood, each as a clause; nothing that AWS would add stands there. */
+  readonly gaps?: Readonly<Partial<Record<Direction, readonly string[]>>>;
   readonly origin: Origin;
 }
 

@@ -2,10 +2,14 @@
 
 const LISTED_MAX = 12;
 
-/** The nearest of `known`, if it is near enough to be meant: about one slip in three letters, whatever the case. */
-export function closest(word: string, known: Iterable<string>): string | undefined {
+/** The nearest of `known`, if it is near enough to be meant: about one slip in three letters, or `slipsMax`, whatever the case. */
+export function closest(
+  word: string,
+  known: Iterable<string>,
+  slipsMax = Math.floor(word.length / 3),
+): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.floor(word.length / 3) + 1;
+  let bestDistance = slipsMax + 1;
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase(), bestDistance);
     if (distance < bestDistance) {

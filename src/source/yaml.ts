@@ -2,7 +2,8 @@
  * YAML or JSON text to a tree in which every value knows where it was written.
  *
  * Theory of operation. The `yaml` library reads the text (YAML 1.2 core schema, whatever a %YAML
- * directive asks for: under 1.1 `22:25` would be the number 1345 and `no` would be false) and
+ * directive asks for: under 1.1 `22:25` would be the number 1345 and `no` would be false; templates
+ * are read so because AWS reads them so, yaml11.ts) and
  * `convert` copies its result into plain nodes, so that nobody else depends on the library. The
  * copying is where the limits are kept, since the text may come from someone who means harm: bytes
  * of text, depth, nodes, and nodes made by aliases (ten lines of aliases to aliases would expand
@@ -27,7 +28,9 @@ import {
 } from 'yaml';
 import { findDeepNesting } from './nesting.ts';
 import type { Position, Problem } from './problem.ts';
+import { findJsonComment } from './json-comments.ts';
 import { readText } from './read-text.ts';
+import { readPlain11, type PlainValue } from './yaml11.ts';
 
 export { readText };
 
@@ -42,8 +45,10 @@ interface NodeBase {
 export interface Scalar extends NodeBase {
   readonly kind: 'scalar';
   readonly value: string | number | boolean | null;
-  /** The content as written, without quotes: tells `08`, `0x10` and `1e3` from plain numbers. */
+  /** The content without quotes, as written: tells `08`, `0x10` and `1e3` from plain numbers. In the dialect `aws`, what it becomes as text. */
   readonly text: string;
+  /** As written, where `text` is not that: `Yes` for `true`. */
+  readonly source?: string;
 }
 
 export interface List extends NodeBase {
@@ -53,6 +58,8 @@ export interface List extends NodeBase {
 
 export interface Entry {
   readonly key: string;
+  /** As written, where `key` is not that. */
+  readonly source?: string;
   readonly keyAt: Position;
   readonly value: Node;
 }
@@ -72,6 +79,11 @@ export const ALIASED_NODES_MAX = 50_000;
 const SYNTAX_PROBLEMS_MAX = 50;
 const STACK_MESSAGE = 'Maximum call stack';
 
+/** How plain scalars are read: `core` as YAML 1.2 has them, `aws` as CloudFormation does (yaml11.ts; no merge keys). */
+export type Dialect = 'core' | 'aws';
+
+const MERGE_KEY = '<<';
+
 const CORE_TAGS = new Set(
   ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((tag) => `tag:yaml.org,2002:${tag}`),
 );
@@ -89,8 +101,18 @@ export function readDocument(
   return text === undefined ? undefined : parseDocument(file, text, problems);
 }
 
-/** Reads text. Undefined, and at least one error in `problems`, if it has no tree. An empty document is an error. */
-export function parseDocument(file: string, text: string, problems: Problem[]): Node | undefined {
+/** Reads text. Undefined, and at least one error in `problems`, if it has no tree. An empty document is an error, and so is a comment in JSON. */
+export function parseDocument(
+  file: string,
+  text: string,
+  problems: Problem[],
+  dialect: Dialect = 'core',
+): Node | undefined {
+  const commentAt = findJsonComment(text);
+  if (commentAt !== undefined) {
+    problems.push(commentProblem(positionIn(file, text, commentAt)));
+    return undefined;
+  }
   const lines = new LineCounter();
   const positionOf = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
@@ -141,7 +163,7 @@ export function parseDocument(file: string, text: string, problems: Problem[]): 
     return undefined;
   }
   try {
-    return new Converter(positionOf, problems).convert(document.contents, '', 0);
+    return new Converter(positionOf, problems, dialect).convert(document.contents, '', 0);
   } catch (error) {
     if (!(error instanceof LimitError)) throw error;
     problems.push(error.problem);
@@ -204,15 +226,17 @@ class LimitError extends Error {
 class Converter {
   readonly #positionOf: (offset: number) => Position;
   readonly #problems: Problem[];
+  readonly #dialect: Dialect;
   /** Finished nodes by anchor name; a later anchor of the same name takes over, as YAML has it. */
   readonly #anchors = new Map<string, Node>();
   readonly #openAnchors = new Set<string>();
   #nodes = 0;
   #aliasedNodes = 0;
 
-  constructor(positionOf: (offset: number) => Position, problems: Problem[]) {
+  constructor(positionOf: (offset: number) => Position, problems: Problem[], dialect: Dialect) {
     this.#positionOf = positionOf;
     this.#problems = problems;
+    this.#dialect = dialect;
   }
 
   convert(node: YamlNode, path: string, depth: number): Node {
@@ -252,19 +276,28 @@ class Converter {
         ? { at, path, kind: 'list', items }
         : { at, path, tag, kind: 'list', items };
     }
-    const scalar = node as YamlScalar;
-    const value = scalarValue(scalar.value);
-    const text = scalar.source ?? (value === null ? '' : String(value));
+    const { value, text } = this.#readScalar(node as YamlScalar, tag);
+    const { source } = node as YamlScalar;
+    if (source !== undefined && source !== text && typeof value === 'boolean')
+      return { at, path, kind: 'scalar', value, text, source };
     return tag === undefined
       ? { at, path, kind: 'scalar', value, text }
       : { at, path, tag, kind: 'scalar', value, text };
+  }
+
+  #readScalar(scalar: YamlScalar, tag: string | undefined): PlainValue {
+    const isPlain = scalar.type === 'PLAIN' && scalar.tag === undefined && tag === undefined;
+    if (isPlain && this.#dialect === 'aws') return readPlain11(scalar.source ?? '');
+    const value = scalarValue(scalar.value);
+    return { value, text: scalar.source ?? (value === null ? '' : String(value)) };
   }
 
   #convertEntries(map: YAMLMap, base: NodeBase, depth: number): Entry[] {
     const entries = new Map<string, Entry>();
     for (const pair of map.items as Pair<YamlNode | null, YamlNode | null>[]) {
       const keyAt = this.#positionOf(pair.key?.range?.[0] ?? map.range?.[0] ?? 0);
-      if (!isScalar(pair.key) || pair.key.value === null) {
+      const key = isScalar(pair.key) ? this.#readKey(pair.key, keyAt, base.path) : undefined;
+      if (key === undefined) {
         this.#problems.push({
           severity: 'error',
           code: 'yaml-key',
@@ -274,7 +307,6 @@ class Converter {
         });
         continue;
       }
-      const key = pair.key.source ?? `${scalarValue(pair.key.value)}`;
       const path = keyPath(base.path, key);
       const first = entries.get(key);
       if (first !== undefined) {
@@ -290,9 +322,25 @@ class Converter {
       }
       const value =
         pair.value === null ? nullAt(keyAt, path) : this.convert(pair.value, path, depth + 1);
-      if (first === undefined) entries.set(key, { key, keyAt, value });
+      const { source } = pair.key as YamlScalar;
+      if (first === undefined)
+        entries.set(key, {
+          key,
+          keyAt,
+          value,
+          ...(source === undefined || source === key ? {} : { source }),
+        });
     }
     return [...entries.values()];
+  }
+
+  /** The text of a key; undefined if it is nothing. */
+  #readKey(scalar: YamlScalar, at: Position, path: string): string | undefined {
+    const { value, text } = this.#readScalar(scalar, undefined);
+    if (value === null) return undefined;
+    if (text === MERGE_KEY && scalar.type === 'PLAIN' && this.#dialect === 'aws')
+      this.#problems.push(mergeProblem(at, path));
+    return text;
   }
 
   #expandAlias(name: string, at: Position, path: string, depth: number): Node {
@@ -368,6 +416,29 @@ class Converter {
     });
     return undefined;
   }
+}
+
+function commentProblem(at: Position): Problem {
+  const message = 'a comment in JSON, which has none';
+  return {
+    severity: 'error',
+    code: 'json-comment',
+    at,
+    path: '',
+    message,
+    hint: 'take it out, or write the file as YAML, where # starts a comment',
+  };
+}
+
+function mergeProblem(at: Position, path: string): Problem {
+  return {
+    severity: 'error',
+    code: 'yaml-merge',
+    at,
+    path,
+    message: "the merge key '<<' is no part of CloudFormation's YAML",
+    hint: 'AWS refuses it: hash merges are not supported; write the values out',
+  };
 }
 
 function nullAt(at: Position, path: string): Scalar {

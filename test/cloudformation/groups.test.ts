@@ -172,20 +172,21 @@ const CASES: readonly Case[] = [
     problems: ['5:34 warning ports-ignored: the ports 22 to 22 mean nothing with protocol -1: the rule allows all of it'],
   },
   {
-    what: 'a missing description and unknown properties are warnings',
+    what: 'a missing description and unknown properties are warnings; what they may say is closed',
     resources: `
   G:
     Type: AWS::EC2::SecurityGroup
     Colour: red
     Properties:
-      groupname: x
-      SecurityGroupIngress: [{${TCP}, CidrIp: 10.0.0.0/8, SourceCidr: x}]`,
-    rules: ['st-G < tcp 80 from 10.0.0.0/8', ...defaultEgress('st-G')],
+      Paint: x
+      SecurityGroupIngress: [{${TCP}, CidrIp: 10.0.0.0/8, SourceCidr: x}, {${TCP}, CidrIp: 10.1.0.0/16}]`,
+    rules: ['st-G < tcp 80 from 10.1.0.0/16'],
     problems: [
       "2:3 warning missing-property: the group 'G' has no GroupDescription",
       "4:5 warning unknown-property: unknown attribute 'Colour' of the resource 'G'",
-      "6:7 warning unknown-property: unknown property 'groupname' of AWS::EC2::SecurityGroup; it is passed over",
-      "7:94 warning unknown-property: unknown property 'SourceCidr' of an ingress rule; it is passed over",
+      "4:5 warning unknown-value: what else 'G' says can't be known here: its attribute 'Colour' is not known; the group has the rules that are written out, and no others",
+      "6:7 warning unknown-property: unknown property 'Paint' of AWS::EC2::SecurityGroup; the group has the rules that are written out, and no others",
+      "7:94 warning unknown-property: unknown property 'SourceCidr' of an ingress rule; the rule is left out",
     ],
   },
   {

@@ -1,11 +1,8 @@
 /** The `securityGroups` section, in two passes: first what groups there are, then their rules, which may name any of them. */
-import {
-  DEFAULT_GROUP_DESCRIPTION,
-  defaultEgress,
-  defaultIngress,
-} from '../../policy/default-group.ts';
+import { DEFAULT_GROUP_DESCRIPTION } from '../../policy/default-group.ts';
 import { isId, stableId, type IdPrefix } from '../../policy/ids.ts';
-import type { Origin, Revocation, SecurityGroup } from '../../policy/model.ts';
+import type { Direction, Origin, Revocation, SecurityGroup } from '../../policy/model.ts';
+import { openGroup, type Said } from '../../policy/openness.ts';
 import {
   checkGroupDescription,
   checkGroupName,
@@ -70,20 +67,17 @@ function nameHint(name: string): string | undefined {
 /** A group with its rules. Without the key, a direction has what AWS gives such a group when it is made. */
 export function readGroup(context: RuleContext, head: GroupHead): SecurityGroup {
   const { id, name, description, origin, node } = head;
-  const ingress = get(node, 'ingress');
-  const egress = get(node, 'egress');
-  const ownIngress = name === DEFAULT_GROUP_NAME ? defaultIngress(id, origin) : [];
   const revocation = readRevocation(context.reader, node);
-  return {
-    id,
-    name,
-    description,
-    origin,
-    ingress: ingress === undefined ? ownIngress : readRules(context, ingress, 'ingress', id),
-    egress:
-      egress === undefined ? defaultEgress(id, origin) : readRules(context, egress, 'egress', id),
-    ...(revocation === undefined ? {} : { revocation }),
+  const said = (direction: Direction): Said => {
+    const list = get(node, direction);
+    // Whatever was not understood in a list of the configuration is an error, so nothing of it comes into force.
+    if (list === undefined) return { rules: [], isStated: false, gaps: [] };
+    return { rules: readRules(context, list, direction, id), isStated: true, gaps: [] };
   };
+  return openGroup(
+    { id, name, description, origin, ...(revocation === undefined ? {} : { revocation }) },
+    { ingress: said('ingress'), egress: said('egress') },
+  );
 }
 
 /** The key `revocation` of a group or of the whole file; undefined if it is not there (or is wrong, which the schema tells). */

@@ -15,8 +15,15 @@ import {
 } from '../../cloudformation/load-template.ts';
 import type { Networks } from '../../cloudformation/networks.ts';
 import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
-import type { GroupId, Origin, PrefixList, SecurityGroup } from '../../policy/model.ts';
-import { ruleKey } from '../../policy/rules.ts';
+import type {
+  Direction,
+  GroupId,
+  Origin,
+  PrefixList,
+  Rule,
+  SecurityGroup,
+} from '../../policy/model.ts';
+import { addToGroup } from '../../policy/openness.ts';
 import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
 import { didYouMean, listWords } from '../../source/suggest.ts';
 import { readText, type Node } from '../../source/yaml.ts';
@@ -43,8 +50,8 @@ export interface OutsideParts {
   readonly rules: readonly OutsideRule[];
   /** Groups that get an egress rule, or may get one. */
   readonly egress: ReadonlySet<GroupId>;
-  /** Groups of templates that have no egress rules but AWS's own. */
-  readonly withDefaultEgress: ReadonlySet<GroupId>;
+  /** Groups that a resource takes AWS's own rules from. */
+  readonly emptied: ReadonlySet<GroupId>;
 }
 
 interface TemplateContext {
@@ -88,7 +95,7 @@ export function readTemplates(context: TemplateContext, section: Node | undefine
     outside: {
       rules: loaded.flatMap(({ outsideRules }) => outsideRules),
       egress: new Set(loaded.flatMap(({ outsideEgress }) => [...outsideEgress])),
-      withDefaultEgress: new Set(loaded.flatMap(({ withDefaultEgress }) => [...withDefaultEgress])),
+      emptied: new Set(loaded.flatMap(({ emptied }) => [...emptied])),
     },
     networks: loaded.map(({ networks }) => networks),
     place: (reference, wishes) => placeReference(loaded, reference, wishes),
@@ -186,28 +193,25 @@ function placeReference(
   return { ok: false, message, hint };
 }
 
-/**
- * `groups` with the rules that templates add to them; a rule that a group has already is not added
- * again. A group of a template loses AWS's own egress rules to the first egress rule from elsewhere,
- * as it would to one of its own template, whether that rule could be read or not.
- */
+/** `groups` with what templates say of groups that they don't define themselves. */
 export function addOutsideRules(
   groups: readonly SecurityGroup[],
-  { rules: outside, egress, withDefaultEgress }: OutsideParts,
+  { rules: outside, egress, emptied }: OutsideParts,
 ): readonly SecurityGroup[] {
+  const rules = new Map<GroupId, Rule[]>();
+  for (const { groupId, rule } of outside) {
+    const known = rules.get(groupId);
+    if (known === undefined) rules.set(groupId, [rule]);
+    else known.push(rule);
+  }
   return groups.map((group) => {
-    const losesDefault = egress.has(group.id) && withDefaultEgress.has(group.id);
-    const kept = losesDefault ? group.ingress : [...group.ingress, ...group.egress];
-    const rules = new Map(kept.map((rule) => [ruleKey(rule), rule]));
-    for (const { groupId, rule } of outside) {
-      if (groupId === group.id && !rules.has(ruleKey(rule))) rules.set(ruleKey(rule), rule);
-    }
-    const all = [...rules.values()];
-    return {
-      ...group,
-      ingress: all.filter(({ direction }) => direction === 'ingress'),
-      egress: all.filter(({ direction }) => direction === 'egress'),
-    };
+    const stated = new Set<Direction>();
+    if (egress.has(group.id) || emptied.has(group.id)) stated.add('egress');
+    if (emptied.has(group.id)) stated.add('ingress');
+    const added = rules.get(group.id) ?? [];
+    return added.length === 0 && stated.size === 0
+      ? group
+      : addToGroup(group, { rules: added, stated });
   });
 }
 

@@ -157,12 +157,7 @@ function readPolicy(reader: Reader, file: string, root: Node): Policy {
   const own = heads.map((head) => readGroup({ reader, groups, prefixLists, names }, head));
   const written = [...(implicit === undefined ? [] : [implicit]), ...own, ...templates.groups];
   const revocation = readRevocation(reader, root);
-  const withDefaultEgress = new Set([
-    ...templates.outside.withDefaultEgress,
-    ...(implicit === undefined ? [] : [implicit.id]),
-    ...heads.filter(({ node }) => get(node, 'egress') === undefined).map(({ id }) => id),
-  ]);
-  const all = addOutsideRules(written, { ...templates.outside, withDefaultEgress }).map((group) =>
+  const all = addOutsideRules(written, templates.outside).map((group) =>
     revocation === undefined ? group : { revocation, ...group },
   );
   const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
