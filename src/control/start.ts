@@ -71,6 +71,8 @@ async function reloadOnHangUp(
   notifier: Notifier,
 ): Promise<void> {
   notifier.reloading();
+  // As log rotation expects of who is told that the files were moved.
+  daemon.observatory.reopenFlowLogs();
   const { outcome } = await reloader.reload('SIGHUP');
   const refused = outcome === 'refused' ? '; the last reload was refused, see the log' : '';
   notifier.ready(`${describe(daemon)}${refused}`);

@@ -1,11 +1,7 @@
 /** Flow logs: records as AWS writes them, from packets through a real engine; files, rotation, trouble. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, test, type TestContext } from 'node:test';
-import { gunzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import type { Config, FlowLogConfig } from '../../src/control/config/config.ts';
 import {
@@ -16,21 +12,16 @@ import {
   type FlowRecord,
   type LogInterface,
 } from '../../src/control/flow-logs/flow-log-fields.ts';
-import { FlowLog } from '../../src/control/flow-logs/flow-log.ts';
 import { FlowLogs } from '../../src/control/flow-logs/flow-logs.ts';
-import { openFileWriter } from '../../src/control/flow-logs/flow-log-writer.ts';
 import { Observatory, type LoopView } from '../../src/control/views/observatory.ts';
 import { EVENTS_MAX } from '../../src/engine/events.ts';
+import { CONFIG, formatOf, OUT, WEB } from './flow-log-config.ts';
 import { icmp4, tcp4, tcp6, udp4 } from '../packets/build.ts';
 import { Conversation } from '../engine/conversation.ts';
 import { Rig } from '../engine/rig.ts';
-import { mustRun, run } from '../support/process.ts';
-import { requireRoot, requireTools } from '../support/require.ts';
 
-const WEB = '172.31.16.139';
 const WEB_SECOND = '172.31.16.140';
 const WEB6 = 'fd00:10::11';
-const OUT = '203.0.113.12';
 const ALL_FIELDS = FIELD_NAMES.map((name) => `\${${name}}`).join(' ');
 
 interface World {
@@ -40,24 +31,6 @@ interface World {
   /** Ends the interval and gives the lines it wrote. */
   readonly end: () => Promise<string[]>;
 }
-
-function formatOf(text: string): FlowLogConfig['format'] {
-  const parsed = parseFormat(text);
-  assert.ok(parsed.ok);
-  return parsed.value;
-}
-
-const CONFIG: FlowLogConfig = {
-  name: 'all',
-  file: '-',
-  format: formatOf(DEFAULT_FORMAT),
-  aggregationSec: 60,
-  traffic: 'all',
-  interfaces: undefined,
-  rotation: { sizeMb: 1, keep: 2, gzip: false },
-  values: new Map([['account-id', '123456789010']]),
-  interfaceValues: new Map(),
-};
 
 /** An engine with flow logs over it. Times in what it writes are replaced by how far they are from the start. */
 function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World {
@@ -135,14 +108,6 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
       return lines.splice(0);
     },
   };
-}
-
-async function waitUntil(isTrue: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!isTrue()) {
-    if (performance.now() > deadline) assert.fail('not within 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 /** A line without its start and end: those are wall-clock times. */
@@ -371,106 +336,5 @@ describe('formats', () => {
       unknown: undefined,
     });
     assert.equal(parseFormat('').ok, false);
-  });
-});
-
-describe('files', () => {
-  function folderOf(t: TestContext): string {
-    const folder = mkdtempSync(join(tmpdir(), 'sgt-flow-log-'));
-    t.after(() => {
-      rmSync(folder, { recursive: true, force: true });
-    });
-    return folder;
-  }
-
-  test('are put aside at their size, compressed, and no more kept than asked for', async (t) => {
-    const folder = folderOf(t);
-    const writer = openFileWriter(
-      join(folder, 'flow.log'),
-      { sizeMb: 1, keep: 2, gzip: true },
-      (message) => assert.fail(message),
-    );
-    const line = 'x'.repeat(1023);
-    for (let i = 0; i < 4; i++) {
-      assert.equal(writer.write(Array.from({ length: 1100 }, () => line)), true);
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    }
-    await writer.close();
-    assert.deepEqual(readdirSync(folder).sort(), ['flow.log', 'flow.log.1.gz', 'flow.log.2.gz']);
-    const old = gunzipSync(readFileSync(join(folder, 'flow.log.1.gz'))).toString();
-    assert.equal(old.startsWith(`${line}\n`), true);
-  });
-
-  test('what is no file is told, and nothing breaks', async () => {
-    const troubles: string[] = [];
-    const writer = openFileWriter('/dev/full', { sizeMb: 1, keep: 2, gzip: false }, (message) =>
-      troubles.push(message),
-    );
-    writer.write(['lost']);
-    await waitUntil(() => troubles.length > 0);
-    assert.match(troubles[0], /\/dev\/full \(it is not a file\)/);
-    await writer.close();
-  });
-
-  test('a full disk costs lines, which are told as SKIPDATA; it goes on when there is room', async (t) => {
-    if (!requireRoot(t) || !requireTools(t, 'mount', 'umount')) return;
-    const folder = mkdtempSync(join(tmpdir(), 'sgt-flow-log-'));
-    const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'sgt', folder]);
-    if (mounted.code !== 0) {
-      rmSync(folder, { recursive: true });
-      t.skip(`no tmpfs can be mounted here: ${mounted.stderr.trim()}`);
-      return;
-    }
-    t.after(async () => {
-      await mustRun('umount', [folder]);
-      rmSync(folder, { recursive: true });
-    });
-    const file = join(folder, 'flow.log');
-    writeFileSync(join(folder, 'filler'), Buffer.alloc(60 * 1024));
-    const troubles: string[] = [];
-    const config = { ...CONFIG, file, format: formatOf('${srcport} ${log-status}') };
-    const writer = openFileWriter(file, config.rotation, (message) => {
-      troubles.push(message);
-      log.noteTrouble();
-    });
-    const log: FlowLog = new FlowLog(config, writer, 0);
-    const about = new Map([[1, { id: 'eni-1', name: 'web', primary4: WEB, primary6: undefined }]]);
-    const key = {
-      family: 4,
-      direction: 'ingress',
-      srcaddr: OUT,
-      dstaddr: WEB,
-      dstport: 22,
-      protocol: 6,
-      action: 'ACCEPT',
-      ruleId: undefined,
-      groupId: undefined,
-      dropReason: undefined,
-      isRemoteLocal: false,
-    } as const;
-    const sum = { packets: 1, bytes: 40, tcpFlags: 0, startMs: 0, endMs: 0 };
-    const endInterval = (records: number): void => {
-      for (let srcport = 0; srcport < records; srcport++)
-        log.add({ port: 1, key: { ...key, srcport }, sum }, false);
-      log.beginClosing();
-      log.close(about, 1);
-    };
-    endInterval(5000);
-    await waitUntil(() => troubles.length > 0);
-    assert.match(troubles[0], /ENOSPC/);
-    rmSync(join(folder, 'filler'));
-    endInterval(1);
-    await log.end();
-    assert.match(readFileSync(file, 'utf8'), /\n0 OK\n- SKIPDATA\n$/);
-  });
-
-  test('a folder that is not there is made', async (t) => {
-    const file = join(folderOf(t), 'a', 'b', 'flow.log');
-    const writer = openFileWriter(file, { sizeMb: 1, keep: 2, gzip: false }, (message) =>
-      assert.fail(message),
-    );
-    writer.write(['one', 'two']);
-    await writer.close();
-    assert.equal(readFileSync(file, 'utf8'), 'one\ntwo\n');
   });
 });

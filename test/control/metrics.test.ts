@@ -56,7 +56,7 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
     ],
     rules: () => new Map(rules.map((rule) => [rule.number, rule])),
     events: () => ({ taken: 7, lost: 2 }),
-    flowLogs: () => [{ name: 'all', written: 5, lost: 1 }],
+    flowLogs: () => [{ name: 'all', written: 5, lost: 1, skipped: 2 }],
     policy: () => ({ generation: 3, sinceMs: 1_600_000_000_000 }),
     reloads: {
       changed: 2,

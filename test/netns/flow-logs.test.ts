@@ -3,10 +3,11 @@
  * devices, gives the same records, field by field.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Conversation } from '../engine/conversation.ts';
 import { icmp4, tcp4 } from '../packets/build.ts';
 import type { Netns } from '../support/netns.ts';
@@ -122,4 +123,80 @@ flowLogs:
       `2 123456789010 ${ENI} ${OUTSIDE} ${SERVER} 0 0 1 4 336 START END ACCEPT OK`,
     ].sort(),
   );
+});
+
+/** A configuration with a flow log, and the place of the log. */
+async function makeLogged(
+  t: TestContext,
+): Promise<{ readonly config: string; readonly file: string }> {
+  const { a } = await makeNamespaces(t, ['a']);
+  const folder = mkdtempSync(join(tmpdir(), 'sgt-flow-log-'));
+  t.after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const file = join(folder, 'flow.log');
+  const config = temporaryFile(
+    t,
+    'flow-logs.yaml',
+    `interfaces: { a: { device: { netns: ${a.path}, name: eth0 }, addresses: [10.0.0.1] } }
+flowLogs: { aws: { file: ${file}, aggregation: 60 } }
+metrics: { listen: '127.0.0.1:0' }
+`,
+  );
+  return { config, file };
+}
+
+test('a flow log whose file is none is refused before anything starts', async (t) => {
+  if (!canRun(t)) return;
+  const { config, file } = await makeLogged(t);
+  mkdirSync(file);
+  const { code, log } = await Daemon.startAndEnd(t, config);
+  assert.equal(code, 1);
+  assert.match(log, /flow\.log can't be written to: it is a directory \[flowLogs\.aws\.file\]/);
+});
+
+test('a file that becomes a directory costs lines, not the daemon; one that is moved away is opened anew', async (t) => {
+  if (!canRun(t)) return;
+  const { config, file } = await makeLogged(t);
+  // An interval is a second: 60 at 60 times the speed.
+  const daemon = await Daemon.start(t, config, ['--time-scale', '60']);
+  const lines = async (outcome: string): Promise<number> =>
+    (await daemon.metrics()).get(`secgroupd_flow_log_lines_total{log="aws",outcome="${outcome}"}`)!;
+  const grows = async (outcome: string): Promise<void> => {
+    const before = await lines(outcome);
+    for (let i = 0; i < 200; i++) {
+      if ((await lines(outcome)) > before) return;
+      await sleep(50);
+    }
+    assert.fail(`no more lines are ${outcome}:\n${daemon.output}`);
+  };
+  const read = (name = file): string[] => readFileSync(name, 'utf8').trim().split('\n');
+  await grows('written');
+  assert.equal(await lines('lost'), 0);
+  assert.match(read()[0], / NODATA$/);
+
+  rmSync(file);
+  mkdirSync(file);
+  await grows('lost');
+  await grows('lost');
+  assert.match(daemon.output, /flow log: \S+ is a directory, not a file/);
+  rmdirSync(file);
+  await grows('written');
+  await grows('written');
+  assert.ok(
+    read().some((line) => line.endsWith(' SKIPDATA')),
+    'the file says that lines are missing',
+  );
+
+  for (const how of ['by itself', 'at SIGHUP']) {
+    renameSync(file, `${file}.old`);
+    if (how === 'at SIGHUP') daemon.hangUp();
+    const moved = read(`${file}.old`).length;
+    await grows('written');
+    await grows('written');
+    assert.match(read()[0], / NODATA$/, how);
+    // One batch may have been on its way.
+    assert.ok(read(`${file}.old`).length <= moved + 1, how);
+  }
+  assert.equal(await daemon.stop(), 0);
 });

@@ -1,5 +1,7 @@
 /** The `flowLogs` section. */
+import { statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
+import { describeKind } from '../../source/read-text.ts';
 import { closest } from '../../source/suggest.ts';
 import { get, type Entry, type Node } from '../../source/yaml.ts';
 import {
@@ -96,7 +98,13 @@ function readFlowLog(
 
 function readFile(reader: Reader, node: Node | undefined): string | undefined {
   const file = readText(reader, node);
-  if (file === undefined || file === STDOUT || isAbsolute(file)) return file;
+  if (file === undefined || file === STDOUT) return file;
+  if (isAbsolute(file)) {
+    const why = whyNoFile(file);
+    if (why === undefined) return file;
+    const hint = 'name a file, or one that is not there yet; - is standard output';
+    return fail(reader, node!, 'flow-log-no-file', `${file} can't be written to: ${why}`, hint);
+  }
   return fail(
     reader,
     node!,
@@ -104,6 +112,17 @@ function readFile(reader: Reader, node: Node | undefined): string | undefined {
     `'${file}' is not an absolute path`,
     `write where it is to be, as /var/log/secgroupd/${file}; - is standard output`,
   );
+}
+
+/** In words; undefined: it is a regular file, or may become one. */
+function whyNoFile(file: string): string | undefined {
+  try {
+    const found = statSync(file);
+    return found.isFile() ? undefined : `it is ${describeKind(found)}`;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENAMETOOLONG' ? code : undefined;
+  }
 }
 
 function readFormat(reader: Reader, node: Node | undefined): LogFormat | undefined {

@@ -18,14 +18,18 @@ export class RecordTable {
   /** Ports with traffic, logged or not, and ports of which something was skipped. */
   readonly seen = new Set<number>();
   readonly skipped = new Set<number>();
+  /** How often something found no room. */
+  refused = 0;
 
   add(port: number, key: RecordKey, sum: RecordSum): void {
     this.seen.add(port);
     const text = keyText(port, key);
     const known = this.records.get(text)?.record;
     if (known === undefined) {
-      if (this.records.size >= RECORDS_MAX) this.skipped.add(port);
-      else this.records.set(text, { port, record: { ...key, ...sum } });
+      if (this.records.size >= RECORDS_MAX) {
+        this.skipped.add(port);
+        this.refused++;
+      } else this.records.set(text, { port, record: { ...key, ...sum } });
       return;
     }
     known.packets += sum.packets;

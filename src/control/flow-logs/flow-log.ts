@@ -28,8 +28,11 @@ export interface Sighting {
 
 export interface FlowLogCounts {
   readonly name: string;
+  /** Lines. */
   readonly written: number;
   readonly lost: number;
+  /** What was seen and found no room among the records of its interval. */
+  readonly skipped: number;
 }
 
 export class FlowLog {
@@ -42,6 +45,8 @@ export class FlowLog {
   private fromMs: number;
   private written = 0;
   private lost = 0;
+  /** In intervals that are over. */
+  private skipped = 0;
   private hasLostLines = false;
 
   constructor(config: FlowLogConfig, writer: LineWriter, nowMs: number) {
@@ -52,7 +57,9 @@ export class FlowLog {
   }
 
   get counts(): FlowLogCounts {
-    return { name: this.config.name, written: this.written, lost: this.lost };
+    const { written, lost } = this;
+    const skipped = this.skipped + this.table.refused + (this.closing?.refused ?? 0);
+    return { name: this.config.name, written, lost, skipped };
   }
 
   /** Adds what was seen. @param isPast of the interval that `beginClosing` ended */
@@ -88,6 +95,7 @@ export class FlowLog {
   close(interfaces: ReadonlyMap<number, NamedInterface>, toMs: number): void {
     const table = this.closing ?? new RecordTable();
     this.closing = undefined;
+    this.skipped += table.refused;
     const wanted = [...interfaces]
       .filter(([, { name }]) => this.isAbout(name))
       .map(([port, named]): [number, LogInterface] => [port, this.withValues(named)]);
@@ -113,9 +121,9 @@ export class FlowLog {
     return this.writer.close();
   }
 
-  /** The file has failed: what was given to it may not be there. */
-  noteTrouble(): void {
-    this.hasLostLines = true;
+  /** The file is opened by its name before the next lines. */
+  reopen(): void {
+    this.writer.reopen();
   }
 
   isAbout(name: string): boolean {
@@ -133,11 +141,13 @@ export class FlowLog {
 
   private write(lines: readonly string[]): void {
     this.hasLostLines = false;
-    if (this.writer.write(lines)) this.written += lines.length;
-    else {
-      this.lost += lines.length;
-      this.hasLostLines = true;
-    }
+    if (lines.length === 0) return;
+    this.writer.write(lines, (written) => {
+      const lost = lines.length - written;
+      this.written += written;
+      this.lost += lost;
+      if (lost > 0) this.hasLostLines = true;
+    });
   }
 }
 

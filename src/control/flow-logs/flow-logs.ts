@@ -67,13 +67,9 @@ export class FlowLogs {
     this.baseSec = configs.some(({ aggregationSec }) => aggregationSec === SHORT_SEC)
       ? SHORT_SEC
       : LONG_SEC;
-    this.logs = configs.map((config): FlowLog => {
-      const trouble = (message: string): void => {
-        onTrouble(config.name, message);
-        log.noteTrouble();
-      };
-      const log: FlowLog = new FlowLog(config, openWriter(config, trouble, stdout), Date.now());
-      return log;
+    this.logs = configs.map((config) => {
+      const trouble = (message: string): void => onTrouble(config.name, message);
+      return new FlowLog(config, openWriter(config, trouble, stdout), Date.now());
     });
     this.harvester = new FlowHarvester(
       dataplane.flows.flatMap((table, i) => {
@@ -103,6 +99,11 @@ export class FlowLogs {
   endInterval(all = false): Promise<void> {
     this.closing = this.closing.then(() => this.closeInterval(all));
     return this.closing;
+  }
+
+  /** Has the files opened by their names before the next lines, as after a log rotation. */
+  reopen(): void {
+    for (const log of this.logs) log.reopen();
   }
 
   /** Writes what there is and closes the files. */

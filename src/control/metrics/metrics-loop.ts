@@ -70,14 +70,15 @@ export function addLoop(registry: Registry, { source, events, flowLogs }: Metric
   });
   new Counter({
     name: 'secgroupd_flow_log_lines_total',
-    help: 'Lines of flow logs, by what became of them: written, or lost because the file did not take them.',
+    help: 'Lines of flow logs, by what became of them: written, lost because the file did not take them, or skipped because the interval had too many records.',
     labelNames: ['log', 'outcome'],
     registers,
     collect() {
       this.reset();
-      for (const { name, written, lost } of flowLogs()) {
+      for (const { name, written, lost, skipped } of flowLogs()) {
         this.inc({ log: name, outcome: 'written' }, written);
         this.inc({ log: name, outcome: 'lost' }, lost);
+        this.inc({ log: name, outcome: 'skipped' }, skipped);
       }
     },
   });

@@ -125,6 +125,10 @@ export class Observatory {
     this.applyFlowLogs();
   }
 
+  reopenFlowLogs(): void {
+    this.flowLogs?.reopen();
+  }
+
   get flowLogCounts(): readonly FlowLogCounts[] {
     return this.flowLogs?.counts ?? [];
   }
