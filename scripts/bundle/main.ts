@@ -1,5 +1,5 @@
 /**
- * Makes one file of the daemon and one of its packet loop, so that a start reads two files and not four hundred:
+ * Makes one file of the daemon and one of each thread, so that a start reads two files and not four hundred:
  * node main.js build/src. Run by scripts/build when all else is done.
  *
  * They go to build/src/bundle, with what both share and what is loaded later beside them; build/src/main.js
@@ -26,7 +26,11 @@ const main = join(root, 'main.js');
 
 rmSync(folder, { recursive: true, force: true });
 const { metafile } = await build({
-  entryPoints: [main, join(root, 'dataplane/worker.js')],
+  entryPoints: [
+    main,
+    join(root, 'dataplane/worker.js'),
+    join(root, 'control/config/load-thread.js'),
+  ],
   outdir: folder,
   entryNames: '[name]',
   bundle: true,

@@ -1,7 +1,8 @@
 /**
  * Reads the configuration again and puts it in force, if it is right as a whole; otherwise nothing changes.
  *
- * SIGHUP, the control socket and the watch on the files all end here, one after the other.
+ * SIGHUP, the control socket and the watch on the files all end here, one after the other. Who asks while a reload is
+ * waiting for its turn shares it: it has not read anything yet.
  */
 import { unwatchFile, watchFile } from 'node:fs';
 import type { Logger } from 'pino';
@@ -10,7 +11,8 @@ import { refuseFixedChanges, hasChanges } from './changes.ts';
 import { checkSystem } from './config/check-system.ts';
 import type { Config } from './config/config.ts';
 import type { Daemon } from './daemon.ts';
-import { loadConfig, type LoadedConfig } from './config/load-config.ts';
+import { loadConfigApart } from './config/load-apart.ts';
+import type { LoadedConfig } from './config/load-config.ts';
 import type { ReloadResult } from './socket/protocol.ts';
 
 /** How often watched files are looked at. Looking works for editors that replace a file, which a watch on it does not. */
@@ -29,20 +31,45 @@ export class Reloader {
   /** What the last configuration that was asked for names, also if it was refused. */
   private named: readonly string[] = [];
   private again: NodeJS.Timeout | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+  private waiting: Promise<ReloadResult> | undefined;
 
   constructor(options: ReloaderOptions) {
     this.options = options;
   }
 
   /** Puts the files in force as they are now. Never throws: a refusal is a result, and is logged. */
-  async reload(cause: string): Promise<ReloadResult> {
+  reload(cause: string): Promise<ReloadResult> {
+    this.waiting ??= this.inTurn(() => {
+      this.waiting = undefined;
+      return this.reloadNow(cause);
+    });
+    return this.waiting;
+  }
+
+  /** What `reload` would do. Changes nothing. */
+  plan(): Promise<ReloadResult> {
+    return this.inTurn(async () => {
+      const { config, problems } = await this.read();
+      if (config === undefined) return { outcome: 'refused', problems };
+      return { outcome: 'planned', ...this.options.daemon.plan(config), problems };
+    });
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  private async reloadNow(cause: string): Promise<ReloadResult> {
     const { daemon, log } = this.options;
-    const { config, problems, files } = this.read();
+    const { config, problems, files } = await this.read();
     this.named = files;
     const hasMore = this.watched.length > 0 && this.watch();
     if (config === undefined) {
       // What comes between the reading and the first look of the watch changes nothing that the watch could see.
-      if (hasMore) this.again = setTimeout(() => this.tryAgain(), WATCH_INTERVAL_MS).unref();
+      if (hasMore) this.again = setTimeout(() => void this.tryAgain(), WATCH_INTERVAL_MS).unref();
       return this.refuse(cause, problems);
     }
     try {
@@ -55,13 +82,6 @@ export class Reloader {
     } catch (error) {
       return this.refuse(cause, [...problems, systemProblem(this.options.file, error)]);
     }
-  }
-
-  /** What `reload` would do. Changes nothing. */
-  plan(): ReloadResult {
-    const { config, problems } = this.read();
-    if (config === undefined) return { outcome: 'refused', problems };
-    return { outcome: 'planned', ...this.options.daemon.plan(config), problems };
   }
 
   /**
@@ -89,13 +109,18 @@ export class Reloader {
     this.watched = [];
   }
 
-  private tryAgain(): void {
-    if (this.read().config !== undefined) void this.reload('what was missing is there');
+  private async tryAgain(): Promise<void> {
+    const { config } = await this.inTurn(() => this.read());
+    if (config !== undefined) await this.reload('what was missing is there');
   }
 
-  private read(): Pick<LoadedConfig, 'config' | 'problems' | 'files'> {
+  private async read(): Promise<Pick<LoadedConfig, 'config' | 'problems' | 'files'>> {
     const { daemon, file, netnsDirectory } = this.options;
-    const loaded = loadConfig(file, { netnsDirectory });
+    const loaded = await loadConfigApart(file, { netnsDirectory }).catch((error: unknown) => ({
+      config: undefined,
+      problems: [systemProblem(file, error)],
+      files: this.named,
+    }));
     const problems = [...loaded.problems];
     if (loaded.config !== undefined) {
       checkSystem(loaded.config, problems);

@@ -48,8 +48,7 @@ export function makeHandlers(daemon: Daemon, reloader: Reloader, log: Logger): H
         health: await readHealth(observatory, meter),
       }),
       explain: (question) => Promise.resolve(daemon.explain(question)),
-      reload: ({ dryRun }) =>
-        dryRun === true ? Promise.resolve(reloader.plan()) : reloader.reload('sgctl'),
+      reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
       interfaces: () => listInterfaces(observatory),
       groups: () => listGroups(observatory, book),
       rules: (question) => listRules(observatory, book, question),
