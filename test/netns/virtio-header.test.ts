@@ -224,8 +224,8 @@ metrics: { listen: '127.0.0.1:0' }
       const drops = await daemon.dropsDuring(async () => {
         sent = await sendAll(host, 'up0', false, lies);
         // What is sent behind them is seen behind them.
-        const marker = honest(OUT[family], TAP[family]).slice(0, 1);
-        const listener = await tap.start('python3', [
+        const marker = honest(OUT[family], TUN[family]).slice(0, 1);
+        const listener = await tun.start('python3', [
           '-c',
           `import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.bind(('::', 53)); s.settimeout(5)
