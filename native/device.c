@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -111,6 +112,19 @@ static int agree_offloads(struct opening *opening, struct failure *failure) {
                 "offloads of %s cannot be set: %s", opening->name, strerror(number));
 }
 
+/* The MTU that the interface has, for devices that others configure. Nothing depends on knowing it.
+ */
+static int read_mtu(const char *name) {
+    struct ifreq request = {0};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    memcpy(request.ifr_name, name, IFNAMSIZ);
+    int status = ioctl(fd, SIOCGIFMTU, &request);
+    close(fd);
+    return status == 0 ? request.ifr_mtu : 0;
+}
+
 int configure_device(struct opening *opening, struct failure *failure) {
     int header_bytes = VNET_HDR_BYTES;
     if (ioctl(opening->fd, TUNSETVNETHDRSZ, &header_bytes) != 0) {
@@ -126,6 +140,7 @@ int configure_device(struct opening *opening, struct failure *failure) {
     if (opening->ifindex == 0)
         return fail(failure, ENODEV, "ioctl SIOCGIFINDEX", opening->name,
                     "interface %s is gone again", opening->name);
+    opening->mtu = read_mtu(opening->name);
     if (opening->persist && ioctl(opening->fd, TUNSETPERSIST, 1UL) != 0) {
         int number = errno;
         return fail(failure, number, "ioctl TUNSETPERSIST", opening->name,
@@ -217,6 +232,8 @@ napi_status describe_device(napi_env env, const struct opening *opening, napi_va
         status = napi_set_named_property(env, *result, "name", name);
     if (status == napi_ok)
         status = set_number(env, *result, "ifindex", opening->ifindex);
+    if (status == napi_ok)
+        status = set_number(env, *result, "mtu", opening->mtu);
     if (status == napi_ok)
         status = napi_create_object(env, &offloads);
     if (status == napi_ok)

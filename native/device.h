@@ -27,6 +27,8 @@ struct opening {
     bool created;
     unsigned ifindex;
     unsigned offloads;
+    /* 0 if it could not be asked for. */
+    int mtu;
     char name[IFNAMSIZ];
 };
 

@@ -83,15 +83,26 @@ export function logDevice(log: Logger, { spec, offloads }: Device): void {
 export const NO_DEVICE: PortSpec = { fds: [], isTap: false, takesUso: false, label: 'none' };
 
 /** The port that a device has, as the packet loop wants to know it. */
-export function portOf({ fds, spec, offloads }: Device): PortSpec {
-  const { kind, macAddress, configure, mtu } = spec;
+export function portOf(device: Device): PortSpec {
+  const { fds, spec, offloads } = device;
+  const { kind, macAddress } = spec;
+  const mtu = knownMtu(device);
   return {
     fds,
     isTap: kind === 'tap',
     takesUso: offloads.uso,
     label: deviceLabel(spec),
-    // Of a device that somebody else configures, the configuration does not know it.
-    ...(configure ? { mtu } : {}),
+    ...(mtu === 0 ? {} : { mtu }),
     ...(macAddress === undefined ? {} : { macAddress }),
   };
+}
+
+/**
+ * Of a device that somebody else configures, the MTU it was found with; 0 if it was not there before: then it has the
+ * kernel's first one until somebody gives it another.
+ */
+function knownMtu(device: Device): number {
+  const { spec, created, mtu } = device;
+  if (spec.configure) return spec.mtu;
+  return created ? 0 : mtu;
 }

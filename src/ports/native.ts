@@ -57,6 +57,8 @@ export interface OpenedDevice {
   readonly fd: number;
   readonly name: string;
   readonly ifindex: number;
+  /** MTU of the interface as it is now; 0 if the kernel did not tell. */
+  readonly mtu: number;
   /** What TUNSETOFFLOAD accepted; asked for step by step, so that a kernel without USO still gives TSO. */
   readonly offloads: {
     readonly checksum: boolean;

@@ -14,6 +14,9 @@ const TUN = ['10.0.0.11', 'fd00:10::11'] as const;
 const TAP = ['10.0.0.12', 'fd00:10::12'] as const;
 const NARROW = ['10.0.0.13', 'fd00:10::13'] as const;
 const TAP_NARROW = ['10.0.0.14', 'fd00:10::14'] as const;
+/** Behind a device that others have made and given an MTU. */
+const BRIDGED = '10.0.0.15';
+const BRIDGED_MTU = 1350;
 const NARROW_MTU = 1300;
 const UPLINK_MTU = 1400;
 
@@ -54,6 +57,10 @@ ${instance('tun', 'tun', 1500, TUN)}
 ${instance('tap', 'tap', 1500, TAP)}
 ${instance('narrow', 'tun', NARROW_MTU, NARROW)}
 ${instance('tapnarrow', 'tap', NARROW_MTU, TAP_NARROW)}
+  bridged:
+    device: { kind: tap, netns: ${names['bridged'].path}, name: tap0, configure: false }
+    addresses: [${BRIDGED}]
+    securityGroups: [open]
 metrics: { listen: '127.0.0.1:0' }
 `;
 }
@@ -85,8 +92,10 @@ async function assertKnownMtu(host: Netns, destination: string, mtu: number): Pr
 
 test('devices of different MTU', async (t) => {
   if (!canRun(t) || !requireTools(t, 'python3', 'sha256sum')) return;
-  const names = await makeNamespaces(t, ['world', 'tun', 'tap', 'narrow', 'tapnarrow']);
-  const { world, tun, tap, narrow, tapnarrow } = names;
+  const names = await makeNamespaces(t, ['world', 'tun', 'tap', 'narrow', 'tapnarrow', 'bridged']);
+  const { world, tun, tap, narrow, tapnarrow, bridged } = names;
+  await bridged.mustRun('ip', ['tuntap', 'add', 'tap0', 'mode', 'tap', 'vnet_hdr']);
+  await bridged.mustRun('ip', ['link', 'set', 'tap0', 'mtu', String(BRIDGED_MTU), 'up']);
   const file = temporaryFile(t, 'mtu.yaml', configuration(names));
   const [daemon] = await Promise.all([
     Daemon.start(t, file),
@@ -152,5 +161,14 @@ test('devices of different MTU', async (t) => {
     );
     const cut = await ping(tun, TAP_NARROW[0], 3, '-M', 'dont', '-s', '1400');
     assert.match(cut.stdout, / 0% packet loss/);
+  });
+
+  await t.test('a device that is configured elsewhere has the MTU it was found with', async () => {
+    const told = await ping(tun, BRIDGED, 1, '-M', 'do', '-s', String(BRIDGED_MTU - 27));
+    assert.match(told.stdout + told.stderr, new RegExp(`mtu ?= ?${BRIDGED_MTU}`));
+    const drops = await daemon.dropsDuring(() =>
+      ping(tap, BRIDGED, 1, '-M', 'do', '-W', '0.3', '-s', String(BRIDGED_MTU - 28)),
+    );
+    assert.deepEqual(drops, {}, 'what fits goes to the device');
   });
 });

@@ -20,7 +20,7 @@ const MTU = {
   default: 1500,
   title: 'MTU',
   description:
-    'Largest packet in bytes; at least 1280 where IPv6 is used. A longer one to a device that is configured here is cut where IPv4 allows, or drops as packet-too-big and its sender is told.',
+    'Largest packet in bytes; at least 1280 where IPv6 is used. A longer one is cut where IPv4 allows, or drops as packet-too-big and its sender is told.',
 };
 
 const CONFIGURE = {
