@@ -117,7 +117,7 @@ export class FragmentTable {
     let buckets = 1;
     while (buckets < 2 * datagrams) buckets *= 2;
     this.buckets = new Int32Array(buckets).fill(NONE);
-    this.shares = new Shares(senders, datagrams);
+    this.shares = new Shares(senders);
     this.oldest = new Int32Array(senders + 1).fill(NONE);
     this.newest = new Int32Array(senders + 1).fill(NONE);
     for (let i = datagrams - 1; i >= 0; i--) this.release(i * STRIDE);

@@ -1,101 +1,125 @@
 /**
- * Flows that nobody has answered yet, oldest first: what a full table gives up before it refuses anybody.
+ * Flows that may be given up for others, oldest first, in a line for each interface.
  *
  * Theory of operation. Whoever can send can open flows; only who is answered has shown that somebody
  * wants them. So flows without an answer (and TCP connections without the opener's last ACK) have a budget
- * of their own, and the oldest of them go first when it, or the table, is full. A flood of SYNs then
- * competes with itself, and an established connection is never given up.
+ * of their own and make room for others: those of whoever has the most, the oldest first (shares.ts,
+ * engine/flow-limits.ts). A flood of SYNs then competes with itself. TCP connections that have ended are of
+ * little use to anybody, and wait in a line of their own. An established connection, and a revoked one,
+ * which is in the table to keep it from coming back, are in no line.
  *
- * A ring of references, one pushed for each flow that is opened. A flow that is answered or ends leaves
- * its reference behind; it is recognised as stale when its turn comes, since an entry that was freed
- * carries another incarnation. Rejected: links in the entries (two words a flow, and three entries
- * written for each change), sampling (does not find the oldest).
- *
- * Limits. The ring holds twice the budget, so that stale references rarely crowd out live ones; when it is
- * full the oldest goes, live or not. An incarnation has 7 bits: a reference could only be taken for that
- * of another flow after 128 flows on one entry within one round of the ring.
+ * A line is a list through `links`, two words for each entry of the flow tables: exact at every moment, and every
+ * operation touches three entries at most. Its own words lie beside those of flows that were opened at about
+ * the same time, so they are in the cache more often than not. Rejected: a ring of references for all
+ * interfaces, in which those of one are found by looking at those of the others; sampling, which does not
+ * find the oldest.
  */
 import { FLOW_STATE, type FlowIndex, type FlowTable } from './table.ts';
-import { REPLIED, STATE_MASK, TCP_REVOKED, TCP_SYN_RECEIVED } from './states.ts';
+import {
+  OPENED_LOCALLY,
+  REPLIED,
+  STATE_MASK,
+  TCP_CLOSED,
+  TCP_CLOSING,
+  TCP_REVOKED,
+  TCP_SYN_RECEIVED,
+} from './states.ts';
 
-const ENTRY_MASK = 0xffffff;
 /** Incarnation of an entry: bits 24–30 of its FLOW_STATE word. */
 export const INCARNATION_MASK = 0x7f000000;
-const IPV6_BIT = 1 << 31;
 
-/** Whether the flow of this FLOW_STATE word may be given up for another. */
+/** Whether the flow of this FLOW_STATE word is one that nobody has answered. */
 export function isHalfOpen(word: number): boolean {
   const state = word & STATE_MASK;
-  // A revoked connection is in the table to keep it from coming back.
   if (state === TCP_REVOKED) return false;
   return (word & REPLIED) === 0 || state === TCP_SYN_RECEIVED;
 }
 
-export class HalfOpenQueue {
+/** Whether it is a TCP connection that was answered and has ended. */
+export function isEnded(word: number): boolean {
+  const state = word & STATE_MASK;
+  return (state === TCP_CLOSED || state === TCP_CLOSING) && !isHalfOpen(word);
+}
+
+/** A line is port << LINE_BITS | one of these: half-open flows opened by others and by the instance, ended ones. */
+export const LINE_BITS = 2;
+export const LINE_OPENED_REMOTELY = 0;
+export const LINE_OPENED_LOCALLY = 1;
+export const LINE_ENDED = 2;
+export const NO_LINE = -1;
+
+/** The line of its port that a flow with this FLOW_STATE word waits in, or NO_LINE. */
+export function lineOf(word: number): number {
+  if (isHalfOpen(word))
+    return (word & OPENED_LOCALLY) !== 0 ? LINE_OPENED_LOCALLY : LINE_OPENED_REMOTELY;
+  return isEnded(word) ? LINE_ENDED : NO_LINE;
+}
+
+/** A place in a line: the entry's number plus 1, those of the IPv6 table behind those of the IPv4 one. 0: nowhere. */
+type Place = number;
+
+export class FlowLines {
   private readonly flows4: FlowTable;
   private readonly flows6: FlowTable;
-  private readonly ring: Int32Array;
-  private readonly mask: number;
-  private head = 0;
-  private length = 0;
+  /** Of place p: the one before it at 2p, the one behind it at 2p + 1. */
+  private readonly links: Int32Array;
+  private readonly first: Int32Array;
+  private readonly last: Int32Array;
 
-  /** The flow that `shift` or `findOf` found last. */
+  /** The flow that `findOldest` found. */
   foundFlow: FlowIndex = -1;
   foundTable: FlowTable;
 
-  constructor(flows4: FlowTable, flows6: FlowTable, budget: number) {
-    let slots = 16;
-    while (slots < 2 * budget) slots *= 2;
+  /** @param lines how many there may be, numbered from 0 */
+  constructor(flows4: FlowTable, flows6: FlowTable, lines: number) {
     this.flows4 = flows4;
     this.flows6 = flows6;
     this.foundTable = flows4;
-    this.ring = new Int32Array(slots);
-    this.mask = slots - 1;
+    this.links = new Int32Array(2 * (flows4.capacity + flows6.capacity + 1));
+    this.first = new Int32Array(lines);
+    this.last = new Int32Array(lines);
   }
 
-  get isFull(): boolean {
-    return this.length > this.mask;
+  /** Lines up a flow that is in no line. */
+  join(line: number, table: FlowTable, flow: FlowIndex): void {
+    const { links, first, last } = this;
+    const place = this.placeOf(table, flow);
+    const before = last[line];
+    links[2 * place] = before;
+    links[2 * place + 1] = 0;
+    if (before === 0) first[line] = place;
+    else links[2 * before + 1] = place;
+    last[line] = place;
   }
 
-  /** Adds a half-open flow. There must be room. */
-  push(table: FlowTable, flow: FlowIndex): void {
-    const incarnation =
-      table.words[flow * table.stride + table.keyWords + FLOW_STATE] & INCARNATION_MASK;
-    const family = table === this.flows6 ? IPV6_BIT : 0;
-    this.ring[(this.head + this.length) & this.mask] = family | incarnation | flow;
-    this.length++;
+  /** Takes a flow out of the line it is in. */
+  leave(line: number, table: FlowTable, flow: FlowIndex): void {
+    const { links, first, last } = this;
+    const place = this.placeOf(table, flow);
+    const before = links[2 * place];
+    const behind = links[2 * place + 1];
+    if (before === 0) first[line] = behind;
+    else links[2 * before + 1] = behind;
+    if (behind === 0) last[line] = before;
+    else links[2 * behind] = before;
   }
 
-  /** Takes the oldest reference out. @returns whether its flow is still half-open; then foundTable and foundFlow are it */
-  shift(): boolean {
-    const reference = this.ring[this.head];
-    this.head = (this.head + 1) & this.mask;
-    this.length--;
-    return this.resolve(reference);
+  /** The flow that has been longest in a line: foundTable and foundFlow. @returns whether there is one */
+  findOldest(line: number): boolean {
+    const place = this.first[line];
+    if (place === 0) return false;
+    const is6 = place > this.flows4.capacity;
+    this.foundTable = is6 ? this.flows6 : this.flows4;
+    this.foundFlow = is6 ? place - 1 - this.flows4.capacity : place - 1;
+    return true;
   }
 
-  get isEmpty(): boolean {
-    return this.length === 0;
+  private placeOf(table: FlowTable, flow: FlowIndex): Place {
+    return table === this.flows6 ? this.flows4.capacity + flow + 1 : flow + 1;
   }
+}
 
-  /** Looks among the oldest `most` references for one that is half-open and of that port; leaves it in. */
-  findOf(port: number, most: number): boolean {
-    const end = most < this.length ? most : this.length;
-    for (let i = 0; i < end; i++) {
-      const isLive = this.resolve(this.ring[(this.head + i) & this.mask]);
-      if (isLive && this.foundTable.words[this.foundFlow * this.foundTable.stride] >>> 16 === port)
-        return true;
-    }
-    return false;
-  }
-
-  private resolve(reference: number): boolean {
-    const table = (reference & IPV6_BIT) !== 0 ? this.flows6 : this.flows4;
-    const flow = reference & ENTRY_MASK;
-    const word = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
-    this.foundTable = table;
-    this.foundFlow = flow;
-    const isSame = (word & INCARNATION_MASK) === (reference & INCARNATION_MASK);
-    return isSame && (word & STATE_MASK) !== 0 && isHalfOpen(word);
-  }
+/** The FLOW_STATE word of an entry. */
+export function stateWord(table: FlowTable, flow: FlowIndex): number {
+  return table.words[flow * table.stride + table.keyWords + FLOW_STATE];
 }

@@ -1,29 +1,27 @@
 /**
- * How many of a table's entries each owner has, and which owner has the most.
+ * How many entries each owner has, and which owner has the most.
  *
- * Theory of operation. A full table takes from whoever holds the most, and from whoever asks if nobody
- * holds more. So an owner that holds no more than its even share (capacity divided by the owners that
- * hold anything) never loses an entry to another: a flood evicts its own. Owners with the same count form a list; a count changes by one at a time, so the
- * owner with the most is always known, and every operation takes a bounded number of steps.
+ * Theory of operation. What is full takes from whoever holds the most, and from whoever asks if nobody
+ * holds more. So an owner that holds no more than its even share (the whole divided by the owners that
+ * hold anything) never loses an entry to another: a flood evicts its own.
+ *
+ * A binary heap of all owners, the one with the most on top, of several with as many the one with the
+ * lowest number. A count changes by one at a time, so an owner moves at most log2(owners) places, 13 for
+ * 8,192. Rejected: a list of owners for each count, which is as fast for any number of owners; there, which of
+ * several gives way depends on all that has happened before, so no twin could tell it.
  */
-
-const NONE = -1;
-
 export class Shares {
   /** Entries by owner. */
   private readonly counts: Int32Array;
-  private readonly previous: Int32Array;
-  private readonly next: Int32Array;
-  /** First owner with that count. */
-  private readonly heads: Int32Array;
-  private most = 0;
+  /** Owners; each has no more than the one at (its place - 1) >> 1. */
+  private readonly heap: Int32Array;
+  private readonly places: Int32Array;
 
-  /** @param owners how many there may be, numbered from 0  @param capacity entries of the table */
-  constructor(owners: number, capacity: number) {
+  /** @param owners how many there may be, numbered from 0 */
+  constructor(owners: number) {
     this.counts = new Int32Array(owners);
-    this.previous = new Int32Array(owners).fill(NONE);
-    this.next = new Int32Array(owners).fill(NONE);
-    this.heads = new Int32Array(capacity + 1).fill(NONE);
+    this.heap = Int32Array.from({ length: owners }, (_, i) => i);
+    this.places = Int32Array.from(this.heap);
   }
 
   /** Entries of `owner`. */
@@ -31,47 +29,48 @@ export class Shares {
     return this.counts[owner];
   }
 
-  /**
-   * Who has to make room for one more entry of `owner`: itself, unless others have more; then whoever has
-   * the most, of several the one that came to that count last. Only while any has one.
-   */
+  /** Who has to make room for one more entry of `owner`: itself, unless others have more; then whoever has the most. */
   largestFor(owner: number): number {
-    return this.counts[owner] === this.most ? owner : this.heads[this.most];
+    const largest = this.heap[0];
+    return this.counts[owner] === this.counts[largest] ? owner : largest;
   }
 
   grow(owner: number): void {
-    const count = this.counts[owner] + 1;
-    if (count > 1) this.unlink(owner);
-    this.link(owner, count);
-    if (count > this.most) this.most = count;
+    const { counts, heap, places } = this;
+    const count = ++counts[owner];
+    let place = places[owner];
+    while (place > 0) {
+      const above = (place - 1) >> 1;
+      const other = heap[above];
+      if (counts[other] > count || (counts[other] === count && other < owner)) break;
+      heap[place] = other;
+      places[other] = place;
+      place = above;
+    }
+    heap[place] = owner;
+    places[owner] = place;
   }
 
   shrink(owner: number): void {
-    const count = this.counts[owner] - 1;
-    this.unlink(owner);
-    this.link(owner, count);
-    // Whoever had the most by itself now has one less, and still the most.
-    if (this.heads[this.most] === NONE) this.most--;
+    const { counts, heap, places } = this;
+    const count = --counts[owner];
+    let place = places[owner];
+    for (;;) {
+      let below = 2 * place + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && this.isAhead(heap[below + 1], heap[below])) below++;
+      const other = heap[below];
+      if (counts[other] < count || (counts[other] === count && other > owner)) break;
+      heap[place] = other;
+      places[other] = place;
+      place = below;
+    }
+    heap[place] = owner;
+    places[owner] = place;
   }
 
-  /** Owners without entries are in no list. */
-  private link(owner: number, count: number): void {
-    const { heads, previous, next } = this;
-    this.counts[owner] = count;
-    if (count === 0) return;
-    const head = heads[count];
-    previous[owner] = NONE;
-    next[owner] = head;
-    if (head !== NONE) previous[head] = owner;
-    heads[count] = owner;
-  }
-
-  private unlink(owner: number): void {
-    const { heads, previous, next } = this;
-    const before = previous[owner];
-    const after = next[owner];
-    if (before === NONE) heads[this.counts[owner]] = after;
-    else next[before] = after;
-    if (after !== NONE) previous[after] = before;
+  private isAhead(a: number, b: number): boolean {
+    const { counts } = this;
+    return counts[a] > counts[b] || (counts[a] === counts[b] && a < b);
   }
 }

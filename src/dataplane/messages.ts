@@ -6,7 +6,7 @@ import type { AdoptedFlows } from './adopt-flows.ts';
 import { captureRingBytes } from '../engine/capture-ring.ts';
 import { eventRingBytes } from '../engine/events.ts';
 import type { ExceptionPasses } from '../engine/gate.ts';
-import type { FlowTables } from '../engine/tracker.ts';
+import type { FlowTables } from '../engine/flow-limits.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
 import { FlowTable, flowTableBytes, KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
 import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';

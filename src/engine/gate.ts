@@ -151,7 +151,7 @@ export class Gates {
     this.matcher = new Matcher(policy);
     this.previous = new Matcher(policy);
     this.tracker = new Tracker(options);
-    this.tracker.generation = policy.generation & GENERATION_MASK;
+    this.tracker.setPolicy(policy);
     this.fragments = options.fragments;
     this.passes = options.passes;
     this.acceptsMidstream = options.acceptsMidstream;
@@ -165,7 +165,7 @@ export class Gates {
     this.hasPrevious = true;
     this.policy = policy;
     this.matcher.setPolicy(policy);
-    this.tracker.generation = policy.generation & GENERATION_MASK;
+    this.tracker.setPolicy(policy);
     this.recheckAt4 = 0;
     this.recheckAt6 = 0;
     this.revokedFlows = 0;

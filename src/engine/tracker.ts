@@ -3,12 +3,9 @@
  *
  * Theory of operation
  *
- * Limits. `maxFlows` for both families together, a limit for each interface where one is set, and a
- * budget for flows that nobody has answered (conntrack/half-open.ts). The first two hold for all packet loops
- * together, and each counts what the others have; the budget is its own. What does not fit makes room for
- * itself in this order: entries past their time-out, as far as a short look finds them; the oldest
- * half-open flow (of that interface, if its limit is what is reached). If that is not enough, the flow is
- * refused. An established flow is never given up for a new one.
+ * Limits. flow-limits.ts says how many flows there may be, and which gives way to another. Before that, entries
+ * past their time-out go, as far as a short look finds them. An established flow is never given up for a
+ * new one.
  *
  * Time. A flow past its time-out counts as absent from that moment; the sweep frees it, a bounded number
  * of entries a tick. A TCP connection that was picked up in mid-stream and never answered has the
@@ -16,7 +13,6 @@
  */
 import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { TupleHash } from '../conntrack/flow-hash.ts';
-import { HalfOpenQueue, isHalfOpen } from '../conntrack/half-open.ts';
 import {
   OPENED_LOCALLY,
   STATE_COUNT,
@@ -48,6 +44,7 @@ import {
   FLOW_PASSES,
   FLOW_PASSES_UNCHANGED,
 } from '../conntrack/verdicts.ts';
+import type { CompiledPolicy } from '../policy/compiled.ts';
 import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
 import { EGRESS } from './counters.ts';
 import {
@@ -59,7 +56,8 @@ import {
   WANT_FLOWS,
   type EventRing,
 } from './events.ts';
-import { RULE_BITS } from './revocation.ts';
+import { FlowLimits, GIVE_UP, ROOM, type LimitOptions } from './flow-limits.ts';
+import { GENERATION_MASK, RULE_BITS } from './revocation.ts';
 
 /** Answers of `follow` beside the verdicts of verdicts.ts. */
 export const FLOW_IS_UNKNOWN = -1;
@@ -68,28 +66,12 @@ export const FLOW_IS_STALE = -2;
 /** Entries looked at to make room when a limit is reached, before anything is given up. */
 const SWEEP_WHEN_FULL = 16;
 
-/** Half-open flows looked at to find one of an interface that is at its own limit. */
-const LOOK_FOR_OWN = 64;
+/** Flows given up for one at most: for its place, for its place in the budget, and to get back below a limit. */
+const GIVE_UP_MOST = 3;
 
-/** Where a packet loop has its flows. */
-export interface FlowTables {
-  readonly flows4: FlowTable;
-  readonly flows6: FlowTable;
-  /** How many of them are of each port. */
-  readonly flowsByPort: Int32Array;
-}
-
-export interface TrackerOptions extends FlowTables {
-  /** Of the other packet loops: what they track counts towards the limits, and is theirs to change. */
-  readonly others: readonly FlowTables[];
+export interface TrackerOptions extends LimitOptions {
   /** Idle time-outs: timeoutsMs[port * STATE_COUNT + state]. */
   readonly timeoutsMs: Int32Array;
-  /** Flows of both families together that may be tracked at once. */
-  readonly maxFlows: number;
-  /** How many of this loop's may be half-open. */
-  readonly maxHalfOpen: number;
-  /** By port: how many of them its interface may have; 0: as many as there are. */
-  readonly maxFlowsByPort: Int32Array;
   /** Drop TCP packets outside the window of their connection. */
   readonly checksWindow: boolean;
   /** Told of flows that open and end. */
@@ -117,15 +99,12 @@ export class Tracker {
   evictedFlows = 0;
   /** Flows that were opened since the start. */
   openedFlows = 0;
-  /** Flows that are half-open now. */
-  halfOpenFlows = 0;
   readonly accounts4: FlowAccounts | null;
   readonly accounts6: FlowAccounts | null;
   private readonly events: EventRing;
-  private readonly flowsByPort: Int32Array;
   private readonly options: TrackerOptions;
   private readonly timeoutsMs: Int32Array;
-  private readonly halfOpen: HalfOpenQueue;
+  private readonly limits: FlowLimits;
   private readonly key4 = new Int32Array(KEY_WORDS_4);
   private readonly key6 = new Int32Array(KEY_WORDS_6);
   /** Hash of the packet's tuple, as begin was told. */
@@ -152,8 +131,18 @@ export class Tracker {
     this.events = options.events;
     this.accounts4 = options.accounts4 === null ? null : new FlowAccounts(options.accounts4);
     this.accounts6 = options.accounts6 === null ? null : new FlowAccounts(options.accounts6);
-    this.flowsByPort = options.flowsByPort;
-    this.halfOpen = new HalfOpenQueue(options.flows4, options.flows6, options.maxHalfOpen);
+    this.limits = new FlowLimits(options);
+  }
+
+  /** Flows that are half-open now. */
+  get halfOpenFlows(): number {
+    return this.limits.halfOpenFlows;
+  }
+
+  /** Takes over a policy's ports and generation; flows that carry another generation have to be held against it. */
+  setPolicy({ profiles, generation }: CompiledPolicy): void {
+    this.generation = generation & GENERATION_MASK;
+    this.limits.setPorts(profiles);
   }
 
   /** Hashes packets for `begin`. */
@@ -253,7 +242,7 @@ export class Tracker {
       verdict === FLOW_PASSES ? isMoved || !isEnding(after) : (before & STATE_MASK) === TCP_REVOKED
     )
       words[at + FLOW_SEEN] = nowMs;
-    if (before !== after) this.noteChange(table, flow, before);
+    if (before !== after) this.limits.change(table, flow, before);
     return verdict;
   }
 
@@ -309,7 +298,7 @@ export class Tracker {
    * @returns the flow, or NO_FLOW if there was no room
    */
   open(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): FlowIndex {
-    if (!this.hasRoom() && !this.makeRoom(nowMs)) return NO_FLOW;
+    if (!this.limits.hasRoom(this.port, nowMs) && !this.makeRoom(fromLocal, nowMs)) return NO_FLOW;
     const { table, events } = this;
     const flow = table.insertHashed(this.key, this.hash);
     if (flow === NO_FLOW) return NO_FLOW;
@@ -318,21 +307,18 @@ export class Tracker {
     openFlow(words, at, packet, fromLocal, this.options.checksWindow);
     words[at + FLOW_SEEN] = nowMs;
     words[at + FLOW_RULE] = rule;
-    this.flowsByPort[this.port]++;
+    this.limits.add(table, flow);
     this.openedFlows++;
     const accounts = this.accountsOf(table);
     if (accounts !== null) accounts.open(flow, events.interval, nowMs);
     if ((events.wanted & WANT_FLOWS) !== 0)
       events.tellFlow(EVENT_FLOW_OPENED, 0, table, flow, accounts);
-    this.noteHalfOpen(table, flow);
     return flow;
   }
 
   /** Counts a flow among those tracked that is in its table already: one restored from before a restart. */
   adopt(table: FlowTable, flow: FlowIndex): void {
-    const base = flow * table.stride;
-    this.flowsByPort[table.words[base + KEY_META] >>> 16]++;
-    if (isHalfOpen(table.words[base + table.keyWords + FLOW_STATE])) this.noteHalfOpen(table, flow);
+    this.limits.add(table, flow);
   }
 
   accountsOf(table: FlowTable): FlowAccounts | null {
@@ -352,7 +338,7 @@ export class Tracker {
     table.words[at + FLOW_STATE] = revokedState(before);
     // From now on, not since its last packet: one that was idle for longer would be gone, and come back like that.
     table.words[at + FLOW_SEEN] = nowMs;
-    this.noteChange(table, flow, before);
+    this.limits.change(table, flow, before);
     return true;
   }
 
@@ -361,9 +347,7 @@ export class Tracker {
     const { events } = this;
     if ((events.wanted & WANT_FLOWS) !== 0)
       events.tellFlow(EVENT_FLOW_ENDED, why, table, flow, this.accountsOf(table));
-    const base = flow * table.stride;
-    if (isHalfOpen(table.words[base + table.keyWords + FLOW_STATE])) this.halfOpenFlows--;
-    this.flowsByPort[table.words[base + KEY_META] >>> 16]--;
+    this.limits.remove(table, flow);
     table.remove(flow);
   }
 
@@ -406,68 +390,19 @@ export class Tracker {
     return ((nowMs - seenMs) | 0) > this.timeoutsMs[port * STATE_COUNT + timeoutState(state)];
   }
 
-  /** Whether there is room for a flow of `port`. Loops that open one at the same moment may exceed a limit by one each. */
-  private hasRoom(): boolean {
-    const { maxFlows, maxHalfOpen } = this.options;
-    return this.trackedFlows() < maxFlows && this.halfOpenFlows < maxHalfOpen && !this.isPortFull();
-  }
-
-  private makeRoom(nowMs: number): boolean {
+  /** Makes room for the flow aimed at. @returns whether there is some now */
+  private makeRoom(fromLocal: boolean, nowMs: number): boolean {
+    const { limits, port } = this;
     this.sweep(SWEEP_WHEN_FULL, nowMs);
-    const { maxFlows, maxHalfOpen } = this.options;
-    if (this.isPortFull() && this.halfOpen.findOf(this.port, LOOK_FOR_OWN)) this.evict();
-    if (this.halfOpenFlows >= maxHalfOpen || this.trackedFlows() >= maxFlows) this.evictOldest();
-    return this.hasRoom();
-  }
-
-  /** By all loops. */
-  private trackedFlows(): number {
-    const { others } = this.options;
-    let flows = this.flows4.count + this.flows6.count;
-    for (let i = 0; i < others.length; i++)
-      flows += others[i].flows4.count + others[i].flows6.count;
-    return flows;
-  }
-
-  /** Whether the interface of `port` is at its own limit, if it has one. */
-  private isPortFull(): boolean {
-    const { maxFlowsByPort, others } = this.options;
-    const most = maxFlowsByPort[this.port];
-    if (most === 0) return false;
-    let flows = this.flowsByPort[this.port];
-    for (let i = 0; i < others.length; i++) flows += others[i].flowsByPort[this.port];
-    return flows >= most;
-  }
-
-  private evictOldest(): void {
-    const queue = this.halfOpen;
-    while (!queue.isEmpty) {
-      if (!queue.shift()) continue;
-      this.evict();
-      return;
+    if (limits.hasRoom(port, nowMs)) return true;
+    for (let given = 0; given < GIVE_UP_MOST; given++) {
+      const answer = limits.askFor(port, fromLocal, given > 0, nowMs);
+      if (answer !== GIVE_UP) return answer === ROOM;
+      this.remove(limits.lines.foundTable, limits.lines.foundFlow, ENDED_BY_EVICTION);
+      this.evictedFlows++;
     }
-  }
-
-  /** Gives up the flow that the queue found. */
-  private evict(): void {
-    this.remove(this.halfOpen.foundTable, this.halfOpen.foundFlow, ENDED_BY_EVICTION);
-    this.evictedFlows++;
-  }
-
-  /** Counts a flow that has become half-open, and queues it. */
-  private noteHalfOpen(table: FlowTable, flow: FlowIndex): void {
-    const queue = this.halfOpen;
-    this.halfOpenFlows++;
-    if (queue.isFull && queue.shift()) this.evict();
-    queue.push(table, flow);
-  }
-
-  private noteChange(table: FlowTable, flow: FlowIndex, before: number): void {
-    const after = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
-    const was = isHalfOpen(before);
-    const is = isHalfOpen(after);
-    if (was && !is) this.halfOpenFlows--;
-    if (is && !was) this.noteHalfOpen(table, flow);
+    // The budget may be exceeded by connections that an odd handshake made half-open again: it is got back to in steps.
+    return !limits.isPortFull(port);
   }
 }
 

@@ -37,9 +37,6 @@ export class FragmentTwin {
   /** By owner, from the oldest on. */
   readonly lines = new Map<number, Datagram[]>();
   private readonly datagrams = new Map<string, Datagram>();
-  /** By sender: when its number of datagrams last changed. */
-  private readonly changed = new Map<number, number>();
-  private changes = 0;
   private readonly capacity: number;
 
   constructor(capacity = Infinity) {
@@ -102,7 +99,6 @@ export class FragmentTwin {
     };
     this.datagrams.set(key, datagram);
     this.lines.set(owner, [...(this.lines.get(owner) ?? []), datagram]);
-    this.changed.set(owner, ++this.changes);
   }
 
   private forget(datagram: Datagram): void {
@@ -112,22 +108,15 @@ export class FragmentTwin {
       owner,
       this.lines.get(owner)!.filter((other) => other !== datagram),
     );
-    this.changed.set(owner, ++this.changes);
   }
 
-  /** Whose datagrams are the most: those of who asks, if nobody has more; else whose number changed last. */
+  /** Whose datagrams are the most: those of who asks, if nobody has more; of several the first. */
   private largestFor(asking: number): number {
+    const numberOf = (sender: number): number => this.lines.get(sender)?.length ?? 0;
     const senders = [...this.lines.keys()].filter((owner) => owner !== REFUSED);
-    const rank = (sender: number): [number, number] => [
-      this.lines.get(sender)!.length,
-      this.changed.get(sender)!,
-    ];
-    const largest = senders.reduce((best, sender) => {
-      const [a, b] = [rank(best), rank(sender)];
-      return b[0] > a[0] || (b[0] === a[0] && b[1] > a[1]) ? sender : best;
-    });
-    const own = this.lines.get(asking)?.length ?? 0;
-    return own === this.lines.get(largest)!.length ? asking : largest;
+    const most = Math.max(...senders.map(numberOf));
+    if (numberOf(asking) === most) return asking;
+    return Math.min(...senders.filter((sender) => numberOf(sender) === most));
   }
 }
 

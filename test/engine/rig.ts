@@ -28,7 +28,7 @@ import { EventReader, EventRing } from '../../src/engine/events.ts';
 import type { ExceptionPasses } from '../../src/engine/gate.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
-import type { FlowTables } from '../../src/engine/tracker.ts';
+import type { FlowTables } from '../../src/engine/flow-limits.ts';
 import { RuleHits } from '../../src/engine/rule-hits.ts';
 import { makeLoopMemory } from '../../src/dataplane/messages.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';

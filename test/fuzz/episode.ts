@@ -124,7 +124,6 @@ export function optionsOf(random: Random, kind: Kind, pace: Pace): WorldOptions 
   return {
     ...common,
     maxFlows,
-    // The list of half-open flows has 16 or 32 places then (twin-flows.ts).
     maxHalfOpen: random.oneIn(2) ? 16 : 1 + random.below(8),
     maxFlowsOfPort: random.oneIn(2) ? 0 : 1 + random.below(8),
     datagrams: isShortOfDatagrams ? 1 + random.below(8) : EPISODE_PACKETS,

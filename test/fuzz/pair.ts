@@ -27,6 +27,7 @@ import {
   PASSED_PACKETS,
 } from '../../src/engine/counters.ts';
 import type { Engine } from '../../src/engine/evaluate.ts';
+import type { FlowLimits } from '../../src/engine/flow-limits.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import { guard, measure } from './guard.ts';
 import { compareDecoded } from './compare-decoded.ts';
@@ -194,7 +195,8 @@ export class Pair {
     }
     if (halfOpen !== tracker.halfOpenFlows)
       return `${tracker.halfOpenFlows} half-open flows are counted, ${halfOpen} are there`;
-    const counted = Reflect.get(tracker, 'flowsByPort') as Int32Array;
+    const limits = Reflect.get(tracker, 'limits') as FlowLimits;
+    const counted = Reflect.get(limits, 'flowsByPort') as Int32Array;
     for (const [port, name] of PORT_NAMES.entries())
       if (counted[port] !== byPort[port])
         return `${name}: ${counted[port]} flows are counted, ${byPort[port]} are there`;

@@ -2,8 +2,8 @@
  * The twin's flow table: a Map, the flows that nobody has answered in a list, and the limits.
  *
  * Sources: docs/conntrack.md, "What is tracked" (time-outs) and "Limits" (what makes room for what);
- * docs/changes.md (what ends with a change of rules); for what a full list of half-open flows does, the theory
- * of operation of src/conntrack/half-open.ts.
+ * docs/changes.md (what ends with a change of rules); for who gives way to whom, the theory of operation of
+ * src/engine/flow-limits.ts.
  *
  * It frees nothing that has expired before there is a limit to be kept: the engine's sweep must not be visible.
  * "Entries past their time-out go first" is exact only where the engine looks at all of them to make room: in
@@ -30,7 +30,12 @@ export interface FlowLimits {
   readonly maxHalfOpen: number;
   /** How many flows each interface may have; 0: as many as there are. */
   readonly maxFlowsOfPort: number;
+  /** How many interfaces share the table. */
+  readonly interfaces: number;
 }
+
+/** Flows that wait in one line, the oldest first. */
+type Line = readonly TwinFlow[];
 
 /** docs/conntrack.md, "What is tracked"; in seconds. */
 const IDLE_SEC: Readonly<Record<string, number>> = {
@@ -49,14 +54,15 @@ const IDLE_SEC: Readonly<Record<string, number>> = {
 export class TwinFlows<Flow extends TwinFlow> {
   private readonly flows = new Map<string, Flow>();
   private readonly limits: FlowLimits;
-  /** Flows in the order in which they became half-open; those that no longer are stay until their turn comes. */
-  private readonly waiting: Flow[] = [];
-  private readonly waitingMax: number;
+  /** Flows in the order in which each came to the line it is in now. */
+  private readonly order = new Set<Flow>();
+  /** An even part of a quarter of the table. */
+  private readonly reserve: number;
 
   constructor(limits: FlowLimits) {
     this.limits = limits;
-    // half-open.ts, "Limits": the list holds twice the budget (and never less than 16).
-    this.waitingMax = Math.max(16, 2 * limits.maxHalfOpen);
+    const even = Math.floor(limits.maxFlows / 4 / limits.interfaces);
+    this.reserve = Math.min(even, limits.maxFlowsOfPort || Infinity);
   }
 
   find(key: string, nowMs: number): Flow | undefined {
@@ -65,25 +71,28 @@ export class TwinFlows<Flow extends TwinFlow> {
   }
 
   forget(key: string): void {
+    this.order.delete(this.flows.get(key)!);
     this.flows.delete(key);
   }
 
   /** Tracks a flow that is not there. @returns whether there is room */
   open(flow: Flow, nowMs: number): boolean {
     // What is there under this key has expired, or it would have been found.
-    this.flows.delete(flow.key);
-    if (!this.hasRoom(flow.port)) this.makeRoom(flow.port, nowMs);
-    if (!this.hasRoom(flow.port)) return false;
+    this.forget(flow.key);
+    if (!this.hasRoom(flow.port) && !this.makeRoom(flow, nowMs)) return false;
     this.flows.set(flow.key, flow);
-    this.wait(flow);
+    this.order.add(flow);
     return true;
   }
 
-  /** Changes a flow, and lines it up if that makes it half-open (again). */
+  /** Changes a flow; if that puts it into another line, it is the last there. */
   change<T>(flow: Flow, how: () => T): T {
-    const was = isHalfOpen(flow);
+    const was = lineOf(flow);
     const result = how();
-    if (isHalfOpen(flow) && !was) this.wait(flow);
+    if (lineOf(flow) !== was) {
+      this.order.delete(flow);
+      this.order.add(flow);
+    }
     return result;
   }
 
@@ -94,52 +103,88 @@ export class TwinFlows<Flow extends TwinFlow> {
 
   private hasRoom(port: number): boolean {
     const { maxFlows, maxHalfOpen, maxFlowsOfPort } = this.limits;
-    const all = this.flows.size;
     // Then no part of them can be too many.
-    if (all < Math.min(maxFlows, maxHalfOpen, maxFlowsOfPort || Infinity)) return true;
-    return all < maxFlows && this.countHalfOpen() < maxHalfOpen && !this.isPortFull(port);
+    if (this.flows.size < Math.min(maxFlows / 2, maxHalfOpen, maxFlowsOfPort || Infinity))
+      return true;
+    return !this.isPortFull(port) && this.hasPlace(port) && !this.isBudgetSpent();
   }
 
   private isPortFull(port: number): boolean {
     const { maxFlowsOfPort } = this.limits;
-    if (maxFlowsOfPort === 0) return false;
-    return [...this.flows.values()].filter((flow) => flow.port === port).length >= maxFlowsOfPort;
+    return maxFlowsOfPort !== 0 && this.countOf(port) >= maxFlowsOfPort;
   }
 
-  private countHalfOpen(): number {
-    return [...this.flows.values()].filter(isHalfOpen).length;
+  private isBudgetSpent(): boolean {
+    return [...this.flows.values()].filter(isHalfOpen).length >= this.limits.maxHalfOpen;
   }
 
-  /** "Limits": what has expired goes first, then the oldest half-open flow; of an interface at its limit, its own. */
-  private makeRoom(port: number, nowMs: number): void {
-    const { maxFlows, maxHalfOpen } = this.limits;
-    for (const flow of [...this.flows.values()])
-      if (isExpired(flow, nowMs)) this.flows.delete(flow.key);
+  private countOf(port: number): number {
+    return [...this.flows.values()].filter((flow) => flow.port === port).length;
+  }
+
+  /** Within its reserve, or more is free than the others have left of theirs. */
+  private hasPlace(port: number): boolean {
+    const free = this.limits.maxFlows - this.flows.size;
+    if (free <= 0) return false;
+    if (this.countOf(port) < this.reserve) return true;
+    let unused = 0;
+    for (let other = 1; other <= this.limits.interfaces; other++)
+      unused += Math.max(0, this.reserve - this.countOf(other));
+    return free > unused;
+  }
+
+  /** "What makes room, in this order", after what has expired. */
+  private makeRoom(next: Flow, nowMs: number): boolean {
+    for (const flow of [...this.flows.values()]) if (isExpired(flow, nowMs)) this.forget(flow.key);
+    const { port } = next;
+    let victim: TwinFlow | undefined;
     if (this.isPortFull(port)) {
-      const own = this.waiting.find((flow) => flow.port === port && this.isWaiting(flow));
-      if (own !== undefined) this.flows.delete(own.key);
+      victim = this.ownOf(next);
+      if (victim === undefined) return false;
+    } else if (!this.hasPlace(port)) {
+      const largest = this.largestFor(next);
+      const isOther = largest !== undefined && largest.port !== port;
+      const isSpared =
+        isOther && this.countOf(largest.port) <= this.reserve && this.countOf(port) >= this.reserve;
+      victim = this.lineAt(port, 'ended')[0] ?? (isSpared ? undefined : largest);
+      victim ??= this.ownOf(next);
+      if (victim === undefined) return false;
     }
-    if (this.flows.size < maxFlows && this.countHalfOpen() < maxHalfOpen) return;
-    while (this.waiting.length > 0) {
-      const flow = this.waiting.shift()!;
-      if (!this.isWaiting(flow)) continue;
-      this.flows.delete(flow.key);
-      return;
-    }
+    if (victim !== undefined) this.forget(victim.key);
+    // An odd handshake makes an established connection half-open again, beyond the budget: three go at most.
+    for (let given = victim === undefined ? 0 : 1; given < 3 && this.isBudgetSpent(); given++)
+      this.forget(this.largestFor(next)!.key);
+    return true;
   }
 
-  private wait(flow: Flow): void {
-    // half-open.ts, "Limits": when it is full the oldest goes, live or not.
-    if (this.waiting.length === this.waitingMax) {
-      const oldest = this.waiting.shift()!;
-      if (this.isWaiting(oldest)) this.flows.delete(oldest.key);
-    }
-    this.waiting.push(flow);
+  private lineAt(port: number, line: string): Line {
+    return [...this.order].filter((flow) => flow.port === port && lineOf(flow) === line);
   }
 
-  private isWaiting(flow: Flow): boolean {
-    return this.flows.get(flow.key) === flow && isHalfOpen(flow);
+  /** One that has ended, else the oldest of its longer line; of two as long, of that of the new flow. */
+  private ownOf(next: Flow): TwinFlow | undefined {
+    const { port } = next;
+    const own = this.lineAt(port, lineOf(next));
+    const other = this.lineAt(port, next.isOpenedLocally ? 'from others' : 'own');
+    return this.lineAt(port, 'ended')[0] ?? (other.length > own.length ? other : own)[0];
   }
+
+  /** The oldest half-open flow of whoever has the most: the new one's line unless another is longer, the first of several. */
+  private largestFor(next: Flow): TwinFlow | undefined {
+    let longest = this.lineAt(next.port, lineOf(next));
+    for (let port = 1; port <= this.limits.interfaces; port++)
+      for (const name of ['from others', 'own']) {
+        const line = this.lineAt(port, name);
+        if (line.length > longest.length) longest = line;
+      }
+    return longest[0];
+  }
+}
+
+function lineOf(flow: TwinFlow): string {
+  if (isHalfOpen(flow)) return flow.isOpenedLocally ? 'own' : 'from others';
+  const isOver = flow.tcp?.state === 'closing' || flow.tcp?.state === 'closed';
+  return isOver && !flow.isRevoked ? 'ended' : 'none';
 }
 
 /** "Limits", what half-open is. A revoked connection is kept so that nothing brings it back. */

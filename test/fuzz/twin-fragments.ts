@@ -18,13 +18,6 @@ interface Datagram {
   readonly pieces: { readonly from: number; readonly to: number; readonly isLast: boolean }[];
 }
 
-/** Of one sender. */
-interface Share {
-  count: number;
-  /** When it came to that count, as a number of changes. */
-  since: number;
-}
-
 const TIME_MS = 30_000;
 const PIECES_MAX = 128;
 
@@ -32,9 +25,9 @@ export class TwinFragments {
   /** Set if time ran out for one while room did: what the engine does then is not known here. */
   isUnsure = false;
   private readonly datagrams = new Map<string, Datagram>();
-  private readonly shares = new Map<number, Share>();
+  /** How many each sender has. */
+  private readonly shares = new Map<number, number>();
   private readonly room: number;
-  private changes = 0;
 
   constructor(room: number) {
     this.room = room;
@@ -118,19 +111,16 @@ export class TwinFragments {
 
   private count(sender: number | undefined, change: number): void {
     if (sender === undefined) return;
-    const share = this.shares.get(sender) ?? { count: 0, since: 0 };
-    share.count += change;
-    share.since = ++this.changes;
-    this.shares.set(sender, share);
+    this.shares.set(sender, (this.shares.get(sender) ?? 0) + change);
   }
 
-  /** Itself, unless others have more; then whoever has the most, of several the one that came to that count last. */
+  /** Itself, unless others have more; then whoever has the most, of several the first port. */
   private largestFor(sender: number): number {
-    const most = Math.max(...[...this.shares.values()].map(({ count }) => count));
-    if (this.shares.get(sender)?.count === most) return sender;
-    return [...this.shares]
-      .filter(([, { count }]) => count === most)
-      .reduce((last, next) => (next[1].since > last[1].since ? next : last))[0];
+    const most = Math.max(...this.shares.values());
+    if (this.shares.get(sender) === most) return sender;
+    return Math.min(
+      ...[...this.shares].filter(([, count]) => count === most).map(([port]) => port),
+    );
   }
 }
 

@@ -24,7 +24,7 @@ import {
 } from './twin-rules.ts';
 import { advanceTcpPlainly, canHaveSent, openTcpPlainly, takeAdmittedPlainly } from './twin-tcp.ts';
 
-export interface TwinOptions extends FlowLimits {
+export interface TwinOptions extends Omit<FlowLimits, 'interfaces'> {
   readonly acceptsMidstream: boolean;
   readonly checksWindow: boolean;
   readonly hasUplink: boolean;
@@ -91,7 +91,7 @@ export class Twin {
     this.options = options;
     this.model = model;
     this.interfaces = readInterfaces(model);
-    this.flows = new TwinFlows(options);
+    this.flows = new TwinFlows({ ...options, interfaces: this.interfaces.length });
     this.fragments = new TwinFragments(options.datagrams);
     for (const { port, addresses } of this.interfaces)
       for (const address of addresses) this.portOf.set(address, port);

@@ -21,7 +21,7 @@ export const CONNTRACK = mapping(
       maximum: 16_000_000,
       title: 'Most half-open flows',
       description:
-        'How many of them may be half-open: not answered yet. The oldest are given up for new ones. A quarter of maxFlows if absent.',
+        'How many of them may be half-open: not answered yet. The oldest of the interface that has the most are given up for new ones. A quarter of maxFlows if absent.',
     },
     exceptions: mapping(
       {

@@ -71,7 +71,7 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
   });
   new Counter({
     name: 'secgroupd_conntrack_evicted_flows_total',
-    help: 'Half-open flows that were given up for others. Established ones never are.',
+    help: 'Half-open or ended flows that were given up for others. Established ones never are.',
     registers,
     collect() {
       this.reset();

@@ -18,8 +18,8 @@ import { loadConfig } from '../config/load-config.ts';
 const PROCESS_BYTES = 256 * 2 ** 20;
 /** What each packet loop beyond the first takes besides flows: measured, and its rings. */
 const LOOP_BYTES = 24 * 2 ** 20;
-/** Bytes of each half-open flow (conntrack/half-open.ts). */
-const HALF_OPEN_BYTES = 8;
+/** Bytes of a flow's place in line (conntrack/half-open.ts). */
+const PLACE_BYTES = 8;
 
 export interface ConfigurationOptions {
   readonly file: string | undefined;
@@ -123,12 +123,12 @@ function checkWorkers({ workers }: Config, native: Native | undefined): Check[] 
  * over. Not counted: a loop that had many flows keeps their room when they are another's.
  */
 function checkMemory({ conntrack, workers }: Config, { read }: Reader): Check {
-  const { maxFlows, maxHalfOpen, accounting } = conntrack;
+  const { maxFlows, accounting } = conntrack;
   const tables = ([4, 6] as const).map((family) => flowTableBytes(flowLayout(family, maxFlows)));
   const accounts = accounting ? 2 * accountBytes(maxFlows) : 0;
   const more = (workers - 1) * (2 * flowIndexBytes(maxFlows) + LOOP_BYTES);
   const needed =
-    tables[0] + tables[1] + accounts + HALF_OPEN_BYTES * maxHalfOpen + PROCESS_BYTES + more;
+    tables[0] + tables[1] + accounts + PLACE_BYTES * maxFlows + PROCESS_BYTES + more;
   const kilobytes = Number(/^MemAvailable:\s+(\d+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1]);
   const available = 1024 * kilobytes;
   const most = workers === 1 ? 'at most' : 'about';
