@@ -76,6 +76,8 @@ export class FlowLimits {
   /** Flows kept for each port, and for all. */
   private readonly reserves: Int32Array;
   private reserved = 0;
+  /** Behind the last one of those. */
+  private ports = 0;
   /** How many of those kept are not there. */
   private unused = 0;
   private unusedAtMs = 0;
@@ -97,6 +99,7 @@ export class FlowLimits {
     for (let port = 1; port < profiles.length; port++) if (profiles[port] >= 0) interfaces++;
     const even = Math.floor(maxFlows / RESERVED_PART / Math.max(1, interfaces));
     this.reserved = 0;
+    this.ports = profiles.length;
     for (let port = 1; port < reserves.length; port++) {
       const most = maxFlowsByPort[port] === 0 ? even : Math.min(even, maxFlowsByPort[port]);
       reserves[port] = port < profiles.length && profiles[port] >= 0 ? most : 0;
@@ -190,7 +193,7 @@ export class FlowLimits {
   private countUnused(): void {
     const { reserves } = this;
     this.unused = 0;
-    for (let port = 1; port < reserves.length; port++) {
+    for (let port = 1; port < this.ports; port++) {
       if (reserves[port] === 0) continue;
       const left = reserves[port] - this.flowsOf(port);
       if (left > 0) this.unused += left;
