@@ -140,9 +140,9 @@ export class Tracker {
   }
 
   /** Takes over a policy's ports and generation; flows that carry another generation have to be held against it. */
-  setPolicy({ profiles, generation }: CompiledPolicy): void {
-    this.generation = generation & GENERATION_MASK;
-    this.limits.setPorts(profiles);
+  setPolicy(policy: CompiledPolicy): void {
+    this.generation = policy.generation & GENERATION_MASK;
+    this.limits.setPorts(policy.profiles);
   }
 
   /** Hashes packets for `begin`. */
