@@ -260,7 +260,7 @@ export class Tracker {
     const after = words[at + FLOW_STATE];
     // A flow goes by the rule that admits its opener's packets.
     if (((after & OPENED_LOCALLY) !== 0) === fromLocal) words[at + FLOW_RULE] = rule;
-    if (before !== after) this.noteChange(table, flow, before);
+    if (before !== after) this.limits.change(table, flow, before);
   }
 
   /** The flow of the packet that `begin` was called for, past its time-out or not; NO_FLOW if there is none. */
