@@ -127,8 +127,7 @@ function checkMemory({ conntrack, workers }: Config, { read }: Reader): Check {
   const tables = ([4, 6] as const).map((family) => flowTableBytes(flowLayout(family, maxFlows)));
   const accounts = accounting ? 2 * accountBytes(maxFlows) : 0;
   const more = (workers - 1) * (2 * flowIndexBytes(maxFlows) + LOOP_BYTES);
-  const needed =
-    tables[0] + tables[1] + accounts + PLACE_BYTES * maxFlows + PROCESS_BYTES + more;
+  const needed = tables[0] + tables[1] + accounts + PLACE_BYTES * maxFlows + PROCESS_BYTES + more;
   const kilobytes = Number(/^MemAvailable:\s+(\d+) kB/m.exec(read('/proc/meminfo') ?? '')?.[1]);
   const available = 1024 * kilobytes;
   const most = workers === 1 ? 'at most' : 'about';
