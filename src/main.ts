@@ -9,4 +9,11 @@
 import { startEarlyThread } from './dataplane/early-thread.ts';
 
 if (process.argv[2] !== 'doctor') startEarlyThread();
-await import('./control/start.ts');
+try {
+  await import('./control/start.ts');
+} catch (error) {
+  // There is no log yet, as where the addon does not load, or too few files may be open to load the rest.
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`could not start: ${message}\n`);
+  process.exitCode = 1;
+}

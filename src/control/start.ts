@@ -179,17 +179,8 @@ async function run(args: RunArguments): Promise<void> {
 }
 
 const task = readTask();
-if (task.kind === 'run') {
-  try {
-    await run(task.args);
-  } catch (error) {
-    // There is no log yet, as where the addon does not load.
-    process.stderr.write(
-      `could not start: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
-    process.exitCode = 1;
-  }
-} else {
+if (task.kind === 'run') await run(task.args);
+else {
   const { runDoctor } = await import('./service/doctor.ts');
   process.exitCode = runDoctor(task.args);
 }

@@ -1,5 +1,6 @@
 /** Flows to a file and back: equal up to their age, refused when anything is wrong, right in the tracker that gets them. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -265,6 +266,38 @@ test('every damage is found: a flipped bit anywhere, any length', (t) => {
     assert.throws(() => open(whole.subarray(0, at)), SnapshotRefusal, `${at} bytes`);
   }
   assert.throws(() => open(Buffer.concat([whole, Buffer.of(0)])), SnapshotRefusal);
+});
+
+test('a snapshot of another layout or version is refused, however whole it is', (t) => {
+  const file = join(folder(t), 'flows.snapshot');
+  write(file, makeTables(100, 1), 0);
+  const whole = readFileSync(file);
+  const PREFIX_BYTES = 16;
+  const DIGEST_BYTES = 32;
+  const header = whole.toString('utf8', PREFIX_BYTES, PREFIX_BYTES + whole.readUInt32LE(12));
+  /** As another program would have written it. */
+  const open = (change: (bytes: Buffer) => void): void => {
+    const bytes = Buffer.from(whole.subarray(0, whole.length - DIGEST_BYTES));
+    change(bytes);
+    writeFileSync(file, Buffer.concat([bytes, createHash('sha256').update(bytes).digest()]));
+    Snapshot.open(file, ignore)?.close();
+  };
+  open(() => undefined);
+  const { layout } = JSON.parse(header) as { layout: string };
+  const start = PREFIX_BYTES + header.indexOf('"layout"');
+  const digits = [...whole.subarray(start, PREFIX_BYTES + header.length).entries()].filter(
+    ([, byte]) => byte >= 0x30 && byte <= 0x39,
+  );
+  assert.ok(digits.length > 10, layout);
+  for (const [at, byte] of digits) {
+    const other = byte === 0x39 ? 0x38 : byte + 1;
+    assert.throws(() => open((bytes) => (bytes[start + at] = other)), {
+      message: 'its entries are laid out otherwise: it is of another version',
+    });
+  }
+  assert.throws(() => open((bytes) => bytes.writeUInt32LE(2, 8)), {
+    message: 'it has version 2, and this program reads 1',
+  });
 });
 
 test('it is written for its owner alone, in place of what was there, and through no link', (t) => {
