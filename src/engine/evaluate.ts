@@ -398,8 +398,12 @@ export class Engine {
   private checkFromInterface(packet: Packet, port: number): number {
     if (isLinkScope(packet)) return LINK_SCOPE;
     if (isMartian(packet)) return MARTIAN;
-    const isChecked = this.policy.sourceDestCheck[port] === 1;
-    return isChecked && portOfSource(this.policy, packet) !== port ? SOURCE_CHECK : PASS;
+    const owner = portOfSource(this.policy, packet);
+    if (owner === port) return PASS;
+    // Without the check an interface speaks for strangers, never for another interface or the platform: groups would
+    // take it for one of their members.
+    if (this.policy.sourceDestCheck[port] === 1 || owner !== NO_HOST) return SOURCE_CHECK;
+    return this.gates.isPlatformSource(packet) ? SOURCE_CHECK : PASS;
   }
 
   private checkFromUplink(packet: Packet): number {

@@ -455,6 +455,13 @@ export class Gates {
     return this.matcher.isUntracked(port, quoted.family, quoted.protocol, localPort, remotePort);
   }
 
+  /** Whether a packet bears an address of the platform as its source. */
+  isPlatformSource(packet: Packet): boolean {
+    const { platform4, platform6 } = this.policy;
+    const { src0, src1, src2, src3 } = packet;
+    return lookUpHost(platform4, platform6, packet.family, src0, src1, src2, src3) !== 0;
+  }
+
   private isPlatform(packet: Packet): boolean {
     const { platform4, platform6 } = this.policy;
     return (

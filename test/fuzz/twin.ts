@@ -135,7 +135,11 @@ export class Twin {
     const owner = this.portOf.get(packet.src);
     if (from === 0) {
       if (owner !== undefined) return 'uplink-spoof';
-    } else if (owner !== from && this.interfaces[from - 1].isChecked) return 'source-check';
+    } else if (owner !== from) {
+      // Without the check it may speak for strangers alone: not for another interface, nor for the platform.
+      const isStranger = owner === undefined && !this.options.platform.includes(packet.src);
+      if (this.interfaces[from - 1].isChecked || !isStranger) return 'source-check';
+    }
 
     const to = this.portOf.get(packet.dst) ?? 0;
     if (to === from || (to === 0 && !this.options.hasUplink)) return 'no-route';

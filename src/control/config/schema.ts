@@ -305,7 +305,7 @@ const INTERFACES = named(
         default: true,
         title: 'Source/destination check',
         description:
-          'Drop what the interface sends from, or gets for, an address it does not have.',
+          'Drop what the interface sends from, or gets for, an address it does not have. Set to false, it may forward the packets of strangers, never from the address of another interface or of the platform.',
       },
       connectionTracking: mapping(
         {
