@@ -14,7 +14,8 @@ import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from 
 
 const TICKER = fileURLToPath(new URL('./ticker.js', import.meta.url));
 const RELOADS = 200;
-const CUT_MS_MAX = 100;
+/** Longer than the ticker waits for another tick before it says that there is none. */
+const SILENCE_MS = 2000;
 
 type Names = Record<'web' | 'app' | 'db', Netns>;
 
@@ -98,6 +99,23 @@ async function dropped(daemon: Daemon): Promise<string[]> {
     );
 }
 
+/** Packets that an instance sent and that found no room in the queue of its device. */
+async function lostAtDevice(netns: Netns): Promise<number> {
+  const text = await netns.mustRun('ip', ['-j', '-s', 'link', 'show', 'eth0']);
+  const [link] = JSON.parse(text) as { stats64: { tx: { dropped: number } } }[];
+  return link.stats64.tx.dropped;
+}
+
+/** Datagrams that reached the namespace and found no room in the buffer of their socket. */
+async function lostAtSocket(netns: Netns): Promise<number> {
+  const text = await netns.mustRun('cat', ['/proc/net/snmp']);
+  const [names, values] = text
+    .split('\n')
+    .filter((line) => line.startsWith('Udp: '))
+    .map((line) => line.split(' '));
+  return Number(values[names.indexOf('RcvbufErrors')]);
+}
+
 test(`${RELOADS} reloads under load lose no packet and cut no connection`, async (t) => {
   if (!canRun(t) || !requireTools(t, 'iperf3')) return;
   const world = await makeWorld(t);
@@ -140,12 +158,15 @@ test(`${RELOADS} reloads under load lose no packet and cut no connection`, async
     `the stream went on: ${tcp.end['sum_received'].bytes} bytes`,
   );
   assert.ok(udp.end['sum'].packets > 10_000);
-  assert.equal(udp.end['sum'].lost_packets, 0);
   assert.deepEqual(await dropped(world.daemon), []);
+  assert.deepEqual(await lostAtDevice(names.web), 0);
+  // On a busy machine the receiver may be asleep for so long that its socket overflows. That is no loss of ours, and
+  // the kernel counts it.
+  assert.equal(udp.end['sum'].lost_packets, await lostAtSocket(names.app));
   assert.equal((await ask(world.socket, 'status', {})).generation, RELOADS + 1);
 });
 
-test('a rule that goes: aws keeps the connection, recheck and cut end it within 100 ms', async (t) => {
+test('a rule that goes: aws keeps the connection, recheck and cut let nothing pass from the answer on', async (t) => {
   if (!canRun(t)) return;
   for (const revocation of ['aws', 'recheck', 'cut'] as const) {
     const world = await makeWorld(t, { revocation });
@@ -160,18 +181,18 @@ test('a rule that goes: aws keeps the connection, recheck and cut end it within 
     ]);
     await listener.waitFor(/ready/);
     world.write({ revocation, appIngress: [] });
-    assert.equal((await ask(world.socket, 'reload', { dryRun: true })).outcome, 'planned');
     const beforeMs = Date.now();
+    assert.equal((await ask(world.socket, 'reload', { dryRun: true })).outcome, 'planned');
     assert.equal((await world.reload()).outcome, 'changed');
     const afterMs = Date.now();
-    await sleep(700);
     if (revocation === 'aws') {
+      await sleep(SILENCE_MS);
       assert.doesNotMatch(listener.stdout(), /last/, 'it still ticks');
     } else {
-      await listener.waitFor(/last \d+/);
+      await listener.waitFor(/last \d+/, 30_000);
       const last = Number(/last (\d+)/.exec(listener.stdout())![1]);
-      assert.ok(last >= beforeMs - 20, 'it ticked until the reload');
-      assert.ok(last <= afterMs + CUT_MS_MAX, `${last - afterMs} ms after the reload`);
+      assert.ok(last >= beforeMs, 'a dry run cuts nothing');
+      assert.ok(last <= afterMs, `what was sent ${last - afterMs} ms after the reload arrived`);
     }
     await world.daemon.stop();
   }
