@@ -14,13 +14,21 @@ import {
   OTHER,
   REPLIED,
   STATE_MASK,
+  TCP_CLOSED,
+  TCP_CLOSING,
   TCP_REVOKED,
   UDP_SINGLE,
   UDP_STREAM,
 } from './states.ts';
 import { FLOW_STATE } from './table.ts';
 import { advanceTcp, openTcp } from './tcp.ts';
-import { FLOW_IS_REVOKED, FLOW_PASSES, FLOW_REOPENS } from './verdicts.ts';
+import {
+  FLOW_IS_CLOSED,
+  FLOW_IS_REVOKED,
+  FLOW_PASSES,
+  FLOW_PASSES_UNCHANGED,
+  FLOW_REOPENS,
+} from './verdicts.ts';
 
 /**
  * Writes the state words of a new flow, as insert left them, for its first packet. `at` is the entry's first
@@ -90,4 +98,17 @@ function advanceUdp(word: number, fromOpener: boolean): number {
   if (fromOpener) return (word & REPLIED) !== 0 ? word | ASKED_AGAIN : word;
   if ((word & ASKED_AGAIN) !== 0) return (word & ~STATE_MASK) | UDP_STREAM;
   return word | REPLIED;
+}
+
+/** Whether the flow of this FLOW_STATE word has ended, and waits to be forgotten. */
+export function isEnding(word: number): boolean {
+  const state = word & STATE_MASK;
+  return state === TCP_CLOSING || state === TCP_CLOSED;
+}
+
+/** What a packet that may not move a TCP connection gets from it, by its FLOW_STATE word. @returns the verdict */
+export function judgeUnmoved(word: number): number {
+  const state = word & STATE_MASK;
+  if (state === TCP_CLOSED) return FLOW_IS_CLOSED;
+  return state === TCP_REVOKED ? FLOW_IS_REVOKED : FLOW_PASSES_UNCHANGED;
 }

@@ -20,6 +20,7 @@ import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { RuleCache } from '../policy/gate-tables.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
+import { UntrackedPast } from '../policy/untracked-past.ts';
 import {
   closeDevices,
   extendDevice,
@@ -89,6 +90,7 @@ export class Daemon {
   private current: Config;
   private currentGeneration = 1;
   private readonly prefixListVersions = new PrefixListVersions();
+  private readonly untrackedPast = new UntrackedPast();
   private uplink: Device | undefined;
   private dataplane!: Dataplane;
   /** Where what the packet loop does is looked at. */
@@ -227,7 +229,7 @@ export class Daemon {
     );
     for (const device of devices) logDevice(log, device);
     const ports = new Map([...this.attached].map(([port, { id }]) => [id, port]));
-    const saved = openState(this.snapshots, this.ruleNumbers);
+    const saved = openState(this.snapshots, this.ruleNumbers, this.untrackedPast);
     this.dataplane = await Dataplane.start(this.native, {
       ports: this.portSpecs(),
       hasUplink: this.uplink !== undefined,
@@ -318,10 +320,8 @@ export class Daemon {
     this.trimKept(next, ports);
     void rechecked.then((revoked) => {
       for (const [port] of removed) this.resting.delete(port);
-      this.log.info(
-        { generation: policy.generation, revoked },
-        'connections held against the change',
-      );
+      const { generation } = policy;
+      this.log.info({ generation, revoked }, 'connections held against the change');
     });
     this.log.info({ generation: policy.generation, ...changes }, 'configuration changed');
     return changes;
@@ -370,6 +370,7 @@ export class Daemon {
       ruleCache: this.ruleCache,
       platformAddresses,
       generation,
+      past: this.untrackedPast.note(this.current.model),
     });
   }
 
@@ -466,6 +467,7 @@ export class Daemon {
       })),
       ruleNumbers: this.ruleNumbers,
       generation: this.currentGeneration,
+      untracked: this.untrackedPast.note(this.current.model).save(),
       nowMs: this.dataplane.nowMs,
     };
   }

@@ -35,7 +35,7 @@ import { FLOW_ASKS_RULES, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdict
 import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
-import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP } from '../wire/fields.ts';
+import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, FRAGMENT_NONE, ICMP_ERROR, Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import { ENDED_BY_REOPENING, EVENT_NO_RULE, type EventRing } from './events.ts';
@@ -139,9 +139,6 @@ export class Gates {
   private readonly acceptsMidstream: boolean;
   private policy: CompiledPolicy;
   private readonly matcher: Matcher;
-  /** Asked which flows were untracked under the policy before this one. */
-  private readonly previous: Matcher;
-  private hasPrevious = false;
   private recheckAt4 = 0;
   private recheckAt6 = 0;
   private readonly quoted = new Packet();
@@ -149,7 +146,6 @@ export class Gates {
   constructor(policy: CompiledPolicy, options: GateOptions) {
     this.policy = policy;
     this.matcher = new Matcher(policy);
-    this.previous = new Matcher(policy);
     this.tracker = new Tracker(options);
     this.tracker.setPolicy(policy);
     this.fragments = options.fragments;
@@ -161,8 +157,6 @@ export class Gates {
 
   /** Swaps the policy between two batches. Flows live on, or are revoked as their groups say (recheckFlows). */
   setPolicy(policy: CompiledPolicy): void {
-    this.previous.setPolicy(this.policy);
-    this.hasPrevious = true;
     this.policy = policy;
     this.matcher.setPolicy(policy);
     this.tracker.setPolicy(policy);
@@ -326,18 +320,28 @@ export class Gates {
     const fromLocal = direction === GATE_EGRESS;
     const { family, protocol } = packet;
     const rule = this.findRule(packet, port, direction);
-    if (rule === NO_RULE) return fromLocal ? EGRESS_RULES : INGRESS_RULES;
+    const isUdp = protocol === PROTO_UDP;
+    if (rule === NO_RULE) {
+      // Whoever opened the flow while it was untracked still wants it: what is known of it is renewed.
+      if (isUdp) this.tracker.isAnswer(port, fromLocal, nowMs);
+      return fromLocal ? EGRESS_RULES : INGRESS_RULES;
+    }
     if (rule !== RULE_PLATFORM + 1) {
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
-      if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort))
+      if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort)) {
+        if (isUdp) this.tracker.noteUntracked(port, fromLocal, ended !== NO_FLOW, nowMs);
         return this.admitUntracked(rule - 1, ended);
+      }
+      if (isUdp && ended === NO_FLOW && this.tracker.isAnswer(port, fromLocal, nowMs)) {
+        this.tracker.openRevoked(packet, this.wordOf(rule), fromLocal, nowMs);
+        return REVOKED;
+      }
       // A connection that lived by rules that are gone ends with them, as in AWS; a SYN may open it anew.
       if (
-        this.hasPrevious &&
         protocol === PROTO_TCP &&
         !isOpeningSyn(packet.tcpFlags) &&
-        this.previous.isUntracked(port, family, protocol, localPort, remotePort)
+        this.matcher.wasUntracked(port, family, localPort, remotePort)
       )
         return REVOKED;
     }

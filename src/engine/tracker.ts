@@ -17,8 +17,6 @@ import {
   OPENED_LOCALLY,
   STATE_COUNT,
   STATE_MASK,
-  TCP_CLOSED,
-  TCP_CLOSING,
   TCP_REVOKED,
   timeoutState,
 } from '../conntrack/states.ts';
@@ -26,10 +24,7 @@ import {
   FLOW_RULE,
   FLOW_SEEN,
   FLOW_STATE,
-  KEY_ADDRESSES,
-  KEY_ASKS_LOCALLY,
   KEY_META,
-  KEY_PORTS,
   KEY_WORDS_4,
   KEY_WORDS_6,
   NO_FLOW,
@@ -37,15 +32,12 @@ import {
   type FlowTable,
 } from '../conntrack/table.ts';
 import { takeAdmitted } from '../conntrack/tcp-handshake.ts';
-import { advanceFlow, openFlow, revokedState } from '../conntrack/track.ts';
-import {
-  FLOW_IS_CLOSED,
-  FLOW_IS_REVOKED,
-  FLOW_PASSES,
-  FLOW_PASSES_UNCHANGED,
-} from '../conntrack/verdicts.ts';
+import { advanceFlow, isEnding, judgeUnmoved, openFlow, revokedState } from '../conntrack/track.ts';
+import { OPENER_LOCAL, OPENER_UNKNOWN, UdpOpeners } from '../conntrack/udp-openers.ts';
+import { FLOW_PASSES } from '../conntrack/verdicts.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
-import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
+import { PROTO_UDP } from '../wire/fields.ts';
+import type { Packet } from '../wire/packet.ts';
 import { EGRESS } from './counters.ts';
 import {
   ENDED_BY_EVICTION,
@@ -56,6 +48,7 @@ import {
   WANT_FLOWS,
   type EventRing,
 } from './events.ts';
+import { metaOf, writeKey } from './flow-key.ts';
 import { FlowLimits, GIVE_UP, ROOM, type LimitOptions } from './flow-limits.ts';
 import { GENERATION_MASK, RULE_BITS } from './revocation.ts';
 
@@ -105,6 +98,7 @@ export class Tracker {
   private readonly options: TrackerOptions;
   private readonly timeoutsMs: Int32Array;
   private readonly limits: FlowLimits;
+  private readonly udpOpeners = new UdpOpeners();
   private readonly key4 = new Int32Array(KEY_WORDS_4);
   private readonly key6 = new Int32Array(KEY_WORDS_6);
   /** Hash of the packet's tuple, as begin was told. */
@@ -169,30 +163,12 @@ export class Tracker {
 
   /** Sets the flow that `find` and `open` are about: the packet's, as the interface at `port` sees it. */
   aim(packet: Packet, port: number, fromLocal: boolean): void {
-    const localPort = fromLocal ? packet.srcPort : packet.dstPort;
-    const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
     const isIpv4 = packet.family === 4;
     const key = isIpv4 ? this.key4 : this.key6;
     this.table = isIpv4 ? this.flows4 : this.flows6;
     this.key = key;
     this.port = port;
-    key[KEY_META] = metaOf(packet, port, fromLocal);
-    key[KEY_PORTS] = (localPort << 16) | remotePort;
-    if (isIpv4) {
-      key[KEY_ADDRESSES] = fromLocal ? packet.src0 : packet.dst0;
-      key[KEY_ADDRESSES + 1] = fromLocal ? packet.dst0 : packet.src0;
-      return;
-    }
-    const source = fromLocal ? KEY_ADDRESSES : KEY_ADDRESSES + 4;
-    const destination = fromLocal ? KEY_ADDRESSES + 4 : KEY_ADDRESSES;
-    key[source] = packet.src0;
-    key[source + 1] = packet.src1;
-    key[source + 2] = packet.src2;
-    key[source + 3] = packet.src3;
-    key[destination] = packet.dst0;
-    key[destination + 1] = packet.dst1;
-    key[destination + 2] = packet.dst2;
-    key[destination + 3] = packet.dst3;
+    writeKey(key, packet, port, fromLocal);
   }
 
   /**
@@ -309,11 +285,51 @@ export class Tracker {
     words[at + FLOW_RULE] = rule;
     this.limits.add(table, flow);
     this.openedFlows++;
+    if (packet.protocol === PROTO_UDP) this.udpOpeners.forget(this.hash, this.port);
     const accounts = this.accountsOf(table);
     if (accounts !== null) accounts.open(flow, events.interval, nowMs);
     if ((events.wanted & WANT_FLOWS) !== 0)
       events.tellFlow(EVENT_FLOW_OPENED, 0, table, flow, accounts);
     return flow;
+  }
+
+  /**
+   * Takes down who opened an untracked UDP flow, for the packet that `begin` was called for.
+   * @param isNew it opens it anew
+   */
+  noteUntracked(port: number, fromLocal: boolean, isNew: boolean, nowMs: number): void {
+    this.udpOpeners.note(this.hash, port, fromLocal, isNew, this.revokedMs(port), nowMs);
+  }
+
+  /** Whether the packet that `begin` was called for answers a UDP flow that was untracked. */
+  isAnswer(port: number, fromLocal: boolean, nowMs: number): boolean {
+    const opener = this.udpOpeners.ask(this.hash, port, this.revokedMs(port), nowMs);
+    return opener !== OPENER_UNKNOWN && (opener === OPENER_LOCAL) !== fromLocal;
+  }
+
+  /**
+   * Remembers the flow aimed at, which the other side opened while it was untracked, as revoked. It makes nobody give way: where
+   * there is no room, what is known of the flow without an entry has to do.
+   */
+  openRevoked(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): void {
+    const { table, limits, port } = this;
+    if (!limits.hasRoom(port, nowMs)) this.sweep(SWEEP_WHEN_FULL, nowMs);
+    if (!limits.hasRoom(port, nowMs)) return;
+    const flow = table.insertHashed(this.key, this.hash);
+    if (flow === NO_FLOW) return;
+    const at = flow * table.stride + table.keyWords;
+    openFlow(table.words, at, packet, !fromLocal, this.options.checksWindow);
+    table.words[at + FLOW_STATE] = revokedState(table.words[at + FLOW_STATE]);
+    table.words[at + FLOW_SEEN] = nowMs;
+    table.words[at + FLOW_RULE] = rule;
+    limits.add(table, flow);
+    const accounts = this.accountsOf(table);
+    if (accounts !== null) accounts.open(flow, this.events.interval, nowMs);
+  }
+
+  /** How long revoked flows of a port are remembered. */
+  private revokedMs(port: number): number {
+    return this.timeoutsMs[port * STATE_COUNT + TCP_REVOKED];
   }
 
   /** Counts a flow among those tracked that is in its table already: one restored from before a restart. */
@@ -404,28 +420,4 @@ export class Tracker {
     // The budget may be exceeded by connections that an odd handshake made half-open again: it is got back to in steps.
     return !limits.isPortFull(port);
   }
-}
-
-/** The KEY_META word. */
-function metaOf(packet: Packet, port: number, fromLocal: boolean): number {
-  const role = asksFromLocal(packet, fromLocal) ? KEY_ASKS_LOCALLY : 0;
-  return (port << 16) | role | packet.protocol;
-}
-
-/** The role bit of an ICMP flow: whether the local side asks. Two hosts may ask each other under one identifier. */
-function asksFromLocal(packet: Packet, fromLocal: boolean): boolean {
-  if (packet.icmpKind === ICMP_QUERY) return fromLocal;
-  return packet.icmpKind === ICMP_REPLY && !fromLocal;
-}
-
-function isEnding(word: number): boolean {
-  const state = word & STATE_MASK;
-  return state === TCP_CLOSING || state === TCP_CLOSED;
-}
-
-/** What a packet that may not move a TCP connection gets from it, by its FLOW_STATE word. @returns the verdict */
-function judgeUnmoved(word: number): number {
-  const state = word & STATE_MASK;
-  if (state === TCP_CLOSED) return FLOW_IS_CLOSED;
-  return state === TCP_REVOKED ? FLOW_IS_REVOKED : FLOW_PASSES_UNCHANGED;
 }

@@ -21,6 +21,7 @@ import { GateTables, RuleCache } from './gate-tables.ts';
 import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
 import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
+import { noPast, type UntrackedPast } from './untracked-past.ts';
 import { WordTable } from './word-table.ts';
 
 const NO_GROUPS: readonly GroupId[] = [];
@@ -39,6 +40,8 @@ export interface CompileInput {
   readonly ruleCache?: RuleCache;
   readonly platformAddresses: readonly Address[];
   readonly generation: number;
+  /** What was untracked under the policies before, as of now; absent: nothing was. */
+  readonly past?: UntrackedPast;
 }
 
 /** @throws RangeError if there are more rules than a flow entry can name (see RuleNumbers) */
@@ -104,7 +107,8 @@ export class PolicyParts {
     return haveRulesChanged;
   }
 
-  share({ ruleNumbers, platformAddresses, generation }: CompileInput): CompiledPolicy {
+  share({ ports: portOf, past, ...input }: CompileInput): CompiledPolicy {
+    const { ruleNumbers, platformAddresses, generation } = input;
     let ports = 1;
     for (const { port } of this.members) ports = Math.max(ports, port + 1);
     const profiles = new Int32Array(ports).fill(-1);
@@ -125,6 +129,7 @@ export class PolicyParts {
       profiles,
       sourceDestCheck,
       alwaysTracked,
+      ...(past === undefined ? noPast(ports) : past.share(portOf, ports)),
       hosts4: this.hosts[4].share(),
       hosts6: this.hosts[6].share(),
       platform4: compileAddresses(4, platformAddresses),

@@ -111,6 +111,12 @@ export interface CompiledPolicy {
   readonly sourceDestCheck: Uint8Array;
   /** 1: flows of the interface are tracked whatever the rules (NetworkInterface.alwaysTracked). */
   readonly alwaysTracked: Uint8Array;
+  /**
+   * TCP ports that were untracked under earlier policies (untracked-past.ts), as from << 16 | to: those of list l of a
+   * port are pastRanges[pastStarts[4 * port + l]] up to where the next list starts.
+   */
+  readonly pastStarts: Int32Array;
+  readonly pastRanges: Int32Array;
   /** Address words → port of the interface. */
   readonly hosts4: WordTable;
   readonly hosts6: WordTable;

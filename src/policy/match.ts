@@ -26,6 +26,7 @@ import {
   type CompiledPolicy,
   type PrefixTable,
 } from './compiled.ts';
+import { PAST_LISTS } from './untracked-past.ts';
 import { hash2, hashKey, type WordTable } from './word-table.ts';
 
 const KEY_WORDS_PREFIX_6 = 5;
@@ -124,6 +125,29 @@ export class Matcher {
       open[ingress * 4 + column] === 1 &&
       this.matchAnywhere(egress, family, protocol, remotePort) !== NO_RULE
     );
+  }
+
+  /**
+   * Whether TCP connections of this tuple may have been untracked under an earlier policy (untracked-past.ts). At most
+   * 64 ranges are looked at, and only for a packet that would begin a connection in mid-stream.
+   */
+  wasUntracked(port: number, family: number, localPort: number, remotePort: number): boolean {
+    const { pastStarts } = this.policy;
+    const list = PAST_LISTS * port + (family === 6 ? 2 : 0);
+    if (list + 2 >= pastStarts.length) return false;
+    const middle = pastStarts[list + 1];
+    return (
+      this.isInPast(pastStarts[list], middle, localPort) ||
+      this.isInPast(middle, pastStarts[list + 2], remotePort)
+    );
+  }
+
+  /** Whether one of the ranges from `start` up to `end` has the port. */
+  private isInPast(start: number, end: number, port: number): boolean {
+    const { pastRanges } = this.policy;
+    for (let i = start; i < end; i++)
+      if (pastRanges[i] >>> 16 <= port && port <= (pastRanges[i] & 0xffff)) return true;
+    return false;
   }
 
   /** Whether no rule of the gate is about this protocol and a peer. */

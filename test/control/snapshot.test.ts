@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { UntrackedPast } from '../../src/policy/untracked-past.ts';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -391,6 +392,7 @@ function stateOf(rig: Rig, nowMs: number): FlowState {
     interfaces: [1, 2].map((port) => ({ port, id: `eni-${port}`, device: `tun-${port}` })),
     ruleNumbers: rig.ruleNumbers,
     generation: rig.policy.generation,
+    untracked: [],
     nowMs,
   };
 }
@@ -417,7 +419,7 @@ test('a tracker that takes them over goes on where the other left off', (t) => {
   // Other rules in front of them: the same rules have other numbers.
   const second = makeRig(['tcp 1-21 from 9.0.0.0/8', ...SSH]);
   second.maxFlowsByPort[1] = 3;
-  const saved = openState(store({ nowMs: 60_000 }), second.ruleNumbers)!;
+  const saved = openState(store({ nowMs: 60_000 }), second.ruleNumbers, new UntrackedPast())!;
   saved.restore(stateOf(second, 0), LIMITS, 1);
   const { tracker } = second.engine.gates;
   assert.deepEqual(adoptFlows(tracker, 77_000), { restored: 3, aged: 0 });
@@ -462,7 +464,7 @@ test('flows past their time-out are not restored, however long nobody ran', (t) 
     first.send('uplink', tcp4('9.0.0.3', WEB, { srcPort: 1, dstPort: 22, flags: 'S' }), 1000); // 60 s
     saveState(store({ nowMs: 0 }), stateOf(first, 4000));
     const second = makeRig(SSH);
-    const saved = openState(store({ nowMs: elapsedMs }), second.ruleNumbers)!;
+    const saved = openState(store({ nowMs: elapsedMs }), second.ruleNumbers, new UntrackedPast())!;
     saved.restore(stateOf(second, 0), LIMITS, 1);
     const adopted = adoptFlows(second.engine.gates.tracker, 5);
     assert.equal(adopted.restored, restored, `${elapsedMs} ms`);
@@ -481,9 +483,25 @@ test('flows of an interface that has another device now are left out', (t) => {
   first.send('uplink', udp4('9.0.0.2', DB, { srcPort: 5000, dstPort: 53 }), 0);
   saveState(store({}), stateOf(first, 0));
   const second = makeRig(SSH);
-  const saved = openState(store({}), second.ruleNumbers)!;
+  const saved = openState(store({}), second.ruleNumbers, new UntrackedPast())!;
   const state = stateOf(second, 0);
   const [web, db] = state.interfaces;
   saved.restore({ ...state, interfaces: [web, { ...db, device: 'tap-2' }] }, LIMITS, 1);
   assert.deepEqual(adoptFlows(second.engine.gates.tracker, 0), { restored: 1, aged: 0 });
+});
+
+test('what was untracked is known after a restart, as much older as it took', (t) => {
+  const { store } = storeRig(t);
+  const first = makeRig(SSH);
+  const untracked = [['eni-web', 0, 80, 90, 431_000]] as const;
+  saveState(store({ nowMs: 0 }), { ...stateOf(first, 0), untracked });
+  const second = makeRig(SSH);
+  let nowSec = 5;
+  const past = new UntrackedPast(() => nowSec);
+  assert.ok(openState(store({ nowMs: 900_000 }), second.ruleNumbers, past) !== undefined);
+  assert.deepEqual(past.save(), [['eni-web', 0, 80, 90, 431_900]]);
+  const share = (): number[] => [...past.share(new Map([['eni-web', 1]]), 2).pastRanges];
+  assert.deepEqual(share(), [(80 << 16) | 90]);
+  nowSec = 106;
+  assert.deepEqual(share(), []);
 });

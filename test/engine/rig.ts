@@ -35,6 +35,7 @@ import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import { UntrackedPast } from '../../src/policy/untracked-past.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
 const KEY = { k0: 0x5ec2e7, k1: 0x1dea };
@@ -72,6 +73,8 @@ export class Rig {
   readonly flowsByPort: Int32Array;
   private readonly names: string[];
   readonly model: PolicyModel;
+  private current: PolicyModel;
+  private readonly untrackedPast = new UntrackedPast(() => this.nowMs / 1000);
 
   constructor(text: ModelText, options: RigOptions = {}) {
     const {
@@ -87,6 +90,7 @@ export class Rig {
     } = options;
     const built = model(text);
     this.model = built;
+    this.current = built;
     const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
     const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
       const layout = { capacity: maxFlows, keyWords };
@@ -146,7 +150,9 @@ export class Rig {
     const ports = new Map(
       Object.keys(text.interfaces).map((name) => [`eni-${name}`, this.names.indexOf(name)]),
     );
-    const { ruleNumbers } = this;
+    const { ruleNumbers, untrackedPast } = this;
+    untrackedPast.note(this.current);
+    this.current = built;
     const generation = this.policy.generation + 1;
     this.policy = compilePolicy({
       model: built,
@@ -154,6 +160,7 @@ export class Rig {
       ruleNumbers,
       platformAddresses: [],
       generation,
+      past: untrackedPast,
     });
     this.engine.setPolicy(this.policy);
   }

@@ -29,6 +29,7 @@ import {
 import type { Engine } from '../../src/engine/evaluate.ts';
 import type { FlowLimits } from '../../src/engine/flow-limits.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
+import { UntrackedPast } from '../../src/policy/untracked-past.ts';
 import { guard, measure } from './guard.ts';
 import { compareDecoded } from './compare-decoded.ts';
 import type { Twin } from './twin.ts';
@@ -39,6 +40,7 @@ import {
   modelOf,
   policyOf,
   PORT_NAMES,
+  portsOf,
   type WorldOptions,
 } from './world.ts';
 
@@ -51,6 +53,8 @@ export class Pair {
   /** What the engine said last: a port, or minus a reason. */
   verdict = 0;
   private generation = 1;
+  private rules = 0;
+  private readonly past = new UntrackedPast(() => 0);
   private sent = 0;
   private readonly sentBy = new Array<number>(PORT_NAMES.length).fill(0);
 
@@ -80,7 +84,10 @@ export class Pair {
 
   changeRules(number: number): void {
     const { world } = this.options;
-    this.engine.setPolicy(policyOf(world, number, ++this.generation));
+    this.past.note(modelOf(world, this.rules));
+    this.rules = number;
+    const past = this.past.share(portsOf(world), PORT_NAMES.length);
+    this.engine.setPolicy(policyOf(world, number, ++this.generation, past));
     this.twin?.changeRules(modelOf(world, number));
   }
 

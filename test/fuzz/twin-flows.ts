@@ -85,6 +85,19 @@ export class TwinFlows<Flow extends TwinFlow> {
     return true;
   }
 
+  /** Remembers a revoked flow that nobody tracked, if nothing has to give way for it. */
+  openIfRoom(flow: Flow, nowMs: number): void {
+    this.forget(flow.key);
+    if (!this.hasRoom(flow.port)) this.forgetExpired(nowMs);
+    if (!this.hasRoom(flow.port)) return;
+    this.flows.set(flow.key, flow);
+    this.order.add(flow);
+  }
+
+  private forgetExpired(nowMs: number): void {
+    for (const flow of [...this.flows.values()]) if (isExpired(flow, nowMs)) this.forget(flow.key);
+  }
+
   /** Changes a flow; if that puts it into another line, it is the last there. */
   change<T>(flow: Flow, how: () => T): T {
     const was = lineOf(flow);
@@ -135,7 +148,7 @@ export class TwinFlows<Flow extends TwinFlow> {
 
   /** "What makes room, in this order", after what has expired. */
   private makeRoom(next: Flow, nowMs: number): boolean {
-    for (const flow of [...this.flows.values()]) if (isExpired(flow, nowMs)) this.forget(flow.key);
+    this.forgetExpired(nowMs);
     const { port } = next;
     let victim: TwinFlow | undefined;
     if (this.isPortFull(port)) {

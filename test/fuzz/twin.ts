@@ -82,8 +82,10 @@ export class Twin {
   private readonly options: TwinOptions;
   private model: PolicyModel;
   private interfaces: readonly PlainInterface[];
-  /** The rules before these. */
-  private previous: readonly PlainInterface[] | undefined;
+  /** All rules before these. */
+  private readonly past: (readonly PlainInterface[])[] = [];
+  /** Who opened each UDP flow while it was untracked, and when its last packet came. */
+  private readonly openers = new Map<string, { isLocal: boolean; seenMs: number }>();
   private changes = 0;
   private readonly portOf = new Map<string, number>();
 
@@ -115,7 +117,7 @@ export class Twin {
   /** Other rules for the same interfaces: docs/changes.md, "What happens to connections". */
   changeRules(model: PolicyModel): void {
     this.model = model;
-    this.previous = this.interfaces;
+    this.past.push(this.interfaces);
     this.interfaces = readInterfaces(model);
     this.changes++;
   }
@@ -292,19 +294,37 @@ export class Twin {
     const { tcp, icmp } = packet;
     // "Where AWS is silent": traffic to the platform's addresses is never filtered, and tracked.
     const isToPlatform = isLocal && this.options.platform.includes(packet.dst);
+    const isReopened = this.flows.find(key, nowMs) !== undefined;
+    const opener = this.openerOf(key, nowMs);
     if (!isToPlatform) {
-      if (!isAdmitted(own[gate], packet, remote)) return `${gate}-rules`;
+      if (!isAdmitted(own[gate], packet, remote)) {
+        if (opener !== undefined) opener.seenMs = nowMs;
+        return `${gate}-rules`;
+      }
       const ports = [packet.srcPort, packet.dstPort] as const;
       const [localPort, remotePort] = isLocal ? ports : [ports[1], ports[0]];
       if (isUntracked(own, packet, localPort, remotePort)) {
+        if (packet.protocol === 17) {
+          if (opener === undefined || isReopened) this.openers.set(key, { isLocal, seenMs: nowMs });
+          else opener.seenMs = nowMs;
+        }
         const unrecorded = this.refuseUnrecorded();
         if (unrecorded === undefined) this.flows.forget(key);
         return unrecorded;
       }
+      // The same paragraph: "of UDP, until the side that had opened it …".
+      if (opener !== undefined && !isReopened) {
+        opener.seenMs = nowMs;
+        if (opener.isLocal !== isLocal) {
+          const revoked = this.makeFlow(packet, port, gate, key, nowMs);
+          this.flows.openIfRoom({ ...revoked, isOpenedLocally: !isLocal, isRevoked: true }, nowMs);
+          return 'revoked';
+        }
+      }
       // "Untracked flows": connections end with the rules that kept them untracked, until a SYN opens them anew.
-      const was = this.previous?.[port - 1];
-      if (tcp !== undefined && tcp.flags !== 'S' && was !== undefined)
-        if (isUntracked(was, packet, localPort, remotePort)) return 'revoked';
+      if (tcp !== undefined && tcp.flags !== 'S')
+        if (this.past.some((was) => isUntracked(was[port - 1], packet, localPort, remotePort)))
+          return 'revoked';
     }
     if (tcp !== undefined && tcp.flags !== 'S' && !this.options.acceptsMidstream)
       return 'tcp-midstream';
@@ -313,24 +333,35 @@ export class Twin {
       return this.refuseUnrecorded();
     const unrecorded = this.refuseUnrecorded();
     if (unrecorded !== undefined) return unrecorded;
-    const isOpen = this.flows.open(
-      {
-        key,
-        port,
-        kind: kindOf(packet),
-        isOpenedLocally: isLocal,
-        seenMs: nowMs,
-        tcp: tcp === undefined ? undefined : openTcpPlainly(tcp, this.options.checksWindow),
-        hasReplied: false,
-        hasAskedAgain: false,
-        isStream: false,
-        isRevoked: false,
-        heldAgainst: this.changes,
-        opened: isToPlatform ? undefined : this.openedBy(packet, port, gate, remote),
-      },
-      nowMs,
-    );
+    const flow = this.makeFlow(packet, port, gate, key, nowMs);
+    const isOpen = this.flows.open(isToPlatform ? { ...flow, opened: undefined } : flow, nowMs);
+    if (isOpen) this.openers.delete(key);
     return isOpen ? undefined : 'conntrack-full';
+  }
+
+  private makeFlow(packet: TwinPacket, port: number, gate: Gate, key: string, nowMs: number): Flow {
+    const isLocal = gate === 'egress';
+    const { tcp } = packet;
+    return {
+      key,
+      port,
+      kind: kindOf(packet),
+      isOpenedLocally: isLocal,
+      seenMs: nowMs,
+      tcp: tcp === undefined ? undefined : openTcpPlainly(tcp, this.options.checksWindow),
+      hasReplied: false,
+      hasAskedAgain: false,
+      isStream: false,
+      isRevoked: false,
+      heldAgainst: this.changes,
+      opened: this.openedBy(packet, port, gate, isLocal ? packet.dst : packet.src),
+    };
+  }
+
+  /** "Untracked flows": as long as it may be idle that was opened by somebody while it was untracked. */
+  private openerOf(key: string, nowMs: number): { isLocal: boolean; seenMs: number } | undefined {
+    const opener = this.openers.get(key);
+    return opener === undefined || nowMs - opener.seenMs > 432_000_000 ? undefined : opener;
   }
 
   /** src/engine/events.ts, "Shape": what would begin a flow is refused while the ring is full, if that is asked for. */

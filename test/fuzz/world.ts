@@ -29,6 +29,7 @@ import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import { noPast } from '../../src/policy/untracked-past.ts';
 import { Packet } from '../../src/wire/packet.ts';
 import { model, mustAddress } from '../support/policy.ts';
 import { PLATFORM, PLATFORM6, POLICIES } from './policies.ts';
@@ -110,9 +111,19 @@ export function countPolicies(world: number): number {
   return WORLDS[world].policies.length;
 }
 
-/** A policy of a world, as the reload number `generation` brings it. */
-export function policyOf(world: number, policy: number, generation: number): CompiledPolicy {
-  return { ...WORLDS[world].policies[policy], generation };
+/** A policy of a world, as the reload number `generation` brings it, behind others that left `past` untracked. */
+export function policyOf(
+  world: number,
+  policy: number,
+  generation: number,
+  past = noPast(PORT_NAMES.length),
+): CompiledPolicy {
+  return { ...WORLDS[world].policies[policy], ...past, generation };
+}
+
+/** The ports of a world's interfaces, by their ids. */
+export function portsOf(world: number): ReadonlyMap<string, number> {
+  return new Map([...WORLDS[world].models[0].interfaces.keys()].map((id, i) => [id, i + 1]));
 }
 
 export function modelOf(world: number, policy: number): PolicyModel {

@@ -5,6 +5,7 @@ import { FLOW_RULE, FLOW_STATE } from '../../conntrack/table.ts';
 import type { AdoptedFlows } from '../../dataplane/adopt-flows.ts';
 import { RULE_MASK } from '../../engine/revocation.ts';
 import type { RuleNumbers } from '../../policy/rule-numbers.ts';
+import type { SavedRange, UntrackedPast } from '../../policy/untracked-past.ts';
 import type { ConntrackConfig } from '../config/config.ts';
 import { restoreFlows, type Restored } from './restore.ts';
 import type { SnapshotInterface, SnapshotRule } from './snapshot.ts';
@@ -18,6 +19,8 @@ export interface FlowState {
   readonly ruleNumbers: RuleNumbers;
   /** Of the policy in force. */
   readonly generation: number;
+  /** What was untracked, under this policy or one before. */
+  readonly untracked: readonly SavedRange[];
   /** On the loop's clock. */
   readonly nowMs: number;
 }
@@ -25,8 +28,8 @@ export interface FlowState {
 /** Saves the flows of a loop that has stopped. Never throws. */
 export function saveState(snapshots: SnapshotStore, state: FlowState): void {
   if (!snapshots.isEnabled) return;
-  const { flows, interfaces, ruleNumbers, nowMs } = state;
-  snapshots.save({ interfaces, rules: rulesOf(flows, ruleNumbers) }, flows, nowMs);
+  const { flows, interfaces, ruleNumbers, untracked, nowMs } = state;
+  snapshots.save({ interfaces, rules: rulesOf(flows, ruleNumbers), untracked }, flows, nowMs);
 }
 
 /** The rules that admitted a flow that is there. */
@@ -108,7 +111,11 @@ export class SavedState {
 export function openState(
   snapshots: SnapshotStore,
   ruleNumbers: RuleNumbers,
+  past: UntrackedPast,
 ): SavedState | undefined {
   const opened = snapshots.open();
-  return opened === undefined ? undefined : new SavedState(snapshots, opened, ruleNumbers);
+  if (opened === undefined) return undefined;
+  // Connections that a restart with other rules ends don't come back either.
+  past.restore(opened.snapshot.content.untracked ?? [], opened.elapsedMs / 1000);
+  return new SavedState(snapshots, opened, ruleNumbers);
 }

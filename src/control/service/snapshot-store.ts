@@ -69,7 +69,7 @@ export class SnapshotStore {
 
   /** Saves the flows; the loop must have stopped. */
   save(
-    content: Pick<SnapshotContent, 'interfaces' | 'rules'>,
+    content: Pick<SnapshotContent, 'interfaces' | 'rules' | 'untracked'>,
     tables: readonly FlowTable[],
     nowMs: number,
   ): void {

@@ -43,6 +43,7 @@ import { STATE_MASK, STATE_NAMES } from '../../conntrack/states.ts';
 import * as layout from '../../conntrack/table.ts';
 import { FLOW_SEEN, FLOW_STATE, type FlowTable } from '../../conntrack/table.ts';
 import type { InterfaceId, Revocation, Rule } from '../../policy/model.ts';
+import type { SavedRange } from '../../policy/untracked-past.ts';
 
 export const SNAPSHOT_VERSION = 1;
 
@@ -76,6 +77,8 @@ export interface SnapshotContent {
   readonly boottimeMs: number;
   readonly interfaces: readonly SnapshotInterface[];
   readonly rules: readonly SnapshotRule[];
+  /** What was untracked (policy/untracked-past.ts); earlier versions did not save it. */
+  readonly untracked?: readonly SavedRange[];
 }
 
 export interface SnapshotInterface {
