@@ -42,6 +42,10 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   // Shape.
   'bad-value': ['A value is not one of those that can be.', WRITE_AS_HINT],
   'missing-key': ['A key that is needed is missing.', WRITE_AS_HINT],
+  'many-entries': ['A prefix list has more entries than AWS takes in one request.', 'Split the list.'],
+  'nested-stack': ['A nested stack is a template of its own and is not read.', 'Name its template in the configuration.'],
+  'empty-default-group': ["A resource takes AWS's own rules from the default group.", 'Write the rules that the group should have.'],
+  'too-many-interfaces': ['There are more interfaces than the daemon can have.', SHORTEN],
   'unknown-type': ['A resource type is misspelt.', WRITE_AS_HINT],
   'replaced-rule': ['A rule that allows everything out goes when a resource adds an egress rule.', 'Write it as a resource of its own, or take the other out.'],
   'unknown-key': ['A key is not known.', 'Correct its spelling, or remove it: a key that is not known is never passed over.'],

@@ -19,7 +19,7 @@ import {
   KIND_SUBNET,
   KIND_VPC,
 } from './kinds.ts';
-import { ACCOUNT_ID, findSupplied, PARTITION, REGION, supplyHint } from './parameters.ts';
+import { findSupplied, supplyHint } from './parameters.ts';
 import { fail, type Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import {
@@ -164,14 +164,15 @@ function readPrefixListAttribute(
   attribute: string,
   where: Where,
 ): Value {
+  const { accountId, partition, region } = scope.inputs.account;
   switch (attribute) {
     case 'Arn':
       return makeText(
-        `arn:${PARTITION}:ec2:${REGION}:${ACCOUNT_ID}:prefix-list/${idOf(scope, resource)}`,
+        `arn:${partition}:ec2:${region}:${accountId}:prefix-list/${idOf(scope, resource)}`,
         where,
       );
     case 'OwnerId':
-      return makeText(ACCOUNT_ID, where);
+      return makeText(accountId, where);
     case 'Version':
       // A stack that has just been made: each change of the entries would add one.
       return makeText('1', where);

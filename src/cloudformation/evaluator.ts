@@ -14,12 +14,14 @@
 import type { Problem } from '../source/problem.ts';
 import { readPlain11 } from '../source/yaml11.ts';
 import type { Node } from '../source/yaml.ts';
+import { readPseudoParameter } from './account.ts';
 import { readAttributeOf, readReferenceTo } from './attributes.ts';
 import { readCall } from './calls.ts';
 import { evaluateTruth } from './conditions.ts';
+import { resolveDynamic } from './dynamic-references.ts';
 import { callFunction } from './intrinsics.ts';
 import { findUnread, whyUnseen } from './macros.ts';
-import { findSupplied, readPseudoParameter, supplyHint } from './parameters.ts';
+import { findSupplied, supplyHint } from './parameters.ts';
 import { descend, fail, makeBudget, takeSteps, type Inputs, type Scope } from './scope.ts';
 import type { Template } from './template.ts';
 import {
@@ -54,7 +56,11 @@ export function createScope(
     inputs,
     problems,
     budget: makeBudget(inputs.exports.nesting),
-    evaluate: (node) => descend(scope, node, () => evaluateNode(scope, node)),
+    evaluate: (node) =>
+      descend(scope, node, () => {
+        const value = evaluateNode(scope, node);
+        return value.kind === 'text' ? resolveDynamic(scope, value) : value;
+      }),
     decide(name, where) {
       const known = truths.get(name);
       if (known !== undefined) return moveTruthTo(known, where);
@@ -78,7 +84,7 @@ export function createScope(
     refer(name, where) {
       const parameter = parameters.get(name);
       if (parameter !== undefined) return copyTo(scope, parameter, where);
-      const pseudo = readPseudoParameter(name, inputs.stackName, where);
+      const pseudo = readPseudoParameter(name, inputs.stackName, inputs.account, where);
       if (pseudo !== undefined) return pseudo;
       if (!template.resources.has(name)) return failUnresolved(scope, name, `ref:${name}`, where);
       return remember(`resource ${name}`, where, () =>
@@ -207,9 +213,6 @@ function evaluateNode(scope: Scope, node: Node): Value {
           "AWS refuses it: 'null' values are not allowed in templates",
         );
       }
-      const dynamic = /\{\{resolve:([^{}]*)\}\}/.exec(node.text);
-      if (dynamic !== null && typeof node.value === 'string')
-        return readDynamic(scope, node.text, dynamic[1], node);
       if (typeof node.value === 'boolean')
         return { ...makeText(String(node.value), node), form: 'boolean' };
       return {
@@ -243,16 +246,4 @@ function evaluateMapping(scope: Scope, node: Node & { kind: 'mapping' }): Value 
     );
   }
   return { kind: 'map', node, at: node.at, path: node.path };
-}
-
-/** `{{resolve:ssm:/path}}`: AWS fetches the value when the stack is made. Source: "Dynamic references". */
-function readDynamic(scope: Scope, text: string, reference: string, where: Where): Value {
-  const key = reference.replace(/^ssm(-secure)?:([^:]*)(:\d+)?$/, 'ssm:$2');
-  const supplied = findSupplied(scope.inputs, key, where);
-  if (supplied !== undefined && text === `{{resolve:${reference}}}`) return supplied;
-  return makeUnknown(
-    `'{{resolve:${abbreviate(reference)}}}' is resolved by AWS alone`,
-    supplyHint(scope.inputs, key),
-    where,
-  );
 }

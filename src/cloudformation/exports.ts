@@ -32,11 +32,17 @@ import {
 const SUGGESTED_FROM_MAX = 500;
 
 interface Export {
+  readonly name: string;
   readonly scope: Scope;
   readonly output: Output;
   /** Why nobody knows whether there is such an export. */
   readonly doubt: UnknownValue | undefined;
   value: Value | undefined;
+}
+
+/** An export name is unique in an account and region, and seen nowhere else. */
+function keyOf({ inputs }: Scope, name: string): string {
+  return `${inputs.account.accountId}/${inputs.account.region}/${name}`;
 }
 
 export class ExportDirectory {
@@ -56,10 +62,11 @@ export class ExportDirectory {
       if (truth?.kind === 'invalid' || (truth?.kind === 'truth' && !truth.value)) continue;
       const name = readProperty(scope, node, 'Name');
       if (name?.kind !== 'text') continue;
-      const first = this.#exports.get(name.text);
+      const key = keyOf(scope, name.text);
+      const first = this.#exports.get(key);
       if (first === undefined) {
         const doubt = truth?.kind === 'unknown' ? truth : undefined;
-        this.#exports.set(name.text, { scope, output, doubt, value: undefined });
+        this.#exports.set(key, { name: name.text, scope, output, doubt, value: undefined });
         continue;
       }
       const by =
@@ -77,11 +84,13 @@ export class ExportDirectory {
 
   /** What Fn::ImportValue comes to in `importer`; undefined if no template exports the name. */
   read(importer: Scope, name: string, where: Where): Value | undefined {
-    const found = this.#exports.get(name);
+    const key = keyOf(importer, name);
+    const found = this.#exports.get(key);
     if (found === undefined) return undefined;
     this.#noteImport(importer, found.scope, where);
-    if (this.#open.includes(name)) {
-      const circle = [...this.#open.slice(this.#open.indexOf(name)), name].join(' -> ');
+    if (this.#open.includes(key)) {
+      const open = [...this.#open.slice(this.#open.indexOf(key)), key];
+      const circle = open.map((one) => this.#exports.get(one)!.name).join(' -> ');
       const message = `circular reference: the export ${abbreviate(circle)}`;
       return fail(
         importer,
@@ -91,7 +100,7 @@ export class ExportDirectory {
         'nothing in the circle can be evaluated; break it',
       );
     }
-    const value = this.#evaluate(name, found);
+    const value = this.#evaluate(key, found);
     if (value.kind !== 'unknown') return moveTo(value, where);
     const stack = found.scope === importer ? '' : ` by the stack '${found.scope.inputs.stackName}'`;
     return makeUnknown(
@@ -104,9 +113,9 @@ export class ExportDirectory {
   /** Names and values of the exports of `scope` that are known. */
   readAll(scope: Scope): Map<string, string> {
     const known = new Map<string, string>();
-    for (const [name, entry] of this.#exports) {
-      const value = entry.scope === scope ? this.#evaluate(name, entry) : undefined;
-      if (value?.kind === 'text') known.set(name, value.text);
+    for (const [key, entry] of this.#exports) {
+      const value = entry.scope === scope ? this.#evaluate(key, entry) : undefined;
+      if (value?.kind === 'text') known.set(entry.name, value.text);
     }
     return known;
   }
@@ -115,7 +124,10 @@ export class ExportDirectory {
   suggest(name: string): string {
     // Thousands of imports, each compared with thousands of exports, would take minutes.
     if (this.#exports.size > SUGGESTED_FROM_MAX) return '';
-    return didYouMean(name, this.#exports.keys()).replace(/^; (.*)$/, '$1 Or ');
+    if ([...this.#exports.values()].some((entry) => entry.name === name))
+      return "it is exported in another region or account, where it can't be imported from. Or ";
+    const names = [...this.#exports.values()].map((entry) => entry.name);
+    return didYouMean(name, names).replace(/^; (.*)$/, '$1 Or ');
   }
 
   /** Warns of each circle among stacks, at the first import in it. */
@@ -157,10 +169,10 @@ export class ExportDirectory {
     if (!from.has(name)) from.set(name, { at, path, scope: importer });
   }
 
-  #evaluate(name: string, entry: Export): Value {
+  #evaluate(key: string, entry: Export): Value {
     if (entry.value !== undefined) return entry.value;
     const { scope, output, doubt } = entry;
-    this.#open.push(name);
+    this.#open.push(key);
     try {
       entry.value =
         doubt ??

@@ -4,27 +4,29 @@
  * Theory of operation. A loop `Fn::ForEach::Name: [Identifier, collection, {key: value}]` gives, for
  * each item, its entries with `${Identifier}` and `&{Identifier}` replaced in keys and texts and
  * `Ref Identifier` replaced whole. Positions stay those of the loop's body, paths are those of the
- * result. Loops nest, so ten lines can ask for ten thousand million resources: the nodes made are
+ * result. A collection, or an item of it, may be any function of parameters, mappings and conditions.
+ * A loop over something that is not known is left as it is, for the reader to take as unread. Loops nest, so ten lines can ask for ten thousand million resources: the nodes made are
  * counted, and the first one too many ends the expansion with one error.
  * Source: AWS CloudFormation Template Reference, "Fn::ForEach".
  */
 import { itemPath, keyPath, type Entry, type Mapping, type Node } from '../source/yaml.ts';
 import type { Problem } from '../source/problem.ts';
 import { readCall } from './calls.ts';
+import { LOOP_PREFIX } from './macros.ts';
 import { fail, report } from './scope.ts';
-import { abbreviate, type Value, type Where } from './values.ts';
+import { abbreviate, describeKind, type Value, type Where } from './values.ts';
 
 /** Most nodes that all loops together make. */
 export const EXPANDED_NODES_MAX = 50_000;
 /** Longest text with its identifiers replaced. */
 const TEXT_CHARS_MAX = 100_000;
-const PREFIX = 'Fn::ForEach::';
 
 /** Values of the identifiers of the loops around a node. */
 type Bindings = ReadonlyMap<string, string>;
 
 export interface ForEachInputs {
-  readonly parameters: ReadonlyMap<string, Value>;
+  /** What a collection comes to, before there are any resources. */
+  readonly evaluate: (node: Node) => Value;
   /** Whether the template asks for the transform AWS::LanguageExtensions. */
   readonly isEnabled: boolean;
 }
@@ -48,7 +50,9 @@ function hasLoop(node: Node): boolean {
     case 'list':
       return node.items.some(hasLoop);
     case 'mapping':
-      return node.entries.some((entry) => entry.key.startsWith(PREFIX) || hasLoop(entry.value));
+      return node.entries.some(
+        (entry) => entry.key.startsWith(LOOP_PREFIX) || hasLoop(entry.value),
+      );
     default:
       return node satisfies never;
   }
@@ -70,7 +74,7 @@ class Expander {
   expandMapping(mapping: Mapping, bindings: Bindings, path: string): Mapping {
     const entries = new Map<string, Entry>();
     for (const entry of mapping.entries) {
-      if (entry.key.startsWith(PREFIX)) this.#expandLoop(entry, bindings, path, entries);
+      if (entry.key.startsWith(LOOP_PREFIX)) this.#expandLoop(entry, bindings, path, entries);
       else this.#addEntry(entry, bindings, path, entries);
     }
     return { ...mapping, path, entries: [...entries.values()] };
@@ -127,40 +131,49 @@ class Expander {
         hint,
       );
     }
-    for (const item of this.#readCollection(collection, bindings)) {
+    const items = this.#readCollection(key, collection, bindings);
+    // What is left of a loop says that there may be more than is written.
+    if (items === undefined && !entries.has(key)) entries.set(key, { key, keyAt, value });
+    for (const item of items ?? []) {
       const inner = new Map(bindings).set(identifier.text, item);
       for (const entry of body.entries) {
         if (this.isSpent) return;
-        if (entry.key.startsWith(PREFIX)) this.#expandLoop(entry, inner, path, entries);
+        if (entry.key.startsWith(LOOP_PREFIX)) this.#expandLoop(entry, inner, path, entries);
         else this.#addEntry(entry, inner, path, entries);
       }
     }
   }
 
-  #readCollection(node: Node, bindings: Bindings): readonly string[] {
-    const call = readCall(node);
-    if (call?.name === 'Ref' && call.argument.kind === 'scalar') {
-      const value = this.#inputs.parameters.get(call.argument.text);
-      if (value?.kind === 'list')
-        return value.items.map((item) => (item.kind === 'text' ? item.text : ''));
-    }
-    if (
-      call === undefined &&
-      node.kind === 'list' &&
-      node.items.every((item) => item.kind === 'scalar')
-    ) {
-      return node.items.map((item) =>
-        this.#replace(item.text, bindings, item.at, item.path, false),
+  /** The items; undefined, and told, if they can't be known. */
+  #readCollection(key: string, node: Node, bindings: Bindings): readonly string[] | undefined {
+    const { path } = node;
+    const value = this.#inputs.evaluate(this.#expand(node, bindings, path));
+    const unknown =
+      value.kind === 'list' ? value.items.find((item) => item.kind === 'unknown') : value;
+    if (unknown?.kind === 'unknown') {
+      const message = `what ${abbreviate(key)} loops over can't be known here: ${unknown.reason}; what it makes is not seen`;
+      report(
+        this.#problems,
+        'warning',
+        'unknown-value',
+        { at: node.at, path },
+        message,
+        unknown.hint,
       );
+      return undefined;
     }
-    const hint = 'write a list of texts, or !Ref of a CommaDelimitedList with a value';
-    fail(
-      { problems: this.#problems },
-      'bad-function',
-      node,
-      'the collection of Fn::ForEach is not known here',
-      hint,
-    );
+    if (value.kind === 'invalid') return undefined;
+    const items = value.kind === 'list' ? value.items : [];
+    const texts = items.flatMap((item) => (item.kind === 'text' ? item.text : []));
+    if (value.kind === 'list' && texts.length === items.length) return texts;
+    if (items.some((item) => item.kind === 'invalid')) return undefined;
+    const found =
+      value.kind === 'list'
+        ? `an item that is ${describeKind(items.find(({ kind }) => kind !== 'text')!)}`
+        : describeKind(value);
+    const message = `the collection of ${abbreviate(key)} must be a list of texts, not ${found}`;
+    const hint = 'write a list, or a function that gives one';
+    fail({ problems: this.#problems }, 'bad-function', { at: node.at, path }, message, hint);
     return [];
   }
 

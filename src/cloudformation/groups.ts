@@ -40,8 +40,6 @@ export interface BuiltGroups {
    * to, also if the rule itself is not known: what AWS gives a group without egress rules must go.
    */
   readonly outsideEgress: ReadonlySet<GroupId>;
-  /** Groups that a resource of this template takes AWS's own rules from. */
-  readonly emptied: ReadonlySet<GroupId>;
 }
 
 export interface BuildOptions {
@@ -84,7 +82,6 @@ export function buildGroups(
     groups: [...drafts.values()].map(finishGroup),
     outsideRules,
     outsideEgress,
-    emptied: new Set(),
   };
 }
 

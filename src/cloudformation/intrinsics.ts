@@ -13,8 +13,8 @@ import {
 } from './calls.ts';
 import { splitCidr } from './cidrs.ts';
 import { explainTransform, findUnread, whyUnseen } from './macros.ts';
-import { findSupplied, REGION, supplyHint } from './parameters.ts';
-import { fail, takeChars, takeSteps, type Scope } from './scope.ts';
+import { findSupplied, supplyHint } from './parameters.ts';
+import { fail, report, takeChars, takeSteps, type Scope } from './scope.ts';
 import { substitute } from './substitute.ts';
 import { toJson } from './to-json.ts';
 import {
@@ -26,6 +26,7 @@ import {
   makeUnknown,
   moveTo,
   type ListValue,
+  type TextValue,
   type UnknownValue,
   type InvalidValue,
   type Value,
@@ -71,43 +72,54 @@ export function callFunction(scope: Scope, call: Call): Value {
 }
 
 function refer(scope: Scope, call: Call): Value {
-  const { argument } = call;
-  if (
-    argument.kind === 'scalar' &&
-    typeof argument.value === 'string' &&
-    argument.tag === undefined
-  ) {
-    return scope.refer(argument.text, call);
-  }
-  return fail(scope, 'bad-function', call, 'Ref takes a name', 'write !Ref LogicalId');
+  const name = readName(scope, call, call.argument);
+  if (name === undefined)
+    return fail(scope, 'bad-function', call, 'Ref takes a name', 'write !Ref LogicalId');
+  return name.kind === 'text' ? scope.refer(name.text, call) : name;
 }
 
-/** `Id.Attribute` or `[Id, Attribute]`; the attribute may hold dots and, in the list form, be a Ref to a parameter. */
+/** A name as it is written, or as a function gives it; undefined if it is neither. */
+function readName(
+  scope: Scope,
+  call: Call,
+  node: Node,
+): TextValue | UnknownValue | InvalidValue | undefined {
+  if (node.kind === 'scalar' && typeof node.value === 'string' && node.tag === undefined)
+    return makeText(node.text, node);
+  if (readCall(node) === undefined) return undefined;
+  warnWithoutExtensions(scope, call);
+  return needText(scope, call, scope.evaluate(node), 'the name');
+}
+
+function warnWithoutExtensions(scope: Scope, call: Call): void {
+  if (scope.template.isExtended) return;
+  const message = `${call.name} of a function needs the transform AWS::LanguageExtensions`;
+  const hint = "AWS refuses it; add the line 'Transform: AWS::LanguageExtensions' to the template";
+  report(scope.problems, 'warning', 'transform', call, message, hint);
+}
+
+/** `Id.Attribute` or `[Id, Attribute]`; the attribute may hold dots and, in the list form, be a function. */
 function getAttribute(scope: Scope, call: Call): Value {
   const { argument } = call;
-  if (
-    argument.kind === 'scalar' &&
-    typeof argument.value === 'string' &&
-    argument.tag === undefined
-  ) {
-    const dot = argument.text.indexOf('.');
-    if (dot > 0 && dot < argument.text.length - 1) {
-      return scope.readAttribute(argument.text.slice(0, dot), argument.text.slice(dot + 1), call);
-    }
-  }
-  if (
-    argument.kind === 'list' &&
-    argument.items.length >= 2 &&
-    argument.items[0].kind === 'scalar'
-  ) {
+  if (argument.kind === 'list' && argument.tag === undefined && argument.items.length >= 2) {
+    const name = readName(scope, call, argument.items[0]);
+    if (name !== undefined && name.kind !== 'text') return name;
     const parts: string[] = [];
     for (const item of argument.items.slice(1)) {
       const part = needText(scope, call, scope.evaluate(item), 'the attribute');
       if (part.kind !== 'text') return part;
       parts.push(part.text);
     }
-    return scope.readAttribute(argument.items[0].text, parts.join('.'), call);
+    if (name !== undefined) return scope.readAttribute(name.text, parts.join('.'), call);
   }
+  const text =
+    argument.kind === 'list' && argument.tag === undefined
+      ? undefined
+      : readName(scope, call, argument);
+  if (text !== undefined && text.kind !== 'text') return text;
+  const dot = text?.text.indexOf('.') ?? -1;
+  if (text !== undefined && dot > 0 && dot < text.text.length - 1)
+    return scope.readAttribute(text.text.slice(0, dot), text.text.slice(dot + 1), call);
   return fail(
     scope,
     'bad-function',
@@ -272,11 +284,12 @@ const OUR_ZONES = ['a', 'b', 'c', 'd', 'e', 'f'];
 function getZones(scope: Scope, call: Call): Value {
   const region = needText(scope, call, scope.evaluate(call.argument), 'the region');
   if (region.kind !== 'text') return region;
-  const name = region.text === '' ? REGION : region.text;
-  if (name !== REGION) {
+  const own = scope.inputs.account.region;
+  const name = region.text === '' ? own : region.text;
+  if (name !== own) {
     return makeUnknown(
       `the availability zones of '${abbreviate(name)}' are known to AWS alone`,
-      `use the region ${REGION}`,
+      `use the region ${own}, or set the region of the template`,
       call,
     );
   }

@@ -18,14 +18,23 @@ import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy
 import type { Position, Problem } from '../source/problem.ts';
 import { parseDocument, type Mapping, type Node } from '../source/yaml.ts';
 import type { Parsed } from '../addr/address.ts';
+import { makeAccount, type Account } from './account.ts';
 import { decideExistence, nameCondition } from './attributes.ts';
+import { findEmptied } from './default-groups.ts';
 import { warnOfCircles } from './dependencies.ts';
 import { createScope } from './evaluator.ts';
 import { ExportDirectory } from './exports.ts';
 import { expandLoops } from './for-each.ts';
 import { startGroups, type Draft } from './drafts.ts';
 import { buildGroups, takesPart, type BuiltGroups } from './groups.ts';
-import { isPlacementKind, isRuleKind, KIND_ASSOCIATION, KIND_PREFIX_LIST } from './kinds.ts';
+import {
+  isPlacementKind,
+  isRuleKind,
+  KIND_ASSOCIATION,
+  KIND_PREFIX_LIST,
+  KIND_RESTRICT_DEFAULT,
+  KIND_STACK,
+} from './kinds.ts';
 import { LANGUAGE_EXTENSIONS } from './macros.ts';
 import { readNetworks, type Networks } from './networks.ts';
 import { readParameters, type GivenValue } from './parameters.ts';
@@ -50,6 +59,8 @@ export type { OutsideRule } from './groups.ts';
 export const TEMPLATE_BYTES_MAX = 1_048_576;
 
 export interface LoadedTemplate extends BuiltGroups {
+  /** Groups that a resource of this template takes AWS's own rules from. */
+  readonly emptied: ReadonlySet<GroupId>;
   readonly stackName: string;
   readonly groups: readonly SecurityGroup[];
   readonly prefixLists: readonly PrefixList[];
@@ -65,6 +76,8 @@ export interface LoadedTemplate extends BuiltGroups {
 export interface TemplateOptions {
   /** Becomes AWS::StackName and part of generated names and of every id. */
   readonly stackName: string;
+  /** Where the stack is made; what is not given is as in AWS's examples. */
+  readonly account?: Partial<Account>;
   /** Values of parameters, by name; they take the place of defaults. */
   readonly parameters: ReadonlyMap<string, GivenValue>;
   /** Finds a group of the configuration or of another template by id or name. Not asked before `buildTemplate`. */
@@ -130,13 +143,14 @@ export function openTemplate(
   if (sections === undefined) return undefined;
   const inputs: Inputs = {
     stackName: options.stackName,
+    account: makeAccount(options.account ?? {}),
     exports: options.exports ?? new ExportDirectory(),
     defaultGroupId: options.defaultGroupId,
     supplied: options.supplied,
     askedKeys: new Set(),
   };
   const parameters = readParameters(sections.parameters, options.parameters, inputs, problems);
-  const expanded = expandSections(sections, parameters, problems);
+  const expanded = expandSections(sections, parameters, inputs, problems);
   if (expanded === undefined) return undefined;
   const template = readTemplate(expanded, problems);
   const scope = createScope(template, parameters, inputs, problems);
@@ -160,25 +174,35 @@ function parseTemplate(file: string, text: string, problems: Problem[]): Node | 
   return root === undefined ? undefined : moveBack(root, shifts);
 }
 
+/** Writes out the loops: those of the conditions first, since the others may depend on conditions. */
 function expandSections(
   sections: Sections,
   parameters: ReadonlyMap<string, Value>,
+  inputs: Inputs,
   problems: Problem[],
 ): Sections | undefined {
-  const isEnabled = sections.transforms.some((transform) => transform.name === LANGUAGE_EXTENSIONS);
   const expand = (
     section: Mapping | undefined,
+    before: Sections,
   ): { readonly section: Mapping | undefined } | undefined => {
     if (section === undefined) return { section };
-    const expanded = expandLoops(section, { parameters, isEnabled }, problems);
+    // Read for what collections may be made of; what is wrong with it is told when the loops are written out.
+    const scope = createScope(readTemplate(before, []), parameters, inputs, problems);
+    const isEnabled = sections.transforms.some(({ name }) => name === LANGUAGE_EXTENSIONS);
+    const expanded = expandLoops(
+      section,
+      { evaluate: (node: Node) => scope.evaluate(node), isEnabled },
+      problems,
+    );
     return expanded === undefined ? undefined : { section: expanded };
   };
-  const conditions = expand(sections.conditions);
-  const resources = expandLoops(sections.resources, { parameters, isEnabled }, problems);
-  const outputs = expand(sections.outputs);
-  if (conditions === undefined || resources === undefined || outputs === undefined)
-    return undefined;
-  return { ...sections, conditions: conditions.section, resources, outputs: outputs.section };
+  const conditions = expand(sections.conditions, sections);
+  if (conditions === undefined) return undefined;
+  const decided = { ...sections, conditions: conditions.section };
+  const resources = expand(sections.resources, decided);
+  const outputs = expand(sections.outputs, decided);
+  if (resources?.section === undefined || outputs === undefined) return undefined;
+  return { ...decided, resources: resources.section, outputs: outputs.section };
 }
 
 function warnOfTransforms(sections: Sections, problems: Problem[]): void {
@@ -195,6 +219,13 @@ function tellPassedOver(template: Template, problems: Problem[]): void {
   let first: Resource | undefined;
   for (const resource of template.resources.values()) {
     if (isRuleKind(resource.type) || isPlacementKind(resource.type)) continue;
+    if (resource.type === KIND_STACK) {
+      const message = `what the stack '${resource.logicalId}' defines is not read: it is a template of its own`;
+      const hint = 'name that template in the configuration too, if its groups matter';
+      report(problems, 'notice', 'nested-stack', resource, message, hint);
+      continue;
+    }
+    if (resource.type === KIND_RESTRICT_DEFAULT) continue;
     counts.set(resource.type, (counts.get(resource.type) ?? 0) + 1);
     first ??= resource;
   }
@@ -272,6 +303,7 @@ export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
   }
   return {
     ...built,
+    emptied: findEmptied(scope, directory),
     stackName: options.stackName,
     prefixLists: surveyed.prefixLists,
     exports: scope.inputs.exports.readAll(scope),

@@ -37,6 +37,8 @@ export interface Unseen {
   readonly why: UnknownValue;
   /** Whether what it adds may say something of the egress of any group. */
   readonly mayAddEgress: boolean;
+  /** Whether a warning has been given. */
+  readonly isTold: boolean;
 }
 
 export function isMacroKey(key: string): boolean {
@@ -48,7 +50,7 @@ export function explainMacro({ key, keyAt, value }: Entry): UnknownValue {
   const where = { at: keyAt, path: value.path };
   if (key !== TRANSFORM)
     return makeUnknown(
-      `what ${abbreviate(key)} loops over can't be known here`,
+      `the loop ${abbreviate(key)} can't be written out`,
       'write a list of texts, or give the parameters it is made of',
       where,
     );
@@ -80,7 +82,12 @@ export function writeOutTransform(node: Node): Node {
 /** What a transform of the whole template may add: AWS's own add resources, anybody else's may change everything. */
 export function describeTransform(name: string, why: UnknownValue): Unseen {
   const isHarmless = HARMLESS.has(name);
-  return { section: isHarmless ? 'Resources' : 'all', why, mayAddEgress: !isHarmless };
+  return {
+    section: isHarmless ? 'Resources' : 'all',
+    why,
+    mayAddEgress: !isHarmless,
+    isTold: true,
+  };
 }
 
 /** Why something may be in a section that is not written there; undefined if it is what is written. */

@@ -1,10 +1,9 @@
 /**
- * Parameters and pseudo parameters: their values and what AWS checks about them.
+ * Parameters: their values and what AWS checks about them. Pseudo parameters are in account.ts.
  *
  * AllowedPattern is not checked: it is a Java regular expression from an untrusted text, and one
  * such as `(a+)+$` would hold the loader for ever.
- * Source: AWS CloudFormation User Guide, "CloudFormation template Parameters syntax" and "Get AWS
- * values using pseudo parameters".
+ * Source: AWS CloudFormation User Guide, "CloudFormation template Parameters syntax".
  */
 import type { Problem } from '../source/problem.ts';
 import { describeNode, get, type Entry, type Mapping } from '../source/yaml.ts';
@@ -20,47 +19,8 @@ import {
   type Where,
 } from './values.ts';
 
-/** Our account, region and partition: the fixed values AWS's documentation uses in its examples. */
-export const ACCOUNT_ID = '123456789012';
-export const REGION = 'us-east-1';
-export const PARTITION = 'aws';
-export const URL_SUFFIX = 'amazonaws.com';
-/** Where AWS puts a random UUID into a stack's id. */
-const STACK_UUID = '00000000-0000-0000-0000-000000000000';
-
 /** AWS's own limit for one parameter's value. It also bounds what a list can be split into. */
 const PARAMETER_CHARS_MAX = 4096;
-
-/** The value of `AWS::…`; undefined if there is no such pseudo parameter. */
-export function readPseudoParameter(
-  name: string,
-  stackName: string,
-  where: Where,
-): Value | undefined {
-  switch (name) {
-    case 'AWS::AccountId':
-      return makeText(ACCOUNT_ID, where);
-    case 'AWS::NoValue':
-      return { kind: 'absent', at: where.at, path: where.path };
-    case 'AWS::NotificationARNs':
-      return makeList([], where);
-    case 'AWS::Partition':
-      return makeText(PARTITION, where);
-    case 'AWS::Region':
-      return makeText(REGION, where);
-    case 'AWS::StackId':
-      return makeText(
-        `arn:${PARTITION}:cloudformation:${REGION}:${ACCOUNT_ID}:stack/${stackName}/${STACK_UUID}`,
-        where,
-      );
-    case 'AWS::StackName':
-      return makeText(stackName, where);
-    case 'AWS::URLSuffix':
-      return makeText(URL_SUFFIX, where);
-    default:
-      return undefined;
-  }
-}
 
 /** A value given for a parameter, and where: what is wrong with it is told there. */
 export interface GivenValue extends Where {
@@ -199,7 +159,12 @@ export function findSupplied(inputs: Inputs, key: string, where: Where): Value |
 export function supplyHint(inputs: Inputs, key: string): string {
   return inputs.supplied === undefined
     ? 'write the value into the template, or make it a parameter'
-    : `supply it in the configuration as '${abbreviate(key)}'`;
+    : `supply it in the configuration as ${quoteKey(key)}`;
+}
+
+/** A key whole, so that it can be copied; one that has no place on a line, as JSON. */
+function quoteKey(key: string): string {
+  return /[\u0000-\u001f\u007f-\u009f']/.test(key) ? JSON.stringify(key) : `'${key}'`;
 }
 
 function checkValue(

@@ -16,7 +16,7 @@ import { readProperty } from './calls.ts';
 import { KIND_INSTANCE, KIND_NETWORK_INTERFACE } from './kinds.ts';
 import { findLaunchData } from './launch-templates.ts';
 import { readText, warnOfUnknown } from './properties.ts';
-import { resolveGroup, type Directory } from './references.ts';
+import { explainStranger, resolveGroup, type Directory } from './references.ts';
 import { fail, report, type Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
@@ -249,9 +249,7 @@ function readGroup(
   const property = name === 'SecurityGroups' ? 'SecurityGroupName' : 'GroupId';
   const id = resolveGroup(scope, directory, property, item.text, item);
   if (id !== undefined) return id;
-  const reason = `the group '${abbreviate(item.text)}' is not defined here`;
-  const hint = 'define it in this template or in the configuration';
-  warnOfUnknown(scope, name, { ...item, kind: 'unknown', reason, hint }, item.path, loss);
+  warnOfUnknown(scope, name, explainStranger(scope, 'group', item.text, item), item.path, loss);
   return undefined;
 }
 
@@ -406,13 +404,5 @@ function warnOfStranger(
   loss: string,
 ): void {
   if (resolveGroup(scope, directory, name, text, where) !== undefined) return;
-  const reason = `the group '${abbreviate(text)}' is not defined here`;
-  const hint = 'define it in this template or in the configuration';
-  warnOfUnknown(
-    scope,
-    name,
-    { kind: 'unknown', reason, hint, at: where.at, path: where.path },
-    where.path,
-    loss,
-  );
+  warnOfUnknown(scope, name, explainStranger(scope, 'group', text, where), where.path, loss);
 }

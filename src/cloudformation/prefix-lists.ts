@@ -13,6 +13,9 @@ import { abbreviate, describeKind, type Value } from './values.ts';
 /** AWS's limit for MaxEntries (quota "Entries per prefix list"). */
 const ENTRIES_MAX = 1000;
 
+/** Source: EC2 API Reference, CreateManagedPrefixList, Entry.N: 0 to 100 items. */
+const REQUEST_ENTRIES_MAX = 100;
+
 type Entry = PrefixList['entries'][number];
 
 export function readPrefixList(scope: Scope, resource: Resource): PrefixList | undefined {
@@ -133,6 +136,11 @@ function readEntries(scope: Scope, resource: Resource, family: 4 | 6): Entry[] {
   if (value.kind !== 'list') {
     fail(scope, 'bad-property', value, `Entries must be a list, not ${describeKind(value)}`);
     return [];
+  }
+  if (value.items.length > REQUEST_ENTRIES_MAX) {
+    const message = `the prefix list has ${value.items.length} entries; AWS takes ${REQUEST_ENTRIES_MAX} in one request`;
+    const hint = `AWS refuses it: a prefix list is made, and changed, with at most ${REQUEST_ENTRIES_MAX} entries at once`;
+    report(scope.problems, 'warning', 'many-entries', value, message, hint);
   }
   return value.items.flatMap((item) => readEntry(scope, item, family));
 }

@@ -4,7 +4,7 @@ import { idOf, readGroupName } from './attributes.ts';
 import { KIND_GROUP, KIND_PREFIX_LIST } from './kinds.ts';
 import { report, type Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
-import { abbreviate, type Where } from './values.ts';
+import { abbreviate, makeUnknown, type UnknownValue, type Where } from './values.ts';
 
 /** The groups and prefix lists of the template by what rules call them, and whom to ask about others. */
 export interface Directory {
@@ -55,6 +55,26 @@ export function resolveGroup(
     report(scope.problems, 'warning', 'group-name-as-id', where, message, hint);
   }
   return idOf(scope, named);
+}
+
+/** That nobody knows a group or prefix list of that name, with what its author may have meant. */
+export function explainStranger(
+  scope: Scope,
+  noun: 'group' | 'prefix list',
+  text: string,
+  where: Where,
+): UnknownValue {
+  const kind = noun === 'group' ? KIND_GROUP : KIND_PREFIX_LIST;
+  const reason = `the ${noun} '${abbreviate(text)}' is not defined here`;
+  if (scope.template.resources.get(text)?.type === kind) {
+    const reference = noun === 'group' ? `!GetAtt ${text}.GroupId` : `!Ref ${text}`;
+    return makeUnknown(reason, `'${text}' is a logical id: write ${reference}`, where);
+  }
+  const hint =
+    noun === 'group'
+      ? 'define it in this template or in the configuration'
+      : 'define it in this template, or in the configuration under prefixLists, with this id';
+  return makeUnknown(reason, hint, where);
 }
 
 export function resolvePrefixList(directory: Directory, text: string): PrefixListId | undefined {

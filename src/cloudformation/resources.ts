@@ -11,6 +11,7 @@ import {
   explainMacro,
   findUnread,
   isMacroKey,
+  LOOP_PREFIX,
   TRANSFORM,
   writeOutTransform,
   type Unseen,
@@ -80,7 +81,8 @@ export function readResources(
     if (why !== undefined) {
       const mayAddEgress =
         !entry.key.startsWith('Fn::') || entry.key === TRANSFORM || loopMayAddEgress(entry.value);
-      unseen.push({ section: 'Resources', why, mayAddEgress });
+      const isTold = entry.key.startsWith(LOOP_PREFIX);
+      unseen.push({ section: 'Resources', why, mayAddEgress, isTold });
       continue;
     }
     const resource = readResource(entry, problems);

@@ -6,10 +6,10 @@ import { findEntry, readCall } from './calls.ts';
 import { findMentions } from './dependencies.ts';
 import { KIND_GROUP, KIND_INGRESS } from './kinds.ts';
 import { readText } from './properties.ts';
-import { resolveGroup, type Directory } from './references.ts';
+import { explainStranger, resolveGroup, type Directory } from './references.ts';
 import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
-import { abbreviate, makeText, type Value } from './values.ts';
+import { makeText, type Value } from './values.ts';
 
 type Unresolved = Extract<Value, { kind: 'unknown' }>;
 
@@ -28,17 +28,7 @@ export function findTarget(
     const groupId =
       value.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
     if (groupId !== undefined) return groupId;
-    const reason =
-      value.kind === 'text'
-        ? `the group '${abbreviate(value.text)}' is not defined here`
-        : value.reason;
-    tell(name, {
-      kind: 'unknown',
-      reason,
-      hint: value.kind === 'text' ? 'define it in this template' : value.hint,
-      at: value.at,
-      path: value.path,
-    });
+    tell(name, value.kind === 'text' ? explainStranger(scope, 'group', value.text, value) : value);
     return undefined;
   }
   tell('GroupId', undefined);

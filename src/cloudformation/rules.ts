@@ -12,17 +12,10 @@ import { hasIcmpType, hasPorts, parseAwsProtocol } from '../policy/protocols.ts'
 import { normalizeRange, ruleKey, type Range } from '../policy/rules.ts';
 import { checkRuleDescription } from '../policy/texts.ts';
 import type { Mapping } from '../source/yaml.ts';
-import { ACCOUNT_ID } from './parameters.ts';
 import { readText, warnOfUnknown } from './properties.ts';
-import { resolveGroup, resolvePrefixList, type Directory } from './references.ts';
+import { explainStranger, resolveGroup, resolvePrefixList, type Directory } from './references.ts';
 import { fail, report, type Scope } from './scope.ts';
-import {
-  abbreviate,
-  makeUnknown,
-  type TextValue,
-  type UnknownValue,
-  type Where,
-} from './values.ts';
+import { abbreviate, type TextValue, type UnknownValue, type Where } from './values.ts';
 
 /** A rule as it stands in the template: inline, or a resource of its own. */
 export interface WrittenRule extends Where {
@@ -216,21 +209,13 @@ function readPeer(
   if (name.endsWith('PrefixListId')) {
     const prefixListId = resolvePrefixList(directory, value.text);
     if (prefixListId !== undefined) return { kind: 'prefixList', prefixListId };
-    return makeUnknown(
-      `the prefix list '${abbreviate(value.text)}' is not defined here`,
-      'define it in this template, or in the configuration under prefixLists, with this id',
-      value,
-    );
+    return explainStranger(scope, 'prefix list', value.text, value);
   }
   const reference = addOwner(scope, written, name, value);
   if (typeof reference !== 'string') return reference;
   const groupId = resolveGroup(scope, directory, name, reference, value);
   if (groupId !== undefined) return { kind: 'group', groupId };
-  return makeUnknown(
-    `the group '${abbreviate(reference)}' is not defined here`,
-    'define it in this template or in the configuration',
-    value,
-  );
+  return explainStranger(scope, 'group', reference, value);
 }
 
 /** `123456789012/sg-…` for a group of another account, as the console writes it. */
@@ -245,7 +230,7 @@ function addOwner(
   if (owner === undefined) return value.text;
   if (owner.kind === 'unusable') return undefined;
   if (owner.kind === 'unknown') return owner;
-  return owner.text === ACCOUNT_ID ? value.text : `${owner.text}/${value.text}`;
+  return owner.text === scope.inputs.account.accountId ? value.text : `${owner.text}/${value.text}`;
 }
 
 /** Reads a block as AWS does: host bits are cut off, a block of the other family is malformed (`elsewhere`: where it would go). */

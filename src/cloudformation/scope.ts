@@ -8,6 +8,7 @@
 import type { GroupId } from '../policy/model.ts';
 import type { Problem, Severity } from '../source/problem.ts';
 import type { Node } from '../source/yaml.ts';
+import type { Account } from './account.ts';
 import type { ExportDirectory } from './exports.ts';
 import type { Template } from './template.ts';
 import type { InvalidValue, Truth, Value, Where } from './values.ts';
@@ -25,6 +26,7 @@ export const TOTAL_CHARS_MAX = 10_000_000;
 /** What comes from outside the template. */
 export interface Inputs {
   readonly stackName: string;
+  readonly account: Account;
   /** What the templates of the configuration export. */
   readonly exports: ExportDirectory;
   /** The group of an interface that names none. */

@@ -13,6 +13,7 @@ import {
   LANGUAGE_EXTENSIONS,
   SERVERLESS,
   SERVERLESS_SECTION,
+  TRANSFORM,
   type SectionName,
   type Unseen,
 } from './macros.ts';
@@ -193,9 +194,7 @@ function readTransforms(node: Node | undefined): Transform[] {
 export function readTemplate(sections: Sections, problems: Problem[]): Template {
   const { transforms } = sections;
   const { resources, unseen } = readResources(sections.resources, problems);
-  const conditions = new Map(
-    withoutMacros(sections.conditions).map(({ key, source, value }) => [source ?? key, value]),
-  );
+  const conditions = readConditions(sections.conditions);
   const outputs: Output[] = [];
   for (const { key, keyAt, value } of withoutMacros(sections.outputs)) {
     if (value.kind === 'mapping')
@@ -220,8 +219,16 @@ export function readTemplate(sections: Sections, problems: Problem[]): Template 
         transform.name === LANGUAGE_EXTENSIONS ? [] : transform.unseen,
       ),
     ],
-    isExtended: transforms.some(({ name }) => name === LANGUAGE_EXTENSIONS),
+    isExtended: isExtended(transforms),
   };
+}
+
+function readConditions(section: Mapping | undefined): Map<string, Node> {
+  return new Map(withoutMacros(section).map(({ key, source, value }) => [source ?? key, value]));
+}
+
+function isExtended(transforms: readonly Transform[]): boolean {
+  return transforms.some(({ name }) => name === LANGUAGE_EXTENSIONS);
 }
 
 /** What is written in a section, less what only stands for more of it. */
@@ -231,12 +238,20 @@ export function withoutMacros(section: Mapping | undefined): readonly Entry[] {
 
 function findUnseen(section: SectionName, node: Mapping | undefined): Unseen[] {
   return (node?.entries ?? []).flatMap((entry) =>
-    isMacroKey(entry.key) ? { section, why: explainMacro(entry), mayAddEgress: false } : [],
+    isMacroKey(entry.key)
+      ? {
+          section,
+          why: explainMacro(entry),
+          mayAddEgress: false,
+          isTold: entry.key !== TRANSFORM,
+        }
+      : [],
   );
 }
 
 function warnOfUnseen(unseen: readonly Unseen[], problems: Problem[]): void {
-  for (const { section, why } of unseen) {
+  for (const { section, why, isTold } of unseen) {
+    if (isTold) continue;
     const message = `what ${section} may hold besides is not seen: ${why.reason}`;
     report(problems, 'warning', 'transform', why, message, why.hint);
   }

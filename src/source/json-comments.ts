@@ -3,6 +3,8 @@
  * after it, so that the key is lost; one with `#` would go unseen.
  */
 
+import type { Position, Problem } from './problem.ts';
+
 /** A text that starts as a JSON document does. */
 const STARTS_AS_JSON = /^\uFEFF?\s*[{[]/;
 /** A string, or what may start a comment: after a blank or a punctuation mark, or at the start of a line. */
@@ -39,4 +41,17 @@ function isJson(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The error about one. */
+export function commentProblem(at: Position): Problem {
+  const message = 'a comment in JSON, which has none';
+  return {
+    severity: 'error',
+    code: 'json-comment',
+    at,
+    path: '',
+    message,
+    hint: 'take it out, or write the file as YAML, where # starts a comment',
+  };
 }

@@ -28,7 +28,7 @@ import {
 } from 'yaml';
 import { findDeepNesting } from './nesting.ts';
 import type { Position, Problem } from './problem.ts';
-import { findJsonComment } from './json-comments.ts';
+import { commentProblem, findJsonComment } from './json-comments.ts';
 import { readText } from './read-text.ts';
 import { readPlain11, type PlainValue } from './yaml11.ts';
 
@@ -189,6 +189,7 @@ export function itemPath(path: string, index: number): string {
 
 /** 'a list', 'a string' …: what the node is, for messages. */
 export function describeNode(node: Node): string {
+  if (node.tag !== undefined) return `the function ${node.tag}`;
   if (node.kind === 'list') return 'a list';
   if (node.kind === 'mapping') return 'a mapping';
   if (node.value === null) return 'nothing';
@@ -418,18 +419,6 @@ class Converter {
   }
 }
 
-function commentProblem(at: Position): Problem {
-  const message = 'a comment in JSON, which has none';
-  return {
-    severity: 'error',
-    code: 'json-comment',
-    at,
-    path: '',
-    message,
-    hint: 'take it out, or write the file as YAML, where # starts a comment',
-  };
-}
-
 function mergeProblem(at: Position, path: string): Problem {
   return {
     severity: 'error',
@@ -474,7 +463,10 @@ const SYNTAX_HINTS: Readonly<Record<string, string>> = {
 
 function syntaxProblem(code: string, message: string, at: Position): Problem {
   const hint = SYNTAX_HINTS[code];
-  const text = `not valid YAML: ${message.replace(/\.$/, '')}`;
+  const text =
+    code === 'MULTIPLE_DOCS'
+      ? 'the file holds more than one document'
+      : `not valid YAML: ${message.replace(/\.$/, '')}`;
   return {
     severity: 'error',
     code: 'yaml-syntax',

@@ -135,7 +135,10 @@ test('Fn::ForEach without its transform works, with a warning; a bad one is an e
     '4:3 error bad-function: Fn::ForEach::L has the wrong arguments',
   ]);
   assert.deepEqual(load(`${frame}  Fn::ForEach::L: [a, !Ref X, {}]\n`).problems, [
-    '4:28 error bad-function: the collection of Fn::ForEach is not known here',
+    "4:28 warning unknown-value: what Fn::ForEach::L loops over can't be known here: the resource 'X' is not written out, and the loop Fn::ForEach::L can't be written out; what it makes is not seen",
+  ]);
+  assert.deepEqual(load(`${frame}  Fn::ForEach::L: [a, !Ref AWS::Region, {}]\n`).problems, [
+    "4:28 error bad-function: the collection of Fn::ForEach::L must be a list of texts, not 'us-east-1'",
   ]);
 });
 

@@ -1,15 +1,26 @@
 /** One item of the `templates` section: which file, under what stack name, with what values. */
 import { basename, dirname, extname, resolve } from 'node:path';
+import type { Account } from '../../cloudformation/account.ts';
 import type { GivenValue } from '../../cloudformation/parameters.ts';
 import { didYouMean } from '../../source/suggest.ts';
 import { get, type Node } from '../../source/yaml.ts';
 import { readParametersFile } from './config-parameters-file.ts';
-import { fail, readEntries, readText, report, type Place, type Reader } from './config-reader.ts';
+import {
+  fail,
+  readEntries,
+  readText,
+  readTextOrNumber,
+  report,
+  type Place,
+  type Reader,
+} from './config-reader.ts';
 
+const REGION = /^[a-z]{2,4}(-[a-z]+)+-\d+$/;
 /** Source: CloudFormation API Reference, CreateStack, StackName. */
 const STACK_NAME = /^[A-Za-z][A-Za-z0-9-]{0,127}$/;
 
-const SUPPLIED_KINDS = ['ssm:', 'import:', 'getatt:', 'ref:'];
+/** What a message may name: kind and rest. Dynamic references have the kind of their service. */
+const SUPPLIED_KEY = /^[A-Za-z][A-Za-z0-9-]*:./s;
 
 /** A value only AWS knows, as the configuration gives it. */
 export interface SuppliedValue extends Place {
@@ -25,6 +36,8 @@ export interface TemplateItem {
   readonly file: string;
   readonly stackName: string;
   readonly stackNameNode: Node | undefined;
+  /** Where the stack is made. */
+  readonly account: Partial<Account>;
   /** Those of the configuration before those of the parameters file. */
   readonly parameters: ReadonlyMap<string, GivenValue>;
   readonly parametersFile: string | undefined;
@@ -66,9 +79,47 @@ export function readTemplateItem(
     file: resolve(directory, name),
     stackName: stackName ?? basename(name, extname(name)),
     stackNameNode,
+    account: readAccount(reader, node),
     parameters,
     parametersFile,
     supplied,
+  };
+}
+
+/** Region, account and partition, as far as they are given. */
+function readAccount(reader: Reader, node: Node): Partial<Account> {
+  const region = readText(reader, get(node, 'region'));
+  const partition = readText(reader, get(node, 'partition'));
+  const accountNode = get(node, 'accountId');
+  const accountId = readTextOrNumber(reader, accountNode);
+  if (region !== undefined && !REGION.test(region))
+    fail(
+      reader,
+      get(node, 'region')!,
+      'bad-value',
+      `'${region}' is no region`,
+      'write one as eu-west-1',
+    );
+  if (partition !== undefined && !/^aws(-[a-z]+)*$/.test(partition))
+    fail(
+      reader,
+      get(node, 'partition')!,
+      'bad-value',
+      `'${partition}' is no partition`,
+      'write one as aws-cn',
+    );
+  if (accountId !== undefined && !/^\d{12}$/.test(accountId))
+    fail(
+      reader,
+      accountNode!,
+      'bad-value',
+      `'${accountId}' is no account id`,
+      'an account id has twelve digits',
+    );
+  return {
+    ...(region === undefined ? {} : { region }),
+    ...(partition === undefined ? {} : { partition }),
+    ...(accountId === undefined ? {} : { accountId }),
   };
 }
 
@@ -87,10 +138,10 @@ function readSupplied(reader: Reader, section: Node | undefined): Map<string, Su
   const supplied = new Map<string, SuppliedValue>();
   for (const { key, keyAt, value } of readEntries(reader, section)) {
     const place = { at: keyAt, path: value.path };
-    if (!SUPPLIED_KINDS.some((kind) => key.startsWith(kind) && key.length > kind.length)) {
+    if (!SUPPLIED_KEY.test(key)) {
       const message = `'${key}' is no key of a value that only AWS knows`;
       const hint =
-        'write ssm:/PATH, import:NAME, getatt:ID.ATTRIBUTE or ref:ID, as the warning about the value has it';
+        'write ssm:/PATH, secretsmanager:NAME, import:NAME, getatt:ID.ATTRIBUTE or ref:ID, as the warning about the value has it';
       fail(reader, place, 'bad-supplied-key', message, hint);
       continue;
     }

@@ -134,6 +134,7 @@ function openItem(
   };
   const options = {
     stackName: item.stackName,
+    account: item.account,
     parameters: item.parameters,
     resolveGroup: finder(groups),
     resolvePrefixList: finder(prefixLists),

@@ -25,6 +25,23 @@ export const TEMPLATES: object = {
         title: 'Stack name',
         description: 'The name of the stack; the file name without its extension if absent.',
       },
+      region: {
+        type: 'string',
+        title: 'Region',
+        description: 'Where the stack is made: AWS::Region, and the zones of Fn::GetAZs.',
+        default: 'us-east-1',
+      },
+      accountId: {
+        type: ['string', 'number'],
+        title: 'Account',
+        description: 'The account the stack is made in: AWS::AccountId. Twelve digits.',
+        default: '123456789012',
+      },
+      partition: {
+        type: 'string',
+        title: 'Partition',
+        description: "AWS::Partition, and with it AWS::URLSuffix; the region's if absent.",
+      },
       parameters: {
         type: 'object',
         title: 'Parameters',

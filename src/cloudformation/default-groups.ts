@@ -1,0 +1,32 @@
+/**
+ * Custom::VpcRestrictDefaultSG, which the AWS CDK writes: it takes from the default group of a VPC the rules
+ * that AWS gives it, in both directions.
+ * Source: AWS CDK, aws-ec2 Vpc `restrictDefaultSecurityGroup`.
+ */
+import type { GroupId } from '../policy/model.ts';
+import { decideExistence } from './attributes.ts';
+import { readProperty } from './calls.ts';
+import { KIND_RESTRICT_DEFAULT } from './kinds.ts';
+import { resolveGroup, type Directory } from './references.ts';
+import { report, type Scope } from './scope.ts';
+
+/** The groups that lose AWS's own rules; also where it is not known whether they do. */
+export function findEmptied(scope: Scope, directory: Directory): Set<GroupId> {
+  const emptied = new Set<GroupId>();
+  for (const resource of scope.template.resources.values()) {
+    if (resource.type !== KIND_RESTRICT_DEFAULT) continue;
+    const truth = decideExistence(scope, resource);
+    if (truth.kind === 'truth' && !truth.value) continue;
+    const name = 'DefaultSecurityGroupId';
+    const value = readProperty(scope, resource.properties, name);
+    const named =
+      value?.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
+    // One that is not known is the default group of some VPC, and there is one here.
+    const id = named ?? scope.inputs.defaultGroupId;
+    if (id === undefined) continue;
+    emptied.add(id);
+    const message = `'${resource.logicalId}' takes AWS's own rules from the default group: nothing in, nothing out but what is written`;
+    report(scope.problems, 'notice', 'empty-default-group', resource, message);
+  }
+  return emptied;
+}
