@@ -46,6 +46,8 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'nested-stack': ['A nested stack is a template of its own and is not read.', 'Name its template in the configuration.'],
   'empty-default-group': ["A resource takes AWS's own rules from the default group.", 'Write the rules that the group should have.'],
   'too-many-interfaces': ['There are more interfaces than the daemon can have.', SHORTEN],
+  'bad-stack-name': ['The name of a stack cannot begin the names of its groups.', 'Give the template another stackName.'],
+  'flow-log-no-file': ['A flow log has no regular file to be written to.', WRITE_AS_HINT],
   'unknown-type': ['A resource type is misspelt.', WRITE_AS_HINT],
   'replaced-rule': ['A rule that allows everything out goes when a resource adds an egress rule.', 'Write it as a resource of its own, or take the other out.'],
   'unknown-key': ['A key is not known.', 'Correct its spelling, or remove it: a key that is not known is never passed over.'],

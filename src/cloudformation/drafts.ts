@@ -83,6 +83,10 @@ function readName(scope: Scope, resource: Resource, fallback: string): string {
   if (value.kind !== 'text') return fallback;
   const wrong = checkGroupName(value.text);
   if (wrong === undefined) return value.text;
+  if (value.text === fallback) {
+    refuseStackName(scope, resource, fallback, wrong);
+    return fallback;
+  }
   fail(
     scope,
     'bad-name',
@@ -91,6 +95,19 @@ function readName(scope: Scope, resource: Resource, fallback: string): string {
     'write a name of the characters a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*',
   );
   return fallback;
+}
+
+/** Of a stack it is told once: it is the stack's name that is wrong, not that of each of its groups. */
+const refusedStacks = new WeakSet<Scope>();
+
+function refuseStackName(scope: Scope, resource: Resource, name: string, wrong: string): void {
+  if (refusedStacks.has(scope)) return;
+  refusedStacks.add(scope);
+  const stack = abbreviate(scope.inputs.stackName);
+  const message = `the stack name '${stack}' can't begin the name of a group, as '${abbreviate(name)}': ${abbreviate(wrong, AWS_MESSAGE_CHARS_MAX)}`;
+  const hint =
+    'give the template another stackName in the configuration: it is its file name otherwise';
+  fail(scope, 'bad-stack-name', resource, message, hint);
 }
 
 function readDescription(scope: Scope, resource: Resource): string {

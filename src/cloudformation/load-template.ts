@@ -16,6 +16,7 @@
  */
 import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy/model.ts';
 import type { Position, Problem } from '../source/problem.ts';
+import { indentContinuations } from '../source/continuations.ts';
 import { parseDocument, type Mapping, type Node } from '../source/yaml.ts';
 import type { Parsed } from '../addr/address.ts';
 import { makeAccount, type Account } from './account.ts';
@@ -47,7 +48,13 @@ import {
 } from './placement.ts';
 import { readPrefixList } from './prefix-lists.ts';
 import { makeDirectory, type Directory } from './references.ts';
-import { findFlattened, moveBack, movePositionBack, restoreIndentation } from './reindent.ts';
+import {
+  findFlattened,
+  moveBack,
+  movePositionBack,
+  restoreIndentation,
+  type Restored,
+} from './reindent.ts';
 import { report, type Inputs, type Scope, type Supplied } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { readSections, readTemplate, type Sections, type Template } from './template.ts';
@@ -162,12 +169,33 @@ export function openTemplate(
 
 function parseTemplate(file: string, text: string, problems: Problem[]): Node | undefined {
   const first = findFlattened(text);
-  if (first === undefined) return parseDocument(file, text, problems, 'aws');
-  const restored = restoreIndentation(file, text, first, problems);
-  if (restored === undefined) return undefined;
-  const { shifts } = restored;
+  if (first !== undefined) {
+    const restored = restoreIndentation(file, text, first, problems);
+    return restored === undefined ? undefined : parseShifted(file, restored, problems);
+  }
   const found: Problem[] = [];
-  const root = parseDocument(file, restored.text, found, 'aws');
+  const root = parseDocument(file, text, found, 'aws');
+  const indented = root === undefined ? indentContinuations(text) : undefined;
+  if (indented !== undefined) {
+    const again: Problem[] = [];
+    const mended = parseShifted(file, indented, again);
+    if (mended !== undefined) {
+      problems.push(...again);
+      return mended;
+    }
+  }
+  problems.push(...found);
+  return root;
+}
+
+/** The tree of a text with blanks put before its lines, with the positions of the file. */
+function parseShifted(
+  file: string,
+  { text, shifts }: Restored,
+  problems: Problem[],
+): Node | undefined {
+  const found: Problem[] = [];
+  const root = parseDocument(file, text, found, 'aws');
   const moveAt = (at: Position | undefined): Position | undefined =>
     at === undefined ? undefined : movePositionBack(at, shifts);
   problems.push(...found.map((problem) => ({ ...problem, at: moveAt(problem.at) })));
