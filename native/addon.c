@@ -45,6 +45,7 @@ static const struct {
 } FUNCTIONS[] = {
     {"openDevice", open_device},
     {"adoptDevice", adopt_device},
+    {"locateDevice", locate_device},
     {"steerQueues", steer_queues},
     {"closeFd", close_fd},
     {"readBatch", read_batch},

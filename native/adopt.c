@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@
 #include "arguments.h"
 #include "device.h"
 #include "failure.h"
+#include "link.h"
 #include "netns.h"
 
 /* Linux 5.2; absent from older headers. */
@@ -34,6 +36,70 @@ static int explain_stranger(const struct opening *opening, struct failure *failu
                             const char *why) {
     return fail(failure, ENODEV, "ioctl TUNGETIFF", opening->wanted, "descriptor %d is not %s: %s",
                 opening->fd, opening->wanted, why);
+}
+
+struct location {
+    int fd;
+    int netns;
+    char name[IFNAMSIZ];
+    unsigned ifindex;
+};
+
+/* Runs inside the interface's namespace. */
+static int look_up_here(void *context, struct failure *failure) {
+    struct location *location = context;
+    if (find_ifindex(location->name, &location->ifindex, failure) != 0)
+        return -1;
+    if (location->ifindex == 0)
+        return fail(failure, ENODEV, "ioctl SIOCGIFINDEX", location->name,
+                    "interface %s is gone from its network namespace", location->name);
+    return 0;
+}
+
+/*
+ * By the descriptor and nothing else: a path or an index kept from an earlier time may stand for
+ * another namespace, or for another interface in it.
+ */
+static int locate(struct location *location, struct failure *failure) {
+    struct ifreq request = {0};
+    if (ioctl(location->fd, TUNGETIFF, &request) != 0) {
+        int number = errno;
+        return fail(failure, number, "ioctl TUNGETIFF", NULL, "descriptor %d has no interface: %s",
+                    location->fd, strerror(number));
+    }
+    memcpy(location->name, request.ifr_name, IFNAMSIZ);
+    location->name[IFNAMSIZ - 1] = '\0';
+    location->netns = ioctl(location->fd, TUNGETDEVNETNS);
+    if (location->netns < 0) {
+        int number = errno;
+        return fail(failure, number, "ioctl TUNGETDEVNETNS", location->name,
+                    "the network namespace of interface %s cannot be told: %s", location->name,
+                    strerror(number));
+    }
+    char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", location->netns);
+    if (run_in_netns(path, look_up_here, location, failure) == 0)
+        return 0;
+    close(location->netns);
+    return -1;
+}
+
+napi_value locate_device(napi_env env, napi_callback_info info) {
+    napi_value argument, result, netns, ifindex;
+    struct location location = {.netns = -1};
+    if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &location.fd))
+        return NULL;
+    struct failure failure;
+    if (locate(&location, &failure) != 0)
+        return throw_failure(env, &failure);
+    if (napi_create_object(env, &result) == napi_ok &&
+        napi_create_int32(env, location.netns, &netns) == napi_ok &&
+        napi_set_named_property(env, result, "netns", netns) == napi_ok &&
+        napi_create_uint32(env, location.ifindex, &ifindex) == napi_ok &&
+        napi_set_named_property(env, result, "ifindex", ifindex) == napi_ok)
+        return result;
+    close(location.netns);
+    return throw_napi(env);
 }
 
 static int check_interface(struct opening *opening, struct failure *failure) {

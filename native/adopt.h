@@ -5,5 +5,6 @@
 #include <node_api.h>
 
 napi_value adopt_device(napi_env env, napi_callback_info info);
+napi_value locate_device(napi_env env, napi_callback_info info);
 
 #endif

@@ -101,49 +101,102 @@ napi_value remove_address(napi_env env, napi_callback_info info) {
     return change_address(env, info, "rtnetlink RTM_DELADDR", RTM_DELADDR, 0);
 }
 
-static napi_value change_route(napi_env env, napi_callback_info info, const char *call,
-                               uint16_t type, uint16_t flags) {
-    napi_value arguments[5];
-    struct target target;
+struct route {
     struct address destination, gateway;
     int32_t prefix_length;
     bool has_gateway;
+};
+
+static bool read_route(napi_env env, napi_callback_info info, struct target *target,
+                       struct route *route) {
+    napi_value arguments[5];
     if (!read_arguments(env, info, 5, arguments) ||
-        !read_target(env, arguments[0], arguments[1], &target) ||
-        !read_prefix(env, arguments[2], "destination", arguments[3], &destination,
-                     &prefix_length) ||
-        !read_presence(env, arguments[4], &has_gateway) ||
-        (has_gateway && !read_address(env, arguments[4], "gateway", &gateway)))
-        return NULL;
-    if (has_gateway && gateway.length != destination.length) {
-        throw_range(env, "gateway", "of the destination's address family");
-        return NULL;
-    }
+        !read_target(env, arguments[0], arguments[1], target) ||
+        !read_prefix(env, arguments[2], "destination", arguments[3], &route->destination,
+                     &route->prefix_length) ||
+        !read_presence(env, arguments[4], &route->has_gateway) ||
+        (route->has_gateway && !read_address(env, arguments[4], "gateway", &route->gateway)))
+        return false;
+    if (route->has_gateway && route->gateway.length != route->destination.length)
+        return throw_range(env, "gateway", "of the destination's address family");
+    return true;
+}
+
+static void ask_for_route(struct request *request, const struct target *target,
+                          const struct route *route, uint16_t type, uint16_t flags) {
     struct rtmsg body = {
-        .rtm_family = family_of(&destination),
-        .rtm_dst_len = (unsigned char)prefix_length,
+        .rtm_family = family_of(&route->destination),
+        .rtm_dst_len = (unsigned char)route->prefix_length,
         .rtm_table = RT_TABLE_MAIN,
         .rtm_protocol = RTPROT_STATIC,
-        .rtm_scope = has_gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+        .rtm_scope = route->has_gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
         .rtm_type = RTN_UNICAST,
     };
-    struct request request;
-    start_request(&request, call, target.ifindex, type, flags, &body, sizeof body);
-    if (prefix_length > 0)
-        add_attribute(&request, RTA_DST, destination.bytes, destination.length);
-    if (has_gateway)
-        add_attribute(&request, RTA_GATEWAY, gateway.bytes, gateway.length);
-    add_number(&request, RTA_OIF, (uint32_t)target.ifindex);
-    return perform(env, &target, &request);
+    const char *call = type == RTM_NEWROUTE ? "rtnetlink RTM_NEWROUTE" : "rtnetlink RTM_DELROUTE";
+    start_request(request, call, target->ifindex, type, flags, &body, sizeof body);
+    if (route->prefix_length > 0)
+        add_attribute(request, RTA_DST, route->destination.bytes, route->destination.length);
+    if (route->has_gateway)
+        add_attribute(request, RTA_GATEWAY, route->gateway.bytes, route->gateway.length);
+    add_number(request, RTA_OIF, (uint32_t)target->ifindex);
+}
+
+struct new_route {
+    struct request add, append, remove;
+};
+
+/*
+ * A route to the same destination that is there already stays: it may be the host's own default
+ * route. Whether it is the very one that is wanted tells an attempt to append: the kernel refuses a
+ * second equal one. One that was appended stands behind the other, and is taken away again.
+ */
+static int add_beside(void *context, struct failure *failure) {
+    struct new_route *route = context;
+    if (send_request(&route->add, failure) == 0)
+        return 0;
+    if (failure->number != EEXIST)
+        return -1;
+    struct failure probe;
+    if (send_request(&route->append, &probe) != 0) {
+        if (probe.number == EEXIST)
+            return 0;
+        *failure = probe;
+        return -1;
+    }
+    if (send_request(&route->remove, &probe) != 0) {
+        *failure = probe;
+        return -1;
+    }
+    char name[IFNAMSIZ];
+    snprintf(name, sizeof name, "%.*s", IFNAMSIZ - 1, failure->device);
+    return fail(failure, EEXIST, route->add.call, name,
+                "interface %s: another route to the same destination is there, and is not replaced",
+                name);
 }
 
 napi_value add_route(napi_env env, napi_callback_info info) {
-    return change_route(env, info, "rtnetlink RTM_NEWROUTE", RTM_NEWROUTE,
-                        NLM_F_CREATE | NLM_F_REPLACE);
+    struct target target;
+    struct route route;
+    struct new_route request;
+    if (!read_route(env, info, &target, &route))
+        return NULL;
+    ask_for_route(&request.add, &target, &route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+    ask_for_route(&request.append, &target, &route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND);
+    ask_for_route(&request.remove, &target, &route, RTM_DELROUTE, 0);
+    struct failure failure;
+    if (run_in_netns(target.netns, add_beside, &request, &failure) != 0)
+        return throw_failure(env, &failure);
+    return NULL;
 }
 
 napi_value remove_route(napi_env env, napi_callback_info info) {
-    return change_route(env, info, "rtnetlink RTM_DELROUTE", RTM_DELROUTE, 0);
+    struct target target;
+    struct route route;
+    struct request request;
+    if (!read_route(env, info, &target, &route))
+        return NULL;
+    ask_for_route(&request, &target, &route, RTM_DELROUTE, 0);
+    return perform(env, &target, &request);
 }
 
 /* *present is false, and nothing is thrown, if the property is missing or undefined. */

@@ -73,6 +73,7 @@ export function metricsPage(): string {
       hitsOf: () => 0,
       lastHitAt: () => undefined,
     },
+    waiting: () => [],
     ports: () => [],
     rules: () => new Map(),
     events: () => ({ taken: 0, lost: 0 }),

@@ -56,6 +56,7 @@ function statusRows({
   config,
   generation,
   interfaces,
+  waiting,
   groups,
   flows,
   health,
@@ -73,6 +74,10 @@ function statusRows({
     ['generation', `${generation}, in force for ${formatDuration(Date.now() - policySinceMs)}`],
     ['last reload', reloadText(health)],
     ['interfaces', `${interfaces.length}: ${interfaces.join(' ')}`],
+    ...waiting.map(({ name, device, reason }) => [
+      'waiting',
+      paint(`${name} for ${device}: ${reason}`, 'yellow'),
+    ]),
     ['groups', String(groups)],
     ...(workers === 1 ? [] : [['workers', String(workers)]]),
     ['flows', `${formatCount(flows)} of ${formatCount(maxFlows)}`],

@@ -71,10 +71,13 @@ export function compareConfigs(current: Config, next: Config): Changes {
       [...after.prefixLists.values()],
       isSamePrefixList,
     ),
-    interfaces: compareNamed(
-      current.interfaces,
-      next.interfaces,
-      (a, b) => isSameInterface(a, b) && isSameNetwork(networkOf(before, a), networkOf(after, b)),
+    interfaces: withUplink(
+      compareUplinks(current, next),
+      compareNamed(
+        current.interfaces,
+        next.interfaces,
+        (a, b) => isSameInterface(a, b) && isSameNetwork(networkOf(before, a), networkOf(after, b)),
+      ),
     ),
   };
 }
@@ -82,7 +85,6 @@ export function compareConfigs(current: Config, next: Config): Changes {
 /** What can't be changed while the daemon runs: an error for each, at the place in the next file. */
 export function refuseFixedChanges(current: Config, next: Config, problems: Problem[]): void {
   const fixed: readonly (readonly [path: string, before: unknown, after: unknown])[] = [
-    ['uplink', fixedUplink(current), fixedUplink(next)],
     ['workers', current.workers, next.workers],
     ['conntrack', current.conntrack, next.conntrack],
     ['metrics', current.metrics, next.metrics],
@@ -95,16 +97,28 @@ export function refuseFixedChanges(current: Config, next: Config, problems: Prob
       at: { file: next.file, line: 0, column: 0 },
       path,
       message: `'${path}' can't be changed while the daemon runs`,
-      hint: 'restart the daemon, or leave it as it was',
+      hint: 'leave it as it was, or run: systemctl restart secgroupd',
     });
   }
 }
 
-/** The uplink's device; its addresses and routes may change. */
-function fixedUplink({ uplink }: Config): unknown {
-  if (uplink === undefined) return undefined;
-  const { kind, name, netnsPath, configure, persist } = uplink.device;
-  return { kind, name, netnsPath, configure, persist };
+/** The uplink, as if it were an interface. Its addresses and routes are no matter of the policy. */
+function compareUplinks({ uplink: before }: Config, { uplink: after }: Config): NameChanges {
+  const isChanged =
+    before !== undefined && after !== undefined && !isSameDevice(before.device, after.device);
+  return {
+    added: before === undefined && after !== undefined ? ['uplink'] : [],
+    removed: before !== undefined && after === undefined ? ['uplink'] : [],
+    changed: isChanged ? ['uplink'] : [],
+  };
+}
+
+function withUplink(uplink: NameChanges, interfaces: NameChanges): NameChanges {
+  return {
+    added: [...uplink.added, ...interfaces.added],
+    removed: [...uplink.removed, ...interfaces.removed],
+    changed: [...uplink.changed, ...interfaces.changed],
+  };
 }
 
 /** A rule, and the name of its group. */

@@ -3,17 +3,14 @@
  *
  * Theory of operation. A configuration is found right as a whole before anything is touched. Starting:
  * devices, packet loop, metrics, in that order; stopping, the reverse. Changing (`reload`): what is new is
- * opened and configured first; if that fails it is undone and nothing has changed. Then policy and ports
- * are swapped between two rounds of the loop. Then what is gone is closed. Changes wait for one another.
- *
- * Ports: 0 is the uplink. An interface keeps its port as long as it keeps its device; a port that was
- * given up is not given to another until every flow has been held against the policy without it, so
- * that no flow of one interface can become another's.
+ * opened and configured first. Then policy and ports are swapped between two rounds of the loop. Then what is
+ * gone is closed. Changes wait for one another. A device that can't be had, at a start, at a change or since it went
+ * away, keeps nobody else waiting (LostDevices). Ports: port-table.ts.
  */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { Dataplane } from '../dataplane/dataplane.ts';
-import type { PortSpec } from '../dataplane/messages.ts';
+import type { Assignment } from '../dataplane/messages.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { explain } from '../policy/explain.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
@@ -23,30 +20,23 @@ import { RuleNumbers } from '../policy/rule-numbers.ts';
 import { UntrackedPast } from '../policy/untracked-past.ts';
 import {
   closeDevices,
-  extendDevice,
   isSameDevice,
   openDevices,
-  trimDevice,
+  tryDevices,
   type Device,
   type DeviceSpec,
+  type Opening,
 } from '../ports/device.ts';
-import type { Native } from '../ports/native.ts';
+import type { Native, NativeError } from '../ports/native.ts';
 import { compareConfigs, isSamePolicy, type Changes } from './changes.ts';
 import type { Config } from './config/config.ts';
 import { findConnections } from './views/connections.ts';
 import { everySecond } from './every-second.ts';
-import {
-  deviceLabel,
-  interfaceDevice,
-  logDevice,
-  NO_DEVICE,
-  portOf,
-  uplinkDevice,
-} from './devices.ts';
+import { absentDevice, deviceLabel, interfaceDevice, logDevice, uplinkDevice } from './devices.ts';
 import { networkOf, resolveQuestion, type QuestionText } from './views/explain.ts';
 import { storedName, type FdStore } from './service/fd-store.ts';
 import { assessImpact, type Impact } from './impact.ts';
-import type { LiveExplanation, Overview } from './socket/protocol.ts';
+import type { LiveExplanation, Overview, WaitingDevice } from './socket/protocol.ts';
 import { LostDevices } from './service/lost-devices.ts';
 import { loopSettings } from './loop-settings.ts';
 import { Observatory } from './views/observatory.ts';
@@ -56,6 +46,7 @@ import {
   type AddedInterface,
   type Attached,
 } from './port-numbers.ts';
+import { PortTable } from './port-table.ts';
 import { PrefixListVersions } from './prefix-list-versions.ts';
 import { openState, saveState, type FlowState } from './service/saved-state.ts';
 import type { SnapshotStore } from './service/snapshot-store.ts';
@@ -76,6 +67,23 @@ export interface DaemonOptions {
   readonly onFailure: (error: Error) => void;
 }
 
+type Held = readonly [port: number, device: Device];
+
+function isSameUplink(a: DeviceSpec | undefined, b: DeviceSpec | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : isSameDevice(a, b);
+}
+
+/**
+ * If every device is held by somebody, that is another daemon with this configuration.
+ * @throws Error of the first
+ */
+function refuseSecond(openings: readonly Opening[]): void {
+  const held = openings.flatMap((one) =>
+    'error' in one && (one.error as NativeError).code === 'EBUSY' ? [one.error] : [],
+  );
+  if (openings.length > 0 && held.length === openings.length) throw held[0];
+}
+
 export class Daemon {
   private readonly native: Native;
   private readonly store: FdStore;
@@ -83,15 +91,12 @@ export class Daemon {
   private readonly log: Logger;
   private readonly ruleNumbers = new RuleNumbers();
   private readonly ruleCache = new RuleCache();
-  private readonly attached = new Map<number, Attached>();
+  private readonly table: PortTable;
   private readonly lost: LostDevices;
-  /** Ports that were given up, until no flow of theirs is left. */
-  private readonly resting = new Set<number>();
   private current: Config;
   private currentGeneration = 1;
   private readonly prefixListVersions = new PrefixListVersions();
   private readonly untrackedPast = new UntrackedPast();
-  private uplink: Device | undefined;
   private dataplane!: Dataplane;
   /** Where what the packet loop does is looked at. */
   observatory!: Observatory;
@@ -110,9 +115,11 @@ export class Daemon {
     const reopen = (port: number): Promise<void> => this.inTurn(() => this.reopen(port));
     const giveUp = (device: Device): Promise<void> =>
       this.inTurn(() =>
-        this.cutOff(this.portSpecs().findIndex(({ fds }) => fds[0] === device.fds[0])),
+        this.cutOff(this.table.specs().findIndex(({ fds }) => fds[0] === device.fds[0])),
       );
     this.lost = new LostDevices({ log, store: devices, reopen, giveUp });
+    const isLost = (port: number): boolean => this.lost.has(port);
+    this.table = new PortTable({ native, log, isLost });
   }
 
   /**
@@ -151,6 +158,7 @@ export class Daemon {
       config: file,
       generation: this.currentGeneration,
       interfaces: interfaces.map(({ name }) => name),
+      waiting: this.waiting(),
       groups: model.groups.size,
       flows: this.dataplane.flowCount,
       prefixLists: [...model.prefixLists.values()].map(({ name, id, entries, maxEntries }) => ({
@@ -161,6 +169,17 @@ export class Daemon {
         version: this.prefixListVersions.of(id),
       })),
     };
+  }
+
+  /** The interfaces, and the uplink, whose device can't be had yet. */
+  waiting(): WaitingDevice[] {
+    return this.table.names().flatMap(([port, name]) => {
+      const reason = this.lost.reasonOf(port);
+      const device = this.table.deviceAt(port);
+      return reason === undefined || device === undefined
+        ? []
+        : [{ name, device: deviceLabel(device.spec), reason }];
+    });
   }
 
   /** Explains by what is in force, with the connections there are. */
@@ -185,7 +204,7 @@ export class Daemon {
 
   /** What changing to `next` would change, and what it would do to the connections there are. Changes nothing. */
   plan(next: Config): { readonly changes: Changes; readonly impact: Impact } {
-    const { ports } = assignPorts(next, this.attached, this.resting);
+    const { ports } = assignPorts(next, this.table.attached, this.table.resting);
     const policy = this.compile(next, ports, this.currentGeneration + 1);
     return {
       changes: compareConfigs(this.current, next),
@@ -195,7 +214,7 @@ export class Daemon {
 
   /**
    * Changes to `next`, which has been found right; one change at a time.
-   * @throws NativeError if a new device can't be had or configured; nothing has changed then
+   * @throws Error if descriptors or memory are short; nothing has changed then
    */
   async reload(next: Config): Promise<Changes> {
     return this.inTurn(() => this.change(next));
@@ -216,23 +235,27 @@ export class Daemon {
     if (this.dataplane !== undefined) await this.dataplane.stop();
     if (this.hasStarted) await this.observatory.stop();
     if (this.hasStarted) saveState(this.snapshots, this.flowState());
-    closeDevices(this.native, this.devices());
+    closeDevices(this.native, this.table.devices());
   }
 
   private async open({ config, log, version, timeScale, onFailure }: DaemonOptions): Promise<void> {
     const uplink = uplinkDevice(config);
     const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
-    const devices = await this.store.openDevices(uplink === undefined ? specs : [...specs, uplink]);
-    this.uplink = devices[specs.length];
-    config.interfaces.forEach(({ id, name }, i) =>
-      this.attached.set(i + 1, { id, name, device: devices[i] }),
+    const openings = await this.store.openDevices(
+      uplink === undefined ? specs : [...specs, uplink],
     );
+    refuseSecond(openings);
+    config.interfaces.forEach(({ id, name }, i) =>
+      this.table.attached.set(i + 1, { id, name, device: this.had(i + 1, openings[i]) }),
+    );
+    if (uplink !== undefined) this.table.uplink = this.had(UPLINK_PORT, openings[specs.length]);
+    const devices = this.table.devices();
     for (const device of devices) logDevice(log, device);
-    const ports = new Map([...this.attached].map(([port, { id }]) => [id, port]));
+    const ports = this.table.numbers();
     const saved = openState(this.snapshots, this.ruleNumbers, this.untrackedPast);
     this.dataplane = await Dataplane.start(this.native, {
-      ports: this.portSpecs(),
-      hasUplink: this.uplink !== undefined,
+      ports: this.table.specs(),
+      hasUplink: uplink !== undefined,
       policy: this.compile(config, ports, this.currentGeneration),
       timeScale,
       ...loopSettings(config),
@@ -250,16 +273,17 @@ export class Daemon {
       ruleNumbers: this.ruleNumbers,
       config: () => this.current,
       generation: () => this.currentGeneration,
-      portNames: () => this.portNames(),
+      portNames: () => this.table.names(),
+      waiting: () => this.waiting(),
       log,
     });
     saved?.tell(log, this.dataplane.adopted);
     this.store.keep(devices);
     const warning = new TableWarning(log);
-    this.lost.look(this.devices());
+    this.lost.look(this.table.devices());
     this.stopLooking = everySecond(() => {
       warning.look(this.dataplane.flowCount, this.current.conntrack.maxFlows);
-      this.lost.look(this.devices());
+      this.lost.look(this.table.devices());
     });
     if (config.metrics === undefined) return;
     // Now that packets flow: they take their time to load.
@@ -272,54 +296,57 @@ export class Daemon {
 
   private async change(next: Config): Promise<Changes> {
     const changes = compareConfigs(this.current, next);
-    const { ports, added } = assignPorts(next, this.attached, this.resting);
+    const { ports, added } = assignPorts(next, this.table.attached, this.table.resting);
     const isSame = isSamePolicy(this.current, next, changes);
     const policy = this.compile(next, ports, this.currentGeneration + (isSame ? 0 : 1));
-    const removed = [...this.attached].filter(([port, { id }]) => ports.get(id) !== port);
-    const { devices, opened } = this.openAdded(
+    const removed = [...this.table.attached].filter(([port, { id }]) => ports.get(id) !== port);
+    const { openings, uplink, opened } = this.openAdded(
       next,
       added,
       removed.flatMap(([port, entry]) => (this.lost.has(port) ? [] : [entry])),
     );
-    try {
-      this.extendKept(next, ports);
-      added.forEach(([, entry], i) =>
-        extendDevice(this.native, devices[i], interfaceDevice(next, entry)),
-      );
-    } catch (error) {
-      closeDevices(this.native, opened);
-      throw error;
-    }
+    this.table.extend(next, ports);
+    for (const opening of openings)
+      if ('device' in opening && !opened.includes(opening.device))
+        this.table.configure(opening.device, opening.spec);
+    const givenUp = removed.map(([port, { device }]): Held => [port, device]);
+    if (uplink !== undefined && this.table.uplink !== undefined)
+      givenUp.push([UPLINK_PORT, this.table.uplink]);
+    const closed = givenUp.flatMap(([port, device]) =>
+      this.lost.has(port) || openings.some((one) => 'device' in one && one.device === device)
+        ? []
+        : [device],
+    );
+    for (const [port] of givenUp) this.lost.forget(port);
     for (const [port] of removed) {
-      this.attached.delete(port);
-      this.resting.add(port);
+      this.table.attached.delete(port);
+      this.table.resting.add(port);
     }
-    added.forEach(([port, entry], i) => {
+    added.forEach(([port, { id, name }], i) => {
       this.dataplane.clearCounters(port);
-      this.attached.set(port, { id: entry.id, name: entry.name, device: devices[i] });
+      this.table.attached.set(port, { id, name, device: this.had(port, openings[i]) });
     });
+    if (uplink === 'none') this.table.uplink = undefined;
+    else if (uplink !== undefined) this.table.uplink = this.had(UPLINK_PORT, uplink);
     this.setLimits(next, ports);
     if (isSame && opened.length === 0) {
       this.current = next;
       this.observatory.noteConfig();
-      this.trimKept(next, ports);
+      this.table.trim(next, ports);
       return changes;
     }
-    const { rechecked } = await this.dataplane.assign({ ports: this.portSpecs(), policy });
+    const { rechecked } = await this.dataplane.assign(this.assignment(policy));
     this.currentGeneration = policy.generation;
     this.current = next;
     this.observatory.notePolicy();
     this.store.keep(opened);
     this.prefixListVersions.note(changes, next.model);
-    const closed = removed.flatMap(([port, { device }]) =>
-      devices.includes(device) || this.lost.has(port) ? [] : [device],
-    );
-    for (const [port] of removed) this.lost.forget(port);
     this.store.drop(closed);
     closeDevices(this.native, closed);
-    this.trimKept(next, ports);
+    this.table.trim(next, ports);
+    this.lost.retrySoon();
     void rechecked.then((revoked) => {
-      for (const [port] of removed) this.resting.delete(port);
+      for (const [port] of removed) this.table.resting.delete(port);
       const { generation } = policy;
       this.log.info({ generation, revoked }, 'connections held against the change');
     });
@@ -329,7 +356,7 @@ export class Daemon {
 
   /** Gives up a device that is gone. */
   private async cutOff(port: number): Promise<void> {
-    const device = this.deviceAt(port);
+    const device = this.table.deviceAt(port);
     if (device === undefined || this.lost.has(port)) return;
     this.lost.note(port, device);
     await this.assignAgain();
@@ -338,11 +365,10 @@ export class Daemon {
 
   /** Opens a device that was given up. */
   private async reopen(port: number): Promise<void> {
-    const before = this.deviceAt(port);
+    const before = this.table.deviceAt(port);
     if (before === undefined || !this.lost.has(port)) return;
     const [device] = openDevices(this.native, [before.spec]);
-    if (port === UPLINK_PORT) this.uplink = device;
-    else this.attached.set(port, { ...this.attached.get(port)!, device });
+    this.table.replace(port, device);
     this.lost.forget(port);
     this.store.keep([device]);
     await this.assignAgain();
@@ -350,11 +376,15 @@ export class Daemon {
 
   /** Hands the loop the ports as they are now; the policy stays what it is. */
   private async assignAgain(): Promise<void> {
-    const ports = new Map([...this.attached].map(([port, { id }]) => [id, port]));
+    const ports = this.table.numbers();
     const policy = this.compile(this.current, ports, this.currentGeneration + 1);
-    await this.dataplane.assign({ ports: this.portSpecs(), policy });
+    await this.dataplane.assign(this.assignment(policy));
     this.currentGeneration = policy.generation;
     this.observatory.notePolicy();
+  }
+
+  private assignment(policy: CompiledPolicy): Assignment {
+    return { ports: this.table.specs(), policy, hasUplink: this.table.uplink !== undefined };
   }
 
   private compile(
@@ -374,9 +404,16 @@ export class Daemon {
     });
   }
 
+  /** The device that an opening gave, or what stands for it until it can be had. */
+  private had(port: number, opening: Opening): Device {
+    if ('device' in opening) return opening.device;
+    this.lost.await(port, opening.spec, opening.error);
+    return absentDevice(opening.spec);
+  }
+
   /**
-   * The devices of interfaces that are new, in their order. One that an interface gives up is taken over
-   * as it is (an interface that was renamed keeps its eth0); the others are opened.
+   * The devices of interfaces that are new, in their order, and the uplink's if it is another. One that an interface
+   * gives up is taken over as it is (an interface that was renamed keeps its eth0); the others are opened.
    */
   private openAdded(
     next: Config,
@@ -387,60 +424,19 @@ export class Daemon {
     const takenOver = specs.map(
       (spec) => removed.find(({ device }) => isSameDevice(device.spec, spec))?.device,
     );
-    const opened = openDevices(
+    const uplink = uplinkDevice(next);
+    const isOther = !isSameUplink(this.table.uplink?.spec, uplink);
+    const wanted = specs.filter((_, i) => takenOver[i] === undefined);
+    const rest = tryDevices(
       this.native,
-      specs.filter((_, i) => takenOver[i] === undefined),
+      isOther && uplink !== undefined ? [...wanted, uplink] : wanted,
     );
+    const opened = rest.flatMap((one) => ('device' in one ? [one.device] : []));
     for (const device of opened) logDevice(this.log, device);
-    const rest = [...opened];
-    return { devices: takenOver.map((device) => device ?? rest.shift()!), opened };
-  }
-
-  /** Each kept device with its spec in `next`. */
-  private kept(next: Config, ports: ReadonlyMap<InterfaceId, number>): [Device, DeviceSpec][] {
-    const pairs: [Device, DeviceSpec][] = next.interfaces.flatMap(
-      (entry): [Device, DeviceSpec][] => {
-        const attached = this.attached.get(ports.get(entry.id)!);
-        return attached?.id === entry.id && !this.lost.has(ports.get(entry.id)!)
-          ? [[attached.device, interfaceDevice(next, entry)]]
-          : [];
-      },
+    const openings = takenOver.map((device, i): Opening =>
+      device === undefined ? rest.shift()! : { spec: specs[i], device },
     );
-    const uplink = uplinkDevice(next);
-    return this.uplink === undefined || uplink === undefined || this.lost.has(UPLINK_PORT)
-      ? pairs
-      : [...pairs, [this.uplink, uplink]];
-  }
-
-  private extendKept(next: Config, ports: ReadonlyMap<InterfaceId, number>): void {
-    for (const [device, spec] of this.kept(next, ports)) extendDevice(this.native, device, spec);
-  }
-
-  /** Addresses and routes that are gone: the gates refuse them already, so a failure is only untidy. */
-  private trimKept(next: Config, ports: ReadonlyMap<InterfaceId, number>): void {
-    for (const [device, spec] of this.kept(next, ports)) {
-      try {
-        trimDevice(this.native, device, spec);
-      } catch (error) {
-        this.log.warn(
-          { err: error, device: deviceLabel(spec) },
-          'an old address or route could not be removed',
-        );
-      }
-    }
-    this.adoptSpecs(next, ports);
-  }
-
-  private adoptSpecs(next: Config, ports: ReadonlyMap<InterfaceId, number>): void {
-    for (const entry of next.interfaces) {
-      const port = ports.get(entry.id)!;
-      const attached = this.attached.get(port)!;
-      const device = { ...attached.device, spec: interfaceDevice(next, entry) };
-      this.attached.set(port, { id: entry.id, name: entry.name, device });
-    }
-    const uplink = uplinkDevice(next);
-    if (this.uplink !== undefined && uplink !== undefined)
-      this.uplink = { ...this.uplink, spec: uplink };
+    return { openings, opened, uplink: isOther ? (rest.shift() ?? 'none') : undefined };
   }
 
   private setLimits(config: Config, ports: ReadonlyMap<InterfaceId, number>): void {
@@ -460,7 +456,7 @@ export class Daemon {
     return {
       flows: this.dataplane.flows,
       tableOf: (key) => this.dataplane.tableOf(key),
-      interfaces: [...this.attached].map(([port, { id, device }]) => ({
+      interfaces: [...this.table.attached].map(([port, { id, device }]) => ({
         port,
         id,
         device: storedName(device.spec),
@@ -472,29 +468,7 @@ export class Daemon {
     };
   }
 
-  private portSpecs(): PortSpec[] {
-    const count = 1 + Math.max(0, ...this.attached.keys());
-    return Array.from({ length: count }, (_, port) => {
-      const device = this.deviceAt(port);
-      return device === undefined || this.lost.has(port) ? NO_DEVICE : portOf(device);
-    });
-  }
-
-  private deviceAt(port: number): Device | undefined {
-    return port === UPLINK_PORT ? this.uplink : this.attached.get(port)?.device;
-  }
-
   private portLabels(): ReadonlyMap<number, string> {
-    return new Map(this.portNames());
-  }
-
-  private portNames(): [number, string][] {
-    const names = [...this.attached].map(([port, { name }]): [number, string] => [port, name]);
-    return this.uplink === undefined ? names : [[UPLINK_PORT, 'uplink'], ...names];
-  }
-
-  private devices(): Device[] {
-    const ports = [UPLINK_PORT, ...this.attached.keys()].filter((port) => !this.lost.has(port));
-    return ports.flatMap((port) => this.deviceAt(port) ?? []);
+    return new Map(this.table.names());
   }
 }

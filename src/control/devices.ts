@@ -9,7 +9,9 @@ import type { Config, DeviceConfig, InterfaceConfig } from './config/config.ts';
 /** The device of an interface: its addresses, and everything else by way of it. */
 export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
   const { addresses } = config.model.interfaces.get(id)!;
-  const spec = deviceSpec(config, device, addresses.map(hostPrefix), defaultRoutes(addresses));
+  // In the daemon's own namespace a default route would be the host's.
+  const routes = device.netnsPath === undefined ? [] : defaultRoutes(addresses);
+  const spec = deviceSpec(config, device, addresses.map(hostPrefix), routes);
   return device.kind === 'tap' && device.configure ? { ...spec, macAddress: macOf(id) } : spec;
 }
 
@@ -77,6 +79,14 @@ export function logDevice(log: Logger, { spec, offloads }: Device): void {
     { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
     'device opened',
   );
+}
+
+/** What a device would be that can't be had. */
+export function absentDevice(spec: DeviceSpec): Device {
+  const offloads = { checksum: false, tso4: false, tso6: false, uso: false };
+  const { name } = spec;
+  const none = { fds: [], ifindex: 0, mtu: 0, created: false, namespace: undefined };
+  return { ...none, name, offloads, spec };
 }
 
 /** A port that has no device. */

@@ -2,7 +2,7 @@
 import { PORTS_MAX } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
-import { isSameDevice, type Device } from '../ports/device.ts';
+import { isSameDevice, type Device, type Opening } from '../ports/device.ts';
 import type { Config } from './config/config.ts';
 import { interfaceDevice } from './devices.ts';
 
@@ -19,7 +19,9 @@ export type AddedInterface = readonly [port: number, entry: Config['interfaces']
 /** The devices of interfaces that are new. */
 export interface AddedDevices {
   /** By added interface. */
-  readonly devices: readonly Device[];
+  readonly openings: readonly Opening[];
+  /** Undefined if it stays as it is. */
+  readonly uplink: Opening | 'none' | undefined;
   /** Those among them that were not open before. */
   readonly opened: readonly Device[];
 }

@@ -13,7 +13,8 @@ import type { Config } from './config/config.ts';
 import type { Daemon } from './daemon.ts';
 import { loadConfigApart } from './config/load-apart.ts';
 import type { LoadedConfig } from './config/load-config.ts';
-import type { ReloadResult } from './socket/protocol.ts';
+import type { ReloadResult, WaitingDevice } from './socket/protocol.ts';
+import { keyPath } from '../source/yaml.ts';
 
 /** How often watched files are looked at. Looking works for editors that replace a file, which a watch on it does not. */
 const WATCH_INTERVAL_MS = 500;
@@ -78,7 +79,13 @@ export class Reloader {
       daemon.observatory.noteReload(outcome);
       log.info({ cause, outcome, generation: daemon.generation }, 'reloaded');
       if (this.watched.length > 0) this.watch();
-      return { outcome, generation: daemon.generation, changes, problems };
+      const waiting = daemon.waiting().map((one) => waitingProblem(this.options.file, one));
+      return {
+        outcome,
+        generation: daemon.generation,
+        changes,
+        problems: [...problems, ...waiting],
+      };
     } catch (error) {
       return this.refuse(cause, [...problems, systemProblem(this.options.file, error)]);
     }
@@ -140,6 +147,17 @@ export class Reloader {
 /** The configuration, its templates, and their parameters files. */
 function filesOf(config: Config): string[] {
   return [config.file, ...config.otherFiles];
+}
+
+function waitingProblem(file: string, { name, device, reason }: WaitingDevice): Problem {
+  return {
+    severity: 'warning',
+    code: 'waiting',
+    at: { file, line: 0, column: 0 },
+    path: name === 'uplink' ? 'uplink' : keyPath('interfaces', name),
+    message: `${name} waits for ${device}: ${reason}`,
+    hint: 'it comes when its device can be had; see: sgctl status',
+  };
 }
 
 function systemProblem(file: string, error: unknown): Problem {

@@ -60,8 +60,12 @@ function stopOnSignals(stop: () => Promise<void>, { log, notifier }: Service): v
 
 /** What is in force, for `systemctl status`. */
 function describe(daemon: Daemon): string {
-  const { interfaces, groups, generation } = daemon.status();
-  return `packets flow: ${interfaces.length} interfaces, ${groups} groups, policy generation ${generation}`;
+  const { interfaces, waiting, groups, generation } = daemon.status();
+  const missing =
+    waiting.length === 0
+      ? ''
+      : `; waiting for a device: ${waiting.map(({ name }) => name).join(' ')}`;
+  return `packets flow: ${interfaces.length} interfaces, ${groups} groups, policy generation ${generation}${missing}`;
 }
 
 /** A reload that the service manager waits for: it ends with READY=1, whatever came of it. */

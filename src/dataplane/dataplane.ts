@@ -84,7 +84,8 @@ export class Dataplane {
     return dataplane;
   }
 
-  private async startLoops({ ports, policy, onFailure, onLost }: DataplaneOptions): Promise<void> {
+  private async startLoops(options: DataplaneOptions): Promise<void> {
+    const { ports, policy, hasUplink, onFailure, onLost } = options;
     const adopted = await Promise.all(
       this.threads.map((thread, number) =>
         thread.start(
@@ -92,6 +93,7 @@ export class Dataplane {
             ...this.settings,
             ports,
             policy,
+            hasUplink,
             number,
             shared: this.shared,
             others: this.memories.filter((_, other) => other !== number),
@@ -231,15 +233,15 @@ export class Dataplane {
    * device that is no longer among the ports may be closed then.
    * @returns a promise of the number of flows they ended, once all have been held against it
    */
-  async assign({ ports, policy }: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
-    const { generation } = policy;
+  async assign(assignment: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
+    const { generation } = assignment.policy;
     const rechecked = this.threads.map((thread) =>
       thread.reported('rechecked', (report) => report.generation >= generation),
     );
     const assigned = this.threads.map((thread) =>
       thread.reported('assigned', (report) => report.generation === generation),
     );
-    for (const thread of this.threads) thread.send({ kind: 'assign', ports, policy });
+    for (const thread of this.threads) thread.send({ kind: 'assign', ...assignment });
     await Promise.all(assigned);
     return {
       rechecked: Promise.all(rechecked).then((reports) => sum(reports, ({ revoked }) => revoked)),
@@ -253,10 +255,9 @@ export class Dataplane {
 }
 
 function readSettings(options: DataplaneOptions): LoopSettings {
-  const { hasUplink, maxFlows, maxHalfOpen, workers, timeScale } = options;
+  const { maxFlows, maxHalfOpen, workers, timeScale } = options;
   const { acceptsMidstream, checksWindow, passes } = options;
   return {
-    hasUplink,
     maxFlows,
     // To each its part: a flood that comes to one loop leaves the others theirs, and what is given up for a new
     // flow is always a loop's own.

@@ -288,8 +288,9 @@ export class Loop {
     }
   }
 
-  private assign({ ports, policy }: Assignment): void {
+  private assign({ ports, policy, hasUplink }: Assignment): void {
     this.engine.setPolicy(policy);
+    this.engine.setUplink(hasUplink);
     this.link.setPolicy(policy);
     this.setPorts(ports);
     this.generation = policy.generation;

@@ -42,11 +42,12 @@ export interface Assignment {
   /** By port; port 0 is the uplink. */
   readonly ports: readonly PortSpec[];
   readonly policy: CompiledPolicy;
+  /** Whether there is a way out; its device may be missing. */
+  readonly hasUplink: boolean;
 }
 
 /** What stays as it is while the daemon runs, the same for every loop. */
 export interface LoopSettings {
-  readonly hasUplink: boolean;
   /** Flows tracked at once, by all loops together. */
   readonly maxFlows: number;
   /** Of each loop's, how many may be half-open. */

@@ -78,7 +78,7 @@ export class Engine {
   /** Packets prepared since `fetch` that don't repeat the one before: for the others there is nothing to bring in. */
   private fresh = 0;
   private policy: CompiledPolicy;
-  private readonly hasUplink: boolean;
+  private hasUplink: boolean;
 
   constructor(parts: EngineParts) {
     this.policy = parts.policy;
@@ -95,6 +95,12 @@ export class Engine {
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.gates.setPolicy(policy);
+    this.forgetPackets();
+  }
+
+  /** Whether what is for nobody here has a way out. To be followed by no packet that was prepared before. */
+  setUplink(hasUplink: boolean): void {
+    this.hasUplink = hasUplink;
     this.forgetPackets();
   }
 

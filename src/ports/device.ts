@@ -4,7 +4,7 @@
  * Every device is opened before any is brought up: as long as the link is down no packet is queued, and
  * if one of them can't be had the others vanish again with their descriptors.
  */
-import { statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, statSync, constants } from 'node:fs';
 import {
   DEVICE_TAP,
   DEVICE_TUN,
@@ -66,10 +66,53 @@ export function namespaceAt(path: string): string | undefined {
   return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
 }
 
+/** Whether a path leads to the namespace of a process by its number, which may be another process's later. */
+export function isProcessPath(path: string | undefined): boolean {
+  return path !== undefined && /^\/proc\/\d+\//.test(path);
+}
+
+const OWN_NAMESPACE = '/proc/self/ns/net';
+
+/** An error as a failed system call of the addon's gives it. */
+function systemError(code: string, syscall: string, message: string): Error {
+  return Object.assign(new Error(message), { code, syscall });
+}
+
+/**
+ * Does `work` with a namespace that is held open meanwhile, under a path that can stand for no other.
+ * @throws Error of the namespace that can't be opened, or is the daemon's own: an instance never lives in the
+ * host's, so the name or the process id stands for something else by now
+ */
+function inNamespace<T>(path: string, work: (held: string, namespace: string) => T): T {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
+    throw systemError(code, 'open', `network namespace ${path} can't be opened: ${code}`);
+  }
+  try {
+    const { dev, ino } = fstatSync(fd, { bigint: true });
+    const namespace = `${dev}:${ino}`;
+    if (namespace === namespaceAt(OWN_NAMESPACE))
+      throw systemError(
+        'EREMOTE',
+        'open',
+        `${path} is the daemon's own network namespace, where nothing is made for an instance: name the instance's, or leave 'netns' out`,
+      );
+    return work(`/proc/self/fd/${fd}`, namespace);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** Where devices may lie that an earlier process left open. */
 export interface DeviceShelf {
-  /** The device, which stays the shelf's until all are had; undefined if it has to be opened. */
-  take(spec: DeviceSpec): OpenedQueues | undefined;
+  /**
+   * The device; undefined if it has to be opened.
+   * @param there as `spec`, with a path of the namespace that can stand for no other
+   */
+  take(spec: DeviceSpec, there: DeviceSpec): OpenedQueues | undefined;
 }
 
 /** Whether two specs are of one device, which may have to be configured differently. */
@@ -93,34 +136,95 @@ export function openOptions({ kind, name, persist, netnsPath, queues }: DeviceSp
   };
 }
 
+/** What came of opening a device: the device, or why it can't be had. */
+export type Opening =
+  | { readonly spec: DeviceSpec; readonly device: Device }
+  | { readonly spec: DeviceSpec; readonly error: Error };
+
+/** What is short for all devices, and not for one of them. */
+const SHORTAGES: readonly string[] = ['EMFILE', 'ENFILE', 'ENOMEM'];
+
+function asError(error: unknown): Error {
+  if (!(error instanceof Error)) throw error;
+  if (SHORTAGES.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  return error;
+}
+
 /**
- * Opens all devices, or takes them from the shelf, then configures them.
- * @throws NativeError of the first that fails; by then those that were opened are closed again
+ * Opens all devices, or takes them from the shelf, then configures them. One that can't be had keeps no other
+ * from it, and leaves nothing.
+ * @returns by spec, in their order
+ * @throws Error if descriptors or memory are short; nothing of what was opened is left then
  */
-export function openDevices(
+export function tryDevices(
   native: Native,
   specs: readonly DeviceSpec[],
   shelf?: DeviceShelf,
-): Device[] {
-  const devices: Device[] = [];
+): Opening[] {
   const opened: Device[] = [];
   try {
-    for (const spec of specs) {
-      const { netnsPath } = spec;
-      // Before it is opened: if the path stands for another one in between, that shows later.
-      const namespace = netnsPath === undefined ? undefined : namespaceAt(netnsPath);
-      const taken = shelf?.take(spec);
-      const device = { ...(taken ?? openQueues(native, spec)), spec, namespace };
-      devices.push(device);
-      if (taken === undefined) opened.push(device);
-      if (spec.queues > 1) native.steerQueues(device.fds[0], openOptions(spec), spec.queues);
-    }
-    for (const device of devices) configure(native, device);
+    const openings = specs.map((spec): Opening => {
+      try {
+        const { device, isTaken } = openDevice(native, spec, shelf);
+        if (!isTaken) opened.push(device);
+        return { spec, device };
+      } catch (error) {
+        return { spec, error: asError(error) };
+      }
+    });
+    return openings.map((opening): Opening => {
+      if (!('device' in opening)) return opening;
+      const { spec, device } = opening;
+      try {
+        configure(native, device);
+        return opening;
+      } catch (error) {
+        const why = asError(error);
+        const index = opened.indexOf(device);
+        if (index >= 0) opened.splice(index, 1);
+        closeDevices(native, [device]);
+        return { spec, error: why };
+      }
+    });
   } catch (error) {
     closeDevices(native, opened);
     throw error;
   }
-  return devices;
+}
+
+/**
+ * Opens all devices, as tryDevices, or none.
+ * @throws Error of the first that fails; by then those that were opened are closed again
+ */
+export function openDevices(native: Native, specs: readonly DeviceSpec[]): Device[] {
+  const openings = tryDevices(native, specs);
+  const devices = openings.flatMap((one) => ('device' in one ? [one.device] : []));
+  const failed = openings.find((one) => 'error' in one);
+  if (failed === undefined) return devices;
+  closeDevices(native, devices);
+  throw failed.error;
+}
+
+function openDevice(
+  native: Native,
+  spec: DeviceSpec,
+  shelf: DeviceShelf | undefined,
+): { readonly device: Device; readonly isTaken: boolean } {
+  const open = (namespace: string | undefined, held: string | undefined) => {
+    const there = { ...spec, netnsPath: held };
+    const taken = shelf?.take(spec, there);
+    const device = { ...(taken ?? openQueues(native, there)), spec, namespace };
+    try {
+      if (spec.queues > 1) native.steerQueues(device.fds[0], openOptions(there), spec.queues);
+    } catch (error) {
+      closeDevices(native, [device]);
+      throw error;
+    }
+    return { device, isTaken: taken !== undefined };
+  };
+  const { netnsPath } = spec;
+  if (netnsPath === undefined) return open(undefined, undefined);
+  return inNamespace(netnsPath, (held, namespace) => open(namespace, held));
 }
 
 export function closeDevices(native: Native, devices: readonly Device[]): void {
@@ -133,12 +237,14 @@ export function closeDevices(native: Native, devices: readonly Device[]): void {
  */
 export function extendDevice(native: Native, device: Device, next: DeviceSpec): void {
   if (!next.configure) return;
-  const { spec, ifindex } = device;
-  if (next.mtu !== spec.mtu) native.setLink(spec.netnsPath, ifindex, { mtu: next.mtu });
-  for (const { bytes, prefixLength } of missingFrom(spec.addresses, next.addresses))
-    native.addAddress(spec.netnsPath, ifindex, bytes, prefixLength);
-  for (const { bytes, prefixLength } of missingFrom(spec.routes, next.routes))
-    native.addRoute(spec.netnsPath, ifindex, bytes, prefixLength, undefined);
+  const { spec } = device;
+  const addresses = missingFrom(spec.addresses, next.addresses);
+  const routes = missingFrom(spec.routes, next.routes);
+  if (next.mtu === spec.mtu && addresses.length + routes.length === 0) return;
+  atDevice(native, device, (netns, ifindex) => {
+    if (next.mtu !== spec.mtu) native.setLink(netns, ifindex, { mtu: next.mtu });
+    give(native, netns, ifindex, addresses, routes);
+  });
 }
 
 /**
@@ -147,11 +253,50 @@ export function extendDevice(native: Native, device: Device, next: DeviceSpec): 
  */
 export function trimDevice(native: Native, device: Device, next: DeviceSpec): void {
   if (!next.configure) return;
-  const { spec, ifindex } = device;
-  for (const { bytes, prefixLength } of missingFrom(next.routes, spec.routes))
-    native.removeRoute(spec.netnsPath, ifindex, bytes, prefixLength, undefined);
-  for (const { bytes, prefixLength } of missingFrom(next.addresses, spec.addresses))
-    native.removeAddress(spec.netnsPath, ifindex, bytes, prefixLength);
+  const { spec } = device;
+  const addresses = missingFrom(next.addresses, spec.addresses);
+  const routes = missingFrom(next.routes, spec.routes);
+  if (addresses.length + routes.length === 0) return;
+  atDevice(native, device, (netns, ifindex) => {
+    for (const { bytes, prefixLength } of routes)
+      native.removeRoute(netns, ifindex, bytes, prefixLength, undefined);
+    for (const { bytes, prefixLength } of addresses)
+      native.removeAddress(netns, ifindex, bytes, prefixLength);
+  });
+}
+
+/**
+ * Does `work` where the device is now: by its descriptor, since its path may stand for another namespace by now.
+ * One of the daemon's own namespace is known by its index, and nobody without rights there can move it.
+ */
+function atDevice(
+  native: Native,
+  { spec, fds, ifindex }: Device,
+  work: (netns: string | undefined, ifindex: number) => void,
+): void {
+  if (spec.netnsPath === undefined) {
+    work(undefined, ifindex);
+    return;
+  }
+  const place = native.locateDevice(fds[0]);
+  try {
+    work(`/proc/self/fd/${place.netns}`, place.ifindex);
+  } finally {
+    native.closeFd(place.netns);
+  }
+}
+
+function give(
+  native: Native,
+  netns: string | undefined,
+  ifindex: number,
+  addresses: readonly Prefix[],
+  routes: readonly Prefix[],
+): void {
+  for (const { bytes, prefixLength } of addresses)
+    native.addAddress(netns, ifindex, bytes, prefixLength);
+  for (const { bytes, prefixLength } of routes)
+    native.addRoute(netns, ifindex, bytes, prefixLength, undefined);
 }
 
 /** @throws NativeError; nothing of what was opened is left then */
@@ -173,15 +318,25 @@ function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
 }
 
 function configure(native: Native, device: Device): void {
-  const { spec, ifindex } = device;
+  const { spec } = device;
   if (!spec.configure) return;
-  native.setLink(spec.netnsPath, ifindex, {
-    mtu: spec.mtu,
-    txQueueLength: TX_QUEUE_LENGTH,
-    up: true,
-    ...(spec.macAddress === undefined ? {} : { macAddress: spec.macAddress }),
+  atDevice(native, device, (netns, ifindex) => {
+    native.setLink(netns, ifindex, {
+      mtu: spec.mtu,
+      txQueueLength: TX_QUEUE_LENGTH,
+      up: true,
+      ...(spec.macAddress === undefined ? {} : { macAddress: spec.macAddress }),
+    });
+    give(native, netns, ifindex, spec.addresses, []);
+    for (const route of spec.routes) {
+      try {
+        give(native, netns, ifindex, [], [route]);
+      } catch (error) {
+        // On a device that was there before, whoever is behind it may have put the route there in their own way.
+        if (device.created || (error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+    }
   });
-  extendDevice(native, { ...device, spec: { ...spec, addresses: [], routes: [] } }, spec);
 }
 
 /** Those of `wanted` that are not in `present`. */

@@ -80,6 +80,12 @@ export interface Native {
    */
   adoptDevice(fd: number, options: OpenOptions): OpenedDevice;
   /**
+   * Where the interface of a device's descriptor is now: a descriptor of its network namespace, which the caller
+   * closes, and its index there. Whatever was renamed, moved or deleted meanwhile, it is this interface and no other.
+   * @throws NativeError EBADFD if the interface is gone
+   */
+  locateDevice(fd: number): { readonly netns: number; readonly ifindex: number };
+  /**
    * Has a device with `queues` queues (1 to QUEUES_MAX) share its packets out among them by the pair of
    * addresses, as dataplane/steering.ts does; an ICMP error goes by what it quotes. Queues are numbered in the
    * order they were opened. Needs CAP_BPF.
@@ -165,7 +171,10 @@ export interface Native {
     address: Uint8Array,
     prefixLength: number,
   ): void;
-  /** A route to the device itself, or by way of a gateway. Replaces an equal one. */
+  /**
+   * A route to the device itself, or by way of a gateway; nothing happens if it is there already.
+   * @throws NativeError EEXIST if there is another route to the same destination: that is never replaced
+   */
   addRoute(
     netns: string | undefined,
     ifindex: number,

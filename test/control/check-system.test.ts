@@ -34,10 +34,10 @@ interfaces:
   d: { device: { name: eth9, netns: sgt-not-there }, addresses: [10.0.0.4] }
 `;
   assert.deepEqual(check(text, join(directory, 'tun')), [
-    '2:27 uplink.netns: the network namespace /run/netns/sgt-not-there does not exist | create it with: ip netns add sgt-not-there',
-    `4:37 interfaces.a.device.netns: ${plain} is not a network namespace | name the file of a network namespace`,
-    `5:37 interfaces.b.device.netns: there is no process ${NO_PID} | name a process that runs, or its namespace by path`,
-    `6:37 interfaces.c.device.netns: the network namespace ${directory}/none does not exist | create it, or correct the path`,
+    '2:27 uplink.netns: the network namespace /run/netns/sgt-not-there does not exist; the interfaces in it wait | create it with: ip netns add sgt-not-there',
+    `4:37 interfaces.a.device.netns: ${plain} is not a network namespace; the interfaces in it wait | name the file of a network namespace`,
+    `5:37 interfaces.b.device.netns: there is no process ${NO_PID}; the interfaces in it wait | name a process that runs, or its namespace by path`,
+    `6:37 interfaces.c.device.netns: the network namespace ${directory}/none does not exist; the interfaces in it wait | create it, or correct the path`,
     `0:0 : ${directory}/tun can't be opened: ENOENT | load the module with: modprobe tun; in a container, pass the device in: --device ${directory}/tun`,
   ]);
 });

@@ -23,6 +23,7 @@ const STATUS: Status = {
   config: 'a.yaml',
   generation: 7,
   interfaces: ['web'],
+  waiting: [],
   groups: 2,
   flows: 3,
   prefixLists: [],

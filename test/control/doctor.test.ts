@@ -252,7 +252,7 @@ test('a configuration that is wrong, and namespaces that are not there', (t) => 
     machine({}),
   );
   assert.deepEqual(checks.filter(({ name }) => name === 'namespaces').map(line), [
-    'fail the network namespace /run/netns/sgt-not-there does not exist | create it with: ip netns add sgt-not-there',
+    'warn the network namespace /run/netns/sgt-not-there does not exist; the interfaces in it wait | create it with: ip netns add sgt-not-there',
   ]);
 });
 

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { pino } from 'pino';
 import { FdStore, storedName } from '../../src/control/service/fd-store.ts';
 import { Notifier, type StoredFd } from '../../src/control/service/notify.ts';
-import type { DeviceSpec } from '../../src/ports/device.ts';
+import type { Device, DeviceSpec } from '../../src/ports/device.ts';
 import type { Native, OpenedDevice } from '../../src/ports/native.ts';
 
 const OFFLOADS = { checksum: true, tso4: true, tso6: true, uso: true };
@@ -81,12 +81,20 @@ function makeStore(stored: readonly StoredFd[], devices: Record<number, string> 
   return { native, store, calls: () => native.calls.splice(0) };
 }
 
+async function openAll(store: FdStore, specs: readonly DeviceSpec[]): Promise<Device[]> {
+  const openings = await store.openDevices(specs);
+  return openings.map((one) => {
+    if ('error' in one) throw one.error;
+    return one.device;
+  });
+}
+
 const NAME = storedName(specOf('eth0', 2));
 
 test('a device is kept queue by queue, and taken over whole, in the order of its queues', async () => {
   const spec = specOf('eth0', 3);
   const first = makeStore([]);
-  const devices = await first.store.openDevices([spec]);
+  const devices = await openAll(first.store, [spec]);
   assert.deepEqual(first.calls(), [
     'open eth0 100',
     'open eth0 101',
@@ -111,7 +119,7 @@ test('a device is kept queue by queue, and taken over whole, in the order of its
     ],
     { 3: 'eth0', 4: 'eth0', 5: 'eth0' },
   );
-  const [device] = await next.store.openDevices([spec]);
+  const [device] = await openAll(next.store, [spec]);
   assert.deepEqual([device.fds, device.created], [[4, 5, 3], false]);
   assert.deepEqual(next.calls(), ['adopt eth0 4', 'adopt eth0 5', 'adopt eth0 3', 'steer eth0 3']);
   next.store.keep([device]);
@@ -126,7 +134,7 @@ test('a device is kept queue by queue, and taken over whole, in the order of its
 
 test('with a queue missing, the others are closed and the device is opened anew', async () => {
   const world = makeStore([{ fd: 3, name: `${NAME}-2of2` }], { 3: 'eth0' });
-  const [device] = await world.store.openDevices([specOf('eth0', 2)]);
+  const [device] = await openAll(world.store, [specOf('eth0', 2)]);
   assert.deepEqual(world.calls(), [
     'adopt eth0 3',
     'close 3',
@@ -146,7 +154,7 @@ test('with a queue missing, the others are closed and the device is opened anew'
 test('with a queue that is of another device, all of it is closed', async () => {
   const stored = [1, 2].map((queue) => ({ fd: 2 + queue, name: `${NAME}-${queue}of2` }));
   const world = makeStore(stored, { 3: 'eth0', 4: 'eth9' });
-  const [device] = await world.store.openDevices([specOf('eth0', 2)]);
+  const [device] = await openAll(world.store, [specOf('eth0', 2)]);
   assert.deepEqual(device.fds, [100, 101]);
   assert.deepEqual([...world.native.devices.keys()].sort(), [100, 101]);
   const removed = world.calls().filter((call) => call.startsWith('FDSTOREREMOVE'));
@@ -168,7 +176,7 @@ for (const [before, after] of [
       names.map((name, i) => ({ fd: 3 + i, name })),
       devices,
     );
-    const [device] = await world.store.openDevices([specOf('eth0', after)]);
+    const [device] = await openAll(world.store, [specOf('eth0', after)]);
     const calls = world.calls();
     assert.deepEqual(
       calls.slice(0, 2 * before),
@@ -182,7 +190,7 @@ test('as long as the manager holds queues of a device, none are added to them', 
   // Its copies: closed here, but not there yet.
   const world = makeStore([{ fd: 3, name: `${NAME}-1of2` }], { 3: 'eth0', 900: 'eth0' });
   setTimeout(() => world.native.devices.delete(900), 120);
-  const [device] = await world.store.openDevices([specOf('eth0', 3)]);
+  const [device] = await openAll(world.store, [specOf('eth0', 3)]);
   const opened = world.calls().filter((call) => call.startsWith('open'));
   assert.deepEqual(
     opened.slice(-3),

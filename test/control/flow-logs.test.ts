@@ -75,6 +75,7 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
     ruleNumbers: rig.ruleNumbers,
     config: () => config,
     generation: () => 1,
+    waiting: () => [],
     portNames: () => [
       [0, 'uplink'],
       [1, 'web'],

@@ -50,6 +50,7 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
       hitsOf: (rule) => rig.ruleHits.hits[rule],
       lastHitAt: (rule) => (rig.ruleHits.hits[rule] > 0 ? LAST_HIT_MS : undefined),
     },
+    waiting: () => [],
     ports: () => [
       [0, 'uplink'],
       [1, 'web'],

@@ -161,11 +161,15 @@ test('a policy is in force in all loops, and what they end for it is summed', as
   const COUNT = 30;
   const dataplane = await start(t, (made) => void fill(made, COUNT));
   const ports = [NO_DEVICE, NO_DEVICE, NO_DEVICE];
-  const kept = await dataplane.assign({ ports, policy: makePolicy(2) });
+  const kept = await dataplane.assign({ ports, policy: makePolicy(2), hasUplink: true });
   assert.equal(await kept.rechecked, 0);
   assert.equal(dataplane.flowCount, COUNT);
   // The interface is gone from its port.
-  const moved = await dataplane.assign({ ports, policy: makePolicy(3, PORT + 1) });
+  const moved = await dataplane.assign({
+    ports,
+    policy: makePolicy(3, PORT + 1),
+    hasUplink: true,
+  });
   assert.equal(await moved.rechecked, COUNT);
   assert.equal(dataplane.flowCount, 0);
 });

@@ -29,7 +29,7 @@ test('addresses are there, usable at once, and may be set twice', (t) => {
   ]);
 });
 
-test('routes go to the device or by way of a gateway, and replace an equal one', (t) => {
+test('routes go to the device or by way of a gateway; what is there stays', (t) => {
   const namespace = makeNamespace(t);
   if (namespace === undefined) return;
   const { path } = namespace;
@@ -40,7 +40,12 @@ test('routes go to the device or by way of a gateway, and replace an equal one',
 
   native.addRoute(path, ifindex, bytes(10, 8, 0, 0), 16, undefined);
   native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 8));
-  native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 9));
+  native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 8)); // It is there already.
+  assert.throws(() => native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 9)), {
+    code: 'EEXIST',
+    syscall: 'rtnetlink RTM_NEWROUTE',
+    message: /sgt0: .* is not replaced/,
+  });
   native.addRoute(path, ifindex, bytes(0, 0, 0, 0), 0, undefined);
   native.addRoute(path, ifindex, IPV6_NETWORK, 32, IPV6_GATEWAY);
   native.addRoute(path, ifindex, new Uint8Array(16), 0, undefined);
@@ -51,7 +56,7 @@ test('routes go to the device or by way of a gateway, and replace an equal one',
       .join(' ');
   const own = (...args: string[]): string[] =>
     namespace.ipJson(...args, 'route', 'show', 'proto', 'static').map(pick);
-  assert.deepEqual(own('-4'), ['default link', '10.8.0.0/16 link', '10.9.0.0/16 10.7.0.9']);
+  assert.deepEqual(own('-4'), ['default link', '10.8.0.0/16 link', '10.9.0.0/16 10.7.0.8']);
   assert.deepEqual(own('-6').sort(), ['default', 'fd01::/32 fd00::9']);
 });
 

@@ -65,13 +65,6 @@ interfaces:
     [
       `interfaces:
   a: { device: { netns: ${a.path}, name: eth0 }, addresses: [${A}] }
-  b: { device: { netns: ${b.path}-gone, name: eth0 }, addresses: [${B}] }
-`,
-      [/:3:\d+: .*-gone/],
-    ],
-    [
-      `interfaces:
-  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [${A}] }
   b: { device: { netns: ${b.path}, name: eth0 }, addresses: [${A}] }
 interfaces: {}
 `,
@@ -84,24 +77,4 @@ interfaces: {}
     for (const problem of problems) assert.match(log, problem);
     assert.deepEqual([await hasEth0(a), await hasEth0(b)], [false, false], log);
   }
-});
-
-test('if one device can not be had, the others are not kept', async (t) => {
-  if (!canRun(t)) return;
-  const { a, b } = await makeNamespaces(t, ['a', 'b']);
-  await b.mustRun('ip', ['link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'eth1']);
-  const { code, log } = await Daemon.startAndEnd(
-    t,
-    temporaryFile(
-      t,
-      'secgroupd.yaml',
-      `interfaces:
-  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [${A}] }
-  b: { device: { netns: ${b.path}, name: eth0 }, addresses: [${B}] }
-`,
-    ),
-  );
-  assert.equal(code, 1, log);
-  assert.match(log, /eth0/);
-  assert.equal(await hasEth0(a), false);
 });

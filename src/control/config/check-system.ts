@@ -11,12 +11,19 @@ export interface SystemPaths {
   readonly tunDevice: string;
 }
 
+/** What the service is allowed for namespaces, and how it is put in force. */
+export const NAMESPACES_CONF =
+  'install -D -m 644 /usr/share/doc/secgroupd/examples/namespaces.conf /etc/systemd/system/secgroupd.service.d/namespaces.conf; systemctl daemon-reload; systemctl restart secgroupd';
+
 const SYSTEM_PATHS: SystemPaths = { tunDevice: '/dev/net/tun' };
 
 /** NSFS_MAGIC of linux/magic.h: what a bound network namespace is a file of. */
 const NSFS_MAGIC = 0x6e736673;
 
-/** Pushes an error for every namespace that can't be entered, and one if TUN devices can't be opened. */
+/**
+ * Pushes a warning for every namespace that can't be entered, whose interfaces wait for it, and an error if TUN devices
+ * can't be opened.
+ */
 export function checkSystem(
   config: Config,
   problems: Problem[],
@@ -49,7 +56,14 @@ function checkNamespace(
 ): void {
   const at = device.netnsAt ?? device.origin;
   const add = (message: string, hint: string): void => {
-    problems.push({ severity: 'error', code: 'netns', at, path, message, hint });
+    problems.push({
+      severity: 'warning',
+      code: 'netns',
+      at,
+      path,
+      message: `${message}; the interfaces in it wait`,
+      hint,
+    });
   };
   const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(netnsPath)?.[1];
   const name =
@@ -81,7 +95,7 @@ function checkNamespace(
     }
     const hint =
       code === 'EACCES'
-        ? 'run as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE in the owner of the namespace'
+        ? `run as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE in the owner of the namespace; the service: ${NAMESPACES_CONF}`
         : 'check the path';
     add(`the network namespace ${netnsPath} can't be opened: ${code}`, hint);
   }

@@ -27,6 +27,8 @@ export interface DeviceOptions {
   readonly kind: 'tun' | 'tap';
   readonly nameNode: Node | undefined;
   readonly usesIpv6: boolean;
+  /** Whether it is configured in the daemon's own namespace, too, without being asked to. */
+  readonly configuresHost: boolean;
   readonly netnsDirectory: string;
 }
 
@@ -36,12 +38,17 @@ export function readDevice(
   node: Node,
   options: DeviceOptions,
 ): DeviceConfig | undefined {
-  const { kind, nameNode, usesIpv6, netnsDirectory } = options;
+  const { kind, nameNode, usesIpv6, netnsDirectory, configuresHost } = options;
   const name = readDeviceName(reader, nameNode);
   const netnsNode = get(node, 'netns');
   const netns = readNetns(reader, netnsNode, netnsDirectory);
   const mtu = readMtu(reader, node, usesIpv6);
-  const configure = readBoolean(reader, node, 'configure', true);
+  const configure = readBoolean(
+    reader,
+    node,
+    'configure',
+    configuresHost || netnsNode !== undefined,
+  );
   const persist = readBoolean(reader, node, 'persist', false);
   if (name === undefined) return undefined;
   const origin = node.at;

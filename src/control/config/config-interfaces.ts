@@ -102,6 +102,7 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
     kind: readWord(reader, deviceNode, 'kind', ['tun', 'tap'], 'tun'),
     nameNode: get(deviceNode, 'name'),
     usesIpv6: addresses.some(({ family }) => family === 6),
+    configuresHost: false,
     netnsDirectory,
   });
   if (device === undefined) return { network, config: undefined };
@@ -268,9 +269,22 @@ export function readUplink(
     kind,
     nameNode: tun ?? tap,
     usesIpv6,
+    configuresHost: true,
     netnsDirectory,
   });
   if (device === undefined) return undefined;
+  if (
+    device.netnsPath === undefined &&
+    device.configure &&
+    routes.some(({ length }) => length === 0)
+  )
+    fail(
+      reader,
+      get(section, 'routes')!,
+      'host-default-route',
+      "the uplink's routes have a default route, and the uplink is in the host's own network namespace",
+      "the host's default route is never replaced: name the blocks behind the uplink, or its namespace with netns",
+    );
   devices.add(reader, device, section, 'the uplink');
   return { device, addresses, routes };
 }

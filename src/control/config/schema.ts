@@ -31,6 +31,13 @@ const CONFIGURE = {
     'Give the device its addresses, its routes and its link state. Set false where someone else does, as the guest of a virtual machine.',
 };
 
+const CONFIGURE_INSTANCE = {
+  type: 'boolean',
+  title: 'Configure the device',
+  description:
+    "Give the device its addresses, its routes and its link state. Default: true with netns, false without, since nothing of the host's own namespace is configured unasked. Set false where someone else does, as the guest of a virtual machine. In the host's own namespace there is never a default route.",
+};
+
 const PERSIST = {
   type: 'boolean',
   default: false,
@@ -265,7 +272,7 @@ const INTERFACES = named(
           },
           netns: NETNS,
           mtu: MTU,
-          configure: CONFIGURE,
+          configure: CONFIGURE_INSTANCE,
           persist: PERSIST,
         },
         {

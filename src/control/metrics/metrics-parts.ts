@@ -43,6 +43,8 @@ export interface MetricsOptions {
   readonly source: MetricsSource;
   /** Ports in use now, with their label: an interface's name, or `uplink`. */
   readonly ports: () => readonly (readonly [port: number, label: string])[];
+  /** Labels of ports whose device can't be had yet. */
+  readonly waiting: () => readonly string[];
   /** Those in force, by number. */
   readonly rules: () => ReadonlyMap<number, NumberedRule>;
   readonly events: () => { readonly taken: number; readonly lost: number };

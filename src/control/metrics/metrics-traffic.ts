@@ -1,5 +1,5 @@
 /** Packets and bytes by interface, direction, verdict and drop reason. */
-import { Counter, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import {
   DROPPED_BY_REASON,
   DROPPED_BYTES,
@@ -58,6 +58,21 @@ export function addTraffic(registry: Registry, { source, ports }: MetricsOptions
             this.inc({ interface: port, direction, reason: REASONS[reason][0] }, packets);
         }
       });
+    },
+  });
+}
+
+/** Which interfaces are cut off because their device can't be had. */
+export function addWaiting(registry: Registry, { ports, waiting }: MetricsOptions): void {
+  new Gauge({
+    name: 'secgroupd_interface_waiting',
+    help: '1 if the device of the interface can not be had yet, or is gone: it is cut off until then.',
+    labelNames: ['interface'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      const missing = new Set(waiting());
+      for (const [, label] of ports()) this.set({ interface: label }, missing.has(label) ? 1 : 0);
     },
   });
 }

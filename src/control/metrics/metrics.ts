@@ -11,7 +11,7 @@ import { addConntrack } from './metrics-conntrack.ts';
 import { addLoop } from './metrics-loop.ts';
 import type { MetricsOptions } from './metrics-parts.ts';
 import { addPolicy } from './metrics-policy.ts';
-import { addTraffic } from './metrics-traffic.ts';
+import { addTraffic, addWaiting } from './metrics-traffic.ts';
 
 /** prom-client's defaults that promtool objects to: gauges named like counters. */
 const MISNAMED_DEFAULTS = [
@@ -28,6 +28,7 @@ export function createRegistry(options: MetricsOptions): Registry {
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_PRECISION_MS });
   for (const name of MISNAMED_DEFAULTS) registry.removeSingleMetric(name);
   addTraffic(registry, options);
+  addWaiting(registry, options);
   addConntrack(registry, options);
   addPolicy(registry, options);
   addLoop(registry, options);

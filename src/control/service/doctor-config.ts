@@ -82,9 +82,9 @@ function checkNamespaces(config: Config): Check[] {
     return [{ name: 'namespaces', status: 'ok', found: `all ${names.size} can be opened` }];
   return missing.map(({ message, hint }) => ({
     name: 'namespaces',
-    status: 'fail',
+    status: 'warn',
     found: message,
-    means: 'the daemon does not start: it opens all devices or none',
+    means: 'the others run; these are cut off until it can be opened',
     ...(hint === undefined ? {} : { mend: hint }),
   }));
 }
@@ -106,7 +106,7 @@ function checkNames(native: Native, specs: readonly DeviceSpec[]): Check[] {
       status: 'warn',
       found: `there already: ${taken.map(deviceLabel).join(', ')}`,
       means:
-        'a daemon that runs has them, or they are persistent; an interface of another kind keeps the daemon from starting',
+        'a daemon that runs has them, or they are persistent; one whose name is held by an interface of another kind waits',
       mend: 'see who has it with: ip -details link show; remove a stranger with: ip link delete NAME',
     },
   ];

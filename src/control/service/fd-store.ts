@@ -16,12 +16,14 @@ import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  openDevices,
+  isProcessPath,
   openOptions,
+  tryDevices,
   type Device,
   type DeviceShelf,
   type DeviceSpec,
   type OpenedQueues,
+  type Opening,
 } from '../../ports/device.ts';
 import type { Native, NativeError, OpenedDevice } from '../../ports/native.ts';
 import type { Notifier, StoredFd } from './notify.ts';
@@ -49,6 +51,12 @@ function queueNames(spec: DeviceSpec): string[] {
   return Array.from({ length: queues }, (_, queue) => `${name}-${queue + 1}of${queues}`);
 }
 
+/** EINVAL: a kept device of the other kind has the name. */
+function isNameTaken(opening: Opening): boolean {
+  if (!('error' in opening)) return false;
+  return ['EBUSY', 'EINVAL'].includes((opening.error as NativeError).code);
+}
+
 export class FdStore implements DeviceShelf {
   private readonly native: Native;
   private readonly notifier: Notifier;
@@ -73,23 +81,27 @@ export class FdStore implements DeviceShelf {
   }
 
   /**
-   * Opens and configures the devices, those that are kept by taking them over. What else was handed over is
-   * closed first: another kind of device may have the name of one that is wanted.
-   * @throws NativeError of the first that fails; by then those that were opened are closed again
+   * Opens and configures the devices, those that are kept by taking them over; one that can't be had keeps no other
+   * from it. What else was handed over is closed first: another kind of device may have the name of one that is wanted.
+   * @returns by spec, in their order
+   * @throws Error if descriptors or memory are short; nothing of what was opened is left then
    */
-  async openDevices(specs: readonly DeviceSpec[]): Promise<Device[]> {
+  async openDevices(specs: readonly DeviceSpec[]): Promise<Opening[]> {
     this.discardOthers(specs);
+    const openings = tryDevices(this.native, specs, this);
     // The manager closes its copies when it gets to it; until then such a name is taken.
-    for (let tries = RELEASE_TRIES; ; tries--) {
-      try {
-        return openDevices(this.native, specs, this);
-      } catch (error) {
-        // EINVAL: a kept device of the other kind has the name.
-        const isTaken = ['EBUSY', 'EINVAL'].includes((error as NativeError).code);
-        if (tries === 0 || !this.hasReleased || !isTaken) throw error;
-      }
+    for (let tries = RELEASE_TRIES; tries > 0 && this.hasReleased; tries--) {
+      const taken = [...openings.keys()].filter((i) => isNameTaken(openings[i]));
+      if (taken.length === 0) break;
       await sleep(RELEASE_WAIT_MS);
+      const again = tryDevices(
+        this.native,
+        taken.map((i) => specs[i]),
+        this,
+      );
+      for (const [i, opening] of again.entries()) openings[taken[i]] = opening;
     }
+    return openings;
   }
 
   private discardOthers(wanted: readonly DeviceSpec[]): void {
@@ -98,14 +110,17 @@ export class FdStore implements DeviceShelf {
     for (const name of others) this.discard(name, 'no device of the configuration has it');
   }
 
-  /** The device, if an earlier process left it; undefined if it has to be opened. */
-  take(spec: DeviceSpec): OpenedQueues | undefined {
+  /**
+   * The device, if an earlier process left it; undefined if it has to be opened.
+   * @throws Error if it is named by a process whose number leads elsewhere now: that is never followed
+   */
+  take(spec: DeviceSpec, there: DeviceSpec): OpenedQueues | undefined {
     const before = this.adopted.get(storedName(spec));
     if (before !== undefined) return before;
     const names = queueNames(spec);
     const queues: OpenedDevice[] = [];
     for (const name of names) {
-      const queue = this.takeQueue(name, spec);
+      const queue = this.takeQueue(name, spec, there);
       if (queue !== undefined) queues.push(queue);
     }
     if (queues.length < names.length) {
@@ -119,11 +134,11 @@ export class FdStore implements DeviceShelf {
     return device;
   }
 
-  private takeQueue(name: string, spec: DeviceSpec): OpenedDevice | undefined {
+  private takeQueue(name: string, spec: DeviceSpec, there: DeviceSpec): OpenedDevice | undefined {
     const fds = this.waiting.get(name) ?? [];
     while (fds.length > 0) {
       try {
-        const queue = this.native.adoptDevice(fds[0], openOptions(spec));
+        const queue = this.native.adoptDevice(fds[0], openOptions(there));
         fds.shift();
         // One name may stand for one descriptor only: `removeFd` takes out all of a name.
         if (fds.length > 0) this.discard(name, 'there is a second one of the name');
@@ -131,6 +146,11 @@ export class FdStore implements DeviceShelf {
         this.waiting.delete(name);
         return queue;
       } catch (error) {
+        if (isProcessPath(spec.netnsPath))
+          throw new Error(
+            `${spec.netnsPath} is not where ${spec.name} was made: the process is another's by now, and is not followed; name the instance's namespace by its path, or a process of it`,
+            { cause: error },
+          );
         this.log.warn(
           { err: error, device: spec.name, netns: spec.netnsPath },
           'a kept descriptor is not what its name says; the device is opened anew',

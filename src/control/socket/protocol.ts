@@ -81,9 +81,20 @@ export interface Overview {
   readonly config: string;
   readonly generation: number;
   readonly interfaces: readonly string[];
+  /** Those, and the uplink, whose device can't be had yet. */
+  readonly waiting: readonly WaitingDevice[];
   readonly groups: number;
   readonly flows: number;
   readonly prefixLists: readonly PrefixListStatus[];
+}
+
+export interface WaitingDevice {
+  /** An interface's name, or `uplink`. */
+  readonly name: string;
+  /** `eth0 in /run/netns/web-1`. */
+  readonly device: string;
+  /** Why it can't be had, and where it is known what to do. */
+  readonly reason: string;
 }
 
 export interface PrefixListStatus {

@@ -23,6 +23,8 @@ export interface ObservatoryParts {
   readonly generation: () => number;
   /** Ports in use now: an interface's name, or `uplink`. */
   readonly portNames: () => [number, string][];
+  /** Interfaces, and the uplink, whose device can't be had yet. */
+  readonly waiting: () => readonly { readonly name: string }[];
   readonly log: Logger;
 }
 
@@ -150,6 +152,7 @@ export class Observatory {
     return {
       source: this.dataplane,
       ports: this.parts.portNames,
+      waiting: () => this.parts.waiting().map(({ name }) => name),
       rules: () => this.inForce,
       events: () => this.pump.counts,
       flowLogs: () => this.flowLogCounts,
