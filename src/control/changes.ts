@@ -1,4 +1,5 @@
 /** What differs between the configuration in force and the next one, in the words of those who wrote them. */
+import { isDeepStrictEqual } from 'node:util';
 import { sameAddress, sameAddresses } from '../addr/address.ts';
 import { changedPart, changedRules } from '../policy/changed-part.ts';
 import type {
@@ -54,7 +55,10 @@ export function isSamePolicy(before: Config, after: Config, changes: Changes): b
       if (start < rules.length) return false;
     }
   }
-  return sameAddresses(before.platformAddresses, after.platformAddresses);
+  return (
+    sameAddresses(before.platformAddresses, after.platformAddresses) &&
+    isDeepStrictEqual(nextHopsIn(before), nextHopsIn(after))
+  );
 }
 
 /**
@@ -102,7 +106,12 @@ export function refuseFixedChanges(current: Config, next: Config, problems: Prob
   }
 }
 
-/** The uplink, as if it were an interface. Its addresses and routes are no matter of the policy. */
+/** What decides to whom on the uplink's link packets are handed. */
+function nextHopsIn({ uplink }: Config): unknown {
+  return [uplink?.addresses, uplink?.gateways];
+}
+
+/** The uplink, as if it were an interface. Its routes are no matter of the policy; what else is, isSamePolicy asks. */
 function compareUplinks({ uplink: before }: Config, { uplink: after }: Config): NameChanges {
   const isChanged =
     before !== undefined && after !== undefined && !isSameDevice(before.device, after.device);

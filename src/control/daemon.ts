@@ -115,7 +115,9 @@ export class Daemon {
     const reopen = (port: number): Promise<void> => this.inTurn(() => this.reopen(port));
     const giveUp = (device: Device): Promise<void> =>
       this.inTurn(() =>
-        this.cutOff(this.table.specs().findIndex(({ fds }) => fds[0] === device.fds[0])),
+        this.cutOff(
+          this.table.specs(this.current).findIndex(({ fds }) => fds[0] === device.fds[0]),
+        ),
       );
     this.lost = new LostDevices({ log, store: devices, reopen, giveUp });
     const isLost = (port: number): boolean => this.lost.has(port);
@@ -254,7 +256,7 @@ export class Daemon {
     const ports = this.table.numbers();
     const saved = openState(this.snapshots, this.ruleNumbers, this.untrackedPast);
     this.dataplane = await Dataplane.start(this.native, {
-      ports: this.table.specs(),
+      ports: this.table.specs(this.current),
       hasUplink: uplink !== undefined,
       policy: this.compile(config, ports, this.currentGeneration),
       timeScale,
@@ -335,7 +337,7 @@ export class Daemon {
       this.table.trim(next, ports);
       return changes;
     }
-    const { rechecked } = await this.dataplane.assign(this.assignment(policy));
+    const { rechecked } = await this.dataplane.assign(this.assignment(policy, next));
     this.currentGeneration = policy.generation;
     this.current = next;
     this.observatory.notePolicy();
@@ -378,13 +380,13 @@ export class Daemon {
   private async assignAgain(): Promise<void> {
     const ports = this.table.numbers();
     const policy = this.compile(this.current, ports, this.currentGeneration + 1);
-    await this.dataplane.assign(this.assignment(policy));
+    await this.dataplane.assign(this.assignment(policy, this.current));
     this.currentGeneration = policy.generation;
     this.observatory.notePolicy();
   }
 
-  private assignment(policy: CompiledPolicy): Assignment {
-    return { ports: this.table.specs(), policy, hasUplink: this.table.uplink !== undefined };
+  private assignment(policy: CompiledPolicy, config: Config): Assignment {
+    return { ports: this.table.specs(config), policy, hasUplink: this.table.uplink !== undefined };
   }
 
   private compile(
@@ -461,6 +463,7 @@ export class Daemon {
         id,
         device: storedName(device.spec),
       })),
+      macs: this.dataplane.macs,
       ruleNumbers: this.ruleNumbers,
       generation: this.currentGeneration,
       untracked: this.untrackedPast.note(this.current.model).save(),

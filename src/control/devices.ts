@@ -1,10 +1,12 @@
 /** What the configuration says of devices, in the kernel's terms. */
 import type { Logger } from 'pino';
 import { addressBits, bytesOf, type Address, type Cidr } from '../addr/address.ts';
+import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import type { PortSpec } from '../dataplane/messages.ts';
 import type { Device, DeviceSpec, Prefix } from '../ports/device.ts';
 import type { Config, DeviceConfig, InterfaceConfig } from './config/config.ts';
+import { nextHopsOf } from './next-hops.ts';
 
 /** The device of an interface: its addresses, and everything else by way of it. */
 export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
@@ -34,7 +36,8 @@ export function uplinkDevice(config: Config): DeviceSpec | undefined {
   const hosts = config.interfaces.flatMap(({ id }) =>
     config.model.interfaces.get(id)!.addresses.map(hostPrefix),
   );
-  return deviceSpec(config, uplink.device, own, [...uplink.routes.map(cidrPrefix), ...hosts]);
+  const routes = [...uplink.routes.map(cidrPrefix), ...hosts];
+  return deviceSpec(config, uplink.device, own, routes);
 }
 
 /** `eth0 in /run/netns/web-1`, for logs and errors. */
@@ -93,7 +96,7 @@ export function absentDevice(spec: DeviceSpec): Device {
 export const NO_DEVICE: PortSpec = { fds: [], isTap: false, takesUso: false, label: 'none' };
 
 /** The port that a device has, as the packet loop wants to know it. */
-export function portOf(device: Device): PortSpec {
+export function portOf(device: Device, port: number, { uplink }: Config): PortSpec {
   const { fds, spec, offloads } = device;
   const { kind, macAddress } = spec;
   const mtu = knownMtu(device);
@@ -104,6 +107,7 @@ export function portOf(device: Device): PortSpec {
     label: deviceLabel(spec),
     ...(mtu === 0 ? {} : { mtu }),
     ...(macAddress === undefined ? {} : { macAddress }),
+    ...(port === UPLINK_PORT && uplink !== undefined ? { nextHops: nextHopsOf(uplink) } : {}),
   };
 }
 

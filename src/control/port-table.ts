@@ -56,12 +56,14 @@ export class PortTable {
     return ports.flatMap((port) => (this.options.isLost(port) ? [] : (this.deviceAt(port) ?? [])));
   }
 
-  /** By port, for the packet loop. */
-  specs(): PortSpec[] {
+  /** By port, for the packet loop, with next hops as `config` has them. */
+  specs(config: Config): PortSpec[] {
     const count = 1 + Math.max(0, ...this.attached.keys());
     return Array.from({ length: count }, (_, port) => {
       const device = this.deviceAt(port);
-      return device === undefined || this.options.isLost(port) ? NO_DEVICE : portOf(device);
+      return device === undefined || this.options.isLost(port)
+        ? NO_DEVICE
+        : portOf(device, port, config);
     });
   }
 

@@ -8,6 +8,7 @@
  * If a thread dies, the daemon must: `onFailure` is called, and whoever owns the handle ends the process.
  * Devices close with it, so traffic stops rather than passes unjudged.
  */
+import { Macs } from '../engine/link-memory.ts';
 import { randomBytes } from 'node:crypto';
 import { setTimeouts, STATE_COUNT, timeoutState, type IdleTimeouts } from '../conntrack/states.ts';
 import type { FlowAccounts } from '../conntrack/accounts.ts';
@@ -59,6 +60,7 @@ export class Dataplane {
   private readonly shared: SharedMemory = makeSharedMemory();
   private readonly memories: readonly LoopMemory[];
   private readonly threads: readonly LoopThread[];
+  readonly macs = new Macs(this.shared.link);
   private readonly timeoutsMs = new Int32Array(this.shared.timeoutsMs);
   private readonly maxFlowsByPort = new Int32Array(this.shared.maxFlowsByPort);
   private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };

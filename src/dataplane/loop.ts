@@ -61,6 +61,9 @@ const QUIET_SWEEP_ENTRIES = 4096;
 /** Entries a round held against a new policy: about 0.1 ms. */
 const RECHECK_ENTRIES = 512;
 
+/** How soon it looks again whether a neighbour has answered. */
+const WAITING_INTERVAL_MS = 10;
+
 const BROADCAST_MAC = new Uint8Array(6).fill(0xff);
 
 const FOREVER_MS = -1;
@@ -104,6 +107,7 @@ export class Loop {
   /** Entries of each table swept since a packet came, or a flow was found to be past its time-out. */
   private quietEntries = 0;
   private stopped = false;
+  private readonly hasBegun: boolean = false;
   private readonly turns: Turns;
   /** Flows that were in the tables before the loop began. */
   readonly adopted: AdoptedFlows;
@@ -144,7 +148,7 @@ export class Loop {
       capture: new CaptureRing(memory.capture),
       hasUplink: input.hasUplink,
     });
-    this.link = new LinkLayer(input.policy, shared.macs);
+    this.link = new LinkLayer(input.policy, shared.link);
     this.wakeFd = input.wakeFd;
     this.gauges = new Float64Array(memory.gauges);
     this.clockAheadMs =
@@ -155,6 +159,7 @@ export class Loop {
     this.poller = native.createPoller();
     native.watch(this.poller, this.wakeFd, WAKE);
     this.setPorts(input.ports);
+    this.hasBegun = true;
     this.adopted = adoptFlows(this.engine.gates.tracker, (this.clockMs() * this.timeScale) | 0);
     // They were admitted by the policy of an earlier process.
     this.isRechecking = this.adopted.restored > 0;
@@ -184,6 +189,7 @@ export class Loop {
       }
       if (this.isRechecking) this.recheckFlows(nowMs);
       if (isWoken) this.takeCommands(nowMs);
+      if (this.link.waiting.isBusy) this.writeWaiting(nowMs);
       this.gauges[GAUGE_ROUNDS]++;
       this.gauges[GAUGE_BUSY_MS] += this.clockMs() - clockMs;
     }
@@ -196,6 +202,8 @@ export class Loop {
 
   private timeoutMs(): number {
     if (this.isRechecking) return 0;
+    // Another loop may be the one that hears the answer.
+    if (this.link.waiting.isBusy) return WAITING_INTERVAL_MS;
     if (this.isBusy) return SWEEP_INTERVAL_MS;
     if (this.flows[0].count + this.flows[1].count === 0) return FOREVER_MS;
     // In a lab whose time runs faster, flows end sooner.
@@ -238,7 +246,8 @@ export class Loop {
     gauges[GAUGE_READ_PACKETS] += count;
     const sent = batch.process(engine, this.link, this.isTap, port, count, nowMs);
     if (sent > 0) this.write(count, sent);
-    if (batch.tooBig.count > 0) this.writeBehind();
+    if (batch.tooBig.count > 0) this.writeBehind(nowMs);
+    if (this.link.waiting.isBusy) this.writeWaiting(nowMs);
   }
 
   /** Writes a batch that has been judged. @param sent how many of its packets go on */
@@ -253,13 +262,23 @@ export class Loop {
   }
 
   /** Writes fragments of packets that were too long for a device, and errors about such packets. */
-  private writeBehind(): void {
+  private writeBehind(nowMs: number): void {
     const { native, fds, engine } = this;
     const { tooBig } = this.batch;
-    tooBig.wrap(this.link, this.isTap);
+    tooBig.wrap(this.link, this.isTap, nowMs);
     const { arena, slots, count } = tooBig;
     if (native.writeBatch(arena, slots, count, fds) < count) tooBig.countFailures(engine.counters);
     tooBig.clear();
+  }
+
+  /** Writes packets whose neighbour has answered, and questions about others. */
+  private writeWaiting(nowMs: number): void {
+    const { native, fds, engine, link } = this;
+    const { waiting } = link;
+    link.settle(engine.counters, nowMs);
+    const { arena, slots, ready } = waiting;
+    if (ready > 0 && native.writeBatch(arena, slots, ready, fds) < ready)
+      waiting.countFailures(engine.counters);
   }
 
   private recheckFlows(nowMs: number): void {
@@ -274,7 +293,7 @@ export class Loop {
     for (let command = this.takeCommand(); command !== undefined; command = this.takeCommand()) {
       switch (command.kind) {
         case 'assign':
-          this.assign(command);
+          this.assign(command, nowMs);
           break;
         case 'end-flows':
           this.endFlows(command.flows, nowMs);
@@ -288,10 +307,11 @@ export class Loop {
     }
   }
 
-  private assign({ ports, policy, hasUplink }: Assignment): void {
+  private assign({ ports, policy, hasUplink }: Assignment, nowMs: number): void {
     this.engine.setPolicy(policy);
     this.engine.setUplink(hasUplink);
     this.link.setPolicy(policy);
+    this.writeWaiting(nowMs);
     this.setPorts(ports);
     this.generation = policy.generation;
     this.isRechecking = true;
@@ -326,6 +346,7 @@ export class Loop {
       this.isTap[number] = port.isTap ? 1 : 0;
       this.takesUso[number] = port.takesUso ? 1 : 0;
       this.batch.tooBig.mtu[number] = port.mtu ?? MTU_UNKNOWN;
+      if (port.nextHops !== undefined) this.link.setNextHops(port.nextHops);
       const fd = next[number];
       if (fd === fds[number]) return;
       if (this.number === 0) this.startPort(number, port);
@@ -336,6 +357,9 @@ export class Loop {
 
   private startPort(number: number, { macAddress = BROADCAST_MAC }: PortSpec): void {
     const mac = new DataView(macAddress.buffer, macAddress.byteOffset, macAddress.byteLength);
-    this.link.startPort(number, mac.getUint16(0), mac.getInt32(2));
+    // What an earlier process learned is in the memory before the loop begins.
+    if (!this.hasBegun && this.link.knows(number)) return;
+    const nowMs = (this.clockMs() * this.timeScale) | 0;
+    this.link.startPort(number, mac.getUint16(0), mac.getInt32(2), nowMs);
   }
 }

@@ -13,7 +13,8 @@ import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';
 import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
-import { createMacs } from '../engine/link.ts';
+import { createLinkMemory, type LinkMemory } from '../engine/link-memory.ts';
+import type { NextHops } from '../engine/next-hops.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
 
@@ -33,6 +34,8 @@ export interface PortSpec {
   readonly mtu?: number;
   /** MAC address of the instance on a TAP, 6 bytes; undefined where it has to be learned. */
   readonly macAddress?: Uint8Array;
+  /** Of a TAP uplink: to whom on its link packets are handed. */
+  readonly nextHops?: NextHops;
   /** For messages: `eth0 in /run/netns/web-1`. */
   readonly label: string;
 }
@@ -80,8 +83,8 @@ export interface SharedMemory {
   readonly timeoutsMs: SharedArrayBuffer;
   /** By port, Int32Array, written by the control plane: flows its interface may have; 0: no limit of its own. */
   readonly maxFlowsByPort: SharedArrayBuffer;
-  /** MAC addresses of instances by port (engine/link.ts), written by whichever loop learns one. */
-  readonly macs: SharedArrayBuffer;
+  /** MAC addresses of instances and of the uplink's neighbours (engine/link.ts), written by whichever loop learns one. */
+  readonly link: LinkMemory;
 }
 
 /** Where a loop has its flows. */
@@ -113,7 +116,7 @@ export function makeSharedMemory(): SharedMemory {
   return {
     timeoutsMs: new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT),
     maxFlowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
-    macs: createMacs(PORTS_MAX),
+    link: createLinkMemory(PORTS_MAX),
   };
 }
 

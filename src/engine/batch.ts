@@ -20,10 +20,11 @@ import {
 } from '../wire/fields.ts';
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
 import type { Engine } from './evaluate.ts';
-import { ANSWERED, unwrap, type LinkLayer } from './link.ts';
+import { ANSWERED, type LinkLayer } from './link.ts';
+import { unwrap } from './vnet-header.ts';
 import { LOOKAHEAD } from './lookahead.ts';
 import { isPlainVnet } from './offload.ts';
-import { LINK_SCOPE, REASON_COUNT, WRITE_FAILED } from './reasons.ts';
+import { PACKET_TOO_BIG, REASON_COUNT, UNRESOLVED, WRITE_FAILED } from './reasons.ts';
 import { TooBig } from './too-big.ts';
 
 export const SLOT_WORDS = 3;
@@ -34,6 +35,8 @@ export const SLOT_PORT = 2;
 export const NOT_SENT = -1;
 /** What portOf answers for a packet that goes on in fragments, which are not in the batch: beside every reason. */
 export const CUT = -REASON_COUNT;
+/** For one that goes on once the MAC address it is for is known (engine/waiting.ts). */
+export const HELD = CUT - 1;
 
 /** Of the first byte of a MAC address: many are meant. */
 const MAC_GROUP = 0x01;
@@ -80,7 +83,7 @@ export class Batch {
   ): number {
     let sent = 0;
     for (let start = 0; start < count;) {
-      const end = this.prepare(engine, link, isTap[port] === 1, port, start, count);
+      const end = this.prepare(engine, link, isTap[port] === 1, port, start, count, nowMs);
       for (let i = start; i < end; i++)
         if (this.judge(engine, link, isTap, port, i, nowMs) >= 0) sent++;
       start = end;
@@ -97,6 +100,7 @@ export class Batch {
     port: number,
     start: number,
     count: number,
+    nowMs: number,
   ): number {
     const { view, slots, notes } = this;
     const limit = start + LOOKAHEAD < count ? start + LOOKAHEAD : count;
@@ -110,7 +114,7 @@ export class Batch {
       if (isTap) {
         isForLink = mayBeForLink(view, at, length);
         if (isForLink && i > start) break;
-        ip = link.receiveFrame(view, at, length, port);
+        ip = link.receiveFrame(view, at, length, port, nowMs);
       }
       notes[i * NOTE_WORDS + NOTE_IP] = ip;
       if (ip > 0) {
@@ -157,7 +161,7 @@ export class Batch {
     return to;
   }
 
-  /** Port that `process` chose for slot `i`, CUT, or minus why it was dropped, whatever became of the write. */
+  /** Port that `process` chose for slot `i`, CUT, HELD, or minus why it was dropped, whatever became of the write. */
   portOf(i: number): number {
     return this.notes[i * NOTE_WORDS + NOTE_PORT];
   }
@@ -202,7 +206,7 @@ export class Batch {
     const ipBytes = slots[slot + SLOT_LENGTH] - ip;
     const packets = notes[note + NOTE_PACKETS];
     const to = engine.judge(notes[note + NOTE_RECORD], view, ipOffset, ipBytes, packets, nowMs) | 0;
-    if (isTap[port] === 1 && (to >= 0 || to === -LINK_SCOPE)) link.learn(view, at, port);
+    if (to >= 0 && isTap[port] === 1) link.learn(view, at, port, nowMs);
     if (to < 0) return to;
     notes[note + NOTE_BYTES] = ipBytes;
     // The frame's padding ends here: what goes on is what was judged.
@@ -213,16 +217,39 @@ export class Batch {
       // About a frame to everybody, everybody's router would send an error.
       if (isTap[port] !== 1 || (view.getUint8(at + VNET_HDR_BYTES) & MAC_GROUP) === 0)
         tooBig.tell(view, packet, port, to, nowMs);
-      return engine.refuseTooBig(view, ipOffset, ipBytes, to, packets);
+      return engine.takeBack(view, ipOffset, ipBytes, to, PACKET_TOO_BIG, packets);
     }
     if (isTap[to] === 1) {
-      slots[slot + SLOT_OFFSET] = link.wrap(view, at, ipOffset, to);
+      if (!link.resolve(view, ipOffset, to, port, nowMs))
+        return this.hold(engine, link, i, ipOffset, judgedBytes, port, to, nowMs);
+      slots[slot + SLOT_OFFSET] = link.wrap(view, at, ipOffset);
       slots[slot + SLOT_LENGTH] = VNET_HDR_BYTES + ETHERNET_HEADER_BYTES + judgedBytes;
     } else if (ip !== VNET_HDR_BYTES || judgedBytes !== ipBytes) {
       slots[slot + SLOT_OFFSET] = unwrap(view, at, ipOffset);
       slots[slot + SLOT_LENGTH] = VNET_HDR_BYTES + judgedBytes;
     }
     return to;
+  }
+
+  /** The packet in slot `i` goes to a TAP whose MAC address is not known. @returns HELD, or what a drop is */
+  private hold(
+    engine: Engine,
+    link: LinkLayer,
+    i: number,
+    ipOffset: number,
+    judgedBytes: number,
+    from: number,
+    to: number,
+    nowMs: number,
+  ): number {
+    const { view, slots, notes } = this;
+    const packets = notes[i * NOTE_WORDS + NOTE_PACKETS];
+    const bytes = notes[i * NOTE_WORDS + NOTE_BYTES];
+    const vnet = unwrap(view, slots[i * SLOT_WORDS + SLOT_OFFSET], ipOffset);
+    const share = to === UPLINK_PORT ? from : to;
+    const length = VNET_HDR_BYTES + judgedBytes;
+    if (link.waiting.hold(view, vnet, length, to, share, packets, bytes, nowMs)) return HELD;
+    return engine.takeBack(view, ipOffset, bytes, to, UNRESOLVED, packets);
   }
 }
 

@@ -76,7 +76,7 @@ import {
   VNET_HDR_LEN,
 } from '../wire/fields.ts';
 import { NOT_SENT, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from './batch.ts';
-import { LITTLE_ENDIAN } from './link.ts';
+import { LITTLE_ENDIAN } from './vnet-header.ts';
 
 /** The kernel takes so many segments of UDP in one (UDP_MAX_SEGMENTS before Linux 6.9), and so many words of iovec are few. */
 export const RUN_PACKETS_MAX = 64;

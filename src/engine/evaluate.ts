@@ -35,7 +35,6 @@ import {
   LINK_SCOPE,
   MARTIAN,
   NO_ROUTE,
-  PACKET_TOO_BIG,
   PASS,
   SOURCE_CHECK,
   UPLINK_SPOOF,
@@ -310,18 +309,19 @@ export class Engine {
     return -reason;
   }
 
-  /** The packet last judged passed to `to`, whose device is too small for it. @returns what judge returns of a drop */
-  refuseTooBig(
+  /** The packet last judged passed to `to`, and can't be delivered there. @returns what judge returns of a drop */
+  takeBack(
     view: DataView,
     offset: number,
     length: number,
     to: number,
+    reason: number,
     packets: number,
   ): number {
     this.endRun();
     const direction = to === UPLINK_PORT ? EGRESS : INGRESS;
     count(this.counters, to, direction, PASS, -packets, -length);
-    return this.refuse(view, offset, length, to, direction, PACKET_TOO_BIG, packets);
+    return this.refuse(view, offset, length, to, direction, reason, packets);
   }
 
   /** Counts and tells of a packet that a gate, or what comes before it, dropped. @returns minus the reason */

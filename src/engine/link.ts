@@ -7,16 +7,19 @@
  * frame ever passes from one port to another; only IP packets do, behind a new Ethernet header. On a TAP
  * uplink the gateway answers for the interfaces' addresses only: the others have their own hosts there.
  *
- * The MAC address on the other side is learned from its ARP messages, what it says to its link, and its
- * packets, but only while they claim no address that is another's: an ARP or neighbour message that does
- * is spoofing (NEIGHBOUR_SPOOF). Until it is known, frames go to the broadcast address. What is said to
- * the link has to teach, too: a server that only answers has said nothing else when the first SYN comes
- * (duplicate address detection, MLD), and Linux hands TCP no segment that came by broadcast.
+ * An instance's MAC address is learned from its packets that go on, and its ARP and neighbour messages, while they
+ * bear an address of its own: a message that claims another's is spoofing (NEIGHBOUR_SPOOF). What bears none
+ * (router solicitations, reports of groups, detection of duplicates) teaches nothing: where a virtual machine's TAP is
+ * on a bridge, its host says such things on it, too. One that has said nothing for REACHABLE_MS is asked beside what is sent to it, and keeps its address; one that is not known at
+ * all is asked while a few packets wait (waiting.ts): Linux hands TCP no segment that came by broadcast.
+ *
+ * Beyond an uplink there may be many, who are not to be believed like that: a packet goes to its next hop
+ * (next-hops.ts), whose MAC address is in a table of answers to questions of ours (neighbours.ts).
  *
  * The virtio header stands right before the frame; its csum_start and hdr_len count from the frame's
  * start, so they move by the Ethernet header's length when that is put on or taken off.
  */
-import type { CompiledPolicy } from '../policy/compiled.ts';
+import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
 import { foldChecksum, sumWords } from '../wire/checksum.ts';
 import { etherPayload, etherType, isArpIpv4 } from '../wire/ethernet.ts';
@@ -35,29 +38,33 @@ import {
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
   ICMP_TYPE,
+  IPV4_DESTINATION,
   IPV6_DESTINATION,
   IPV6_HEADER_BYTES,
-  IPV6_NEXT_HEADER,
   IPV6_PAYLOAD_LENGTH,
   IPV6_SOURCE,
   PROTO_ICMPV6,
-  VNET_CSUM_OFFSET,
-  VNET_CSUM_START,
-  VNET_FLAGS,
-  VNET_FLAG_NEEDS_CSUM,
-  VNET_GSO_SIZE,
   VNET_HDR_BYTES,
-  VNET_HDR_LEN,
 } from '../wire/fields.ts';
 import { BAD_IP_VERSION } from '../wire/status.ts';
-import { LINK_SCOPE, NEIGHBOUR_SPOOF } from './reasons.ts';
-
-/** The neighbour that stands for everything behind the gates: locally administered, the same on every port. */
-export const GATEWAY_MAC_HIGH = 0x0273;
-export const GATEWAY_MAC_LOW = 0x67000001;
-
-/** virtio_net_hdr is in host byte order. */
-export const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
+import { MAC_UNKNOWN_HIGH, MAC_UNKNOWN_LOW, type LinkMemory } from './link-memory.ts';
+import { ASK_ALL, ASK_MS, ASK_NOBODY, Neighbours, REACHABLE_MS } from './neighbours.ts';
+import {
+  answerFrom,
+  findLinkAddress,
+  GATEWAY_MAC_HIGH,
+  GATEWAY_MAC_LOW,
+  isNeighbourMessage,
+  isSoundAdvertisement,
+  NEIGHBOUR_OPTIONS,
+  OPTION_TARGET_LINK_ADDRESS,
+  setGatewayMac,
+} from './neighbour-messages.ts';
+import { isOnLink, NO_NEXT_HOPS, type NextHops } from './next-hops.ts';
+import { LINK_SCOPE, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
+import { moveVnetHeader } from './vnet-header.ts';
+import { Waiting } from './waiting.ts';
 
 /** What receiveFrame answers when the frame has been turned into a reply to its own port. */
 export const ANSWERED = 0;
@@ -66,22 +73,16 @@ const ARP_REQUEST = 1;
 const ARP_REPLY = 2;
 const NEIGHBOUR_SOLICITATION = 135;
 const NEIGHBOUR_ADVERTISEMENT = 136;
-const NEIGHBOUR_HOP_LIMIT = 255;
 const NEIGHBOUR_TARGET = 8;
 const NEIGHBOUR_FLAGS = 4;
-const NEIGHBOUR_OPTIONS = 24;
 const ADVERTISEMENT_BYTES = 32;
 /** Router, solicited, override (RFC 4861 section 4.4). */
 const ADVERTISEMENT_FLAGS = 0xe0000000;
-const OPTION_TARGET_LINK_ADDRESS = 0x0201;
-
-/** Memory for the MAC addresses of the instances on so many ports, all of them broadcast: not learned yet. */
-export function createMacs(ports: number): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(8 * ports);
-  new Int32Array(buffer, 0, ports).fill(0xffff);
-  new Int32Array(buffer, 4 * ports).fill(-1);
-  return buffer;
-}
+/** The top 10 bits of fe80::/10. */
+const LINK_LOCAL_TOP = 0xfe80 >>> 6;
+/** Of a MAC address's high bits: many are meant (I/G). */
+const MAC_GROUP = 0x0100;
+const ADVERTISEMENT_SOLICITED = 0x40000000;
 
 export class LinkLayer {
   /**
@@ -91,29 +92,56 @@ export class LinkLayer {
    */
   private readonly macHigh: Int32Array;
   private readonly macLow: Int32Array;
+  private readonly seenMs: Int32Array;
+  private readonly askedMs: Int32Array;
+  private readonly neighbours: Neighbours;
   private policy: CompiledPolicy;
+  private nextHops: NextHops = NO_NEXT_HOPS;
+  /** The policy that admitted what waits is another's by now. */
+  private isOutdated = false;
+  /** What `resolve` found. */
+  private hopHigh = 0;
+  private hopLow = 0;
   /** Length of the frame that receiveFrame last answered in place, with its virtio header. */
   answerBytes = 0;
+  /** Packets that wait for a MAC address, and questions to be sent. */
+  readonly waiting = new Waiting();
 
-  /** @param macs of createMacs */
-  constructor(policy: CompiledPolicy, macs: SharedArrayBuffer) {
+  /** @param memory of createLinkMemory */
+  constructor(policy: CompiledPolicy, memory: LinkMemory) {
     this.policy = policy;
-    const ports = macs.byteLength / 8;
-    this.macHigh = new Int32Array(macs, 0, ports);
-    this.macLow = new Int32Array(macs, 4 * ports);
+    const ports = memory.macs.byteLength / 16;
+    this.macHigh = new Int32Array(memory.macs, 0, ports);
+    this.macLow = new Int32Array(memory.macs, 4 * ports, ports);
+    this.seenMs = new Int32Array(memory.macs, 8 * ports, ports);
+    this.askedMs = new Int32Array(memory.macs, 12 * ports, ports);
+    this.neighbours = new Neighbours(memory.neighbours, ports);
   }
 
+  /** What waits was admitted by the old policy, and is given up when `settle` is called next, which is to be at once. */
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
+    this.isOutdated = true;
+  }
+
+  setNextHops(nextHops: NextHops): void {
+    this.nextHops = nextHops;
+  }
+
+  /** Whether the instance on the port has a MAC address. */
+  knows(port: number): boolean {
+    return this.macHigh[port] !== MAC_UNKNOWN_HIGH || this.macLow[port] !== MAC_UNKNOWN_LOW;
   }
 
   /**
    * A port that has another device now.
    * @param macHigh, macLow the instance's MAC address where it is known, as 16 and 32 bits; else broadcast
    */
-  startPort(port: number, macHigh: number, macLow: number): void {
+  startPort(port: number, macHigh: number, macLow: number, nowMs: number): void {
     this.macHigh[port] = macHigh;
     this.macLow[port] = macLow;
+    this.seenMs[port] = (nowMs - REACHABLE_MS) | 0;
+    this.askedMs[port] = (nowMs - ASK_MS) | 0;
   }
 
   /**
@@ -121,7 +149,7 @@ export class LinkLayer {
    * @returns offset of the IP packet behind `at`; ANSWERED if the slot now holds a reply of answerBytes to
    *   be written to the same port; or minus a drop reason
    */
-  receiveFrame(view: DataView, at: number, length: number, port: number): number {
+  receiveFrame(view: DataView, at: number, length: number, port: number, nowMs: number): number {
     const frame = at + VNET_HDR_BYTES;
     const frameBytes = length - VNET_HDR_BYTES;
     const payload = etherPayload(view, frame, frameBytes);
@@ -130,33 +158,101 @@ export class LinkLayer {
     if (type < 0) return type;
     const ip = frame + payload;
     const ipBytes = frameBytes - payload;
-    if (type === ETHERTYPE_ARP) return this.receiveArp(view, at, ip, ipBytes, port);
+    if (type === ETHERTYPE_ARP) return this.receiveArp(view, at, ip, ipBytes, port, nowMs);
     // The frame says one family and the packet another: some stacks would believe the frame.
     const version = ipBytes > 0 ? view.getUint8(ip) >>> 4 : 0;
     if (version !== (type === ETHERTYPE_IPV4 ? 4 : 6)) return -BAD_IP_VERSION;
-    if (version === 6 && isSolicitation(view, ip, ipBytes))
-      return this.receiveSolicitation(view, at, ip, port);
+    if (version === 6 && isNeighbourMessage(view, ip, ipBytes)) {
+      const message = view.getUint8(ip + IPV6_HEADER_BYTES + ICMP_TYPE);
+      if (message === NEIGHBOUR_SOLICITATION)
+        return this.receiveSolicitation(view, at, ip, port, nowMs);
+      if (message === NEIGHBOUR_ADVERTISEMENT) {
+        const reason = this.receiveAdvertisement(view, at, ip, ipBytes, port, nowMs);
+        if (reason !== 0) return reason;
+      }
+    }
     return VNET_HDR_BYTES + payload;
   }
 
-  /** Remembers the sender's MAC address; call for packets that went on, or that were for the link alone. */
-  learn(view: DataView, at: number, port: number): void {
+  /**
+   * Remembers the sender's MAC address; call for packets that went on.
+   * Of those beyond the uplink, only answers to questions are believed.
+   */
+  learn(view: DataView, at: number, port: number, nowMs: number): void {
+    if (port === UPLINK_PORT) return;
     const source = at + VNET_HDR_BYTES + ETHERNET_SOURCE;
     this.macHigh[port] = view.getUint16(source);
     this.macLow[port] = view.getInt32(source + 2);
+    this.seenMs[port] = nowMs;
   }
 
   /**
-   * Puts an Ethernet header before the IP packet at `ip`, and the virtio header `vnet` before that.
+   * Finds the MAC address that the packet at `ip` is for, on its way to `port`, and asks for it if need be.
+   * @param share port of the interface whose packet it is, if it goes to the uplink
+   * @returns whether it is known; `wrap` uses it then
+   */
+  resolve(view: DataView, ip: number, port: number, share: number, nowMs: number): boolean {
+    if (port === UPLINK_PORT) return this.resolveNextHop(view, ip, share, nowMs);
+    const high = this.macHigh[port];
+    const low = this.macLow[port];
+    this.hopHigh = high;
+    this.hopLow = low;
+    const isKnown = high !== MAC_UNKNOWN_HIGH || low !== MAC_UNKNOWN_LOW;
+    if (isKnown && (nowMs - this.seenMs[port]) >>> 0 < REACHABLE_MS) return true;
+    if ((nowMs - this.askedMs[port]) >>> 0 >= ASK_MS) {
+      this.askedMs[port] = nowMs;
+      const to = ip + IPV6_DESTINATION;
+      if (view.getUint8(ip) >>> 4 === 4)
+        this.ask(view, ip, port, 4, view.getInt32(ip + IPV4_DESTINATION), 0, 0, 0, true);
+      else {
+        const t0 = view.getInt32(to);
+        const t1 = view.getInt32(to + 4);
+        const t2 = view.getInt32(to + 8);
+        this.ask(view, ip, port, 6, t0, t1, t2, view.getInt32(to + 12), true);
+      }
+    }
+    return isKnown;
+  }
+
+  /**
+   * Makes ready what is to be written beside batches, in `waiting`: packets whose neighbour is known by now,
+   * and questions. What has waited too long is dropped and counted.
+   */
+  settle(counters: Float64Array, nowMs: number): void {
+    const { waiting } = this;
+    const { view } = waiting;
+    waiting.begin();
+    let kept = 0;
+    for (let i = 0; i < waiting.count; i++) {
+      const port = waiting.portOf(i);
+      const ip = waiting.ipOf(i);
+      const isDead = this.isOutdated;
+      if (!isDead && this.resolve(view, ip, port, waiting.shareOf(i), nowMs))
+        waiting.send(i, this.wrap(view, ip - VNET_HDR_BYTES, ip));
+      else if (!isDead && !waiting.isPast(i, nowMs)) waiting.move(i, kept++);
+      else {
+        const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
+        const packets = waiting.packetsOf(i);
+        countUndelivered(counters, port, direction, UNRESOLVED, packets, waiting.bytesOf(i));
+      }
+    }
+    waiting.keep(kept);
+    waiting.sendAsks();
+    this.isOutdated = false;
+  }
+
+  /**
+   * Puts an Ethernet header before the IP packet at `ip`, which `resolve` was asked about last, and the virtio
+   * header `vnet` before that.
    * There must be ETHERNET_HEADER_BYTES + VNET_HDR_BYTES of arena in front of `ip` that nobody needs.
    * @returns offset of the new virtio header
    */
-  wrap(view: DataView, vnet: number, ip: number, port: number): number {
+  wrap(view: DataView, vnet: number, ip: number): number {
     const frame = ip - ETHERNET_HEADER_BYTES;
     const at = frame - VNET_HDR_BYTES;
     moveVnetHeader(view, vnet, at, ETHERNET_HEADER_BYTES - (ip - vnet - VNET_HDR_BYTES));
-    view.setUint16(frame + ETHERNET_DESTINATION, this.macHigh[port]);
-    view.setInt32(frame + ETHERNET_DESTINATION + 2, this.macLow[port]);
+    view.setUint16(frame + ETHERNET_DESTINATION, this.hopHigh);
+    view.setInt32(frame + ETHERNET_DESTINATION + 2, this.hopLow);
     view.setUint16(frame + ETHERNET_SOURCE, GATEWAY_MAC_HIGH);
     view.setInt32(frame + ETHERNET_SOURCE + 2, GATEWAY_MAC_LOW);
     view.setUint16(
@@ -166,20 +262,78 @@ export class LinkLayer {
     return at;
   }
 
-  private receiveArp(view: DataView, at: number, arp: number, bytes: number, port: number): number {
-    if (!isArpIpv4(view, arp, bytes) || view.getUint16(arp + ARP_OPERATION) !== ARP_REQUEST)
-      return -LINK_SCOPE;
+  private resolveNextHop(view: DataView, ip: number, share: number, nowMs: number): boolean {
+    const { neighbours, nextHops } = this;
+    const is4 = view.getUint8(ip) >>> 4 === 4;
+    const family = is4 ? 4 : 6;
+    const to = ip + (is4 ? IPV4_DESTINATION : IPV6_DESTINATION);
+    let a0 = view.getInt32(to);
+    let a1 = is4 ? 0 : view.getInt32(to + 4);
+    let a2 = is4 ? 0 : view.getInt32(to + 8);
+    let a3 = is4 ? 0 : view.getInt32(to + 12);
+    const gateway = is4 ? nextHops.gateway4 : nextHops.gateway6;
+    if (gateway !== null && !isOnLink(nextHops, family, a0, a1, a2, a3)) {
+      a0 = gateway[0];
+      a1 = gateway[1];
+      a2 = gateway[2];
+      a3 = gateway[3];
+    }
+    const isKnown = neighbours.lookUp(family, a0, a1, a2, a3, share, nowMs);
+    this.hopHigh = neighbours.macHigh;
+    this.hopLow = neighbours.macLow;
+    if (neighbours.ask !== ASK_NOBODY)
+      this.ask(view, ip, UPLINK_PORT, family, a0, a1, a2, a3, neighbours.ask === ASK_ALL);
+    return isKnown;
+  }
+
+  /** Asks for an address beyond `port`, in the name of the packet at `ip`; all there, or who `resolve` found. */
+  private ask(
+    view: DataView,
+    ip: number,
+    port: number,
+    family: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+    isForAll: boolean,
+  ): void {
+    const high = isForAll ? MAC_UNKNOWN_HIGH : this.hopHigh;
+    const low = isForAll ? MAC_UNKNOWN_LOW : this.hopLow;
+    const { waiting } = this;
+    const own = GATEWAY_MAC_HIGH;
+    if (family === 4) waiting.askArp(view, ip, port, a0, high, low, own, GATEWAY_MAC_LOW);
+    else waiting.askNeighbour(view, ip, port, a0, a1, a2, a3, high, low, own, GATEWAY_MAC_LOW);
+  }
+
+  private receiveArp(
+    view: DataView,
+    at: number,
+    arp: number,
+    bytes: number,
+    port: number,
+    nowMs: number,
+  ): number {
+    if (!isArpIpv4(view, arp, bytes)) return -LINK_SCOPE;
+    const operation = view.getUint16(arp + ARP_OPERATION);
+    if (operation !== ARP_REQUEST && operation !== ARP_REPLY) return -LINK_SCOPE;
     const sender = view.getInt32(arp + ARP_SENDER_ADDRESS);
     const target = view.getInt32(arp + ARP_TARGET_ADDRESS);
     if (sender !== 0 && !this.maySpeakFor(port, 4, sender, 0, 0, 0)) return -NEIGHBOUR_SPOOF;
-    this.learn(view, at, port);
+    if (port === UPLINK_PORT) {
+      const high = view.getUint16(arp + ARP_SENDER_MAC);
+      const low = view.getInt32(arp + ARP_SENDER_MAC + 2);
+      this.hear(4, sender, 0, 0, 0, high, low, operation === ARP_REPLY, nowMs);
+    } else if (sender !== 0) this.learn(view, at, port, nowMs);
+    if (operation === ARP_REPLY) return -LINK_SCOPE;
     // Sender 0 is a probe for an address in use (RFC 5227): an answer would tell the instance it may not have its own.
     if (sender === 0 || sender === target || !this.answersFor(port, 4, target, 0, 0, 0))
       return -LINK_SCOPE;
-    this.answerFrom(view, at, port);
+    answerFrom(view, at);
     view.setUint16(arp + ARP_OPERATION, ARP_REPLY);
-    view.setUint16(arp + ARP_TARGET_MAC, this.macHigh[port]);
-    view.setInt32(arp + ARP_TARGET_MAC + 2, this.macLow[port]);
+    const asker = at + VNET_HDR_BYTES + ETHERNET_DESTINATION;
+    view.setUint16(arp + ARP_TARGET_MAC, view.getUint16(asker));
+    view.setInt32(arp + ARP_TARGET_MAC + 2, view.getInt32(asker + 2));
     view.setInt32(arp + ARP_TARGET_ADDRESS, sender);
     setGatewayMac(view, arp + ARP_SENDER_MAC);
     view.setInt32(arp + ARP_SENDER_ADDRESS, target);
@@ -187,17 +341,28 @@ export class LinkLayer {
     return ANSWERED;
   }
 
-  private receiveSolicitation(view: DataView, at: number, ip: number, port: number): number {
+  private receiveSolicitation(
+    view: DataView,
+    at: number,
+    ip: number,
+    port: number,
+    nowMs: number,
+  ): number {
     const source = ip + IPV6_SOURCE;
     const s0 = view.getInt32(source);
     const s1 = view.getInt32(source + 4);
     const s2 = view.getInt32(source + 8);
     const s3 = view.getInt32(source + 12);
     const isUnspecified = (s0 | s1 | s2 | s3) === 0;
-    const isLinkLocal = s0 >>> 22 === 0xfe80 >>> 6;
+    const isLinkLocal = s0 >>> 22 === LINK_LOCAL_TOP;
     if (!isUnspecified && !isLinkLocal && !this.maySpeakFor(port, 6, s0, s1, s2, s3))
       return -NEIGHBOUR_SPOOF;
-    this.learn(view, at, port);
+    if (port !== UPLINK_PORT) {
+      if (!isUnspecified && !isLinkLocal) this.learn(view, at, port, nowMs);
+    } else if (!isUnspecified) {
+      const mac = at + VNET_HDR_BYTES + ETHERNET_SOURCE;
+      this.hear(6, s0, s1, s2, s3, view.getUint16(mac), view.getInt32(mac + 2), false, nowMs);
+    }
     // Duplicate address detection comes from `::` (RFC 4862): an answer would take the address away.
     if (isUnspecified) return -LINK_SCOPE;
     const icmp = ip + IPV6_HEADER_BYTES;
@@ -214,7 +379,7 @@ export class LinkLayer {
     ) {
       return -LINK_SCOPE;
     }
-    this.answerFrom(view, at, port);
+    answerFrom(view, at);
     for (let i = 0; i < 16; i += 4) {
       view.setInt32(ip + IPV6_DESTINATION + i, view.getInt32(source + i));
       view.setInt32(source + i, view.getInt32(target + i));
@@ -236,13 +401,55 @@ export class LinkLayer {
     return ANSWERED;
   }
 
-  /** Turns the frame's addresses round: from the gateway to the instance, with a virtio header that asks for nothing. */
-  private answerFrom(view: DataView, at: number, port: number): void {
-    for (let i = 0; i < VNET_HDR_BYTES; i += 2) view.setUint16(at + i, 0);
-    const frame = at + VNET_HDR_BYTES;
-    view.setUint16(frame + ETHERNET_DESTINATION, this.macHigh[port]);
-    view.setInt32(frame + ETHERNET_DESTINATION + 2, this.macLow[port]);
-    setGatewayMac(view, frame + ETHERNET_SOURCE);
+  /** @returns minus a drop reason, or 0: it goes the way of packets */
+  private receiveAdvertisement(
+    view: DataView,
+    at: number,
+    ip: number,
+    bytes: number,
+    port: number,
+    nowMs: number,
+  ): number {
+    const icmp = ip + IPV6_HEADER_BYTES;
+    const t0 = view.getInt32(icmp + NEIGHBOUR_TARGET);
+    const t1 = view.getInt32(icmp + NEIGHBOUR_TARGET + 4);
+    const t2 = view.getInt32(icmp + NEIGHBOUR_TARGET + 8);
+    const t3 = view.getInt32(icmp + NEIGHBOUR_TARGET + 12);
+    if (!this.maySpeakFor(port, 6, t0, t1, t2, t3)) {
+      // Whatever is on an instance's link may have a link-local address there.
+      return port !== UPLINK_PORT && t0 >>> 22 === LINK_LOCAL_TOP ? 0 : -NEIGHBOUR_SPOOF;
+    }
+    const length = view.getUint16(ip + IPV6_PAYLOAD_LENGTH);
+    if (length > bytes - IPV6_HEADER_BYTES || !isSoundAdvertisement(view, ip, length)) return 0;
+    if (port !== UPLINK_PORT) {
+      this.learn(view, at, port, nowMs);
+      return 0;
+    }
+    const option = findLinkAddress(view, icmp, length);
+    const mac = option === 0 ? at + VNET_HDR_BYTES + ETHERNET_SOURCE : option;
+    const isSolicited = (view.getInt32(icmp + NEIGHBOUR_FLAGS) & ADVERTISEMENT_SOLICITED) !== 0;
+    const high = view.getUint16(mac);
+    this.hear(6, t0, t1, t2, t3, high, view.getInt32(mac + 2), isSolicited, nowMs);
+    return 0;
+  }
+
+  /** Somebody beyond the uplink says which MAC address an address has: as an answer, or unasked. */
+  private hear(
+    family: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+    macHigh: number,
+    macLow: number,
+    isAnswer: boolean,
+    nowMs: number,
+  ): void {
+    // A group's address, or none: no frame for one host goes there.
+    if ((macHigh & MAC_GROUP) !== 0 || (macHigh | macLow) === 0) return;
+    const { neighbours } = this;
+    if (isAnswer) neighbours.answer(family, a0, a1, a2, a3, macHigh, macLow, nowMs);
+    else neighbours.announce(family, a0, a1, a2, a3, macHigh, macLow, nowMs);
   }
 
   /** Whether a neighbour on `port` may claim the address: its interface's; on the uplink, any that is no interface's. */
@@ -269,40 +476,4 @@ export class LinkLayer {
   ): boolean {
     return !this.maySpeakFor(port, family, a0, a1, a2, a3);
   }
-}
-
-/** Takes the link layer off: the virtio header moves to right before `ip`. @returns its new offset */
-export function unwrap(view: DataView, vnet: number, ip: number): number {
-  const linkBytes = ip - vnet - VNET_HDR_BYTES;
-  if (linkBytes !== 0) moveVnetHeader(view, vnet, ip - VNET_HDR_BYTES, -linkBytes);
-  return ip - VNET_HDR_BYTES;
-}
-
-/** Moves a virtio header and shifts what it counts from the frame's start. The two places may overlap. */
-function moveVnetHeader(view: DataView, from: number, to: number, shift: number): void {
-  const flagsAndType = view.getUint16(from + VNET_FLAGS);
-  const hdrLen = view.getUint16(from + VNET_HDR_LEN, LITTLE_ENDIAN);
-  const gsoSize = view.getUint16(from + VNET_GSO_SIZE);
-  const csumStart = view.getUint16(from + VNET_CSUM_START, LITTLE_ENDIAN);
-  const csumOffset = view.getUint16(from + VNET_CSUM_OFFSET);
-  const hasChecksum = ((flagsAndType >>> 8) & VNET_FLAG_NEEDS_CSUM) !== 0;
-  view.setUint16(to + VNET_FLAGS, flagsAndType);
-  view.setUint16(to + VNET_HDR_LEN, hdrLen === 0 ? 0 : hdrLen + shift, LITTLE_ENDIAN);
-  view.setUint16(to + VNET_GSO_SIZE, gsoSize);
-  view.setUint16(to + VNET_CSUM_START, hasChecksum ? csumStart + shift : csumStart, LITTLE_ENDIAN);
-  view.setUint16(to + VNET_CSUM_OFFSET, csumOffset);
-}
-
-function isSolicitation(view: DataView, ip: number, bytes: number): boolean {
-  return (
-    bytes >= IPV6_HEADER_BYTES + NEIGHBOUR_OPTIONS &&
-    // Next header and hop limit: a lower one has come from beyond the link (RFC 4861 section 7.1.1).
-    view.getUint16(ip + IPV6_NEXT_HEADER) === ((PROTO_ICMPV6 << 8) | NEIGHBOUR_HOP_LIMIT) &&
-    view.getUint8(ip + IPV6_HEADER_BYTES + ICMP_TYPE) === NEIGHBOUR_SOLICITATION
-  );
-}
-
-function setGatewayMac(view: DataView, at: number): void {
-  view.setUint16(at, GATEWAY_MAC_HIGH);
-  view.setInt32(at + 2, GATEWAY_MAC_LOW);
 }

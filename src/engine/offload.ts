@@ -53,7 +53,7 @@ import {
   VNET_HDR_LEN,
 } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
-import { LITTLE_ENDIAN } from './link.ts';
+import { LITTLE_ENDIAN } from './vnet-header.ts';
 
 /** What segmentsOf answers when the header does not fit the packet. */
 export const MISFIT = 0;

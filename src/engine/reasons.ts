@@ -30,7 +30,8 @@ export const FRAGMENT_LIMIT = DECODE_STATUS_COUNT + 20;
 export const EVENTS_FULL = DECODE_STATUS_COUNT + 21;
 export const BAD_OFFLOAD = DECODE_STATUS_COUNT + 22;
 export const PACKET_TOO_BIG = DECODE_STATUS_COUNT + 23;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 24;
+export const UNRESOLVED = DECODE_STATUS_COUNT + 24;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 25;
 
 /** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -107,5 +108,9 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'packet-too-big',
     'longer than the MTU of the device it is for, and not to be cut; its sender is told by ICMP, if it may be',
+  ],
+  [
+    'unresolved',
+    'nobody on the link of the TAP answers for the next hop (ARP, neighbour discovery): an address that is not there, or a guest that is down',
   ],
 ];

@@ -52,9 +52,10 @@ import {
 } from '../wire/fields.ts';
 import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
-import { LITTLE_ENDIAN, type LinkLayer } from './link.ts';
+import { LITTLE_ENDIAN } from './vnet-header.ts';
+import { type LinkLayer } from './link.ts';
 import { TCP_SEGMENTS_MAX } from './offload.ts';
-import { WRITE_FAILED } from './reasons.ts';
+import { UNRESOLVED, WRITE_FAILED } from './reasons.ts';
 
 /** More than any packet has: a device whose MTU is not known. */
 export const MTU_UNKNOWN = 1 << 20;
@@ -84,6 +85,9 @@ const OPTION_END = 0;
 const OPTION_NO_OPERATION = 1;
 /** Of an option's type: it goes into every fragment (RFC 791 section 3.1). */
 const OPTION_COPIED = 0x80;
+
+/** In place of the port of a slot: nobody is known there. No errno. */
+const NO_NEIGHBOUR = -0x7fff;
 
 export class TooBig {
   /** By port: the largest IP packet that its device takes. */
@@ -117,13 +121,21 @@ export class TooBig {
     this.cutPackets = 0;
   }
 
-  /** Before the write: puts Ethernet headers on what goes to TAPs. @param isTap by port: 1 if frames carry Ethernet */
-  wrap(link: LinkLayer, isTap: Uint8Array): void {
+  /**
+   * Before the write: puts Ethernet headers on what goes to TAPs. What has no neighbour yet does not wait: it is
+   * not sent. @param isTap by port: 1 if frames carry Ethernet
+   */
+  wrap(link: LinkLayer, isTap: Uint8Array, nowMs: number): void {
     const { view, slots, ports } = this;
     for (let i = 0; i < this.count; i++) {
       if (isTap[ports[i]] !== 1) continue;
       const vnet = slots[i * SLOT_WORDS];
-      slots[i * SLOT_WORDS] = link.wrap(view, vnet, vnet + VNET_HDR_BYTES, ports[i]);
+      const ip = vnet + VNET_HDR_BYTES;
+      if (!link.resolve(view, ip, ports[i], ports[i], nowMs)) {
+        slots[i * SLOT_WORDS + 2] = NO_NEIGHBOUR;
+        continue;
+      }
+      slots[i * SLOT_WORDS] = link.wrap(view, vnet, ip);
       slots[i * SLOT_WORDS + 1] += ETHERNET_HEADER_BYTES;
     }
   }
@@ -137,7 +149,8 @@ export class TooBig {
       counted = packet;
       const port = this.ports[i];
       const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
-      if (packet !== 0) countUndelivered(counters, port, direction, WRITE_FAILED, 1, this.bytes[i]);
+      const reason = this.slots[i * SLOT_WORDS + 2] === NO_NEIGHBOUR ? UNRESOLVED : WRITE_FAILED;
+      if (packet !== 0) countUndelivered(counters, port, direction, reason, 1, this.bytes[i]);
     }
   }
 

@@ -473,6 +473,18 @@ test('interfaces, devices, the uplink', () => {
       'write the on-link prefix as well, as 10.0.0.1/24',
     ],
     [
+      'uplink: { tun: a, addresses: [10.0.0.1/24], gateways: [10.0.0.2] }',
+      '1:56 error gateway-without-link uplink.gateways[0]: only a TAP has a link with a gateway on it',
+    ],
+    [
+      'uplink: { tap: a, addresses: [10.0.0.1/24], gateways: [10.0.0.2, 10.0.0.3] }',
+      '1:66 error two-gateways uplink.gateways[1]: there is another gateway for IPv4',
+    ],
+    [
+      'uplink: { tap: a, addresses: [10.0.0.1/24], gateways: [10.0.1.2] }',
+      "1:56 error gateway-off-link uplink.gateways[0]: 10.0.1.2 is in no prefix of the uplink's addresses, so nobody on its link can be asked for it",
+    ],
+    [
       'uplink: { tun: a, routes: [10.0.0.1/8] }',
       "1:28 error bad-cidr uplink.routes[0]: '10.0.0.1/8' has bits set beyond its prefix",
     ],

@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
+import { createLinkMemory, Macs } from '../../src/engine/link-memory.ts';
 import { REPLIED, STATE_COUNT, STATE_MASK, TCP_SYN_RECEIVED } from '../../src/conntrack/states.ts';
 import {
   FLOW_RULE,
@@ -390,6 +391,7 @@ function stateOf(rig: Rig, nowMs: number): FlowState {
     flows: [rig.flows4, rig.flows6],
     tableOf: ({ length }) => (length === KEY_WORDS_4 ? 0 : 1),
     interfaces: [1, 2].map((port) => ({ port, id: `eni-${port}`, device: `tun-${port}` })),
+    macs: new Macs(createLinkMemory(3)),
     ruleNumbers: rig.ruleNumbers,
     generation: rig.policy.generation,
     untracked: [],

@@ -5,8 +5,21 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
 import { Coalescer } from '../../src/engine/coalesce.ts';
-import { createMacs, LinkLayer } from '../../src/engine/link.ts';
-import { ICMP, icmp4, icmpError4, tcp4, tcp6, udp4 } from '../packets/build.ts';
+import { createLinkMemory } from '../../src/engine/link-memory.ts';
+import { LinkLayer } from '../../src/engine/link.ts';
+import {
+  arp,
+  ETHER_TYPE,
+  ethernet,
+  ICMP,
+  icmp4,
+  icmpError4,
+  ndNeighborAdvertisement,
+  tcp4,
+  tcp6,
+  udp4,
+} from '../packets/build.ts';
+import { frame, GATEWAY } from './frames.ts';
 import { Rig } from './rig.ts';
 
 setFlagsFromString('--expose-gc');
@@ -15,6 +28,7 @@ const collectGarbage = runInNewContext('gc') as () => void;
 const WEB = '10.0.0.11';
 const APP = '10.0.0.12';
 const OUT = '198.51.100.7';
+const OUT6 = '2001:db8:51::7';
 const PACKETS_IN_BATCH = 64;
 const VNET_BYTES = 10;
 /** What a measurement itself may leave behind, spread over a million packets. */
@@ -92,7 +106,7 @@ function aim(batch: Batch, length: number): void {
 
 for (const [name, from, packet] of KINDS) {
   test(`${name}: 0 bytes a packet`, () => {
-    const link = new LinkLayer(rig.policy, createMacs(3));
+    const link = new LinkLayer(rig.policy, createLinkMemory(3));
     const isTap = new Uint8Array(3);
     const port = ['uplink', 'web', 'app'].indexOf(from);
     const batch = batchOf(packet);
@@ -115,7 +129,8 @@ for (const [name, packet] of [
   ],
 ] as const)
   test(`${name}: 0 bytes a packet`, () => {
-    const link = new LinkLayer(rig.policy, createMacs(3));
+    const link = new LinkLayer(rig.policy, createLinkMemory(3));
+    link.startPort(2, 0x0600, 0xff, 0);
     const isTap = Uint8Array.of(0, 0, 1);
     const batch = batchOf(packet);
     batch.tooBig.mtu[2] = 100;
@@ -125,13 +140,84 @@ for (const [name, packet] of [
       for (let round = 0; round < rounds; round++) {
         aim(batch, packet.length);
         batch.process(rig.engine, link, isTap, 1, PACKETS_IN_BATCH, round * 100);
-        batch.tooBig.wrap(link, isTap);
+        batch.tooBig.wrap(link, isTap, round * 100);
         written += batch.tooBig.count;
         batch.tooBig.clear();
       }
     }, rounds * PACKETS_IN_BATCH);
     assert.ok(written >= rounds * 50, `${written} written`);
     assert.ok(bytes <= 8 * BYTES_PER_PACKET_MAX, `${bytes} bytes a packet`);
+  });
+
+/** Frames that answer for a next hop on the link of the uplink, one a batch. */
+const answer4 = ethernet({
+  src: '06:00:00:00:00:0f',
+  dst: GATEWAY,
+  etherType: ETHER_TYPE.arp,
+  payload: arp({
+    operation: 'reply',
+    senderMac: '06:00:00:00:00:0f',
+    senderIp: OUT,
+    targetMac: GATEWAY,
+    targetIp: WEB,
+  }),
+});
+const answer6 = frame(
+  ndNeighborAdvertisement({
+    src: OUT6,
+    dst: 'fd00:10::11',
+    target: OUT6,
+    targetMac: '06:00:00:00:00:0f',
+  }),
+  '06:00:00:00:00:0f',
+  GATEWAY,
+);
+const out4 = tcp4(WEB, OUT, { srcPort: 80, dstPort: 40000, flags: 'A' });
+const out6 = tcp6('fd00:10::11', OUT6, { srcPort: 80, dstPort: 40000, flags: 'A' });
+
+for (const [name, to, mac, packet, answer] of [
+  ['a TAP whose MAC address is known', 'app', 0xff, sent, undefined],
+  ['a TAP that is not known', 'app', undefined, sent, undefined],
+  ['a next hop that answers by ARP', 'uplink', undefined, out4, answer4],
+  ['a next hop that answers by neighbour discovery', 'uplink', undefined, out6, answer6],
+  ['a next hop that is not there', 'uplink', undefined, out4, undefined],
+  ['a next hop that is not there, IPv6', 'uplink', undefined, out6, undefined],
+] as const)
+  test(`to ${name}, questions included: 0 bytes a packet`, () => {
+    const link = new LinkLayer(rig.policy, createLinkMemory(3));
+    const port = ['uplink', 'web', 'app'].indexOf(to);
+    const isTap = Uint8Array.from([0, 1, 2], (n) => (n === port ? 1 : 0));
+    if (mac !== undefined) link.startPort(port, 0x0600, mac, 0);
+    const batch = batchOf(packet);
+    const arena = new Uint8Array(batch.view.buffer);
+    const answers = batchOf(answer ?? packet);
+    const answerArena = new Uint8Array(answers.view.buffer);
+    const rounds = 4_000;
+    let nowMs = 0;
+    let sentOn = 0;
+    let beside = 0;
+    const bytes = leastBytesPerRun(() => {
+      for (let round = 0; round < rounds; round++) {
+        nowMs = (nowMs + 100) | 0;
+        aim(batch, packet.length);
+        // The Ethernet header of the round before lies where the virtio header is.
+        for (let i = 0; i < PACKETS_IN_BATCH; i++)
+          arena.fill(0, i * 256 + 46, i * 256 + 46 + VNET_BYTES);
+        sentOn += batch.process(rig.engine, link, isTap, 1, PACKETS_IN_BATCH, nowMs);
+        link.settle(rig.engine.counters, nowMs);
+        beside += link.waiting.ready;
+        if (answer === undefined) continue;
+        // The frame is judged where it lies, and left as it was.
+        answers.slots[SLOT_OFFSET] = 46;
+        answers.slots[SLOT_LENGTH] = VNET_BYTES + answer.length;
+        answers.process(rig.engine, link, isTap, 0, 1, nowMs);
+      }
+    }, rounds * PACKETS_IN_BATCH);
+    assert.deepEqual(answerArena.subarray(56, 56 + (answer ?? packet).length), answer ?? packet);
+    const isKnown = mac !== undefined || answer !== undefined;
+    assert.equal(sentOn > rounds * (PACKETS_IN_BATCH - 1), isKnown, `${sentOn} sent on`);
+    assert.ok(beside >= rounds / 400, `${beside} questions, and packets that waited`);
+    assert.ok(bytes <= BYTES_PER_PACKET_MAX, `${bytes} bytes a packet`);
   });
 
 test('a million new flows, admitted, tracked and expired: 0 bytes a flow', () => {

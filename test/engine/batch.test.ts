@@ -27,6 +27,7 @@ import {
   NEEDS_CSUM,
   vnetHeader,
   Wire,
+  INSTANCE_MAC,
 } from './frames.ts';
 import type { Vnet } from './frames.ts';
 
@@ -107,7 +108,7 @@ test('TUN to TAP: an Ethernet header comes on, and what counts from the start mo
     assert.deepEqual(wire().pass('a', packet, vnet), {
       to: 'c',
       vnet: shifted(vnet, 14),
-      frame: toHex(frame(packet, GATEWAY, MAC_BROADCAST)),
+      frame: toHex(frame(packet, GATEWAY, INSTANCE_MAC)),
     });
   }
 });
@@ -134,7 +135,7 @@ test('TAP to TAP: new addresses, the same offsets; the answer goes to the addres
   assert.deepEqual(w.pass('c', frame(packet, MAC_C, GATEWAY), inFrame), {
     to: 'd',
     vnet: shifted(vnet, 14),
-    frame: toHex(frame(packet, GATEWAY, MAC_BROADCAST)),
+    frame: toHex(frame(packet, GATEWAY, INSTANCE_MAC)),
   });
   const answer = tcp4(TAP_D, TAP_C, { srcPort: 5001, dstPort: 40000, flags: 'A' });
   assert.deepEqual(w.pass('d', frame(answer, MAC_D, GATEWAY)), {
@@ -172,7 +173,7 @@ test('a priority-tagged frame (VLAN id 0) goes on without its tag: everything mo
     assert.deepEqual(wire().pass('c', tagged(toTap), inFrame), {
       to: 'd',
       vnet: shifted(vnet, 14),
-      frame: toHex(frame(toTap, GATEWAY, MAC_BROADCAST)),
+      frame: toHex(frame(toTap, GATEWAY, INSTANCE_MAC)),
     });
   }
 });
@@ -198,7 +199,7 @@ test('the padding of short frames, and whatever is behind a packet, is cut off',
     const padded = concat(packet, padding);
     const [content, expected] = [
       from === 'c' ? frame(padded, MAC_C, GATEWAY) : padded,
-      to === 'c' || to === 'd' ? frame(packet, GATEWAY, MAC_BROADCAST) : packet,
+      to === 'c' || to === 'd' ? frame(packet, GATEWAY, INSTANCE_MAC) : packet,
     ];
     assert.deepEqual(wire().pass(from, content), {
       to,
@@ -227,8 +228,8 @@ test('a batch is judged in order, slot by slot, and drops leave their neighbours
     [0, 2, 4, 5].map((i) => sent[i].frame),
     [
       toHex(packets[0]),
-      toHex(frame(packets[2], GATEWAY, MAC_BROADCAST)),
-      toHex(frame(packets[4], GATEWAY, MAC_BROADCAST)),
+      toHex(frame(packets[2], GATEWAY, INSTANCE_MAC)),
+      toHex(frame(packets[4], GATEWAY, INSTANCE_MAC)),
       toHex(packets[5]),
     ],
   );

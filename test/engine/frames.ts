@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
-import { createMacs, LinkLayer } from '../../src/engine/link.ts';
+import { createLinkMemory } from '../../src/engine/link-memory.ts';
+import { LinkLayer } from '../../src/engine/link.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { concat, ethernet, ETHER_TYPE, toHex } from '../packets/build.ts';
 import type { MacLike } from '../packets/build.ts';
@@ -65,11 +66,14 @@ export interface Sent {
 
 export const DROPPED = 'dropped';
 
+/** The MAC address that each instance on a TAP is known to have at first. */
+export const INSTANCE_MAC = '06:00:00:00:00:ff';
+
 export class Wire {
   readonly rig: Rig;
   readonly batch: Batch;
   private readonly arena = new Uint8Array(ARENA_BYTES);
-  private readonly link: LinkLayer;
+  readonly link: LinkLayer;
   private readonly names: readonly string[];
   private readonly isTap: Uint8Array;
 
@@ -77,7 +81,9 @@ export class Wire {
     this.rig = new Rig(text, options);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
     this.isTap = Uint8Array.from(this.names, (name) => (taps.includes(name) ? 1 : 0));
-    this.link = new LinkLayer(this.rig.policy, createMacs(this.names.length));
+    this.link = new LinkLayer(this.rig.policy, createLinkMemory(this.names.length));
+    for (const [port, name] of this.names.entries())
+      if (taps.includes(name)) this.link.startPort(port, 0x0600, 0xff, 0);
     this.batch = new Batch(this.arena, 64);
   }
 
@@ -123,7 +129,7 @@ export class Wire {
   /** What is written behind the batches since it was last asked for: fragments, and errors about what was too big. */
   takeBehind(): Sent[] {
     const { tooBig } = this.batch;
-    tooBig.wrap(this.link, this.isTap);
+    tooBig.wrap(this.link, this.isTap, 0);
     const found = Array.from({ length: tooBig.count }, (_, i): Sent => {
       const [at, length, to] = tooBig.slots.subarray(i * SLOT_WORDS);
       const end = at + length;

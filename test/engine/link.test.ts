@@ -18,7 +18,7 @@ import {
   udp4,
 } from '../packets/build.ts';
 import type { ArpOptions, NeighborSolicitationOptions } from '../packets/build.ts';
-import { DROPPED, frame, GATEWAY, vnetHeader, Wire } from './frames.ts';
+import { DROPPED, frame, GATEWAY, vnetHeader, Wire, INSTANCE_MAC } from './frames.ts';
 
 const A = '10.0.0.1';
 const A6 = 'fd00:10::1';
@@ -164,7 +164,7 @@ test('the answer grows into the headroom behind it and touches nothing of its ne
     frame(packet, MAC_A, GATEWAY),
   ]);
   assert.equal(answer.frame, advertisement(B6, A6));
-  const delivered = toHex(frame(packet, GATEWAY, MAC_BROADCAST));
+  const delivered = toHex(frame(packet, GATEWAY, INSTANCE_MAC));
   assert.deepEqual([before.frame, after.frame], [delivered, delivered]);
 });
 
@@ -230,23 +230,25 @@ function nextDestination(w: Wire, to: 'a' | 'b'): string {
   return w.pass(from, frame(packet, MAC_B, GATEWAY)).frame.slice(0, 12);
 }
 
-test('the address of an instance is learned from whatever it may say', () => {
+test('the address of an instance is learned from what bears an address of its own', () => {
   const cases: readonly [string, Uint8Array][] = [
     ['ARP request', arpFrame({})],
     ['ARP announcement', arpFrame({ targetIp: A })],
     ['solicitation', solicitation({})],
     ['packet', frame(udp4(A, B, { srcPort: 1, dstPort: 2 }), MAC_A, GATEWAY)],
-    // A server that only ever answers says no more than this before the first SYN comes, and Linux
-    // hands TCP no segment that came by broadcast.
-    ['duplicate address detection', solicitation({ src: '::', target: A6 })],
+    ['ARP reply', arpFrame({ operation: 'reply' })],
     [
-      'to its link',
-      frame(udp4(A, '224.0.0.251', { srcPort: 5353, dstPort: 5353 }), MAC_A, GATEWAY),
+      'advertisement',
+      frame(
+        ndNeighborAdvertisement({ src: A6, dst: B6, target: A6, targetMac: MAC_A }),
+        MAC_A,
+        GATEWAY,
+      ),
     ],
   ];
   for (const [what, content] of cases) {
     const w = wire();
-    assert.equal(nextDestination(w, 'a'), toHex(macBytes(MAC_BROADCAST)), what);
+    assert.equal(nextDestination(w, 'a'), toHex(macBytes(INSTANCE_MAC)), what);
     w.pass('a', content);
     assert.equal(nextDestination(w, 'a'), toHex(macBytes(MAC_A)), what);
   }
@@ -256,13 +258,26 @@ test('nothing is learned from a frame that is refused', () => {
   const cases: readonly [string, Uint8Array][] = [
     ['neighbour-spoof', arpFrame({ senderIp: B, targetIp: OUT })],
     ['neighbour-spoof', solicitation({ src: B6, target: OUT6 })],
+    ['neighbour-spoof', arpFrame({ operation: 'reply', senderIp: B })],
+    [
+      'neighbour-spoof',
+      frame(
+        ndNeighborAdvertisement({ src: B6, dst: A6, target: B6, targetMac: MAC_A }),
+        MAC_A,
+        GATEWAY,
+      ),
+    ],
+    // The host whose bridge a virtual machine's TAP is on says such things, too.
+    ['link-scope', solicitation({ src: '::', target: A6 })],
+    ['link-scope', arpFrame({ senderIp: ZERO, targetIp: A })],
+    ['link-scope', frame(udp4(A, '224.0.0.251', { srcPort: 5353, dstPort: 5353 }), MAC_A, GATEWAY)],
     ['source-check', frame(udp4(OUT, B, { srcPort: 1, dstPort: 2 }), MAC_A, GATEWAY)],
   ];
   for (const [reason, content] of cases) {
     const w = wire();
     w.pass('a', content);
     assert.deepEqual(w.rig.counts, [`a egress: 0 passed, 1 dropped (${reason} 1)`]);
-    assert.equal(nextDestination(w, 'a'), toHex(macBytes(MAC_BROADCAST)), reason);
+    assert.equal(nextDestination(w, 'a'), toHex(macBytes(INSTANCE_MAC)), reason);
   }
 });
 
@@ -300,4 +315,79 @@ test("a stranger who bears an interface's address on a TAP uplink is spoofing", 
   ])
     assert.equal(w.pass('uplink', content).to, DROPPED);
   assert.deepEqual(w.rig.counts, ['uplink ingress: 0 passed, 2 dropped (neighbour-spoof 2)']);
+});
+
+/** Of an instance that nobody knows yet, and of the uplink: what is written beside the batch. */
+function takeSettled(w: Wire, nowMs: number): string[] {
+  const { link, rig } = w;
+  link.settle(rig.engine.counters, nowMs);
+  const { slots, ready, arena } = link.waiting;
+  return Array.from({ length: ready }, (_, i) => {
+    const [at, length, port] = slots.subarray(3 * i);
+    return `${port} ${toHex(arena.subarray(at + 10, at + length))}`;
+  });
+}
+
+test('packets for an instance that has said nothing wait while it is asked, and leave in order', () => {
+  for (const [src, dst, reply] of [
+    [B, A, arpFrame({ operation: 'reply' }, MAC_A, GATEWAY)],
+    [
+      B6,
+      A6,
+      frame(
+        ndNeighborAdvertisement({ src: A6, dst: B6, target: A6, targetMac: MAC_A }),
+        MAC_A,
+        GATEWAY,
+      ),
+    ],
+  ] as const) {
+    const w = wire();
+    w.link.startPort(1, 0xffff, -1, 0);
+    const make = src === B ? tcp4 : tcp6;
+    const packets = [1, 2].map((srcPort) => make(src, dst, { srcPort, dstPort: 9, flags: 'S' }));
+    for (const packet of packets)
+      assert.equal(w.pass('b', frame(packet, MAC_B, GATEWAY)).to, DROPPED, 'not in this batch');
+    const group = `3333${toHex(solicitedNode(A6).subarray(12))}`;
+    const question =
+      src === B
+        ? arpFrame({ senderMac: GATEWAY, senderIp: B, targetIp: A }, GATEWAY, MAC_BROADCAST, 0)
+        : frame(
+            ndNeighborSolicitation({ src: B6, target: A6, sourceMac: GATEWAY }),
+            GATEWAY,
+            macBytes(hex(group)),
+          );
+    assert.deepEqual(takeSettled(w, 0), [`1 ${toHex(question)}`]);
+    assert.deepEqual(takeSettled(w, 999), [], 'once a second');
+    assert.deepEqual(takeSettled(w, 1000), [`1 ${toHex(question)}`]);
+    w.pass('a', reply);
+    assert.deepEqual(
+      takeSettled(w, 1001),
+      packets.map((packet) => `1 ${toHex(frame(packet, GATEWAY, MAC_A))}`),
+    );
+    assert.equal(w.link.waiting.count, 0);
+  }
+});
+
+test('what waits in vain, and what there is no room for, is dropped as unresolved', () => {
+  const w = wire();
+  w.link.startPort(1, 0xffff, -1, 0);
+  for (let srcPort = 1; srcPort <= 10; srcPort++)
+    w.pass('b', frame(udp4(B, A, { srcPort, dstPort: 9 }), MAC_B, GATEWAY));
+  assert.equal(w.link.waiting.count, 8);
+  assert.deepEqual(w.rig.counts.at(0), 'a ingress: 8 passed, 2 dropped (unresolved 2)');
+  takeSettled(w, 2999);
+  assert.equal(w.link.waiting.count, 8);
+  takeSettled(w, 3000);
+  assert.equal(w.link.waiting.count, 0);
+  assert.deepEqual(w.rig.counts.at(0), 'a ingress: 0 passed, 10 dropped (unresolved 10)');
+});
+
+test('what waits is given up when the policy changes', () => {
+  const w = wire();
+  w.link.startPort(1, 0xffff, -1, 0);
+  w.pass('b', frame(udp4(B, A, { srcPort: 1, dstPort: 9 }), MAC_B, GATEWAY));
+  w.link.setPolicy(w.rig.policy);
+  w.pass('a', arpFrame({ operation: 'reply' }, MAC_A, GATEWAY));
+  takeSettled(w, 1);
+  assert.deepEqual(w.rig.counts.at(0), 'a ingress: 0 passed, 1 dropped (unresolved 1)');
 });

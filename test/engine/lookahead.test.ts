@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
-import { createMacs, LinkLayer } from '../../src/engine/link.ts';
+import { createLinkMemory } from '../../src/engine/link-memory.ts';
+import { LinkLayer } from '../../src/engine/link.ts';
 import { anyPacket } from '../packets/arbitrary.ts';
 import { tcp4, tcp6, udp4 } from '../packets/build.ts';
 import { Rig } from './rig.ts';
@@ -108,7 +109,7 @@ for (const maxFlows of [1000, 6]) {
         (steps, changesPolicy) => {
           const rig = new Rig(TEXT, { maxFlows });
           const twin = new Rig(TEXT, { maxFlows });
-          const link = new LinkLayer(rig.policy, createMacs(3));
+          const link = new LinkLayer(rig.policy, createLinkMemory(3));
           let nowMs = 0;
           for (const [i, one] of steps.entries()) {
             nowMs += one.afterMs;

@@ -14,8 +14,16 @@ import {
   INGRESS,
   PASSED_PACKETS,
 } from '../../src/engine/counters.ts';
-import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from '../../src/engine/batch.ts';
-import { createMacs, LinkLayer } from '../../src/engine/link.ts';
+import {
+  Batch,
+  HELD,
+  SLOT_LENGTH,
+  SLOT_OFFSET,
+  SLOT_PORT,
+  SLOT_WORDS,
+} from '../../src/engine/batch.ts';
+import { createLinkMemory } from '../../src/engine/link-memory.ts';
+import { LinkLayer } from '../../src/engine/link.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { addressBytes } from '../packets/bytes.ts';
@@ -25,7 +33,7 @@ import { nameVerdict } from './pair.ts';
 import * as places from './policies.ts';
 import type { Random } from './random.ts';
 import { decodePlainly, type TwinPacket } from './twin-decode.ts';
-import { shiftVnet, TwinLink } from './twin-link.ts';
+import { checksum, shiftVnet, TwinLink } from './twin-link.ts';
 import { countPlainly } from './twin-offload.ts';
 import type { Twin } from './twin.ts';
 import { makeEngine, makeTwin, policyOf, PORT_NAMES, type WorldOptions } from './world.ts';
@@ -65,6 +73,8 @@ export class FrameEpisode {
   private readonly batch = new Batch(this.arena, BATCH_MAX);
   private readonly isTap: Uint8Array;
   private nowMs: number;
+  /** To be sent when their port's turn comes. */
+  private answers: { readonly port: number; readonly frame: readonly number[] }[] = [];
   /** Packets that the twin has counted, by the port they came in by. */
   private readonly counted = PORT_NAMES.map(() => 0);
 
@@ -74,7 +84,7 @@ export class FrameEpisode {
     this.mutator = new Mutator(random);
     this.engine = makeEngine(options);
     this.twin = makeTwin(options);
-    this.link = new LinkLayer(policyOf(options.world, 0, 1), createMacs(PORT_NAMES.length));
+    this.link = new LinkLayer(policyOf(options.world, 0, 1), createLinkMemory(PORT_NAMES.length));
     this.twinLink = new TwinLink((address) => this.twin.portOfAddress(address));
     this.isTap = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
     this.nowMs = options.startMs;
@@ -84,13 +94,20 @@ export class FrameEpisode {
   run(frames: number, tell: (verdict: number) => void): string | undefined {
     for (let sent = 0; sent < frames;) {
       const port = this.random.below(PORT_NAMES.length);
-      const slots = Array.from({ length: 1 + this.random.below(BATCH_MAX) }, () =>
-        this.makeSlot(this.isTap[port] === 1),
-      );
-      const wrong = this.sendBatch(port, slots, tell) ?? this.checkCounts();
+      const due = this.answers.filter((answer) => answer.port === port).slice(0, BATCH_MAX - 1);
+      this.answers = this.answers.filter((answer) => !due.includes(answer)).slice(-100);
+      const slots = [
+        ...due.map(({ frame }) =>
+          Uint8Array.of(...new Array<number>(VNET_BYTES).fill(0), ...frame),
+        ),
+        ...Array.from({ length: 1 + this.random.below(BATCH_MAX - due.length) }, () =>
+          this.makeSlot(this.isTap[port] === 1),
+        ),
+      ];
+      const wrong = this.sendBatch(port, slots, tell) ?? this.settle() ?? this.checkCounts();
       if (wrong !== undefined) return wrong;
       sent += slots.length;
-      this.nowMs += this.random.below(20);
+      this.nowMs += this.random.oneIn(16) ? this.random.below(12_000) : this.random.below(20);
     }
     return undefined;
   }
@@ -114,7 +131,9 @@ export class FrameEpisode {
       const said = batch.portOf(i);
       tell(said);
       const isSame =
-        typeof verdict === 'number' ? said === verdict : REASONS[-said]?.[0] === verdict;
+        typeof verdict === 'number'
+          ? said === verdict
+          : verdict === (said === HELD ? 'held' : REASONS[-said]?.[0]);
       if (!isSame)
         return `slot ${i}: ${nameVerdict(said)}, the twin ${typeof verdict === 'number' ? nameVerdict(verdict) : verdict} (${this.show(port, slots)})`;
       if (said < 0) continue;
@@ -131,6 +150,46 @@ export class FrameEpisode {
       : `byte ${broken} of the arena was written (${this.show(port, slots)})`;
   }
 
+  /** What waited for a neighbour, and goes on. Some of the questions get an answer. */
+  private settle(): string | undefined {
+    const { link, twinLink, engine, nowMs, random } = this;
+    const { waiting } = link;
+    link.settle(engine.counters, nowMs | 0);
+    const written = Array.from({ length: waiting.ready }, (_, i) => {
+      const [at, length, port] = waiting.slots.subarray(SLOT_WORDS * i);
+      return { port, bytes: [...waiting.arena.subarray(at, at + length)] };
+    });
+    const expected = twinLink.settle(nowMs);
+    const questions = written.slice(expected.length);
+    for (const { port, bytes } of questions)
+      if (random.oneIn(2)) this.answers.push({ port, frame: this.answer(bytes) });
+    const show = (list: readonly { port: number; bytes: readonly number[] }[]): string =>
+      list.map(({ port, bytes }) => `${port} ${Buffer.from(bytes).toString('hex')}`).join(' ');
+    const sent = show(written.slice(0, expected.length));
+    return sent === show(expected)
+      ? undefined
+      : `what waited is written as ${sent}, the twin has ${show(expected)}`;
+  }
+
+  /** An answer to an ARP request or a neighbour solicitation, which stands behind a virtio header. */
+  private answer(question: readonly number[]): readonly number[] {
+    const mac = [6, 0, 0, 0, 0, this.random.below(4)];
+    const head = [...question.slice(16, 22), ...mac, ...question.slice(22, 24)];
+    const asked = question.slice(24);
+    if (head[13] === 0x06)
+      return [
+        ...[...head, 0, 1, 8, 0, 6, 4, 0, 2, ...mac],
+        ...[...asked.slice(24, 28), ...asked.slice(8, 18)],
+      ];
+    const target = asked.slice(48, 64);
+    const message = [136, 0, 0, 0, 0x60, 0, 0, 0, ...target, 2, 1, ...mac];
+    const addresses = [...target, ...asked.slice(8, 24)];
+    const sum = checksum([...addresses, 0, 0, 0, message.length, 0, 0, 0, 58, ...message]);
+    message[2] = sum >> 8;
+    message[3] = sum & 255;
+    return [...head, 0x60, 0, 0, 0, 0, message.length, 58, 255, ...addresses, ...message];
+  }
+
   /** What is to become of one slot. */
   private expect(slot: Uint8Array, port: number): Expected {
     const { twin, twinLink, isTap, nowMs } = this;
@@ -138,7 +197,7 @@ export class FrameEpisode {
     const frame = slot.subarray(VNET_BYTES);
     let at = 0;
     if (isTap[port] === 1) {
-      const first = twinLink.receive(frame, port);
+      const first = twinLink.receive(frame, port, nowMs);
       if (first.kind === 'dropped') return { verdict: first.reason, bytes: [], packets: 1 };
       if (first.kind === 'answered') {
         const bytes = [...new Array<number>(VNET_BYTES).fill(0), ...first.frame];
@@ -151,17 +210,18 @@ export class FrameEpisode {
     const packets = typeof decoded === 'string' ? 1 : countPlainly(vnet, frame, decoded, at);
     if (packets === undefined) return { verdict: 'bad-offload', bytes: [], packets: 1 };
     const verdict = twin.judge(packet, packet.length, port, nowMs);
-    if (isTap[port] === 1 && (typeof verdict === 'number' || verdict === 'link-scope'))
-      twinLink.learn(frame, port);
+    if (isTap[port] === 1 && typeof verdict === 'number') twinLink.learn(frame, port);
     if (typeof verdict === 'string' || typeof twin.decoded === 'string')
       return { verdict, bytes: [], packets };
     // What was behind the packet's end does not go on.
     const judged = packet.subarray(0, twin.decoded.end);
     const bytes =
       isTap[verdict] === 1
-        ? twinLink.wrap(shiftVnet(vnet, 14 - at), judged, verdict)
+        ? twinLink.wrap(shiftVnet(vnet, 14 - at), judged, verdict, port, nowMs)
         : [...shiftVnet(vnet, -at), ...judged];
-    return { verdict, bytes, packets };
+    return typeof bytes === 'string'
+      ? { verdict: bytes, bytes: [], packets }
+      : { verdict, bytes, packets };
   }
 
   /** What came in counts as what it would be on the wire. */

@@ -42,16 +42,21 @@ function run(share: Share): Progress {
   return last!;
 }
 
-test('what chance sends in three seconds gets the verdicts of the twin', (t) => {
+test('what chance sends gets the verdicts of the twin', (t) => {
   const seed = Date.now() % 2 ** 32;
-  const { packets, judged, tally, failed } = run({ ...SHARE, seed });
+  const { packets, judged, tally, failed } = run({
+    ...SHARE,
+    seed,
+    packets: 12 * 2048,
+    seconds: 600,
+  });
   t.diagnostic(`seed ${seed}: ${packets} packets, ${judged} of them judged by the twin`);
   assert.equal(
     failed,
     undefined,
     `${failed?.what}; to see it made small: scripts/fuzz --seed ${seed} --episode ${failed?.episode}`,
   );
-  assert.ok(packets >= 20_000, `${packets} packets`);
+  assert.equal(packets, 12 * 2048);
   // What a run that gets nowhere would lack.
   for (const [verdict, name] of [
     [1, 'to web'],
@@ -83,7 +88,7 @@ test('corpus and chance reach every reason but those that devices give', () => {
   const missing = REASONS.map(([name], reason) => ({ name, reason }))
     .filter(({ reason }) => reason !== PASS && tally[tallyIndex(-reason)] === 0)
     .map(({ name }) => name);
-  assert.deepEqual(missing, ['write-failed', 'packet-too-big']);
+  assert.deepEqual(missing, ['write-failed', 'packet-too-big', 'unresolved']);
 });
 
 test('two jobs do together what one does alone', async () => {

@@ -17,7 +17,7 @@ import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
-const READY_TIMEOUT_MS = 10_000;
+const READY_TIMEOUT_MS = 60_000;
 
 export function canRun(t: TestContext): boolean {
   return requireRoot(t) && requireTun(t) && requireTools(t, 'ip', 'ping', 'curl');

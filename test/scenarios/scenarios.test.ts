@@ -159,6 +159,7 @@ describe('the scenarios', () => {
       'neighbour-spoof',
       'packet-too-big',
       'unknown-ethertype',
+      'unresolved',
       'vlan-tagged',
       'write-failed',
     ];

@@ -1,5 +1,13 @@
 /** The `interfaces` and `uplink` sections. */
-import { parseAddress, type Address, type Parsed } from '../../addr/address.ts';
+import {
+  cidrContains,
+  formatAddress,
+  parseAddress,
+  maskWords,
+  type Address,
+  type Cidr,
+  type Parsed,
+} from '../../addr/address.ts';
 import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
 import { PORTS_MAX } from '../../dataplane/messages.ts';
 import { IDLE_TIMEOUTS } from '../../policy/idle-timeouts.ts';
@@ -25,6 +33,7 @@ import {
 import type { InterfaceConfig, UplinkConfig } from './config.ts';
 
 const NAME_LENGTH_MAX = 64;
+const LINK_LOCAL: Cidr = { family: 6, words: [0xfe800000 | 0, 0, 0, 0], length: 10 };
 /** Port 0 is the uplink's. */
 const INTERFACES_MAX = PORTS_MAX - 1;
 
@@ -247,6 +256,7 @@ export function readUplink(
     registry.addUplink(reader, parsed.address, node);
     return [parsed];
   });
+  const gateways = readGateways(reader, section, addresses);
   const routes = readCidrs(reader, get(section, 'routes')).map(({ cidr }) => cidr);
   const tun = get(section, 'tun');
   const tap = get(section, 'tap');
@@ -286,5 +296,55 @@ export function readUplink(
       "the host's default route is never replaced: name the blocks behind the uplink, or its namespace with netns",
     );
   devices.add(reader, device, section, 'the uplink');
-  return { device, addresses, routes };
+  return { device, addresses, gateways, routes };
+}
+
+/** Reads `uplink.gateways`: routers on the link of a TAP. */
+function readGateways(
+  reader: Reader,
+  section: Node,
+  addresses: UplinkConfig['addresses'],
+): readonly Address[] {
+  const families = new Set<number>();
+  return readItems(reader, get(section, 'gateways')).flatMap((node) => {
+    const text = readText(reader, node);
+    const address =
+      text === undefined ? undefined : take(reader, node, 'bad-address', parseAddress(text));
+    if (address === undefined) return [];
+    const { family } = address;
+    const own = addresses.filter((entry) => entry.address.family === family);
+    const isLinkLocal = family === 6 && cidrContains(LINK_LOCAL, address);
+    const isOnLink = own.some(({ address: base, length }) =>
+      cidrContains({ family, words: maskWords(base.words, length), length }, address),
+    );
+    if (get(section, 'tap') === undefined)
+      fail(
+        reader,
+        node,
+        'gateway-without-link',
+        `only a TAP has a link with a gateway on it`,
+        'leave gateways out; behind a TUN, the host routes',
+      );
+    else if (families.has(family))
+      fail(
+        reader,
+        node,
+        'two-gateways',
+        `there is another gateway for IPv${family}`,
+        'keep one of them: packets go to one router',
+      );
+    else if (!isOnLink && !isLinkLocal)
+      fail(
+        reader,
+        node,
+        'gateway-off-link',
+        `${formatAddress(address)} is in no prefix of the uplink's addresses, so nobody on its link can be asked for it`,
+        `give the uplink an address in the gateway's network (addresses)`,
+      );
+    else {
+      families.add(family);
+      return [address];
+    }
+    return [];
+  });
 }

@@ -27,6 +27,8 @@ export interface UplinkConfig {
   readonly device: DeviceConfig;
   /** Addresses of the uplink device itself with their on-link prefix. */
   readonly addresses: readonly { readonly address: Address; readonly length: number }[];
+  /** Routers beyond it, at most one a family: next hops for what is not on its link. */
+  readonly gateways: readonly Address[];
   /** What else the uplink's namespace reaches through the device; the interfaces' own addresses are always added. */
   readonly routes: readonly Cidr[];
 }

@@ -150,6 +150,15 @@ const UPLINK = mapping(
         examples: [['10.0.0.1/16', 'fd00:10::1/64']],
       },
     ),
+    gateways: list(
+      { type: 'string' },
+      {
+        title: 'Routers on its link',
+        description:
+          "Of a TAP: to whom packets go that are not for its own addresses' prefixes, one a family. Absent: to the host that has the device, by its first address.",
+        examples: [['198.51.100.1', 'fe80::1']],
+      },
+    ),
     routes: list(
       { type: 'string' },
       { title: 'More that is reached through the device', examples: [['10.1.0.0/16']] },

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { FlowTable } from '../../conntrack/table.ts';
 import { FLOW_RULE, FLOW_STATE } from '../../conntrack/table.ts';
 import type { AdoptedFlows } from '../../dataplane/adopt-flows.ts';
+import type { Macs } from '../../engine/link-memory.ts';
 import { RULE_MASK } from '../../engine/revocation.ts';
 import type { RuleNumbers } from '../../policy/rule-numbers.ts';
 import type { SavedRange, UntrackedPast } from '../../policy/untracked-past.ts';
@@ -16,6 +17,8 @@ export interface FlowState {
   /** The place among them of the table that a flow of this key belongs to. */
   readonly tableOf: (key: Int32Array) => number;
   readonly interfaces: readonly SnapshotInterface[];
+  /** Of the instances, by port. */
+  readonly macs: Macs;
   readonly ruleNumbers: RuleNumbers;
   /** Of the policy in force. */
   readonly generation: number;
@@ -28,7 +31,11 @@ export interface FlowState {
 /** Saves the flows of a loop that has stopped. Never throws. */
 export function saveState(snapshots: SnapshotStore, state: FlowState): void {
   if (!snapshots.isEnabled) return;
-  const { flows, interfaces, ruleNumbers, untracked, nowMs } = state;
+  const { flows, ruleNumbers, macs, untracked, nowMs } = state;
+  const interfaces = state.interfaces.map((entry) => {
+    const mac = macs.read(entry.port);
+    return mac === undefined ? entry : { ...entry, mac };
+  });
   snapshots.save({ interfaces, rules: rulesOf(flows, ruleNumbers), untracked }, flows, nowMs);
 }
 
@@ -67,15 +74,17 @@ export class SavedState {
 
   /** Puts the flows into tables that no loop has yet. */
   restore(
-    { flows, tableOf, interfaces, generation }: FlowState,
+    { flows, tableOf, interfaces, macs, generation }: FlowState,
     { maxFlows, maxHalfOpen }: ConntrackConfig,
     timeScale: number,
   ): void {
     const { snapshot, elapsedMs } = this.opened;
     const ports = new Map(
-      snapshot.content.interfaces.flatMap(({ port, id, device }) => {
+      snapshot.content.interfaces.flatMap(({ port, id, device, mac }) => {
         const now = interfaces.find((entry) => entry.id === id && entry.device === device);
-        return now === undefined ? [] : [[port, now.port] as const];
+        if (now === undefined) return [];
+        macs.write(now.port, mac);
+        return [[port, now.port] as const];
       }),
     );
     this.restored = restoreFlows(snapshot, {

@@ -84,6 +84,8 @@ export interface SnapshotContent {
 export interface SnapshotInterface {
   readonly port: number;
   readonly id: InterfaceId;
+  /** MAC address that the instance on a TAP has, as far as it was known (engine/link.ts, Macs). */
+  readonly mac?: string;
   /** Names its device (control/service/fd-store.ts, storedName). */
   readonly device: string;
 }

@@ -5,7 +5,8 @@
 import type { FlowTable } from '../../../src/conntrack/table.ts';
 import { Batch, SLOT_LENGTH, SLOT_OFFSET, SLOT_WORDS } from '../../../src/engine/batch.ts';
 import type { Engine } from '../../../src/engine/evaluate.ts';
-import { createMacs, LinkLayer } from '../../../src/engine/link.ts';
+import { createLinkMemory } from '../../../src/engine/link-memory.ts';
+import { LinkLayer } from '../../../src/engine/link.ts';
 import { letCompilerInline } from '../../../src/dataplane/compiler.ts';
 import { preferHugePages } from '../../../src/dataplane/huge-pages.ts';
 import { loadNative } from '../../../src/ports/native.ts';
@@ -53,7 +54,7 @@ export class Bed {
     this.engine = rig.engine;
     this.flows = rig.flows4;
     this.isTap = new Uint8Array(portCount);
-    this.link = new LinkLayer(rig.policy, createMacs(portCount));
+    this.link = new LinkLayer(rig.policy, createLinkMemory(portCount));
   }
 
   /** The packet that all flows share but for addresses and ports: IPv4 without options. */

@@ -1,0 +1,68 @@
+/** ARP and neighbour messages as bytes: what the link layer reads of them, and how an answer is addressed. */
+import { foldChecksum, sumWords } from '../wire/checksum.ts';
+import {
+  ETHERNET_DESTINATION,
+  ETHERNET_SOURCE,
+  IPV6_HEADER_BYTES,
+  IPV6_NEXT_HEADER,
+  IPV6_SOURCE,
+  PROTO_ICMPV6,
+  VNET_HDR_BYTES,
+} from '../wire/fields.ts';
+
+/** The neighbour that stands for everything behind the gates: locally administered, the same on every port. */
+export const GATEWAY_MAC_HIGH = 0x0273;
+export const GATEWAY_MAC_LOW = 0x67000001;
+
+/** Where the options of a solicitation or an advertisement begin. */
+export const NEIGHBOUR_OPTIONS = 24;
+/** Type 2, one unit of 8 bytes. */
+export const OPTION_TARGET_LINK_ADDRESS = 0x0201;
+const NEIGHBOUR_HOP_LIMIT = 255;
+/** Longer than any that a neighbour has reason to send. */
+const ADVERTISEMENT_BYTES_MAX = 1280;
+
+/** Turns the frame's addresses round: from the gateway to whoever sent it, with a virtio header that asks for nothing. */
+export function answerFrom(view: DataView, at: number): void {
+  for (let i = 0; i < VNET_HDR_BYTES; i += 2) view.setUint16(at + i, 0);
+  const frame = at + VNET_HDR_BYTES;
+  const source = frame + ETHERNET_SOURCE;
+  view.setUint16(frame + ETHERNET_DESTINATION, view.getUint16(source));
+  view.setInt32(frame + ETHERNET_DESTINATION + 2, view.getInt32(source + 2));
+  setGatewayMac(view, source);
+}
+
+/** With room for a solicitation or an advertisement; what it is its type says. */
+export function isNeighbourMessage(view: DataView, ip: number, bytes: number): boolean {
+  return (
+    bytes >= IPV6_HEADER_BYTES + NEIGHBOUR_OPTIONS &&
+    // Next header and hop limit: a lower one has come from beyond the link (RFC 4861 section 7.1.1).
+    view.getUint16(ip + IPV6_NEXT_HEADER) === ((PROTO_ICMPV6 << 8) | NEIGHBOUR_HOP_LIMIT)
+  );
+}
+
+/** What RFC 4861 section 7.1.2 asks of an advertisement, but for its options. `length` is the IPv6 payload's. */
+export function isSoundAdvertisement(view: DataView, ip: number, length: number): boolean {
+  if (length < NEIGHBOUR_OPTIONS || length > ADVERTISEMENT_BYTES_MAX) return false;
+  if (view.getUint8(ip + IPV6_HEADER_BYTES + 1) !== 0) return false;
+  // Source, destination and message lie side by side.
+  const sum = sumWords(view, ip + IPV6_SOURCE, 32 + length, length + PROTO_ICMPV6);
+  return foldChecksum(sum) === 0;
+}
+
+/** @returns offset of the target's link-layer address; 0 if the advertisement has none */
+export function findLinkAddress(view: DataView, icmp: number, length: number): number {
+  for (let at = NEIGHBOUR_OPTIONS; at + 8 <= length;) {
+    const option = view.getUint16(icmp + at);
+    if (option === OPTION_TARGET_LINK_ADDRESS) return icmp + at + 2;
+    const units = option & 0xff;
+    if (units === 0) return 0;
+    at += 8 * units;
+  }
+  return 0;
+}
+
+export function setGatewayMac(view: DataView, at: number): void {
+  view.setUint16(at, GATEWAY_MAC_HIGH);
+  view.setInt32(at + 2, GATEWAY_MAC_LOW);
+}
