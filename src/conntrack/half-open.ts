@@ -5,8 +5,8 @@
  * wants them. So flows without an answer (and TCP connections without the opener's last ACK) have a budget
  * of their own and make room for others: those of whoever has the most, the oldest first (shares.ts,
  * engine/flow-limits.ts). A flood of SYNs then competes with itself. TCP connections that have ended are of
- * little use to anybody, and wait in a line of their own. An established connection, and a revoked one,
- * which is in the table to keep it from coming back, are in no line.
+ * little use to anybody, and wait in a line of their own; so do revoked flows, which are in the table to keep them
+ * from coming back. An established connection is in no line.
  *
  * A line is a list through `links`, two words for each entry of the flow tables: exact at every moment, and every
  * operation touches three entries at most. Its own words lie beside those of flows that were opened at about
@@ -41,17 +41,19 @@ export function isEnded(word: number): boolean {
   return (state === TCP_CLOSED || state === TCP_CLOSING) && !isHalfOpen(word);
 }
 
-/** A line is port << LINE_BITS | one of these: half-open flows opened by others and by the instance, ended ones. */
+/** A line is port << LINE_BITS | one of these: half-open flows opened by others and by the instance, ended, revoked ones. */
 export const LINE_BITS = 2;
 export const LINE_OPENED_REMOTELY = 0;
 export const LINE_OPENED_LOCALLY = 1;
 export const LINE_ENDED = 2;
+export const LINE_REVOKED = 3;
 export const NO_LINE = -1;
 
 /** The line of its port that a flow with this FLOW_STATE word waits in, or NO_LINE. */
 export function lineOf(word: number): number {
   if (isHalfOpen(word))
     return (word & OPENED_LOCALLY) !== 0 ? LINE_OPENED_LOCALLY : LINE_OPENED_REMOTELY;
+  if ((word & STATE_MASK) === TCP_REVOKED) return LINE_REVOKED;
   return isEnded(word) ? LINE_ENDED : NO_LINE;
 }
 

@@ -79,4 +79,6 @@ export const GAUGE_READ_PACKETS = 10;
 /** Writes to devices, and packets that went out as part of another's write. */
 export const GAUGE_WRITES = 11;
 export const GAUGE_COALESCED = 12;
-export const GAUGE_COUNT = 13;
+/** Revoked flows that were given up for others. */
+export const GAUGE_EVICTED_REVOKED = 13;
+export const GAUGE_COUNT = 14;

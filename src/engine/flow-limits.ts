@@ -15,9 +15,13 @@
  * first, and what an instance opens and what others open towards it count as two.
  *
  * What makes room, in this order: for an interface at its own limit, one of its flows; for one beyond its
- * reserve, one of its own that has ended, else the oldest half-open of whoever has the most, if that one is
- * beyond its reserve as well, else of its own; for the budget of half-open flows, the oldest of whoever has the
- * most. If there is none, the flow is refused.
+ * reserve, one of its own that has ended, else the oldest revoked of whoever has the most of those, else the oldest
+ * half-open of whoever has the most, if that one is beyond its reserve as well, else of its own; for the budget of
+ * half-open flows, the oldest of whoever has the most. If there is none, the flow is refused.
+ *
+ * Revoked flows go before half-open ones, or in a table full of them no handshake would come to its end. But where
+ * a quarter of an interface's flows is half-open, those go first: else who was shut out would only have to send
+ * SYNs until his own connection is forgotten, and could be picked up.
  *
  * Several loops. How much of the reserves is unused changes with what other loops do. Each keeps it by what it does
  * itself and counts anew once a millisecond in which it matters, so loops may take a few flows of a reserve
@@ -30,6 +34,7 @@ import {
   LINE_OPENED_LOCALLY,
   LINE_OPENED_REMOTELY,
   LINE_BITS,
+  LINE_REVOKED,
   lineOf,
   NO_LINE,
   stateWord,
@@ -73,6 +78,8 @@ export class FlowLimits {
   private readonly flowsByPort: Int32Array;
   /** Half-open flows by line. */
   private readonly shares: Shares;
+  /** Revoked flows by port. */
+  private readonly revoked: Shares;
   /** Flows kept for each port, and for all. */
   private readonly reserves: Int32Array;
   private reserved = 0;
@@ -88,6 +95,7 @@ export class FlowLimits {
     this.flowsByPort = options.flowsByPort;
     this.lines = new FlowLines(options.flows4, options.flows6, ports << LINE_BITS);
     this.shares = new Shares(ports << LINE_BITS);
+    this.revoked = new Shares(ports);
     this.reserves = new Int32Array(ports);
   }
 
@@ -155,6 +163,7 @@ export class FlowLimits {
     if (!hasPlace && !this.hasTableRoom(port, nowMs)) {
       const { lines } = this;
       if (lines.findOldest((port << LINE_BITS) | LINE_ENDED)) return GIVE_UP;
+      if (this.findRevoked(port)) return GIVE_UP;
       // Either way neither what is free nor what is unused of the reserves changes by the exchange.
       if (this.mayTakeFrom(largest >> LINE_BITS, port) && lines.findOldest(largest)) return GIVE_UP;
       return this.findOwn(port, line) ? GIVE_UP : NO_ROOM;
@@ -171,12 +180,36 @@ export class FlowLimits {
     );
   }
 
-  /** A flow of `port` that has ended, else the oldest of its longer line; of two as long, of `line`. */
+  /** The oldest revoked flow of whoever has the most, if those of `port` have to go before its half-open ones. */
+  private findRevoked(port: number): boolean {
+    if (!this.hasFewHalfOpen(port)) return false;
+    const largest = this.revoked.largestFor(port);
+    return (
+      this.mayTakeFrom(largest, port) &&
+      this.lines.findOldest((largest << LINE_BITS) | LINE_REVOKED)
+    );
+  }
+
+  /** Less than a quarter of a port's flows. */
+  private hasFewHalfOpen(port: number): boolean {
+    const { shares } = this;
+    const line = port << LINE_BITS;
+    const halfOpen = shares.of(line | LINE_OPENED_REMOTELY) + shares.of(line | LINE_OPENED_LOCALLY);
+    return 4 * halfOpen < this.flowsByPort[port];
+  }
+
+  /**
+   * A flow of `port` that has ended, else one that was revoked, else the oldest of its longer line of half-open ones, of two
+   * as long, of `line`; the latter two the other way round where many are half-open.
+   */
   private findOwn(port: number, line: number): boolean {
     const { lines, shares } = this;
     if (lines.findOldest((port << LINE_BITS) | LINE_ENDED)) return true;
+    const revoked = (port << LINE_BITS) | LINE_REVOKED;
+    if (this.hasFewHalfOpen(port) && lines.findOldest(revoked)) return true;
     const other = line ^ (LINE_OPENED_LOCALLY ^ LINE_OPENED_REMOTELY);
-    return lines.findOldest(shares.of(other) > shares.of(line) ? other : line);
+    const longer = shares.of(other) > shares.of(line) ? other : line;
+    return lines.findOldest(longer) || lines.findOldest(revoked);
   }
 
   private hasTableRoom(port: number, nowMs: number): boolean {
@@ -229,6 +262,7 @@ export class FlowLimits {
     if (line === NO_LINE) return;
     const at = (portOf(table, flow) << LINE_BITS) | line;
     this.lines.join(at, table, flow);
+    if (line === LINE_REVOKED) this.revoked.grow(at >> LINE_BITS);
     if (!isHalfOpen(word)) return;
     this.shares.grow(at);
     this.halfOpenFlows++;
@@ -239,6 +273,7 @@ export class FlowLimits {
     if (line === NO_LINE) return;
     const at = (portOf(table, flow) << LINE_BITS) | line;
     this.lines.leave(at, table, flow);
+    if (line === LINE_REVOKED) this.revoked.shrink(at >> LINE_BITS);
     if (!isHalfOpen(word)) return;
     this.shares.shrink(at);
     this.halfOpenFlows--;

@@ -42,6 +42,7 @@ import { ENDED_BY_REOPENING, EVENT_NO_RULE, type EventRing } from './events.ts';
 import {
   GAUGE_COUNT,
   GAUGE_EVICTED,
+  GAUGE_EVICTED_REVOKED,
   GAUGE_HALF_OPEN,
   GAUGE_OPENED,
   GAUGE_PASSED_FRAGMENT,
@@ -239,6 +240,7 @@ export class Gates {
       gauges[i] = this.excused[i];
     gauges[GAUGE_HALF_OPEN] = this.tracker.halfOpenFlows;
     gauges[GAUGE_EVICTED] = this.tracker.evictedFlows;
+    gauges[GAUGE_EVICTED_REVOKED] = this.tracker.evictedRevoked;
     gauges[GAUGE_OPENED] = this.tracker.openedFlows;
   }
 
@@ -468,17 +470,8 @@ export class Gates {
 
   private isPlatform(packet: Packet): boolean {
     const { platform4, platform6 } = this.policy;
-    return (
-      lookUpHost(
-        platform4,
-        platform6,
-        packet.family,
-        packet.dst0,
-        packet.dst1,
-        packet.dst2,
-        packet.dst3,
-      ) !== 0
-    );
+    const { dst0, dst1, dst2, dst3 } = packet;
+    return lookUpHost(platform4, platform6, packet.family, dst0, dst1, dst2, dst3) !== 0;
   }
 }
 

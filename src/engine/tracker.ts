@@ -13,6 +13,7 @@
  */
 import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { TupleHash } from '../conntrack/flow-hash.ts';
+import { stateWord } from '../conntrack/half-open.ts';
 import {
   OPENED_LOCALLY,
   STATE_COUNT,
@@ -90,6 +91,8 @@ export class Tracker {
   readonly flows6: FlowTable;
   /** Half-open flows that were given up for others, since the start. */
   evictedFlows = 0;
+  /** The same, of revoked ones. */
+  evictedRevoked = 0;
   /** Flows that were opened since the start. */
   openedFlows = 0;
   readonly accounts4: FlowAccounts | null;
@@ -414,8 +417,10 @@ export class Tracker {
     for (let given = 0; given < GIVE_UP_MOST; given++) {
       const answer = limits.askFor(port, fromLocal, given > 0, nowMs);
       if (answer !== GIVE_UP) return answer === ROOM;
-      this.remove(limits.lines.foundTable, limits.lines.foundFlow, ENDED_BY_EVICTION);
-      this.evictedFlows++;
+      const { foundTable, foundFlow } = limits.lines;
+      if ((stateWord(foundTable, foundFlow) & STATE_MASK) === TCP_REVOKED) this.evictedRevoked++;
+      else this.evictedFlows++;
+      this.remove(foundTable, foundFlow, ENDED_BY_EVICTION);
     }
     // The budget may be exceeded by connections that an odd handshake made half-open again: it is got back to in steps.
     return !limits.isPortFull(port);

@@ -211,7 +211,8 @@ export class Episode {
       this.rules = random.below(countPolicies(pair.options.world));
       pair.changeRules(this.rules);
     }
-    if (random.oneIn(32)) {
+    // Which flows are revoked first, and so give way first, depends on the engine's entries then.
+    if (random.oneIn(32) && pair.options.maxFlows > EPISODE_PACKETS) {
       this.isHeld = true;
       pair.holdFlows(this.nowMs);
     }

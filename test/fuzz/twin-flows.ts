@@ -159,7 +159,8 @@ export class TwinFlows<Flow extends TwinFlow> {
       const isOther = largest !== undefined && largest.port !== port;
       const isSpared =
         isOther && this.countOf(largest.port) <= this.reserve && this.countOf(port) >= this.reserve;
-      victim = this.lineAt(port, 'ended')[0] ?? (isSpared ? undefined : largest);
+      victim = this.lineAt(port, 'ended')[0] ?? this.revokedFor(port);
+      victim ??= isSpared ? undefined : largest;
       victim ??= this.ownOf(next);
       if (victim === undefined) return false;
     }
@@ -179,7 +180,28 @@ export class TwinFlows<Flow extends TwinFlow> {
     const { port } = next;
     const own = this.lineAt(port, lineOf(next));
     const other = this.lineAt(port, next.isOpenedLocally ? 'from others' : 'own');
-    return this.lineAt(port, 'ended')[0] ?? (other.length > own.length ? other : own)[0];
+    const revoked = this.lineAt(port, 'revoked')[0];
+    const halfOpen = (other.length > own.length ? other : own)[0];
+    return (
+      this.lineAt(port, 'ended')[0] ??
+      (this.hasFewHalfOpen(port) ? (revoked ?? halfOpen) : (halfOpen ?? revoked))
+    );
+  }
+
+  private hasFewHalfOpen(port: number): boolean {
+    const halfOpen = this.lineAt(port, 'own').length + this.lineAt(port, 'from others').length;
+    return halfOpen < this.countOf(port) / 4;
+  }
+
+  /** The oldest revoked flow of whoever has the most of them, before half-open ones as long as those are few. */
+  private revokedFor(port: number): TwinFlow | undefined {
+    if (!this.hasFewHalfOpen(port)) return undefined;
+    let most = port;
+    for (let other = 1; other <= this.limits.interfaces; other++)
+      if (this.lineAt(other, 'revoked').length > this.lineAt(most, 'revoked').length) most = other;
+    const isSpared =
+      most !== port && this.countOf(most) <= this.reserve && this.countOf(port) >= this.reserve;
+    return isSpared ? undefined : this.lineAt(most, 'revoked')[0];
   }
 
   /** The oldest half-open flow of whoever has the most: the new one's line unless another is longer, the first of several. */
@@ -195,9 +217,10 @@ export class TwinFlows<Flow extends TwinFlow> {
 }
 
 function lineOf(flow: TwinFlow): string {
+  if (flow.isRevoked) return 'revoked';
   if (isHalfOpen(flow)) return flow.isOpenedLocally ? 'own' : 'from others';
   const isOver = flow.tcp?.state === 'closing' || flow.tcp?.state === 'closed';
-  return isOver && !flow.isRevoked ? 'ended' : 'none';
+  return isOver ? 'ended' : 'none';
 }
 
 /** "Limits", what half-open is. A revoked connection is kept so that nothing brings it back. */

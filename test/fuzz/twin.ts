@@ -166,7 +166,7 @@ export class Twin {
     if (flow.heldAgainst === this.changes) return true;
     flow.heldAgainst = this.changes;
     if (flow.isRevoked || this.outlives(flow)) return true;
-    flow.isRevoked = true;
+    this.flows.change(flow, () => (flow.isRevoked = true));
     // "What is tracked": so long since it ended, or its last packet since.
     flow.seenMs = nowMs;
     return true;

@@ -5,6 +5,7 @@ import { FLOW_STATE, type FlowTable } from '../../conntrack/table.ts';
 import {
   DROPPED_BY_REASON,
   GAUGE_EVICTED,
+  GAUGE_EVICTED_REVOKED,
   GAUGE_HALF_OPEN,
   GAUGE_OPENED,
   GAUGE_PASSED_FRAGMENT,
@@ -60,6 +61,22 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
         this.set({ state: STATE_NAMES[state] }, byState[state]);
     },
   });
+  addOpenedAndEvicted(registry, options);
+  new Counter({
+    name: 'secgroupd_excused_packets_total',
+    help: 'Packets that conntrack.exceptions let pass, by exception.',
+    labelNames: ['exception'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [exception, cell] of EXCUSED) this.inc({ exception }, source.readGauge(cell));
+    },
+  });
+  addAllowance(registry, options);
+}
+
+function addOpenedAndEvicted(registry: Registry, { source }: MetricsOptions): void {
+  const registers = [registry];
   new Counter({
     name: 'secgroupd_conntrack_opened_flows_total',
     help: 'Flows that were opened.',
@@ -79,16 +96,14 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
     },
   });
   new Counter({
-    name: 'secgroupd_excused_packets_total',
-    help: 'Packets that conntrack.exceptions let pass, by exception.',
-    labelNames: ['exception'],
+    name: 'secgroupd_conntrack_evicted_revoked_flows_total',
+    help: 'Flows that a change of rules had ended and that were forgotten before their time, since the table, or an interface at its limit, had no room.',
     registers,
     collect() {
       this.reset();
-      for (const [exception, cell] of EXCUSED) this.inc({ exception }, source.readGauge(cell));
+      this.inc(source.readGauge(GAUGE_EVICTED_REVOKED));
     },
   });
-  addAllowance(registry, options);
 }
 
 /** What the ENA driver tells of the conntrack allowance, under its names. */
