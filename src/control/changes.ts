@@ -1,6 +1,7 @@
 /** What differs between the configuration in force and the next one, in the words of those who wrote them. */
 import { isDeepStrictEqual } from 'node:util';
 import { sameAddress, sameAddresses } from '../addr/address.ts';
+import { isSameSpecial } from './config/config-platform.ts';
 import { changedPart, changedRules } from '../policy/changed-part.ts';
 import type {
   Direction,
@@ -45,7 +46,7 @@ export function hasChanges({ groups, rules, prefixLists, interfaces }: Changes):
   return names.length + rules.added.length + rules.removed.length > 0;
 }
 
-/** Whether both mean the same to packets: no change, rules in the same order, the same addresses of the platform. */
+/** Whether both mean the same to packets: no change, rules in the same order, the same special addresses. */
 export function isSamePolicy(before: Config, after: Config, changes: Changes): boolean {
   if (hasChanges(changes)) return false;
   for (const [id, group] of before.model.groups) {
@@ -56,7 +57,7 @@ export function isSamePolicy(before: Config, after: Config, changes: Changes): b
     }
   }
   return (
-    sameAddresses(before.platformAddresses, after.platformAddresses) &&
+    isSameSpecial(before.special, after.special) &&
     isDeepStrictEqual(nextHopsIn(before), nextHopsIn(after))
   );
 }

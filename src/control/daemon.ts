@@ -394,13 +394,13 @@ export class Daemon {
     ports: ReadonlyMap<InterfaceId, number>,
     generation: number,
   ): CompiledPolicy {
-    const { model, platformAddresses } = config;
+    const { model, special } = config;
     return compilePolicy({
       model,
       ports,
       ruleNumbers: this.ruleNumbers,
       ruleCache: this.ruleCache,
-      platformAddresses,
+      special,
       generation,
       past: this.untrackedPast.note(this.current.model),
     });

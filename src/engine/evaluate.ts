@@ -40,7 +40,14 @@ import {
   UPLINK_SPOOF,
 } from './reasons.ts';
 import type { RuleHits } from './rule-hits.ts';
-import { isLinkScope, isMartian, portOfDestination, portOfSource } from './scope.ts';
+import {
+  isLinkScope,
+  isMartian,
+  isSpecialSource,
+  isUnprovided,
+  portOfDestination,
+  portOfSource,
+} from './scope.ts';
 
 const NO_PORT = -1;
 
@@ -403,18 +410,18 @@ export class Engine {
   /** Link scope comes before the source check: a host without an address yet speaks to its link from `::`. */
   private checkFromInterface(packet: Packet, port: number): number {
     if (isLinkScope(packet)) return LINK_SCOPE;
-    if (isMartian(packet)) return MARTIAN;
+    if (isMartian(this.policy, packet)) return MARTIAN;
     const owner = portOfSource(this.policy, packet);
     if (owner === port) return PASS;
-    // Without the check an interface speaks for strangers, never for another interface or the platform: groups would
-    // take it for one of their members.
+    // Without the check an interface speaks for strangers, never for another interface, the platform or the uplink
+    // device itself: groups would take it for one of their members.
     if (this.policy.sourceDestCheck[port] === 1 || owner !== NO_HOST) return SOURCE_CHECK;
-    return this.gates.isPlatformSource(packet) ? SOURCE_CHECK : PASS;
+    return isSpecialSource(this.policy, packet) ? SOURCE_CHECK : PASS;
   }
 
   private checkFromUplink(packet: Packet): number {
     if (isLinkScope(packet)) return LINK_SCOPE;
-    if (isMartian(packet)) return MARTIAN;
+    if (isMartian(this.policy, packet)) return MARTIAN;
     return portOfSource(this.policy, packet) !== NO_HOST ? UPLINK_SPOOF : PASS;
   }
 
@@ -422,6 +429,6 @@ export class Engine {
   private route(packet: Packet): number {
     const local = portOfDestination(this.policy, packet);
     if (local !== NO_HOST) return local;
-    return this.hasUplink ? UPLINK_PORT : NO_PORT;
+    return this.hasUplink && !isUnprovided(this.policy, packet) ? UPLINK_PORT : NO_PORT;
   }
 }

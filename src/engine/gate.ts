@@ -33,7 +33,7 @@ import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
 import { FLOW_ASKS_RULES, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
 import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
-import { lookUpHost, Matcher, NO_RULE } from '../policy/match.ts';
+import { Matcher, NO_RULE } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
 import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, FRAGMENT_NONE, ICMP_ERROR, Packet } from '../wire/packet.ts';
@@ -76,7 +76,7 @@ import {
   RULE_PLATFORM,
 } from './revocation.ts';
 import type { RuleHits } from './rule-hits.ts';
-import { portOfDestination } from './scope.ts';
+import { isToExempt, portOfDestination } from './scope.ts';
 import { FLOW_IS_STALE, Tracker, type TrackerOptions } from './tracker.ts';
 
 /** By what FragmentTable.offer answers; FRAGMENT_TO_JUDGE never gets here. */
@@ -384,7 +384,7 @@ export class Gates {
     const fromLocal = direction === GATE_EGRESS;
     // Never filtered on the way out. The answer passes because its flow is tracked: admitting whatever
     // bears the platform's address as its source would let a spoofer outside reach every port.
-    if (fromLocal && this.isPlatform(packet)) return RULE_PLATFORM + 1;
+    if (fromLocal && isToExempt(this.policy, packet)) return RULE_PLATFORM + 1;
     return this.matcher.match(
       2 * this.policy.profiles[port] + direction,
       packet.family,
@@ -459,19 +459,6 @@ export class Gates {
     const localPort = quotedFromLocal ? quoted.srcPort : quoted.dstPort;
     const remotePort = quotedFromLocal ? quoted.dstPort : quoted.srcPort;
     return this.matcher.isUntracked(port, quoted.family, quoted.protocol, localPort, remotePort);
-  }
-
-  /** Whether a packet bears an address of the platform as its source. */
-  isPlatformSource(packet: Packet): boolean {
-    const { platform4, platform6 } = this.policy;
-    const { src0, src1, src2, src3 } = packet;
-    return lookUpHost(platform4, platform6, packet.family, src0, src1, src2, src3) !== 0;
-  }
-
-  private isPlatform(packet: Packet): boolean {
-    const { platform4, platform6 } = this.policy;
-    const { dst0, dst1, dst2, dst3 } = packet;
-    return lookUpHost(platform4, platform6, packet.family, dst0, dst1, dst2, dst3) !== 0;
   }
 }
 

@@ -50,7 +50,10 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'link-scope',
     'neighbour discovery, MLD, IGMP, DHCP, multicast, broadcast: not filtered by groups, and not forwarded',
   ],
-  ['no-route', 'for no local interface and there is no uplink, or back to where it came from'],
+  [
+    'no-route',
+    'for no local interface and there is no uplink, back to where it came from, or to an address of the platform without a configured service',
+  ],
   ['egress-rules', 'no egress rule of the groups on the interface admits it'],
   ['ingress-rules', 'no ingress rule of the groups on the interface admits it'],
   [

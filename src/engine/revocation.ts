@@ -24,7 +24,8 @@ import {
   REVOKE_RECHECK,
   type CompiledPolicy,
 } from '../policy/compiled.ts';
-import { NO_RULE, type Matcher } from '../policy/match.ts';
+import { lookUpHost, NO_RULE, type Matcher } from '../policy/match.ts';
+import { serviceBit } from '../policy/special-addresses.ts';
 import { PROTO_ICMP, PROTO_ICMPV6 } from '../wire/fields.ts';
 
 // The FLOW_RULE word.
@@ -48,10 +49,30 @@ export function flowOutlives(
   // Ended by an earlier change, and kept so that nothing brings it back.
   if ((table.words[at + FLOW_STATE] & STATE_MASK) === TCP_REVOKED) return true;
   const rule = table.words[at + FLOW_RULE] & RULE_MASK;
-  if (rule === RULE_PLATFORM) return true;
+  if (rule === RULE_PLATFORM) return isStillExempt(table, flow, policy);
   const mode = policy.revocation[rule];
   if (mode === REVOKE_AWS) return true;
   return isAdmitted(table, flow, policy, matcher, mode === REVOKE_RECHECK ? NO_RULE : rule + 1);
+}
+
+/** Whether what an instance opened to the platform is to a service that groups never filter, now as then. */
+function isStillExempt(table: FlowTable, flow: FlowIndex, policy: CompiledPolicy): boolean {
+  const { words } = table;
+  const key = flow * table.stride;
+  const isIpv4 = table.keyWords === KEY_WORDS_4;
+  const remote = key + KEY_ADDRESSES + (isIpv4 ? 1 : 4);
+  const special = lookUpHost(
+    policy.special4,
+    policy.special6,
+    isIpv4 ? 4 : 6,
+    words[remote],
+    isIpv4 ? 0 : words[remote + 1],
+    isIpv4 ? 0 : words[remote + 2],
+    isIpv4 ? 0 : words[remote + 3],
+  );
+  return (
+    (special & serviceBit(words[key + KEY_META] & 0xff, words[key + KEY_PORTS] & 0xffff)) !== 0
+  );
 }
 
 /** Whether an interface has the port. If not, its flows must go altogether: the port may be another's soon. */

@@ -4,11 +4,19 @@
  */
 import type { CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
+import {
+  LINK_LOCAL_4,
+  serviceBit,
+  SERVICES_6,
+  SPECIAL_PROVIDED,
+} from '../policy/special-addresses.ts';
 import { PROTO_ICMPV6 } from '../wire/fields.ts';
 import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
 
 const LOOPBACK_4 = 127;
 const MULTICAST_4 = 224;
+const CLASS_E = 240;
+const BROADCAST_4 = -1;
 const UNSPECIFIED_4 = 0;
 const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
 const LINK_LOCAL_6 = 0xfe800000 | 0;
@@ -19,7 +27,10 @@ const MAPPED_WORD = 0xffff;
  * a message that neighbours send each other (RFC 4890 section 4.3.3), whatever addresses it bears.
  */
 export function isLinkScope(packet: Packet): boolean {
-  if (packet.family === 4) return packet.dst0 >>> 24 >= MULTICAST_4;
+  if (packet.family === 4) {
+    const dst = packet.dst0 >>> 24;
+    return (dst >= MULTICAST_4 && dst < CLASS_E) || packet.dst0 === BROADCAST_4;
+  }
   if (packet.dst0 >>> 24 === 0xff) return true;
   if ((packet.dst0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
   // No router forwards these (RFC 4291 section 2.5.6), and a rule for ::/0 would take them for strangers.
@@ -48,18 +59,21 @@ function isNeighbourMessage(type: number): boolean {
 
 /**
  * A source or destination that no packet on a wire may have. An unspecified source is how a host without
- * an address speaks to its link (DHCP, duplicate address detection): martian beyond that.
+ * an address speaks to its link (DHCP, duplicate address detection): martian beyond that. 240.0.0.0/4 is reserved
+ * and not forwardable (RFC 6890 table 15), if the configuration does not say otherwise.
  */
-export function isMartian(packet: Packet): boolean {
+export function isMartian(policy: CompiledPolicy, packet: Packet): boolean {
   if (packet.family === 4) {
     const src = packet.src0 >>> 24;
     const dst = packet.dst0 >>> 24;
     return (
       src === LOOPBACK_4 ||
-      src >= MULTICAST_4 ||
+      (src >= MULTICAST_4 &&
+        (src < CLASS_E || !policy.allowsClassE || packet.src0 === BROADCAST_4)) ||
       src === UNSPECIFIED_4 ||
       dst === LOOPBACK_4 ||
-      dst === UNSPECIFIED_4
+      dst === UNSPECIFIED_4 ||
+      (dst >= CLASS_E && !policy.allowsClassE)
     );
   }
   return (
@@ -85,4 +99,33 @@ export function portOfSource(policy: CompiledPolicy, packet: Packet): number {
 export function portOfDestination(policy: CompiledPolicy, packet: Packet): number {
   const { dst0, dst1, dst2, dst3 } = packet;
   return lookUpHost(policy.hosts4, policy.hosts6, packet.family, dst0, dst1, dst2, dst3);
+}
+
+/** Whether a packet bears the platform's address, or the uplink device's own, as its source. */
+export function isSpecialSource(policy: CompiledPolicy, packet: Packet): boolean {
+  const { src0, src1, src2, src3 } = packet;
+  const { special4, special6 } = policy;
+  return lookUpHost(special4, special6, packet.family, src0, src1, src2, src3) !== 0;
+}
+
+/** Whether a packet goes to a service of the platform that groups never filter. */
+export function isToExempt(policy: CompiledPolicy, packet: Packet): boolean {
+  const bit = serviceBit(packet.protocol, packet.dstPort);
+  return bit !== 0 && (specialOfDestination(policy, packet) & bit) !== 0;
+}
+
+/**
+ * The destination is a link-local one or one of the platform's, and nothing here provides a service at it. It is not
+ * forwarded (RFC 3927 section 7), whatever the rules say: what answers there answers for the host, as the metadata
+ * service of a cloud does, which hands out the host's credentials. Asked by address alone, since fragments have no ports.
+ */
+export function isUnprovided(policy: CompiledPolicy, packet: Packet): boolean {
+  const isOfBlock =
+    packet.family === 4 ? packet.dst0 >>> 16 === LINK_LOCAL_4 : packet.dst0 === SERVICES_6;
+  return isOfBlock && (specialOfDestination(policy, packet) & SPECIAL_PROVIDED) === 0;
+}
+
+function specialOfDestination(policy: CompiledPolicy, packet: Packet): number {
+  const { dst0, dst1, dst2, dst3 } = packet;
+  return lookUpHost(policy.special4, policy.special6, packet.family, dst0, dst1, dst2, dst3);
 }

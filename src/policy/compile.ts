@@ -21,6 +21,7 @@ import { GateTables, RuleCache } from './gate-tables.ts';
 import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
 import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
+import { compileSpecial, type SpecialAddresses } from './special-addresses.ts';
 import { noPast, type UntrackedPast } from './untracked-past.ts';
 import { WordTable } from './word-table.ts';
 
@@ -38,7 +39,7 @@ export interface CompileInput {
   readonly ruleNumbers: RuleNumbers;
   /** Spares compiling again what did not change. */
   readonly ruleCache?: RuleCache;
-  readonly platformAddresses: readonly Address[];
+  readonly special: SpecialAddresses;
   readonly generation: number;
   /** What was untracked under the policies before, as of now; absent: nothing was. */
   readonly past?: UntrackedPast;
@@ -108,7 +109,7 @@ export class PolicyParts {
   }
 
   share({ ports: portOf, past, ...input }: CompileInput): CompiledPolicy {
-    const { ruleNumbers, platformAddresses, generation } = input;
+    const { ruleNumbers, special, generation } = input;
     let ports = 1;
     for (const { port } of this.members) ports = Math.max(ports, port + 1);
     const profiles = new Int32Array(ports).fill(-1);
@@ -132,8 +133,9 @@ export class PolicyParts {
       ...(past === undefined ? noPast(ports) : past.share(portOf, ports)),
       hosts4: this.hosts[4].share(),
       hosts6: this.hosts[6].share(),
-      platform4: compileAddresses(4, platformAddresses),
-      platform6: compileAddresses(6, platformAddresses),
+      special4: compileSpecial(4, special),
+      special6: compileSpecial(6, special),
+      allowsClassE: special.allowsClassE,
     };
   }
 
@@ -329,13 +331,6 @@ class HostTable {
     for (let i = 0; i < this.key.length; i++) this.key[i] = words[i];
     return true;
   }
-}
-
-function compileAddresses(family: Family, addresses: readonly Address[]): WordTable {
-  const table = new WordTable(family === 4 ? 1 : 4);
-  for (const address of addresses)
-    if (address.family === family) table.set(Int32Array.from(address.words), 1);
-  return table;
 }
 
 function isSameList(a: readonly unknown[], b: readonly unknown[]): boolean {

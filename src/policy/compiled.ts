@@ -120,9 +120,11 @@ export interface CompiledPolicy {
   /** Address words → port of the interface. */
   readonly hosts4: WordTable;
   readonly hosts6: WordTable;
-  /** Addresses of the platform, which the egress gate never filters. Value 1. */
-  readonly platform4: WordTable;
-  readonly platform6: WordTable;
+  /** Address words → what the address is besides a host's (special-addresses.ts). */
+  readonly special4: WordTable;
+  readonly special6: WordTable;
+  /** 240.0.0.0/4 is as any unicast block. */
+  readonly allowsClassE: boolean;
 }
 
 /** Where a rule is, as one word of `peerRules`. */
@@ -150,7 +152,7 @@ export function restorePolicy(plain: CompiledPolicy): CompiledPolicy {
     prefixes6: { ...plain.prefixes6, table: WordTable.makeFrom(plain.prefixes6.table) },
     hosts4: WordTable.makeFrom(plain.hosts4),
     hosts6: WordTable.makeFrom(plain.hosts6),
-    platform4: WordTable.makeFrom(plain.platform4),
-    platform6: WordTable.makeFrom(plain.platform6),
+    special4: WordTable.makeFrom(plain.special4),
+    special6: WordTable.makeFrom(plain.special6),
   };
 }

@@ -16,12 +16,14 @@ import type {
 } from './explanation.ts';
 import type { NetworkInterface } from './model.ts';
 import { PROTOCOL_ICMP, protocolName } from './protocols.ts';
+import { LINK_LOCAL_4, SERVICES_6 } from './special-addresses.ts';
 
 /** Next headers that IPv6 steps over; what they carry is what rules see (RFC 8200 section 4). */
 const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 60]);
 
 const LOOPBACK_4 = 127;
 const MULTICAST_4 = 224;
+const CLASS_E = 240;
 const MULTICAST_6 = 0xff;
 const LINK_LOCAL_6 = 0xfe800000 | 0;
 const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
@@ -94,15 +96,32 @@ export function ownerOf({ model }: Network, address: Address): NetworkInterface 
   return undefined;
 }
 
-export function isPlatform({ platformAddresses }: Network, address: Address): boolean {
-  return platformAddresses.some((one) => sameAddress(one, address));
+/** Whether the egress gates never filter it: a service of the platform that the configuration names. */
+export function isExempt({ special }: Network, address: Address, service: Service): boolean {
+  if (service.kind !== 'ports') return false;
+  const { protocol, port } = service;
+  return special.exempt.some(
+    (one) => one.protocol === protocol && one.port === port && sameAddress(one.address, address),
+  );
+}
+
+function isReservedForPlatform({ special }: Network, address: Address): boolean {
+  return special.reserved.some((one) => sameAddress(one, address));
+}
+
+/** Of 169.254.0.0/16 or fd00:ec2::/32, and nothing here provides a service at it (engine/scope.ts). */
+function isUnprovided({ special }: Network, address: Address): boolean {
+  const { family, words } = address;
+  if (family === 4 ? words[0] >>> 16 !== LINK_LOCAL_4 : words[0] !== SERVICES_6) return false;
+  const provided = [...special.exempt.map((one) => one.address), ...special.uplink];
+  return !provided.some((one) => sameAddress(one, address));
 }
 
 export function describeEnd(network: Network, { address, network: owner }: Side): End {
   const text = formatAddress(address);
   if (owner !== undefined)
     return { kind: 'interface', id: owner.id, name: owner.name, address: text };
-  return { kind: isPlatform(network, address) ? 'platform' : 'outside', address: text };
+  return { kind: isReservedForPlatform(network, address) ? 'platform' : 'outside', address: text };
 }
 
 const NEIGHBOUR_TYPES: readonly (readonly [from: number, to: number])[] = [
@@ -132,7 +151,11 @@ export function checkPath(network: Network, { from, to }: Path, service: Service
       linkScopeText(from.address, to.address, service),
       `${destination} is beyond the link`,
     ) &&
-    ask('martian', martianText(from.address, to.address), 'both addresses may be on a wire') &&
+    ask(
+      'martian',
+      martianText(network, from.address, to.address),
+      'both addresses may be on a wire',
+    ) &&
     askSource(network, from, source, ask);
   if (goesOn) ask('no-route', routeRefusal(network, from, to), routeText(to, destination));
   return checks;
@@ -163,6 +186,8 @@ function routeRefusal(network: Network, from: Side, to: Side): string | undefine
   if (from.network === undefined) return 'both ends are outside: it does not come this way';
   if (!network.hasUplink)
     return `no interface has ${formatAddress(to.address)}, and there is no uplink`;
+  if (isUnprovided(network, to.address))
+    return `${formatAddress(to.address)} is for services of the platform, and platformServices names none at it`;
   return undefined;
 }
 
@@ -187,8 +212,15 @@ function linkScopeText(
   return undefined;
 }
 
+/** Or broadcast. */
 function isMulticast({ family, words }: Address): boolean {
-  return words[0] >>> 24 >= (family === 4 ? MULTICAST_4 : MULTICAST_6);
+  const first = words[0] >>> 24;
+  if (family === 6) return first === MULTICAST_6;
+  return (first >= MULTICAST_4 && first < CLASS_E) || words[0] === -1;
+}
+
+function isClassE({ family, words }: Address): boolean {
+  return family === 4 && words[0] >>> 24 >= CLASS_E && words[0] !== -1;
 }
 
 function isLinkLocal({ family, words }: Address): boolean {
@@ -200,9 +232,15 @@ function isNeighbourMessage(type: number): boolean {
   return NEIGHBOUR_TYPES.some(([from, to]) => from <= type && type <= to);
 }
 
-function martianText(source: Address, destination: Address): string | undefined {
-  const wrong = isMulticast(source) || isReserved(source) ? source : destination;
-  if (wrong === destination && !isReserved(destination)) return undefined;
+function martianText(
+  { special }: Network,
+  source: Address,
+  destination: Address,
+): string | undefined {
+  const isLoose = (address: Address): boolean =>
+    isReserved(address) || (isClassE(address) && !special.allowsClassE);
+  const wrong = isMulticast(source) || isLoose(source) ? source : destination;
+  if (wrong === destination && !isLoose(destination)) return undefined;
   return `no packet on a wire has ${formatAddress(wrong)} as its ${wrong === source ? 'source' : 'destination'}`;
 }
 
@@ -214,8 +252,21 @@ function isReserved({ family, words }: Address): boolean {
 }
 
 /** What a person should know about the ends that the verdict does not say. */
-export function notesOnPath({ from, to }: Path, question: Question): FamilyAnswer['notes'] {
+export function notesOnPath(
+  network: Network,
+  { from, to }: Path,
+  question: Question,
+): FamilyAnswer['notes'] {
   const notes: string[] = [];
+  if (
+    from.network !== undefined &&
+    isReservedForPlatform(network, to.address) &&
+    !isExempt(network, to.address, question.service)
+  ) {
+    notes.push(
+      `${formatAddress(to.address)} is the platform's; what platformServices does not name is judged as any traffic`,
+    );
+  }
   if (from.network !== undefined && from.network === to.network)
     notes.push(`what ${from.network.name} sends to itself stays inside and meets no gate`);
   for (const [end, side] of [

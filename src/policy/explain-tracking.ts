@@ -44,7 +44,7 @@ export interface TrackingQuestion {
   readonly family: Family;
   readonly service: Service;
   readonly groups: readonly SecurityGroup[];
-  /** The packet goes to the platform: no rule admitted it. */
+  /** The packet goes to a service of the platform that is exempt: no rule admitted it. */
   readonly isPlatform: boolean;
 }
 

@@ -7,7 +7,7 @@
  * asked as well, so that a person sees at once all that stands in the way.
  */
 import { formatAddress, type Address, type Family } from '../addr/address.ts';
-import { checkPath, choosePath, describeEnd, isPlatform, notesOnPath } from './explain-path.ts';
+import { checkPath, choosePath, describeEnd, isExempt, notesOnPath } from './explain-path.ts';
 import type { Path } from './explain-path.ts';
 import { explainTracking, noteOnIcmp } from './explain-tracking.ts';
 import type {
@@ -77,7 +77,7 @@ function answer(network: Network, question: Question, path: Path): FamilyAnswer 
     why: refusal?.why ?? gate?.why ?? 'everything on its way admits it',
     checks,
     gates,
-    notes: [...notesOnPath(path, question), ...(icmpNote === undefined ? [] : [icmpNote])],
+    notes: [...notesOnPath(network, path, question), ...(icmpNote === undefined ? [] : [icmpNote])],
   };
 }
 
@@ -109,7 +109,7 @@ function askGate(
       .filter((group) => group[direction].length === 0)
       .map(({ id, name }) => ({ id, name })),
   };
-  const goesToPlatform = direction === 'egress' && isPlatform(network, remote);
+  const goesToPlatform = direction === 'egress' && isExempt(network, remote, service);
   if (!goesToPlatform && admitting.length === 0) {
     return {
       ...common,
@@ -136,7 +136,7 @@ function askGate(
     tracking,
   } as const;
   if (goesToPlatform) {
-    const why = `${formatAddress(remote)} is an address of the platform, which groups never filter`;
+    const why = `${formatAddress(remote)} is the platform's, and platformServices names this service, which groups never filter`;
     return { ...allowed, why, alsoAdmittedBy: [] };
   }
   const [decidedBy, ...alsoAdmittedBy] = admitting;

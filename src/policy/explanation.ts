@@ -7,12 +7,13 @@
  */
 import type { Address, Family } from '../addr/address.ts';
 import type { Direction, GroupId, InterfaceId, Origin, PolicyModel, RuleId } from './model.ts';
+import type { SpecialAddresses } from './special-addresses.ts';
 
 /** What the gates decide by, and what is around them. */
 export interface Network {
   readonly model: PolicyModel;
-  /** Addresses of the platform, which egress gates never filter. */
-  readonly platformAddresses: readonly Address[];
+  /** The platform's addresses and what egress gates never filter, and the uplink's own. */
+  readonly special: SpecialAddresses;
   /** Whether there is a way out, and in, for what no interface here has. */
   readonly hasUplink: boolean;
 }

@@ -9,12 +9,13 @@ import { networkOf } from '../control/views/explain.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { explain } from '../policy/explain.ts';
-import { checkPath, choosePath, isPlatform, type Path } from '../policy/explain-path.ts';
+import { checkPath, choosePath, isExempt, type Path } from '../policy/explain-path.ts';
 import type { Explanation, Network, Service } from '../policy/explanation.ts';
 import { lookUpHost, Matcher, NO_HOST, NO_RULE } from '../policy/match.ts';
 import type { Direction } from '../policy/model.ts';
 import { matchingRules, type Probe } from '../policy/reference.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
+import { serviceBit } from '../policy/special-addresses.ts';
 import type { Case, Expected } from './suite.ts';
 
 export interface Judgement {
@@ -24,13 +25,13 @@ export interface Judgement {
 }
 
 /** Interfaces of the model by the number of their port; port 0 is the uplink. */
-export function compileConfig({ model, platformAddresses }: Config): CompiledPolicy {
+export function compileConfig({ model, special }: Config): CompiledPolicy {
   const ids = [...model.interfaces.keys()];
   return compilePolicy({
     model,
     ports: new Map(ids.map((id, i) => [id, i + 1])),
     ruleNumbers: new RuleNumbers(),
-    platformAddresses,
+    special,
     generation: 1,
   });
 }
@@ -84,7 +85,7 @@ export class Judge {
       matchingRules(model, id, direction, probeOf(service, remote)).length > 0;
     const leaves =
       from.network === undefined ||
-      isPlatform(this.network, to.address) ||
+      isExempt(this.network, to.address, service) ||
       ask(from.network.id, 'egress', to.address);
     return leaves && (to.network === undefined || ask(to.network.id, 'ingress', from.address));
   }
@@ -98,7 +99,7 @@ export class Judge {
     if ((destination === NO_HOST) !== (to.network === undefined)) return false;
     const leaves =
       source === UPLINK_PORT ||
-      this.isCompiledPlatform(to.address) ||
+      this.isCompiledExempt(to.address, service) ||
       this.matches(source, GATE_EGRESS, service, to.address);
     return (
       leaves &&
@@ -121,10 +122,11 @@ export class Judge {
     return lookUpHost(hosts4, hosts6, address.family, a0, a1, a2, a3);
   }
 
-  private isCompiledPlatform(address: Address): boolean {
-    const { platform4, platform6 } = this.policy;
+  private isCompiledExempt(address: Address, service: Service): boolean {
+    const { special4, special6 } = this.policy;
     const [a0, a1 = 0, a2 = 0, a3 = 0] = address.words;
-    return lookUpHost(platform4, platform6, address.family, a0, a1, a2, a3) !== NO_HOST;
+    const value = lookUpHost(special4, special6, address.family, a0, a1, a2, a3);
+    return service.kind === 'ports' && (value & serviceBit(service.protocol, service.port)) !== 0;
   }
 }
 

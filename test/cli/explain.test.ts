@@ -78,6 +78,7 @@ interfaces:
     device: { kind: tun, name: t1, netns: ns-data }
     addresses: [10.0.0.14]
     securityGroups: [db]
+platformServices: [time-sync]
 `;
 const EDGE = `Resources:
   Edge:
@@ -206,15 +207,17 @@ IPv6  not asked: icmp is for IPv4
 `,
     ],
     [
-      'db -> 169.254.169.254 protocol 50',
+      'db -> 169.254.169.123 udp 123',
       0,
-      `db -> 169.254.169.254 protocol 50: allowed
+      `db -> 169.254.169.123 udp 123: allowed
 
-IPv4  10.0.0.13 -> 169.254.169.254 (platform): allowed
+IPv4  10.0.0.13 -> 169.254.169.123 (platform): allowed
 
   egress of db: allowed
-    169.254.169.254 is an address of the platform, which groups never filter
-    tracked: the answer has no rule to live by but its flow; idle time-out 600 s
+    169.254.169.123 is the platform's, and platformServices names this service,
+    which groups never filter
+    tracked: the answer has no rule to live by but its flow; idle time-out 30 s,
+    180 s as a stream
 
 IPv6  not asked: db has no IPv6 address
 `,

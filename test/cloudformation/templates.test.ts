@@ -237,7 +237,7 @@ test("the bastion's interface takes its group and address from the template", ()
     groupIds.map((id) => config!.model.groups.get(id)!.name),
     ['bastion'],
   );
-  assert.deepEqual(config!.platformAddresses.map(formatAddress).slice(-2), [
+  assert.deepEqual(config!.special.reserved.map(formatAddress).slice(-2), [
     '10.20.0.2',
     '10.20.0.1',
   ]);

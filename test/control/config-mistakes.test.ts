@@ -374,8 +374,17 @@ test('interfaces, devices, the uplink', () => {
       '2:44 error bad-address interfaces.a.addresses[0]: ::1 is the loopback address, not an address of a host',
     ],
     [
+      one('addresses: [240.0.0.11]'),
+      '2:44 error bad-address interfaces.a.addresses[0]: 240.0.0.11 is a reserved address (class E), not an address of a host',
+      'set `classE: true` to use this block as any other',
+    ],
+    [
+      one('addresses: [255.255.255.255]'),
+      '2:44 error bad-address interfaces.a.addresses[0]: 255.255.255.255 is the broadcast address, not an address of a host',
+    ],
+    [
       one('addresses: [169.254.169.254]'),
-      '2:44 error reserved-address interfaces.a.addresses[0]: 169.254.169.254 is an address of the platform, which groups never filter',
+      '2:44 error reserved-address interfaces.a.addresses[0]: 169.254.169.254 is reserved for the platform',
     ],
     [
       one('addresses: []'),
@@ -516,7 +525,16 @@ test('the VPC and the metrics', () => {
     ],
     [
       'vpc: { cidrBlocks: [10.0.0.0/16] }\ninterfaces: { a: { device: { name: x }, addresses: [10.0.0.2] } }',
-      '2:53 error reserved-address interfaces.a.addresses[0]: 10.0.0.2 is an address of the platform, which groups never filter',
+      '2:53 error reserved-address interfaces.a.addresses[0]: 10.0.0.2 is reserved for the platform',
+    ],
+    [
+      'platformServices: [dns, imds]',
+      "1:25 error unknown-service platformServices[1]: 'imds' is no service of the platform",
+      'services: dns, dhcp, instance-metadata, task-metadata, time-sync, windows-activation',
+    ],
+    [
+      'platformServices: [dns, instance-metadata]\nuplink: { tun: u }',
+      "1:25 warning host-credentials platformServices[1]: every instance may reach 169.254.169.254 as this host does; on a cloud host the credentials of the host's own role are there",
     ],
     [
       'metrics: { listen: "::1:9469" }',

@@ -553,7 +553,7 @@ const MISPLACED: readonly (readonly [keys: string, problems: readonly string[]])
   ['from: st/G', ["config.yaml:2:49 error unknown-placement: no template has an instance or a network interface 'st/G'"]],
   ['from: st/Missing', ["config.yaml:2:49 error unknown-placement: 'st/Missing' does not exist: its condition Off is false"]],
   ['from: st/Unsure', ["config.yaml:2:49 error unknown-placement: whether 'st/Unsure' exists can't be known here: parameter 'Given' has no default and no value was given"]],
-  ['from: st/Router', ['config.yaml:2:49 error reserved-address: 10.0.1.1 is an address of the platform, which groups never filter']],
+  ['from: st/Router', ['config.yaml:2:49 error reserved-address: 10.0.1.1 is reserved for the platform']],
   ['from: [st/Eni]', ['config.yaml:2:49 error wrong-kind: expected a string, got a list']],
   ['adresses: [10.0.1.9]', ["config.yaml:2:43 error unknown-key: unknown key 'adresses'; did you mean 'addresses'?"]],
   ['mtu: 5', ["config.yaml:2:20 error missing-key: the key 'addresses' is missing", "config.yaml:2:43 error unknown-key: unknown key 'mtu'"]],
@@ -580,7 +580,7 @@ for (const [keys, expected] of MISPLACED) {
 
 test('VPCs and subnets of templates reserve their DNS and router addresses', () => {
   const tried = place('from: st/Plain');
-  const texts = tried.config!.platformAddresses.map(formatAddress);
+  const texts = tried.config!.special.reserved.map(formatAddress);
   assert.deepEqual(texts.slice(-2), ['10.0.0.2', '10.0.1.1']);
   assert.deepEqual(place('addresses: [192.168.0.9]').problems, [
     'config.yaml:2:55 warning address-outside-vpc: 192.168.0.9 is in no block of the VPC',

@@ -51,13 +51,13 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
         idle: { addresses: ['172.31.16.9'], groups: ['web'] },
       },
     },
-    { platform: ['169.254.169.254'] },
+    { platform: ['169.254.169.254/udp/53'] },
   );
   const { model } = rig;
   const config = {
     interfaces: [...model.interfaces.values()].map(({ id, name }) => ({ id, name })),
     model,
-    platformAddresses: [{ family: 4, words: [0xa9fea9fe | 0] }],
+    special: rig.special,
     flowLogs: [],
     conntrack: {},
   } as unknown as Config;
@@ -229,12 +229,23 @@ test('our own fields tell rule, group and reason where they are asked for', asyn
   ]);
 });
 
-test('the platform, and what never leaves the link, are not logged', async (t) => {
+test('services of the platform, and what never leaves the link, are not logged', async (t) => {
   const { rig, end } = makeWorld(t, { interfaces: ['web'] });
-  rig.send('web', udp4(WEB, '169.254.169.254', { srcPort: 1, dstPort: 80 }));
+  rig.send('web', udp4(WEB, '169.254.169.254', { srcPort: 1, dstPort: 53 }));
   rig.send('web', udp4(WEB, '224.0.0.1', { srcPort: 1, dstPort: 80 }));
   assert.deepEqual((await end()).map(timeless), [
     `2 123456789010 ${ENI} - - - - - - - T T - NODATA`,
+  ]);
+});
+
+test('what instances try at addresses of the platform without a service there is logged', async (t) => {
+  const format = formatOf('${dstaddr} ${dstport} ${action} ${drop-reason}');
+  const { rig, end } = makeWorld(t, { interfaces: ['web'], format });
+  rig.send('web', udp4(WEB, '169.254.169.254', { srcPort: 1, dstPort: 80 }));
+  rig.send('web', udp4(WEB, '169.254.169.123', { srcPort: 1, dstPort: 123 }));
+  assert.deepEqual((await end()).sort(), [
+    '169.254.169.123 123 REJECT no-route',
+    '169.254.169.254 80 ACCEPT -',
   ]);
 });
 

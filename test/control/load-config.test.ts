@@ -185,22 +185,25 @@ describe('a good configuration', () => {
     assert.equal(uplink?.device.mtu, 9000);
   });
 
-  test('the addresses groups never filter are the fixed ones and those of the VPC', () => {
-    assert.deepEqual(config.platformAddresses.map(formatAddress), [
+  test('addresses of the platform are the fixed ones and those of the VPC, and no service of it is exempt', () => {
+    assert.deepEqual(config.special.reserved.map(formatAddress), [
       '169.254.169.253',
       'fd00:ec2::253',
       '169.254.169.254',
       'fd00:ec2::254',
       '169.254.170.2',
+      '169.254.169.123',
+      'fd00:ec2::123',
       '169.254.169.250',
       '169.254.169.251',
       'fd00:ec2::250',
-      '169.254.169.123',
-      'fd00:ec2::123',
       'fe80:ec2::1',
       '10.0.0.2',
       '10.0.0.1',
     ]);
+    assert.deepEqual(config.special.exempt, []);
+    assert.deepEqual(config.special.uplink.map(formatAddress), ['10.0.0.1', 'fd00:10::1']);
+    assert.equal(config.special.allowsClassE, false);
   });
 
   test('the daemon gets its own settings', () => {

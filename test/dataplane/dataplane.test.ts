@@ -19,6 +19,7 @@ import { GAUGE_LAST_ROUND_MS, GAUGE_ROUNDS } from '../../src/engine/counters.ts'
 import { INCARNATION_MASK } from '../../src/conntrack/half-open.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
 import { loadNative } from '../../src/ports/native.ts';
 import { model } from '../support/policy.ts';
 
@@ -36,7 +37,13 @@ function makePolicy(generation: number, port = PORT): ReturnType<typeof compileP
   });
   const ports = new Map([...built.interfaces.keys()].map((id) => [id, port]));
   const ruleNumbers = new RuleNumbers();
-  return compilePolicy({ model: built, ports, ruleNumbers, platformAddresses: [], generation });
+  return compilePolicy({
+    model: built,
+    ports,
+    ruleNumbers,
+    special: NO_SPECIAL_ADDRESSES,
+    generation,
+  });
 }
 
 async function start(t: TestContext, prepare: (dataplane: Dataplane) => void): Promise<Dataplane> {

@@ -412,7 +412,7 @@ test('time wraps after 24 days without anybody noticing', () => {
 });
 
 test('the platform is reached whatever the rules say, answers, and opens nothing', () => {
-  const rig = new Rig(THREE_TIERS, { platform: ['169.254.169.254', 'fd00:ec2::254'] });
+  const rig = new Rig(THREE_TIERS, { platform: ['169.254.169.254/tcp/80'] });
   const imds = '169.254.169.254';
   assert.equal(
     rig.send('uplink', syn(imds, DB, 22)),
@@ -421,6 +421,27 @@ test('the platform is reached whatever the rules say, answers, and opens nothing
   );
   assert.equal(rig.send('db', syn(DB, imds, 80)), 'uplink');
   assert.equal(rig.send('uplink', ack(imds, DB, 80, 40000, 'SA')), 'db');
+  assert.equal(rig.send('db', syn(DB, imds, 2222)), 'egress-rules', 'another port is no service');
+  assert.equal(rig.send('db', syn(DB, '169.254.169.123', 123)), 'no-route');
+});
+
+test('a connection to the platform ends when its service is exempt no more', () => {
+  const dns = '10.0.0.2';
+  const rig = new Rig(THREE_TIERS, { platform: [`${dns}/udp/53`, '169.254.169.254/tcp/80'] });
+  const ask = udp4(DB, dns, { srcPort: 1000, dstPort: 53 });
+  assert.equal(rig.send('db', ask), 'uplink');
+  assert.equal(rig.send('db', syn(DB, '169.254.169.254', 80)), 'uplink');
+  rig.change(THREE_TIERS, [`${dns}/udp/53`, '169.254.169.254']);
+  assert.equal(rig.send('db', ask), 'uplink', 'what still is one goes on');
+  assert.equal(
+    rig.send('uplink', ack('169.254.169.254', DB, 80, 40000, 'SA')),
+    'revoked',
+    'and nothing else',
+  );
+  assert.equal(rig.send('db', syn(DB, '169.254.169.254', 80)), 'no-route');
+  rig.change(THREE_TIERS, [dns]);
+  assert.equal(rig.send('uplink', udp4(dns, DB, { srcPort: 53, dstPort: 1000 })), 'revoked');
+  assert.equal(rig.send('db', ask), 'egress-rules');
 });
 
 test('fragments follow the first one; without it, after a refused one, or overlapping it they drop', () => {

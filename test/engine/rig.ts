@@ -35,8 +35,9 @@ import { compilePolicy } from '../../src/policy/compile.ts';
 import type { CompiledPolicy } from '../../src/policy/compiled.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import type { SpecialAddresses } from '../../src/policy/special-addresses.ts';
 import { UntrackedPast } from '../../src/policy/untracked-past.ts';
-import { model, mustAddress, type ModelText } from '../support/policy.ts';
+import { model, specialAddresses, type ModelText } from '../support/policy.ts';
 
 const KEY = { k0: 0x5ec2e7, k1: 0x1dea };
 
@@ -47,7 +48,10 @@ export interface RigOptions {
   readonly maxHalfOpen?: number;
   readonly passes?: Partial<ExceptionPasses>;
   readonly hasUplink?: boolean;
+  /** As specialAddresses takes them. */
   readonly platform?: readonly string[];
+  readonly uplinkAddresses?: readonly string[];
+  readonly allowsClassE?: boolean;
   /** By interface name; 432,000, 30 and 180 s otherwise. */
   readonly timeouts?: Readonly<Record<string, Partial<IdleTimeouts>>>;
   /** What other loops track: read at each packet, so it may be filled in later. */
@@ -65,6 +69,7 @@ export class Rig {
   /** Of the packet last sent. */
   nowMs = 0;
   policy: CompiledPolicy;
+  special: SpecialAddresses;
   readonly ruleNumbers = new RuleNumbers();
   /** By port; tests write it. */
   readonly maxFlowsByPort = new Int32Array(64);
@@ -85,6 +90,8 @@ export class Rig {
       passes = {},
       hasUplink = true,
       platform = [],
+      uplinkAddresses = [],
+      allowsClassE = false,
       timeouts = {},
       others = [],
     } = options;
@@ -104,11 +111,12 @@ export class Rig {
       const idle = { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 };
       setTimeouts(timeoutsMs, port, { ...idle, ...timeouts[built.interfaces.get(id)!.name] });
     }
+    this.special = specialAddresses(platform, { uplink: uplinkAddresses, allowsClassE });
     this.policy = compilePolicy({
       model: built,
       ports,
       ruleNumbers: this.ruleNumbers,
-      platformAddresses: platform.map(mustAddress),
+      special: this.special,
       generation: 1,
     });
     const memory = makeLoopMemory(maxFlows, true);
@@ -145,11 +153,12 @@ export class Rig {
   }
 
   /** Puts another policy in force, as a reload does; interfaces keep the ports they have by name. */
-  change(text: ModelText): void {
+  change(text: ModelText, platform?: readonly string[]): void {
     const built = model(text);
     const ports = new Map(
       Object.keys(text.interfaces).map((name) => [`eni-${name}`, this.names.indexOf(name)]),
     );
+    if (platform !== undefined) this.special = specialAddresses(platform);
     const { ruleNumbers, untrackedPast } = this;
     untrackedPast.note(this.current);
     this.current = built;
@@ -158,7 +167,7 @@ export class Rig {
       model: built,
       ports,
       ruleNumbers,
-      platformAddresses: [],
+      special: this.special,
       generation,
       past: untrackedPast,
     });

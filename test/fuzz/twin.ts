@@ -22,6 +22,7 @@ import {
   type PlainInterface,
   type Question,
 } from './twin-rules.ts';
+import { isForTheLink, isMartian } from './twin-scope.ts';
 import { advanceTcpPlainly, canHaveSent, openTcpPlainly, takeAdmittedPlainly } from './twin-tcp.ts';
 
 export interface TwinOptions extends Omit<FlowLimits, 'interfaces'> {
@@ -38,8 +39,12 @@ export interface TwinOptions extends Omit<FlowLimits, 'interfaces'> {
   };
   /** Nobody takes what the engine tells of flows, and there is no room to tell more. */
   readonly isEventRingFull: boolean;
-  /** Addresses never filtered on the way out, as strings of a character a byte. */
-  readonly platform: readonly string[];
+  /** Addresses, as strings of a character a byte, that no interface may send from: the platform's and the uplink's own. */
+  readonly reserved: readonly string[];
+  readonly uplink: readonly string[];
+  /** Services that are never filtered on the way out: address, protocol, port. */
+  readonly exempt: readonly string[];
+  readonly allowsClassE: boolean;
 }
 
 interface Flow extends TwinFlow {
@@ -63,14 +68,6 @@ type Gate = 'ingress' | 'egress';
 /** docs/drop-reasons.md, `tcp-flags`; with URG only where there can be data. */
 const LEGAL_FLAGS: readonly string[] = ['S', 'SA', 'A', 'FA', 'R', 'RA'];
 const LEGAL_URGENT_FLAGS: readonly string[] = ['S', 'A', 'FA'];
-
-/** RFC 4890 section 4.3.3, as docs/conntrack.md, "IPv6", lists them. */
-const NEIGHBOUR_TYPES = new Set([
-  ...[130, 131, 132, 143],
-  ...[133, 134, 135, 136, 137],
-  ...[141, 142, 148, 149],
-  ...[151, 152, 153],
-]);
 
 export class Twin {
   /** What the last packet was decoded to, or why it was not. */
@@ -133,18 +130,18 @@ export class Twin {
     this.decoded = packet;
     if (typeof packet === 'string') return packet;
     if (isForTheLink(packet)) return 'link-scope';
-    if (isMartian(packet)) return 'martian';
+    if (isMartian(packet, this.options.allowsClassE)) return 'martian';
     const owner = this.portOf.get(packet.src);
     if (from === 0) {
       if (owner !== undefined) return 'uplink-spoof';
     } else if (owner !== from) {
-      // Without the check it may speak for strangers alone: not for another interface, nor for the platform.
-      const isStranger = owner === undefined && !this.options.platform.includes(packet.src);
+      // Without the check it may speak for strangers alone: not for another interface, the platform or the uplink.
+      const isStranger = owner === undefined && !this.options.reserved.includes(packet.src);
       if (this.interfaces[from - 1].isChecked || !isStranger) return 'source-check';
     }
 
     const to = this.portOf.get(packet.dst) ?? 0;
-    if (to === from || (to === 0 && !this.options.hasUplink)) return 'no-route';
+    if (to === from || (to === 0 && !this.isBeyondUplink(packet.dst))) return 'no-route';
     if (from !== 0) {
       const refusal = this.pass(bytes, packet, from, from, 'egress', nowMs);
       if (refusal !== undefined) return refusal;
@@ -154,6 +151,19 @@ export class Twin {
       if (refusal !== undefined) return refusal;
     }
     return to;
+  }
+
+  /** docs/how-it-decides.md: nothing is forwarded to 169.254.0.0/16 or fd00:ec2::/32 but where something is provided. */
+  private isBeyondUplink(address: string): boolean {
+    const { hasUplink, uplink, exempt } = this.options;
+    const isOfBlock = address.startsWith(address.length === 4 ? '\xa9\xfe' : '\xfd\x00\x0e\xc2');
+    const isProvided =
+      uplink.includes(address) || exempt.some((service) => service.startsWith(`${address} `));
+    return hasUplink && (!isOfBlock || isProvided);
+  }
+
+  private isExempt({ dst, protocol, dstPort }: TwinPacket): boolean {
+    return this.options.exempt.includes(`${dst} ${protocol} ${dstPort}`);
   }
 
   /** Whether an address is an interface's: its port, or undefined. */
@@ -268,7 +278,7 @@ export class Twin {
     if (!isSyn && !this.options.acceptsMidstream) return 'tcp-state';
     const isLocal = gate === 'egress';
     const remote = isLocal ? packet.dst : packet.src;
-    const isToPlatform = isLocal && this.options.platform.includes(packet.dst);
+    const isToPlatform = isLocal && this.isExempt(packet);
     if (!isToPlatform && !isAdmitted(this.interfaces[port - 1][gate], packet, remote))
       return isSyn ? `${gate}-rules` : 'tcp-state';
     this.flows.change(flow, () => {
@@ -292,8 +302,8 @@ export class Twin {
     const isLocal = gate === 'egress';
     const remote = isLocal ? packet.dst : packet.src;
     const { tcp, icmp } = packet;
-    // "Where AWS is silent": traffic to the platform's addresses is never filtered, and tracked.
-    const isToPlatform = isLocal && this.options.platform.includes(packet.dst);
+    // "Where AWS is silent": traffic to the platform's services is never filtered, and tracked.
+    const isToPlatform = isLocal && this.isExempt(packet);
     const isReopened = this.flows.find(key, nowMs) !== undefined;
     const opener = this.openerOf(key, nowMs);
     if (!isToPlatform) {
@@ -464,39 +474,4 @@ function flowKey(packet: TwinPacket, port: number, isLocal: boolean): string {
     what = `${isAskedLocally ? 'we ask' : 'they ask'} ${icmp.query} ${icmp.id}`;
   } else what = 'asks nothing';
   return `${port} ${packet.protocol} ${what} ${addresses}`;
-}
-
-/**
- * "IPv6", the paragraph on what ends at the link; for IPv4, multicast and broadcast (docs/drop-reasons.md,
- * `link-scope`), which are 224.0.0.0/3 (RFC 1112 section 4, RFC 919, RFC 6890).
- */
-function isForTheLink({ family, src, dst, icmp }: TwinPacket): boolean {
-  if (family === 4) return dst.charCodeAt(0) >= 224;
-  if (dst.charCodeAt(0) === 0xff || isLinkLocal(src) || isLinkLocal(dst)) return true;
-  return icmp !== undefined && NEIGHBOUR_TYPES.has(icmp.type);
-}
-
-/** fe80::/10. */
-function isLinkLocal(address: string): boolean {
-  return address.charCodeAt(0) === 0xfe && Math.floor(address.charCodeAt(1) / 64) === 2;
-}
-
-/** "IPv6": unspecified, loopback, IPv4-mapped, and multicast as a source; in IPv4 0/8, 127/8 and 224/3 (RFC 6890). */
-function isMartian({ family, src, dst }: TwinPacket): boolean {
-  if (family === 4) {
-    const source = src.charCodeAt(0);
-    const destination = dst.charCodeAt(0);
-    const isLoose = (first: number): boolean => first === 0 || first === 127;
-    return isLoose(source) || source >= 224 || isLoose(destination);
-  }
-  return src.charCodeAt(0) === 0xff || isReserved(src) || isReserved(dst);
-}
-
-const ZEROS = '\0'.repeat(16);
-
-/** `::`, `::1` and ::ffff:0:0/96. */
-function isReserved(address: string): boolean {
-  if (!address.startsWith('\0\0')) return false;
-  if (address.startsWith(ZEROS.slice(0, 15))) return address.charCodeAt(15) <= 1;
-  return address.startsWith(`${ZEROS.slice(0, 10)}\xff\xff`);
 }

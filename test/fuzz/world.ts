@@ -31,8 +31,8 @@ import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { noPast } from '../../src/policy/untracked-past.ts';
 import { Packet } from '../../src/wire/packet.ts';
-import { model, mustAddress } from '../support/policy.ts';
-import { PLATFORM, PLATFORM6, POLICIES } from './policies.ts';
+import { model, mustAddress, specialAddresses } from '../support/policy.ts';
+import { PLATFORM, PLATFORM6, POLICIES, ROUTER } from './policies.ts';
 import { plainAddress } from './twin-rules.ts';
 import { Twin } from './twin.ts';
 
@@ -82,8 +82,13 @@ interface World {
   readonly policies: readonly CompiledPolicy[];
 }
 
-const PLATFORM_ADDRESSES = [PLATFORM, PLATFORM6].map(mustAddress);
-const WORLDS: readonly World[] = POLICIES.map((texts) => {
+/** Services at addresses of the platform; class E addresses are taken in every other world. */
+const SERVICES = [`${PLATFORM}/tcp/80`, `${PLATFORM}/udp/53`, `${PLATFORM6}/tcp/80`];
+const UPLINK_ADDRESSES = [ROUTER];
+const SPECIAL = POLICIES.map((_, world) =>
+  specialAddresses(SERVICES, { uplink: UPLINK_ADDRESSES, allowsClassE: world % 2 === 1 }),
+);
+const WORLDS: readonly World[] = POLICIES.map((texts, world) => {
   const models = texts.map(model);
   const ports = new Map([...models[0].interfaces.keys()].map((id, i) => [id, i + 1]));
   const ruleNumbers = new RuleNumbers();
@@ -93,7 +98,7 @@ const WORLDS: readonly World[] = POLICIES.map((texts) => {
         model: one,
         ports,
         ruleNumbers,
-        platformAddresses: PLATFORM_ADDRESSES,
+        special: SPECIAL[world],
         generation: 1,
       }),
     );
@@ -185,7 +190,12 @@ export function makeTwin(options: WorldOptions): Twin {
   return new Twin(modelOf(options.world, 0), {
     ...options,
     isEventRingFull: options.events === 'full',
-    platform: PLATFORM_ADDRESSES.map(plainAddress),
+    reserved: [PLATFORM, PLATFORM6, ...UPLINK_ADDRESSES].map(mustAddress).map(plainAddress),
+    uplink: UPLINK_ADDRESSES.map(mustAddress).map(plainAddress),
+    exempt: SPECIAL[options.world].exempt.map(
+      ({ address, protocol, port }) => `${plainAddress(address)} ${protocol} ${port}`,
+    ),
+    allowsClassE: SPECIAL[options.world].allowsClassE,
   });
 }
 

@@ -8,6 +8,7 @@ import { RuleCache } from '../../src/policy/gate-tables.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { hash2, WordTable } from '../../src/policy/word-table.ts';
+import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
 const MEMBERS = 10_000;
@@ -48,7 +49,7 @@ class Compiler {
       ports,
       ruleNumbers,
       ruleCache: cache,
-      platformAddresses: [],
+      special: NO_SPECIAL_ADDRESSES,
       generation,
     });
   }

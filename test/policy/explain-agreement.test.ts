@@ -20,13 +20,14 @@ import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { isUntrackedFlow, matchingRules, type Probe } from '../../src/policy/reference.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
+import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
 import { Rig } from '../engine/rig.ts';
 import { icmp4, icmp6, ipv4, ipv6, tcp4, tcp6, udp4, udp6 } from '../packets/build.ts';
-import { model, mustAddress, type ModelText } from '../support/policy.ts';
+import { model, mustAddress, specialAddresses, type ModelText } from '../support/policy.ts';
 
 const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 1500);
 
-const PLATFORM = ['169.254.169.254', 'fd00:ec2::254'];
+const PLATFORM = ['169.254.169.254/tcp/80', '169.254.169.254/udp/53', 'fd00:ec2::254/tcp/80'];
 const BARE = [
   '10.0.0.1',
   '10.0.0.3',
@@ -40,7 +41,11 @@ const BARE = [
   'fe80::1',
   'ff02::1',
   '::1',
-  ...PLATFORM,
+  '169.254.169.254',
+  'fd00:ec2::254',
+  '169.254.169.123',
+  'fd00:ec2::123',
+  '240.0.0.9',
 ];
 const PEERS = [
   '0.0.0.0/0',
@@ -163,13 +168,13 @@ test('gates admit what the plain and the compiled matcher admit, by exactly thos
   fc.assert(
     fc.property(text, fc.array(question, { minLength: 1, maxLength: 10 }), (written, questions) => {
       const built = model(written);
-      const network: Network = { model: built, platformAddresses: [], hasUplink: true };
+      const network: Network = { model: built, special: NO_SPECIAL_ADDRESSES, hasUplink: true };
       const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
       const policy = compilePolicy({
         model: built,
         ports,
         ruleNumbers: new RuleNumbers(),
-        platformAddresses: [],
+        special: NO_SPECIAL_ADDRESSES,
         generation: 1,
       });
       const matcher = new Matcher(policy);
@@ -302,35 +307,41 @@ function packetOf({ from, to, family }: FamilyAnswer, asked: Service, srcPort: n
 test('the packet asked about fares on the packet path as explained', () => {
   const reasons = new Set<string>();
   fc.assert(
-    fc.property(text, question, fc.boolean(), (written, asked, hasUplink) => {
-      const network: Network = {
-        model: model(written),
-        platformAddresses: PLATFORM.map(mustAddress),
-        hasUplink,
-      };
-      for (const answer of explain(network, asked).answers) {
-        const { from, to, reason, gates } = answer;
-        reasons.add(reason);
-        // Without an uplink there is no port that a stranger's packet could come in by.
-        if (from.kind !== 'interface' && !hasUplink) continue;
-        // An instance's packets to itself stay inside; one that left would find its own flow at the
-        // second gate.
-        if (from.kind === 'interface' && to.kind === 'interface' && from.id === to.id) continue;
-        const rig = new Rig(written, { hasUplink, platform: PLATFORM });
-        const srcPort = asked.service.kind === 'ports' ? (asked.service.sourcePort ?? 40000) : 0;
-        const entry = from.kind === 'interface' ? from.name : 'uplink';
-        const exit = to.kind === 'interface' ? to.name : 'uplink';
-        const fared = rig.send(entry, packetOf(answer, asked.service, srcPort));
-        assert.equal(fared, reason === 'passed' ? exit : reason);
+    fc.property(
+      text,
+      question,
+      fc.boolean(),
+      fc.boolean(),
+      (written, asked, hasUplink, allowsClassE) => {
+        const network: Network = {
+          model: model(written),
+          special: specialAddresses(PLATFORM, { allowsClassE }),
+          hasUplink,
+        };
+        for (const answer of explain(network, asked).answers) {
+          const { from, to, reason, gates } = answer;
+          reasons.add(reason);
+          // Without an uplink there is no port that a stranger's packet could come in by.
+          if (from.kind !== 'interface' && !hasUplink) continue;
+          // An instance's packets to itself stay inside; one that left would find its own flow at the
+          // second gate.
+          if (from.kind === 'interface' && to.kind === 'interface' && from.id === to.id) continue;
+          const rig = new Rig(written, { hasUplink, platform: PLATFORM, allowsClassE });
+          const srcPort = asked.service.kind === 'ports' ? (asked.service.sourcePort ?? 40000) : 0;
+          const entry = from.kind === 'interface' ? from.name : 'uplink';
+          const exit = to.kind === 'interface' ? to.name : 'uplink';
+          const fared = rig.send(entry, packetOf(answer, asked.service, srcPort));
+          assert.equal(fared, reason === 'passed' ? exit : reason);
 
-        const flows = gates.filter(({ reached, tracking }) => {
-          if (!reached || tracking === undefined) return false;
-          if (tracking.kind !== 'depends') return tracking.kind === 'tracked';
-          return !tracking.untrackedSourcePorts.some(([a, b]) => a <= srcPort && srcPort <= b);
-        });
-        assert.equal(rig.states.length, flows.length);
-      }
-    }),
+          const flows = gates.filter(({ reached, tracking }) => {
+            if (!reached || tracking === undefined) return false;
+            if (tracking.kind !== 'depends') return tracking.kind === 'tracked';
+            return !tracking.untrackedSourcePorts.some(([a, b]) => a <= srcPort && srcPort <= b);
+          });
+          assert.equal(rig.states.length, flows.length);
+        }
+      },
+    ),
     { numRuns: RUNS },
   );
   assert.deepEqual([...reasons].sort(), [

@@ -23,7 +23,7 @@ import {
   type Tracking,
 } from '../../src/policy/explanation.ts';
 import type { Direction } from '../../src/policy/model.ts';
-import { model, mustAddress, type ModelText } from '../support/policy.ts';
+import { model, mustAddress, specialAddresses, type ModelText } from '../support/policy.ts';
 
 const THREE_TIERS: ModelText = {
   groups: {
@@ -51,10 +51,15 @@ const THREE_TIERS: ModelText = {
   },
 };
 
-const PLATFORM = ['169.254.169.254', 'fd00:ec2::254'].map(mustAddress);
+const SPECIAL = specialAddresses([
+  '169.254.169.254/tcp/80',
+  '169.254.169.254/udp/53',
+  'fd00:ec2::254/tcp/80',
+  '169.254.169.123',
+]);
 
 function networkOf(text: ModelText, hasUplink = true): Network {
-  return { model: model(text), platformAddresses: PLATFORM, hasUplink };
+  return { model: model(text), special: SPECIAL, hasUplink };
 }
 
 function service(text: string): Service {
@@ -240,13 +245,27 @@ describe('gates', () => {
     assert.deepEqual(some.groupsWithoutRules, []);
   });
 
+  test('beside a service that is named, its address is judged as any, and others are not forwarded to', () => {
+    const answer = ask(THREE, 'db -> 169.254.169.254', 'tcp 2222').answers[0];
+    assert.equal(answer.reason, 'egress-rules');
+    assert.deepEqual(answer.notes, [
+      "169.254.169.254 is the platform's; what platformServices does not name is judged as any traffic",
+    ]);
+    const unnamed = ask(THREE, 'db -> 169.254.169.123', 'udp 123').answers[0];
+    assert.equal(unnamed.reason, 'no-route');
+    assert.equal(
+      unnamed.why,
+      '169.254.169.123 is for services of the platform, and platformServices names none at it',
+    );
+  });
+
   test('the platform is not filtered on the way out', () => {
     const gate = gateOf(ask(THREE, 'db -> 169.254.169.254', 'tcp 80'), 'egress');
     assert.equal(gate.verdict, 'allowed');
     assert.equal(gate.decidedBy, undefined);
     assert.equal(
       gate.why,
-      '169.254.169.254 is an address of the platform, which groups never filter',
+      "169.254.169.254 is the platform's, and platformServices names this service, which groups never filter",
     );
   });
 });

@@ -9,6 +9,7 @@ import { coverRange } from '../../src/policy/gate-tables.ts';
 import { GATE_EGRESS, GATE_INGRESS } from '../../src/policy/compiled.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import { isUntrackedFlow, matchingRules, type Probe } from '../../src/policy/reference.ts';
+import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
 const PORTS = new Map([
@@ -143,7 +144,7 @@ test('the compiled matcher admits what the plain one admits, and names a rule th
         model: built,
         ports: PORTS,
         ruleNumbers,
-        platformAddresses: [],
+        special: NO_SPECIAL_ADDRESSES,
         generation: 1,
       });
       const matcher = new Matcher(policy);
@@ -190,7 +191,7 @@ test('which flows are untracked: compiled as plain', () => {
         model: built,
         ports: PORTS,
         ruleNumbers: new RuleNumbers(),
-        platformAddresses: [],
+        special: NO_SPECIAL_ADDRESSES,
         generation: 1,
       });
       const compiled = new Matcher(policy).isUntracked(

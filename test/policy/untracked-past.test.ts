@@ -6,6 +6,7 @@ import { compilePolicy } from '../../src/policy/compile.ts';
 import { Matcher } from '../../src/policy/match.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { paint, PAST_SEC, UntrackedPast, type PastRange } from '../../src/policy/untracked-past.ts';
+import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
 import { model, type ModelText } from '../support/policy.ts';
 
 const port = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 0, max: 65_535 }));
@@ -71,7 +72,13 @@ test('a port was untracked if a policy before left it untracked, as the matcher 
         const matchers = policies.map(([ingress, egress, alwaysTracked]) => {
           const out = egress.map((rule) => rule.replace(' from ', ' to '));
           const built = model(text(ingress, out, { alwaysTracked }));
-          const input = { model: built, ports, ruleNumbers, platformAddresses: [], generation: 1 };
+          const input = {
+            model: built,
+            ports,
+            ruleNumbers,
+            special: NO_SPECIAL_ADDRESSES,
+            generation: 1,
+          };
           past.note(built);
           return new Matcher(compilePolicy(input));
         });
@@ -79,7 +86,7 @@ test('a port was untracked if a policy before left it untracked, as the matcher 
           model: model(text([], [])),
           ports,
           ruleNumbers,
-          platformAddresses: [],
+          special: NO_SPECIAL_ADDRESSES,
           generation: 2,
           past,
         };

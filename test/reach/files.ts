@@ -27,6 +27,7 @@ interfaces:
   web-1: { device: { name: w1, netns: n1 }, addresses: [10.0.0.1, 'fd00::1'], securityGroups: [web] }
   web-2: { device: { name: w2, netns: n2 }, addresses: [10.0.0.2, 'fd00::2'], securityGroups: [web] }
   app-1: { device: { name: a1, netns: n3 }, addresses: [10.0.0.3], securityGroups: [app] }
+platformServices: [time-sync]
 `;
 
 export class Files {

@@ -32,24 +32,26 @@ describe('offline', () => {
   - { from: internet, to: web, tcp: 22, is: denied }
   - { from: "outside:10.0.0.1", to: web, tcp: 80, is: denied, name: spoofed }
   - { from: web-1, to: 224.0.0.1, udp: 1, is: denied, name: link scope }
-  - { from: web, to: 169.254.169.254, protocol: 50, is: allowed }
+  - { from: web, to: 169.254.169.123, udp: 123, is: allowed }
+  - { from: web, to: 169.254.169.254, tcp: 80, is: denied }
+  - { from: app, to: 169.254.169.123, udp: 124, is: denied }
 `),
     );
     assert.deepEqual(
       lines(report).filter((line) => !line.endsWith(': passed')),
       [],
     );
-    assert.deepEqual(report.counts, { passed: 27, failed: 0, skipped: 0 });
+    assert.deepEqual(report.counts, { passed: 30, failed: 0, skipped: 0 });
     assert.equal(exitCodeOf(report), 0);
   });
 
-  test('what goes to an address of the platform is not filtered on the way out', async () => {
+  test('what goes to a service of the platform is not filtered on the way out', async () => {
     const report = await runSuite(
-      files.suite('expect: [{ from: app, to: [169.254.169.254, 8.8.8.8], tcp: 80, is: allowed }]'),
+      files.suite('expect: [{ from: app, to: [169.254.169.123, 8.8.8.8], udp: 123, is: allowed }]'),
     );
     assert.deepEqual(lines(report), [
-      'app (app-1) -> 169.254.169.254 tcp 80 (IPv4): passed',
-      'app (app-1) -> 8.8.8.8 tcp 80 (IPv4): failed, expected allowed, the rules say denied',
+      'app (app-1) -> 169.254.169.123 udp 123 (IPv4): passed',
+      'app (app-1) -> 8.8.8.8 udp 123 (IPv4): failed, expected allowed, the rules say denied',
     ]);
   });
 

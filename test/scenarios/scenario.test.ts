@@ -24,7 +24,8 @@ function complaintAbout(text: string): string {
 }
 
 const FORM = 'TIME SENDER [as SOURCE] > RECEIVER PACKET passes|drops REASON [(STATE, …)]';
-const SETTINGS = 'midstream, windows, flows, half-open, uplink, platform, excuse, clock-ms';
+const SETTINGS =
+  'midstream, windows, flows, half-open, uplink, platform, uplink-address, class-e, excuse, clock-ms';
 const OPTIONS = 'unchecked, always-tracked, tcp-idle, udp-idle, udp-stream-idle, flows';
 
 /** Line 3 is the first of the text. */

@@ -112,7 +112,9 @@ const SETTINGS: Readonly<Record<string, RegExp>> = {
   flows: /^\d+$/,
   'half-open': /^\d+$/,
   uplink: /^none$/,
-  platform: /^[\da-f.: ]+$/,
+  platform: /^[\da-f.:]+(\/(tcp|udp)\/\d+)?( [\da-f.:]+(\/(tcp|udp)\/\d+)?)*$/,
+  'uplink-address': /^[\da-f.:]+( [\da-f.:]+)*$/,
+  'class-e': /^(accept|drop)$/,
   excuse: /^(table-full|invalid|fragment)( (table-full|invalid|fragment))*$/,
   'clock-ms': /^\d+$/,
 };
@@ -133,6 +135,8 @@ export function readOptions({ settings, instances }: Setup, failAt: FailAt): Rig
     checksWindow: first('windows') !== 'ignore',
     hasUplink: first('uplink') !== 'none',
     platform: settings.get('platform')?.words ?? [],
+    uplinkAddresses: settings.get('uplink-address')?.words ?? [],
+    allowsClassE: first('class-e') === 'accept',
     passes: {
       tableFull: excuses.includes('table-full'),
       invalid: excuses.includes('invalid'),

@@ -13,6 +13,7 @@ import type {
   Rule,
   SecurityGroup,
 } from '../../src/policy/model.ts';
+import type { SpecialAddresses } from '../../src/policy/special-addresses.ts';
 
 export interface ModelText {
   readonly groups: Readonly<
@@ -121,6 +122,33 @@ export function mustAddress(text: string): NetworkInterface['addresses'][number]
   const parsed = parseAddress(text);
   if (!parsed.ok) throw new Error(parsed.message);
   return parsed.value;
+}
+
+/**
+ * Special addresses as tests write them: `169.254.169.254` is reserved for the platform, and `169.254.169.254/tcp/80`
+ * is a service there that is exempt.
+ */
+export function specialAddresses(
+  platform: readonly string[],
+  rest: { readonly uplink?: readonly string[]; readonly allowsClassE?: boolean } = {},
+): SpecialAddresses {
+  const parts = platform.map((text) => text.split('/'));
+  return {
+    reserved: [...new Set(parts.map(([address]) => address))].map(mustAddress),
+    uplink: (rest.uplink ?? []).map(mustAddress),
+    exempt: parts.flatMap(([address, protocol, port]) =>
+      protocol === undefined
+        ? []
+        : [
+            {
+              address: mustAddress(address),
+              protocol: protocol === 'tcp' ? 6 : 17,
+              port: Number(port),
+            } as const,
+          ],
+    ),
+    allowsClassE: rest.allowsClassE ?? false,
+  };
 }
 
 function rule(id: string, direction: Direction, line: string): Rule {

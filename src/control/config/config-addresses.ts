@@ -1,4 +1,4 @@
-/** Addresses: of the VPC, of the platform, and who has which. */
+/** Addresses: of the VPC, and who has which. */
 import {
   cidrContains,
   formatAddress,
@@ -23,34 +23,15 @@ import {
   type Reader,
 } from './config-reader.ts';
 
-/**
- * What groups never filter, by address. Source: Amazon VPC User Guide, "Control traffic to your AWS
- * resources using security groups". The router's and the VPC's own DNS address depend on `vpc`.
- */
-const PLATFORM_ADDRESSES: readonly Address[] = [
-  '169.254.169.253', // Amazon DNS
-  'fd00:ec2::253',
-  '169.254.169.254', // instance metadata
-  'fd00:ec2::254',
-  '169.254.170.2', // ECS task metadata
-  '169.254.169.250', // Windows licence activation
-  '169.254.169.251',
-  'fd00:ec2::250',
-  '169.254.169.123', // Amazon Time Sync
-  'fd00:ec2::123',
-  'fe80:ec2::1', // the router, to IPv6 hosts
-].map((text) => {
-  const parsed = parseAddress(text);
-  if (!parsed.ok) throw new Error(parsed.message);
-  return parsed.value;
-});
-
 /** Source: Amazon VPC User Guide, "VPC CIDR blocks". */
 const VPC_LENGTHS = { 4: { min: 16, max: 28 }, 6: { min: 44, max: 60 } } as const;
 
 export interface Vpc {
   readonly cidrBlocks: readonly Cidr[];
-  readonly platformAddresses: readonly Address[];
+  /** Base + 2 of each VPC, where AWS has its DNS. */
+  readonly dnsAddresses: readonly Address[];
+  /** Base + 1 of each subnet, where AWS has its router. */
+  readonly routerAddresses: readonly Address[];
 }
 
 interface CidrAt {
@@ -58,7 +39,7 @@ interface CidrAt {
   readonly node: Node;
 }
 
-/** Reads `vpc`; without it there are the fixed platform addresses only, and no bounds to check addresses against. */
+/** Reads `vpc`; without it there are no addresses of its own, and no bounds to check addresses against. */
 export function readVpc(reader: Reader, section: Node | undefined): Vpc {
   const blocks = readCidrs(reader, get(section, 'cidrBlocks'));
   const subnets = readCidrs(reader, get(section, 'subnets'));
@@ -90,30 +71,28 @@ export function readVpc(reader: Reader, section: Node | undefined): Vpc {
       );
     }
   }
-  const platformAddresses = [...PLATFORM_ADDRESSES];
   // The DNS address is that of the primary block, the first IPv4 one.
   const primary = blocks.find(({ cidr }) => cidr.family === 4);
-  if (primary !== undefined) platformAddresses.push(addOffset(primary.cidr, 2));
-  for (const { cidr } of subnets) {
-    if (cidr.family === 4) platformAddresses.push(addOffset(cidr, 1));
-  }
-  return { cidrBlocks: blocks.map(({ cidr }) => cidr), platformAddresses };
+  return {
+    cidrBlocks: blocks.map(({ cidr }) => cidr),
+    dnsAddresses: primary === undefined ? [] : [addOffset(primary.cidr, 2)],
+    routerAddresses: subnets.flatMap(({ cidr }) => (cidr.family === 4 ? [addOffset(cidr, 1)] : [])),
+  };
 }
 
 /** `vpc` with the VPCs and subnets of templates: their DNS and router addresses are the platform's as well. */
 export function addNetworks(vpc: Vpc, networks: readonly Networks[]): Vpc {
-  const platformAddresses = [...vpc.platformAddresses];
-  const reserve = (cidr: Cidr, offset: number): void => {
-    const address = addOffset(cidr, offset);
-    if (!platformAddresses.some((known) => sameAddress(known, address)))
-      platformAddresses.push(address);
+  const dnsAddresses = [...vpc.dnsAddresses];
+  const routerAddresses = [...vpc.routerAddresses];
+  const addTo = (list: Address[], address: Address): void => {
+    if (!list.some((known) => sameAddress(known, address))) list.push(address);
   };
   for (const { vpcs, subnets } of networks) {
-    for (const cidr of vpcs) reserve(cidr, 2);
-    for (const cidr of subnets) if (cidr.family === 4) reserve(cidr, 1);
+    for (const cidr of vpcs) addTo(dnsAddresses, addOffset(cidr, 2));
+    for (const cidr of subnets) if (cidr.family === 4) addTo(routerAddresses, addOffset(cidr, 1));
   }
   const cidrBlocks = [...vpc.cidrBlocks, ...networks.flatMap(({ blocks }) => blocks)];
-  return { cidrBlocks, platformAddresses };
+  return { cidrBlocks, dnsAddresses, routerAddresses };
 }
 
 /** A list of CIDR blocks without host bits. */
@@ -148,10 +127,15 @@ export function parseAddressWithLength(
 /** Which address belongs to what, so that none has two owners, and none is one that can't be a host's. */
 export class AddressRegistry {
   readonly #owners = new Map<string, { readonly place: Place; readonly what: string }>();
-  readonly #vpc: Vpc;
+  readonly #cidrBlocks: readonly Cidr[];
+  readonly #reserved: readonly Address[];
+  readonly #allowsClassE: boolean;
 
-  constructor(vpc: Vpc) {
-    this.#vpc = vpc;
+  /** @param reserved what no interface may have */
+  constructor({ cidrBlocks }: Vpc, reserved: readonly Address[], allowsClassE: boolean) {
+    this.#cidrBlocks = cidrBlocks;
+    this.#reserved = reserved;
+    this.#allowsClassE = allowsClassE;
   }
 
   /** Checks an address of the uplink itself. It may be the router's: it often plays that part. */
@@ -163,18 +147,18 @@ export class AddressRegistry {
   addPrivate(reader: Reader, address: Address, place: Place, what: string): void {
     if (!this.#checkHost(reader, address, place)) return;
     const text = formatAddress(address);
-    if (this.#vpc.platformAddresses.some((reserved) => sameAddress(reserved, address))) {
-      // Groups don't filter what goes there, so an instance with this address could be reached by everyone.
+    if (this.#reserved.some((reserved) => sameAddress(reserved, address))) {
+      // Where groups don't filter what goes there, everyone could reach an instance with this address.
       fail(
         reader,
         place,
         'reserved-address',
-        `${text} is an address of the platform, which groups never filter`,
+        `${text} is reserved for the platform`,
         'give the interface another address',
       );
       return;
     }
-    const blocks = this.#vpc.cidrBlocks.filter(({ family }) => family === address.family);
+    const blocks = this.#cidrBlocks.filter(({ family }) => family === address.family);
     if (blocks.length > 0 && !blocks.some((block) => cidrContains(block, address))) {
       report(
         reader,
@@ -190,13 +174,15 @@ export class AddressRegistry {
 
   #checkHost(reader: Reader, address: Address, place: Place): boolean {
     const kind = specialKind(address);
-    if (kind === undefined) return true;
+    if (kind === undefined || (kind === CLASS_E && this.#allowsClassE)) return true;
     fail(
       reader,
       place,
       'bad-address',
       `${formatAddress(address)} is ${kind}, not an address of a host`,
-      'give a unicast address, as 10.0.0.11 or fd00:10::11',
+      kind === CLASS_E
+        ? 'set `classE: true` to use this block as any other'
+        : 'give a unicast address, as 10.0.0.11 or fd00:10::11',
     );
     return false;
   }
@@ -218,12 +204,16 @@ export class AddressRegistry {
   }
 }
 
+const CLASS_E = 'a reserved address (class E)';
+
+/** The first that contains an address says what it is. */
 const SPECIAL_BLOCKS: readonly (readonly [Cidr, string])[] = (
   [
     ['0.0.0.0/8', 'in "this network"'],
     ['127.0.0.0/8', 'a loopback address'],
     ['224.0.0.0/4', 'a multicast address'],
-    ['240.0.0.0/4', 'a reserved or the broadcast address'],
+    ['255.255.255.255/32', 'the broadcast address'],
+    ['240.0.0.0/4', CLASS_E],
     ['::/128', 'the unspecified address'],
     ['::1/128', 'the loopback address'],
     ['ff00::/8', 'a multicast address'],

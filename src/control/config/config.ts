@@ -1,6 +1,7 @@
 /** What one configuration file means, once everything in it has been read and checked. */
 import type { Address, Cidr } from '../../addr/address.ts';
 import type { InterfaceId, PolicyModel } from '../../policy/model.ts';
+import type { SpecialAddresses } from '../../policy/special-addresses.ts';
 import type { Position } from '../../source/problem.ts';
 import type { LogFormat } from '../flow-logs/flow-log-fields.ts';
 import type { Rotation } from '../flow-logs/flow-log-writer.ts';
@@ -112,8 +113,8 @@ export interface Config {
   /** In the order of the file; the position is the interface's index on the packet path. */
   readonly interfaces: readonly InterfaceConfig[];
   readonly uplink: UplinkConfig | undefined;
-  /** Addresses of the platform that groups never filter on the way out (spec: DNS, IMDS, NTP …), with those of `vpc`. */
-  readonly platformAddresses: readonly Address[];
+  /** The platform's addresses and services, those of `vpc` among them, and the uplink's own addresses. */
+  readonly special: SpecialAddresses;
   /** Packet loops, each on a thread of its own with a queue of every device. */
   readonly workers: number;
   readonly conntrack: ConntrackConfig;

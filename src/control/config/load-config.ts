@@ -27,6 +27,7 @@ import { DeviceRegistry } from './config-devices.ts';
 import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
 import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
 import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
+import { readClassE, readSpecialAddresses, reservedAddresses } from './config-platform.ts';
 import { readPrefixLists } from './config-prefix-lists.ts';
 import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
@@ -83,12 +84,13 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
   const ownVpc = readVpc(reader, section('vpc'));
   const policy = readPolicy(reader, file, root);
   const vpc = addNetworks(ownVpc, policy.templates.networks);
+  const allowsClassE = readClassE(reader, root);
   const context = {
     reader,
     groups: policy.directory,
     defaultGroupId: policy.defaultGroupId,
     place: policy.templates.place,
-    addresses: new AddressRegistry(vpc),
+    addresses: new AddressRegistry(vpc, reservedAddresses(vpc), allowsClassE),
     devices: new DeviceRegistry(),
     netnsDirectory: options.netnsDirectory,
   };
@@ -104,7 +106,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     },
     interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
     uplink,
-    platformAddresses: vpc.platformAddresses,
+    special: readSpecialAddresses(reader, root, vpc, uplink, allowsClassE),
     workers: readWorkers(reader, root),
     conntrack,
     flowLogs: readFlowLogs(

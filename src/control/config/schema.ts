@@ -9,6 +9,7 @@
 import { FLOW_LOGS } from './schema-flow-logs.ts';
 import { CONNTRACK } from './schema-conntrack.ts';
 import { list, mapping } from './schema-parts.ts';
+import { PLATFORM_SERVICES } from './config-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
 
 const CIDR_EXAMPLES = ['10.0.0.0/8', 'fd00:10::/64'];
@@ -126,7 +127,7 @@ const VPC = mapping(
   {
     title: 'VPC',
     description:
-      "The VPC whose addresses the interfaces have. Its DNS address (base + 2) and its subnets' router addresses (base + 1) are never filtered, as in AWS.",
+      "The VPC whose addresses the interfaces have. No interface may have its DNS address (base + 2) or its subnets' router addresses (base + 1), as in AWS.",
   },
 );
 
@@ -321,7 +322,7 @@ const INTERFACES = named(
         default: true,
         title: 'Source/destination check',
         description:
-          'Drop what the interface sends from, or gets for, an address it does not have. Set to false, it may forward the packets of strangers, never from the address of another interface or of the platform.',
+          'Drop what the interface sends from, or gets for, an address it does not have. Set to false, it may forward the packets of strangers, never from the address of another interface, of the platform or of the uplink device.',
       },
       connectionTracking: mapping(
         {
@@ -429,6 +430,17 @@ const QUOTAS = mapping(
   },
 );
 
+const PLATFORM_SERVICES_LIST = list(
+  { type: 'string', enum: [...PLATFORM_SERVICES] },
+  {
+    default: [],
+    title: 'Platform services',
+    description:
+      "Services of the platform that something here provides: what an instance sends to them is never filtered, as in AWS, by address, protocol and port. dns: udp and tcp 53 of 169.254.169.253, fd00:ec2::253 and base + 2 of the VPC. dhcp: udp 67 of the subnets' routers. instance-metadata: tcp 80 of 169.254.169.254 and fd00:ec2::254. task-metadata: tcp 80 of 169.254.170.2. time-sync: udp 123 of 169.254.169.123 and fd00:ec2::123. windows-activation: tcp 1688 of 169.254.169.250, .251 and fd00:ec2::250. To an address of 169.254.0.0/16 or fd00:ec2::/32 without a service named here nothing is forwarded by the uplink, whatever the rules say. Where the uplink ends in the host, the metadata services are the host's own.",
+    examples: [['dns', 'time-sync']],
+  },
+);
+
 const METRICS = mapping(
   {
     listen: {
@@ -461,6 +473,14 @@ export const CONFIG_SCHEMA: object = {
         title: 'Revocation',
         description:
           'What a change of rules does to the tracked connections that the rules of a group admitted, for groups that do not say themselves. aws: they live on. recheck: those that no rule admits any more end at once. cut: those that the very rule they came by no longer admits end at once.',
+      },
+      platformServices: PLATFORM_SERVICES_LIST,
+      classE: {
+        type: 'boolean',
+        default: false,
+        title: 'Class E addresses',
+        description:
+          'Take 240.0.0.0/4 for ordinary unicast addresses. Without it they are reserved (RFC 1112, RFC 6890): packets from and to them drop as martian, and no interface may have one.',
       },
       workers: {
         type: 'integer',

@@ -2,6 +2,7 @@
 import { formatAddress } from '../../addr/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Observatory } from '../views/observatory.ts';
+import type { Tuple } from '../views/told.ts';
 
 /** An interface as far as its configuration tells. */
 export interface NamedInterface {
@@ -18,7 +19,8 @@ export class LogNames {
   private config: Config | undefined;
   private byPort: ReadonlyMap<number, NamedInterface> = new Map();
   private local: ReadonlySet<string> = new Set();
-  private platform: ReadonlySet<string> = new Set();
+  /** Address, protocol and port of each service. */
+  private exempt: ReadonlySet<string> = new Set();
 
   constructor(observatory: Observatory) {
     this.observatory = observatory;
@@ -36,10 +38,10 @@ export class LogNames {
     return this.local.has(address);
   }
 
-  /** Whether it is the platform's: DNS, metadata, time. AWS does not log what goes there. */
-  isPlatform(address: string): boolean {
+  /** Whether it is to or from a service that groups never filter: DNS, metadata, time. AWS does not log that. */
+  isExempt({ remoteAddress, protocol, remotePort }: Tuple): boolean {
     this.refresh();
-    return this.platform.has(address);
+    return this.exempt.has(`${remoteAddress} ${protocol} ${remotePort}`);
   }
 
   private refresh(): void {
@@ -63,6 +65,10 @@ export class LogNames {
     this.local = new Set(
       [...model.interfaces.values()].flatMap(({ addresses }) => addresses.map(formatAddress)),
     );
-    this.platform = new Set(config.platformAddresses.map(formatAddress));
+    this.exempt = new Set(
+      config.special.exempt.map(
+        ({ address, protocol, port }) => `${formatAddress(address)} ${protocol} ${port}`,
+      ),
+    );
   }
 }

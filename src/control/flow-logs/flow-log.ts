@@ -4,7 +4,7 @@
  * Semantics are AWS's ("VPC Flow Logs"): a record for each 5-tuple, interface, direction and interval; ACCEPT
  * for what passed the interface's gate, REJECT for what did not, whatever the reason; NODATA for an
  * interface without traffic, SKIPDATA for one of which records were lost. Not logged, as in AWS: traffic to
- * and from the platform's addresses, and what never leaves the link (ARP, neighbour discovery, DHCP).
+ * and from the platform's services, and what never leaves the link (ARP, neighbour discovery, DHCP).
  */
 import type { FlowLogConfig } from '../config/config.ts';
 import {

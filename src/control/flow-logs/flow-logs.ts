@@ -201,7 +201,7 @@ export class FlowLogs {
   ): void {
     const { names, observatory } = this;
     const name = names.interfaces.get(port)?.name;
-    if (name === undefined || names.isPlatform(tuple.remoteAddress)) return;
+    if (name === undefined || (reason === undefined && names.isExempt(tuple))) return;
     const { family, protocol, localAddress, remoteAddress } = tuple;
     const isIcmp = protocol === PROTO_ICMP || protocol === PROTO_ICMPV6;
     const localPort = isIcmp ? 0 : tuple.localPort;

@@ -61,7 +61,7 @@ export function resolveQuestion(known: Known, text: QuestionText): Parsed<Questi
 export function networkOf(config: Config): Network {
   return {
     model: config.model,
-    platformAddresses: config.platformAddresses,
+    special: config.special,
     hasUplink: config.uplink !== undefined,
   };
 }

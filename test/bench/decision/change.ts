@@ -145,7 +145,7 @@ class Change {
       ports: new Map(config.interfaces.map(({ id }, i) => [id, i + 1])),
       ruleNumbers: this.ruleNumbers,
       ruleCache: this.ruleCache,
-      platformAddresses: config.platformAddresses,
+      special: config.special,
       generation: this.generation++,
     });
   }

@@ -1,0 +1,89 @@
+/**
+ * Addresses that mean something else than a host's: the platform's, its services', the uplink device's own.
+ *
+ * Groups never filter what an instance sends to a service of the platform (AWS, "Control traffic to your AWS
+ * resources using security groups"). Exempt is that service alone, by address, protocol and port; whatever else
+ * listens at the address is judged by the rules, as anything is.
+ */
+import type { Address, Family } from '../addr/address.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts';
+import { WordTable } from './word-table.ts';
+
+export interface ExemptService {
+  readonly address: Address;
+  readonly protocol: 6 | 17;
+  readonly port: number;
+}
+
+export interface SpecialAddresses {
+  /** The platform's, whether or not it provides anything: no interface has them, and none sends from them. */
+  readonly reserved: readonly Address[];
+  /** The uplink device's own: no interface sends from them. */
+  readonly uplink: readonly Address[];
+  /** What the egress gates never filter. */
+  readonly exempt: readonly ExemptService[];
+  /** Whether 240.0.0.0/4 is as any unicast block; 255.255.255.255 never is. */
+  readonly allowsClassE: boolean;
+}
+
+export const NO_SPECIAL_ADDRESSES: SpecialAddresses = {
+  reserved: [],
+  uplink: [],
+  exempt: [],
+  allowsClassE: false,
+};
+
+// Values of CompiledPolicy.special4 and special6, or-ed: what an address is.
+const SPECIAL_RESERVED = 1;
+const SPECIAL_UPLINK = 2;
+const SERVICE_DNS_UDP = 4;
+const SERVICE_DNS_TCP = 8;
+const SERVICE_HTTP = 16;
+const SERVICE_NTP = 32;
+const SERVICE_KMS = 64;
+const SERVICE_DHCP = 128;
+/** Of addresses in the platform's blocks, those with one of these bits are forwarded to. */
+export const SPECIAL_PROVIDED =
+  SPECIAL_UPLINK |
+  SERVICE_DNS_UDP |
+  SERVICE_DNS_TCP |
+  SERVICE_HTTP |
+  SERVICE_NTP |
+  SERVICE_KMS |
+  SERVICE_DHCP;
+
+/** 169.254.0.0/16, which no router forwards to (RFC 3927 section 7), by its upper half. */
+export const LINK_LOCAL_4 = 0xa9fe;
+/** fd00:ec2::/32, which AWS keeps for services of an instance's own host, by its first word. */
+export const SERVICES_6 = 0xfd000ec2 | 0;
+
+/** The bit of a service at an address that has it; 0 if there is no such service. */
+export function serviceBit(protocol: number, port: number): number {
+  if (protocol === PROTOCOL_TCP) {
+    if (port === 80) return SERVICE_HTTP;
+    if (port === 53) return SERVICE_DNS_TCP;
+    return port === 1688 ? SERVICE_KMS : 0;
+  }
+  if (protocol !== PROTOCOL_UDP) return 0;
+  if (port === 53) return SERVICE_DNS_UDP;
+  if (port === 123) return SERVICE_NTP;
+  return port === 67 ? SERVICE_DHCP : 0;
+}
+
+/** Address words → what the address is. */
+export function compileSpecial(family: Family, special: SpecialAddresses): WordTable {
+  const table = new WordTable(family === 4 ? 1 : 4);
+  const add = (address: Address, bit: number): void => {
+    if (address.family !== family) return;
+    const key = Int32Array.from(address.words);
+    table.set(key, table.get(key) | bit);
+  };
+  for (const address of special.reserved) add(address, SPECIAL_RESERVED);
+  for (const address of special.uplink) add(address, SPECIAL_UPLINK);
+  for (const { address, protocol, port } of special.exempt) {
+    const bit = serviceBit(protocol, port);
+    if (bit === 0) throw new Error(`no service of the platform is at ${protocol}/${port}`);
+    add(address, bit);
+  }
+  return table;
+}
