@@ -75,6 +75,8 @@ export class Neighbours {
   private readonly seed: number;
   /** By port: when its share of new entries is used up, less CREATED_BURST of them. */
   private readonly paidUntil: Int32Array;
+  /** By port: 1 once it has made an entry. Before, paidUntil would mean a moment to come where the clock is just before 0. */
+  private readonly hasPaid: Uint8Array;
   /** The MAC address that lookUp found. */
   macHigh = 0;
   macLow = 0;
@@ -86,6 +88,7 @@ export class Neighbours {
     this.words = new Int32Array(memory);
     this.seed = this.words[SETS * WAYS * ENTRY_WORDS];
     this.paidUntil = new Int32Array(ports);
+    this.hasPaid = new Uint8Array(ports);
   }
 
   /**
@@ -269,9 +272,10 @@ export class Neighbours {
   /** Takes one of the port's new entries. @returns false if it has used up its share */
   private pay(port: number, nowMs: number): boolean {
     let ahead = (this.paidUntil[port] - nowMs) | 0;
-    if (ahead < 0 || ahead > CREATED_BURST * CREATED_MS) ahead = 0;
+    if (this.hasPaid[port] === 0 || ahead < 0 || ahead > CREATED_BURST * CREATED_MS) ahead = 0;
     if (ahead > (CREATED_BURST - 1) * CREATED_MS) return false;
     this.paidUntil[port] = (nowMs + ahead + CREATED_MS) | 0;
+    this.hasPaid[port] = 1;
     return true;
   }
 

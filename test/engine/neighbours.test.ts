@@ -92,6 +92,12 @@ test('the table and its twin agree, also over the turn of the clock', () => {
   );
 });
 
+test('just before the clock turns to 0, a port that made no entry yet has its whole share', () => {
+  const table = makeTable();
+  lookUp(table, 1, -1);
+  assert.equal(table.ask, ASK_ALL);
+});
+
 test('what nobody asked for is not believed, and makes no entry', () => {
   const table = makeTable();
   assert.equal(answer(table, 1, 11, 0), false);
