@@ -4,6 +4,7 @@ import type { Config } from '../control/config/config.ts';
 import type { Checked, CheckedFile } from './check-load.ts';
 import { count, countSeverities, printProblems } from './check-text.ts';
 import { EXIT_FAILED, paint, programName } from './output.ts';
+import { printJson } from './traffic-text.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
 const NETNS_DIRECTORY = '/run/netns';
@@ -59,9 +60,9 @@ async function runCheck(files: readonly string[], options: CheckCommandOptions):
   if (!ok) process.exitCode = EXIT_FAILED;
   if (options.sarif) {
     const { makeSarif } = await import('./sarif.ts');
-    console.log(JSON.stringify(makeSarif(checked.problems, process.cwd()), undefined, 2));
+    printJson(makeSarif(checked.problems, process.cwd()));
   } else if (options.json) {
-    console.log(JSON.stringify(makeJson(checked, ok)));
+    printJson(makeJson(checked, ok));
   } else {
     printProblems(checked.problems, options.excerpt);
     for (const file of checked.files) console.log(summaryLine(file, isGood(file)));

@@ -6,6 +6,7 @@ import { REASON_NAMES } from '../control/views/verdict-view.ts';
 import { choiceList, parseDurationOption, wholeNumber } from './filter-options.ts';
 import { cut, formatFitted, terminalColumns } from './fit-table.ts';
 import { paint } from './output.ts';
+import { followVerdicts } from './trace.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
 import { packetText, printJson } from './traffic-text.ts';
 import { formatAgo, formatCount } from './units.ts';
@@ -18,11 +19,15 @@ interface Options extends SocketOptions {
   readonly reason?: readonly string[];
   readonly since?: number;
   readonly examples: number;
+  readonly follow?: true;
+  readonly count?: number;
+  readonly duration?: number;
   readonly json?: true;
 }
 
 const EXAMPLES_DEFAULT = 3;
 const EXAMPLES_MAX = 8;
+const COUNT_MAX = 1_000_000_000;
 
 export function addDropsCommand(program: Command): void {
   const command = program
@@ -45,7 +50,10 @@ export function addDropsCommand(program: Command): void {
       wholeNumber(0, EXAMPLES_MAX),
       EXAMPLES_DEFAULT,
     )
-    .option('--json', 'print them as JSON')
+    .option('-f, --follow', 'show each drop as it falls, as trace does, until Ctrl-C')
+    .option('-c, --count <number>', 'with --follow: stop after so many', wholeNumber(1, COUNT_MAX))
+    .option('--duration <duration>', 'with --follow: stop after 30s, 5m, 2h', parseDurationOption)
+    .option('--json', 'print them as JSON; with --follow an object a line')
     .addHelpText(
       'after',
       `
@@ -56,9 +64,15 @@ ${exitCodeHelp('sgctl drops')}
 Examples:
   sgctl drops
   sgctl drops --interface eni-web-1 --reason ingress-rules --since 5m
+  sgctl drops --follow --reason ingress-rules --count 20
   sgctl explain --drop 17`,
     );
   addSocketOptions(command).action(async (options: Options) => {
+    if (options.follow === true) {
+      const { sinceMs: _, ...question } = readQuestion(options);
+      await followVerdicts(findSocket(options), { ...question, verdict: 'dropped' }, options);
+      return;
+    }
     const answer = await ask(findSocket(options), 'drops', readQuestion(options));
     if (options.json === true) printJson(answer);
     else console.log(formatDrops(answer, options.examples));

@@ -7,9 +7,11 @@
 export type ExitCode = readonly [code: string, meaning: string];
 
 const DONE: ExitCode = ['0', 'done'];
-const ENDED: ExitCode = ['0', 'ended as asked'];
+const ENDED: ExitCode = ['0', 'ended by --count, --duration or q'];
 const NO_ANSWER: ExitCode = ['1', 'no answer'];
 const WENT_AWAY: ExitCode = ['1', 'no answer, or the daemon went away'];
+/** Of what goes on until it is ended. */
+const INTERRUPTED: ExitCode = ['130', 'after Ctrl-C; 143 after SIGTERM'];
 const WRONG_USAGE: ExitCode = ['2', 'wrong usage'];
 
 /** By command, as it is typed. */
@@ -54,16 +56,17 @@ export const EXIT_CODES = {
   'sgctl interfaces': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl groups': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl rules': [DONE, NO_ANSWER, WRONG_USAGE],
-  'sgctl flows': [['0', 'done, also if there are none'], NO_ANSWER, WRONG_USAGE],
+  'sgctl flows': [['0', 'done, also if there are none'], NO_ANSWER, WRONG_USAGE, INTERRUPTED],
   'sgctl flows delete': [
     ['0', 'done, also if there were none'],
     ['1', 'answered with no, or no answer'],
     ['2', 'wrong usage, or nobody to ask (no terminal, and no --yes)'],
+    ['130', 'after Ctrl-C at the question'],
   ],
-  'sgctl top': [ENDED, WENT_AWAY, WRONG_USAGE],
-  'sgctl trace': [ENDED, WENT_AWAY, WRONG_USAGE],
-  'sgctl drops': [['0', 'done, also if nothing was dropped'], NO_ANSWER, WRONG_USAGE],
-  'sgctl capture': [ENDED, ['1', "no answer, or it can't be written"], WRONG_USAGE],
+  'sgctl top': [ENDED, WENT_AWAY, WRONG_USAGE, INTERRUPTED],
+  'sgctl trace': [ENDED, WENT_AWAY, WRONG_USAGE, INTERRUPTED],
+  'sgctl drops': [['0', 'done, also if nothing was dropped'], NO_ANSWER, WRONG_USAGE, INTERRUPTED],
+  'sgctl capture': [ENDED, ['1', "no answer, or it can't be written"], WRONG_USAGE, INTERRUPTED],
   'sgctl test': [
     ['0', 'all passed, or skipped'],
     ['1', 'something failed, or there could be no lab'],

@@ -4,7 +4,7 @@ import type { DropExplanation } from '../control/views/drops-view.ts';
 import { formatExplanation } from './explain-text.ts';
 import { EXIT_FAILED, EXIT_OK } from './output.ts';
 import { findSocket, type SocketOptions } from './socket.ts';
-import { packetText } from './traffic-text.ts';
+import { packetText, printJson } from './traffic-text.ts';
 import { formatAgo } from './units.ts';
 import { printable } from '../source/excerpt.ts';
 
@@ -23,7 +23,7 @@ export async function explainSeenDrop(
 ): Promise<number> {
   const question = id === LAST_DROP ? {} : { id };
   const answer = await ask(findSocket(options), 'explainDrop', question);
-  if (options.json === true) console.log(JSON.stringify(answer, undefined, 2));
+  if (options.json === true) printJson(answer);
   if (answer.outcome === 'unknown') {
     if (options.json !== true) console.error(`sgctl: ${unknownText(id, answer)}`);
     return EXIT_FAILED;

@@ -17,6 +17,7 @@ import { formatConnections } from './connections.ts';
 import { formatExplanation } from './explain-text.ts';
 import type { ExplainOptions } from './explain.ts';
 import { EXIT_FAILED, EXIT_OK } from './output.ts';
+import { printJson } from './traffic-text.ts';
 import { findSocket } from './socket.ts';
 
 /** The configuration has errors: nothing can be said about the question. */
@@ -51,13 +52,8 @@ export async function explainLive(
   const { explanation, connections, service } = answer;
   if (explanation.answers.length === 0) command.error(`error: ${nothingText(text, explanation)}`);
   if (options.json === true) {
-    console.log(
-      JSON.stringify({
-        question: { ...text, service, detail: undefined },
-        ...explanation,
-        connections,
-      }),
-    );
+    const question = { ...text, service, detail: undefined };
+    printJson({ question, ...explanation, connections });
   } else {
     console.log(formatExplanation(titleOf(text), explanation));
     console.log(
@@ -79,7 +75,7 @@ function answerFrom(
   if (explanation.answers.length === 0) command.error(`error: ${nothingText(text, explanation)}`);
   if (asJson) {
     const asked = { ...text, service: question.service, detail: undefined };
-    console.log(JSON.stringify({ file: config.file, question: asked, ...explanation }));
+    printJson({ file: config.file, question: asked, ...explanation });
   } else {
     console.log(formatExplanation(titleOf(text), explanation));
   }

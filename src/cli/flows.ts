@@ -23,10 +23,17 @@ import {
   wholeNumber,
   type FilterOptions,
 } from './filter-options.ts';
-import { formatFitted, tableLines, type Column } from './fit-table.ts';
+import { tableLines, type Column } from './fit-table.ts';
 import { runLive, Screen, sleep } from './live.ts';
-import { EXIT_FAILED, EXIT_USAGE, paint } from './output.ts';
+import { EXIT_FAILED, EXIT_SIGINT, EXIT_USAGE, paint } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import {
+  addTableOptions,
+  chooseColumns,
+  formatList,
+  titlesOf,
+  type TableOptions,
+} from './table-options.ts';
 import { endText, printJson, ruleWords } from './traffic-text.ts';
 import { formatBytes, formatClock, formatCount, formatDuration } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
@@ -37,11 +44,12 @@ interface FlowOptions extends FilterOptions, SocketOptions {
   readonly idle?: number;
 }
 
-interface ListOptions extends FlowOptions {
+interface ListOptions extends FlowOptions, TableOptions {
   readonly sort?: (typeof FLOW_ORDERS)[number];
   readonly limit: number;
   readonly watch?: true;
   readonly interval: number;
+  readonly count?: number;
   readonly json?: true;
 }
 
@@ -53,6 +61,7 @@ interface DeleteOptions extends FlowOptions {
 
 const WATCH_INTERVAL_MS = 2000;
 const WATCH_INTERVAL_MIN_MS = 200;
+const COUNT_MAX = 1_000_000_000;
 const SAMPLES = 5;
 /** The daemon ends a few hundred flows at a time: a million take a while. */
 const DELETE_TIMEOUT_MS = 300_000;
@@ -79,7 +88,12 @@ export function addFlowsCommand(program: Command): void {
         .default(WATCH_INTERVAL_MS, '2s')
         .argParser(parseDurationOption),
     )
-    .option('--json', 'print them as JSON; with --watch an object a look')
+    .option(
+      '-c, --count <number>',
+      'with --watch: stop after so many looks',
+      wholeNumber(1, COUNT_MAX),
+    )
+    .option('--json', 'print them as JSON; with --watch an object a line')
     .addHelpText(
       'after',
       `${FILTER_HELP}
@@ -94,6 +108,7 @@ Examples:
   sgctl flows delete --remote 203.0.113.9`,
     )
     .action(listFlows);
+  addTableOptions(flows, titlesOf(FLOW_COLUMNS));
   addSocketOptions(flows);
   addDeleteCommand(flows);
 }
@@ -158,26 +173,28 @@ async function listFlows(options: ListOptions): Promise<void> {
   }
   const answer = await ask(socket, 'flows', question);
   if (options.json === true) printJson(answer);
-  else console.log(formatFlows(answer));
+  else console.log(formatFlows(answer, options));
 }
 
 async function watchFlows(
   socket: string,
   question: FlowsQuestion,
-  { json, interval }: ListOptions,
+  options: ListOptions,
 ): Promise<void> {
+  const { json, interval, count: most = Infinity } = options;
   const waitMs = Math.max(interval, WATCH_INTERVAL_MIN_MS);
   const isScreen = json !== true && process.stdout.isTTY;
   await runLive(async (stop) => {
     const screen = isScreen ? new Screen(stop) : undefined;
     screen?.open();
     try {
-      while (!stop.signal.aborted) {
+      for (let looks = 1; !stop.signal.aborted; looks++) {
         const answer = await ask(socket, 'flows', question);
         const title = `${formatClock(Date.now())}  ${matchedText(answer)}`;
         if (json === true) console.log(JSON.stringify(answer));
-        else if (screen === undefined) console.log(`${title}\n${formatFlows(answer)}\n`);
-        else screen.show(() => [title, '', ...flowLines(answer.flows, screen.columns)]);
+        else if (screen === undefined) console.log(`${title}\n${formatFlows(answer, options)}\n`);
+        else screen.show(() => [title, '', ...flowLines(answer.flows, options, screen.columns)]);
+        if (looks === most) break;
         await sleep(waitMs, stop.signal);
       }
     } finally {
@@ -198,9 +215,10 @@ async function deleteFlows(options: DeleteOptions, command: Command): Promise<vo
     return;
   }
   const found = await ask(socket, 'flows', { ...filter, limit: SAMPLES });
-  if (found.matched > 0 && options.yes !== true && !(await confirm(found))) {
+  const answer = found.matched === 0 || options.yes === true ? 'yes' : await confirm(found);
+  if (answer !== 'yes') {
     console.error('Nothing was ended.');
-    process.exitCode = EXIT_FAILED;
+    process.exitCode = answer === 'interrupted' ? EXIT_SIGINT : EXIT_FAILED;
     return;
   }
   const { ended } =
@@ -209,15 +227,23 @@ async function deleteFlows(options: DeleteOptions, command: Command): Promise<vo
   else console.log(`ended ${count(ended, 'flow')}`);
 }
 
-async function confirm({ matched, flows }: FlowsAnswer): Promise<boolean> {
-  console.error(formatFlows({ matched, flows, hasAccounts: true }));
+async function confirm({ matched, flows }: FlowsAnswer): Promise<'yes' | 'no' | 'interrupted'> {
+  console.error(formatFlows({ matched, flows, hasAccounts: true }, {}));
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  const closed = new AbortController();
+  let isInterrupted = false;
+  prompt.once('SIGINT', () => {
+    isInterrupted = true;
+    closed.abort();
+  });
+  prompt.once('close', () => closed.abort());
   try {
-    const answer = await prompt.question(`End ${count(matched, 'flow')}? [y/N] `);
-    return /^y(es)?$/i.test(answer.trim());
+    const question = `End ${count(matched, 'flow')}? [y/N] `;
+    const answer = await prompt.question(question, { signal: closed.signal });
+    return /^y(es)?$/i.test(answer.trim()) ? 'yes' : 'no';
   } catch {
-    // Ctrl-C and the end of input are a no.
-    return false;
+    // The end of input is a no.
+    return isInterrupted ? 'interrupted' : 'no';
   } finally {
     prompt.close();
   }
@@ -228,46 +254,51 @@ function matchedText({ matched, flows }: FlowsAnswer): string {
   return more > 0 ? `${count(matched, 'flow')}, ${flows.length} shown` : count(matched, 'flow');
 }
 
-export const FLOW_COLUMNS: readonly Column[] = [
-  { title: 'interface', min: 12 },
-  { title: 'proto' },
+const FLOW_COLUMNS: readonly Column[] = [
+  { title: 'interface', min: 10 },
+  { title: 'rule', min: 12 },
+  { title: 'state', leaves: 1 },
+  { title: 'proto', leaves: 2 },
   { title: 'local', min: 15 },
   { title: 'remote', min: 15 },
-  { title: 'opened by' },
-  { title: 'state' },
-  { title: 'packets out/in', align: 'right' },
-  { title: 'bytes out/in', align: 'right' },
-  { title: 'idle', align: 'right' },
-  { title: 'expires in', align: 'right' },
-  { title: 'rule', min: 12 },
+  { title: 'idle', align: 'right', leaves: 3 },
+  { title: 'bytes out/in', align: 'right', leaves: 4 },
+  { title: 'packets out/in', align: 'right', leaves: 5 },
+  { title: 'expires in', align: 'right', leaves: 6 },
+  { title: 'opened by', leaves: 7 },
 ];
 
-export function flowRow(flow: FlowView): string[] {
+function flowRow(flow: FlowView): string[] {
   const { protocol, packetsOut, packetsIn, bytesOut, bytesIn } = flow;
   return [
     flow.interface,
+    flow.rule === undefined ? '-' : ruleWords(flow.rule),
+    flow.state,
     protocol,
     endText(protocol, flow.localAddress, flow.localPort),
     endText(protocol, flow.remoteAddress, flow.remotePort),
-    flow.openedBy,
-    flow.state,
-    packetsOut === undefined ? '-' : `${formatCount(packetsOut)}/${formatCount(packetsIn ?? 0)}`,
-    bytesOut === undefined ? '-' : `${formatBytes(bytesOut)}/${formatBytes(bytesIn ?? 0)}`,
     formatDuration(flow.idleMs),
+    bytesOut === undefined ? '-' : `${formatBytes(bytesOut)}/${formatBytes(bytesIn ?? 0)}`,
+    packetsOut === undefined ? '-' : `${formatCount(packetsOut)}/${formatCount(packetsIn ?? 0)}`,
     formatDuration(flow.expiresInMs),
-    flow.rule === undefined ? '' : ruleWords(flow.rule),
+    flow.openedBy,
   ];
 }
 
-function flowLines(flows: readonly FlowView[], width: number | undefined): string[] {
-  return tableLines(FLOW_COLUMNS, flows.map(flowRow), width);
+function flowLines(
+  flows: readonly FlowView[],
+  { columns: wanted }: TableOptions,
+  width: number,
+): readonly string[] {
+  const [columns, rows] = chooseColumns(FLOW_COLUMNS, flows.map(flowRow), wanted);
+  return tableLines(columns, rows, width);
 }
 
-export function formatFlows(answer: FlowsAnswer): string {
+function formatFlows(answer: FlowsAnswer, options: TableOptions): string {
   const { flows, matched } = answer;
   if (matched === 0) return 'no such flow is tracked';
   if (flows.length === 0) return count(matched, 'flow');
-  const table = formatFitted(FLOW_COLUMNS, flows.map(flowRow));
+  const table = formatList(FLOW_COLUMNS, flows.map(flowRow), options);
   const more = matched - flows.length;
   if (more <= 0) return table;
   return `${table}\n${paint(`… and ${more} more (--limit shows up to ${FLOWS_SHOWN_MAX})`, 'dim')}`;

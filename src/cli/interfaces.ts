@@ -4,13 +4,14 @@ import type { Command } from 'commander';
 import { ask } from '../control/socket/control-client.ts';
 import type { InterfaceView, Traffic } from '../control/views/interfaces-view.ts';
 import type { GroupUse } from '../control/views/rules-view.ts';
-import { formatFitted } from './fit-table.ts';
+import type { Column } from './fit-table.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
 import { formatAgo, formatBytes, formatCount } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
-type Options = SocketOptions & { readonly json?: true };
+type Options = SocketOptions & TableOptions & { readonly json?: true };
 
 export function addInterfacesCommand(program: Command): void {
   const command = program
@@ -29,10 +30,11 @@ Examples:
   sgctl interfaces
   sgctl interfaces --json | jq '.[] | select(.ingress.droppedPackets > 0) | .name'`,
     );
+  addTableOptions(command, titlesOf(INTERFACE_COLUMNS));
   addSocketOptions(command).action(async (options: Options) => {
     const interfaces = await ask(findSocket(options), 'interfaces', {});
     if (options.json === true) printJson(interfaces);
-    else console.log(formatInterfaces(interfaces));
+    else console.log(formatInterfaces(interfaces, options));
   });
 }
 
@@ -53,67 +55,66 @@ Examples:
   sgctl groups
   sgctl groups --json | jq '.[] | select(.interfaces == []) | .name'`,
     );
+  addTableOptions(command, titlesOf(GROUP_COLUMNS));
   addSocketOptions(command).action(async (options: Options) => {
     const groups = await ask(findSocket(options), 'groups', {});
     if (options.json === true) printJson(groups);
-    else console.log(formatGroups(groups));
+    else console.log(formatGroups(groups, options));
   });
 }
 
-export function formatInterfaces(interfaces: readonly InterfaceView[]): string {
+const INTERFACE_COLUMNS: readonly Column[] = [
+  { title: 'interface', min: 10 },
+  { title: 'groups', min: 10 },
+  { title: 'dropped in', align: 'right' },
+  { title: 'dropped out', align: 'right' },
+  { title: 'flows', align: 'right' },
+  { title: 'addresses', min: 15, leaves: 1 },
+  { title: 'device', min: 12, leaves: 2 },
+  { title: 'passed in', align: 'right', leaves: 3 },
+  { title: 'passed out', align: 'right', leaves: 4 },
+];
+
+function formatInterfaces(interfaces: readonly InterfaceView[], options: TableOptions): string {
   const rows = interfaces.map((one) => [
     one.name,
-    one.netns === undefined ? one.device : `${one.device} in ${basename(one.netns)}`,
-    one.addresses.join(' '),
     one.groups.join(' '),
-    trafficText(one.ingress),
-    trafficText(one.egress),
     formatCount(one.ingress.droppedPackets),
     formatCount(one.egress.droppedPackets),
     one.maxFlows === undefined
       ? formatCount(one.flows)
       : `${formatCount(one.flows)} of ${formatCount(one.maxFlows)}`,
+    one.addresses.join(' '),
+    one.netns === undefined ? one.device : `${one.device} in ${basename(one.netns)}`,
+    trafficText(one.ingress),
+    trafficText(one.egress),
   ]);
-  return formatFitted(
-    [
-      { title: 'interface' },
-      { title: 'device', min: 8 },
-      { title: 'addresses', min: 15 },
-      { title: 'groups', min: 6 },
-      { title: 'passed in', align: 'right' },
-      { title: 'passed out', align: 'right' },
-      { title: 'dropped in', align: 'right' },
-      { title: 'dropped out', align: 'right' },
-      { title: 'flows', align: 'right' },
-    ],
-    rows,
-  );
+  return formatList(INTERFACE_COLUMNS, rows, options);
 }
 
-export function formatGroups(groups: readonly GroupUse[]): string {
+const GROUP_COLUMNS: readonly Column[] = [
+  { title: 'group', min: 16 },
+  { title: 'rules' },
+  { title: 'hits', align: 'right' },
+  { title: 'last hit', align: 'right', leaves: 1 },
+  { title: 'flows', align: 'right', leaves: 2 },
+  { title: 'interfaces', min: 10, leaves: 3 },
+  { title: 'from', min: 10, leaves: 4 },
+  { title: 'id', leaves: 5 },
+];
+
+function formatGroups(groups: readonly GroupUse[], options: TableOptions): string {
   const rows = groups.map((group) => [
     group.name,
-    group.id,
     `${group.ingress} in, ${group.egress} out`,
-    group.interfaces.join(' '),
     formatCount(group.hits),
     formatAgo(group.lastHitMs),
     formatCount(group.flows),
+    group.interfaces.join(' '),
     placeText(group.origin),
+    group.id,
   ]);
-  return formatFitted(
-    [
-      { title: 'group' },
-      { title: 'id' },
-      { title: 'rules' },
-      { title: 'interfaces', min: 10 },
-      { title: 'hits', align: 'right' },
-      { title: 'last hit', align: 'right' },
-      { title: 'flows', align: 'right' },
-      { title: 'from', min: 10 },
-    ],
-    rows,
-  );
+  return formatList(GROUP_COLUMNS, rows, options);
 }
 
 function trafficText({ passedPackets, passedBytes }: Traffic): string {

@@ -10,18 +10,16 @@ import type { LabInstance, LabState, StoredLab } from '../lab/state.ts';
 import { labNameOf, upLab } from '../lab/up.ts';
 import { loadOrPrint } from './check.ts';
 import { addLabExecCommand } from './lab-exec.ts';
-import {
-  EXIT_FAILED,
-  EXIT_SIGNAL_BASE,
-  formatTable,
-  paint,
-  printError,
-  programName,
-} from './output.ts';
+import { EXIT_FAILED, EXIT_SIGNAL_BASE, paint, printError, programName } from './output.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { formatFitted } from './fit-table.ts';
+import { printJson } from './traffic-text.ts';
 
 const DEFAULT_TIMEOUT_S = 15;
 const QUIET_MS = 2000;
+/** Of many instances, this many are shown. */
+const INSTANCES_SHOWN = 20;
+const NAMESPACES_SHOWN = 8;
 const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
 
 export function addLabCommands(program: Command): void {
@@ -166,9 +164,16 @@ function printUp({ name, state }: StoredLab): void {
 }
 
 export function formatInstances(instances: readonly LabInstance[]): string {
-  return formatTable(
-    ['NAMESPACE', 'DEVICE', 'INTERFACE', 'ADDRESSES', 'GROUPS'],
-    instances.map(({ netns, device, name, addresses, groups }) => [
+  const shown = instances.slice(0, INSTANCES_SHOWN);
+  const table = formatFitted(
+    [
+      { title: 'NAMESPACE', min: 12 },
+      { title: 'DEVICE', leaves: 1 },
+      { title: 'INTERFACE', min: 12 },
+      { title: 'ADDRESSES', min: 15 },
+      { title: 'GROUPS', min: 10 },
+    ],
+    shown.map(({ netns, device, name, addresses, groups }) => [
       netns ?? "(the daemon's)",
       device,
       name,
@@ -176,6 +181,8 @@ export function formatInstances(instances: readonly LabInstance[]): string {
       groups.join(' ') || '-',
     ]),
   );
+  const more = instances.length - shown.length;
+  return more > 0 ? `${table}\n… and ${more} more (sgctl lab ls --json has all)` : table;
 }
 
 function addListCommand(lab: Command): void {
@@ -203,7 +210,7 @@ Examples:
     )
     .action((options: { json?: boolean }) => {
       const labs = listStoredLabs();
-      if (options.json) console.log(JSON.stringify(labs.map(describeLab)));
+      if (options.json) printJson(labs.map(describeLab));
       else if (labs.length === 0) console.log('no labs');
       else console.log(formatLabs(labs));
     });
@@ -213,10 +220,10 @@ function describeLab({ name, directory, state }: StoredLab): Record<string, unkn
   return {
     name,
     state: conditionOf(state),
-    file: state?.configFile ?? null,
-    mode: state?.mode ?? null,
-    createdAt: state?.createdAt ?? null,
-    daemonPid: state?.daemon?.pid ?? null,
+    file: state?.configFile,
+    mode: state?.mode,
+    createdMs: state === undefined ? undefined : Date.parse(state.createdAt),
+    daemonPid: state?.daemon?.pid,
     namespaces: state?.namespaces.map((one) => one.name) ?? [],
     instances: state?.instances ?? [],
     directory,
@@ -224,10 +231,18 @@ function describeLab({ name, directory, state }: StoredLab): Record<string, unkn
 }
 
 function formatLabs(labs: readonly StoredLab[]): string {
-  const namesOf = (state: LabState | undefined): string =>
-    state?.namespaces.map((one) => one.name).join(' ') ?? '';
-  return formatTable(
-    ['NAME', 'STATE', 'NAMESPACES', 'FILE'],
+  const namesOf = (state: LabState | undefined): string => {
+    const names = state?.namespaces.map((one) => one.name) ?? [];
+    const more = names.length - NAMESPACES_SHOWN;
+    return [...names.slice(0, NAMESPACES_SHOWN), ...(more > 0 ? [`… ${more} more`] : [])].join(' ');
+  };
+  return formatFitted(
+    [
+      { title: 'NAME', min: 12 },
+      { title: 'STATE' },
+      { title: 'NAMESPACES', min: 20 },
+      { title: 'FILE', min: 20 },
+    ],
     labs.map(({ name, state }) => [
       name,
       conditionOf(state),

@@ -1,20 +1,28 @@
 /** Commands that run until somebody stops them, and what they draw on. */
 import { cut } from './fit-table.ts';
+import { EXIT_SIGINT, EXIT_SIGTERM } from './output.ts';
 
 /**
- * Runs until it is done, Ctrl-C or SIGTERM asks to stop, or whoever reads our output has gone (`| head`): all of
- * them are good ends.
+ * Runs until it is done, Ctrl-C or SIGTERM asks to stop, or whoever reads our output has gone (`| head`). All end
+ * what we do in good order; the exit code tells which it was: 130 and 143 for the signals, as shells have it.
  */
 export async function runLive(run: (stop: AbortController) => Promise<void>): Promise<void> {
   const stop = new AbortController();
-  const onSignal = (): void => stop.abort();
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  process.stdout.on('error', onSignal);
+  const onInterrupt = (): void => interrupt(stop, EXIT_SIGINT);
+  const onTerminate = (): void => interrupt(stop, EXIT_SIGTERM);
+  process.on('SIGINT', onInterrupt).on('SIGTERM', onTerminate);
+  process.stdout.on('error', () => stop.abort());
   try {
     await run(stop);
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onTerminate);
   }
+}
+
+/** What had ended by itself before the signal ended well. */
+function interrupt(stop: AbortController, code: number): void {
+  if (!stop.signal.aborted) process.exitCode = code;
+  stop.abort();
 }
 
 /** Waits, or until it is stopped. */
@@ -61,11 +69,12 @@ export class Screen {
   private readonly redraw = (): void => this.paint();
   private readonly onInput: (data: Buffer) => void;
 
-  /** @param onKey called with each key but `q` and Ctrl-C, which stop */
+  /** @param onKey called with each key but `q` and Ctrl-C, which stop: with 0, and as the signal would */
   constructor(stop: AbortController, onKey: (key: string) => void = () => undefined) {
     this.onInput = (data) => {
       for (const key of data.toString('utf8')) {
-        if (key === 'q' || key === CTRL_C) stop.abort();
+        if (key === CTRL_C) interrupt(stop, EXIT_SIGINT);
+        else if (key === 'q') stop.abort();
         else onKey(key);
       }
       this.paint();

@@ -16,6 +16,9 @@ export const EXIT_FAILED = 1;
 export const EXIT_USAGE = 2;
 /** A program ended by signal N exits with this plus N, as in shells. */
 export const EXIT_SIGNAL_BASE = 128;
+/** Ended by Ctrl-C. */
+export const EXIT_SIGINT = EXIT_SIGNAL_BASE + 2;
+export const EXIT_SIGTERM = EXIT_SIGNAL_BASE + 15;
 
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 } as const;
 export type Style = keyof typeof CODES;

@@ -9,6 +9,7 @@ import { formatProblem } from '../source/problem.ts';
 import { formatConnections } from './connections.ts';
 import { EXIT_FAILED } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { printJson } from './traffic-text.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
 interface ReloadOptions extends SocketOptions {
@@ -41,7 +42,7 @@ Example:
   addSocketOptions(command).action(async (options: ReloadOptions) => {
     const result = await ask(findSocket(options), 'reload', { dryRun: options.dryRun === true });
     if (result.outcome === 'refused') process.exitCode = EXIT_FAILED;
-    if (options.json === true) console.log(JSON.stringify(result, undefined, 2));
+    if (options.json === true) printJson(result);
     else printResult(result);
   });
 }

@@ -3,14 +3,15 @@ import { Option, type Command } from 'commander';
 import { ask } from '../control/socket/control-client.ts';
 import { RULE_ORDERS, type RulesAnswer, type RulesQuestion } from '../control/views/rules-view.ts';
 import { choiceList } from './filter-options.ts';
-import { formatFitted } from './fit-table.ts';
+import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
+import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
 import { formatAgo, formatCount, formatDuration } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
-interface Options extends SocketOptions {
+interface Options extends SocketOptions, TableOptions {
   readonly group?: readonly string[];
   readonly direction?: readonly string[];
   readonly neverHit?: true;
@@ -44,10 +45,11 @@ Examples:
   sgctl rules --group web --direction ingress
   sgctl rules --never-hit --json | jq -r '.rules[] | "\\(.origin.file):\\(.origin.line) \\(.text)"'`,
     );
+  addTableOptions(command, titlesOf(RULE_COLUMNS));
   addSocketOptions(command).action(async (options: Options) => {
     const answer = await ask(findSocket(options), 'rules', readQuestion(options));
     if (options.json === true) printJson(answer);
-    else console.log(formatRules(answer, options.neverHit === true));
+    else console.log(formatRules(answer, options));
   });
 }
 
@@ -68,10 +70,24 @@ function readQuestion({ group, direction, neverHit, sort }: Options): RulesQuest
   };
 }
 
-export function formatRules({ rules, sinceMs }: RulesAnswer, isNeverHit: boolean): string {
+const RULE_COLUMNS: readonly Column[] = [
+  { title: 'group', min: 8 },
+  { title: 'direction' },
+  { title: 'rule', min: 22 },
+  { title: 'hits', align: 'right' },
+  { title: 'last hit', align: 'right', leaves: 2 },
+  { title: 'flows', align: 'right', leaves: 3 },
+  { title: 'from', min: 16, leaves: 1 },
+  { title: 'id', leaves: 4 },
+  { title: 'description', min: 8, leaves: 5 },
+];
+
+export function formatRules({ rules, sinceMs }: RulesAnswer, options: Options): string {
   const since = `since the daemon started ${formatDuration(Date.now() - sinceMs)} ago`;
   if (rules.length === 0)
-    return isNeverHit ? `every rule has admitted something ${since}` : 'there are no such rules';
+    return options.neverHit === true
+      ? `every rule has admitted something ${since}`
+      : 'there are no such rules';
   const rows = rules.map((rule) => [
     rule.group?.name ?? '',
     rule.direction,
@@ -83,19 +99,6 @@ export function formatRules({ rules, sinceMs }: RulesAnswer, isNeverHit: boolean
     rule.id,
     rule.description,
   ]);
-  const table = formatFitted(
-    [
-      { title: 'group', min: 8 },
-      { title: 'direction' },
-      { title: 'rule', min: 16 },
-      { title: 'hits', align: 'right' },
-      { title: 'last hit', align: 'right' },
-      { title: 'flows', align: 'right' },
-      { title: 'from', min: 20 },
-      { title: 'id' },
-      { title: 'description', min: 4 },
-    ],
-    rows,
-  );
+  const table = formatList(RULE_COLUMNS, rows, options);
   return `${table}\n\n${paint(`hits ${since}`, 'dim')}`;
 }

@@ -10,6 +10,8 @@ import { printJson } from './traffic-text.ts';
 import { formatAgo, formatBitRate, formatBytes, formatCount, formatDuration } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
+const NAMES_SHOWN = 8;
+
 export function addStatusCommand(program: Command): void {
   const command = program
     .command('status')
@@ -73,11 +75,8 @@ function statusRows({
     ['configuration', config],
     ['generation', `${generation}, in force for ${formatDuration(Date.now() - policySinceMs)}`],
     ['last reload', reloadText(health)],
-    ['interfaces', `${interfaces.length}: ${interfaces.join(' ')}`],
-    ...waiting.map(({ name, device, reason }) => [
-      'waiting',
-      paint(`${name} for ${device}: ${reason}`, 'yellow'),
-    ]),
+    ['interfaces', namesText(interfaces)],
+    ...waitingRows(waiting),
     ['groups', String(groups)],
     ...(workers === 1 ? [] : [['workers', String(workers)]]),
     ['flows', `${formatCount(flows)} of ${formatCount(maxFlows)}`],
@@ -88,6 +87,25 @@ function statusRows({
     ['', rateText(rates.droppedPackets, rates.droppedBytes)],
     ['events', events.lost === 0 ? lost : paint(lost, 'yellow')],
   ];
+}
+
+/** A line of names, and how many more there are. */
+export function namesText(names: readonly string[]): string {
+  const shown = names.slice(0, NAMES_SHOWN).join(' ');
+  const more = names.length - NAMES_SHOWN;
+  const rest = more > 0 ? ` … and ${more} more (sgctl interfaces lists them)` : '';
+  return `${names.length}: ${shown}${rest}`;
+}
+
+function waitingRows(waiting: Status['waiting']): string[][] {
+  const rows = waiting
+    .slice(0, NAMES_SHOWN)
+    .map(({ name, device, reason }) => [
+      'waiting',
+      paint(`${name} for ${device}: ${reason}`, 'yellow'),
+    ]);
+  const more = waiting.length - rows.length;
+  return more > 0 ? [...rows, ['waiting', `… and ${more} more (--json has all)`]] : rows;
 }
 
 function reloadText({ reloads }: Status['health']): string {

@@ -12,15 +12,15 @@ export function reportJson(report: Report): object {
     ok: counts.failed === 0,
     counts,
     checks: blocks.flatMap(({ block, checks }) =>
-      checks.map((one) => checkJson(one, block.kind === 'matrix' ? block.name : null)),
+      checks.map((one) => checkJson(one, block.kind === 'matrix' ? block.name : undefined)),
     ),
   };
 }
 
-function checkJson({ check, outcome, cases }: CheckReport, matrix: string | null): object {
+function checkJson({ check, outcome, cases }: CheckReport, matrix: string | undefined): object {
   return {
     title: titleOf(check),
-    name: check.name ?? null,
+    name: check.name,
     matrix,
     at: check.at,
     from: check.from,
@@ -28,7 +28,7 @@ function checkJson({ check, outcome, cases }: CheckReport, matrix: string | null
     service: check.service.service,
     expected: check.expected,
     outcome,
-    untestable: check.untestable ?? null,
+    untestable: check.untestable,
     cases: cases.map(caseJson),
   };
 }
@@ -40,9 +40,9 @@ function caseJson({ one, outcome, offline, live, why, explanation }: CaseReport)
     from: endJson(one.from),
     to: endJson(one.to),
     outcome,
-    why: why ?? null,
+    why: why,
     offline: offline.verdict,
-    live: live ?? null,
+    live: live,
     ...(offline.disagreement === undefined ? {} : { disagreement: offline.disagreement }),
     ...(explanation === undefined ? {} : { explanation }),
   };

@@ -6,6 +6,7 @@ import type { Report } from '../reach/run.ts';
 import type { Suite } from '../reach/suite.ts';
 import { count, printProblems } from './check-text.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_SIGNAL_BASE, EXIT_USAGE, printError } from './output.ts';
+import { printJson } from './traffic-text.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
 /** The file of expectations or the configuration is wrong: nothing could be tested. */
@@ -101,7 +102,7 @@ async function loadOrTell(file: string, options: TestOptions): Promise<Suite | u
     ...(options.config === undefined ? {} : { configFile: options.config }),
   });
   if (suite !== undefined) return suite;
-  if (options.json) console.log(JSON.stringify({ file, ok: false, problems }));
+  if (options.json) printJson({ file, ok: false, problems });
   printProblems(problems, options.excerpt);
   console.error(`${file}: ${count(problems.length, 'error')}; nothing was tested`);
   return undefined;
@@ -166,7 +167,7 @@ class Progress {
 async function printReport(report: Report, { json }: TestOptions): Promise<void> {
   if (json) {
     const { reportJson } = await import('./test-json.ts');
-    console.log(JSON.stringify(reportJson(report)));
+    printJson(reportJson(report));
     return;
   }
   const { formatReport, textOptions } = await import('./test-text.ts');

@@ -2,6 +2,7 @@
 import type { TopAnswer, TopFlow } from '../control/socket/top-stream.ts';
 import { cut, tableLines, type Column } from './fit-table.ts';
 import { paint } from './output.ts';
+import { chooseColumns } from './table-options.ts';
 import { endText, ruleWords } from './traffic-text.ts';
 import { formatBitRate, formatClock, formatCount } from './units.ts';
 
@@ -14,24 +15,24 @@ type Order = 'bytes' | 'packets';
 
 const INTERFACE_COLUMNS: readonly Column[] = [
   { title: 'interface', min: 12 },
-  { title: 'in', align: 'right' },
-  { title: 'out', align: 'right' },
-  { title: 'packets in/s', align: 'right' },
-  { title: 'packets out/s', align: 'right' },
   { title: 'dropped in/s', align: 'right', style: paintNonZero },
   { title: 'dropped out/s', align: 'right', style: paintNonZero },
+  { title: 'in', align: 'right' },
+  { title: 'out', align: 'right' },
+  { title: 'packets in/s', align: 'right', leaves: 1 },
+  { title: 'packets out/s', align: 'right', leaves: 2 },
 ];
 
-const FLOW_COLUMNS: readonly Column[] = [
-  { title: 'interface', min: 12 },
-  { title: 'proto' },
-  { title: 'local', min: 15 },
-  { title: 'remote', min: 15 },
-  { title: 'state' },
+export const FLOW_COLUMNS: readonly Column[] = [
+  { title: 'interface', min: 10 },
+  { title: 'rule', min: 12 },
   { title: 'out', align: 'right' },
   { title: 'in', align: 'right' },
-  { title: 'packets/s', align: 'right' },
-  { title: 'rule', min: 10 },
+  { title: 'local', min: 15 },
+  { title: 'remote', min: 15 },
+  { title: 'proto', leaves: 1 },
+  { title: 'state', leaves: 2 },
+  { title: 'packets/s', align: 'right', leaves: 3 },
 ];
 
 const RULE_COLUMNS: readonly Column[] = [
@@ -42,11 +43,11 @@ const RULE_COLUMNS: readonly Column[] = [
 
 const DROP_COLUMNS: readonly Column[] = [
   { title: 'drops/s', align: 'right', style: paintNonZero },
-  { title: 'dropped', align: 'right' },
+  { title: 'reason' },
   { title: 'interface', min: 12 },
   { title: 'direction' },
-  { title: 'reason' },
-  { title: 'meaning', min: 10 },
+  { title: 'dropped', align: 'right' },
+  { title: 'meaning', min: 10, leaves: 1 },
 ];
 
 /** Of the rows below the head line, at most this share is for interfaces, rules and drops each. */
@@ -54,15 +55,18 @@ const SECTION_SHARE = 5;
 const SECTION_ROWS_MIN = 2;
 
 /** Everything, one after the other. */
-export function plainTop(answer: TopAnswer, width: number | undefined): string[] {
-  const flows = flowRows(answer.topFlows);
+export function plainTop(
+  answer: TopAnswer,
+  flowColumns: readonly string[] | undefined,
+  width: number | undefined,
+): string[] {
   return [
     cut(headLine(answer), width ?? Infinity),
     '',
     ...tableLines(INTERFACE_COLUMNS, interfaceRows(answer, Infinity), width),
     ...section(RULE_COLUMNS, ruleRows(answer), width),
     ...section(DROP_COLUMNS, dropRows(answer), width),
-    ...(flows.length === 0 ? ['', noFlows(answer)] : section(FLOW_COLUMNS, flows, width)),
+    ...flowSection(answer, answer.topFlows, flowColumns, width),
   ];
 }
 
@@ -71,6 +75,7 @@ export function screenTop(
   answer: TopAnswer,
   order: Order,
   limit: number,
+  flowColumns: readonly string[] | undefined,
   { rows, columns }: ScreenSize,
 ): string[] {
   const share = Math.max(SECTION_ROWS_MIN, Math.floor(rows / SECTION_SHARE));
@@ -88,9 +93,8 @@ export function screenTop(
   // A blank line, the table's head, the footer, and the row a screen keeps free.
   const room = Math.min(limit, rows - above.length - 4);
   if (room < 1) return [...above, footer];
-  const flows = flowRows(sortFlows(answer.topFlows, order).slice(0, room));
-  const table = flows.length === 0 ? ['', noFlows(answer)] : section(FLOW_COLUMNS, flows, columns);
-  return [...above, ...table, footer];
+  const flows = sortFlows(answer.topFlows, order).slice(0, room);
+  return [...above, ...flowSection(answer, flows, flowColumns, columns), footer];
 }
 
 function headLine(answer: TopAnswer): string {
@@ -111,6 +115,17 @@ function headLine(answer: TopAnswer): string {
     `passed ${formatCount(passed)}/s ${formatBitRate(bytes)}`,
     `dropped ${formatCount(dropped)}/s`,
   ].join('   ');
+}
+
+function flowSection(
+  answer: TopAnswer,
+  flows: readonly TopFlow[],
+  wanted: readonly string[] | undefined,
+  width: number | undefined,
+): string[] {
+  if (flows.length === 0) return ['', noFlows(answer)];
+  const [columns, rows] = chooseColumns(FLOW_COLUMNS, flowRows(flows), wanted);
+  return section(columns, rows, width);
 }
 
 function noFlows({ hasAccounts }: TopAnswer): string {
@@ -137,12 +152,12 @@ function interfaceRows({ interfaces }: TopAnswer, most: number): string[][] {
       : [...interfaces].sort((a, b) => amount(b) - amount(a)).slice(0, most);
   return shown.map(({ name, ingress, egress }) => [
     name,
+    formatCount(ingress.droppedPackets),
+    formatCount(egress.droppedPackets),
     formatBitRate(ingress.passedBytes),
     formatBitRate(egress.passedBytes),
     formatCount(ingress.passedPackets),
     formatCount(egress.passedPackets),
-    formatCount(ingress.droppedPackets),
-    formatCount(egress.droppedPackets),
   ]);
 }
 
@@ -157,14 +172,14 @@ function sortFlows(flows: readonly TopFlow[], order: Order): TopFlow[] {
 function flowRows(flows: readonly TopFlow[]): string[][] {
   return flows.map((flow) => [
     flow.interface,
-    flow.protocol,
-    endText(flow.protocol, flow.localAddress, flow.localPort),
-    endText(flow.protocol, flow.remoteAddress, flow.remotePort),
-    flow.state,
+    flow.rule === undefined ? '-' : ruleWords(flow.rule),
     formatBitRate(flow.bytesOutRate),
     formatBitRate(flow.bytesInRate),
+    endText(flow.protocol, flow.localAddress, flow.localPort),
+    endText(flow.protocol, flow.remoteAddress, flow.remotePort),
+    flow.protocol,
+    flow.state,
     formatCount(flow.packetsOutRate + flow.packetsInRate),
-    flow.rule === undefined ? '' : ruleWords(flow.rule),
   ]);
 }
 
@@ -179,10 +194,10 @@ function ruleRows({ topRules }: TopAnswer): string[][] {
 function dropRows({ topDrops }: TopAnswer): string[][] {
   return topDrops.map((drop) => [
     formatCount(drop.packetsRate),
-    formatCount(drop.packets),
+    drop.reason,
     drop.interface,
     drop.direction,
-    drop.reason,
+    formatCount(drop.packets),
     drop.meaning,
   ]);
 }

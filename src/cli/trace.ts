@@ -15,20 +15,17 @@ import {
 } from './filter-options.ts';
 import { cut, terminalColumns } from './fit-table.ts';
 import { drained, runLive } from './live.ts';
-import { hasColor } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
-import { packetText, paintVerdictWord, whyText } from './traffic-text.ts';
+import { addTableOptions, type TableOptions } from './table-options.ts';
+import { packetText, paintVerdictWord, VERDICT_WORDS, whyTexts } from './traffic-text.ts';
 import { formatClock } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
-interface Options extends FilterOptions, SocketOptions {
+interface Options extends FilterOptions, SocketOptions, FollowOptions {
   readonly all?: true;
   readonly verdict?: (typeof VERDICTS)[number];
   readonly direction?: (typeof DIRECTIONS)[number];
   readonly reason?: readonly string[];
-  readonly count?: number;
-  readonly duration?: number;
-  readonly json?: true;
 }
 
 const COUNT_MAX = 1_000_000_000;
@@ -63,25 +60,43 @@ Examples:
   sgctl trace --json --count 100 | jq -r .packet.remoteAddress | sort | uniq -c`,
     )
     .action(runTrace);
+  addTableOptions(command, TRACE_TITLES);
   addSocketOptions(command);
 }
 
 async function runTrace(options: Options): Promise<void> {
-  const socket = findSocket(options);
-  const { count = Infinity, duration, json } = options;
+  await followVerdicts(findSocket(options), readQuestion(options), options);
+}
+
+export interface FollowOptions extends TableOptions {
+  readonly count?: number;
+  readonly duration?: number;
+  readonly json?: true;
+}
+
+/** Prints verdicts until their count, the duration, or somebody ends it. */
+export async function followVerdicts(
+  socket: string,
+  question: TraceQuestion,
+  options: FollowOptions,
+): Promise<void> {
+  const { count = Infinity, duration, json, columns } = options;
+  const width = options.wide === true ? undefined : terminalColumns();
   let shown = 0;
   let missedInAll = 0;
   await runLive(async (stop) => {
     const timer = duration === undefined ? undefined : setTimeout(() => stop.abort(), duration);
     try {
-      await follow(socket, 'trace', readQuestion(options), {
+      await follow(socket, 'trace', question, {
         signal: stop.signal,
         begin: () => console.error('sgctl: watching; Ctrl-C ends it'),
         take: ({ verdicts, lost }, missed) => {
           for (const verdict of verdicts) {
             if (shown === count) break;
             shown++;
-            console.log(json === true ? JSON.stringify(verdict) : verdictLine(verdict));
+            console.log(
+              json === true ? JSON.stringify(verdict) : verdictLine(verdict, columns, width),
+            );
           }
           missedInAll += missed + lost;
           if (missed > 0)
@@ -111,21 +126,61 @@ function readQuestion(options: Options): TraceQuestion {
   };
 }
 
-const INTERFACE_COLUMNS = 12;
-const VERDICT_WORD = 'PASS';
+export const TRACE_TITLES = [
+  'time',
+  'verdict',
+  'why',
+  'packet',
+  'interface',
+  'direction',
+  'detail',
+] as const;
+type Title = (typeof TRACE_TITLES)[number];
 
-/** One line; on a terminal cut to its width. */
-export function verdictLine(view: VerdictView): string {
-  const { timeMs, direction, verdict, packet, bytes } = view;
-  const name = printable(view.interface).padEnd(INTERFACE_COLUMNS);
-  const what =
-    packet === undefined ? `${bytes ?? 0} bytes that can't be read` : packetText(direction, packet);
-  const before = `${formatClock(timeMs)}  ${name}  ${direction.padEnd('ingress'.length)}  `;
-  const after = `  ${printable(`${what}  ${whyText(view)}`)}`;
-  const width = terminalColumns() ?? Infinity;
-  const room = Math.max(0, width - before.length - VERDICT_WORD.length);
-  const word = paintVerdictWord(verdict);
-  return hasColor(process.stdout) || width !== Infinity
-    ? `${before}${word}${cut(after, room)}`
-    : `${before}${word}${after}`;
+/** What columns take in a line where nothing is cut; the last ones as they come. */
+const WIDTHS: Readonly<Partial<Record<Title, number>>> = {
+  why: 24,
+  packet: 44,
+  interface: 12,
+  direction: 7,
+};
+/** Of a terminal, what is not for `why`: time, verdict, a packet of IPv4 with ports, and what is between. */
+const BESIDE_WHY = 64;
+const WHY_MIN = 14;
+const GAP = '  ';
+
+/**
+ * One line: when, the verdict, the reason or the rule, and then what it was about.
+ * @param width of the terminal: the line is cut to it. Undefined: nothing is cut
+ */
+export function verdictLine(
+  view: VerdictView,
+  titles: readonly string[] = TRACE_TITLES,
+  width: number | undefined = undefined,
+): string {
+  const { timeMs, direction, verdict, packet, bytes, interface: name } = view;
+  const texts: Readonly<Record<Title, string>> = {
+    time: formatClock(timeMs),
+    verdict: VERDICT_WORDS[verdict],
+    ...whyTexts(view),
+    packet:
+      packet === undefined
+        ? `${bytes ?? 0} bytes that can't be read`
+        : packetText(direction, packet),
+    interface: name,
+    direction,
+  };
+  const cells = (titles as readonly Title[]).map((title) => {
+    const text = printable(texts[title]);
+    if (title !== 'why' || width === undefined) return text.padEnd(WIDTHS[title] ?? 0);
+    const room = Math.min(Math.max(width - BESIDE_WHY, WHY_MIN), WIDTHS.why!);
+    return cut(text, room).padEnd(room);
+  });
+  const line = cut(cells.join(GAP).trimEnd(), width ?? Infinity);
+  // Coloured where it stands whole: the verdict is the first such word, if it comes before what others wrote.
+  const word = VERDICT_WORDS[verdict];
+  const before = titles.slice(0, titles.indexOf('verdict'));
+  return titles.includes('verdict') && before.every((title) => title === 'time')
+    ? line.replace(word, () => paintVerdictWord(verdict))
+    : line;
 }

@@ -36,23 +36,23 @@ export function placeText(origin: { readonly file: string; readonly line: number
   return origin.line === 0 ? `${file} (there by default)` : `${file}:${origin.line}`;
 }
 
-/** What decided: the rule that admitted it, or the drop reason with its meaning. */
-export function whyText({
-  verdict,
-  reason,
-  meaning,
-  rule,
-  isTracked,
-  opensFlow,
-}: VerdictView): string {
-  if (verdict === 'dropped') return `${reason ?? ''}: ${meaning ?? ''}`;
-  if (rule === undefined) return 'no rule asked (an ICMP error about a known flow, or a fragment)';
-  const how = opensFlow ? 'opens a flow by' : isTracked ? 'of a flow by' : 'untracked, by';
-  return `${how} ${ruleWords(rule)}`;
+/** What decided, and more about it: the drop reason and its meaning, or the rule and how it admitted the packet. */
+export function whyTexts(view: VerdictView): { readonly why: string; readonly detail: string } {
+  const { verdict, reason, meaning, rule, isTracked, opensFlow } = view;
+  if (verdict === 'dropped') return { why: reason ?? '', detail: meaning ?? '' };
+  if (rule === undefined)
+    return { why: 'no rule asked', detail: 'an ICMP error about a known flow, or a fragment' };
+  const detail = opensFlow ? 'opens a flow' : isTracked ? 'of a flow' : 'untracked';
+  return { why: ruleWords(rule), detail };
 }
 
+export const VERDICT_WORDS: Readonly<Record<VerdictView['verdict'], string>> = {
+  passed: 'PASS',
+  dropped: 'DROP',
+};
+
 export function paintVerdictWord(verdict: VerdictView['verdict']): string {
-  return verdict === 'passed' ? paint('PASS', 'green') : paint('DROP', 'red');
+  return paint(VERDICT_WORDS[verdict], verdict === 'passed' ? 'green' : 'red');
 }
 
 /** As bytes go over a pipe or a file: two spaces, as `jq .` has it. */

@@ -193,9 +193,11 @@ async function showsFlows(world: World): Promise<void> {
   const table = await sgctl(world, 'flows', '--port', '8080', '--state', 'closing');
   assert.match(
     table.stdout,
-    /^eni-db +tcp +10\.0\.0\.13:8080 +10\.0\.0\.12:\d+ +remote +closing /m,
+    /^eni-db +sg:db tcp 8080 from sg:app +closing +tcp +10\.0\.0\.13:8080 +10\.0\.0\.12:\d+ /m,
   );
-  assert.match(table.stdout, / sg:db tcp 8080 from sg:app$/m);
+  assert.match(table.stdout, / remote$/m);
+  const chosen = await sgctl(world, 'flows', '--port', '8080', '--columns', 'state,rule', '--wide');
+  assert.match(chosen.stdout, /^state +rule\n(?:.*\n)*closing +sg:db tcp 8080 from sg:app\n/);
   const none = await sgctl(world, 'flows', '--port', '9');
   assert.deepEqual([none.code, none.stdout], [0, 'no such flow is tracked\n']);
   const wrong = await sgctl(world, 'flows', '--port', '99999');
@@ -205,7 +207,12 @@ async function showsFlows(world: World): Promise<void> {
     SGCTL, 'flows', '-w', '--interval', '200ms', '--json', '--limit', '0', '--socket', world.socket,
   ]); // prettier-ignore
   await watch.waitFor(/\n.*\n/);
-  assert.equal((await watch.stop('SIGINT')).code, 0);
+  assert.equal((await watch.stop('SIGINT')).code, 130);
+  const looks = await sgctl(
+    world, 'flows', '-w', '--interval', '200ms', '--json', '--limit', '0', '--count', '2',
+  ); // prettier-ignore
+  assert.equal(looks.code, 0);
+  assert.equal(looks.stdout.trimEnd().split('\n').length, 2);
   assert.ok((JSON.parse(watch.stdout().split('\n')[1]) as FlowsAnswer).matched >= 4);
   const limited = await json<FlowsAnswer>(world, 'flows', '--limit', '1');
   assert.equal(limited.flows.length, 1);
@@ -270,6 +277,13 @@ async function showsDrops(world: World): Promise<void> {
   assert.match(explained.stdout, /dropped as ingress-rules: no ingress rule/);
   assert.match(explained.stdout, /near {2}sg:db {2}tcp 7000 from sg:app/);
   assert.match(explained.stdout, /would match if the port were 7000, not 5432/);
+  const followed = await follow(world, 'drops', '-f', '-i', 'eni-db', '--json', '--count', '1');
+  assert.equal(await get(world.app, `${DB}:5432`, 0.5), '');
+  const ended = await followed.ended;
+  assert.equal(ended.code, 0);
+  const [line, end] = ended.stdout.split('\n');
+  assert.equal((JSON.parse(line) as VerdictView).reason, 'ingress-rules');
+  assert.equal(end, '');
   const last = await sgctl(world, 'explain', '--drop', 'last');
   // What came after it may be of the connection that was ended by hand.
   assert.match(last.stdout, /^ {2}dropped as (ingress-rules|revoked): /m);
@@ -284,7 +298,7 @@ async function traces(world: World): Promise<void> {
   assert.equal(await get(world.world, `${DB}:5432`, 0.5), '');
   await sleep(400);
   const { code, stdout } = await all.stop('SIGINT');
-  assert.equal(code, 0, 'Ctrl-C is a good end');
+  assert.equal(code, 130, 'as the shell has it');
   const [opened, dropped] = stdout
     .trimEnd()
     .split('\n')
@@ -310,11 +324,10 @@ async function traces(world: World): Promise<void> {
   const lines = ended.stdout.trimEnd().split('\n');
   assert.equal(lines.length, 8);
   const CLOCK = '\\d\\d:\\d\\d:\\d\\d\\.\\d{3}';
-  const words =
-    'PASS  icmp 10.0.0.12 > 10.0.0.13 type 8 code 0  of a flow by sg:db icmp type 8 from sg:app';
+  const words = 'PASS  sg:db icmp type 8 from sg:app  icmp 10.0.0.12 > 10.0.0.13 type 8 code 0';
   assert.match(
     lines[1],
-    new RegExp(`^${CLOCK}  eni-db +ingress  ${words.replaceAll('.', '\\.')}$`),
+    new RegExp(`^${CLOCK}  ${words.replaceAll('.', '\\.')} +eni-db +ingress  of a flow$`),
   );
   const none = await run(process.execPath, [
     SGCTL, 'trace', '--socket', world.socket, '--reason', 'martian', '--duration', '300ms',
@@ -331,7 +344,7 @@ async function captures(t: TestContext, world: World): Promise<void> {
   assert.equal(await get(world.world, `${DB}:5432`, 0.5), '');
   await sleep(200);
   const { code, stderr } = await capture.stop('SIGINT');
-  assert.equal(code, 0);
+  assert.equal(code, 130);
   const [, count] = /sgctl: (\d+) packets captured$/m.exec(stderr) ?? assert.fail(stderr);
   const read = await run('tcpdump', ['-n', '-t', '-r', file]);
   const lines = read.stdout.trimEnd().split('\n');
@@ -374,7 +387,7 @@ async function showsTop(world: World): Promise<void> {
   const { code, stdout } = await sgctl(world, 'top');
   assert.equal(code, 0);
   assert.match(stdout, /^\d\d:\d\d:\d\d {3}\d+ of 262\.1k flows, /);
-  assert.match(stdout, /^eni-app +icmp +10\.0\.0\.12 +10\.0\.0\.13 +icmp /m);
+  assert.match(stdout, /^eni-app +sg:.* 10\.0\.0\.12 +10\.0\.0\.13 +icmp +icmp /m);
   const stream = await start(process.execPath, [SGCTL, 'top', '--json', '--socket', world.socket]);
   await stream.waitFor(/\n.*\n/);
   await stream.stop('SIGINT');
@@ -385,6 +398,9 @@ async function showsTop(world: World): Promise<void> {
   assert.ok(flow !== undefined && flow.packetsInRate >= 5 && flow.packetsInRate <= 25);
   assert.ok(interfaces.find(({ name }) => name === 'eni-db')!.ingress.passedPackets >= 5);
   await load.stop();
+  const two = await sgctl(world, 'top', '--json', '--count', '2');
+  assert.equal(two.code, 0);
+  assert.equal(two.stdout.trimEnd().split('\n').length, 2);
 }
 
 async function drawsTop(t: TestContext, world: World): Promise<void> {

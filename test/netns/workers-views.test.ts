@@ -171,7 +171,7 @@ async function traces(world: World): Promise<void> {
   await pingFromBoth(world, 10);
   await sleep(500);
   const { code, stdout } = await all.stop('SIGINT');
-  assert.equal(code, 0);
+  assert.equal(code, 130);
   const verdicts = stdout
     .trimEnd()
     .split('\n')
@@ -194,7 +194,7 @@ async function captures(t: TestContext, world: World): Promise<void> {
   await pingFromBoth(world, 5);
   await sleep(300);
   const { code, stderr } = await capture.stop('SIGINT');
-  assert.equal(code, 0);
+  assert.equal(code, 130);
   assert.match(stderr, /sgctl: 40 packets captured$/m);
   const lines = (await run('tcpdump', ['-n', '-tt', '-r', file])).stdout.trimEnd().split('\n');
   assert.equal(lines.length, 40);
