@@ -7,6 +7,7 @@ import { findFlattened } from '../cloudformation/reindent.ts';
 import { loadTemplateText, TEMPLATE_BYTES_MAX } from '../cloudformation/load-template.ts';
 import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
 import { lint, lintModel } from '../control/lint/lint.ts';
+import { foreignText } from '../control/config/foreign-input.ts';
 import { buildConfig } from '../control/config/load-config.ts';
 import { isId } from '../policy/ids.ts';
 import type { PolicyModel } from '../policy/model.ts';
@@ -67,6 +68,9 @@ function checkFile(file: string, netnsDirectory: string): Read {
   const problems: Problem[] = [];
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return { kind: 'configuration', model: undefined, problems };
+  const foreign = foreignText(file, text);
+  if (foreign !== undefined)
+    return { kind: 'configuration', model: undefined, problems: [foreign] };
   const root = parseDocument(file, text, problems);
   if (isTemplate(root, text)) return checkTemplate(file, text);
   if (root === undefined) return { kind: 'configuration', model: undefined, problems };

@@ -75,6 +75,11 @@ export const EXIT_CODES = {
     ['4', 'the compiled rules and the reference disagree (an error of sgctl: report it)'],
     ['128 + N', 'signal N ended it; what was made of the lab has been removed'],
   ],
+  'sgctl doctor': [
+    ['0', 'the service can run (there may be warnings)'],
+    ['1', 'it can not'],
+    WRONG_USAGE,
+  ],
   'sgctl completion': [DONE, ['1', 'it failed'], WRONG_USAGE],
 } as const satisfies Readonly<Record<string, readonly ExitCode[]>>;
 

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addCaptureCommand } from './capture.ts';
 import { addCheckCommand } from './check.ts';
 import { addCompletionCommand } from './completion.ts';
+import { addDoctorCommand } from './doctor.ts';
 import { addDropsCommand } from './drops.ts';
 import { addExplainCommand } from './explain.ts';
 import { addFlowsCommand } from './flows.ts';
@@ -60,6 +61,7 @@ Examples:
   addDropsCommand(program);
   addCaptureCommand(program);
   addTestCommand(program);
+  addDoctorCommand(program);
   addCompletionCommand(program);
   exitByThrowing(program);
   return program;

@@ -37,6 +37,11 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'yaml-merge': ['A merge key stands in a template.', 'Write the values out: CloudFormation does not merge mappings.'],
   'yaml-key': ['A key of a mapping is not plain text.', WRITE_AS_HINT],
   'yaml-syntax': ['The text is not valid YAML or JSON.', WRITE_AS_HINT],
+  'foreign-input': ['The file is of another program.', 'Do with it as the message says.'],
+  'host-default-route': [
+    'A default route of the host would be replaced.',
+    WRITE_AS_HINT,
+  ],
   'yaml-tag': ['A YAML tag is not supported.', 'Leave it out.'],
   'duplicate-key': ['A key is given twice in one mapping.', 'Keep one of the two.'],
   // Shape.

@@ -7,6 +7,10 @@ import type { Position, Problem } from './problem.ts';
 
 /** A text that starts as a JSON document does. */
 const STARTS_AS_JSON = /^\uFEFF?\s*[{[]/;
+export function startsAsJson(text: string): boolean {
+  return STARTS_AS_JSON.test(text);
+}
+
 /** A string, or what may start a comment: after a blank or a punctuation mark, or at the start of a line. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|(?<=^|[\s,:{}[\]])(?:\/\/|\/\*|#)/gm;
 

@@ -28,7 +28,7 @@ import {
 } from 'yaml';
 import { findDeepNesting } from './nesting.ts';
 import type { Position, Problem } from './problem.ts';
-import { commentProblem, findJsonComment } from './json-comments.ts';
+import { commentProblem, findJsonComment, startsAsJson } from './json-comments.ts';
 import { readText } from './read-text.ts';
 import { readPlain11, type PlainValue } from './yaml11.ts';
 
@@ -145,8 +145,11 @@ export function parseDocument(
     problems.push(tooDeep(positionOf(overflow.pos[0]), ''));
     return undefined;
   }
-  for (const error of document.errors.slice(0, SYNTAX_PROBLEMS_MAX)) {
-    problems.push(syntaxProblem(error.code, error.message, positionOf(error.pos[0])));
+  // In JSON all behind a slip is read otherwise than meant: the first error is the slip, the others follow from it.
+  const isJson = startsAsJson(text);
+  const errors = [...document.errors].sort((a, b) => a.pos[0] - b.pos[0]);
+  for (const error of errors.slice(0, isJson ? 1 : SYNTAX_PROBLEMS_MAX)) {
+    problems.push(syntaxProblem(error.code, error.message, positionOf(error.pos[0]), isJson));
   }
   if (document.errors.length > 0) return undefined;
   if (
@@ -461,12 +464,15 @@ const SYNTAX_HINTS: Readonly<Record<string, string>> = {
   BAD_ALIAS: "a value that starts with '*' must be quoted",
 };
 
-function syntaxProblem(code: string, message: string, at: Position): Problem {
-  const hint = SYNTAX_HINTS[code];
+function syntaxProblem(code: string, message: string, at: Position, isJson: boolean): Problem {
+  const hint = isJson
+    ? (SYNTAX_HINTS[code] ??
+      'look there and just before it for a comma, a quotation mark or a bracket too few or too many')
+    : SYNTAX_HINTS[code];
   const text =
     code === 'MULTIPLE_DOCS'
       ? 'the file holds more than one document'
-      : `not valid YAML: ${message.replace(/\.$/, '')}`;
+      : `not valid ${isJson ? 'JSON' : 'YAML'}: ${message.replace(/\.$/, '')}`;
   return {
     severity: 'error',
     code: 'yaml-syntax',

@@ -260,7 +260,7 @@ test('--json: files, counts and problems', () => {
   ]);
   assert.equal(stderr, '');
   assert.equal(code, 0);
-  assert.match(check('--json', '--strict', 'ssh.yaml').stdout, /^\{"ok":false,/);
+  assert.match(check('--json', '--strict', 'ssh.yaml').stdout, /^\{\n {2}"ok": false,\n/);
 });
 
 /** What SARIF 2.1.0 requires of the parts that are written, and what code-scanning services need beyond. */

@@ -1,6 +1,6 @@
 /** `secgroupd doctor`: what each check finds on machines that lack something, and what the whole says here. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -18,7 +18,9 @@ import {
   checkDescriptors,
   checkKernel,
   checkNode,
+  checkService,
 } from '../../src/control/service/doctor-machine.ts';
+import { serviceOfShow, serviceOfUnit } from '../../src/control/service/doctor-service.ts';
 import { DEVICE_TUN, loadNative } from '../../src/ports/native.ts';
 import { makeNetns } from '../support/netns.ts';
 import type { run } from '../support/process.ts';
@@ -79,6 +81,74 @@ test('capabilities', () => {
     checkCapabilities(status('0000000000000000')).map(({ status: found }) => found),
     ['fail', 'warn'],
   );
+});
+
+const UNIT = readFileSync(new URL('../../../systemd/secgroupd.service', import.meta.url), 'utf8');
+const NAMESPACES = readFileSync(
+  new URL('../../../systemd/secgroupd.service.d/namespaces.conf.example', import.meta.url),
+  'utf8',
+);
+
+test('the service is judged by its unit, whoever asks', () => {
+  const plain = serviceOfUnit([UNIT])!;
+  assert.deepEqual(plain, {
+    user: 'secgroupd',
+    capabilities: new Set(['CAP_NET_ADMIN']),
+    openFiles: '16384',
+  });
+  assert.deepEqual(
+    checkService(plain, 0).map(({ status }) => status),
+    ['ok', 'ok'],
+  );
+  const [admin, namespaces] = checkService(plain, 3);
+  assert.equal(line(admin), 'ok CAP_NET_ADMIN (the service, as secgroupd)');
+  assert.match(
+    line(namespaces),
+    /^fail the service, as secgroupd, has no CAP_SYS_ADMIN \| .*namespaces\.conf/,
+  );
+  assert.deepEqual(
+    checkService(plain, undefined).map(({ status }) => status),
+    ['ok', 'warn'],
+  );
+  const given = serviceOfUnit([UNIT, NAMESPACES])!;
+  assert.deepEqual(
+    checkService(given, 3).map(({ status }) => status),
+    ['ok', 'ok'],
+  );
+  const taken = serviceOfUnit([UNIT, '[Service]\nAmbientCapabilities=\n'])!;
+  assert.deepEqual(
+    checkService(taken, 0).map(({ status }) => status),
+    ['fail', 'ok'],
+  );
+  assert.equal(serviceOfUnit([]), undefined);
+});
+
+test('what systemctl show tells of the service', () => {
+  const show = (user: string, ambient: string, bounding: string): string =>
+    `LoadState=loaded\nUser=${user}\nAmbientCapabilities=${ambient}\nCapabilityBoundingSet=${bounding}\nLimitNOFILE=512\n`;
+  const narrow = serviceOfShow(show('secgroupd', 'cap_net_admin cap_sys_admin', 'cap_net_admin'))!;
+  assert.deepEqual(
+    checkService(narrow, 1).map(({ status }) => status),
+    ['ok', 'fail'],
+  );
+  const root = serviceOfShow(show('', '', 'cap_net_admin cap_sys_admin cap_chown'))!;
+  assert.equal(root.user, 'root');
+  assert.deepEqual(
+    checkService(root, 1).map(({ status }) => status),
+    ['ok', 'ok'],
+  );
+  const bare = serviceOfShow(show('root', '', 'cap_chown'))!;
+  assert.deepEqual(
+    checkService(bare, 1).map(({ status }) => status),
+    ['fail', 'fail'],
+  );
+  assert.equal(serviceOfShow('LoadState=not-found\nUser=\n'), undefined);
+  const reader = {
+    ...machine({ '/proc/self/limits': 'Max open files  1048576  1048576  files\n' }),
+    service: narrow,
+  };
+  assert.equal(line(checkDescriptors(reader, 100)), 'ok 512 open files, 228 needed');
+  assert.match(line(checkDescriptors(reader, 500)), /^fail 512 open files, 628 needed/);
 });
 
 test('clock and descriptors', () => {

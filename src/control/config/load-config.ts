@@ -21,7 +21,8 @@ import type {
 } from '../../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
 import { hasErrors, type Problem } from '../../source/problem.ts';
-import { get, readDocument, type Node } from '../../source/yaml.ts';
+import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../../source/yaml.ts';
+import { foreignText, foreignTree } from './foreign-input.ts';
 import { addNetworks, AddressRegistry, readVpc } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
 import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
@@ -54,8 +55,11 @@ export interface LoadedConfig {
 /** Reads and checks a configuration. Never throws for what is in the files, or for files that aren't there. */
 export function loadConfig(file: string, options: LoadOptions): LoadedConfig {
   const problems: Problem[] = [];
-  const root = readDocument(file, problems);
-  return finish(file, root, options, problems);
+  const text = readText(file, problems, DOCUMENT_BYTES_MAX);
+  if (text === undefined) return finish(file, undefined, options, problems);
+  const foreign = foreignText(file, text);
+  if (foreign !== undefined) return finish(file, undefined, options, [foreign]);
+  return finish(file, parseDocument(file, text, problems), options, problems);
 }
 
 /** The same for a tree that has been read already. */
@@ -69,7 +73,12 @@ function finish(
   options: LoadOptions,
   problems: Problem[],
 ): LoadedConfig {
-  const config = root === undefined ? undefined : readConfig(file, root, options, problems);
+  const foreign = root === undefined ? undefined : foreignTree(file, root);
+  if (foreign !== undefined) problems.push(foreign);
+  const config =
+    root === undefined || foreign !== undefined
+      ? undefined
+      : readConfig(file, root, options, problems);
   sortProblems(file, problems);
   return {
     config: hasErrors(problems) ? undefined : config,

@@ -15,6 +15,15 @@ export interface Check {
   readonly mend?: string;
 }
 
+/** Who the service is, by its unit. */
+export interface ServiceView {
+  readonly user: string;
+  /** In capitals, as `CAP_NET_ADMIN`; undefined: all there are. */
+  readonly capabilities: ReadonlySet<string> | undefined;
+  /** Undefined: systemd's default. */
+  readonly openFiles: string | undefined;
+}
+
 /** What checks read of the system: one place, so that a test can make up a machine. */
 export interface Reader {
   /** Contents of a file of /proc or /sys without the last line break; undefined if it can't be read. */
@@ -23,6 +32,8 @@ export interface Reader {
   readonly kernel: string;
   /** As process.version tells it. */
   readonly node: string;
+  /** By which it is judged; undefined: by who asks. */
+  readonly service?: ServiceView | undefined;
 }
 
 export function systemReader(): Reader {

@@ -33,15 +33,17 @@ export interface ConfigurationChecks {
   readonly checks: readonly Check[];
   /** How many descriptors the devices of the configuration take. */
   readonly descriptors: number;
+  /** How many other network namespaces it names; undefined: there is no configuration to tell. */
+  readonly namespaces: number | undefined;
 }
 
 export function checkConfiguration(options: ConfigurationOptions): ConfigurationChecks {
   const { file, netnsDir, stateDir, native, reader } = options;
   const state = stateDir === undefined ? [] : [checkStateDirectory(stateDir)];
-  if (file === undefined) return { checks: state, descriptors: 0 };
+  if (file === undefined) return { checks: state, descriptors: 0, namespaces: undefined };
   const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
   if (config === undefined || hasErrors(problems))
-    return { checks: [invalid(file, problems), ...state], descriptors: 0 };
+    return { checks: [invalid(file, problems), ...state], descriptors: 0, namespaces: undefined };
   const uplink = uplinkDevice(config);
   const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
   if (uplink !== undefined) specs.push(uplink);
@@ -54,7 +56,8 @@ export function checkConfiguration(options: ConfigurationOptions): Configuration
     ...checkForwarding(config, reader),
     ...state,
   ];
-  return { checks, descriptors: config.workers * specs.length };
+  const namespaces = namespacesOf(config).size;
+  return { checks, descriptors: config.workers * specs.length, namespaces };
 }
 
 function invalid(file: string, problems: readonly Problem[]): Check {
@@ -68,15 +71,16 @@ function invalid(file: string, problems: readonly Problem[]): Check {
   };
 }
 
+function namespacesOf(config: Config): ReadonlySet<string> {
+  const devices = [...config.interfaces.map(({ device }) => device), config.uplink?.device];
+  return new Set(devices.flatMap((device) => device?.netnsPath ?? []));
+}
+
 function checkNamespaces(config: Config): Check[] {
   const problems: Problem[] = [];
   checkSystem(config, problems);
   const missing = problems.filter(({ code }) => code === 'netns');
-  const names = new Set(
-    [...config.interfaces.map(({ device }) => device), config.uplink?.device].flatMap(
-      (device) => device?.netnsPath ?? [],
-    ),
-  );
+  const names = namespacesOf(config);
   if (names.size === 0) return [];
   if (missing.length === 0)
     return [{ name: 'namespaces', status: 'ok', found: `all ${names.size} can be opened` }];

@@ -9,6 +9,7 @@ import { loadNative, type Native } from '../../ports/native.ts';
 import { CONFIG_DEFAULT, type DoctorArguments } from './arguments.ts';
 import { checkConfiguration } from './doctor-config.ts';
 import { checkMachine } from './doctor-machine.ts';
+import { findService } from './doctor-service.ts';
 import { systemReader, type Check, type CheckStatus, type Reader } from './doctor-check.ts';
 
 const STATUS_TEXTS: Readonly<Record<CheckStatus, string>> = {
@@ -23,8 +24,8 @@ export function examine(args: DoctorArguments, reader: Reader): Check[] {
   const [native, addon] = checkAddon();
   const file = args.config ?? (existsSync(CONFIG_DEFAULT) ? CONFIG_DEFAULT : undefined);
   const config = checkConfiguration({ ...args, file, native, reader });
-  const { descriptors, checks } = config;
-  return [addon, ...checkMachine({ native, reader, descriptors }), ...checks];
+  const { checks, ...needs } = config;
+  return [addon, ...checkMachine({ native, reader, ...needs }), ...checks];
 }
 
 function checkAddon(): [Native | undefined, Check] {
@@ -60,7 +61,8 @@ export function formatChecks(checks: readonly Check[]): string {
 
 /** @returns the exit code: 0 if the daemon can run, 1 if not */
 export function runDoctor(args: DoctorArguments): number {
-  const checks = examine(args, systemReader());
+  const reader = systemReader();
+  const checks = examine(args, { ...reader, service: findService(reader) });
   process.stdout.write(
     args.json ? `${JSON.stringify({ checks }, undefined, 2)}\n` : formatChecks(checks),
   );
