@@ -38,6 +38,14 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'yaml-key': ['A key of a mapping is not plain text.', WRITE_AS_HINT],
   'yaml-syntax': ['The text is not valid YAML or JSON.', WRITE_AS_HINT],
   'foreign-input': ['The file is of another program.', 'Do with it as the message says.'],
+  'host-credentials': [
+    "Instances reach the host's own metadata service.",
+    'Give the uplink a netns, or leave the service out of platformServices.',
+  ],
+  'unknown-service': ['A platform service is not known.', WRITE_AS_HINT],
+  'gateway-without-link': ['A gateway is given where there is no link for it to be on.', 'Leave gateways out behind a TUN.'],
+  'two-gateways': ['There are two gateways of one address family.', 'Keep one of them.'],
+  'gateway-off-link': ['A gateway is in no prefix of the uplink.', WRITE_AS_HINT],
   'host-default-route': [
     'A default route of the host would be replaced.',
     WRITE_AS_HINT,
