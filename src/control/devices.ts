@@ -12,7 +12,8 @@ import { nextHopsOf } from './next-hops.ts';
 export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
   const { addresses } = config.model.interfaces.get(id)!;
   // In the daemon's own namespace a default route would be the host's.
-  const routes = device.netnsPath === undefined ? [] : defaultRoutes(addresses);
+  const routes =
+    device.netnsPath === undefined ? [] : defaultRoutes(addresses, leadsIn(config, id, device));
   const spec = deviceSpec(config, device, addresses.map(hostPrefix), routes);
   return device.kind === 'tap' && device.configure ? { ...spec, macAddress: macOf(id) } : spec;
 }
@@ -56,10 +57,43 @@ function deviceSpec(
   return { kind, name, netnsPath, mtu, persist, queues, configure, addresses, routes };
 }
 
+type Family = Address['family'];
+
+/** By configuration: the first interface of each namespace and family, in the order of the file. */
+const firstInterfaces = new WeakMap<Config, ReadonlyMap<string, InterfaceId>>();
+
+/**
+ * Whether the interface is the one by which its instance reaches everything, of several in one namespace: the first of
+ * the file, as AWS gives the default route to the primary interface.
+ */
+function leadsIn(
+  config: Config,
+  id: InterfaceId,
+  { netnsPath }: DeviceConfig,
+): (family: Family) => boolean {
+  let first = firstInterfaces.get(config);
+  if (first === undefined) {
+    const found = new Map<string, InterfaceId>();
+    for (const { id: other, device } of config.interfaces)
+      for (const { family } of device.configure
+        ? config.model.interfaces.get(other)!.addresses
+        : []) {
+        const key = `${family} ${device.netnsPath}`;
+        if (!found.has(key)) found.set(key, other);
+      }
+    first = found;
+    firstInterfaces.set(config, first);
+  }
+  return (family: Family): boolean => first.get(`${family} ${netnsPath}`) === id;
+}
+
 /** An instance reaches everything through its interface: the gates are its only neighbour. */
-function defaultRoutes(addresses: readonly Address[]): Prefix[] {
+function defaultRoutes(
+  addresses: readonly Address[],
+  leads: (family: Family) => boolean,
+): Prefix[] {
   const families = new Set(addresses.map((address) => address.family));
-  return [...families].map((family) => ({
+  return [...families].filter(leads).map((family) => ({
     bytes: new Uint8Array(family === 4 ? 4 : 16),
     prefixLength: 0,
   }));

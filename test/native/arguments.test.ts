@@ -52,6 +52,9 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['adoptDevice', [9999, { ...options, kind: 2 }], RangeError, 'kind must be an integer from 0 to 1'],
   ['adoptDevice', [9999, { ...options, multiQueue: 'yes' }], TypeError, 'multiQueue must be a boolean'],
 
+  ['locateDevice', ['9'], TypeError, 'fd must be a number'],
+  ['locateDevice', [-1], RangeError, FD],
+
   ['steerQueues', ['9', options, 2], TypeError, 'fd must be a number'],
   ['steerQueues', [-1, options, 2], RangeError, FD],
   ['steerQueues', [9999, null, 2], TypeError, 'options must be an object'],
