@@ -95,9 +95,9 @@ class Planner {
     const own = this.config.interfaces.find(({ id }) => id === interfaceId);
     if (own === undefined) return `${name} has no device`;
     const { netns, configure } = own.device;
-    if (!configure) return `the device of ${name} is configured by someone else (configure: false)`;
     const namespace = this.ours(netns);
     if (namespace === undefined) return `${name} ${notOurs(netns)}`;
+    if (!configure) return `the device of ${name} is configured by someone else (configure: false)`;
     const sharing = this.config.interfaces.filter(({ device }) => device.netns === netns);
     const isShared = sharing.length > 1 || this.config.uplink?.device.netns === netns;
     // The kernel would choose the device by its routes, whichever address it sends from.
