@@ -195,7 +195,7 @@ test('another number of loops takes a restart: a reload is refused, and says so'
       [
         'needs-restart',
         "'workers' can't be changed while the daemon runs",
-        'restart the daemon, or leave it as it was',
+        'leave it as it was, or run: systemctl restart secgroupd',
       ],
     ],
   );
