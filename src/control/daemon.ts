@@ -73,15 +73,18 @@ function isSameUplink(a: DeviceSpec | undefined, b: DeviceSpec | undefined): boo
   return a === undefined || b === undefined ? a === b : isSameDevice(a, b);
 }
 
+/** Held by somebody, or not allowed: no waiting changes that. */
+const REFUSALS: readonly string[] = ['EBUSY', 'EPERM', 'EACCES'];
+
 /**
- * If every device is held by somebody, that is another daemon with this configuration.
+ * If every device is refused, that is another daemon with this configuration, or a right that the service lacks.
  * @throws Error of the first
  */
-function refuseSecond(openings: readonly Opening[]): void {
-  const held = openings.flatMap((one) =>
-    'error' in one && (one.error as NativeError).code === 'EBUSY' ? [one.error] : [],
+function refuseStart(openings: readonly Opening[]): void {
+  const refused = openings.flatMap((one) =>
+    'error' in one && REFUSALS.includes((one.error as NativeError).code) ? [one.error] : [],
   );
-  if (openings.length > 0 && held.length === openings.length) throw held[0];
+  if (openings.length > 0 && refused.length === openings.length) throw refused[0];
 }
 
 export class Daemon {
@@ -246,7 +249,7 @@ export class Daemon {
     const openings = await this.store.openDevices(
       uplink === undefined ? specs : [...specs, uplink],
     );
-    refuseSecond(openings);
+    refuseStart(openings);
     config.interfaces.forEach(({ id, name }, i) =>
       this.table.attached.set(i + 1, { id, name, device: this.had(i + 1, openings[i]) }),
     );

@@ -137,9 +137,10 @@ test('tools', async (t) => {
     assert.deepEqual(drops, {});
   });
 
-  await t.test('hping3: a flood of first fragments takes nobody else’s room', (inTest) =>
-    floodWithFragments(inTest, names),
-  );
+  await t.test('hping3: a flood of first fragments takes nobody else’s room', async (inTest) => {
+    await floodWithFragments(inTest, names);
+    await daemon.dropsEnd();
+  });
 
   await t.test('path MTU: a connection inwards, the error from outside', async (inTest) => {
     if (!requireTools(inTest, 'sha256sum')) return;

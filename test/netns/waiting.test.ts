@@ -6,8 +6,9 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../../src/control/socket/control-client.ts';
 import type { Netns } from '../support/netns.ts';
-import { mustRun } from '../support/process.ts';
-import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
+import { mustRun, run } from '../support/process.ts';
+import { requireTools } from '../support/require.ts';
+import { canRun, Daemon, MAIN, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
 
 const A = '10.0.0.1';
 const B = '10.0.0.2';
@@ -118,6 +119,19 @@ test('a second daemon with the same devices is refused', async (t) => {
   assert.match(log, /eth0 is held by another descriptor/);
   assert.equal((await ping(world.names.a, B)).code, 0);
   assert.equal(await daemon.stop(), 0);
+});
+
+test('a daemon that may make none of its devices does not start, and says why', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'setpriv')) return;
+  const { file, names } = await makeWorld(t);
+  const { code, stderr, stdout } = await run(
+    'setpriv',
+    ['--bounding-set', '-net_admin', process.execPath, MAIN, '--config', file],
+    { timeoutMs: WAIT_MS },
+  );
+  assert.equal(code, 1, stdout + stderr);
+  assert.match(stdout + stderr, /could not start.*EPERM/);
+  assert.doesNotMatch(await names.a.mustRun('ip', ['link']), /eth0/);
 });
 
 test('an uplink is added, changed and removed by reloads; connections between instances stay', async (t) => {

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { makeNetns } from '../support/netns.ts';
 import type { Netns } from '../support/netns.ts';
@@ -18,6 +19,8 @@ import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
 const READY_TIMEOUT_MS = 60_000;
+const DROPS_END_LOOK_MS = 500;
+const DROPS_END_LOOKS = 60;
 
 export function canRun(t: TestContext): boolean {
   return requireRoot(t) && requireTun(t) && requireTools(t, 'ip', 'ping', 'curl');
@@ -174,6 +177,15 @@ export class Daemon {
       found[labels.slice(1).join(' ')] = grown;
     }
     return found;
+  }
+
+  /** Waits until nothing drops any more: after a flood, its last packets still lie in the device's queue. */
+  async dropsEnd(): Promise<void> {
+    for (let looks = 0; looks < DROPS_END_LOOKS; looks++) {
+      const drops = await this.dropsDuring(() => sleep(DROPS_END_LOOK_MS));
+      if (Object.keys(drops).length === 0) return;
+    }
+    throw new Error('packets still drop');
   }
 }
 
