@@ -31,6 +31,8 @@ export const OPENER_REMOTE = 2;
 
 export class UdpOpeners {
   private readonly words = new Int32Array(SETS * SET_WORDS);
+  /** Places in use: where no UDP flow is untracked, none is looked for. */
+  private used = 0;
 
   /**
    * Takes down a packet of an untracked flow.
@@ -49,8 +51,10 @@ export class UdpOpeners {
     const { words } = this;
     const key = keyOf(hash, port);
     let at = this.find(key);
-    if (at < 0) at = this.oldest(key, nowMs);
-    else if (!isNew && ((nowMs - words[at + 1]) | 0) <= idleMs) {
+    if (at < 0) {
+      at = this.oldest(key, nowMs);
+      if (words[at] === 0) this.used++;
+    } else if (!isNew && ((nowMs - words[at + 1]) | 0) <= idleMs) {
       words[at + 1] = nowMs;
       return;
     }
@@ -60,6 +64,7 @@ export class UdpOpeners {
 
   /** Who opened the flow of a packet that is untracked no longer, and renews what is known. @returns OPENER_… */
   ask(hash: number, port: number, idleMs: number, nowMs: number): number {
+    if (this.used === 0) return OPENER_UNKNOWN;
     const { words } = this;
     const at = this.find(keyOf(hash, port));
     if (at < 0 || ((nowMs - words[at + 1]) | 0) > idleMs) return OPENER_UNKNOWN;
@@ -69,8 +74,11 @@ export class UdpOpeners {
 
   /** The flow has been opened anew, and is tracked. */
   forget(hash: number, port: number): void {
+    if (this.used === 0) return;
     const at = this.find(keyOf(hash, port));
-    if (at >= 0) this.words[at] = 0;
+    if (at < 0) return;
+    this.words[at] = 0;
+    this.used--;
   }
 
   private find(key: number): number {

@@ -7,6 +7,6 @@ import { setFlagsFromString } from 'node:v8';
  */
 export function letCompilerInline(): void {
   setFlagsFromString('--max-inlined-bytecode-size=1000');
-  setFlagsFromString('--max-inlined-bytecode-size-cumulative=6000');
-  setFlagsFromString('--max-inlined-bytecode-size-absolute=10000');
+  setFlagsFromString('--max-inlined-bytecode-size-cumulative=9000');
+  setFlagsFromString('--max-inlined-bytecode-size-absolute=20000');
 }

@@ -106,9 +106,10 @@ export class FlowLimits {
     let interfaces = 0;
     for (let port = 1; port < profiles.length; port++) if (profiles[port] >= 0) interfaces++;
     const even = Math.floor(maxFlows / RESERVED_PART / Math.max(1, interfaces));
+    const end = Math.max(this.ports, profiles.length);
     this.reserved = 0;
     this.ports = profiles.length;
-    for (let port = 1; port < reserves.length; port++) {
+    for (let port = 1; port < end; port++) {
       const most = maxFlowsByPort[port] === 0 ? even : Math.min(even, maxFlowsByPort[port]);
       reserves[port] = port < profiles.length && profiles[port] >= 0 ? most : 0;
       this.reserved += reserves[port];
