@@ -3,16 +3,19 @@
  * by themselves; and puts what is wrong with them in one order, nothing twice.
  */
 import { basename, extname, isAbsolute, relative, resolve, sep } from 'node:path';
-import { findFlattened } from '../cloudformation/reindent.ts';
-import { loadTemplateText, TEMPLATE_BYTES_MAX } from '../cloudformation/load-template.ts';
+import {
+  loadTemplateText,
+  TEMPLATE_BYTES_MAX,
+  type OutsideRule,
+} from '../cloudformation/load-template.ts';
 import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
 import { lint, lintModel } from '../control/lint/lint.ts';
-import { foreignText } from '../control/config/foreign-input.ts';
+import { foreignText, isTemplate } from '../control/config/foreign-input.ts';
 import { buildConfig } from '../control/config/load-config.ts';
 import { isId } from '../policy/ids.ts';
-import type { PolicyModel } from '../policy/model.ts';
+import type { GroupId, PolicyModel, Rule, SecurityGroup } from '../policy/model.ts';
 import { hasErrors, type Position, type Problem } from '../source/problem.ts';
-import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../source/yaml.ts';
+import { DOCUMENT_BYTES_MAX, parseDocument, readText } from '../source/yaml.ts';
 import { countSeverities } from './check-text.ts';
 
 export interface CheckedFile {
@@ -37,6 +40,8 @@ export interface Checked {
   readonly files: readonly CheckedFile[];
   /** Of all files: sorted by file, in the order they were named, by line and by column; each once. */
   readonly problems: readonly Problem[];
+  /** What each file comes to, by its name, as far as it has no errors; with groups that it adds rules to and does not define. */
+  readonly models: ReadonlyMap<string, PolicyModel>;
 }
 
 export interface CheckOptions {
@@ -49,18 +54,25 @@ export function checkFiles(files: readonly string[], options: CheckOptions): Che
   const unique = [...new Map(files.map((file) => [resolve(options.cwd, file), file])).values()];
   const shown = new Map(unique.map((file) => [resolve(options.cwd, file), file]));
   const all: Problem[] = [];
+  const models = new Map<string, PolicyModel>();
   const checked = unique.map((file) => {
-    const { kind, model, problems } = checkFile(file, options.netnsDirectory);
+    const { kind, model, outside, problems } = checkFile(file, options.netnsDirectory);
+    if (model !== undefined) {
+      const strangers = (outside ?? []).map((group) => [group.id, group] as const);
+      models.set(file, { ...model, groups: new Map([...model.groups, ...strangers]) });
+    }
     const told = withoutRepeats(problems.map((problem) => showPaths(problem, shown, options.cwd)));
     all.push(...told);
     return summarize(file, kind, model, told);
   });
-  return { files: checked, problems: sortByPlace(withoutRepeats(all), unique) };
+  return { files: checked, problems: sortByPlace(withoutRepeats(all), unique), models };
 }
 
 interface Read {
   readonly kind: CheckedFile['kind'];
   readonly model: PolicyModel | undefined;
+  /** Groups that a template adds rules to and does not define, with these rules alone. */
+  readonly outside?: readonly SecurityGroup[];
   readonly problems: readonly Problem[];
 }
 
@@ -68,7 +80,7 @@ function checkFile(file: string, netnsDirectory: string): Read {
   const problems: Problem[] = [];
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return { kind: 'configuration', model: undefined, problems };
-  const foreign = foreignText(file, text);
+  const foreign = foreignText(file, text, 'configuration');
   if (foreign !== undefined)
     return { kind: 'configuration', model: undefined, problems: [foreign] };
   const root = parseDocument(file, text, problems);
@@ -79,19 +91,6 @@ function checkFile(file: string, netnsDirectory: string): Read {
   const config = hasErrors(problems) ? undefined : loaded.config;
   if (config !== undefined) problems.push(...lint(config));
   return { kind: 'configuration', model: config?.model, problems };
-}
-
-/** A template has sections or resources at its top, which a configuration never has. */
-function isTemplate(root: Node | undefined, text: string): boolean {
-  if (findFlattened(text) !== undefined) return true;
-  if (root === undefined)
-    return /^[\s{]*["']?(?:AWSTemplateFormatVersion|Resources)["']?\s*:/m.test(text);
-  if (root.kind !== 'mapping') return false;
-  return root.entries.some(({ key, value }) => {
-    if (key === 'AWSTemplateFormatVersion' || key === 'Resources') return true;
-    const type = get(value, 'Type');
-    return type?.kind === 'scalar' && type.text.startsWith('AWS::');
-  });
 }
 
 function checkTemplate(file: string, text: string): Read {
@@ -129,7 +128,25 @@ function checkTemplate(file: string, text: string): Read {
     interfaces: new Map(),
   };
   problems.push(...checkQuotas(model, AWS_QUOTAS), ...lintModel(model));
-  return { kind: 'template', model, problems };
+  return { kind: 'template', model, outside: outsideGroups(loaded.outsideRules), problems };
+}
+
+/** A group of which nothing is known but its id and what is added to it. */
+function outsideGroups(added: readonly OutsideRule[]): readonly SecurityGroup[] {
+  const byGroup = new Map<GroupId, Rule[]>();
+  for (const { groupId, rule } of added) {
+    const rules = byGroup.get(groupId) ?? [];
+    byGroup.set(groupId, rules);
+    rules.push(rule);
+  }
+  return [...byGroup].map(([id, rules]) => ({
+    id,
+    name: id,
+    description: '',
+    origin: rules[0].origin,
+    ingress: rules.filter(({ direction }) => direction === 'ingress'),
+    egress: rules.filter(({ direction }) => direction === 'egress'),
+  }));
 }
 
 function summarize(

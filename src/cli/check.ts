@@ -7,7 +7,7 @@ import { EXIT_FAILED, paint, programName } from './output.ts';
 import { printJson } from './traffic-text.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
-const NETNS_DIRECTORY = '/run/netns';
+export const NETNS_DIRECTORY = '/run/netns';
 
 interface CheckCommandOptions {
   readonly json?: boolean;
@@ -109,10 +109,14 @@ export async function loadOrPrint(file: string): Promise<Config | undefined> {
     console.error(`${file}: ${count(error, 'error')}; nothing was touched`);
     return undefined;
   }
-  if (warning > 0) {
-    const label = paint('warning:', 'yellow', process.stderr);
-    const what = `${count(warning, 'thing')} that AWS or you might object to`;
-    console.error(`${file}: ${label} ${what}; see: ${programName()} check ${file}`);
-  }
+  tellWarnings(file, warning);
   return config;
+}
+
+/** Says how many warnings there are, and how to see them. */
+export function tellWarnings(file: string, warnings: number): void {
+  if (warnings === 0) return;
+  const label = paint('warning:', 'yellow', process.stderr);
+  const what = `${count(warnings, 'thing')} that AWS or you might object to`;
+  console.error(`${file}: ${label} ${what}; see: ${programName()} check ${file}`);
 }

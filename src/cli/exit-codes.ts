@@ -55,7 +55,7 @@ export const EXIT_CODES = {
   'sgctl status': [['0', 'it answered'], ['1', 'it did not'], WRONG_USAGE],
   'sgctl interfaces': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl groups': [DONE, NO_ANSWER, WRONG_USAGE],
-  'sgctl rules': [DONE, NO_ANSWER, WRONG_USAGE],
+  'sgctl rules': [DONE, ['1', 'no answer, or the files have errors'], WRONG_USAGE],
   'sgctl flows': [['0', 'done, also if there are none'], NO_ANSWER, WRONG_USAGE, INTERRUPTED],
   'sgctl flows delete': [
     ['0', 'done, also if there were none'],

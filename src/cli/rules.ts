@@ -1,4 +1,4 @@
-/** `sgctl rules`: which rules are used, and which never were. */
+/** `sgctl rules`: which rules are used, and which never were; of files, which rules there are. */
 import { Option, type Command } from 'commander';
 import { ask } from '../control/socket/control-client.ts';
 import { RULE_ORDERS, type RulesAnswer, type RulesQuestion } from '../control/views/rules-view.ts';
@@ -6,12 +6,18 @@ import { choiceList } from './filter-options.ts';
 import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
-import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
+import {
+  addTableOptions,
+  columnName,
+  formatList,
+  titlesOf,
+  type TableOptions,
+} from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
 import { formatAgo, formatCount, formatDuration } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
-interface Options extends SocketOptions, TableOptions {
+export interface RulesOptions extends SocketOptions, TableOptions {
   readonly group?: readonly string[];
   readonly direction?: readonly string[];
   readonly neverHit?: true;
@@ -22,10 +28,11 @@ interface Options extends SocketOptions, TableOptions {
 export function addRulesCommand(program: Command): void {
   const command = program
     .command('rules')
-    .summary('rules with their hits: which are used, which never were')
+    .summary('rules with their hits: which are used, which never were; or those of files')
     .description(
-      'Lists the rules in force with how many flows each has admitted since the daemon started, when last, how many of them are tracked now, and where it is written.',
+      'Lists the rules in force with how many flows each has admitted since the daemon started, when last, how many of them are tracked now, and where it is written. Given files, it lists the rules of these, and asks no daemon.',
     )
+    .argument('[file...]', 'configurations and CloudFormation templates (YAML or JSON)')
     .option('--group <name>', 'of this group, by name or id; may be given more than once', collect)
     .addOption(choiceList('--direction <direction>', 'of this direction', ['ingress', 'egress']))
     .option('--never-hit', 'only those that have admitted nothing since the daemon started')
@@ -38,26 +45,51 @@ A hit is a flow that the rule admitted, or a packet of an untracked one. Of seve
 rules that admit a flow, one gets the hit: a rule without any may still be all that
 would admit it if the other were gone.
 
+Files are read as sgctl check reads them. Nothing is left out silently: a group
+that may have more rules than could be read is named below the table.
+
 ${exitCodeHelp('sgctl rules')}
 
 Examples:
   sgctl rules --sort hits
   sgctl rules --group web --direction ingress
+  sgctl rules template.yaml
   sgctl rules --never-hit --json | jq -r '.rules[] | "\\(.origin.file):\\(.origin.line) \\(.text)"'`,
     );
   addTableOptions(command, titlesOf(RULE_COLUMNS));
-  addSocketOptions(command).action(async (options: Options) => {
+  addSocketOptions(command).action(async (files: readonly string[], options: RulesOptions) => {
+    if (files.length > 0) {
+      refuseLiveOptions(command, options);
+      const { listFileRules } = await import('./rules-file.ts');
+      process.exitCode = listFileRules(files, options);
+      return;
+    }
     const answer = await ask(findSocket(options), 'rules', readQuestion(options));
     if (options.json === true) printJson(answer);
     else console.log(formatRules(answer, options));
   });
 }
 
+/** Files have no hits, and no daemon. */
+function refuseLiveOptions(command: Command, options: RulesOptions): void {
+  const { neverHit, sort, socket, lab, columns } = options;
+  const live = columns?.find((name) => !FILE_COLUMNS.some((one) => columnName(one.title) === name));
+  const wrong = [
+    ...(neverHit === undefined ? [] : ['--never-hit']),
+    ...(sort === undefined || sort === 'file' ? [] : [`--sort ${sort}`]),
+    ...(socket === undefined ? [] : ['--socket']),
+    ...(lab === undefined ? [] : ['--lab']),
+    ...(live === undefined ? [] : [`--columns ${live}`]),
+  ];
+  if (wrong.length === 0) return;
+  command.error(`error: ${wrong[0]} is about a running daemon; leave out the files, or the option`);
+}
+
 function collect(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), text];
 }
 
-function readQuestion({ group, direction, neverHit, sort }: Options): RulesQuestion {
+function readQuestion({ group, direction, neverHit, sort }: RulesOptions): RulesQuestion {
   const [one, other] = direction ?? [];
   return {
     ...(group === undefined ? {} : { groups: group }),
@@ -81,8 +113,13 @@ const RULE_COLUMNS: readonly Column[] = [
   { title: 'id', leaves: 4 },
   { title: 'description', min: 8, leaves: 5 },
 ];
+const LIVE_TITLES = ['hits', 'last hit', 'flows'];
+/** What a file can say of a rule. */
+export const FILE_COLUMNS: readonly Column[] = RULE_COLUMNS.filter(
+  ({ title }) => !LIVE_TITLES.includes(title),
+);
 
-export function formatRules({ rules, sinceMs }: RulesAnswer, options: Options): string {
+export function formatRules({ rules, sinceMs }: RulesAnswer, options: RulesOptions): string {
   const since = `since the daemon started ${formatDuration(Date.now() - sinceMs)} ago`;
   if (rules.length === 0)
     return options.neverHit === true

@@ -99,6 +99,8 @@ export interface TemplateOptions {
   readonly supplied?: ReadonlyMap<string, Supplied>;
   /** True if the caller adds `outsideRules` to their groups; else such a rule is an error. */
   readonly acceptsOutsideRules?: boolean;
+  /** What is wrong with a file that is no template at all; asked before anything in it is read. */
+  readonly recognize?: (root: Node) => Problem | undefined;
 }
 
 /** A template whose parameters have values and whose exports are entered. */
@@ -146,7 +148,10 @@ export function openTemplate(
   problems: Problem[],
 ): OpenTemplate | undefined {
   const root = parseTemplate(file, text, problems);
-  const sections = root === undefined ? undefined : readSections(root, problems);
+  const stranger = root === undefined ? undefined : options.recognize?.(root);
+  if (stranger !== undefined) problems.push(stranger);
+  const sections =
+    root === undefined || stranger !== undefined ? undefined : readSections(root, problems);
   if (sections === undefined) return undefined;
   const inputs: Inputs = {
     stackName: options.stackName,

@@ -15,10 +15,17 @@ import {
   type Reader,
 } from '../control/config/config-reader.ts';
 import { addShapeProblems } from '../control/config/config-shape.ts';
+import { foreignTemplate, foreignText, foreignTree } from '../control/config/foreign-input.ts';
 import { networkOf } from '../control/views/explain.ts';
 import { loadConfig, type LoadOptions } from '../control/config/load-config.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
-import { get, readDocument, type Node } from '../source/yaml.ts';
+import {
+  DOCUMENT_BYTES_MAX,
+  get,
+  parseDocument,
+  readText as readDocumentText,
+  type Node,
+} from '../source/yaml.ts';
 import { readFamily, readTargets, type Context } from './context.ts';
 import { EndFinder } from './ends.ts';
 import { CASES_MAX, Expander, OverBudget } from './expand.ts';
@@ -42,8 +49,16 @@ export interface LoadedSuite {
 /** Reads and checks a file of expectations. Never throws for what is in the files, or for files that aren't there. */
 export function loadSuite(file: string, options: SuiteOptions): LoadedSuite {
   const problems: Problem[] = [];
-  const root = readDocument(file, problems);
+  const text = readDocumentText(file, problems, DOCUMENT_BYTES_MAX);
+  if (text === undefined) return { suite: undefined, problems };
+  const foreign = foreignText(file, text, 'expectations');
+  if (foreign !== undefined) return { suite: undefined, problems: [foreign] };
+  const root = parseDocument(file, text, problems);
+  const template = foreignTemplate(file, text, root, 'expectations');
+  if (template !== undefined) return { suite: undefined, problems: [template] };
   if (root === undefined) return { suite: undefined, problems };
+  const other = foreignTree(file, root, 'expectations');
+  if (other !== undefined) return { suite: undefined, problems: [...problems, other] };
   const reader = makeReader(problems);
   const configFile = options.configFile ?? readConfigPath(reader, root);
   const loaded = configFile === undefined ? undefined : loadConfig(configFile, options);

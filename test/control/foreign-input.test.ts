@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { checkFiles } from '../../src/cli/check-load.ts';
+import type { Problem } from '../../src/source/problem.ts';
+import { loadSuite } from '../../src/reach/load-suite.ts';
 import { loadConfig } from '../../src/control/config/load-config.ts';
 
 const netnsDirectory = '/run/netns';
@@ -62,6 +64,49 @@ test('files of other programs: one error that names them, by every way in', (t) 
       [message],
       text,
     );
+  }
+});
+
+test('the same files under templates: and where expectations are wanted: one error each, with the same words', (t) => {
+  for (const [what, text] of FOREIGN) {
+    const file = write(t, text);
+    const config = write(t, `templates: [${JSON.stringify(file)}]\ninterfaces: {}\n`);
+    assert.deepEqual(
+      loadConfig(config, { netnsDirectory }).problems.map(({ at, message }) => [at?.file, message]),
+      [[file, `this is ${what}, not a CloudFormation template`]],
+      text,
+    );
+    assert.deepEqual(
+      loadSuite(file, { netnsDirectory }).problems.map(({ at, message }) => [at?.file, message]),
+      [[file, `this is ${what}, not a file of expectations`]],
+      text,
+    );
+    // The configuration that a good file of expectations names is foreign.
+    const suite = write(
+      t,
+      `config: ${JSON.stringify(file)}\nexpect: [{ from: a, to: b, tcp: 1, is: allowed }]\n`,
+    );
+    assert.deepEqual(
+      loadSuite(suite, { netnsDirectory }).problems.map(({ at, message }) => [at?.file, message]),
+      [[file, `this is ${what}, not a configuration of secgroupd`]],
+      text,
+    );
+  }
+});
+
+test('our own files in the place of each other', (t) => {
+  const config = write(t, 'securityGroups: {}\ninterfaces: {}\n');
+  const suite = write(t, 'config: x\nexpect: [{ from: a, to: b, tcp: 1, is: allowed }]\n');
+  const messages = (problems: readonly Problem[]): string[] =>
+    problems.map(({ message }) => message);
+  assert.deepEqual(messages(loadSuite(config, { netnsDirectory }).problems), ['this is a configuration of secgroupd, not a file of expectations']); // prettier-ignore
+  assert.deepEqual(messages(loadConfig(suite, { netnsDirectory }).problems), ['this is a file of expectations, not a configuration of secgroupd']); // prettier-ignore
+  for (const [file, what] of [
+    [config, 'a configuration of secgroupd'],
+    [suite, 'a file of expectations'],
+  ]) {
+    const naming = write(t, `templates: [${JSON.stringify(file)}]\ninterfaces: {}\n`);
+    assert.deepEqual(messages(loadConfig(naming, { netnsDirectory }).problems), [`this is ${what}, not a CloudFormation template`]); // prettier-ignore
   }
 });
 

@@ -29,6 +29,7 @@ import { didYouMean, listWords } from '../../source/suggest.ts';
 import { readText, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import { fail, lineText, readItems, type Place, type Reader } from './config-reader.ts';
+import { foreignText, foreignTree, isTemplate } from './foreign-input.ts';
 import { readTemplateItem, warnOfUnusedValues, type TemplateItem } from './config-template-item.ts';
 
 /** More than any account may have (AWS's quota is 2000 stacks); each may take a second to read. */
@@ -142,8 +143,15 @@ function openItem(
     exports,
     supplied: new Map([...item.supplied].map(([key, { value }]) => [key, value])),
     acceptsOutsideRules: true,
+    recognize: (root: Node) =>
+      isTemplate(root, '') ? undefined : foreignTree(item.file, root, 'template'),
   };
   const text = readText(item.file, problems, TEMPLATE_BYTES_MAX);
+  const foreign = text === undefined ? undefined : foreignText(item.file, text, 'template');
+  if (foreign !== undefined) {
+    problems.push(foreign);
+    return undefined;
+  }
   const open = text === undefined ? undefined : openTemplate(item.file, text, options, problems);
   if (open === undefined && !problems.slice(before).some(({ severity }) => severity === 'error')) {
     const message = `the template '${item.name}' could not be read`;

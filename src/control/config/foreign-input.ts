@@ -1,9 +1,11 @@
 /**
- * Files of other programs, given where a configuration is expected. Read as a configuration they would be a heap of
+ * Files of other programs, given where one of ours or a template is expected. Read as such they would be a heap of
  * unknown keys; here they are named, with what to do with them today.
  */
+import { findFlattened } from '../../cloudformation/reindent.ts';
 import type { Problem } from '../../source/problem.ts';
-import { get, type Mapping, type Node } from '../../source/yaml.ts';
+import { get, type Node } from '../../source/yaml.ts';
+import { adviseConfiguration } from './template-advice.ts';
 
 interface Kind {
   readonly what: string;
@@ -12,12 +14,9 @@ interface Kind {
 
 const BY_HAND =
   'it is not read (yet): write its groups and rules as securityGroups of a configuration; docs/configuration.md has an example';
-const TEMPLATE_HINT =
-  'name it under templates: in a configuration, with the interfaces that have its groups; `sgctl check FILE` checks it by itself';
 
 const TERRAFORM: Kind = { what: 'Terraform source', hint: BY_HAND };
 const PLAN: Kind = { what: 'a Terraform plan or state', hint: BY_HAND };
-const TEMPLATE: Kind = { what: 'a CloudFormation template', hint: TEMPLATE_HINT };
 const SAVED_TABLES: Kind = {
   what: 'a rule set of iptables or nftables',
   hint: 'it is not read: docs/howto/migrate-from-iptables.md says how its rules become those of groups',
@@ -36,25 +35,72 @@ const AWS_ANSWERS: ReadonlyMap<string, string> = new Map([
   ['StackResources', 'cloudformation describe-stack-resources'],
 ]);
 
-/** A file that this knows by its tree. Undefined: it may be a configuration. */
-export function foreignTree(file: string, root: Node): Problem | undefined {
-  const kind = treeKind(root);
-  return kind === undefined ? undefined : foreignProblem(file, kind);
+/** What is expected where a foreign file is given. */
+export type Wanted = keyof typeof WANTED;
+const WANTED = {
+  configuration: 'a configuration of secgroupd',
+  template: 'a CloudFormation template',
+  expectations: 'a file of expectations',
+} as const;
+
+/** A file that this knows by its tree. Undefined: it may be what is wanted. */
+export function foreignTree(file: string, root: Node, wanted: Wanted): Problem | undefined {
+  const found = ownKind(root, wanted) ?? treeKind(root);
+  return found === undefined ? undefined : foreignProblem(file, found, wanted);
+}
+
+/** A template where something else is wanted, also one that is no YAML until it is mended. @param root if it could be parsed */
+export function foreignTemplate(
+  file: string,
+  text: string,
+  root: Node | undefined,
+  wanted: Exclude<Wanted, 'template'>,
+): Problem | undefined {
+  if (!isTemplate(root, text)) return undefined;
+  const hint = adviseConfiguration(file, root);
+  return foreignProblem(file, { what: WANTED.template, hint }, wanted);
+}
+
+/** A template has sections or resources at its top, which no file of ours ever has. */
+export function isTemplate(root: Node | undefined, text: string): boolean {
+  if (findFlattened(text) !== undefined) return true;
+  if (root === undefined)
+    return /^[\s{]*["']?(?:AWSTemplateFormatVersion|Resources)["']?\s*:/m.test(text);
+  if (root.kind !== 'mapping') return false;
+  return root.entries.some(({ key, value }) => {
+    if (key === 'AWSTemplateFormatVersion' || key === 'Resources') return true;
+    const type = get(value, 'Type');
+    return type?.kind === 'scalar' && type.text.startsWith('AWS::');
+  });
 }
 
 /** A file that this knows by its text, where it may be no YAML at all. */
-export function foreignText(file: string, text: string): Problem | undefined {
+export function foreignText(file: string, text: string, wanted: Wanted): Problem | undefined {
   const kind = textKind(text);
-  return kind === undefined ? undefined : foreignProblem(file, kind);
+  return kind === undefined ? undefined : foreignProblem(file, kind, wanted);
 }
 
-function foreignProblem(file: string, { what, hint }: Kind): Problem {
+/** Ours, but not what is wanted. */
+function ownKind(root: Node, wanted: Wanted): Kind | undefined {
+  const has = (key: string): boolean => get(root, key) !== undefined;
+  if (wanted !== 'expectations' && (has('expect') || has('matrix')) && !has('securityGroups'))
+    return { what: 'a file of expectations', hint: '`sgctl test FILE` takes it' };
+  if (wanted === 'configuration' || has('expect') || has('matrix')) return undefined;
+  if (!has('interfaces') && !has('securityGroups')) return undefined;
+  const hint =
+    wanted === 'template'
+      ? 'a configuration names templates, and is named by none'
+      : 'name it in a file of expectations, as config: FILE; docs/testing.md tells how to write one';
+  return { what: 'a configuration of secgroupd', hint };
+}
+
+function foreignProblem(file: string, { what, hint }: Kind, wanted: Wanted): Problem {
   return {
     severity: 'error',
     code: 'foreign-input',
     at: { file, line: 1, column: 1 },
     path: '',
-    message: `this is ${what}, not a configuration of secgroupd`,
+    message: `this is ${what}, not ${WANTED[wanted]}`,
     hint,
   };
 }
@@ -65,7 +111,6 @@ function treeKind(root: Node): Kind | undefined {
   const has = (...keys: readonly string[]): boolean =>
     keys.every((key) => get(root, key) !== undefined);
   if (isPlan(has)) return PLAN;
-  if (isTemplate(root, has)) return TEMPLATE;
   if (has('TemplateBody'))
     return {
       what: 'the output of `aws cloudformation get-template`',
@@ -96,12 +141,6 @@ function isPlan(has: (...keys: readonly string[]) => boolean): boolean {
     has('resource_changes') ||
     has('format_version', 'values')
   );
-}
-
-function isTemplate(root: Mapping, has: (...keys: readonly string[]) => boolean): boolean {
-  if (has('AWSTemplateFormatVersion')) return true;
-  const resources = get(root, 'Resources');
-  return resources?.kind === 'mapping';
 }
 
 /** What `--query` and jq leave of an answer; a playbook. */

@@ -22,7 +22,7 @@ import type {
 import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
 import { hasErrors, type Problem } from '../../source/problem.ts';
 import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../../source/yaml.ts';
-import { foreignText, foreignTree } from './foreign-input.ts';
+import { foreignTemplate, foreignText, foreignTree } from './foreign-input.ts';
 import { addNetworks, AddressRegistry, readVpc } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
 import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
@@ -57,9 +57,12 @@ export function loadConfig(file: string, options: LoadOptions): LoadedConfig {
   const problems: Problem[] = [];
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return finish(file, undefined, options, problems);
-  const foreign = foreignText(file, text);
+  const foreign = foreignText(file, text, 'configuration');
   if (foreign !== undefined) return finish(file, undefined, options, [foreign]);
-  return finish(file, parseDocument(file, text, problems), options, problems);
+  const root = parseDocument(file, text, problems);
+  const template = foreignTemplate(file, text, root, 'configuration');
+  if (template !== undefined) return finish(file, undefined, options, [template]);
+  return finish(file, root, options, problems);
 }
 
 /** The same for a tree that has been read already. */
@@ -73,7 +76,7 @@ function finish(
   options: LoadOptions,
   problems: Problem[],
 ): LoadedConfig {
-  const foreign = root === undefined ? undefined : foreignTree(file, root);
+  const foreign = root === undefined ? undefined : foreignTree(file, root, 'configuration');
   if (foreign !== undefined) problems.push(foreign);
   const config =
     root === undefined || foreign !== undefined

@@ -1,5 +1,6 @@
 /** Rules by the numbers that flows, events and hits carry, as people read them. */
 import { RULE_PLATFORM } from '../../engine/revocation.ts';
+import type { Rule, SecurityGroup } from '../../policy/model.ts';
 import { ruleText } from '../../policy/rules.ts';
 import type { NumberedRule } from '../metrics/metrics-parts.ts';
 import type { Observatory } from './observatory.ts';
@@ -47,15 +48,24 @@ export class RuleBook {
     const numbered = inForce.get(number);
     const rule = numbered?.rule ?? this.observatory.ruleOf(number);
     if (rule === undefined) return undefined;
-    const { file, line, logicalId } = rule.origin;
     const group = numbered === undefined ? undefined : config.model.groups.get(numbered.groupId);
-    return {
-      id: rule.id,
-      text: ruleText(rule, config.model),
-      direction: rule.direction,
-      ...(group === undefined ? {} : { group: { id: group.id, name: group.name } }),
-      description: rule.description,
-      origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
-    };
+    return viewRule(rule, group, config.model);
   }
+}
+
+/** @param group undefined: the rule is in force no more */
+export function viewRule(
+  rule: Rule,
+  group: SecurityGroup | undefined,
+  names: Parameters<typeof ruleText>[1],
+): RuleView {
+  const { file, line, logicalId } = rule.origin;
+  return {
+    id: rule.id,
+    text: ruleText(rule, names),
+    direction: rule.direction,
+    ...(group === undefined ? {} : { group: { id: group.id, name: group.name } }),
+    description: rule.description,
+    origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
+  };
 }

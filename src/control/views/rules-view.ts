@@ -5,6 +5,7 @@ import { scanFlows } from './flow-scan.ts';
 import type { Observatory } from './observatory.ts';
 import type { RuleBook, RuleView } from './rule-book.ts';
 import { readChoice, readWords, RequestError } from './traffic-filter.ts';
+import type { PolicyModel } from '../../policy/model.ts';
 import { listWords } from '../../source/suggest.ts';
 
 export const RULE_ORDERS = ['file', 'hits', 'last', 'flows'] as const;
@@ -55,7 +56,9 @@ export async function listRules(
   question: RulesQuestion,
 ): Promise<RulesAnswer> {
   const groups = new Set(
-    readWords(question.groups, 'groups').map((text) => groupIdOf(observatory, text)),
+    readWords(question.groups, 'groups').map((text) =>
+      groupIdOf(observatory.config.model.groups, text),
+    ),
   );
   const direction = readChoice(question.direction, 'direction', ['ingress', 'egress']);
   const order = readChoice(question.sort, 'sort', RULE_ORDERS) ?? 'file';
@@ -136,8 +139,11 @@ function sortRules(rules: RuleUse[], order: (typeof RULE_ORDERS)[number]): RuleU
   }
 }
 
-function groupIdOf({ config }: Observatory, text: string): string {
-  const { groups } = config.model;
+/**
+ * The id of a group, by its name, its id or `sg:NAME`.
+ * @throws RequestError if there is none
+ */
+export function groupIdOf(groups: PolicyModel['groups'], text: string): string {
   const name = text.startsWith('sg:') ? text.slice('sg:'.length) : text;
   const found = groups.get(text) ?? [...groups.values()].find((group) => group.name === name);
   if (found !== undefined) return found.id;
