@@ -376,14 +376,12 @@ export const DIFFERENCES: readonly Difference[] = [
     covers(judged, at, sequence) {
       const { sent, ours, kernelPasses, tcp } = judged[at];
       const segment = segmentOf(sent);
-      return (
-        sequence.midstream &&
-        ours === 'passed' &&
-        !kernelPasses &&
-        tcp === undefined &&
-        segment !== undefined &&
-        (/[FR]/.test(segment.flags) || isSynAck(segment))
-      );
+      if (!sequence.midstream || ours !== 'passed' || kernelPasses || segment === undefined)
+        return false;
+      // Of a connection of which one direction alone came by here, and that was reset: a SYN-ACK is of the next one.
+      if (tcp !== undefined)
+        return isSynAck(segment) && tcp.state === 'closed' && tcp.liberal && !tcp.replied;
+      return /[FR]/.test(segment.flags) || isSynAck(segment);
     },
   },
   {
