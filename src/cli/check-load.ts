@@ -2,20 +2,19 @@
  * Reads what `sgctl check` is given: configurations, each with the templates it names, and templates
  * by themselves; and puts what is wrong with them in one order, nothing twice.
  */
-import { basename, extname, isAbsolute, relative, resolve, sep } from 'node:path';
-import {
-  loadTemplateText,
-  TEMPLATE_BYTES_MAX,
-  type OutsideRule,
-} from '../cloudformation/load-template.ts';
-import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
-import { lint, lintModel } from '../control/lint/lint.ts';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { lint } from '../control/lint/lint.ts';
 import { foreignText, isTemplate } from '../control/config/foreign-input.ts';
 import { buildConfig } from '../control/config/load-config.ts';
-import { isId } from '../policy/ids.ts';
-import type { GroupId, PolicyModel, Rule, SecurityGroup } from '../policy/model.ts';
+import type { PolicyModel } from '../policy/model.ts';
 import { hasErrors, type Position, type Problem } from '../source/problem.ts';
-import { DOCUMENT_BYTES_MAX, parseDocument, readText } from '../source/yaml.ts';
+import { DOCUMENT_BYTES_MAX, parseDocument, readText, type Node } from '../source/yaml.ts';
+import {
+  NO_SETTINGS,
+  readTemplateFiles,
+  type TemplateRead,
+  type TemplateSettings,
+} from './check-templates.ts';
 import { countSeverities } from './check-text.ts';
 
 export interface CheckedFile {
@@ -42,6 +41,10 @@ export interface Checked {
   readonly problems: readonly Problem[];
   /** What each file comes to, by its name, as far as it has no errors; with groups that it adds rules to and does not define. */
   readonly models: ReadonlyMap<string, PolicyModel>;
+  /** How many of the files are templates. */
+  readonly templates: number;
+  /** Names of given parameters that none of them has. */
+  readonly strangers: readonly string[];
 }
 
 export interface CheckOptions {
@@ -50,103 +53,75 @@ export interface CheckOptions {
   readonly cwd: string;
 }
 
-export function checkFiles(files: readonly string[], options: CheckOptions): Checked {
+/** @param settings for what of the files is a template */
+export function checkFiles(
+  files: readonly string[],
+  options: CheckOptions,
+  settings: TemplateSettings = NO_SETTINGS,
+): Checked {
   const unique = [...new Map(files.map((file) => [resolve(options.cwd, file), file])).values()];
   const shown = new Map(unique.map((file) => [resolve(options.cwd, file), file]));
   const all: Problem[] = [];
   const models = new Map<string, PolicyModel>();
-  const checked = unique.map((file) => {
-    const { kind, model, outside, problems } = checkFile(file, options.netnsDirectory);
+  const inputs = unique.map((file) => readInput(file));
+  const templates = readTemplateFiles(
+    inputs.flatMap(({ file, template }) =>
+      template === undefined ? [] : { file, text: template },
+    ),
+    settings,
+  );
+  const checked = inputs.map((input) => {
+    const { file } = input;
+    const template = templates.files.get(file);
+    const { model, problems } = template ?? checkConfiguration(input, options.netnsDirectory);
     if (model !== undefined) {
-      const strangers = (outside ?? []).map((group) => [group.id, group] as const);
+      const strangers = (template?.outside ?? []).map((group) => [group.id, group] as const);
       models.set(file, { ...model, groups: new Map([...model.groups, ...strangers]) });
     }
     const told = withoutRepeats(problems.map((problem) => showPaths(problem, shown, options.cwd)));
     all.push(...told);
+    const kind = template === undefined ? 'configuration' : 'template';
     return summarize(file, kind, model, told);
   });
-  return { files: checked, problems: sortByPlace(withoutRepeats(all), unique), models };
+  return {
+    files: checked,
+    problems: sortByPlace(withoutRepeats(all), unique),
+    models,
+    templates: templates.files.size,
+    strangers: templates.strangers,
+  };
 }
 
-interface Read {
-  readonly kind: CheckedFile['kind'];
-  readonly model: PolicyModel | undefined;
-  /** Groups that a template adds rules to and does not define, with these rules alone. */
-  readonly outside?: readonly SecurityGroup[];
+/** What a file is, as far as it could be read. */
+interface Input {
+  readonly file: string;
+  /** The text of a template. */
+  readonly template?: string;
+  /** The tree of anything else. */
+  readonly root?: Node | undefined;
   readonly problems: readonly Problem[];
 }
 
-function checkFile(file: string, netnsDirectory: string): Read {
+function readInput(file: string): Input {
   const problems: Problem[] = [];
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
-  if (text === undefined) return { kind: 'configuration', model: undefined, problems };
+  if (text === undefined) return { file, problems };
   const foreign = foreignText(file, text, 'configuration');
-  if (foreign !== undefined)
-    return { kind: 'configuration', model: undefined, problems: [foreign] };
+  if (foreign !== undefined) return { file, problems: [foreign] };
   const root = parseDocument(file, text, problems);
-  if (isTemplate(root, text)) return checkTemplate(file, text);
-  if (root === undefined) return { kind: 'configuration', model: undefined, problems };
+  return isTemplate(root, text) ? { file, template: text, problems: [] } : { file, root, problems };
+}
+
+function checkConfiguration(
+  { file, root, problems: found }: Input,
+  netnsDirectory: string,
+): Pick<TemplateRead, 'model' | 'problems'> {
+  if (root === undefined) return { model: undefined, problems: found };
   const loaded = buildConfig(file, root, { netnsDirectory });
-  problems.push(...loaded.problems);
+  const problems = [...found, ...loaded.problems];
   const config = hasErrors(problems) ? undefined : loaded.config;
   if (config !== undefined) problems.push(...lint(config));
-  return { kind: 'configuration', model: config?.model, problems };
-}
-
-function checkTemplate(file: string, text: string): Read {
-  const problems: Problem[] = [];
-  const bytes = Buffer.byteLength(text);
-  if (bytes > TEMPLATE_BYTES_MAX) {
-    problems.push({
-      severity: 'error',
-      code: 'file-too-large',
-      at: { file, line: 0, column: 0 },
-      path: '',
-      message: `the file has ${bytes} bytes; of a template at most ${TEMPLATE_BYTES_MAX} are read`,
-      hint: 'AWS takes no larger one either: split it',
-    });
-    return { kind: 'template', model: undefined, problems };
-  }
-  const loaded = loadTemplateText(
-    file,
-    text,
-    {
-      stackName: basename(file, extname(file)),
-      parameters: new Map(),
-      // Nobody is looked up here: an id that looks right may well exist in AWS.
-      resolveGroup: (reference) => (isId('sg', reference) ? reference : undefined),
-      resolvePrefixList: (reference) => (isId('pl', reference) ? reference : undefined),
-      acceptsOutsideRules: true,
-    },
-    problems,
-  );
-  if (loaded === undefined || hasErrors(problems))
-    return { kind: 'template', model: undefined, problems };
-  const model: PolicyModel = {
-    groups: new Map(loaded.groups.map((group) => [group.id, group])),
-    prefixLists: new Map(loaded.prefixLists.map((list) => [list.id, list])),
-    interfaces: new Map(),
-  };
-  problems.push(...checkQuotas(model, AWS_QUOTAS), ...lintModel(model));
-  return { kind: 'template', model, outside: outsideGroups(loaded.outsideRules), problems };
-}
-
-/** A group of which nothing is known but its id and what is added to it. */
-function outsideGroups(added: readonly OutsideRule[]): readonly SecurityGroup[] {
-  const byGroup = new Map<GroupId, Rule[]>();
-  for (const { groupId, rule } of added) {
-    const rules = byGroup.get(groupId) ?? [];
-    byGroup.set(groupId, rules);
-    rules.push(rule);
-  }
-  return [...byGroup].map(([id, rules]) => ({
-    id,
-    name: id,
-    description: '',
-    origin: rules[0].origin,
-    ingress: rules.filter(({ direction }) => direction === 'ingress'),
-    egress: rules.filter(({ direction }) => direction === 'egress'),
-  }));
+  return { model: config?.model, problems };
 }
 
 function summarize(

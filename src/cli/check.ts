@@ -6,10 +6,11 @@ import { count, countSeverities, printProblems } from './check-text.ts';
 import { EXIT_FAILED, paint, programName } from './output.ts';
 import { printJson } from './traffic-text.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { addTemplateOptions, type TemplateOptions } from './template-options.ts';
 
 export const NETNS_DIRECTORY = '/run/netns';
 
-interface CheckCommandOptions {
+interface CheckCommandOptions extends TemplateOptions {
   readonly json?: boolean;
   readonly sarif?: boolean;
   readonly strict?: boolean;
@@ -17,8 +18,8 @@ interface CheckCommandOptions {
 }
 
 export function addCheckCommand(program: Command): void {
-  program
-    .command('check')
+  const command = program.command('check');
+  command
     .summary('check configurations and templates')
     .description(
       'Reads configurations with the templates they name, and CloudFormation templates by themselves, as the daemon would; tells every problem with file, line and what would be right, and warns of what AWS would refuse or what is surely not meant. Touches no device.',
@@ -28,12 +29,15 @@ export function addCheckCommand(program: Command): void {
     .option('--sarif', 'print the result as SARIF 2.1.0 on stdout, for code scanning')
     .option('--strict', 'let warnings fail as well')
     .option('--no-excerpt', 'leave out the lines of the text')
-    .addHelpText(
-      'after',
-      `
+    .addHelpText('after', HELP);
+  addTemplateOptions(command).action(runCheck);
+}
+
+const HELP = `
 A file with Resources or AWSTemplateFormatVersion at its top is a template. By
-itself it is read with the defaults of its parameters; what depends on its
-interfaces is checked in the configuration that names it.
+itself it is read with the defaults of its parameters and those that are given;
+what depends on its interfaces is checked in the configuration that names it.
+Templates see what the others export, in any order.
 
 An error: the daemon would refuse the file. A warning: it works here, but AWS
 would refuse it, or it is surely not meant. A notice: nothing to do about it.
@@ -45,15 +49,15 @@ Examples:
   sgctl check config/demo.yaml
   sgctl check --strict config/*.yaml templates/*.json
   sgctl check --json config/demo.yaml | jq '.problems[].message'
-  sgctl check --sarif template.yaml > check.sarif`,
-    )
-    .action(runCheck);
-}
+  sgctl check --sarif template.yaml > check.sarif
+  sgctl check --region eu-west-1 --parameter Stage=live network.yaml service.yaml`;
 
-async function runCheck(files: readonly string[], options: CheckCommandOptions): Promise<void> {
-  // The loaders are read only when they are needed: `lab exec` starts in half the time without them.
-  const { checkFiles } = await import('./check-load.ts');
-  const checked = checkFiles(files, { netnsDirectory: NETNS_DIRECTORY, cwd: process.cwd() });
+async function runCheck(
+  files: readonly string[],
+  options: CheckCommandOptions,
+  command: Command,
+): Promise<void> {
+  const checked = await checkGivenFiles(files, options, command);
   const isStrict = options.strict ?? false;
   const isGood = ({ ok, counts }: CheckedFile): boolean => ok && !(isStrict && counts.warnings > 0);
   const ok = checked.files.every(isGood);
@@ -90,6 +94,30 @@ function summaryLine({ file, kind, ok, counts }: CheckedFile, isGood: boolean): 
     warnings,
   ];
   return `${file}: ${parts.join(', ')}`;
+}
+
+/**
+ * Reads what a command is given, with the options for templates; ends by command.error if these don't fit.
+ */
+export async function checkGivenFiles(
+  files: readonly string[],
+  options: TemplateOptions,
+  command: Command,
+): Promise<Checked> {
+  // The loaders are read only when they are needed: `lab exec` starts in half the time without them.
+  const { checkFiles } = await import('./check-load.ts');
+  const { readTemplateOptions } = await import('./template-settings.ts');
+  const settings = readTemplateOptions(options);
+  if (settings === undefined) return command.error('error: the parameters file has errors');
+  const places = { netnsDirectory: NETNS_DIRECTORY, cwd: process.cwd() };
+  const checked = checkFiles(files, places, settings);
+  if (settings.stackName !== undefined && checked.templates !== 1)
+    command.error(
+      `error: --stack-name names one stack, and ${count(checked.templates, 'template')} ${checked.templates === 1 ? 'is' : 'are'} given`,
+    );
+  if (checked.strangers.length > 0)
+    command.error(`error: no template given has a parameter '${checked.strangers.join("', '")}'`);
+  return checked;
 }
 
 /**

@@ -2,9 +2,9 @@
 import { groupIdOf } from '../control/views/rules-view.ts';
 import { viewRule, type RuleView } from '../control/views/rule-book.ts';
 import type { PolicyModel, SecurityGroup } from '../policy/model.ts';
-import { checkFiles, type Checked } from './check-load.ts';
+import type { Checked } from './check-load.ts';
 import { count, printProblems } from './check-text.ts';
-import { NETNS_DIRECTORY, tellWarnings } from './check.ts';
+import { tellWarnings } from './check.ts';
 import { EXIT_FAILED, EXIT_OK, paint } from './output.ts';
 import { FILE_COLUMNS, type RulesOptions } from './rules.ts';
 import { formatList } from './table-options.ts';
@@ -22,8 +22,7 @@ interface Gap {
  * @returns the exit code
  * @throws RequestError if a group that is asked for is in none of the files
  */
-export function listFileRules(files: readonly string[], options: RulesOptions): number {
-  const checked = checkFiles(files, { netnsDirectory: NETNS_DIRECTORY, cwd: process.cwd() });
+export function listFileRules(checked: Checked, options: RulesOptions): number {
   if (checked.files.some(({ ok }) => !ok)) {
     tellErrors(checked);
     return EXIT_FAILED;
@@ -49,8 +48,13 @@ interface Chosen {
 
 /** The groups that are asked for, of all files; all of them if none is. */
 function chooseGroups(models: readonly PolicyModel[], names: readonly string[]): readonly Chosen[] {
+  // What one template calls by its id, another may define.
+  const groups = new Map(models.flatMap((model) => [...model.groups]));
   const all = models.flatMap((model) =>
-    [...model.groups.values()].map((group) => ({ model, group })),
+    [...model.groups.values()].map((group) => ({
+      model: { ...model, groups: new Map([...groups, ...model.groups]) },
+      group,
+    })),
   );
   if (names.length === 0) return all;
   const byId = new Map(all.map(({ group }) => [group.id, group]));

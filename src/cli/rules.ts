@@ -15,9 +15,11 @@ import {
 } from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
 import { formatAgo, formatCount, formatDuration } from './units.ts';
+import { checkGivenFiles } from './check.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { addTemplateOptions, type TemplateOptions } from './template-options.ts';
 
-export interface RulesOptions extends SocketOptions, TableOptions {
+export interface RulesOptions extends SocketOptions, TableOptions, TemplateOptions {
   readonly group?: readonly string[];
   readonly direction?: readonly string[];
   readonly neverHit?: true;
@@ -56,18 +58,27 @@ Examples:
   sgctl rules template.yaml
   sgctl rules --never-hit --json | jq -r '.rules[] | "\\(.origin.file):\\(.origin.line) \\(.text)"'`,
     );
+  addTemplateOptions(command);
   addTableOptions(command, titlesOf(RULE_COLUMNS));
   addSocketOptions(command).action(async (files: readonly string[], options: RulesOptions) => {
     if (files.length > 0) {
       refuseLiveOptions(command, options);
       const { listFileRules } = await import('./rules-file.ts');
-      process.exitCode = listFileRules(files, options);
+      process.exitCode = listFileRules(await checkGivenFiles(files, options, command), options);
       return;
     }
+    refuseTemplateOptions(command, options);
     const answer = await ask(findSocket(options), 'rules', readQuestion(options));
     if (options.json === true) printJson(answer);
     else console.log(formatRules(answer, options));
   });
+}
+
+function refuseTemplateOptions(command: Command, options: RulesOptions): void {
+  const { stackName, parameter, parametersFile, region, accountId } = options;
+  const given = [stackName, parameter, parametersFile, region, accountId];
+  if (given.some((value) => value !== undefined))
+    command.error('error: the options for templates need a template: name the file');
 }
 
 /** Files have no hits, and no daemon. */

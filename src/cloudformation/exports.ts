@@ -46,11 +46,21 @@ function keyOf({ inputs }: Scope, name: string): string {
 }
 
 export class ExportDirectory {
-  readonly nesting: Nesting = { depth: 0 };
+  readonly nesting: Nesting;
+  readonly #peers: readonly ExportDirectory[];
   readonly #exports = new Map<string, Export>();
   readonly #open: string[] = [];
   /** By the name of the stack: the stacks it imports from, and where it first does. */
   readonly #imports = new Map<string, Map<string, Where & { readonly scope: Scope }>>();
+
+  /**
+   * @param peers of files that may or may not belong together: what this one does not export is looked up
+   *   there, and the same name in several of them is no error. May have this one too; may grow later.
+   */
+  constructor(peers: readonly ExportDirectory[] = []) {
+    this.#peers = peers;
+    this.nesting = peers[0]?.nesting ?? { depth: 0 };
+  }
 
   /** Enters the exports of a template. One whose condition is not met is none. */
   add(scope: Scope): void {
@@ -86,7 +96,7 @@ export class ExportDirectory {
   read(importer: Scope, name: string, where: Where): Value | undefined {
     const key = keyOf(importer, name);
     const found = this.#exports.get(key);
-    if (found === undefined) return undefined;
+    if (found === undefined) return this.#readPeers(importer, key, name, where);
     this.#noteImport(importer, found.scope, where);
     if (this.#open.includes(key)) {
       const open = [...this.#open.slice(this.#open.indexOf(key)), key];
@@ -110,6 +120,14 @@ export class ExportDirectory {
     );
   }
 
+  #readPeers(importer: Scope, key: string, name: string, where: Where): Value | undefined {
+    const having = this.#peers.filter((peer) => peer !== this && peer.#exports.has(key));
+    if (having.length < 2) return having[0]?.read(importer, name, where);
+    const stacks = having.map((peer) => peer.#exports.get(key)!.scope.inputs.stackName).join(', ');
+    const reason = `'${abbreviate(name)}' is exported by several of the files: ${abbreviate(stacks)}`;
+    return makeUnknown(reason, 'give the one that is meant, without the others', where);
+  }
+
   /** Names and values of the exports of `scope` that are known. */
   readAll(scope: Scope): Map<string, string> {
     const known = new Map<string, string>();
@@ -123,10 +141,13 @@ export class ExportDirectory {
   /** `did you mean 'net-vpc'? Or `, or nothing. */
   suggest(name: string): string {
     // Thousands of imports, each compared with thousands of exports, would take minutes.
-    if (this.#exports.size > SUGGESTED_FROM_MAX) return '';
+    const size = this.#peers.reduce((sum, one) => sum + one.#exports.size, this.#exports.size);
+    if (size > SUGGESTED_FROM_MAX) return '';
     if ([...this.#exports.values()].some((entry) => entry.name === name))
       return "it is exported in another region or account, where it can't be imported from. Or ";
-    const names = [...this.#exports.values()].map((entry) => entry.name);
+    const names = [this, ...this.#peers].flatMap((one) =>
+      [...one.#exports.values()].map((entry) => entry.name),
+    );
     return didYouMean(name, names).replace(/^; (.*)$/, '$1 Or ');
   }
 

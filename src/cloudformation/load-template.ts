@@ -17,7 +17,7 @@
 import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy/model.ts';
 import type { Position, Problem } from '../source/problem.ts';
 import { indentContinuations } from '../source/continuations.ts';
-import { parseDocument, type Mapping, type Node } from '../source/yaml.ts';
+import { get, parseDocument, type Mapping, type Node } from '../source/yaml.ts';
 import type { Parsed } from '../addr/address.ts';
 import { makeAccount, type Account } from './account.ts';
 import { decideExistence, nameCondition } from './attributes.ts';
@@ -87,6 +87,8 @@ export interface TemplateOptions {
   readonly account?: Partial<Account>;
   /** Values of parameters, by name; they take the place of defaults. */
   readonly parameters: ReadonlyMap<string, GivenValue>;
+  /** Values for several templates: each takes those of parameters it has, unless `parameters` has one. */
+  readonly sharedParameters?: ReadonlyMap<string, GivenValue>;
   /** Finds a group of the configuration or of another template by id or name. Not asked before `buildTemplate`. */
   readonly resolveGroup: (reference: string) => GroupId | undefined;
   /** Finds a prefix list that the template does not define. */
@@ -161,7 +163,11 @@ export function openTemplate(
     supplied: options.supplied,
     askedKeys: new Set(),
   };
-  const parameters = readParameters(sections.parameters, options.parameters, inputs, problems);
+  const shared = [...(options.sharedParameters ?? [])].filter(
+    ([name]) => get(sections.parameters, name) !== undefined,
+  );
+  const given = new Map([...shared, ...options.parameters]);
+  const parameters = readParameters(sections.parameters, given, inputs, problems);
   const expanded = expandSections(sections, parameters, inputs, problems);
   if (expanded === undefined) return undefined;
   const template = readTemplate(expanded, problems);

@@ -139,6 +139,8 @@ const PARAMETERS: readonly (readonly [what: string, item: string, file: string |
   ['the configuration', 'parameters: { Port: 443, Others: [10.2.0.0/16, 10.3.0.0/16] }', undefined, 'tcp 443 from 10.1.0.0/16', '10.3.0.0/16'],
   ['a list of keys and values', 'parametersFile: p.json', '[{"ParameterKey": "Port", "ParameterValue": "443"}, {"ParameterKey": "OfficeCidr", "ParameterValue": "10.4.0.0/16"}]', 'tcp 443 from 10.4.0.0/16', '10.9.0.0/16'],
   ['a template configuration', 'parametersFile: p.json', '{"Parameters": {"Port": 443, "Others": "10.5.0.0/16,10.6.0.0/16"}, "Tags": {"a": "b"}, "StackPolicy": {}}', 'tcp 443 from 10.1.0.0/16', '10.6.0.0/16'],
+  ['lines', 'parametersFile: p.json', '\ufeff# live\r\n\r\nPort=443\r\n  OfficeCidr="10.4.0.0/16"\r\nOthers=10.5.0.0/16,10.6.0.0/16  ', 'tcp 443 from 10.4.0.0/16', '10.6.0.0/16'],
+  ['a list of pairs', 'parametersFile: p.json', '["Port=443", "Others=10.5.0.0/16, 10.6.0.0/16"]', 'tcp 443 from 10.1.0.0/16', '10.6.0.0/16'],
   ['both: the configuration goes before the file', 'parameters: { Port: 22 }, parametersFile: p.json', '[{"ParameterKey": "Port", "ParameterValue": "443"}, {"ParameterKey": "OfficeCidr", "ParameterValue": "10.4.0.0/16"}]', 'tcp 22 from 10.4.0.0/16', '10.9.0.0/16'],
 ];
 
@@ -171,7 +173,7 @@ const WRONG_PARAMETERS: readonly (readonly [item: string, file: string, problems
   ['parametersFile: p.json', '[{"ParameterKey": "Port", "ParameterValue": "x"}]', [
     "p.json:1:45 error bad-parameter: the value 'x' of the parameter 'Port' is not a number"]],
   ['parametersFile: p.json', '{"Port": 443}', [
-    'p.json:1:1 error parameters-format: a parameters file is a list or a mapping with Parameters, not a mapping']],
+    'p.json:1:1 error parameters-format: a parameters file is a list, a mapping with Parameters, or lines Key=Value, not a mapping']],
   ['parametersFile: p.json', '[5, {"ParameterValue": "1"}, {"ParameterKey": "Port"}, {"ParameterKey": 1}, {"ParameterKey": "Port", "ParameterValue": ["a"], "Extra": 1}]', [
     'p.json:1:2 error parameters-format: a parameter must be a mapping, not a number',
     'p.json:1:5 error parameters-format: the parameter has no ParameterKey',
@@ -183,6 +185,14 @@ const WRONG_PARAMETERS: readonly (readonly [item: string, file: string, problems
     "p.json:2:19 error duplicate-key: the parameter 'Port' is given on line 1 already"]],
   ['parametersFile: p.json', '[{"ParameterKey": "Port", "UsePreviousValue": true}]', [
     "p.json:1:47 warning unknown-value: the parameter 'Port' keeps its previous value, which AWS alone knows; its default is taken"]],
+  ['parametersFile: p.json', 'Port=443\nPort=80\nOfficeCidr=a Others=b\n\n= 3\nOthers', [
+    "p.json:2:1 error duplicate-key: the parameter 'Port' is given on line 1 already",
+    'p.json:3:1 error parameters-format: this looks like several parameters on one line',
+    'p.json:5:1 error parameters-format: this is no Key=Value',
+    'p.json:6:1 error parameters-format: this is no Key=Value']],
+  ['parametersFile: p.json', 'Port=x\nPrt=1', [
+    "p.json:1:1 error bad-parameter: the value 'x' of the parameter 'Port' is not a number",
+    "p.json:2:1 error unknown-parameter: the template has no parameter 'Prt'; did you mean 'Port'?"]],
   ['parametersFile: p.json', '{"Parameters": [1]}', [
     'p.json:1:16 error parameters-format: Parameters must be a mapping, not a list']],
   ['parametersFile: p.json', '', ['p.json:1:1 error empty-document: the file is empty']],

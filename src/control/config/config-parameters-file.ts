@@ -1,15 +1,23 @@
 /**
- * Parameters files of CloudFormation, in the two forms its tools write:
- * `[{ "ParameterKey": …, "ParameterValue": … }]` of the command line, and the template configuration
- * `{ "Parameters": { … } }` of CodePipeline.
- * Source: AWS CLI Command Reference, "cloudformation create-stack"; AWS CloudFormation User Guide,
- * "AWS CloudFormation artifacts", template configuration file.
+ * Parameters files of CloudFormation, in the forms its tools take:
+ * `[{ "ParameterKey": …, "ParameterValue": … }]` of the command line, the template configuration
+ * `{ "Parameters": { … } }` of CodePipeline, and `Key=Value`, in a list or a line each.
+ * Source: AWS CLI Command Reference, "cloudformation create-stack" and "cloudformation deploy",
+ * --parameter-overrides; AWS CloudFormation User Guide, "AWS CloudFormation artifacts", template
+ * configuration file.
  */
 import type { GivenValue } from '../../cloudformation/parameters.ts';
 import type { Problem } from '../../source/problem.ts';
 import { closest } from '../../source/suggest.ts';
-import { describeNode, get, readDocument, type Entry, type Node } from '../../source/yaml.ts';
-import { fail, report } from './config-reader.ts';
+import {
+  describeNode,
+  get,
+  parseDocument,
+  readText,
+  type Entry,
+  type Node,
+} from '../../source/yaml.ts';
+import { fail, report, type Place } from './config-reader.ts';
 
 /** 200 parameters of 4096 characters, as AWS takes them, several times over. */
 const FILE_BYTES_MAX = 4_194_304;
@@ -20,23 +28,99 @@ const CONFIGURATION_KEYS = ['Parameters', 'Tags', 'StackPolicy'];
 /** The values by name. Whatever is wrong with the file goes to `problems`. */
 export function readParametersFile(problems: Problem[], file: string): Map<string, GivenValue> {
   const values = new Map<string, GivenValue>();
-  const root = readDocument(file, problems, { maxBytes: FILE_BYTES_MAX });
+  const text = readText(file, problems, FILE_BYTES_MAX);
+  if (text === undefined) return values;
+  const lines = text.replace(/^\uFEFF/, '').split(/\r?\n/);
+  const first = lines.find((line) => !isEmptyLine(line));
+  if (first !== undefined && PAIR.test(first)) {
+    readLines(problems, file, lines, values);
+    return values;
+  }
+  const root = parseDocument(file, text, problems);
   if (root === undefined) return values;
   if (root.kind === 'list') {
     for (const item of root.items) readItem(problems, item, values);
   } else if (root.kind === 'mapping' && get(root, 'Parameters') !== undefined) {
     readConfiguration(problems, root.entries, values);
   } else {
-    const message = `a parameters file is a list or a mapping with Parameters, not ${describeNode(root)}`;
+    const message = `a parameters file is a list, a mapping with Parameters, or lines Key=Value, not ${describeNode(root)}`;
     const hint =
-      'write [{ "ParameterKey": "Port", "ParameterValue": "443" }] or { "Parameters": { "Port": "443" } }';
+      'write [{ "ParameterKey": "Port", "ParameterValue": "443" }], { "Parameters": { "Port": "443" } }, or lines as Port=443';
     fail(readerOf(problems), root, 'parameters-format', message, hint);
   }
   return values;
 }
 
+const PAIR = /^\s*([A-Za-z0-9]+)=(.*?)\s*$/;
+
+function isEmptyLine(line: string): boolean {
+  return /^\s*(?:#.*)?$/.test(line);
+}
+
+/** `Key=Value`, a line each; a value may stand in quotes. */
+function readLines(
+  problems: Problem[],
+  file: string,
+  lines: readonly string[],
+  values: Map<string, GivenValue>,
+): void {
+  for (const [i, line] of lines.entries()) {
+    if (isEmptyLine(line)) continue;
+    const column = line.search(/\S/) + 1;
+    readPair(problems, line, { at: { file, line: i + 1, column }, path: '' }, values);
+  }
+}
+
+function readPair(
+  problems: Problem[],
+  pair: string,
+  { at, path }: Place,
+  values: Map<string, GivenValue>,
+): void {
+  const reader = readerOf(problems);
+  const [, key, written] = PAIR.exec(pair) ?? [];
+  if (key === undefined) {
+    const hint = 'write the name of a parameter, = and its value, as Port=443';
+    fail(reader, { at, path }, 'parameters-format', 'this is no Key=Value', hint);
+    return;
+  }
+  const place = { at, path: path === '' ? key : path };
+  const text = /^(["'])(.*)\1$/.exec(written)?.[2];
+  if (text === undefined && /\s[A-Za-z0-9]+=/.test(written)) {
+    const hint = 'write each on a line of its own; put a value that holds blanks and = in quotes';
+    fail(
+      reader,
+      place,
+      'parameters-format',
+      'this looks like several parameters on one line',
+      hint,
+    );
+    return;
+  }
+  if (refuseSecond(problems, key, place, values)) return;
+  values.set(key, { text: text ?? written, ...place });
+}
+
+/** Whether the parameter has a value already (reported). */
+function refuseSecond(
+  problems: Problem[],
+  key: string,
+  place: Place,
+  values: ReadonlyMap<string, GivenValue>,
+): boolean {
+  const first = values.get(key);
+  if (first === undefined) return false;
+  const message = `the parameter '${key}' is given on line ${first.at.line} already`;
+  fail(readerOf(problems), place, 'duplicate-key', message, 'keep one of the two');
+  return true;
+}
+
 function readItem(problems: Problem[], item: Node, values: Map<string, GivenValue>): void {
   const reader = readerOf(problems);
+  if (item.kind === 'scalar' && item.text.includes('=')) {
+    readPair(problems, item.text, item, values);
+    return;
+  }
   if (item.kind !== 'mapping') {
     const message = `a parameter must be a mapping, not ${describeNode(item)}`;
     fail(reader, item, 'parameters-format', message, 'give ParameterKey and ParameterValue');
@@ -64,12 +148,7 @@ function readItem(problems: Problem[], item: Node, values: Map<string, GivenValu
     fail(reader, item, 'parameters-format', `the parameter '${key.value}' has no ParameterValue`);
     return;
   }
-  const first = values.get(key.value);
-  if (first !== undefined) {
-    const message = `the parameter '${key.value}' is given on line ${first.at.line} already`;
-    fail(reader, key, 'duplicate-key', message, 'keep one of the two');
-    return;
-  }
+  if (refuseSecond(problems, key.value, key, values)) return;
   addValue(problems, key.value, value, values);
 }
 

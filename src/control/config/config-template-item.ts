@@ -14,10 +14,7 @@ import {
   type Place,
   type Reader,
 } from './config-reader.ts';
-
-const REGION = /^[a-z]{2,4}(-[a-z]+)+-\d+$/;
-/** Source: CloudFormation API Reference, CreateStack, StackName. */
-const STACK_NAME = /^[A-Za-z][A-Za-z0-9-]{0,127}$/;
+import { ACCOUNT_ID, REGION, STACK_NAME } from './template-names.ts';
 
 /** What a message may name: kind and rest. Dynamic references have the kind of their service. */
 const SUPPLIED_KEY = /^[A-Za-z][A-Za-z0-9-]*:./s;
@@ -108,7 +105,7 @@ function readAccount(reader: Reader, node: Node): Partial<Account> {
       `'${partition}' is no partition`,
       'write one as aws-cn',
     );
-  if (accountId !== undefined && !/^\d{12}$/.test(accountId))
+  if (accountId !== undefined && !ACCOUNT_ID.test(accountId))
     fail(
       reader,
       accountNode!,

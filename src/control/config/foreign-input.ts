@@ -157,7 +157,7 @@ function listKind(items: readonly Node[]): Kind | undefined {
   if (has('ParameterKey'))
     return {
       what: 'a file of parameters for CloudFormation',
-      hint: 'name it as parameters: beside the template it is for, under templates:',
+      hint: 'name it as parametersFile: beside the template it is for, under templates:',
     };
   if (has('hosts')) return { what: 'a playbook of Ansible', hint: BY_HAND };
   return undefined;

@@ -54,7 +54,7 @@ export const TEMPLATES: object = {
         minLength: 1,
         title: 'Parameters file',
         description:
-          'Path of a CloudFormation parameters file: a list of ParameterKey and ParameterValue, or a mapping with Parameters.',
+          'Path of a CloudFormation parameters file: a list of ParameterKey and ParameterValue, a mapping with Parameters, or lines Key=Value.',
       },
       supplied: {
         type: 'object',

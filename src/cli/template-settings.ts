@@ -1,0 +1,27 @@
+/** What the options for templates say, with their parameters file read. */
+import { readParametersFile } from '../control/config/config-parameters-file.ts';
+import { hasErrors, type Problem } from '../source/problem.ts';
+import type { TemplateSettings } from './check-templates.ts';
+import { printProblems } from './check-text.ts';
+import type { TemplateOptions } from './template-options.ts';
+
+/** Undefined if the parameters file has errors, which are printed by then. */
+export function readTemplateOptions(options: TemplateOptions): TemplateSettings | undefined {
+  const problems: Problem[] = [];
+  const { parametersFile, region, accountId } = options;
+  const fromFile =
+    parametersFile === undefined ? [] : [...readParametersFile(problems, parametersFile)];
+  printProblems(problems, true);
+  if (hasErrors(problems)) return undefined;
+  return {
+    stackName: options.stackName,
+    account: {
+      ...(region === undefined ? {} : { region }),
+      ...(accountId === undefined ? {} : { accountId }),
+    },
+    parameters: new Map([
+      ...fromFile.map(([name, { text }]) => [name, text] as const),
+      ...(options.parameter ?? []),
+    ]),
+  };
+}
