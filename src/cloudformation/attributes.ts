@@ -83,8 +83,20 @@ export function nameCondition(scope: Scope, { condition }: Resource): string {
   return name?.kind === 'text' ? abbreviate(name.text) : '?';
 }
 
-/** The id of a group or prefix list of this template. */
+/** Each is asked for by every rule that names the resource. */
+const ids = new WeakMap<Resource, string>();
+
+/** The id of a resource of this template. */
 export function idOf(scope: Scope, resource: Resource): string {
+  let id = ids.get(resource);
+  if (id === undefined) {
+    id = makeId(scope, resource);
+    ids.set(resource, id);
+  }
+  return id;
+}
+
+function makeId(scope: Scope, resource: Resource): string {
   const { stackName } = scope.inputs;
   if (resource.type === KIND_GROUP) return stableId('sg', stackName, resource.logicalId);
   if (resource.type === KIND_PREFIX_LIST) return stableId('pl', stackName, resource.logicalId);

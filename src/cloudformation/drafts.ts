@@ -48,7 +48,8 @@ export function startGroups(scope: Scope, resources: readonly Resource[]): Map<G
 }
 
 function startGroup(scope: Scope, resource: Resource): Draft {
-  const { properties, logicalId, at, path } = resource;
+  const { properties, logicalId, path } = resource;
+  const { file, line, column } = resource.at;
   const known = PROPERTIES_OF_KINDS.get(KIND_GROUP)!;
   const loss = 'the group has the rules that are written out, and no others';
   const isKnown = checkProperties(scope, properties, known, KIND_GROUP, loss);
@@ -57,7 +58,7 @@ function startGroup(scope: Scope, resource: Resource): Draft {
     id: idOf(scope, resource),
     name: readName(scope, resource, `${scope.inputs.stackName}-${logicalId}`),
     description: readDescription(scope, resource),
-    origin: { ...at, path, logicalId },
+    origin: { file, line, column, path, logicalId },
     rules: new Map(),
     stated: new Set(),
     gaps: { ingress: [], egress: [] },

@@ -32,13 +32,16 @@ const PLACEMENT_KINDS: readonly string[] = [
   KIND_VPC_BLOCK,
 ];
 
+const RULE_KIND_SET: ReadonlySet<string> = new Set(RULE_KINDS);
+const PLACEMENT_KIND_SET: ReadonlySet<string> = new Set(PLACEMENT_KINDS);
+
 /** Groups, rules and prefix lists. */
 export function isRuleKind(type: string): boolean {
-  return RULE_KINDS.includes(type);
+  return RULE_KIND_SET.has(type);
 }
 
 export function isPlacementKind(type: string): boolean {
-  return PLACEMENT_KINDS.includes(type);
+  return PLACEMENT_KIND_SET.has(type);
 }
 
 const RULE = ['IpProtocol', 'FromPort', 'ToPort', 'CidrIp', 'CidrIpv6', 'Description'];
@@ -74,8 +77,7 @@ export const PROPERTIES_OF_KINDS: ReadonlyMap<string, readonly string[]> = new M
 
 /** The kind of ours that `type` is a slip for: one or two letters, the case, a part left out. Undefined if it is one, or none of ours. */
 export function findMisspeltKind(type: string): string | undefined {
-  const kinds = [...RULE_KINDS, ...PLACEMENT_KINDS];
-  if (kinds.includes(type)) return undefined;
+  if (isRuleKind(type) || isPlacementKind(type)) return undefined;
   const plain = type.trim().toLowerCase();
   // `EC2::SecurityGroup`; what is under Custom:: or anybody else's name is theirs.
   const full = /^ec2:{1,2}/.test(plain) ? `aws::${plain}` : plain;

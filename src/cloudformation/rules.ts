@@ -50,10 +50,12 @@ export function readRules(
   const description = readDescription(scope, written);
   if (protocol === undefined || range === undefined || description === undefined) return [];
   const { direction } = written;
-  const origin: Origin = { ...written.at, path: written.path, logicalId: written.logicalId };
+  const { fromPort, toPort } = range;
+  const { file, line, column } = written.at;
+  const origin: Origin = { file, line, column, path: written.path, logicalId: written.logicalId };
   return peers.map((peer) => {
-    const body = { direction, protocol, ...range, peer };
-    return { id: stableId('sgr', groupId, ruleKey(body)), ...body, description, origin };
+    const id = stableId('sgr', groupId, ruleKey({ direction, protocol, fromPort, toPort, peer }));
+    return { id, direction, protocol, fromPort, toPort, peer, description, origin };
   });
 }
 

@@ -32,18 +32,19 @@ export type GroupHead = Omit<SecurityGroup, 'ingress' | 'egress' | 'gaps'>;
 
 /** The group with its rules, and with AWS's own in each direction of which certainly nothing is said. */
 export function openGroup(head: GroupHead, said: Readonly<Record<Direction, Said>>): SecurityGroup {
-  const ownIngress = head.name === DEFAULT_GROUP_NAME ? defaultIngress(head.id, head.origin) : [];
-  const ownEgress = defaultEgress(head.id, head.origin);
+  const ingress = isSilent(said.ingress) ? ownIngress(head) : said.ingress.rules;
+  const egress = isSilent(said.egress) ? defaultEgress(head.id, head.origin) : said.egress.rules;
+  const group = { ...head, ingress, egress };
+  if (said.ingress.gaps.length === 0 && said.egress.gaps.length === 0) return group;
   const gaps = {
     ...(said.ingress.gaps.length === 0 ? {} : { ingress: said.ingress.gaps }),
     ...(said.egress.gaps.length === 0 ? {} : { egress: said.egress.gaps }),
   };
-  return {
-    ...head,
-    ingress: isSilent(said.ingress) ? ownIngress : said.ingress.rules,
-    egress: isSilent(said.egress) ? ownEgress : said.egress.rules,
-    ...(Object.keys(gaps).length === 0 ? {} : { gaps }),
-  };
+  return { ...group, gaps };
+}
+
+function ownIngress({ id, name, origin }: GroupHead): readonly Rule[] {
+  return name === DEFAULT_GROUP_NAME ? defaultIngress(id, origin) : [];
 }
 
 function isSilent({ rules, isStated, gaps }: Said): boolean {

@@ -1,7 +1,8 @@
 /**
  * YAML or JSON text to a tree in which every value knows where it was written.
  *
- * Theory of operation. The `yaml` library reads the text (YAML 1.2 core schema, whatever a %YAML
+ * Theory of operation. What is plain is read by plain-yaml.ts, faster and to the same tree; the rest is
+ * for the `yaml` library (YAML 1.2 core schema, whatever a %YAML
  * directive asks for: under 1.1 `22:25` would be the number 1345 and `no` would be false; templates
  * are read so because AWS reads them so, yaml11.ts) and
  * `convert` copies its result into plain nodes, so that nobody else depends on the library. The
@@ -29,10 +30,13 @@ import {
 import { findDeepNesting } from './nesting.ts';
 import type { Position, Problem } from './problem.ts';
 import { commentProblem, findJsonComment, startsAsJson } from './json-comments.ts';
+import { itemPath, keyPath } from './paths.ts';
+import { readPlainText } from './plain-yaml.ts';
 import { readText } from './read-text.ts';
+import { mergeProblem, syntaxProblem, tooDeep, unreadable } from './yaml-problems.ts';
 import { readPlain11, type PlainValue } from './yaml11.ts';
 
-export { readText };
+export { itemPath, keyPath, readText };
 
 interface NodeBase {
   readonly at: Position;
@@ -75,6 +79,8 @@ export type Node = Scalar | List | Mapping;
 export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
 export const DEPTH_MAX = 100;
 export const NODES_MAX = 500_000;
+/** At the limits it is for the library to say what is wrong. */
+export const PLAIN_LIMITS = { depthMax: DEPTH_MAX - 1, nodesMax: NODES_MAX };
 export const ALIASED_NODES_MAX = 50_000;
 const SYNTAX_PROBLEMS_MAX = 50;
 const STACK_MESSAGE = 'Maximum call stack';
@@ -108,6 +114,19 @@ export function parseDocument(
   problems: Problem[],
   dialect: Dialect = 'core',
 ): Node | undefined {
+  return (
+    readPlainText(file, text, dialect, PLAIN_LIMITS) ??
+    parseAnyDocument(file, text, problems, dialect)
+  );
+}
+
+/** The same with the library, whatever the text: the slow twin of `readPlainText`. */
+export function parseAnyDocument(
+  file: string,
+  text: string,
+  problems: Problem[],
+  dialect: Dialect,
+): Node | undefined {
   const commentAt = findJsonComment(text);
   if (commentAt !== undefined) {
     problems.push(commentProblem(positionIn(file, text, commentAt)));
@@ -120,7 +139,7 @@ export function parseDocument(
   };
   const deepAt = findDeepNesting(text, DEPTH_MAX);
   if (deepAt !== undefined) {
-    problems.push(tooDeep(positionIn(file, text, deepAt), ''));
+    problems.push(tooDeep(positionIn(file, text, deepAt), '', DEPTH_MAX));
     return undefined;
   }
   let document: Document.Parsed;
@@ -142,7 +161,7 @@ export function parseDocument(
   // Indentation alone can nest a few thousand levels in the bytes allowed; there the library runs out of stack.
   const overflow = document.errors.find((error) => error.message.startsWith(STACK_MESSAGE));
   if (overflow !== undefined) {
-    problems.push(tooDeep(positionOf(overflow.pos[0]), ''));
+    problems.push(tooDeep(positionOf(overflow.pos[0]), '', DEPTH_MAX));
     return undefined;
   }
   // In JSON all behind a slip is read otherwise than meant: the first error is the slip, the others follow from it.
@@ -178,16 +197,6 @@ export function parseDocument(
 export function get(node: Node | undefined, key: string): Node | undefined {
   if (node?.kind !== 'mapping') return undefined;
   return node.entries.find((entry) => entry.key === key)?.value;
-}
-
-/** `path.key`, or `path["key with blanks"]`. */
-export function keyPath(path: string, key: string): string {
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) return `${path}[${JSON.stringify(key)}]`;
-  return path === '' ? key : `${path}.${key}`;
-}
-
-export function itemPath(path: string, index: number): string {
-  return `${path}[${index}]`;
 }
 
 /** 'a list', 'a string' …: what the node is, for messages. */
@@ -398,7 +407,7 @@ class Converter {
   }
 
   #count(at: Position, path: string, depth: number): void {
-    if (depth > DEPTH_MAX) throw new LimitError(tooDeep(at, path));
+    if (depth > DEPTH_MAX) throw new LimitError(tooDeep(at, path, DEPTH_MAX));
     this.#nodes++;
     if (this.#nodes > NODES_MAX) {
       const message = `the file has more than ${NODES_MAX} values`;
@@ -422,17 +431,6 @@ class Converter {
   }
 }
 
-function mergeProblem(at: Position, path: string): Problem {
-  return {
-    severity: 'error',
-    code: 'yaml-merge',
-    at,
-    path,
-    message: "the merge key '<<' is no part of CloudFormation's YAML",
-    hint: 'AWS refuses it: hash merges are not supported; write the values out',
-  };
-}
-
 function nullAt(at: Position, path: string): Scalar {
   return { kind: 'scalar', at, path, value: null, text: '' };
 }
@@ -442,54 +440,4 @@ function scalarValue(value: unknown): Scalar['value'] {
     return value;
   if (typeof value === 'bigint') return Number(value);
   return null;
-}
-
-function tooDeep(at: Position, path: string): Problem {
-  return {
-    severity: 'error',
-    code: 'too-deep',
-    at,
-    path,
-    message: `the file is nested more than ${DEPTH_MAX} levels deep`,
-  };
-}
-
-const SYNTAX_HINTS: Readonly<Record<string, string>> = {
-  TAB_AS_INDENT: 'YAML is indented with blanks, never with tabs',
-  BAD_INDENT: 'entries of one list or mapping start in the same column',
-  MULTIPLE_DOCS: "keep one document a file: remove the line '---' and what follows it",
-  BLOCK_AS_IMPLICIT_KEY:
-    'quote a value that ends in a colon, as "fd00:10::", or holds a colon and a blank',
-  MULTILINE_IMPLICIT_KEY: 'is a colon missing after a key?',
-  BAD_ALIAS: "a value that starts with '*' must be quoted",
-};
-
-function syntaxProblem(code: string, message: string, at: Position, isJson: boolean): Problem {
-  const hint = isJson
-    ? (SYNTAX_HINTS[code] ??
-      'look there and just before it for a comma, a quotation mark or a bracket too few or too many')
-    : SYNTAX_HINTS[code];
-  const text =
-    code === 'MULTIPLE_DOCS'
-      ? 'the file holds more than one document'
-      : `not valid ${isJson ? 'JSON' : 'YAML'}: ${message.replace(/\.$/, '')}`;
-  return {
-    severity: 'error',
-    code: 'yaml-syntax',
-    at,
-    path: '',
-    message: text,
-    ...(hint === undefined ? {} : { hint }),
-  };
-}
-
-function unreadable(file: string, error: unknown): Problem {
-  const reason = error instanceof Error ? error.message : String(error);
-  return {
-    severity: 'error',
-    code: 'yaml-syntax',
-    at: { file, line: 1, column: 1 },
-    path: '',
-    message: `not valid YAML: ${reason}`,
-  };
 }

@@ -22,13 +22,18 @@ const OCTAL = /^([-+]?)0([0-7_]+)$/;
 const HEX = /^([-+]?)0x([0-9a-fA-F_]+)$/;
 const DECIMAL = /^([-+]?)(0|[1-9][0-9_]*)$/;
 const SEXAGESIMAL = /^([-+]?)([1-9][0-9_]*(?::[0-5]?[0-9])+)$/;
+/** What a number or one of the words can start with: most texts are told by it. */
+const STARTS = /^(?:[-+.0-9~]|[yYnNtTfFoO])/;
+const NUMBER_STARTS = /^[-+.0-9]/;
 const FLOAT = /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?$/;
 
 /** The value of an unquoted scalar that has no tag. */
 export function readPlain11(source: string): PlainValue {
+  if (source !== '' && !STARTS.test(source)) return { value: source, text: source };
   if (TRUE.test(source)) return { value: true, text: 'true' };
   if (FALSE.test(source)) return { value: false, text: 'false' };
   if (NULL.test(source)) return { value: null, text: '' };
+  if (!NUMBER_STARTS.test(source)) return { value: source, text: source };
   const integer = readInteger(source);
   if (integer !== undefined) return { value: Number(integer), text: String(integer) };
   if (FLOAT.test(source)) {

@@ -1,10 +1,18 @@
-/** Templates that mean harm: each ends with an error that names the limit, in bounded time. */
+/** Templates that mean harm: each ends with an error that names the limit, after a bounded number of steps. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { load } from './helpers.ts';
-
-/** Generous for a loaded machine with two cores; an unbounded one would take hours, or all memory. */
-const TIME_MAX_MS = 10_000;
+import { ExportDirectory } from '../../src/cloudformation/exports.ts';
+import {
+  buildTemplate,
+  openTemplate,
+  surveyTemplate,
+} from '../../src/cloudformation/load-template.ts';
+import { TEXT_CHARS_MAX, TOTAL_CHARS_MAX } from '../../src/cloudformation/scope.ts';
+import { findDeepNesting } from '../../src/source/nesting.ts';
+import { readPlainText } from '../../src/source/plain-yaml.ts';
+import type { Problem } from '../../src/source/problem.ts';
+import { PLAIN_LIMITS } from '../../src/source/yaml.ts';
+import { load, OPTIONS } from './helpers.ts';
 
 function output(value: unknown, more: object = {}): string {
   return JSON.stringify({
@@ -39,66 +47,118 @@ function conditions(count: number, make: (next: string) => unknown): object {
 }
 
 // prettier-ignore
-const BOMBS: readonly (readonly [what: string, text: () => string, code: string, message: RegExp])[] = [
+const BOMBS: readonly (readonly [what: string, text: () => string, code: string, message: RegExp, stepsMax: number])[] = [
   ['a text that grows thirty times at every level',
     () => output(nest(20, 'x', (inner) => ({ 'Fn::Sub': ['${A}'.repeat(30), { A: inner }] }))),
-    'template-limit', /^an expression makes a text longer than 100000 characters$/],
+    'template-limit', /^an expression makes a text longer than 100000 characters$/, 150_000],
   ['many long texts',
     () => output({ 'Fn::Length': Array.from({ length: 200 }, () => ({ 'Fn::Sub': '${P}'.repeat(20) })) }, { Parameters: { P: { Type: 'String', Default: 'z'.repeat(4000) } } }),
-    'template-limit', /^expressions make more than 10000000 characters of text in all$/],
+    'template-limit', /^expressions make more than 10000000 characters of text in all$/, 150],
   ['functions nested too deep for a file',
     () => output('X').replace('"X"', () => `${'{"Fn::Base64":'.repeat(5000)}"x"${'}'.repeat(5000)}`),
-    'too-deep', /^the file is nested more than 100 levels deep$/],
+    'too-deep', /^the file is nested more than 100 levels deep$/, 0],
   ['brackets without end',
     () => `Resources: ${'['.repeat(100_000)}`,
-    'too-deep', /^the file is nested more than 100 levels deep$/],
+    'too-deep', /^the file is nested more than 100 levels deep$/, 0],
   ['conditions that hold two of the next, a hundred times',
     () => output({ 'Fn::If': ['C0', 'a', 'b'] }, conditions(1000, (next) => ({ 'Fn::And': [{ Condition: next }, { Condition: next }] }))),
-    'template-limit', /^expressions are nested more than 300 deep$/],
+    'template-limit', /^expressions are nested more than 300 deep$/, 250],
   ['a condition that holds itself',
     () => output({ 'Fn::If': ['C', 'a', 'b'] }, { Conditions: { C: { 'Fn::Not': [{ Condition: 'D' }] }, D: { 'Fn::Not': [{ Condition: 'C' }] } } }),
-    'circular-reference', /^circular reference: C -> D -> C$/],
+    'circular-reference', /^circular reference: C -> D -> C$/, 10],
   ['a group named after itself',
     () => JSON.stringify({ Resources: { G: { Type: 'AWS::EC2::SecurityGroup', Properties: { GroupDescription: 'd', GroupName: { Ref: 'G' } } } } }),
-    'circular-reference', /^circular reference: G -> G$/],
+    'circular-reference', /^circular reference: G -> G$/, 5],
   ['subnets whose blocks are each other\'s',
     () => output({ 'Fn::GetAtt': 'A.CidrBlock' }, { Resources: { A: { Type: 'AWS::EC2::Subnet', Properties: { CidrBlock: { 'Fn::GetAtt': 'B.CidrBlock' } } }, B: { Type: 'AWS::EC2::Subnet', Properties: { CidrBlock: { 'Fn::GetAtt': 'A.CidrBlock' } } } } }),
-    'circular-reference', /^circular reference: A\.CidrBlock -> B\.CidrBlock -> A\.CidrBlock$/],
+    'circular-reference', /^circular reference: A\.CidrBlock -> B\.CidrBlock -> A\.CidrBlock$/, 10],
   ['ten loops of ten inside each other',
     () => loops(10),
-    'template-limit', /^the loops make more than 50000 values$/],
+    'template-limit', /^the loops make more than 50000 values$/, 0],
   ['a loop that makes the same key',
     () => `${LOOP}  "Fn::ForEach::L": [I, [a, b], {G: ${BODY}}]\n`,
-    'duplicate-key', /^the loop makes the key 'G' twice$/],
+    'duplicate-key', /^the loop makes the key 'G' twice$/, 5],
   ['a list copied a million times',
     () => output({ 'Fn::Length': Array.from({ length: 20_000 }, () => ({ 'Fn::Length': { Ref: 'P' } })) }, { Parameters: { P: { Type: 'CommaDelimitedList', Default: 'a,'.repeat(2000) } } }),
-    'template-limit', /^the template needs more than 1000000 evaluation steps$/],
+    'template-limit', /^the template needs more than 1000000 evaluation steps$/, 1_010_000],
   ['a flattened line of blanks',
     () => `A:\nType: AWS::EC2::SecurityGroup\nProperties:\nGroupName: a${' '.repeat(900_000)}\t\n`,
-    'lost-indentation', /^the template has lost its indentation \(line 1\), and nobody can tell where /],
+    'lost-indentation', /^the template has lost its indentation \(line 1\), and nobody can tell where /, 0],
   ['a text of openings that are never closed',
     () => output('{{resolve:'.repeat(90_000), { Resources: { G: { Type: 'AWS::EC2::SecurityGroup', Properties: { GroupDescription: '${'.repeat(10_000) } } } }),
-    'bad-description', /^Invalid security group description/],
+    'bad-description', /^Invalid security group description/, 5],
   ['six thousand resources',
     () => JSON.stringify({ Resources: Object.fromEntries(Array.from({ length: 6000 }, (_, i) => [`G${i}`, { Type: 'AWS::EC2::SecurityGroup' }])) }),
-    'template-limit', /^the template has 6000 resources; at most 5000 are read$/],
+    'template-limit', /^the template has 6000 resources; at most 5000 are read$/, 0],
   ['a billion laughs',
     () => `Metadata:\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n${Array.from({ length: 9 }, (_, i) => `  a${i + 1}: &a${i + 1} [${`*a${i}, `.repeat(10)}]\n`).join('')}Resources: {}\n`,
-    'yaml-alias-expansion', /^the aliases expand to more than 50000 values/],
+    'yaml-alias-expansion', /^the aliases expand to more than 50000 values/, 0],
 ];
 
-for (const [what, makeText, code, message] of BOMBS) {
+/** What reading a template took, in the units of its budget: both 0 where no tree was made. */
+function readCounting(text: string): {
+  readonly problems: readonly Problem[];
+  readonly steps: number;
+  readonly chars: number;
+} {
+  const problems: Problem[] = [];
+  const exports = new ExportDirectory();
+  const open = openTemplate('t.yaml', text, { ...OPTIONS, exports }, problems);
+  if (open === undefined) return { problems, steps: 0, chars: 0 };
+  buildTemplate(surveyTemplate(open));
+  exports.warnOfCircles();
+  const { steps, chars } = open.scope.budget;
+  return { problems, steps, chars };
+}
+
+for (const [what, makeText, code, message, stepsMax] of BOMBS) {
   test(what, () => {
-    const text = makeText();
-    const start = performance.now();
-    const { raw } = load(text);
-    const elapsedMs = performance.now() - start;
-    const first = raw.find((problem) => problem.severity === 'error');
+    const { problems, steps, chars } = readCounting(makeText());
+    const first = problems.find((problem) => problem.severity === 'error');
     assert.equal(first?.code, code);
     assert.match(first.message, message);
-    assert.ok(elapsedMs < TIME_MAX_MS, `took ${Math.round(elapsedMs)} ms`);
-    assert.ok(raw.length < 10_000);
+    assert.ok(steps <= stepsMax, `took ${steps} steps`);
+    assert.ok(chars <= TOTAL_CHARS_MAX + TEXT_CHARS_MAX, `made ${chars} characters`);
+    assert.ok(problems.length < 10_000);
   });
+}
+
+test('brackets without end are not read to the end', () => {
+  const start = 'Resources: ';
+  const text = `${start}${'['.repeat(100_000)}`;
+  assert.equal(findDeepNesting(text, 100), start.length + 100);
+});
+
+test('twice the groups take twice the work, and no library', () => {
+  const steps = [250, 500, 750].map((count) => {
+    const groups = Array.from({ length: count }, (_, i) => groupText(i)).join('');
+    const text = `Parameters:\n  Office: { Type: String, Default: 198.51.100.0/24 }\nResources:\n${groups}`;
+    for (const dialect of ['core', 'aws'] as const)
+      assert.notEqual(readPlainText('t.yaml', text, dialect, PLAIN_LIMITS), undefined, dialect);
+    const work = readCounting(text);
+    assert.deepEqual(
+      work.problems.filter(({ code }) => code !== 'many-resources'),
+      [],
+    );
+    return work.steps;
+  });
+  assert.equal(steps[1] - steps[0], steps[2] - steps[1]);
+  assert.ok(steps[0] < 250 * 20, `${steps[0]} steps`);
+});
+
+function groupText(i: number): string {
+  return `  Group${i}:
+    Type: AWS::EC2::SecurityGroup
+    Properties:
+      GroupDescription: group ${i}
+      SecurityGroupIngress:
+        - IpProtocol: tcp
+          FromPort: ${1000 + i}
+          ToPort: ${1000 + i}
+          CidrIp: !Ref Office
+        - { IpProtocol: udp, FromPort: 53, ToPort: 53, CidrIp: 10.0.0.0/8 } # DNS
+      Tags: [{ Key: Name, Value: !Sub "\${AWS::StackName}-${i}" }]
+`;
 }
 
 test('a hundred circles of shared conditions are evaluated once each', () => {
