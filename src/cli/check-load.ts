@@ -39,7 +39,7 @@ export interface Checked {
   readonly files: readonly CheckedFile[];
   /** Of all files: sorted by file, in the order they were named, by line and by column; each once. */
   readonly problems: readonly Problem[];
-  /** What each file comes to, by its name, as far as it has no errors; with groups that it adds rules to and does not define. */
+  /** What each file comes to, by its name, as far as it has no errors; with groups that it adds rules to and does not define. A nested template is in that of the one around it. */
   readonly models: ReadonlyMap<string, PolicyModel>;
   /** How many of the files are templates. */
   readonly templates: number;
@@ -74,7 +74,7 @@ export function checkFiles(
     const { file } = input;
     const template = templates.files.get(file);
     const { model, problems } = template ?? checkConfiguration(input, options.netnsDirectory);
-    if (model !== undefined) {
+    if (model !== undefined && template?.isNested !== true) {
       const strangers = (template?.outside ?? []).map((group) => [group.id, group] as const);
       models.set(file, { ...model, groups: new Map([...model.groups, ...strangers]) });
     }

@@ -4,7 +4,7 @@
  * They may belong together: what one exports, another imports, and a rule of one may be for a group of another, in any
  * order. They need not: several may export the same name, or have a group of the same name, as copies for stages do.
  */
-import { basename, extname } from 'node:path';
+import { basename, extname, resolve } from 'node:path';
 import type { Account } from '../cloudformation/account.ts';
 import { ExportDirectory } from '../cloudformation/exports.ts';
 import {
@@ -15,8 +15,10 @@ import {
   type LoadedTemplate,
   type OpenTemplate,
   type OutsideRule,
-  type SurveyedTemplate,
+  type TemplateOptions,
 } from '../cloudformation/load-template.ts';
+import { KIND_STACK } from '../cloudformation/kinds.ts';
+import { NestedStacks } from '../cloudformation/nested-stacks.ts';
 import type { GivenValue } from '../cloudformation/parameters.ts';
 import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
 import { addOutsideRules } from '../control/config/config-templates.ts';
@@ -51,12 +53,15 @@ export interface TemplateRead {
   /** Groups that it adds rules to and no template given defines, with these rules alone. */
   readonly outside: readonly SecurityGroup[];
   readonly problems: readonly Problem[];
+  /** It is nested in another one that is given, whose model has what it makes. */
+  readonly isNested: boolean;
 }
 
-interface Opened {
+/** A template with all that is nested in it. */
+interface Unit {
   readonly file: string;
   readonly problems: Problem[];
-  readonly open: OpenTemplate | undefined;
+  readonly opened: readonly OpenTemplate[];
 }
 
 export interface TemplatesRead {
@@ -70,34 +75,78 @@ export function readTemplateFiles(
   given: readonly GivenTemplate[],
   settings: TemplateSettings,
 ): TemplatesRead {
+  const nestedFiles = findNestedFiles(given, settings);
+  const [inner, outer] = [true, false].map((isNested) =>
+    given.filter(({ file }) => nestedFiles.has(resolve(file)) === isNested),
+  );
   const known = new Set<GroupId>();
   const exports: ExportDirectory[] = [];
-  const opened = given.map((template): Opened => {
-    const own = new ExportDirectory(exports);
-    exports.push(own);
-    const problems: Problem[] = [];
-    return { file: template.file, problems, open: open(template, settings, own, known, problems) };
-  });
-  const surveyed = opened.flatMap(({ file, problems, open }) => {
-    const survey = open === undefined ? undefined : surveyTemplate(open);
-    for (const id of survey?.groups.keys() ?? []) known.add(id);
-    return survey === undefined ? [] : [{ file, problems, survey }];
-  });
-  const built = surveyed.map((one) => ({ ...one, loaded: buildTemplate(one.survey) }));
+  const starts = outer.map((template) => startUnit(template, settings, exports, known));
+  const units = starts.map((start): Unit => ({ ...start, opened: start.followAll() }));
+  const surveyed = units.map((unit) => ({ ...unit, surveys: unit.opened.map(surveyTemplate) }));
+  for (const { surveys } of surveyed)
+    for (const { groups } of surveys) for (const id of groups.keys()) known.add(id);
+  const built = surveyed.map((unit) => ({ ...unit, loaded: unit.surveys.map(buildTemplate) }));
   for (const directory of exports) directory.warnOfCircles();
+  const good = built.filter(({ problems, loaded }) => loaded.length > 0 && !hasErrors(problems));
   const files = new Map<string, TemplateRead>(
-    opened.map(({ file, problems }) => [file, { model: undefined, outside: [], problems }]),
+    units.map(({ file, problems }) => [
+      file,
+      { model: undefined, outside: [], problems, isNested: false },
+    ]),
   );
-  const good = built.filter(({ problems }) => !hasErrors(problems));
-  for (const one of good) files.set(one.file, finish(one, good, known));
-  const names = new Set(opened.flatMap(({ open }) => [...(open?.scope.parameters.keys() ?? [])]));
+  for (const unit of good) files.set(unit.file, finish(unit, good, known));
+  for (const { file } of inner) files.set(file, readInner(file, [...files.values()]));
+  const scopes = units.flatMap(({ opened }) => opened.map(({ scope }) => scope));
+  const names = new Set(scopes.flatMap(({ parameters }) => [...parameters.keys()]));
   return { files, strangers: [...settings.parameters.keys()].filter((name) => !names.has(name)) };
+}
+
+/** The files that are templates of nested stacks in others that are given: these are no stacks of their own. */
+function findNestedFiles(
+  given: readonly GivenTemplate[],
+  settings: TemplateSettings,
+): ReadonlySet<string> {
+  const found = given
+    .filter(({ text }) => text.includes(KIND_STACK))
+    .map((template) => {
+      const { nested, followAll } = startUnit(template, settings, [], new Set());
+      followAll();
+      return nested.files;
+    });
+  return new Set(found.flatMap((files) => [...files]));
+}
+
+interface Start {
+  readonly file: string;
+  readonly problems: Problem[];
+  readonly nested: NestedStacks;
+  /** The template and all that is nested in it. */
+  readonly followAll: () => readonly OpenTemplate[];
+}
+
+function startUnit(
+  template: GivenTemplate,
+  settings: TemplateSettings,
+  peers: ExportDirectory[],
+  known: ReadonlySet<GroupId>,
+): Start {
+  const exports = new ExportDirectory(peers);
+  peers.push(exports);
+  const problems: Problem[] = [];
+  const nested = new NestedStacks();
+  const opened = open(template, settings, { exports, nested }, known, problems);
+  if (opened !== undefined) nested.enter(opened);
+  const followAll = (): readonly OpenTemplate[] =>
+    opened === undefined ? [] : [opened, ...nested.follow(opened)];
+  exports.awaitMore(followAll);
+  return { file: template.file, problems, nested, followAll };
 }
 
 function open(
   { file, text }: GivenTemplate,
   { stackName, account, parameters }: TemplateSettings,
-  exports: ExportDirectory,
+  shared: Pick<TemplateOptions, 'exports' | 'nested'>,
   known: ReadonlySet<GroupId>,
   problems: Problem[],
 ): OpenTemplate | undefined {
@@ -128,39 +177,57 @@ function open(
     resolveGroup: (reference: string) =>
       known.has(reference) || isId('sg', reference) ? reference : undefined,
     resolvePrefixList: (reference: string) => (isId('pl', reference) ? reference : undefined),
-    exports,
+    ...shared,
     acceptsOutsideRules: true,
   };
   return openTemplate(file, text, options, problems);
 }
 
-interface Built {
-  readonly file: string;
-  readonly problems: Problem[];
-  readonly survey: SurveyedTemplate;
-  readonly loaded: LoadedTemplate;
+interface Built extends Unit {
+  readonly loaded: readonly LoadedTemplate[];
 }
 
-/** The model of one template, with what the others do to its groups; and what of it is too much, or surely not meant. */
+/** The model of a unit, with what the others do to its groups; and what of it is too much, or surely not meant. */
 function finish(
   { loaded, problems }: Built,
   all: readonly Built[],
   known: ReadonlySet<GroupId>,
 ): TemplateRead {
-  const others = all.map((one) => one.loaded).filter((one) => one !== loaded);
-  const groups = addOutsideRules(loaded.groups, {
-    rules: others.flatMap(({ outsideRules }) => outsideRules),
-    egress: new Set(others.flatMap(({ outsideEgress }) => [...outsideEgress])),
-    emptied: new Set([loaded, ...others].flatMap(({ emptied }) => [...emptied])),
-  });
+  const everything = all.flatMap((one) => one.loaded);
+  const groups = addOutsideRules(
+    loaded.flatMap((one) => one.groups),
+    {
+      rules: everything.flatMap(({ outsideRules }) => outsideRules),
+      egress: new Set(everything.flatMap(({ outsideEgress }) => [...outsideEgress])),
+      emptied: new Set(everything.flatMap(({ emptied }) => [...emptied])),
+      gaps: everything.map(({ outsideGaps }) => outsideGaps),
+    },
+  );
+  const lists = loaded.flatMap(({ prefixLists }) => prefixLists);
   const model: PolicyModel = {
     groups: new Map(groups.map((group) => [group.id, group])),
-    prefixLists: new Map(loaded.prefixLists.map((list) => [list.id, list])),
+    prefixLists: new Map(lists.map((list) => [list.id, list])),
     interfaces: new Map(),
   };
-  const outside = loaded.outsideRules.filter(({ groupId }) => !known.has(groupId));
+  const outside = loaded.flatMap((one) => one.outsideRules).filter(({ groupId }) => !known.has(groupId)); // prettier-ignore
   const found = [...problems, ...checkQuotas(model, AWS_QUOTAS), ...lintModel(model)];
-  return { model, outside: outsideGroups(outside), problems: found };
+  return { model, outside: outsideGroups(outside), problems: found, isNested: false };
+}
+
+/** What the templates around it made of a nested one. */
+function readInner(file: string, all: readonly TemplateRead[]): TemplateRead {
+  const isHere = (origin: { readonly file: string } | undefined): boolean =>
+    origin !== undefined && resolve(origin.file) === resolve(file);
+  const problems = all.flatMap((one) => one.problems.filter(({ at }) => isHere(at)));
+  const groups = all.flatMap(({ model }) =>
+    [...(model?.groups.values() ?? [])].filter(({ origin }) => isHere(origin)),
+  );
+  const model: PolicyModel = {
+    groups: new Map(groups.map((group) => [group.id, group])),
+    prefixLists: new Map(),
+    interfaces: new Map(),
+  };
+  return { model: hasErrors(problems) ? undefined : model, outside: [], problems, isNested: true };
 }
 
 /** Groups of which nothing is known but their ids and what is added to them. */

@@ -16,6 +16,7 @@ import {
   KIND_LAUNCH_TEMPLATE,
   KIND_NETWORK_INTERFACE,
   KIND_PREFIX_LIST,
+  KIND_STACK,
   KIND_SUBNET,
   KIND_VPC,
 } from './kinds.ts';
@@ -68,6 +69,8 @@ const ID_ATTRIBUTES: ReadonlyMap<string, readonly string[]> = new Map([
   [KIND_VPC, ['VpcId']],
 ]);
 
+/** Of a nested stack. */
+const OUTPUTS = 'Outputs.';
 const ATTRIBUTES_OF_PREFIX_LIST = 'Arn, OwnerId, PrefixListId, Version';
 
 /** Whether the resource exists, that is, whether its condition holds. */
@@ -151,6 +154,11 @@ export function readAttributeOf(
       `${KIND_GROUP} has no attribute '${abbreviate(attribute)}'`,
       'it has GroupId, Id, VpcId',
     );
+  }
+  if (type === KIND_STACK && attribute.startsWith(OUTPUTS)) {
+    const name = attribute.slice(OUTPUTS.length);
+    const output = scope.inputs.nested?.readOutput(scope, resource, name, where);
+    if (output !== undefined) return output;
   }
   const key = `getatt:${logicalId}.${attribute}`;
   const supplied = findSupplied(scope.inputs, key, where);

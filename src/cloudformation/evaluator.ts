@@ -84,7 +84,7 @@ export function createScope(
     refer(name, where) {
       const parameter = parameters.get(name);
       if (parameter !== undefined) return copyTo(scope, parameter, where);
-      const pseudo = readPseudoParameter(name, inputs.stackName, inputs.account, where);
+      const pseudo = readPseudo(inputs, name, where);
       if (pseudo !== undefined) return pseudo;
       if (!template.resources.has(name)) return failUnresolved(scope, name, `ref:${name}`, where);
       return remember(`resource ${name}`, where, () =>
@@ -132,6 +132,18 @@ function evaluateOnce<T>(
   } finally {
     open.pop();
   }
+}
+
+function readPseudo(inputs: Inputs, name: string, where: Where): Value | undefined {
+  const isOwn = name === 'AWS::StackName' || name === 'AWS::StackId';
+  if (!isOwn || inputs.nestedPath === undefined)
+    return readPseudoParameter(name, inputs.stackName, inputs.account, where);
+  // AWS makes up the end of a nested stack's name.
+  const key = `ref:${name}`;
+  const supplied = findSupplied(inputs, key, where);
+  if (supplied !== undefined) return supplied;
+  const reason = `${name} of the nested stack '${inputs.nestedPath}' ends in letters that AWS makes up`;
+  return makeUnknown(reason, supplyHint(inputs, key), where);
 }
 
 function moveTruthTo(truth: Truth, { at, path }: Where): Truth {

@@ -48,6 +48,7 @@ function keyOf({ inputs }: Scope, name: string): string {
 export class ExportDirectory {
   readonly nesting: Nesting;
   readonly #peers: readonly ExportDirectory[];
+  #findMore: (() => void) | undefined;
   readonly #exports = new Map<string, Export>();
   readonly #open: string[] = [];
   /** By the name of the stack: the stacks it imports from, and where it first does. */
@@ -60,6 +61,11 @@ export class ExportDirectory {
   constructor(peers: readonly ExportDirectory[] = []) {
     this.#peers = peers;
     this.nesting = peers[0]?.nesting ?? { depth: 0 };
+  }
+
+  /** @param find opens what is not open yet and may export more; asked when a name is not found */
+  awaitMore(find: () => void): void {
+    this.#findMore = find;
   }
 
   /** Enters the exports of a template. One whose condition is not met is none. */
@@ -95,7 +101,11 @@ export class ExportDirectory {
   /** What Fn::ImportValue comes to in `importer`; undefined if no template exports the name. */
   read(importer: Scope, name: string, where: Where): Value | undefined {
     const key = keyOf(importer, name);
-    const found = this.#exports.get(key);
+    let found = this.#exports.get(key);
+    if (found === undefined) {
+      for (const one of [this, ...this.#peers]) one.#openMore();
+      found = this.#exports.get(key);
+    }
     if (found === undefined) return this.#readPeers(importer, key, name, where);
     this.#noteImport(importer, found.scope, where);
     if (this.#open.includes(key)) {
@@ -118,6 +128,12 @@ export class ExportDirectory {
       value.hint,
       where,
     );
+  }
+
+  #openMore(): void {
+    const find = this.#findMore;
+    this.#findMore = undefined;
+    find?.();
   }
 
   #readPeers(importer: Scope, key: string, name: string, where: Where): Value | undefined {

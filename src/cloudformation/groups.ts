@@ -9,6 +9,7 @@ import type { Direction, GroupId, Rule, SecurityGroup } from '../policy/model.ts
 import { decideExistence } from './attributes.ts';
 import { findEntry, readCall } from './calls.ts';
 import { addRules, finishGroup, stateEgress, type Draft } from './drafts.ts';
+import { closeHandedGroups } from './handed-groups.ts';
 import {
   EGRESS_PROPERTIES,
   INGRESS_PROPERTIES,
@@ -40,6 +41,8 @@ export interface BuiltGroups {
    * to, also if the rule itself is not known: what AWS gives a group without egress rules must go.
    */
   readonly outsideEgress: ReadonlySet<GroupId>;
+  /** Groups defined elsewhere that something unseen in this template may add rules to, and why, each as a clause. */
+  readonly outsideGaps: ReadonlyMap<GroupId, readonly string[]>;
 }
 
 export interface BuildOptions {
@@ -78,10 +81,12 @@ export function buildGroups(
     noteEgress(scope, drafts, outsideEgress, resource, targets);
   }
   closeForUnseen(scope, [...drafts.values()]);
+  const outsideGaps = closeHandedGroups(scope, directory, drafts);
   return {
     groups: [...drafts.values()].map(finishGroup),
     outsideRules,
     outsideEgress,
+    outsideGaps,
   };
 }
 

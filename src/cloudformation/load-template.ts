@@ -14,6 +14,7 @@
  * refuse it or do something else, or a rule was left out because only AWS could know what it says.
  * A rule left out denies; nothing that is unknown ever allows. A notice: resources of other kinds.
  */
+import { resolve } from 'node:path';
 import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy/model.ts';
 import type { Position, Problem } from '../source/problem.ts';
 import { indentContinuations } from '../source/continuations.ts';
@@ -55,10 +56,10 @@ import {
   restoreIndentation,
   type Restored,
 } from './reindent.ts';
-import { report, type Inputs, type Scope, type Supplied } from './scope.ts';
+import { report, type Inputs, type NestedReader, type Scope, type Supplied } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { readSections, readTemplate, type Sections, type Template } from './template.ts';
-import { abbreviate, type Value } from './values.ts';
+import { abbreviate, type UnknownValue, type Value } from './values.ts';
 
 export type { OutsideRule } from './groups.ts';
 
@@ -86,7 +87,7 @@ export interface TemplateOptions {
   /** Where the stack is made; what is not given is as in AWS's examples. */
   readonly account?: Partial<Account>;
   /** Values of parameters, by name; they take the place of defaults. */
-  readonly parameters: ReadonlyMap<string, GivenValue>;
+  readonly parameters: ReadonlyMap<string, GivenValue | UnknownValue>;
   /** Values for several templates: each takes those of parameters it has, unless `parameters` has one. */
   readonly sharedParameters?: ReadonlyMap<string, GivenValue>;
   /** Finds a group of the configuration or of another template by id or name. Not asked before `buildTemplate`. */
@@ -101,6 +102,14 @@ export interface TemplateOptions {
   readonly supplied?: ReadonlyMap<string, Supplied>;
   /** True if the caller adds `outsideRules` to their groups; else such a rule is an error. */
   readonly acceptsOutsideRules?: boolean;
+  /** Reads nested stacks; absent: they stay unknown. */
+  readonly nested?: NestedReader;
+  /** Files that will be uploaded, by the last part of their URL: templates of nested stacks. */
+  readonly assets?: ReadonlyMap<string, string>;
+  /** Of a nested stack, see Inputs. */
+  readonly nestedPath?: string;
+  readonly chain?: readonly string[];
+  readonly askedKeys?: Set<string>;
   /** What is wrong with a file that is no template at all; asked before anything in it is read. */
   readonly recognize?: (root: Node) => Problem | undefined;
 }
@@ -156,12 +165,17 @@ export function openTemplate(
     root === undefined || stranger !== undefined ? undefined : readSections(root, problems);
   if (sections === undefined) return undefined;
   const inputs: Inputs = {
+    file,
+    nestedPath: options.nestedPath,
+    chain: [...(options.chain ?? []), resolve(file)],
+    nested: options.nested,
+    assets: options.assets,
     stackName: options.stackName,
     account: makeAccount(options.account ?? {}),
     exports: options.exports ?? new ExportDirectory(),
     defaultGroupId: options.defaultGroupId,
     supplied: options.supplied,
-    askedKeys: new Set(),
+    askedKeys: options.askedKeys ?? new Set(),
   };
   const shared = [...(options.sharedParameters ?? [])].filter(
     ([name]) => get(sections.parameters, name) !== undefined,
@@ -258,13 +272,7 @@ function tellPassedOver(template: Template, problems: Problem[]): void {
   let first: Resource | undefined;
   for (const resource of template.resources.values()) {
     if (isRuleKind(resource.type) || isPlacementKind(resource.type)) continue;
-    if (resource.type === KIND_STACK) {
-      const message = `what the stack '${resource.logicalId}' defines is not read: it is a template of its own`;
-      const hint = 'name that template in the configuration too, if its groups matter';
-      report(problems, 'notice', 'nested-stack', resource, message, hint);
-      continue;
-    }
-    if (resource.type === KIND_RESTRICT_DEFAULT) continue;
+    if (resource.type === KIND_STACK || resource.type === KIND_RESTRICT_DEFAULT) continue;
     counts.set(resource.type, (counts.get(resource.type) ?? 0) + 1);
     first ??= resource;
   }
@@ -273,6 +281,19 @@ function tellPassedOver(template: Template, problems: Problem[]): void {
   const kinds = [...counts].map(([kind, count]) => `${count} ${abbreviate(kind)}`).join(', ');
   const message = `${total} ${total === 1 ? 'resource makes' : 'resources make'} no security group rules and ${total === 1 ? 'is' : 'are'} passed over: ${kinds}`;
   report(problems, 'notice', 'passed-over', { at: first.at, path: 'Resources' }, message);
+}
+
+/** Nested stacks that are not read. */
+function tellUnread(scope: Scope): void {
+  for (const resource of scope.template.resources.values()) {
+    if (resource.type !== KIND_STACK) continue;
+    const why = scope.inputs.nested?.whyUnread(scope, resource);
+    if (why === undefined && scope.inputs.nested !== undefined) continue;
+    const reason = why === undefined ? 'it is a template of its own' : why.reason;
+    const message = `what the stack '${resource.logicalId}' defines is not read: ${reason}`;
+    const hint = why?.hint ?? 'name that template in the configuration too, if its groups matter';
+    report(scope.problems, 'notice', 'nested-stack', resource, message, hint);
+  }
 }
 
 function placeResource(
@@ -332,6 +353,7 @@ export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
     scope,
     present.filter(({ type }) => isRuleKind(type)),
   );
+  tellUnread(scope);
   const acceptsOutsideRules = options.acceptsOutsideRules ?? false;
   const built = buildGroups(scope, directory, surveyed.groups, present, {
     acceptsOutsideRules,

@@ -15,6 +15,7 @@ import {
   makeText,
   makeUnknown,
   moveTo,
+  type UnknownValue,
   type Value,
   type Where,
 } from './values.ts';
@@ -30,7 +31,7 @@ export interface GivenValue extends Where {
 /** The values of all parameters: what `given` has, else the default, else `unknown`. */
 export function readParameters(
   section: Mapping | undefined,
-  given: ReadonlyMap<string, GivenValue>,
+  given: ReadonlyMap<string, GivenValue | UnknownValue>,
   inputs: Inputs,
   problems: Problem[],
 ): Map<string, Value> {
@@ -52,7 +53,7 @@ export function readParameters(
 
 function readParameter(
   entry: Entry,
-  given: GivenValue | undefined,
+  given: GivenValue | UnknownValue | undefined,
   inputs: Inputs,
   problems: Problem[],
 ): Value {
@@ -80,6 +81,7 @@ function readParameter(
     const message = `unknown parameter type '${abbreviate(typeNode.value)}'`;
     return refuse(typeNode, message, `there are ${TYPES}`);
   }
+  if (given !== undefined && 'kind' in given) return moveTo(given, where);
   const fallback = get(node, 'Default');
   if (
     fallback !== undefined &&
@@ -143,8 +145,14 @@ function readStored(name: string, isList: boolean, inputs: Inputs, where: Where)
   );
 }
 
+/** A key as it is supplied: what a nested stack has of its own stands under the path to it. */
+function ownKey({ nestedPath }: Inputs, key: string): string {
+  return nestedPath === undefined ? key : key.replace(/^(?:ref|getatt):/, `$&${nestedPath}/`);
+}
+
 /** A value only AWS knows, if the configuration supplies it. */
-export function findSupplied(inputs: Inputs, key: string, where: Where): Value | undefined {
+export function findSupplied(inputs: Inputs, plainKey: string, where: Where): Value | undefined {
+  const key = ownKey(inputs, plainKey);
   inputs.askedKeys.add(key);
   const supplied: Supplied | undefined = inputs.supplied?.get(key);
   if (supplied === undefined) return undefined;
@@ -159,7 +167,7 @@ export function findSupplied(inputs: Inputs, key: string, where: Where): Value |
 export function supplyHint(inputs: Inputs, key: string): string {
   return inputs.supplied === undefined
     ? 'write the value into the template, or make it a parameter'
-    : `supply it in the configuration as ${quoteKey(key)}`;
+    : `supply it in the configuration as ${quoteKey(ownKey(inputs, key))}`;
 }
 
 /** A key whole, so that it can be copied; one that has no place on a line, as JSON. */

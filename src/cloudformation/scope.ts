@@ -11,7 +11,8 @@ import type { Node } from '../source/yaml.ts';
 import type { Account } from './account.ts';
 import type { ExportDirectory } from './exports.ts';
 import type { Template } from './template.ts';
-import type { InvalidValue, Truth, Value, Where } from './values.ts';
+import type { Resource } from './resources.ts';
+import type { InvalidValue, Truth, UnknownValue, Value, Where } from './values.ts';
 import { makeInvalid } from './values.ts';
 
 /** Most expressions evaluated in one template: 500 resources of 240 rules fit several times over. */
@@ -25,7 +26,17 @@ export const TOTAL_CHARS_MAX = 10_000_000;
 
 /** What comes from outside the template. */
 export interface Inputs {
+  /** The file of the template. */
+  readonly file: string;
   readonly stackName: string;
+  /** The logical ids that lead from the outermost stack to this one, with slashes; undefined if this is it. */
+  readonly nestedPath: string | undefined;
+  /** The files of the templates around this one, from the outermost, and its own. */
+  readonly chain: readonly string[];
+  /** Reads nested stacks; undefined: they are not read. */
+  readonly nested: NestedReader | undefined;
+  /** Files that will be uploaded, by the last part of their URL. */
+  readonly assets: ReadonlyMap<string, string> | undefined;
   readonly account: Account;
   /** What the templates of the configuration export. */
   readonly exports: ExportDirectory;
@@ -38,6 +49,14 @@ export interface Inputs {
 }
 
 export type Supplied = string | readonly string[];
+
+/** The nested stacks of templates, by the resources that make them. */
+export interface NestedReader {
+  /** `GetAtt Stack.Outputs.name`; undefined if the stack's template can't be read. */
+  readOutput(parent: Scope, resource: Resource, name: string, where: Where): Value | undefined;
+  /** Why the stack's template can't be read; undefined if it is read, or is none. */
+  whyUnread(parent: Scope, resource: Resource): UnknownValue | undefined;
+}
 
 /** How many expressions are being evaluated inside each other, in all templates that share it. */
 export interface Nesting {

@@ -55,16 +55,39 @@ function isSilent({ rules, isStated, gaps }: Said): boolean {
 export interface Addition {
   readonly rules: readonly Rule[];
   readonly stated: ReadonlySet<Direction>;
+  /** Why they may say more of it in either direction than is seen here, each as a clause. */
+  readonly gaps?: readonly string[];
 }
 
 /** The group with what others say about it. A rule that it has already is not added again. */
-export function addToGroup(group: SecurityGroup, { rules, stated }: Addition): SecurityGroup {
+export function addToGroup(
+  group: SecurityGroup,
+  { rules, stated, gaps = [] }: Addition,
+): SecurityGroup {
   const kept = [...group.ingress, ...group.egress].filter(
-    ({ implied, direction }) => implied !== true || !stated.has(direction),
+    (rule) =>
+      rule.implied !== true ||
+      (!stated.has(rule.direction) && (gaps.length === 0 || isWritten(group, rule))),
   );
   const all = new Map(kept.map((rule) => [ruleKey(rule), rule]));
   for (const rule of rules) if (!all.has(ruleKey(rule))) all.set(ruleKey(rule), rule);
   const of = (direction: Direction): Rule[] =>
     [...all.values()].filter((rule) => rule.direction === direction);
-  return { ...group, ingress: of('ingress'), egress: of('egress') };
+  const reasons = (direction: Direction): readonly string[] => [
+    ...(group.gaps?.[direction] ?? []),
+    ...gaps,
+  ];
+  return {
+    ...group,
+    ingress: of('ingress'),
+    egress: of('egress'),
+    ...(gaps.length === 0
+      ? {}
+      : { gaps: { ingress: reasons('ingress'), egress: reasons('egress') } }),
+  };
+}
+
+/** Whether a rule that AWS can't tell from its own stands in a file: its own have the place of their group. */
+function isWritten({ origin: { path } }: SecurityGroup, rule: Rule): boolean {
+  return rule.origin.path !== path;
 }

@@ -220,3 +220,55 @@ Outputs: { O: { Value: !ImportValue ${other}, Export: { Name: ${own} } } }
     assert.equal(code, 1);
   });
 });
+
+describe('nested stacks', () => {
+  const nested = (): void => {
+    write(
+      'outer.yaml',
+      `Resources:
+  Web: { Type: AWS::EC2::SecurityGroup, Properties: { GroupDescription: x, VpcId: vpc-1 } }
+  Db: { Type: AWS::CloudFormation::Stack, Properties: { TemplateURL: inner/db.yaml, Parameters: { Client: !GetAtt Web.GroupId } } }
+`,
+    );
+    write(
+      'inner/db.yaml',
+      `Parameters: { Client: { Type: String } }
+Resources:
+  Sg: { Type: AWS::EC2::SecurityGroup, Properties: { GroupDescription: x, VpcId: vpc-1, SecurityGroupIngress: [{ IpProtocol: tcp, FromPort: 5432, ToPort: 5432, SourceSecurityGroupId: !Ref Client }] } }
+`,
+    );
+  };
+
+  test('are read with the template around them, wherever they stand on the command line', () => {
+    nested();
+    const whole = sgctl('check', 'outer.yaml');
+    assert.deepEqual(
+      [whole.code, whole.stdout, whole.stderr],
+      [0, 'outer.yaml: ok, 2 groups, 5 rules, 0 warnings\n', ''],
+    );
+    const both = sgctl('check', 'inner/db.yaml', 'outer.yaml');
+    assert.deepEqual(
+      [both.code, both.stdout, both.stderr],
+      [
+        0,
+        'inner/db.yaml: ok, 1 group, 3 rules, 0 warnings\nouter.yaml: ok, 2 groups, 5 rules, 0 warnings\n',
+        '',
+      ],
+    );
+    assert.deepEqual(
+      [...rules('inner/db.yaml', 'outer.yaml')].sort(),
+      [...rules('outer.yaml')].sort(),
+    );
+    // By itself it lacks its parameter.
+    assert.match(sgctl('check', 'inner/db.yaml').stderr, /parameter 'Client' has no default/);
+  });
+
+  test('what is wrong in one is told at its place', () => {
+    nested();
+    write('inner/db.yaml', 'Resources: { G: { Type: AWS::EC2::SecurityGrop } }\n');
+    const { code, stdout, stderr } = sgctl('check', '--no-excerpt', 'outer.yaml');
+    assert.match(stderr, /^inner\/db\.yaml:1:25: error: there is no resource type/m);
+    assert.match(stdout, /^outer\.yaml: \d errors?, /);
+    assert.equal(code, 1);
+  });
+});

@@ -13,6 +13,7 @@ import {
   type OpenTemplate,
   type OutsideRule,
 } from '../../cloudformation/load-template.ts';
+import { NestedStacks } from '../../cloudformation/nested-stacks.ts';
 import type { Networks } from '../../cloudformation/networks.ts';
 import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
 import type {
@@ -53,6 +54,8 @@ export interface OutsideParts {
   readonly egress: ReadonlySet<GroupId>;
   /** Groups that a resource takes AWS's own rules from. */
   readonly emptied: ReadonlySet<GroupId>;
+  /** Why something that is not seen may say more of groups. */
+  readonly gaps: readonly ReadonlyMap<GroupId, readonly string[]>[];
 }
 
 interface TemplateContext {
@@ -60,11 +63,6 @@ interface TemplateContext {
   readonly configFile: string;
   readonly groups: Directory;
   readonly prefixLists: Directory;
-}
-
-interface OpenItem {
-  readonly item: TemplateItem;
-  readonly open: OpenTemplate;
 }
 
 /**
@@ -82,11 +80,16 @@ export function readTemplates(context: TemplateContext, section: Node | undefine
     .slice(0, TEMPLATES_MAX)
     .flatMap((node) => readTemplateItem(reader, configFile, node) ?? []);
   const exports = new ExportDirectory();
+  const nested = new NestedStacks();
   const opened = withoutSameStacks(reader, items).flatMap((item) => {
-    const open = openItem(context, item, exports);
+    const open = openItem(context, item, exports, nested);
+    if (open !== undefined) nested.enter(open);
     return open === undefined ? [] : [{ item, open }];
   });
-  const loaded = buildTemplates(context, opened);
+  const followAll = (): readonly OpenTemplate[] =>
+    opened.flatMap(({ open }) => [open, ...nested.follow(open)]);
+  exports.awaitMore(followAll);
+  const loaded = buildTemplates(context, followAll());
   exports.warnOfCircles();
   for (const { item, open } of opened)
     warnOfUnusedValues(reader, item, open.scope.inputs.askedKeys);
@@ -97,12 +100,16 @@ export function readTemplates(context: TemplateContext, section: Node | undefine
       rules: loaded.flatMap(({ outsideRules }) => outsideRules),
       egress: new Set(loaded.flatMap(({ outsideEgress }) => [...outsideEgress])),
       emptied: new Set(loaded.flatMap(({ emptied }) => [...emptied])),
+      gaps: loaded.map(({ outsideGaps }) => outsideGaps),
     },
     networks: loaded.map(({ networks }) => networks),
     place: (reference, wishes) => placeReference(loaded, reference, wishes),
-    files: items.flatMap(({ file, parametersFile }) =>
-      parametersFile === undefined ? [file] : [file, parametersFile],
-    ),
+    files: [
+      ...items.flatMap(({ file, parametersFile }) =>
+        parametersFile === undefined ? [file] : [file, parametersFile],
+      ),
+      ...nested.files,
+    ],
   };
 }
 
@@ -126,6 +133,7 @@ function openItem(
   { reader, groups, prefixLists }: TemplateContext,
   item: TemplateItem,
   exports: ExportDirectory,
+  nested: NestedStacks,
 ): OpenTemplate | undefined {
   const { problems } = reader;
   const before = problems.length;
@@ -141,10 +149,11 @@ function openItem(
     resolvePrefixList: finder(prefixLists),
     defaultGroupId: finder(groups)(DEFAULT_GROUP_NAME),
     exports,
+    nested,
     supplied: new Map([...item.supplied].map(([key, { value }]) => [key, value])),
     acceptsOutsideRules: true,
     recognize: (root: Node) =>
-      isTemplate(root, '') ? undefined : foreignTree(item.file, root, 'template'),
+      isTemplate(root, '') ? undefined : foreignTree(root.at.file, root, 'template'),
   };
   const text = readText(item.file, problems, TEMPLATE_BYTES_MAX);
   const foreign = text === undefined ? undefined : foreignText(item.file, text, 'template');
@@ -161,12 +170,15 @@ function openItem(
 }
 
 /** All names first, then the rules that may use any of them. */
-function buildTemplates(context: TemplateContext, opened: readonly OpenItem[]): LoadedTemplate[] {
+function buildTemplates(
+  context: TemplateContext,
+  opened: readonly OpenTemplate[],
+): LoadedTemplate[] {
   const { reader, groups, prefixLists } = context;
-  const surveyed = opened.map(({ item, open }) => {
+  const surveyed = opened.map((open) => {
     const survey = surveyTemplate(open);
     const add = (directory: Directory, named: Parameters<Directory['add']>[1]): boolean =>
-      directory.add(reader, named, placeOf(named.origin), item.stackName);
+      directory.add(reader, named, placeOf(named.origin), open.options.stackName);
     const groupIds = new Set(
       [...survey.groups.values()].filter((group) => add(groups, group)).map(({ id }) => id),
     );
@@ -205,7 +217,7 @@ function placeReference(
 /** `groups` with what templates say of groups that they don't define themselves. */
 export function addOutsideRules(
   groups: readonly SecurityGroup[],
-  { rules: outside, egress, emptied }: OutsideParts,
+  { rules: outside, egress, emptied, gaps }: OutsideParts,
 ): readonly SecurityGroup[] {
   const rules = new Map<GroupId, Rule[]>();
   for (const { groupId, rule } of outside) {
@@ -218,9 +230,10 @@ export function addOutsideRules(
     if (egress.has(group.id) || emptied.has(group.id)) stated.add('egress');
     if (emptied.has(group.id)) stated.add('ingress');
     const added = rules.get(group.id) ?? [];
-    return added.length === 0 && stated.size === 0
+    const unseen = gaps.flatMap((one) => one.get(group.id) ?? []);
+    return added.length === 0 && stated.size === 0 && unseen.length === 0
       ? group
-      : addToGroup(group, { rules: added, stated });
+      : addToGroup(group, { rules: added, stated, gaps: unseen });
   });
 }
 

@@ -1,0 +1,259 @@
+/**
+ * Nested stacks whose template is at hand: parameters in, outputs out.
+ *
+ * Theory of operation. A nested stack is a template like any other, but its parameters are values of the
+ * template around it, and its outputs are attributes there. It is opened when somebody first needs one of its
+ * outputs, or when all templates are open, whichever comes first; so the order of resources means nothing. One that
+ * needs an output of its own for its parameters is a circle. What can't be read stays unknown.
+ *
+ * Names that AWS would make up are not known: the stack's own name ends in random letters. Ids of groups are
+ * made from the path of logical ids, so they are the same after every reload.
+ * Source: AWS CloudFormation Template Reference, AWS::CloudFormation::Stack; AWS CLI Command Reference,
+ * "cloudformation package", for paths in the place of TemplateURL.
+ */
+import { basename, dirname, resolve } from 'node:path';
+import type { Problem } from '../source/problem.ts';
+import { get, readText, type Node } from '../source/yaml.ts';
+import { decideExistence, nameCondition } from './attributes.ts';
+import { readProperty } from './calls.ts';
+import { KIND_STACK } from './kinds.ts';
+import { openTemplate, TEMPLATE_BYTES_MAX, type OpenTemplate } from './load-template.ts';
+import type { GivenValue } from './parameters.ts';
+import { decideCondition } from './conditions.ts';
+import type { Resource } from './resources.ts';
+import { fail, report, type NestedReader, type Scope } from './scope.ts';
+import {
+  abbreviate,
+  describeKind,
+  makeUnknown,
+  moveTo,
+  type UnknownValue,
+  type Value,
+  type Where,
+} from './values.ts';
+
+/** Stacks within each other; people have three. */
+export const NESTED_DEPTH_MAX = 10;
+/** All nested stacks of a set of templates: a stack that has itself twice would else be opened for ever. */
+export const NESTED_STACKS_MAX = 500;
+
+type State =
+  | { readonly kind: 'opening' }
+  | { readonly kind: 'open'; readonly open: OpenTemplate }
+  | { readonly kind: 'unread'; readonly why: UnknownValue }
+  /** It is in error, which is reported, or does not exist. */
+  | { readonly kind: 'none' };
+
+export class NestedStacks implements NestedReader {
+  readonly #states = new Map<Resource, State>();
+  readonly #parents = new Map<Scope, OpenTemplate>();
+  readonly #stackNames = new Set<string>();
+  /** The templates that were read, and those that could not be. */
+  readonly files = new Set<string>();
+  #count = 0;
+
+  /** Makes a template known whose nested stacks may be asked for. */
+  enter(open: OpenTemplate): void {
+    this.#parents.set(open.scope, open);
+    this.#stackNames.add(open.options.stackName);
+  }
+
+  /** All that is nested in templates that were entered, to any depth, in the order of the templates. */
+  follow(parent: OpenTemplate): readonly OpenTemplate[] {
+    const { scope } = parent;
+    return [...scope.template.resources.values()].flatMap((resource) => {
+      if (resource.type !== KIND_STACK) return [];
+      const state = this.#open(scope, resource);
+      return state.kind === 'open' ? [state.open, ...this.follow(state.open)] : [];
+    });
+  }
+
+  readOutput(parent: Scope, resource: Resource, name: string, where: Where): Value | undefined {
+    const state = this.#open(parent, resource);
+    if (state.kind === 'opening') {
+      const message = `circular reference: the parameters of '${resource.logicalId}' need its own outputs`;
+      return fail(parent, 'circular-reference', where, message, 'break the circle');
+    }
+    if (state.kind !== 'open') return undefined;
+    const { scope } = state.open;
+    const output = scope.template.outputs.find((one) => one.name === name);
+    if (output === undefined) {
+      const unseen = scope.template.unseen.find(({ section }) => section === 'Outputs' || section === 'all'); // prettier-ignore
+      if (unseen !== undefined) return moveTo(unseen.why, where);
+      const names = scope.template.outputs.map((one) => one.name);
+      const message = `the stack '${resource.logicalId}' has no output '${abbreviate(name)}'`;
+      const hint = names.length === 0 ? 'its template has none' : `its template has ${abbreviate(names.join(', '))}`; // prettier-ignore
+      return fail(parent, 'unresolved-reference', where, message, hint);
+    }
+    const condition = get(output.node, 'Condition');
+    const truth = condition === undefined ? undefined : decideCondition(scope, condition);
+    if (truth?.kind === 'unknown') return moveTo(truth, where);
+    if (truth?.kind === 'invalid' || truth?.value === false) {
+      const message = `the output '${abbreviate(name)}' of the stack '${resource.logicalId}' does not exist: its condition is false`;
+      return fail(parent, 'unresolved-reference', where, message);
+    }
+    const value = readProperty(scope, output.node, 'Value');
+    return value === undefined ? undefined : moveTo(value, where);
+  }
+
+  whyUnread(parent: Scope, resource: Resource): UnknownValue | undefined {
+    const state = this.#open(parent, resource);
+    return state.kind === 'unread' ? state.why : undefined;
+  }
+
+  #open(scope: Scope, resource: Resource): State {
+    const known = this.#states.get(resource);
+    if (known !== undefined) return known;
+    this.#states.set(resource, { kind: 'opening' });
+    const state = this.#read(scope, resource);
+    this.#states.set(resource, state);
+    return state;
+  }
+
+  #read(scope: Scope, resource: Resource): State {
+    const truth = decideExistence(scope, resource);
+    if (truth.kind === 'truth' && !truth.value) return { kind: 'none' };
+    if (truth.kind === 'invalid') return { kind: 'none' };
+    if (truth.kind === 'unknown') {
+      const reason = `whether it exists is not known: its condition ${nameCondition(scope, resource)}: ${truth.reason}`;
+      return { kind: 'unread', why: makeUnknown(reason, truth.hint, resource) };
+    }
+    const url = readProperty(scope, resource.properties, 'TemplateURL');
+    if (url?.kind === 'invalid') return { kind: 'none' };
+    const asset = readAssetPath(resource);
+    if (url?.kind === 'unknown' && asset === undefined) return { kind: 'unread', why: url };
+    const text = url?.kind === 'text' ? url.text : '';
+    const file = findFile(scope, asset, text);
+    if (file === undefined) {
+      const where =
+        text === '' ? 'it has no TemplateURL' : `its template is not at hand: ${abbreviate(text)}`;
+      const hint = 'name a file as TemplateURL, as `aws cloudformation package` takes it; or name that template in the configuration too'; // prettier-ignore
+      return { kind: 'unread', why: makeUnknown(where, hint, resource) };
+    }
+    return this.#readFile(scope, resource, file);
+  }
+
+  #readFile(scope: Scope, resource: Resource, file: string): State {
+    const { chain } = scope.inputs;
+    const refuse = (message: string, hint: string): State => {
+      fail(scope, 'nested-stack', resource, message, hint);
+      return { kind: 'none' };
+    };
+    const stack = `the stack '${resource.logicalId}'`;
+    if (chain.includes(file)) {
+      const circle = [...chain.slice(chain.indexOf(file)), file].map((one) => basename(one));
+      return refuse(
+        `${stack} is nested in itself: ${abbreviate(circle.join(' -> '))}`,
+        'break the circle',
+      );
+    }
+    if (chain.length > NESTED_DEPTH_MAX)
+      return refuse(`stacks are nested more than ${NESTED_DEPTH_MAX} deep`, 'nest them less deep');
+    this.#count += 1;
+    if (this.#count > NESTED_STACKS_MAX)
+      return refuse(`there are more than ${NESTED_STACKS_MAX} nested stacks`, 'split the configuration'); // prettier-ignore
+    const stackName = `${scope.inputs.stackName}-${resource.logicalId}`;
+    if (this.#stackNames.has(stackName))
+      return refuse(`${stack} is called '${stackName}', as a stack that is there already`, 'give that one another stackName'); // prettier-ignore
+    this.files.add(file);
+    const unreadable: Problem[] = [];
+    const text = readText(file, unreadable, TEMPLATE_BYTES_MAX);
+    if (text === undefined) {
+      const [{ message, hint }] = unreadable;
+      const reason = `its template ${abbreviate(basename(file))} can't be read: ${message.replace(/^the file can't be read: /, '')}`;
+      return { kind: 'unread', why: makeUnknown(reason, hint ?? '', resource) };
+    }
+    return this.#openFile(scope, resource, file, text, stackName);
+  }
+
+  #openFile(
+    scope: Scope,
+    resource: Resource,
+    file: string,
+    text: string,
+    stackName: string,
+  ): State {
+    const parent = this.#parents.get(scope)!;
+    const { sharedParameters: _, ...options } = parent.options;
+    const path = scope.inputs.nestedPath === undefined ? resource.logicalId : `${scope.inputs.nestedPath}/${resource.logicalId}`; // prettier-ignore
+    const open = openTemplate(
+      file,
+      text,
+      {
+        ...options,
+        stackName,
+        parameters: readGiven(scope, resource),
+        nestedPath: path,
+        chain: scope.inputs.chain,
+        askedKeys: scope.inputs.askedKeys,
+      },
+      scope.problems,
+    );
+    if (open === undefined) return { kind: 'none' };
+    this.enter(open);
+    return { kind: 'open', open };
+  }
+}
+
+/** The values of its Parameters, as texts; a list becomes a comma-delimited one. */
+function readGiven(scope: Scope, resource: Resource): Map<string, GivenValue | UnknownValue> {
+  const given = new Map<string, GivenValue | UnknownValue>();
+  const section = readProperty(scope, resource.properties, 'Parameters');
+  if (section === undefined || section.kind === 'invalid') return given;
+  if (section.kind !== 'map') {
+    const what = section.kind === 'unknown' ? section.reason : `they are ${describeKind(section)}`;
+    const message = `the Parameters of '${resource.logicalId}' can't be known here: ${what}`;
+    report(scope.problems, 'warning', 'unknown-value', section, message);
+    return given;
+  }
+  for (const { key, value: node } of section.node.entries) {
+    const value = scope.evaluate(node);
+    const found = toGiven(scope, value, node);
+    if (found !== undefined) given.set(key, found);
+  }
+  return given;
+}
+
+function toGiven(scope: Scope, value: Value, where: Where): GivenValue | UnknownValue | undefined {
+  switch (value.kind) {
+    case 'text':
+      return { text: value.text, at: where.at, path: where.path };
+    case 'list': {
+      const texts = value.items.map((item) => toGiven(scope, item, where));
+      const unknown = texts.find((item) => item !== undefined && 'kind' in item);
+      if (unknown !== undefined) return unknown;
+      const text = texts.flatMap((item) => (item !== undefined && 'text' in item ? item.text : []));
+      return { text: text.join(','), at: where.at, path: where.path };
+    }
+    case 'unknown':
+      return value;
+    case 'absent':
+      return undefined;
+    case 'map':
+      fail(scope, 'bad-property', where, 'a parameter of a stack must be text, not a mapping');
+      return makeUnknown('it is in error', '', where);
+    case 'invalid':
+      return makeUnknown('it is in error', '', where);
+    default:
+      return value satisfies never;
+  }
+}
+
+/** What the AWS CDK notes beside a nested stack: the file of its template, seen from the folder of the template around it. */
+function readAssetPath({ node }: Resource): string | undefined {
+  const metadata: Node | undefined = get(node, 'Metadata');
+  const path = metadata === undefined ? undefined : get(metadata, 'aws:asset:path');
+  const property = metadata === undefined ? undefined : get(metadata, 'aws:asset:property');
+  if (path?.kind !== 'scalar' || (property?.kind === 'scalar' && property.text !== 'TemplateURL'))
+    return undefined;
+  return path.text;
+}
+
+/** The file of a nested template: one that is noted, one that will be uploaded under that name, or a path. */
+function findFile(scope: Scope, asset: string | undefined, url: string): string | undefined {
+  const directory = dirname(scope.inputs.file);
+  if (asset !== undefined) return resolve(directory, asset);
+  const isRemote = /^[a-z][a-z0-9+.-]*:/i.test(url);
+  if (isRemote) return scope.inputs.assets?.get(url.slice(url.lastIndexOf('/') + 1));
+  return url === '' ? undefined : resolve(directory, url);
+}
