@@ -23,6 +23,24 @@ test('read apart, a configuration is what it is here', async (t) => {
     assert.deepStrictEqual(await loadConfigApart(file, OPTIONS), loadConfig(file, OPTIONS), file);
 });
 
+test('read at once or one after the other, each caller gets its own', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sgt-apart-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const files = [1, 2, 3].map((i) => {
+    const file = join(folder, `${i}.yaml`);
+    writeFileSync(file, `securityGroups: { g${i}: {} }\n`);
+    return file;
+  });
+  const expected = files.map((file) => loadConfig(file, OPTIONS));
+  for (let round = 0; round < 3; round++)
+    assert.deepStrictEqual(
+      await Promise.all(files.map((file) => loadConfigApart(file, OPTIONS))),
+      expected,
+    );
+  for (const [i, file] of files.entries())
+    assert.deepStrictEqual(await loadConfigApart(file, OPTIONS), expected[i]);
+});
+
 test('a large one lets others have their turn', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-apart-'));
   t.after(() => rmSync(folder, { recursive: true }));
