@@ -112,17 +112,21 @@ static int agree_offloads(struct opening *opening, struct failure *failure) {
                 "offloads of %s cannot be set: %s", opening->name, strerror(number));
 }
 
-/* The MTU that the interface has, for devices that others configure. Nothing depends on knowing it.
+/*
+ * The MTU that the interface has, and whether it is up: for devices that others configure, and for
+ * giving back what was there before. Nothing depends on knowing it.
  */
-static int read_mtu(const char *name) {
+static void read_link(struct opening *opening) {
     struct ifreq request = {0};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return 0;
-    memcpy(request.ifr_name, name, IFNAMSIZ);
-    int status = ioctl(fd, SIOCGIFMTU, &request);
+        return;
+    memcpy(request.ifr_name, opening->name, IFNAMSIZ);
+    if (ioctl(fd, SIOCGIFMTU, &request) == 0)
+        opening->mtu = request.ifr_mtu;
+    if (ioctl(fd, SIOCGIFFLAGS, &request) == 0)
+        opening->is_up = (request.ifr_flags & IFF_UP) != 0;
     close(fd);
-    return status == 0 ? request.ifr_mtu : 0;
 }
 
 int configure_device(struct opening *opening, struct failure *failure) {
@@ -140,7 +144,7 @@ int configure_device(struct opening *opening, struct failure *failure) {
     if (opening->ifindex == 0)
         return fail(failure, ENODEV, "ioctl SIOCGIFINDEX", opening->name,
                     "interface %s is gone again", opening->name);
-    opening->mtu = read_mtu(opening->name);
+    read_link(opening);
     if (opening->persist && ioctl(opening->fd, TUNSETPERSIST, 1UL) != 0) {
         int number = errno;
         return fail(failure, number, "ioctl TUNSETPERSIST", opening->name,
@@ -234,6 +238,8 @@ napi_status describe_device(napi_env env, const struct opening *opening, napi_va
         status = set_number(env, *result, "ifindex", opening->ifindex);
     if (status == napi_ok)
         status = set_number(env, *result, "mtu", opening->mtu);
+    if (status == napi_ok)
+        status = set_boolean(env, *result, "isUp", opening->is_up);
     if (status == napi_ok)
         status = napi_create_object(env, &offloads);
     if (status == napi_ok)

@@ -29,6 +29,7 @@ struct opening {
     unsigned offloads;
     /* 0 if it could not be asked for. */
     int mtu;
+    bool is_up;
     char name[IFNAMSIZ];
 };
 

@@ -66,39 +66,55 @@ static napi_value perform(napi_env env, const struct target *target, struct requ
     return NULL;
 }
 
-static napi_value change_address(napi_env env, napi_callback_info info, const char *call,
-                                 uint16_t type, uint16_t flags) {
+static bool ask_for_address(napi_env env, napi_callback_info info, const char *call, uint16_t type,
+                            uint16_t flags, struct target *target, struct request *request) {
     napi_value arguments[4];
-    struct target target;
     struct address address;
     int32_t prefix_length;
     if (!read_arguments(env, info, 4, arguments) ||
-        !read_target(env, arguments[0], arguments[1], &target) ||
+        !read_target(env, arguments[0], arguments[1], target) ||
         !read_prefix(env, arguments[2], "address", arguments[3], &address, &prefix_length))
-        return NULL;
+        return false;
     struct ifaddrmsg body = {
         .ifa_family = family_of(&address),
         .ifa_prefixlen = (unsigned char)prefix_length,
         .ifa_scope = RT_SCOPE_UNIVERSE,
-        .ifa_index = (unsigned)target.ifindex,
+        .ifa_index = (unsigned)target->ifindex,
     };
     /* Duplicate address detection would keep the address unusable for a second or two. */
     if (body.ifa_family == AF_INET6)
         body.ifa_flags = IFA_F_NODAD;
-    struct request request;
-    start_request(&request, call, target.ifindex, type, flags, &body, sizeof body);
-    add_attribute(&request, IFA_LOCAL, address.bytes, address.length);
-    add_attribute(&request, IFA_ADDRESS, address.bytes, address.length);
-    return perform(env, &target, &request);
+    start_request(request, call, target->ifindex, type, flags, &body, sizeof body);
+    add_attribute(request, IFA_LOCAL, address.bytes, address.length);
+    add_attribute(request, IFA_ADDRESS, address.bytes, address.length);
+    return true;
+}
+
+static napi_value answer(napi_env env, bool value) {
+    napi_value result;
+    if (napi_get_boolean(env, value, &result) != napi_ok)
+        throw_napi(env);
+    return result;
 }
 
 napi_value add_address(napi_env env, napi_callback_info info) {
-    return change_address(env, info, "rtnetlink RTM_NEWADDR", RTM_NEWADDR,
-                          NLM_F_CREATE | NLM_F_REPLACE);
+    struct target target;
+    struct request request;
+    struct failure failure;
+    if (!ask_for_address(env, info, "rtnetlink RTM_NEWADDR", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL,
+                         &target, &request))
+        return NULL;
+    if (run_in_netns(target.netns, send_request, &request, &failure) == 0)
+        return answer(env, true);
+    return failure.number == EEXIST ? answer(env, false) : throw_failure(env, &failure);
 }
 
 napi_value remove_address(napi_env env, napi_callback_info info) {
-    return change_address(env, info, "rtnetlink RTM_DELADDR", RTM_DELADDR, 0);
+    struct target target;
+    struct request request;
+    if (!ask_for_address(env, info, "rtnetlink RTM_DELADDR", RTM_DELADDR, 0, &target, &request))
+        return NULL;
+    return perform(env, &target, &request);
 }
 
 struct route {
@@ -143,6 +159,7 @@ static void ask_for_route(struct request *request, const struct target *target,
 
 struct new_route {
     struct request add, append, remove;
+    bool was_there;
 };
 
 /*
@@ -158,7 +175,8 @@ static int add_beside(void *context, struct failure *failure) {
         return -1;
     struct failure probe;
     if (send_request(&route->append, &probe) != 0) {
-        if (probe.number == EEXIST)
+        route->was_there = probe.number == EEXIST;
+        if (route->was_there)
             return 0;
         *failure = probe;
         return -1;
@@ -177,7 +195,7 @@ static int add_beside(void *context, struct failure *failure) {
 napi_value add_route(napi_env env, napi_callback_info info) {
     struct target target;
     struct route route;
-    struct new_route request;
+    struct new_route request = {.was_there = false};
     if (!read_route(env, info, &target, &route))
         return NULL;
     ask_for_route(&request.add, &target, &route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
@@ -186,7 +204,7 @@ napi_value add_route(napi_env env, napi_callback_info info) {
     struct failure failure;
     if (run_in_netns(target.netns, add_beside, &request, &failure) != 0)
         return throw_failure(env, &failure);
-    return NULL;
+    return answer(env, !request.was_there);
 }
 
 napi_value remove_route(napi_env env, napi_callback_info info) {

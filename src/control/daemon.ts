@@ -240,7 +240,10 @@ export class Daemon {
     if (this.dataplane !== undefined) await this.dataplane.stop();
     if (this.hasStarted) await this.observatory.stop();
     if (this.hasStarted) saveState(this.snapshots, this.flowState());
-    closeDevices(this.native, this.table.devices());
+    const devices = this.table.devices();
+    // Where they outlive the process, the next one goes on with them as they are.
+    if (!this.store.isKept) for (const device of devices) this.table.restore(device);
+    closeDevices(this.native, devices);
   }
 
   private async open({ config, log, version, timeScale, onFailure }: DaemonOptions): Promise<void> {
@@ -347,6 +350,7 @@ export class Daemon {
     this.store.keep(opened);
     this.prefixListVersions.note(changes, next.model);
     this.store.drop(closed);
+    for (const device of closed) this.table.restore(device);
     closeDevices(this.native, closed);
     this.table.trim(next, ports);
     this.lost.retrySoon();

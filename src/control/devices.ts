@@ -122,7 +122,10 @@ export function logDevice(log: Logger, { spec, offloads }: Device): void {
 export function absentDevice(spec: DeviceSpec): Device {
   const offloads = { checksum: false, tso4: false, tso6: false, uso: false };
   const { name } = spec;
-  const none = { fds: [], ifindex: 0, mtu: 0, created: false, namespace: undefined };
+  const none = {
+    ...{ fds: [], ifindex: 0, mtu: 0, isUp: false },
+    ...{ created: false, namespace: undefined },
+  };
   return { ...none, name, offloads, spec };
 }
 

@@ -41,8 +41,9 @@ export function assignPorts(
   resting: ReadonlySet<number>,
 ): PortNumbers {
   const ports = new Map<InterfaceId, number>();
+  const entries = new Map(next.interfaces.map((entry) => [entry.id, entry]));
   for (const [port, { id, device }] of attached) {
-    const entry = next.interfaces.find((candidate) => candidate.id === id);
+    const entry = entries.get(id);
     if (entry !== undefined && isSameDevice(device.spec, interfaceDevice(next, entry)))
       ports.set(id, port);
   }

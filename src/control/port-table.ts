@@ -12,6 +12,7 @@ import type { InterfaceId } from '../policy/model.ts';
 import {
   extendDevice,
   isSameDevice,
+  restoreDevice,
   trimDevice,
   type Device,
   type DeviceSpec,
@@ -106,6 +107,13 @@ export class PortTable {
     const uplink = uplinkDevice(next);
     if (this.uplink !== undefined && uplink !== undefined)
       this.uplink = { ...this.uplink, spec: uplink };
+  }
+
+  /** Leaves a device that was there before as it was. */
+  restore(device: Device): void {
+    this.attempt(device.spec, 'it could not be left as it was before', () =>
+      restoreDevice(this.options.native, device),
+    );
   }
 
   private attempt(spec: DeviceSpec, what: string, work: () => void): void {

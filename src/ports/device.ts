@@ -55,6 +55,17 @@ export interface Device extends OpenedQueues {
   readonly spec: DeviceSpec;
   /** The namespace it is in (namespaceAt); undefined: the daemon's own. */
   readonly namespace: string | undefined;
+  /** Of one that was there before it was opened, and is configured here. */
+  readonly found?: Found;
+}
+
+/** What a device had already of what it is given, so that it can be left as it was. */
+interface Found {
+  readonly mtu: number;
+  readonly isUp: boolean;
+  /** Addresses and routes (keyOf). */
+  readonly addresses: Set<string>;
+  readonly routes: Set<string>;
 }
 
 /**
@@ -166,8 +177,12 @@ export function tryDevices(
     const openings = specs.map((spec): Opening => {
       try {
         const { device, isTaken } = openDevice(native, spec, shelf);
-        if (!isTaken) opened.push(device);
-        return { spec, device };
+        if (isTaken) return { spec, device };
+        opened.push(device);
+        if (device.created || !spec.configure) return { spec, device };
+        const { mtu, isUp } = device;
+        const found = { mtu, isUp, addresses: new Set<string>(), routes: new Set<string>() };
+        return { spec, device: { ...device, found } };
       } catch (error) {
         return { spec, error: asError(error) };
       }
@@ -180,7 +195,7 @@ export function tryDevices(
         return opening;
       } catch (error) {
         const why = asError(error);
-        const index = opened.indexOf(device);
+        const index = opened.findIndex(({ fds }) => fds === device.fds);
         if (index >= 0) opened.splice(index, 1);
         closeDevices(native, [device]);
         return { spec, error: why };
@@ -243,13 +258,13 @@ export function extendDevice(native: Native, device: Device, next: DeviceSpec): 
   if (next.mtu === spec.mtu && addresses.length + routes.length === 0) return;
   atDevice(native, device, (netns, ifindex) => {
     if (next.mtu !== spec.mtu) native.setLink(netns, ifindex, { mtu: next.mtu });
-    give(native, netns, ifindex, addresses, routes);
+    give(native, device, { netns, ifindex }, { addresses, routes });
   });
 }
 
 /**
  * Takes from a device what `next` no longer has.
- * @throws NativeError of the first that fails
+ * @throws NativeError of the first that can't be taken
  */
 export function trimDevice(native: Native, device: Device, next: DeviceSpec): void {
   if (!next.configure) return;
@@ -257,12 +272,61 @@ export function trimDevice(native: Native, device: Device, next: DeviceSpec): vo
   const addresses = missingFrom(next.addresses, spec.addresses);
   const routes = missingFrom(next.routes, spec.routes);
   if (addresses.length + routes.length === 0) return;
+  atDevice(native, device, (netns, ifindex) =>
+    take(native, device, { netns, ifindex }, { addresses, routes }),
+  );
+}
+
+/**
+ * Leaves a device that was there before as it was: without the addresses and routes it was given, and with the MTU and
+ * the link it had. Any other is left alone.
+ * @throws NativeError of the first that can't be taken
+ */
+export function restoreDevice(native: Native, device: Device): void {
+  const { found, spec } = device;
+  if (found === undefined) return;
   atDevice(native, device, (netns, ifindex) => {
-    for (const { bytes, prefixLength } of routes)
-      native.removeRoute(netns, ifindex, bytes, prefixLength, undefined);
-    for (const { bytes, prefixLength } of addresses)
-      native.removeAddress(netns, ifindex, bytes, prefixLength);
+    take(native, device, { netns, ifindex }, spec);
+    native.setLink(netns, ifindex, {
+      ...(found.mtu === 0 ? {} : { mtu: found.mtu }),
+      up: found.isUp,
+    });
   });
+}
+
+/** An interface in the kernel's words. */
+interface Place {
+  readonly netns: string | undefined;
+  readonly ifindex: number;
+}
+
+type Prefixes = Pick<DeviceSpec, 'addresses' | 'routes'>;
+
+/** Takes prefixes from a device, but for those that it had before. */
+function take(
+  native: Native,
+  { found }: Device,
+  { netns, ifindex }: Place,
+  { addresses, routes }: Prefixes,
+): void {
+  for (const route of routes)
+    if (found?.routes.has(keyOf(route)) !== true)
+      unlessGone(() =>
+        native.removeRoute(netns, ifindex, route.bytes, route.prefixLength, undefined),
+      );
+  for (const address of addresses)
+    if (found?.addresses.has(keyOf(address)) !== true)
+      unlessGone(() => native.removeAddress(netns, ifindex, address.bytes, address.prefixLength));
+}
+
+/** Whoever is behind the device may have taken it away before. */
+function unlessGone(remove: () => void): void {
+  try {
+    remove();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ESRCH' && code !== 'EADDRNOTAVAIL') throw error;
+  }
 }
 
 /**
@@ -286,17 +350,19 @@ function atDevice(
   }
 }
 
+/** Gives a device prefixes, and notes which of them it had. */
 function give(
   native: Native,
-  netns: string | undefined,
-  ifindex: number,
-  addresses: readonly Prefix[],
-  routes: readonly Prefix[],
+  { found }: Device,
+  { netns, ifindex }: Place,
+  { addresses, routes }: Prefixes,
 ): void {
-  for (const { bytes, prefixLength } of addresses)
-    native.addAddress(netns, ifindex, bytes, prefixLength);
-  for (const { bytes, prefixLength } of routes)
-    native.addRoute(netns, ifindex, bytes, prefixLength, undefined);
+  for (const address of addresses)
+    if (!native.addAddress(netns, ifindex, address.bytes, address.prefixLength))
+      found?.addresses.add(keyOf(address));
+  for (const route of routes)
+    if (!native.addRoute(netns, ifindex, route.bytes, route.prefixLength, undefined))
+      found?.routes.add(keyOf(route));
 }
 
 /** @throws NativeError; nothing of what was opened is left then */
@@ -327,13 +393,15 @@ function configure(native: Native, device: Device): void {
       up: true,
       ...(spec.macAddress === undefined ? {} : { macAddress: spec.macAddress }),
     });
-    give(native, netns, ifindex, spec.addresses, []);
+    const place = { netns, ifindex };
+    give(native, device, place, { addresses: spec.addresses, routes: [] });
     for (const route of spec.routes) {
       try {
-        give(native, netns, ifindex, [], [route]);
+        give(native, device, place, { addresses: [], routes: [route] });
       } catch (error) {
         // On a device that was there before, whoever is behind it may have put the route there in their own way.
         if (device.created || (error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        device.found?.routes.add(keyOf(route));
       }
     }
   });

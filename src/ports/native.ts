@@ -59,6 +59,8 @@ export interface OpenedDevice {
   readonly ifindex: number;
   /** MTU of the interface as it is now; 0 if the kernel did not tell. */
   readonly mtu: number;
+  /** Whether the interface is up now. */
+  readonly isUp: boolean;
   /** What TUNSETOFFLOAD accepted; asked for step by step, so that a kernel without USO still gives TSO. */
   readonly offloads: {
     readonly checksum: boolean;
@@ -157,13 +159,16 @@ export interface Native {
   /** Empties it; returns false if it was not signalled. */
   drainEventfd(fd: number): boolean;
 
-  /** rtnetlink, inside `netns` (absent: the caller's own). Address bytes are 4 or 16 in network order. */
+  /**
+   * rtnetlink, inside `netns` (absent: the caller's own). Address bytes are 4 or 16 in network order.
+   * @returns false if the interface had the address already
+   */
   addAddress(
     netns: string | undefined,
     ifindex: number,
     address: Uint8Array,
     prefixLength: number,
-  ): void;
+  ): boolean;
   /** Throws NativeError EADDRNOTAVAIL if the interface does not have it. */
   removeAddress(
     netns: string | undefined,
@@ -172,7 +177,8 @@ export interface Native {
     prefixLength: number,
   ): void;
   /**
-   * A route to the device itself, or by way of a gateway; nothing happens if it is there already.
+   * A route to the device itself, or by way of a gateway.
+   * @returns false if it was there already
    * @throws NativeError EEXIST if there is another route to the same destination: that is never replaced
    */
   addRoute(
@@ -181,7 +187,7 @@ export interface Native {
     destination: Uint8Array,
     prefixLength: number,
     gateway: Uint8Array | undefined,
-  ): void;
+  ): boolean;
   /** Throws NativeError ESRCH if there is no such route. */
   removeRoute(
     netns: string | undefined,

@@ -38,13 +38,13 @@ class FakeNative {
     const fd = this.next++;
     this.devices.set(fd, name);
     this.calls.push(`open ${name} ${fd}`);
-    return { fd, name, ifindex: 7, mtu: 1500, created, offloads: OFFLOADS };
+    return { fd, name, ifindex: 7, mtu: 1500, isUp: false, created, offloads: OFFLOADS };
   }
 
   adoptDevice(fd: number, { name }: { name: string }): OpenedDevice {
     if (this.devices.get(fd) !== name) throw Object.assign(new Error('EINVAL'), { code: 'EINVAL' });
     this.calls.push(`adopt ${name} ${fd}`);
-    return { fd, name, ifindex: 7, mtu: 1500, created: false, offloads: OFFLOADS };
+    return { fd, name, ifindex: 7, mtu: 1500, isUp: true, created: false, offloads: OFFLOADS };
   }
 
   steerQueues(fd: number, _options: unknown, queues: number): void {

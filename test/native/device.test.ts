@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { DEVICE_TAP, DEVICE_TUN } from '../../src/ports/native.ts';
+import { DEVICE_TAP, DEVICE_TUN, type OpenOptions } from '../../src/ports/native.ts';
 import { makeNamespace, native, thrownBy } from './support.ts';
 
 test('a TUN is made in the namespace, and goes with its descriptor', (t) => {
@@ -137,6 +137,22 @@ test('a kept descriptor of a device with another number of queues is refused', (
   assert.match(adopt(many.fd, 'sgt1', false), /sgt1.*: it has several queues \(/);
   const adopted = native.adoptDevice(many.fd, { ...open, name: 'sgt1', multiQueue: true });
   assert.deepEqual([adopted.ifindex, adopted.created], [many.ifindex, false]);
+});
+
+test('a kept descriptor is refused unless name, kind and namespace are those that are wanted', (t) => {
+  const [namespace, other] = [makeNamespace(t), makeNamespace(t)];
+  if (namespace === undefined || other === undefined) return;
+  const { fd } = namespace.open({ name: 'sgt0' });
+  const wanted = { kind: DEVICE_TUN, name: 'sgt0', netns: namespace.path, persist: false } as const;
+  const refused = (change: Partial<OpenOptions>): string =>
+    thrownBy(() => native.adoptDevice(fd, { ...wanted, ...change })).message;
+  assert.match(refused({ name: 'sgt1' }), /not sgt1: it has another name/);
+  assert.match(refused({ kind: DEVICE_TAP }), /not sgt0: it is of the other kind/);
+  assert.match(refused({ netns: other.path }), /not sgt0: it is in another network namespace/);
+  // One of that name there makes no difference.
+  other.open({ name: 'sgt0' });
+  assert.match(refused({ netns: other.path }), /not sgt0: it is in another network namespace/);
+  assert.equal(native.adoptDevice(fd, wanted).fd, fd);
 });
 
 test('a device that is held, or is of another kind, is refused', (t) => {

@@ -34,13 +34,15 @@ test('routes go to the device or by way of a gateway; what is there stays', (t) 
   if (namespace === undefined) return;
   const { path } = namespace;
   const { ifindex } = namespace.open({ name: 'sgt0' });
-  native.addAddress(path, ifindex, bytes(10, 7, 0, 1), 24);
-  native.addAddress(path, ifindex, IPV6_ADDRESS, 64);
+  for (const isNew of [true, false]) {
+    assert.equal(native.addAddress(path, ifindex, bytes(10, 7, 0, 1), 24), isNew);
+    assert.equal(native.addAddress(path, ifindex, IPV6_ADDRESS, 64), isNew);
+  }
   native.setLink(path, ifindex, { up: true });
 
   native.addRoute(path, ifindex, bytes(10, 8, 0, 0), 16, undefined);
-  native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 8));
-  native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 8)); // It is there already.
+  assert.equal(native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 8)), true);
+  assert.equal(native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 8)), false);
   assert.throws(() => native.addRoute(path, ifindex, bytes(10, 9, 0, 0), 16, bytes(10, 7, 0, 9)), {
     code: 'EEXIST',
     syscall: 'rtnetlink RTM_NEWROUTE',

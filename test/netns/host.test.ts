@@ -165,3 +165,52 @@ test('a device that its guest moved is configured where it is, and nothing where
   assert.equal(await a.mustRun('ip', ['address', 'show']), before);
   assert.equal(await daemon.stop(), 0);
 });
+
+for (const { title, before } of [
+  {
+    title: 'that was down and had nothing',
+    before: ['mtu 1400'],
+  },
+  {
+    title: 'that was up and had addresses and routes, one of them those of the configuration',
+    before: ['mtu 1400', 'up'],
+  },
+])
+  test(`a persistent device ${title} is left as it was`, async (t) => {
+    if (!canRun(t)) return;
+    const { a } = await makeNamespaces(t, ['a']);
+    const inA = (...args: readonly string[]): Promise<string> => a.mustRun('ip', args);
+    await inA('tuntap', 'add', 'dev', 'sg0', 'mode', 'tun');
+    for (const change of before) await inA('link', 'set', 'sg0', ...change.split(' '));
+    if (before.includes('up')) {
+      await inA('address', 'add', `${A}/32`, 'dev', 'sg0');
+      await inA('address', 'add', '10.9.0.1/24', 'dev', 'sg0');
+      await inA('route', 'add', '10.8.0.0/16', 'dev', 'sg0');
+    }
+    // Link-local addresses of IPv6 come and go with the link, and the order is the kernel's.
+    const state = async (): Promise<string[]> => {
+      const [link, addresses, ways, ways6] = await Promise.all([
+        inA('-o', 'link', 'show', 'sg0'),
+        inA('-o', 'address', 'show', 'dev', 'sg0', 'scope', 'global'),
+        inA('-4', 'route', 'show', 'table', 'all'),
+        inA('-6', 'route', 'show', 'default'),
+      ]);
+      const { groups } = /<(?<flags>[^>]*)> mtu (?<mtu>\d+)/.exec(link)!;
+      const isUp = groups!['flags'].split(',').includes('UP');
+      return [`mtu ${groups!['mtu']}, ${isUp ? 'up' : 'down'}`, addresses, ways, ways6];
+    };
+    const was = await state();
+    const file = temporaryFile(
+      t,
+      'secgroupd.yaml',
+      `interfaces: { vm: { device: { netns: ${a.path}, name: sg0 }, addresses: [${A}, 'fd00::11'] } }\n`,
+    );
+    const daemon = await Daemon.start(t, file);
+    assert.match(await inA('-4', 'route', 'show', 'default'), /dev sg0/);
+    assert.match(await inA('-o', 'link', 'show', 'sg0'), /mtu 1500/);
+    // What the guest took away meanwhile is no failure.
+    await inA('-6', 'address', 'delete', 'fd00::11/128', 'dev', 'sg0');
+    assert.equal(await daemon.stop(), 0);
+    assert.deepEqual(await state(), was);
+    assert.doesNotMatch(daemon.output, /could not be left/);
+  });

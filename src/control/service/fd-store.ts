@@ -104,6 +104,11 @@ export class FdStore implements DeviceShelf {
     return openings;
   }
 
+  /** Whether somebody keeps the devices while nobody runs. */
+  get isKept(): boolean {
+    return this.notifier.isConnected;
+  }
+
   private discardOthers(wanted: readonly DeviceSpec[]): void {
     const names = new Set(wanted.flatMap(queueNames));
     const others = [...this.waiting.keys()].filter((name) => !names.has(name));
