@@ -20,11 +20,13 @@ import {
 import { KIND_STACK } from '../cloudformation/kinds.ts';
 import { NestedStacks } from '../cloudformation/nested-stacks.ts';
 import type { GivenValue } from '../cloudformation/parameters.ts';
+import { nameVpcs } from '../cloudformation/vpcs.ts';
 import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
 import { addOutsideRules } from '../control/config/config-templates.ts';
 import { lintModel } from '../control/lint/lint.ts';
 import { isId } from '../policy/ids.ts';
 import type { GroupId, PolicyModel, Rule, SecurityGroup } from '../policy/model.ts';
+import { findForeignReferences, foreignReferenceText } from '../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 
 /** What the command line says of templates. */
@@ -86,7 +88,9 @@ export function readTemplateFiles(
   const surveyed = units.map((unit) => ({ ...unit, surveys: unit.opened.map(surveyTemplate) }));
   for (const { surveys } of surveyed)
     for (const { groups } of surveys) for (const id of groups.keys()) known.add(id);
-  const built = surveyed.map((unit) => ({ ...unit, loaded: unit.surveys.map(buildTemplate) }));
+  const built = putIntoVpcs(
+    surveyed.map((unit) => ({ ...unit, loaded: unit.surveys.map(buildTemplate) })),
+  );
   for (const directory of exports) directory.warnOfCircles();
   const good = built.filter(({ problems, loaded }) => loaded.length > 0 && !hasErrors(problems));
   const files = new Map<string, TemplateRead>(
@@ -185,6 +189,42 @@ function open(
 
 interface Built extends Unit {
   readonly loaded: readonly LoadedTemplate[];
+}
+
+/** Tells the groups of several VPCs apart, and refuses rules that name a group of another. What is not known is passed over. */
+function putIntoVpcs(built: readonly Built[]): readonly Built[] {
+  const names = nameVpcs(built.flatMap(({ loaded }) => loaded));
+  if (names.size < 2) return built;
+  const put = (template: LoadedTemplate): LoadedTemplate => {
+    const groups = template.groups.map((group) => {
+      const id = template.vpcs.ofGroups.get(group.id);
+      const name = typeof id === 'string' ? names.get(id)?.name : undefined;
+      return typeof id !== 'string' || name === undefined ? group : { ...group, vpc: { id, name } };
+    });
+    return { ...template, groups };
+  };
+  const placed = built.map((unit) => ({ ...unit, loaded: unit.loaded.map(put) }));
+  const known = placed
+    .flatMap((unit) =>
+      unit.loaded.flatMap(({ groups }) => groups.map((group) => ({ unit, group }))),
+    )
+    .filter(({ group }) => group.vpc !== undefined);
+  const foreign = findForeignReferences(new Map(known.map(({ group }) => [group.id, group])));
+  for (const { rule, ...reference } of foreign) {
+    const { file, line, column, path } = rule.origin;
+    const at = { file, line, column };
+    known
+      .find(({ group }) => group === reference.group)
+      ?.unit.problems.push({
+        severity: 'error',
+        code: 'other-vpc',
+        at,
+        path,
+        ...foreignReferenceText(reference),
+      });
+  }
+  // What is in one VPC needs no name of it: most often files have nothing to do with each other.
+  return built.map((unit, i) => (nameVpcs(unit.loaded).size < 2 ? unit : placed[i]));
 }
 
 /** The model of a unit, with what the others do to its groups; and what of it is too much, or surely not meant. */

@@ -96,6 +96,11 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'missing-group': ['An interface has an empty list of groups.', 'Name one, or remove the key for the default group.'],
   'reserved-address': ['An address is one that AWS keeps for itself.', 'Take another address.'],
   'subnet-outside-vpc': ['A subnet is in no block of the VPC.', 'Correct the subnet, or the blocks of the VPC.'],
+  'two-forms': ['Both vpc and vpcs are given.', 'Write the one VPC under vpcs, with a name.'],
+  'unknown-vpc': ['A VPC that is named does not exist.', WRITE_AS_HINT],
+  'missing-vpc': ['There are several VPCs, and nothing says in which one something is.', 'Write vpc: NAME.'],
+  'other-vpc': ['Two things that belong together are in different VPCs.', AS_AWS],
+  'vpc-overlap': ['Two VPCs with interfaces here share addresses.', 'Make their blocks disjoint, or run a second daemon.'],
   'two-devices': ['The uplink has two devices.', 'Keep tun or tap.'],
   'vpc-size': ['A block of the VPC has a size that AWS does not take.', AS_AWS],
   // Rules.

@@ -142,9 +142,9 @@ export function readAttributeOf(
   const echoed = ECHOED.get(type)?.get(attribute);
   const value = echoed === undefined ? undefined : readProperty(scope, resource.properties, echoed);
   if (value !== undefined) return moveTo(value, where);
-  const { defaultGroupId } = scope.inputs;
-  if (type === KIND_VPC && attribute === 'DefaultSecurityGroup' && defaultGroupId !== undefined)
-    return makeText(defaultGroupId, where);
+  const { defaultGroupOf } = scope.inputs;
+  if (type === KIND_VPC && attribute === 'DefaultSecurityGroup' && defaultGroupOf !== undefined)
+    return makeText(defaultGroupOf(idOf(scope, resource)), where);
   if (type === KIND_PREFIX_LIST) return readPrefixListAttribute(scope, resource, attribute, where);
   if (type === KIND_GROUP && attribute !== 'VpcId') {
     return fail(

@@ -21,10 +21,10 @@ export function findEmptied(scope: Scope, directory: Directory): Set<GroupId> {
     const value = readProperty(scope, resource.properties, name);
     const named =
       value?.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
-    // One that is not known is the default group of some VPC, and there is one here.
-    const id = named ?? scope.inputs.defaultGroupId;
-    if (id === undefined) continue;
-    emptied.add(id);
+    // One that is not known is the default group of some VPC, and nobody knows of which.
+    const ids = named === undefined ? scope.inputs.defaultGroups() : [named];
+    if (ids.length === 0) continue;
+    for (const id of ids) emptied.add(id);
     const message = `'${resource.logicalId}' takes AWS's own rules from the default group: nothing in, nothing out but what is written`;
     report(scope.problems, 'notice', 'empty-default-group', resource, message);
   }

@@ -15,6 +15,8 @@ import { abbreviate, type Where } from './values.ts';
 /** A name and where it is mentioned. */
 export interface Mention extends Where {
   readonly name: string;
+  /** Of a GetAtt, and of a Sub that is one. */
+  readonly attribute?: string;
 }
 
 /** The names that Ref, GetAtt and Sub mention anywhere in a node; of an Fn::If only the branch taken, where that is known. */
@@ -46,11 +48,11 @@ function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean
       if (text !== undefined) mentions.push({ name: text, at, path });
       return text !== undefined;
     case 'Fn::GetAtt':
-      if (text !== undefined) mentions.push({ name: text.split('.')[0], at, path });
+      if (text !== undefined) mentions.push({ ...splitAttribute(text, argument), at, path });
       return text !== undefined && argument.kind === 'scalar';
     case 'Fn::Sub':
       for (const [, name] of (text ?? '').matchAll(/\$\{([^!{}][^{}]*)\}/g)) {
-        if (!hasOwnVariable(argument, name)) mentions.push({ name: name.split('.')[0], at, path });
+        if (!hasOwnVariable(argument, name)) mentions.push({ ...splitAttribute(name), at, path });
       }
       return false;
     case 'Fn::If': {
@@ -65,6 +67,14 @@ function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean
     default:
       return false;
   }
+}
+
+/** `Id.Attribute`, or a list of the two. */
+function splitAttribute(text: string, argument?: Node): Pick<Mention, 'name' | 'attribute'> {
+  const [name, ...rest] = text.split('.');
+  const second = argument?.kind === 'list' ? argument.items[1] : undefined;
+  const attribute = second?.kind === 'scalar' ? second.text : rest.join('.');
+  return attribute === '' ? { name } : { name, attribute };
 }
 
 /** Whether a Fn::Sub brings a value of that name itself, which then is no resource's. */

@@ -15,7 +15,13 @@ import { KIND_GROUP, PROPERTIES_OF_KINDS } from './kinds.ts';
 import { checkProperties, readText, warnOfUnknown } from './properties.ts';
 import type { Resource } from './resources.ts';
 import { fail, report, type Scope } from './scope.ts';
-import { abbreviate, makeUnknown, type UnknownValue, type Where } from './values.ts';
+import {
+  abbreviate,
+  makeUnknown,
+  type TextValue,
+  type UnknownValue,
+  type Where,
+} from './values.ts';
 
 /** AWS's own messages, which quote the text they are about. */
 const AWS_MESSAGE_CHARS_MAX = 400;
@@ -24,6 +30,8 @@ export interface Draft {
   readonly resource: Resource;
   readonly id: GroupId;
   readonly name: string;
+  /** The id of its VPC, or why it is not known; undefined if nothing is said of it. */
+  readonly vpcId: TextValue | UnknownValue | undefined;
   readonly description: string;
   readonly origin: Origin;
   /** By rule key: two equal rules of one group are one. */
@@ -37,13 +45,12 @@ export interface Draft {
 /** The groups among `resources`, which exist, by their ids. */
 export function startGroups(scope: Scope, resources: readonly Resource[]): Map<GroupId, Draft> {
   const drafts = new Map<GroupId, Draft>();
-  const byName = new Map<string, Draft>();
   for (const resource of resources) {
     if (resource.type !== KIND_GROUP) continue;
     const draft = startGroup(scope, resource);
-    refuseSameName(scope, byName, draft);
     drafts.set(draft.id, draft);
   }
+  refuseSameNames(scope, [...drafts.values()]);
   return drafts;
 }
 
@@ -57,6 +64,7 @@ function startGroup(scope: Scope, resource: Resource): Draft {
     resource,
     id: idOf(scope, resource),
     name: readName(scope, resource, `${scope.inputs.stackName}-${logicalId}`),
+    vpcId: readVpcId(scope, resource),
     description: readDescription(scope, resource),
     origin: { file, line, column, path, logicalId },
     rules: new Map(),
@@ -132,15 +140,28 @@ function readDescription(scope: Scope, resource: Resource): string {
   return '';
 }
 
-function refuseSameName(scope: Scope, byName: Map<string, Draft>, draft: Draft): void {
-  const key = draft.name.toLowerCase();
-  const same = byName.get(key);
-  byName.set(key, draft);
-  if (same === undefined) return;
-  const message = `'${draft.resource.logicalId}' and '${same.resource.logicalId}' have the same name '${abbreviate(draft.name)}'`;
-  const hint =
-    'AWS refuses it in one VPC, also if just the case differs, and everything here is one VPC';
-  fail(scope, 'duplicate-group-name', draft.resource, message, hint);
+/** VpcId. One that is empty says nothing. */
+function readVpcId(scope: Scope, resource: Resource): TextValue | UnknownValue | undefined {
+  const value = readText(scope, resource.properties, 'VpcId');
+  if (value?.kind === 'unusable' || (value?.kind === 'text' && value.text === '')) return undefined;
+  return value;
+}
+
+/** Two groups of one VPC must not have one name; what doesn't say where it is, is where the others are. */
+function refuseSameNames(scope: Scope, drafts: readonly Draft[]): void {
+  const vpcs = new Set(drafts.flatMap(({ vpcId }) => (vpcId?.kind === 'text' ? vpcId.text : [])));
+  const byName = new Map<string, Draft>();
+  for (const draft of drafts) {
+    const vpc = vpcs.size > 1 && draft.vpcId?.kind === 'text' ? draft.vpcId.text : '';
+    const key = `${vpc} ${draft.name.toLowerCase()}`;
+    const same = byName.get(key);
+    byName.set(key, draft);
+    if (same === undefined) continue;
+    const message = `'${draft.resource.logicalId}' and '${same.resource.logicalId}' have the same name '${abbreviate(draft.name)}'`;
+    const where = vpcs.size > 1 ? 'both are in one' : 'everything here is one VPC';
+    const hint = `AWS refuses it in one VPC, also if just the case differs, and ${where}`;
+    fail(scope, 'duplicate-group-name', draft.resource, message, hint);
+  }
 }
 
 /** Adds rules that stand in the group itself, or in a resource of their own. */

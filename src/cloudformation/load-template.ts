@@ -60,6 +60,7 @@ import { report, type Inputs, type NestedReader, type Scope, type Supplied } fro
 import type { Resource } from './resources.ts';
 import { readSections, readTemplate, type Sections, type Template } from './template.ts';
 import { abbreviate, type UnknownValue, type Value } from './values.ts';
+import { findVpcs, type TemplateVpcs } from './vpcs.ts';
 
 export type { OutsideRule } from './groups.ts';
 
@@ -75,6 +76,7 @@ export interface LoadedTemplate extends BuiltGroups {
   /** Outputs with an export name whose value is known: what Fn::ImportValue of other templates may use. */
   readonly exports: ReadonlyMap<string, string>;
   readonly networks: Networks;
+  readonly vpcs: TemplateVpcs;
   /** Logical ids of the instances and network interfaces. */
   readonly placeable: readonly string[];
   /** Groups and addresses of one of those; not if it does not exist. What is wrong with its properties is reported then. */
@@ -90,12 +92,17 @@ export interface TemplateOptions {
   readonly parameters: ReadonlyMap<string, GivenValue | UnknownValue>;
   /** Values for several templates: each takes those of parameters it has, unless `parameters` has one. */
   readonly sharedParameters?: ReadonlyMap<string, GivenValue>;
-  /** Finds a group of the configuration or of another template by id or name. Not asked before `buildTemplate`. */
-  readonly resolveGroup: (reference: string) => GroupId | undefined;
+  /**
+   * Finds a group of the configuration or of another template by id or name, for a rule of `referrer` if that is given.
+   * Not asked before `buildTemplate`.
+   */
+  readonly resolveGroup: (reference: string, referrer?: GroupId) => GroupId | undefined;
   /** Finds a prefix list that the template does not define. */
   readonly resolvePrefixList?: (reference: string) => PrefixListId | undefined;
-  /** The group of an interface that names none, and of `GetAtt VPC.DefaultSecurityGroup`. */
-  readonly defaultGroupId?: GroupId | undefined;
+  /** What `resolveGroup` takes for the default group of a VPC: `GetAtt VPC.DefaultSecurityGroup`. */
+  readonly defaultGroupOf?: (vpcId: string) => GroupId;
+  /** The default groups of all VPCs. Not asked before `buildTemplate`. */
+  readonly defaultGroups?: () => readonly GroupId[];
   /** The exports of all templates of the configuration; the template enters its own. */
   readonly exports?: ExportDirectory;
   /** Values that only AWS knows, by the key the hint of the warning names: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`, `ref:Id`. */
@@ -124,6 +131,7 @@ export interface OpenTemplate {
 export interface SurveyedTemplate extends OpenTemplate {
   /** Its groups, without their rules. */
   readonly groups: ReadonlyMap<GroupId, Draft>;
+  readonly vpcs: TemplateVpcs;
   readonly prefixLists: readonly PrefixList[];
   /** The resources of the kinds we know that exist, in the order of the template. */
   readonly present: readonly Resource[];
@@ -173,7 +181,8 @@ export function openTemplate(
     stackName: options.stackName,
     account: makeAccount(options.account ?? {}),
     exports: options.exports ?? new ExportDirectory(),
-    defaultGroupId: options.defaultGroupId,
+    defaultGroupOf: options.defaultGroupOf,
+    defaultGroups: options.defaultGroups ?? (() => []),
     supplied: options.supplied,
     askedKeys: options.askedKeys ?? new Set(),
   };
@@ -339,7 +348,9 @@ export function surveyTemplate(open: OpenTemplate): SurveyedTemplate {
     const list = resource.type === KIND_PREFIX_LIST ? readPrefixList(scope, resource) : undefined;
     return list ?? [];
   });
-  return { ...open, groups: startGroups(scope, present), prefixLists, present, uncertain };
+  const groups = startGroups(scope, present);
+  const vpcs = findVpcs(scope, groups, present);
+  return { ...open, groups, vpcs, prefixLists, present, uncertain };
 }
 
 /** Third pass, when `resolveGroup` and `resolvePrefixList` know what all templates define. */
@@ -369,6 +380,7 @@ export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
     prefixLists: surveyed.prefixLists,
     exports: scope.inputs.exports.readAll(scope),
     networks: readNetworks(scope, present),
+    vpcs: surveyed.vpcs,
     placeable: [...scope.template.resources.values()]
       .filter(isPlaceable)
       .map(({ logicalId }) => logicalId),

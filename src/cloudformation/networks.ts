@@ -3,6 +3,10 @@
  * address that is in none of them. A block that is not known costs no more than that, so it is a notice.
  */
 import { parseCidr, type Cidr } from '../addr/address.ts';
+import type { Origin } from '../policy/model.ts';
+import type { Mapping } from '../source/yaml.ts';
+import { idOf } from './attributes.ts';
+import { readProperty } from './calls.ts';
 import { KIND_SUBNET, KIND_VPC, KIND_VPC_BLOCK } from './kinds.ts';
 import { readText } from './properties.ts';
 import { fail, report, type Scope } from './scope.ts';
@@ -13,26 +17,49 @@ export interface Networks {
   /** The first IPv4 block of each VPC: its base + 2 is the address of the VPC's DNS. */
   readonly vpcs: readonly Cidr[];
   /** All blocks of all VPCs, those included. */
-  readonly blocks: readonly Cidr[];
+  readonly blocks: readonly BlockOfVpc[];
   /** Their base + 1 is the router. */
-  readonly subnets: readonly Cidr[];
+  readonly subnets: readonly BlockOfVpc[];
+  /** The VPC of each subnet whose VPC is known, by the ids of both. */
+  readonly vpcsOfSubnets: ReadonlyMap<string, string>;
+}
+
+export interface BlockOfVpc {
+  /** Undefined if it is not known. */
+  readonly vpcId: string | undefined;
+  readonly cidr: Cidr;
+  readonly origin: Origin;
 }
 
 export function readNetworks(scope: Scope, resources: readonly Resource[]): Networks {
   const vpcs: Cidr[] = [];
-  const blocks: Cidr[] = [];
-  const subnets: Cidr[] = [];
+  const blocks: BlockOfVpc[] = [];
+  const subnets: BlockOfVpc[] = [];
+  const vpcsOfSubnets = new Map<string, string>();
   for (const resource of resources) {
     if (![KIND_VPC, KIND_VPC_BLOCK, KIND_SUBNET].includes(resource.type)) continue;
     const first = readBlock(scope, resource, 'CidrBlock', 4);
     const second =
       resource.type === KIND_VPC ? undefined : readBlock(scope, resource, 'Ipv6CidrBlock', 6);
-    const found = [first, second].flatMap((block) => block ?? []);
+    const vpcId =
+      resource.type === KIND_VPC ? idOf(scope, resource) : readVpcId(scope, resource.properties);
+    const { at, path, logicalId } = resource;
+    const origin = { ...at, path, logicalId };
+    const found = [first, second].flatMap((cidr) =>
+      cidr === undefined ? [] : [{ vpcId, cidr, origin }],
+    );
     if (resource.type === KIND_SUBNET) subnets.push(...found);
     else blocks.push(...found);
+    if (resource.type === KIND_SUBNET && vpcId !== undefined)
+      vpcsOfSubnets.set(idOf(scope, resource), vpcId);
     if (resource.type === KIND_VPC && first !== undefined) vpcs.push(first);
   }
-  return { vpcs, blocks, subnets };
+  return { vpcs, blocks, subnets, vpcsOfSubnets };
+}
+
+function readVpcId(scope: Scope, properties: Mapping | undefined): string | undefined {
+  const value = readProperty(scope, properties, 'VpcId');
+  return value?.kind === 'text' ? value.text : undefined;
 }
 
 function readBlock(

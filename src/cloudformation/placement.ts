@@ -26,6 +26,8 @@ export interface Placement {
   readonly addresses: readonly Address[];
   /** Undefined if the resource names none: it has the default group. Empty if none of them is known (reported). */
   readonly groupIds: readonly GroupId[] | undefined;
+  /** The id of the subnet, if it is known. */
+  readonly subnetId: string | undefined;
   readonly sourceDestCheck: boolean | undefined;
   readonly connectionTracking: Partial<ConnectionTracking>;
 }
@@ -39,6 +41,7 @@ export interface PlacementWishes {
 const NOTHING: Placement = {
   addresses: [],
   groupIds: [],
+  subnetId: undefined,
   sourceDestCheck: undefined,
   connectionTracking: {},
 };
@@ -55,6 +58,7 @@ export function readPlacement(
     return {
       addresses: wishes.addresses ? readAddresses(scope, properties) : [],
       groupIds: wishes.groups ? readGroups(scope, directory, properties, ['GroupSet']) : [],
+      subnetId: readSubnetId(scope, properties),
       sourceDestCheck: readSourceDestCheck(scope, properties),
       connectionTracking: readTimeouts(scope, properties),
     };
@@ -111,6 +115,7 @@ function readInstance(
   return {
     addresses: own.addresses.length > 0 ? own.addresses : given.addresses,
     groupIds: own.groupIds ?? given.groupIds,
+    subnetId: own.subnetId ?? given.subnetId,
     sourceDestCheck: own.sourceDestCheck,
     connectionTracking: { ...given.connectionTracking, ...own.connectionTracking },
   };
@@ -130,6 +135,7 @@ function readHolder(
   return {
     addresses: wishes.addresses ? readAddresses(scope, holder) : [],
     groupIds: wishes.groups ? readGroups(scope, directory, holder, names) : [],
+    subnetId: readSubnetId(scope, holder),
     sourceDestCheck: readSourceDestCheck(scope, properties),
     connectionTracking: primary === undefined ? {} : readTimeouts(scope, primary),
   };
@@ -249,7 +255,13 @@ function readGroup(
   const property = name === 'SecurityGroups' ? 'SecurityGroupName' : 'GroupId';
   const id = resolveGroup(scope, directory, property, item.text, item);
   if (id !== undefined) return id;
-  warnOfUnknown(scope, name, explainStranger(scope, 'group', item.text, item), item.path, loss);
+  warnOfUnknown(
+    scope,
+    name,
+    explainStranger(scope, directory, 'group', item.text, item),
+    item.path,
+    loss,
+  );
   return undefined;
 }
 
@@ -332,6 +344,11 @@ function readAddress(
   return undefined;
 }
 
+function readSubnetId(scope: Scope, properties: Mapping | undefined): string | undefined {
+  const value = readProperty(scope, properties, 'SubnetId');
+  return value?.kind === 'text' ? value.text : undefined;
+}
+
 function readSourceDestCheck(scope: Scope, properties: Mapping | undefined): boolean | undefined {
   const value = readText(scope, properties, 'SourceDestCheck');
   if (value?.kind === 'unknown')
@@ -378,7 +395,7 @@ export function isPlaceable(resource: Resource): boolean {
   return resource.type === KIND_INSTANCE || resource.type === KIND_NETWORK_INTERFACE;
 }
 
-/** An association puts a group into one more VPC; everything here is one VPC, so only its names are checked. */
+/** An association puts a group into one more VPC, which has no effect here: a group is in one. Its names are checked. */
 export function checkAssociation(scope: Scope, directory: Directory, resource: Resource): void {
   for (const name of ['GroupId', 'VpcId']) {
     const value = readText(scope, resource.properties, name);
@@ -404,5 +421,11 @@ function warnOfStranger(
   loss: string,
 ): void {
   if (resolveGroup(scope, directory, name, text, where) !== undefined) return;
-  warnOfUnknown(scope, name, explainStranger(scope, 'group', text, where), where.path, loss);
+  warnOfUnknown(
+    scope,
+    name,
+    explainStranger(scope, directory, 'group', text, where),
+    where.path,
+    loss,
+  );
 }

@@ -28,7 +28,10 @@ export function findTarget(
     const groupId =
       value.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
     if (groupId !== undefined) return groupId;
-    tell(name, value.kind === 'text' ? explainStranger(scope, 'group', value.text, value) : value);
+    tell(
+      name,
+      value.kind === 'text' ? explainStranger(scope, directory, 'group', value.text, value) : value,
+    );
     return undefined;
   }
   tell('GroupId', undefined);

@@ -46,7 +46,7 @@ export function readRules(
 ): Rule[] {
   const protocol = readProtocol(scope, written);
   const range = protocol === undefined ? undefined : readRange(scope, written, protocol);
-  const peers = readPeers(scope, directory, written);
+  const peers = readPeers(scope, directory, groupId, written);
   const description = readDescription(scope, written);
   if (protocol === undefined || range === undefined || description === undefined) return [];
   const { direction } = written;
@@ -149,7 +149,12 @@ function readDescription(scope: Scope, written: WrittenRule): string | undefined
   return undefined;
 }
 
-function readPeers(scope: Scope, directory: Directory, written: WrittenRule): Peer[] {
+function readPeers(
+  scope: Scope,
+  directory: Directory,
+  ownId: GroupId,
+  written: WrittenRule,
+): Peer[] {
   const names = PEER_PROPERTIES[written.direction];
   const given: { name: string; value: NonNullable<ReturnType<typeof readText>> }[] = [];
   for (const name of names) {
@@ -177,7 +182,7 @@ function readPeers(scope: Scope, directory: Directory, written: WrittenRule): Pe
   const peers: Peer[] = [];
   for (const { name, value } of given) {
     if (!isText(scope, written, name, value)) continue;
-    const peer = readPeer(scope, directory, written, name, value);
+    const peer = readPeer(scope, directory, ownId, written, name, value);
     if (peer?.kind === 'unknown') warnOfUnknown(scope, name, peer, peer.path, LEFT_OUT);
     else if (peer !== undefined) peers.push(peer);
   }
@@ -202,6 +207,7 @@ function warnOfSeveralPeers(
 function readPeer(
   scope: Scope,
   directory: Directory,
+  ownId: GroupId,
   written: WrittenRule,
   name: string,
   value: TextValue,
@@ -211,13 +217,13 @@ function readPeer(
   if (name.endsWith('PrefixListId')) {
     const prefixListId = resolvePrefixList(directory, value.text);
     if (prefixListId !== undefined) return { kind: 'prefixList', prefixListId };
-    return explainStranger(scope, 'prefix list', value.text, value);
+    return explainStranger(scope, directory, 'prefix list', value.text, value);
   }
   const reference = addOwner(scope, written, name, value);
   if (typeof reference !== 'string') return reference;
-  const groupId = resolveGroup(scope, directory, name, reference, value);
+  const groupId = resolveGroup(scope, directory, name, reference, value, ownId);
   if (groupId !== undefined) return { kind: 'group', groupId };
-  return explainStranger(scope, 'group', reference, value);
+  return explainStranger(scope, directory, 'group', reference, value);
 }
 
 /** `123456789012/sg-…` for a group of another account, as the console writes it. */

@@ -40,8 +40,10 @@ export interface Inputs {
   readonly account: Account;
   /** What the templates of the configuration export. */
   readonly exports: ExportDirectory;
-  /** The group of an interface that names none. */
-  readonly defaultGroupId: GroupId | undefined;
+  /** What stands for the default group of a VPC; undefined if nobody knows of default groups. */
+  readonly defaultGroupOf: ((vpcId: string) => GroupId) | undefined;
+  /** The default groups that there are; asked when all templates are known. */
+  readonly defaultGroups: () => readonly GroupId[];
   /** Values only AWS knows, given by hand; keys as the hints name them: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`, `ref:Id`. */
   readonly supplied: ReadonlyMap<string, Supplied> | undefined;
   /** The keys that were asked for, whether they were supplied or not. */

@@ -13,6 +13,7 @@ import {
   type RuleId,
   type Rule,
   type SecurityGroup,
+  type VpcRef,
 } from './model.ts';
 import { ruleKey } from './rules.ts';
 import { DEFAULT_GROUP_NAME } from './texts.ts';
@@ -42,13 +43,20 @@ export function defaultIngress(groupId: GroupId, origin: Origin): readonly Rule[
   return [allowAll(groupId, 'ingress', { kind: 'group', groupId }, origin)];
 }
 
-/** The group of an interface that names none. `file` is the configuration it belongs to: it has no line there. */
-export function makeDefaultGroup(file: string): SecurityGroup {
-  const id = stableId('sg', DEFAULT_GROUP_NAME);
+/**
+ * The group of an interface that names none. `file` is the configuration it belongs to: it has no line there.
+ * `vpc` is the VPC it belongs to, where there are several.
+ */
+export function makeDefaultGroup(
+  file: string,
+  id: GroupId = stableId('sg', DEFAULT_GROUP_NAME),
+  vpc?: VpcRef,
+): SecurityGroup {
   const origin: Origin = { file, line: 0, column: 0, path: '' };
   return {
     id,
     name: DEFAULT_GROUP_NAME,
+    ...(vpc === undefined ? {} : { vpc }),
     description: DEFAULT_GROUP_DESCRIPTION,
     ingress: defaultIngress(id, origin),
     egress: defaultEgress(id, origin),

@@ -1,7 +1,7 @@
 /** AWS-looking resource ids, made from what a thing is called, so that they survive a reload and a restart. */
 import { createHash } from 'node:crypto';
 
-export type IdPrefix = 'sg' | 'sgr' | 'pl' | 'eni';
+export type IdPrefix = 'sg' | 'sgr' | 'pl' | 'eni' | 'vpc';
 
 const HEX_DIGITS = 17;
 

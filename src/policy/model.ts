@@ -21,6 +21,19 @@ export type GroupId = string; //        sg-…
 export type RuleId = string; //         sgr-…
 export type PrefixListId = string; //   pl-…
 export type InterfaceId = string; //    eni-…
+export type VpcId = string; //          vpc-…
+
+/** A VPC: groups and interfaces belong to one, and names of groups are unique in it. */
+export interface Vpc {
+  readonly id: VpcId;
+  readonly name: string;
+  /** What is known of its blocks; they say which addresses an interface may have, and decide no packet. */
+  readonly cidrBlocks: readonly Cidr[];
+  readonly origin: Origin;
+}
+
+/** Which VPC something belongs to. */
+export type VpcRef = Pick<Vpc, 'id' | 'name'>;
 
 /** Towards the instance, or away from it. */
 export type Direction = 'ingress' | 'egress';
@@ -71,6 +84,8 @@ export type Revocation = 'aws' | 'recheck' | 'cut';
 export interface SecurityGroup {
   readonly id: GroupId;
   readonly name: string;
+  /** The VPC it belongs to, where there are several; absent: the one there is. */
+  readonly vpc?: VpcRef;
   readonly description: string;
   readonly ingress: readonly Rule[];
   readonly egress: readonly Rule[];
@@ -102,6 +117,8 @@ export interface ConnectionTracking {
 export interface NetworkInterface {
   readonly id: InterfaceId;
   readonly name: string;
+  /** The VPC it is in, where there are several; so are its groups. Absent: the one there is. */
+  readonly vpc?: VpcRef;
   /** Private addresses of both families; the first of a family is the primary one. At least one. */
   readonly addresses: readonly Address[];
   /** At least one; the default group if none was given. */
@@ -121,4 +138,6 @@ export interface PolicyModel {
   readonly groups: ReadonlyMap<GroupId, SecurityGroup>;
   readonly prefixLists: ReadonlyMap<PrefixListId, PrefixList>;
   readonly interfaces: ReadonlyMap<InterfaceId, NetworkInterface>;
+  /** Absent where nothing is said of VPCs: then everything is in one. */
+  readonly vpcs?: ReadonlyMap<VpcId, Vpc>;
 }

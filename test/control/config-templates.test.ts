@@ -568,8 +568,8 @@ const MISPLACED: readonly (readonly [keys: string, problems: readonly string[]])
   ['adresses: [10.0.1.9]', ["config.yaml:2:43 error unknown-key: unknown key 'adresses'; did you mean 'addresses'?"]],
   ['mtu: 5', ["config.yaml:2:20 error missing-key: the key 'addresses' is missing", "config.yaml:2:43 error unknown-key: unknown key 'mtu'"]],
   ['from: st/Wrong', [
-    "config.yaml:2:49 error missing-address: the template does not say which addresses 'st/Wrong' has",
     'config.yaml:2:49 error missing-group: none of the security groups that the template names is known',
+    "config.yaml:2:49 error missing-address: the template does not say which addresses 'st/Wrong' has",
     "t.yaml:37:76 error bad-property: GroupSet must be a list, not 'sg-'",
     "t.yaml:37:105 error bad-address: PrivateIpAddress '10.0.1' is no IPv4 address",
     "t.yaml:37:129 error bad-property: an item of Ipv6Addresses must be a mapping, not 'fd00::1'",

@@ -1,4 +1,4 @@
-/** Addresses: of the VPC, and who has which. */
+/** Addresses: how they are written, and who has which. */
 import {
   cidrContains,
   formatAddress,
@@ -10,8 +10,8 @@ import {
   type Cidr,
   type Parsed,
 } from '../../addr/address.ts';
-import type { Networks } from '../../cloudformation/networks.ts';
-import { get, type Node } from '../../source/yaml.ts';
+import type { VpcRef } from '../../policy/model.ts';
+import type { Node } from '../../source/yaml.ts';
 import {
   fail,
   lineText,
@@ -23,76 +23,9 @@ import {
   type Reader,
 } from './config-reader.ts';
 
-/** Source: Amazon VPC User Guide, "VPC CIDR blocks". */
-const VPC_LENGTHS = { 4: { min: 16, max: 28 }, 6: { min: 44, max: 60 } } as const;
-
-export interface Vpc {
-  readonly cidrBlocks: readonly Cidr[];
-  /** Base + 2 of each VPC, where AWS has its DNS. */
-  readonly dnsAddresses: readonly Address[];
-  /** Base + 1 of each subnet, where AWS has its router. */
-  readonly routerAddresses: readonly Address[];
-}
-
-interface CidrAt {
+export interface CidrAt {
   readonly cidr: Cidr;
   readonly node: Node;
-}
-
-/** Reads `vpc`; without it there are no addresses of its own, and no bounds to check addresses against. */
-export function readVpc(reader: Reader, section: Node | undefined): Vpc {
-  const blocks = readCidrs(reader, get(section, 'cidrBlocks'));
-  const subnets = readCidrs(reader, get(section, 'subnets'));
-  if (section !== undefined && section.kind !== 'mapping')
-    reader.misses.push({ node: section, expected: 'a mapping' });
-  for (const { cidr, node } of blocks) {
-    const { min, max } = VPC_LENGTHS[cidr.family];
-    if (cidr.length < min || cidr.length > max) {
-      report(
-        reader,
-        'warning',
-        node,
-        'vpc-size',
-        `${formatCidr(cidr)} is no size AWS gives a VPC`,
-        `IPv${cidr.family} blocks of a VPC go from /${min} to /${max}`,
-      );
-    }
-  }
-  refuseOverlaps(reader, blocks, 'block');
-  refuseOverlaps(reader, subnets, 'subnet');
-  for (const { cidr, node } of subnets) {
-    if (blocks.length > 0 && !blocks.some((block) => covers(block.cidr, cidr))) {
-      fail(
-        reader,
-        node,
-        'subnet-outside-vpc',
-        `the subnet ${formatCidr(cidr)} is in no block of the VPC`,
-        `blocks: ${blocks.map((block) => formatCidr(block.cidr)).join(', ')}`,
-      );
-    }
-  }
-  // The DNS address is that of the primary block, the first IPv4 one.
-  const primary = blocks.find(({ cidr }) => cidr.family === 4);
-  return {
-    cidrBlocks: blocks.map(({ cidr }) => cidr),
-    dnsAddresses: primary === undefined ? [] : [addOffset(primary.cidr, 2)],
-    routerAddresses: subnets.flatMap(({ cidr }) => (cidr.family === 4 ? [addOffset(cidr, 1)] : [])),
-  };
-}
-
-/** `vpc` with the VPCs and subnets of templates: their DNS and router addresses are the platform's as well. */
-export function addNetworks(vpc: Vpc, networks: readonly Networks[]): Vpc {
-  const dnsAddresses = [...vpc.dnsAddresses];
-  const routerAddresses = [...vpc.routerAddresses];
-  const addTo = (list: Address[], address: Address): void => {
-    if (!list.some((known) => sameAddress(known, address))) list.push(address);
-  };
-  for (const { vpcs, subnets } of networks) {
-    for (const cidr of vpcs) addTo(dnsAddresses, addOffset(cidr, 2));
-    for (const cidr of subnets) if (cidr.family === 4) addTo(routerAddresses, addOffset(cidr, 1));
-  }
-  const cidrBlocks = [...vpc.cidrBlocks, ...networks.flatMap(({ blocks }) => blocks)];
-  return { cidrBlocks, dnsAddresses, routerAddresses };
 }
 
 /** A list of CIDR blocks without host bits. */
@@ -124,16 +57,20 @@ export function parseAddressWithLength(
     : address;
 }
 
+/** The blocks that addresses of an interface should be in, and of which VPC they are where there are several. */
+export interface VpcBlocks {
+  readonly cidrBlocks: readonly Cidr[];
+  readonly ref: VpcRef | undefined;
+}
+
 /** Which address belongs to what, so that none has two owners, and none is one that can't be a host's. */
 export class AddressRegistry {
   readonly #owners = new Map<string, { readonly place: Place; readonly what: string }>();
-  readonly #cidrBlocks: readonly Cidr[];
   readonly #reserved: readonly Address[];
   readonly #allowsClassE: boolean;
 
   /** @param reserved what no interface may have */
-  constructor({ cidrBlocks }: Vpc, reserved: readonly Address[], allowsClassE: boolean) {
-    this.#cidrBlocks = cidrBlocks;
+  constructor(reserved: readonly Address[], allowsClassE: boolean) {
     this.#reserved = reserved;
     this.#allowsClassE = allowsClassE;
   }
@@ -143,8 +80,14 @@ export class AddressRegistry {
     if (this.#checkHost(reader, address, place)) this.#claim(reader, address, place, 'the uplink');
   }
 
-  /** Checks a private address of an interface. */
-  addPrivate(reader: Reader, address: Address, place: Place, what: string): void {
+  /** Checks a private address of an interface in a VPC. */
+  addPrivate(
+    reader: Reader,
+    address: Address,
+    place: Place,
+    what: string,
+    { cidrBlocks, ref }: VpcBlocks,
+  ): void {
     if (!this.#checkHost(reader, address, place)) return;
     const text = formatAddress(address);
     if (this.#reserved.some((reserved) => sameAddress(reserved, address))) {
@@ -158,14 +101,14 @@ export class AddressRegistry {
       );
       return;
     }
-    const blocks = this.#cidrBlocks.filter(({ family }) => family === address.family);
+    const blocks = cidrBlocks.filter(({ family }) => family === address.family);
     if (blocks.length > 0 && !blocks.some((block) => cidrContains(block, address))) {
       report(
         reader,
         'warning',
         place,
         'address-outside-vpc',
-        `${text} is in no block of the VPC`,
+        `${text} is in no block of the VPC${ref === undefined ? '' : ` '${ref.name}'`}`,
         `IPv${address.family} blocks: ${blocks.map(formatCidr).join(', ')}`,
       );
     }
@@ -226,28 +169,4 @@ const SPECIAL_BLOCKS: readonly (readonly [Cidr, string])[] = (
 
 function specialKind(address: Address): string | undefined {
   return SPECIAL_BLOCKS.find(([block]) => cidrContains(block, address))?.[1];
-}
-
-function refuseOverlaps(reader: Reader, cidrs: readonly CidrAt[], what: string): void {
-  for (const [i, { cidr, node }] of cidrs.entries()) {
-    const other = cidrs
-      .slice(0, i)
-      .find((earlier) => covers(earlier.cidr, cidr) || covers(cidr, earlier.cidr));
-    if (other === undefined) continue;
-    fail(
-      reader,
-      node,
-      `${what}-overlap`,
-      `the ${what} ${formatCidr(cidr)} overlaps the ${what} ${formatCidr(other.cidr)}`,
-      'remove one of the two, or make them disjoint',
-    );
-  }
-}
-
-function covers(outer: Cidr, inner: Cidr): boolean {
-  return outer.length <= inner.length && cidrContains(outer, inner);
-}
-
-function addOffset(cidr: Cidr, offset: number): Address {
-  return { family: 4, words: [(cidr.words[0] + offset) | 0] };
 }

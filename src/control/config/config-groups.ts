@@ -1,7 +1,7 @@
 /** The `securityGroups` section, in two passes: first what groups there are, then their rules, which may name any of them. */
 import { DEFAULT_GROUP_DESCRIPTION } from '../../policy/default-group.ts';
-import { isId, stableId, type IdPrefix } from '../../policy/ids.ts';
-import type { Direction, Origin, Revocation, SecurityGroup } from '../../policy/model.ts';
+import { isId, type IdPrefix } from '../../policy/ids.ts';
+import type { Direction, Origin, Revocation, SecurityGroup, VpcRef } from '../../policy/model.ts';
 import { openGroup, type Said } from '../../policy/openness.ts';
 import {
   checkGroupDescription,
@@ -9,33 +9,67 @@ import {
   DEFAULT_GROUP_NAME,
   explainText,
 } from '../../policy/texts.ts';
+import { ownGroupId } from '../../policy/vpcs.ts';
 import { get, type Entry, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import { fail, originOf, readEntries, readText, type Reader } from './config-reader.ts';
 import { readRules, type RuleContext } from './config-rules.ts';
+import type { KnownVpc, VpcDirectory } from './config-vpc-directory.ts';
 
 const REVOCATIONS: readonly Revocation[] = ['aws', 'recheck', 'cut'];
 
 export interface GroupHead {
   readonly id: string;
   readonly name: string;
+  readonly vpc?: VpcRef;
   readonly description: string;
   readonly origin: Origin;
   readonly node: Node;
 }
 
+/** An entry of the section, with the VPC and the name that its key and `vpc` say. */
+export interface PlacedGroup {
+  readonly entry: Entry;
+  readonly name: string;
+  readonly vpc: KnownVpc;
+}
+
+/** Which VPC each group belongs to. */
+export function placeGroups(
+  reader: Reader,
+  section: Node | undefined,
+  vpcs: VpcDirectory,
+): readonly PlacedGroup[] {
+  return readEntries(reader, section).map((entry) => {
+    const place = { at: entry.keyAt, path: entry.value.path };
+    const { vpc: inKey, name } = vpcs.split(entry.key);
+    const node = get(entry.value, 'vpc');
+    const given = vpcs.read(reader, node);
+    if (given !== undefined && inKey !== undefined && given.id !== inKey.id) {
+      const message = `the key says that '${name}' is in the VPC '${inKey.name}', and 'vpc' says '${given.name}'`;
+      fail(reader, node!, 'other-vpc', message, 'remove one of the two');
+    }
+    const vpc = given ?? inKey ?? (node === undefined ? vpcs.takeFallback() : undefined);
+    if (vpc === undefined && node === undefined)
+      vpcs.failMissing(reader, place, `the security group '${name}'`);
+    // Something has been reported, and the group is read for its own mistakes.
+    return { entry, name, vpc: vpc ?? vpcs.all[0] };
+  });
+}
+
 /** The groups without their rules. A group with a bad name still gets its rules read, for their mistakes. */
 export function readGroupHeads(
   reader: Reader,
-  section: Node | undefined,
+  placed: readonly PlacedGroup[],
   groups: Directory,
+  vpcs: VpcDirectory,
 ): readonly GroupHead[] {
-  return readEntries(reader, section).map((entry) => {
+  return placed.map(({ entry, name: written, vpc }) => {
     const { value: node } = entry;
     const place = { at: entry.keyAt, path: node.path };
-    const name = entry.key.trimEnd();
+    const name = written.trimEnd();
     // Only the very key 'default' replaces the VPC's own group.
-    const wrongName = entry.key === DEFAULT_GROUP_NAME ? undefined : checkGroupName(entry.key);
+    const wrongName = written === DEFAULT_GROUP_NAME ? undefined : checkGroupName(written);
     if (wrongName !== undefined) fail(reader, place, 'bad-name', wrongName, nameHint(name));
     const description =
       readText(reader, get(node, 'description')) ??
@@ -49,9 +83,18 @@ export function readGroupHeads(
         wrongDescription,
         explainText(description),
       );
-    const id = readId(reader, entry, 'sg') ?? stableId('sg', name);
-    const head = { id, name, description, origin: originOf(place), node };
-    groups.add(reader, head, place);
+    const ref = vpcs.refOf(vpc);
+    const id = readId(reader, entry, 'sg') ?? ownGroupId(name, ref);
+    const origin = originOf(place);
+    const head = {
+      id,
+      name,
+      description,
+      origin,
+      node,
+      ...(ref === undefined ? {} : { vpc: ref }),
+    };
+    groups.add(reader, head, place, { vpcId: vpc.id, vpc: ref });
     return head;
   });
 }
@@ -66,7 +109,8 @@ function nameHint(name: string): string | undefined {
 
 /** A group with its rules. Without the key, a direction has what AWS gives such a group when it is made. */
 export function readGroup(context: RuleContext, head: GroupHead): SecurityGroup {
-  const { id, name, description, origin, node } = head;
+  const { node, ...group } = head;
+  const { id } = group;
   const revocation = readRevocation(context.reader, node);
   const said = (direction: Direction): Said => {
     const list = get(node, direction);
@@ -75,7 +119,7 @@ export function readGroup(context: RuleContext, head: GroupHead): SecurityGroup 
     return { rules: readRules(context, list, direction, id), isStated: true, gaps: [] };
   };
   return openGroup(
-    { id, name, description, origin, ...(revocation === undefined ? {} : { revocation }) },
+    { ...group, ...(revocation === undefined ? {} : { revocation }) },
     { ingress: said('ingress'), egress: said('egress') },
   );
 }

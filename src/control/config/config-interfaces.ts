@@ -12,11 +12,16 @@ import type { Placement, PlacementWishes } from '../../cloudformation/placement.
 import { PORTS_MAX } from '../../dataplane/messages.ts';
 import { IDLE_TIMEOUTS } from '../../policy/idle-timeouts.ts';
 import { isId, stableId } from '../../policy/ids.ts';
-import type { ConnectionTracking, GroupId, NetworkInterface } from '../../policy/model.ts';
+import type { ConnectionTracking, NetworkInterface } from '../../policy/model.ts';
 import { get, type Entry, type Node } from '../../source/yaml.ts';
-import { parseAddressWithLength, readCidrs, type AddressRegistry } from './config-addresses.ts';
+import {
+  parseAddressWithLength,
+  readCidrs,
+  type AddressRegistry,
+  type VpcBlocks,
+} from './config-addresses.ts';
 import { readDevice, type DeviceRegistry } from './config-devices.ts';
-import type { Directory } from './config-names.ts';
+import { readMembership, type VpcContext } from './config-interface-vpc.ts';
 import {
   fail,
   originOf,
@@ -26,7 +31,6 @@ import {
   readItems,
   readText,
   readWord,
-  report,
   take,
   type Reader,
 } from './config-reader.ts';
@@ -37,10 +41,7 @@ const LINK_LOCAL: Cidr = { family: 6, words: [0xfe800000 | 0, 0, 0, 0], length: 
 /** Port 0 is the uplink's. */
 const INTERFACES_MAX = PORTS_MAX - 1;
 
-export interface InterfaceContext {
-  readonly reader: Reader;
-  readonly groups: Directory;
-  readonly defaultGroupId: GroupId;
+export interface InterfaceContext extends VpcContext {
   readonly addresses: AddressRegistry;
   readonly devices: DeviceRegistry;
   /** Finds an instance or a network interface of a template. */
@@ -73,7 +74,7 @@ export function readInterfaces(
 }
 
 function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts {
-  const { reader, devices, netnsDirectory } = context;
+  const { reader, vpcs, devices, netnsDirectory } = context;
   const { key: name, value: node } = entry;
   const place = { at: entry.keyAt, path: node.path };
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || name.length > NAME_LENGTH_MAX) {
@@ -87,12 +88,14 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
   }
   const id = isId('eni', name) ? name : stableId('eni', name);
   const placement = readPlacement(context, node);
-  const addresses = readAddresses(context, node, name, placement);
-  const groupIds = readGroupIds(context, node, placement);
+  const { vpc, groupIds } = readMembership(context, node, name, place, placement);
+  const blocks = vpcs.blocksOf(vpc);
+  const addresses = readAddresses(context, node, name, placement, blocks);
   const tracking = get(node, 'connectionTracking');
   const network: NetworkInterface = {
     id,
     name,
+    ...(blocks.ref === undefined ? {} : { vpc: blocks.ref }),
     addresses,
     groupIds,
     sourceDestCheck: readBoolean(
@@ -139,13 +142,14 @@ function readAddresses(
   node: Node,
   name: string,
   placement: Placement | undefined,
+  blocks: VpcBlocks,
 ): readonly Address[] {
   const { reader, addresses } = context;
   const list = get(node, 'addresses');
   const from = get(node, 'from');
   if (list === undefined && from !== undefined) {
     for (const address of placement?.addresses ?? [])
-      addresses.addPrivate(reader, address, from, `interface '${name}'`);
+      addresses.addPrivate(reader, address, from, `interface '${name}'`, blocks);
     if (placement?.addresses.length === 0) {
       const message = `the template does not say which addresses '${from.kind === 'scalar' ? from.text : name}' has`;
       const hint = 'AWS would choose them; give them here, as addresses: [10.0.0.11]';
@@ -167,51 +171,9 @@ function readAddresses(
     const address =
       text === undefined ? undefined : take(reader, node, 'bad-address', parseAddress(text));
     if (address === undefined) return [];
-    addresses.addPrivate(reader, address, node, `interface '${name}'`);
+    addresses.addPrivate(reader, address, node, `interface '${name}'`, blocks);
     return [address];
   });
-}
-
-function readGroupIds(
-  context: InterfaceContext,
-  node: Node,
-  placement: Placement | undefined,
-): readonly GroupId[] {
-  const { reader, groups, defaultGroupId } = context;
-  const list = get(node, 'securityGroups');
-  if (list === undefined && placement?.groupIds?.length === 0) {
-    const message = 'none of the security groups that the template names is known';
-    fail(reader, get(node, 'from')!, 'missing-group', message, 'name them here, as securityGroups');
-  }
-  if (list === undefined) return placement?.groupIds ?? [defaultGroupId];
-  const items = readItems(reader, list);
-  if (list.kind === 'list' && items.length === 0) {
-    fail(
-      reader,
-      list,
-      'missing-group',
-      'an interface has at least one security group',
-      'name one, or remove the key: then it has the default group',
-    );
-  }
-  const ids = new Set<GroupId>();
-  for (const node of items) {
-    const text = readText(reader, node);
-    const id =
-      text === undefined ? undefined : take(reader, node, groups.unknownCode, groups.resolve(text));
-    if (id === undefined) continue;
-    if (ids.has(id))
-      report(
-        reader,
-        'warning',
-        node,
-        'duplicate-group',
-        `the security group '${text!}' is named twice`,
-        'remove one of the two',
-      );
-    ids.add(id);
-  }
-  return [...ids];
 }
 
 function readTimeouts(
@@ -237,7 +199,7 @@ function readTimeouts(
 
 /** Reads `uplink`; undefined if there is none, or none that could be used (reported). */
 export function readUplink(
-  context: Omit<InterfaceContext, 'groups' | 'defaultGroupId' | 'place'>,
+  context: Pick<InterfaceContext, 'reader' | 'addresses' | 'devices' | 'netnsDirectory'>,
   section: Node | undefined,
 ): UplinkConfig | undefined {
   const { reader, addresses: registry, devices, netnsDirectory } = context;

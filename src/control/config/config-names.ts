@@ -1,11 +1,13 @@
 /**
  * Finding groups and prefix lists by what people call them.
  *
- * Groups of the file and of all templates share one name space. A reference is, in this order, an id,
- * a name, STACK/LOGICAL-ID, or a logical id that just one template has.
+ * The groups of a VPC share one name space, those of the file and of all templates. A reference is, in this order, an
+ * id, a name, VPC/NAME, STACK/LOGICAL-ID, a logical id that just one template has, or a name that just one other VPC
+ * has. What comes of a group of another VPC is for whoever asks to tell.
  */
 import type { Parsed } from '../../addr/address.ts';
-import type { Origin } from '../../policy/model.ts';
+import type { Origin, VpcId, VpcRef } from '../../policy/model.ts';
+import { groupLabel } from '../../policy/vpcs.ts';
 import type { Position } from '../../source/problem.ts';
 import { closest, listWords } from '../../source/suggest.ts';
 import { fail, lineText, type Place, type Reader } from './config-reader.ts';
@@ -25,12 +27,23 @@ interface Wording {
   readonly prefix: string;
 }
 
+/** What the groups of a VPC are told apart by from those of others. */
+export interface Home {
+  readonly stackName?: string;
+  /** Of what belongs to one. */
+  readonly vpcId?: VpcId;
+  /** Its name, where there are several. */
+  readonly vpc?: VpcRef | undefined;
+}
+
+interface Known extends Named, Home {}
+
 export class Directory {
   readonly #wording: Wording;
-  readonly #byId = new Map<string, Named>();
-  /** Names are unique without regard to case, and found only in the right one. */
-  readonly #byFoldedName = new Map<string, Named>();
-  readonly #byStackPath = new Map<string, Named>();
+  readonly #byId = new Map<string, Known>();
+  /** By name in lower case, one a VPC. Names are unique without regard to case, and found only in the right one. */
+  readonly #byFoldedName = new Map<string, Known[]>();
+  readonly #byStackPath = new Map<string, Known>();
   readonly #byLogicalId = new Map<string, string[]>();
 
   constructor(wording: Wording) {
@@ -38,15 +51,18 @@ export class Directory {
   }
 
   /** Adds what has a free name and a free id, and reports what hasn't; returns whether it was added. */
-  add(reader: Reader, named: Named, place: Place, stackName?: string): boolean {
+  add(reader: Reader, named: Named, place: Place, home: Home = {}): boolean {
     const { noun } = this.#wording;
-    const sameName = this.#byFoldedName.get(named.name.toLowerCase());
+    const folded = named.name.toLowerCase();
+    const sameNames = this.#byFoldedName.get(folded) ?? [];
+    const sameName = sameNames.find(({ vpcId }) => vpcId === home.vpcId);
     if (sameName !== undefined) {
       const other =
         sameName.name === named.name
           ? ''
           : ` as '${sameName.name}'; names are compared without regard to case`;
-      const message = `the ${noun} '${named.name}' exists already${placeText(sameName.origin, place.at)}${other}`;
+      const vpc = home.vpc === undefined ? '' : ` in the VPC '${home.vpc.name}'`;
+      const message = `the ${noun} '${named.name}' exists already${vpc}${placeText(sameName.origin, place.at)}${other}`;
       fail(reader, place, 'duplicate-name', message, 'give one of the two another name');
       return false;
     }
@@ -56,37 +72,84 @@ export class Directory {
       fail(reader, place, 'duplicate-id', message, 'give one of the two another id, or none');
       return false;
     }
-    this.#byFoldedName.set(named.name.toLowerCase(), named);
-    this.#byId.set(named.id, named);
+    const known: Known = { ...named, ...home };
+    this.#byFoldedName.set(folded, [...sameNames, known]);
+    this.#byId.set(named.id, known);
     const { logicalId } = named.origin;
-    if (stackName !== undefined && logicalId !== undefined)
-      this.#addLogicalId(named, stackName, logicalId);
+    if (home.stackName !== undefined && logicalId !== undefined)
+      this.#addLogicalId(known, home.stackName, logicalId);
     return true;
   }
 
-  #addLogicalId(named: Named, stackName: string, logicalId: string): void {
+  /** Lets one more id stand for what there is, unless it has a meaning already. */
+  addAlias(id: string, meant: string): void {
+    const known = this.#byId.get(meant);
+    if (known !== undefined && !this.#byId.has(id)) this.#byId.set(id, known);
+  }
+
+  #addLogicalId(known: Known, stackName: string, logicalId: string): void {
     const path = `${stackName}/${logicalId}`;
-    this.#byStackPath.set(path, named);
+    this.#byStackPath.set(path, known);
     this.#byLogicalId.set(logicalId, [...(this.#byLogicalId.get(logicalId) ?? []), path]);
   }
 
-  /** The id a reference stands for, or the error. */
-  resolve(reference: string): Parsed<string> {
+  /** The VPC of what has this id. */
+  vpcOf(id: string | undefined): VpcId | undefined {
+    return id === undefined ? undefined : this.#byId.get(id)?.vpcId;
+  }
+
+  /** As lists and messages name what has this id. */
+  nameOf(id: string): string {
+    return this.#byId.get(id)?.name ?? id;
+  }
+
+  /**
+   * The id a reference stands for, or the error. `vpcId` is the VPC of what refers, if that is known: its names go
+   * before those of others.
+   */
+  resolve(reference: string, vpcId?: VpcId): Parsed<string> {
     const text = reference.trimEnd();
-    const byName = this.#byFoldedName.get(text.toLowerCase());
+    const named = this.#named(text);
+    const here = vpcId === undefined ? named : named.filter((known) => known.vpcId === vpcId);
     const paths = this.#byLogicalId.get(text) ?? [];
     const found =
       this.#byId.get(text) ??
-      (byName?.name === text ? byName : undefined) ??
+      only(here) ??
       this.#byStackPath.get(text) ??
-      (paths.length === 1 ? this.#byStackPath.get(paths[0]) : undefined);
+      (paths.length === 1 ? this.#byStackPath.get(paths[0]) : undefined) ??
+      only(named);
     if (found !== undefined) return { ok: true, value: found.id };
+    return { ok: false, ...this.#explain(text, named, paths) };
+  }
+
+  /** Those with that name, or with that `VPC/NAME`. */
+  #named(text: string): readonly Known[] {
+    const named = (this.#byFoldedName.get(text.toLowerCase()) ?? []).filter(
+      ({ name }) => name === text,
+    );
+    if (named.length > 0 || !text.includes('/')) return named;
+    // A name may have a '/' in it as well.
+    for (let at = text.indexOf('/'); at >= 0; at = text.indexOf('/', at + 1)) {
+      const name = text.slice(at + 1);
+      const found = this.#byFoldedName
+        .get(name.toLowerCase())
+        ?.filter((known) => known.name === name && known.vpc?.name === text.slice(0, at));
+      if (found !== undefined && found.length > 0) return found;
+    }
+    return [];
+  }
+
+  #explain(
+    text: string,
+    named: readonly Known[],
+    paths: readonly string[],
+  ): { readonly message: string; readonly hint: string } {
     const { noun, prefix } = this.#wording;
-    if (paths.length > 1) {
+    const several = named.length > 1 ? named.map(groupLabel) : paths;
+    if (several.length > 1) {
       return {
-        ok: false,
-        message: `'${text}' could be any of ${paths.length} ${noun}s`,
-        hint: `write one of ${listWords(paths)}`,
+        message: `'${text}' could be any of ${several.length} ${noun}s`,
+        hint: `write one of ${listWords(several)}`,
       };
     }
     const names = this.names();
@@ -95,7 +158,6 @@ export class Directory {
       : closest(text, [...names, ...this.#byLogicalId.keys()]);
     const suggestion = meant === undefined ? '' : `; did you mean '${meant}'?`;
     return {
-      ok: false,
       message: `there is no ${noun} '${text}'${suggestion}`,
       hint: names.length === 0 ? `no ${noun} is defined` : `${noun}s: ${listWords(names)}`,
     };
@@ -106,7 +168,7 @@ export class Directory {
   }
 
   names(): readonly string[] {
-    return [...this.#byFoldedName.values()].map(({ name }) => name);
+    return [...this.#byFoldedName.values()].flat().map(groupLabel);
   }
 
   get unknownCode(): string {
@@ -124,6 +186,10 @@ export function makeGroupDirectory(): Directory {
 
 export function makePrefixListDirectory(): Directory {
   return new Directory({ noun: 'prefix list', code: 'prefix-list', prefix: 'pl:' });
+}
+
+function only<T>(items: readonly T[]): T | undefined {
+  return items.length === 1 ? items[0] : undefined;
 }
 
 function placeText(of: Position, from: Position): string {

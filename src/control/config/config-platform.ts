@@ -13,8 +13,8 @@ import {
 } from '../../addr/address.ts';
 import type { ExemptService, SpecialAddresses } from '../../policy/special-addresses.ts';
 import { get, type Node } from '../../source/yaml.ts';
-import type { Vpc } from './config-addresses.ts';
 import { fail, readBoolean, readItems, readText, report, type Reader } from './config-reader.ts';
+import type { VpcAddresses } from './config-vpc-directory.ts';
 import type { UplinkConfig } from './config.ts';
 
 export const PLATFORM_SERVICES = [
@@ -73,7 +73,10 @@ interface ServiceAt {
 }
 
 /** Addresses that no interface may have, whether or not anything provides what AWS has there. */
-export function reservedAddresses({ dnsAddresses, routerAddresses }: Vpc): readonly Address[] {
+export function reservedAddresses({
+  dnsAddresses,
+  routerAddresses,
+}: VpcAddresses): readonly Address[] {
   const fixed = PLATFORM_SERVICES.flatMap((service) => PLACES[service].addresses);
   return [...fixed, ROUTER_6, ...dnsAddresses, ...routerAddresses];
 }
@@ -86,7 +89,7 @@ export function readClassE(reader: Reader, root: Node): boolean {
 export function readSpecialAddresses(
   reader: Reader,
   root: Node,
-  vpc: Vpc,
+  vpc: VpcAddresses,
   uplink: UplinkConfig | undefined,
   allowsClassE: boolean,
 ): SpecialAddresses {
@@ -133,7 +136,7 @@ function warnOfHost(reader: Reader, { service, node }: ServiceAt): void {
   );
 }
 
-function exemptBy(service: PlatformService, vpc: Vpc): readonly ExemptService[] {
+function exemptBy(service: PlatformService, vpc: VpcAddresses): readonly ExemptService[] {
   const { addresses, ports } = PLACES[service];
   const ofVpc =
     service === 'dns' ? vpc.dnsAddresses : service === 'dhcp' ? vpc.routerAddresses : [];

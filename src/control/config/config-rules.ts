@@ -346,7 +346,12 @@ function readPeer(
   const { reader, groups, prefixLists } = context;
   if (text === 'self') return { kind: 'group', groupId };
   if (text.startsWith('sg:') || isId('sg', text)) {
-    const id = take(reader, node, groups.unknownCode, groups.resolve(text.replace(/^sg:/, '')));
+    const id = take(
+      reader,
+      node,
+      groups.unknownCode,
+      groups.resolve(text.replace(/^sg:/, ''), groups.vpcOf(groupId)),
+    );
     return id === undefined ? undefined : { kind: 'group', groupId: id };
   }
   if (text.startsWith('pl:') || isId('pl', text)) {

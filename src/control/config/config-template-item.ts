@@ -33,6 +33,8 @@ export interface TemplateItem {
   readonly file: string;
   readonly stackName: string;
   readonly stackNameNode: Node | undefined;
+  /** The key `vpc`: the VPC of groups that don't say. */
+  readonly vpcNode: Node | undefined;
   /** Where the stack is made. */
   readonly account: Partial<Account>;
   /** Those of the configuration before those of the parameters file. */
@@ -76,6 +78,7 @@ export function readTemplateItem(
     file: resolve(directory, name),
     stackName: stackName ?? basename(name, extname(name)),
     stackNameNode,
+    vpcNode: get(node, 'vpc'),
     account: readAccount(reader, node),
     parameters,
     parametersFile,

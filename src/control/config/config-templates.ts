@@ -12,6 +12,7 @@ import {
   type LoadedTemplate,
   type OpenTemplate,
   type OutsideRule,
+  type SurveyedTemplate,
 } from '../../cloudformation/load-template.ts';
 import { NestedStacks } from '../../cloudformation/nested-stacks.ts';
 import type { Networks } from '../../cloudformation/networks.ts';
@@ -25,13 +26,15 @@ import type {
   SecurityGroup,
 } from '../../policy/model.ts';
 import { addToGroup } from '../../policy/openness.ts';
-import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
+import { nameVpcs } from '../../cloudformation/vpcs.ts';
+import { defaultGroupIdOf } from '../../policy/vpcs.ts';
 import { didYouMean, listWords } from '../../source/suggest.ts';
 import { readText, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
-import { fail, lineText, readItems, type Place, type Reader } from './config-reader.ts';
+import { fail, lineText, readItems, report, type Place, type Reader } from './config-reader.ts';
 import { foreignText, foreignTree, isTemplate } from './foreign-input.ts';
 import { readTemplateItem, warnOfUnusedValues, type TemplateItem } from './config-template-item.ts';
+import type { KnownVpc, VpcDirectory } from './config-vpc-directory.ts';
 
 /** More than any account may have (AWS's quota is 2000 stacks); each may take a second to read. */
 const TEMPLATES_MAX = 500;
@@ -63,14 +66,41 @@ interface TemplateContext {
   readonly configFile: string;
   readonly groups: Directory;
   readonly prefixLists: Directory;
+  readonly vpcs: VpcDirectory;
 }
 
-/**
- * Loads the templates and enters what they define into the directories, which hold the names of the
- * file already.
- */
-export function readTemplates(context: TemplateContext, section: Node | undefined): TemplateParts {
-  const { reader, configFile } = context;
+/** The templates with what they define, before anything is known of the rest of the configuration. */
+export interface SurveyedTemplates {
+  /** With the nested ones. */
+  readonly surveyed: readonly PlacedItem[];
+  readonly opened: readonly OpenItem[];
+  readonly exports: ExportDirectory;
+  readonly nested: NestedStacks;
+  readonly items: readonly TemplateItem[];
+}
+
+/** A template, and the item that it is named by, itself or through those around it. */
+interface OpenItem {
+  readonly item: TemplateItem;
+  readonly open: OpenTemplate;
+}
+
+interface SurveyedItem {
+  readonly item: TemplateItem;
+  readonly survey: SurveyedTemplate;
+}
+
+interface PlacedItem extends SurveyedItem {
+  /** The VPCs of the groups. */
+  readonly homes: ReadonlyMap<GroupId, KnownVpc>;
+}
+
+/** Reads the templates and tells `vpcs` of theirs. The directories are not asked yet. */
+export function surveyTemplates(
+  context: TemplateContext,
+  section: Node | undefined,
+): SurveyedTemplates {
+  const { reader, configFile, vpcs } = context;
   const nodes = readItems(reader, section);
   if (nodes.length > TEMPLATES_MAX) {
     const message = `there are ${nodes.length} templates; at most ${TEMPLATES_MAX} are read`;
@@ -86,13 +116,37 @@ export function readTemplates(context: TemplateContext, section: Node | undefine
     if (open !== undefined) nested.enter(open);
     return open === undefined ? [] : [{ item, open }];
   });
-  const followAll = (): readonly OpenTemplate[] =>
-    opened.flatMap(({ open }) => [open, ...nested.follow(open)]);
-  exports.awaitMore(followAll);
-  const loaded = buildTemplates(context, followAll());
+  const followAll = (): readonly OpenItem[] =>
+    opened.flatMap(({ item, open }) =>
+      [open, ...nested.follow(open)].map((one) => ({ item, open: one })),
+    );
+  exports.awaitMore(() => followAll().map(({ open }) => open));
+  const surveyed = followAll().map(({ item, open }) => ({ item, survey: surveyTemplate(open) }));
+  vpcs.addTemplates(
+    nameVpcs(
+      surveyed.map(({ survey }) => ({ stackName: survey.options.stackName, vpcs: survey.vpcs })),
+    ),
+  );
+  const placed = surveyed.map(({ item, survey }) => {
+    const ids = [...survey.groups.keys()];
+    const homes = new Map(ids.map((id) => [id, homeOf(context, item, survey, id)]));
+    return { item, survey, homes };
+  });
+  return { surveyed: placed, opened, exports, nested, items };
+}
+
+/**
+ * Reads the rules, and enters what the templates define into the directories, which hold the names of the
+ * file already.
+ */
+export function buildTemplates(
+  context: TemplateContext,
+  { surveyed, opened, exports, nested, items }: SurveyedTemplates,
+): TemplateParts {
+  const loaded = buildAll(context, surveyed);
   exports.warnOfCircles();
   for (const { item, open } of opened)
-    warnOfUnusedValues(reader, item, open.scope.inputs.askedKeys);
+    warnOfUnusedValues(context.reader, item, open.scope.inputs.askedKeys);
   return {
     groups: loaded.flatMap(({ groups }) => groups),
     prefixLists: loaded.flatMap(({ prefixLists }) => prefixLists),
@@ -130,15 +184,15 @@ function withoutSameStacks(reader: Reader, items: readonly TemplateItem[]): Temp
 }
 
 function openItem(
-  { reader, groups, prefixLists }: TemplateContext,
+  { reader, groups, prefixLists, vpcs }: TemplateContext,
   item: TemplateItem,
   exports: ExportDirectory,
   nested: NestedStacks,
 ): OpenTemplate | undefined {
   const { problems } = reader;
   const before = problems.length;
-  const finder = (directory: Directory) => (reference: string) => {
-    const found = directory.resolve(reference);
+  const finder = (directory: Directory) => (reference: string, referrer?: string) => {
+    const found = directory.resolve(reference, directory.vpcOf(referrer));
     return found.ok ? found.value : undefined;
   };
   const options = {
@@ -147,7 +201,8 @@ function openItem(
     parameters: item.parameters,
     resolveGroup: finder(groups),
     resolvePrefixList: finder(prefixLists),
-    defaultGroupId: finder(groups)(DEFAULT_GROUP_NAME),
+    defaultGroupOf: defaultGroupIdOf,
+    defaultGroups: () => vpcs.all.flatMap(({ id }) => finder(groups)(defaultGroupIdOf(id)) ?? []),
     exports,
     nested,
     supplied: new Map([...item.supplied].map(([key, { value }]) => [key, value])),
@@ -170,25 +225,58 @@ function openItem(
 }
 
 /** All names first, then the rules that may use any of them. */
-function buildTemplates(
-  context: TemplateContext,
-  opened: readonly OpenTemplate[],
-): LoadedTemplate[] {
-  const { reader, groups, prefixLists } = context;
-  const surveyed = opened.map((open) => {
-    const survey = surveyTemplate(open);
-    const add = (directory: Directory, named: Parameters<Directory['add']>[1]): boolean =>
-      directory.add(reader, named, placeOf(named.origin), open.options.stackName);
-    const groupIds = new Set(
-      [...survey.groups.values()].filter((group) => add(groups, group)).map(({ id }) => id),
+function buildAll(context: TemplateContext, placed: readonly PlacedItem[]): LoadedTemplate[] {
+  const { reader, groups, prefixLists, vpcs } = context;
+  const entered = placed.map(({ survey, homes }) => {
+    const { stackName } = survey.options;
+    const added = new Set<GroupId>();
+    for (const group of survey.groups.values()) {
+      const vpc = homes.get(group.id)!;
+      const home = { stackName, vpcId: vpc.id, vpc: vpcs.refOf(vpc) };
+      if (groups.add(reader, group, placeOf(group.origin), home)) added.add(group.id);
+    }
+    const lists = survey.prefixLists.filter((list) =>
+      prefixLists.add(reader, list, placeOf(list.origin), { stackName }),
     );
-    const lists = survey.prefixLists.filter((list) => add(prefixLists, list));
-    return { survey: { ...survey, prefixLists: lists }, groupIds };
+    return { survey: { ...survey, prefixLists: lists }, homes, added };
   });
-  return surveyed.map(({ survey, groupIds }) => {
+  return entered.map(({ survey, homes, added }) => {
     const loaded = buildTemplate(survey);
-    return { ...loaded, groups: loaded.groups.filter(({ id }) => groupIds.has(id)) };
+    const own = loaded.groups.filter(({ id }) => added.has(id));
+    return { ...loaded, groups: own.map((group) => putInto(vpcs, group, homes.get(group.id)!)) };
   });
+}
+
+function putInto(vpcs: VpcDirectory, group: SecurityGroup, vpc: KnownVpc): SecurityGroup {
+  const ref = vpcs.refOf(vpc);
+  return ref === undefined ? group : { ...group, vpc: ref };
+}
+
+/** The VPC of a group: what its VpcId says, else what the configuration says of the template. */
+function homeOf(
+  { reader, vpcs }: TemplateContext,
+  { vpcNode, node }: TemplateItem,
+  survey: SurveyedTemplate,
+  groupId: GroupId,
+): KnownVpc {
+  const said = survey.vpcs.ofGroups.get(groupId);
+  const known = typeof said === 'string' ? vpcs.find(said) : undefined;
+  if (known !== undefined) return known;
+  const { logicalId } = survey.groups.get(groupId)!.resource;
+  const vpc =
+    vpcs.read(reader, vpcNode) ?? (vpcNode === undefined ? vpcs.takeFallback() : undefined);
+  if (vpc === undefined) {
+    const what = `the security group '${logicalId}' of the template`;
+    if (vpcNode === undefined)
+      vpcs.failMissing(reader, node, what, 'vpc: NAME beside the file of the template');
+    return vpcs.all[0];
+  }
+  if (typeof said === 'object' && vpcNode === undefined && vpcs.isSeveral) {
+    const message = `VpcId of '${logicalId}' can't be known here: ${said.reason}; the group is taken to be in the VPC '${vpc.name}'`;
+    const hint = `${said.hint}; or say it in the configuration, as vpc: NAME beside the file of the template`;
+    report(reader, 'warning', said, 'unknown-value', message, hint);
+  }
+  return vpc;
 }
 
 function placeReference(

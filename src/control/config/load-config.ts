@@ -13,29 +13,50 @@
  */
 import { makeDefaultGroup } from '../../policy/default-group.ts';
 import type {
-  GroupId,
+  Origin,
   PolicyModel,
   PrefixList,
   PrefixListId,
   SecurityGroup,
 } from '../../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
+import {
+  defaultGroupIdOf,
+  findForeignReferences,
+  foreignReferenceText,
+  ownGroupId,
+} from '../../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../../source/problem.ts';
 import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../../source/yaml.ts';
 import { foreignTemplate, foreignText, foreignTree } from './foreign-input.ts';
-import { addNetworks, AddressRegistry, readVpc } from './config-addresses.ts';
+import { AddressRegistry } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
-import { readGroup, readGroupHeads, readRevocation, type GroupHead } from './config-groups.ts';
+import {
+  placeGroups,
+  readGroup,
+  readGroupHeads,
+  readRevocation,
+  type GroupHead,
+  type PlacedGroup,
+} from './config-groups.ts';
 import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
 import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
 import { readClassE, readSpecialAddresses, reservedAddresses } from './config-platform.ts';
 import { readPrefixLists } from './config-prefix-lists.ts';
 import { checkQuotas, readQuotas } from './config-quotas.ts';
-import { fail, kindProblem, makeReader, type Reader } from './config-reader.ts';
+import { fail, kindProblem, makeReader, type Place, type Reader } from './config-reader.ts';
 import { readFlowLogs } from './config-flow-logs.ts';
 import { readConntrack, readMetrics, readWorkers } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
-import { addOutsideRules, readTemplates, type TemplateParts } from './config-templates.ts';
+import {
+  addOutsideRules,
+  buildTemplates,
+  surveyTemplates,
+  type TemplateParts,
+} from './config-templates.ts';
+import { refuseSharedBlocks } from './config-interface-vpc.ts';
+import { VpcDirectory } from './config-vpc-directory.ts';
+import { readVpcs } from './config-vpcs.ts';
 import type { Config } from './config.ts';
 
 export interface LoadOptions {
@@ -93,21 +114,25 @@ function finish(
 function readConfig(file: string, root: Node, options: LoadOptions, problems: Problem[]): Config {
   const reader = makeReader(problems);
   const section = (key: string): Node | undefined => get(root, key);
-  const ownVpc = readVpc(reader, section('vpc'));
-  const policy = readPolicy(reader, file, root);
-  const vpc = addNetworks(ownVpc, policy.templates.networks);
+  const vpcs = new VpcDirectory(readVpcs(reader, file, root));
+  const policy = readPolicy(reader, file, root, vpcs);
+  const vpcAddresses = vpcs.addNetworks(policy.templates.networks);
   const allowsClassE = readClassE(reader, root);
   const context = {
     reader,
     groups: policy.directory,
-    defaultGroupId: policy.defaultGroupId,
+    vpcs,
+    vpcsOfSubnets: new Map(
+      policy.templates.networks.flatMap(({ vpcsOfSubnets }) => [...vpcsOfSubnets]),
+    ),
     place: policy.templates.place,
-    addresses: new AddressRegistry(vpc, reservedAddresses(vpc), allowsClassE),
+    addresses: new AddressRegistry(reservedAddresses(vpcAddresses), allowsClassE),
     devices: new DeviceRegistry(),
     netnsDirectory: options.netnsDirectory,
   };
   const uplink = readUplink(context, section('uplink'));
   const interfaces = readInterfaces(context, section('interfaces'));
+  refuseSharedBlocks(reader, vpcs, interfaces);
   const conntrack = readConntrack(reader, section('conntrack'));
   const config: Config = {
     file,
@@ -115,10 +140,11 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     model: {
       ...policy.model,
       interfaces: new Map(interfaces.map(({ network }) => [network.id, network])),
+      vpcs: vpcs.toModel(),
     },
     interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
     uplink,
-    special: readSpecialAddresses(reader, root, vpc, uplink, allowsClassE),
+    special: readSpecialAddresses(reader, root, vpcAddresses, uplink, allowsClassE),
     workers: readWorkers(reader, root),
     conntrack,
     flowLogs: readFlowLogs(
@@ -137,63 +163,79 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
 }
 
 interface Policy {
-  readonly model: Omit<PolicyModel, 'interfaces'>;
+  readonly model: Omit<PolicyModel, 'interfaces' | 'vpcs'>;
   readonly directory: Directory;
-  readonly defaultGroupId: GroupId;
   readonly templates: TemplateParts;
 }
 
-function readPolicy(reader: Reader, file: string, root: Node): Policy {
+function readPolicy(reader: Reader, file: string, root: Node, vpcs: VpcDirectory): Policy {
   const groups = makeGroupDirectory();
   const prefixLists = makePrefixListDirectory();
   const ownLists = readPrefixLists(reader, get(root, 'prefixLists'), prefixLists);
-  const groupsSection = get(root, 'securityGroups');
-  const implicit =
-    get(groupsSection, DEFAULT_GROUP_NAME) === undefined ? makeDefaultGroup(file) : undefined;
-  if (implicit !== undefined) groups.add(reader, implicit, { at: implicit.origin, path: '' });
-  const heads = readGroupHeads(reader, groupsSection, groups);
-  const templates = readTemplates(
-    { reader, configFile: file, groups, prefixLists },
-    get(root, 'templates'),
-  );
+  const context = { reader, configFile: file, groups, prefixLists, vpcs };
+  const surveyed = surveyTemplates(context, get(root, 'templates'));
+  const placed = placeGroups(reader, get(root, 'securityGroups'), vpcs);
+  const implicit = addDefaultGroups(reader, file, placed, groups, vpcs);
+  const heads = readGroupHeads(reader, placed, groups, vpcs);
+  for (const [id, vpc] of vpcs.ids) {
+    const found = groups.resolve(DEFAULT_GROUP_NAME, vpc.id);
+    if (found.ok) groups.addAlias(defaultGroupIdOf(id), found.value);
+  }
+  const templates = buildTemplates(context, surveyed);
   const listsById = new Map<PrefixListId, PrefixList>(
     [...ownLists, ...templates.prefixLists].map((list) => [list.id, list]),
   );
-  const withoutRules = [
-    ...heads.map(stripHead),
-    ...templates.groups,
-    ...(implicit === undefined ? [] : [implicit]),
-  ];
+  const withoutRules = [...heads.map(stripHead), ...templates.groups, ...implicit];
   const names = {
     groups: new Map(withoutRules.map((group) => [group.id, group])),
     prefixLists: listsById,
   };
   const own = heads.map((head) => readGroup({ reader, groups, prefixLists, names }, head));
-  const written = [...(implicit === undefined ? [] : [implicit]), ...own, ...templates.groups];
+  const written = [...implicit, ...own, ...templates.groups];
   const revocation = readRevocation(reader, root);
   const all = addOutsideRules(written, templates.outside).map((group) =>
     revocation === undefined ? group : { revocation, ...group },
   );
   const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
   refuseLooseEnds(reader, all, model);
-  const defaultGroupId = implicit?.id ?? own.find(({ name }) => name === DEFAULT_GROUP_NAME)!.id;
-  return { model, directory: groups, defaultGroupId, templates };
+  return { model, directory: groups, templates };
 }
 
-function stripHead({ id, name, description, origin }: GroupHead): SecurityGroup {
-  return { id, name, description, origin, ingress: [], egress: [] };
+/** The default groups of the VPCs for which the file has none. */
+function addDefaultGroups(
+  reader: Reader,
+  file: string,
+  placed: readonly PlacedGroup[],
+  groups: Directory,
+  vpcs: VpcDirectory,
+): readonly SecurityGroup[] {
+  return vpcs.all
+    .filter((vpc) => !placed.some((one) => one.vpc === vpc && one.name === DEFAULT_GROUP_NAME))
+    .map((vpc) => {
+      const ref = vpcs.refOf(vpc);
+      const group = makeDefaultGroup(file, ownGroupId(DEFAULT_GROUP_NAME, ref), ref);
+      groups.add(reader, group, { at: group.origin, path: '' }, { vpcId: vpc.id, vpc: ref });
+      return group;
+    });
+}
+
+function stripHead({ node: _, ...head }: GroupHead): SecurityGroup {
+  return { ...head, ingress: [], egress: [] };
 }
 
 /** A template is read on its own and may leave ids in its rules that only the whole can tell to be wrong. */
 function refuseLooseEnds(
   reader: Reader,
   groups: readonly SecurityGroup[],
-  model: Omit<PolicyModel, 'interfaces'>,
+  model: Pick<PolicyModel, 'groups' | 'prefixLists'>,
 ): void {
+  for (const { rule, ...reference } of findForeignReferences(model.groups)) {
+    const { message, hint } = foreignReferenceText(reference);
+    fail(reader, placeOf(rule.origin), 'other-vpc', message, hint);
+  }
   for (const { ingress, egress } of groups) {
     for (const { peer, origin } of [...ingress, ...egress]) {
-      const { file, line, column, path } = origin;
-      const place = { at: { file, line, column }, path };
+      const place = placeOf(origin);
       if (peer.kind === 'group' && !model.groups.has(peer.groupId)) {
         fail(
           reader,
@@ -214,6 +256,10 @@ function refuseLooseEnds(
       }
     }
   }
+}
+
+function placeOf({ file, line, column, path }: Origin): Place {
+  return { at: { file, line, column }, path };
 }
 
 /** A gap in the schema must not let a value be passed over: what it took and no reader could use is an error. */

@@ -1,4 +1,5 @@
 /** The part of the configuration's schema that is about CloudFormation templates. */
+import { TEMPLATE_VPC } from './schema-vpcs.ts';
 
 const TEMPLATE_VALUE = {
   type: ['string', 'number', 'boolean', 'array'],
@@ -42,6 +43,7 @@ export const TEMPLATES: object = {
         title: 'Partition',
         description: "AWS::Partition, and with it AWS::URLSuffix; the region's if absent.",
       },
+      vpc: TEMPLATE_VPC,
       parameters: {
         type: 'object',
         title: 'Parameters',

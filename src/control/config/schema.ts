@@ -11,6 +11,7 @@ import { CONNTRACK } from './schema-conntrack.ts';
 import { list, mapping } from './schema-parts.ts';
 import { CLASS_E, PLATFORM_SERVICES_LIST } from './schema-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
+import { GROUP_VPC, INTERFACE_VPC, VPC, VPCS } from './schema-vpcs.ts';
 
 const CIDR_EXAMPLES = ['10.0.0.0/8', 'fd00:10::/64'];
 
@@ -112,24 +113,6 @@ function rule(peerKey: 'from' | 'to', title: string): object {
     { title, required: ['protocol', peerKey] },
   );
 }
-
-const VPC = mapping(
-  {
-    cidrBlocks: list(
-      { type: 'string' },
-      { title: 'Blocks of the VPC', examples: [['10.0.0.0/16', 'fd00:10::/56']] },
-    ),
-    subnets: list(
-      { type: 'string' },
-      { title: 'Blocks of its subnets', examples: [['10.0.0.0/24']] },
-    ),
-  },
-  {
-    title: 'VPC',
-    description:
-      "The VPC whose addresses the interfaces have. No interface may have its DNS address (base + 2) or its subnets' router addresses (base + 1), as in AWS.",
-  },
-);
 
 const UPLINK = mapping(
   {
@@ -242,13 +225,14 @@ const SECURITY_GROUPS = named(
         title: 'Revocation',
         description: 'As the section of that name, for this group.',
       },
+      vpc: GROUP_VPC,
     },
     {},
   ),
   {
     title: 'Security groups',
     description:
-      "Security groups, by name. 'default' may be given to replace the default group of the VPC.",
+      "Security groups, by name; by VPC/NAME where there are several VPCs and two have one name. 'default' may be given to replace the default group of the VPC.",
     examples: [
       {
         db: {
@@ -317,6 +301,7 @@ const INTERFACES = named(
           examples: [['web']],
         },
       ),
+      vpc: INTERFACE_VPC,
       sourceDestCheck: {
         type: 'boolean',
         default: true,
@@ -451,6 +436,7 @@ export const CONFIG_SCHEMA: object = {
   ...mapping(
     {
       vpc: VPC,
+      vpcs: VPCS,
       uplink: UPLINK,
       templates: TEMPLATES,
       prefixLists: PREFIX_LISTS,
