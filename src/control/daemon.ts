@@ -313,10 +313,6 @@ export class Daemon {
       added,
       removed.flatMap(([port, entry]) => (this.lost.has(port) ? [] : [entry])),
     );
-    this.table.extend(next, ports);
-    for (const opening of openings)
-      if ('device' in opening && !opened.includes(opening.device))
-        this.table.configure(opening.device, opening.spec);
     const givenUp = removed.map(([port, { device }]): Held => [port, device]);
     if (uplink !== undefined && this.table.uplink !== undefined)
       givenUp.push([UPLINK_PORT, this.table.uplink]);
@@ -340,7 +336,7 @@ export class Daemon {
     if (isSame && opened.length === 0) {
       this.current = next;
       this.observatory.noteConfig();
-      this.table.trim(next, ports);
+      this.table.configure(next, ports);
       return changes;
     }
     const { rechecked } = await this.dataplane.assign(this.assignment(policy, next));
@@ -352,7 +348,7 @@ export class Daemon {
     this.store.drop(closed);
     for (const device of closed) this.table.restore(device);
     closeDevices(this.native, closed);
-    this.table.trim(next, ports);
+    this.table.configure(next, ports);
     this.lost.retrySoon();
     void rechecked.then((revoked) => {
       for (const [port] of removed) this.table.resting.delete(port);

@@ -78,25 +78,21 @@ export class PortTable {
   }
 
   /**
-   * Gives kept devices what `next` has beyond what they have. Where that fails, because of what the instance did to
-   * its device, it concerns that one alone.
+   * Gives devices what `next` has beyond what they have, and takes what it has no longer. Where that fails, because of
+   * what the instance did to its device, it concerns that one alone. To be called when devices that were given up are
+   * closed: an interface may get the default route that another had in its namespace.
    */
-  extend(next: Config, ports: ReadonlyMap<InterfaceId, number>): void {
-    for (const [device, spec] of this.kept(next, ports)) this.configure(device, spec);
-  }
-
-  /** As `extend`, for one device. */
-  configure(device: Device, spec: DeviceSpec): void {
-    this.attempt(spec, 'an address or route could not be added', () =>
-      extendDevice(this.options.native, device, spec),
-    );
-  }
-
-  /** Addresses and routes that are gone: the gates refuse them already, so a failure is only untidy. */
-  trim(next: Config, ports: ReadonlyMap<InterfaceId, number>): void {
-    for (const [device, spec] of this.kept(next, ports))
+  configure(next: Config, ports: ReadonlyMap<InterfaceId, number>): void {
+    const { native } = this.options;
+    const kept = this.kept(next, ports);
+    // Taken before given: what one gives up, another may get.
+    for (const [device, spec] of kept)
       this.attempt(spec, 'an old address or route could not be removed', () =>
-        trimDevice(this.options.native, device, spec),
+        trimDevice(native, device, spec),
+      );
+    for (const [device, spec] of kept)
+      this.attempt(spec, 'an address or route could not be added', () =>
+        extendDevice(native, device, spec),
       );
     for (const entry of next.interfaces) {
       const port = ports.get(entry.id)!;

@@ -277,6 +277,45 @@ test('interfaces come and go, addresses change, an interface is renamed, and the
   await ping(names.web, ADDRESSES.db);
 });
 
+test('the second interface of a namespace gets the default route when the first one goes', async (t) => {
+  if (!canRun(t)) return;
+  const { a, b } = await makeNamespaces(t, ['a', 'b']);
+  const device = (netns: Netns, name: string): string => `{ netns: ${netns.path}, name: ${name} }`;
+  const lines = {
+    first: `  first: { device: ${device(a, 'eth0')}, addresses: [10.0.0.1, 'fd00::1'], securityGroups: [any] }\n`,
+    second: `  second: { device: ${device(a, 'eth1')}, addresses: [10.0.0.2, 'fd00::2'], securityGroups: [any] }\n`,
+    other: `  other: { device: ${device(b, 'eth0')}, addresses: [10.0.0.3, 'fd00::3'], securityGroups: [any] }\n`,
+  };
+  const text = (...names: readonly (keyof typeof lines)[]): string =>
+    `securityGroups: { any: { ingress: [{ protocol: icmp, type: 8, from: 0.0.0.0/0 }] } }\ninterfaces:\n${names.map((name) => lines[name]).join('')}`;
+  const file = temporaryFile(t, 'two.yaml', text('first', 'second', 'other'));
+  const daemon = await Daemon.start(t, file);
+  const routes = async (): Promise<(string | undefined)[]> =>
+    Promise.all(
+      ['-4', '-6'].map(
+        async (family) =>
+          / dev (\S+)/.exec(await a.mustRun('ip', [family, 'route', 'show', 'default']))?.[1],
+      ),
+    );
+  const reloaded = async (...names: readonly (keyof typeof lines)[]): Promise<void> => {
+    const before = daemon.output.length;
+    writeFileSync(file, text(...names));
+    daemon.hangUp();
+    for (let i = 0; i < 400 && !/"outcome":/.test(daemon.output.slice(before)); i++)
+      await sleep(50);
+  };
+  assert.deepEqual(await routes(), ['eth0', 'eth0']);
+  await reloaded('second', 'other');
+  assert.deepEqual(await routes(), ['eth1', 'eth1']);
+  await ping(a, '10.0.0.3');
+  await reloaded('second', 'first', 'other');
+  assert.deepEqual(await routes(), ['eth1', 'eth1']);
+  // By their order alone it goes from one that stays to another.
+  await reloaded('first', 'second', 'other');
+  assert.deepEqual(await routes(), ['eth0', 'eth0']);
+  assert.doesNotMatch(daemon.output, /could not be/);
+});
+
 test('a prefix list that changes gets a new version, and its rules follow it', async (t) => {
   if (!canRun(t)) return;
   const names = await makeNamespaces(t, ['web', 'app', 'db']);
