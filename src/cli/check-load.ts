@@ -3,6 +3,7 @@
  * by themselves; and puts what is wrong with them in one order, nothing twice.
  */
 import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { isFolder } from '../cloudformation/cloud-assembly.ts';
 import { lint } from '../control/lint/lint.ts';
 import { foreignText, isTemplate } from '../control/config/foreign-input.ts';
 import { buildConfig } from '../control/config/load-config.ts';
@@ -20,7 +21,7 @@ import { countSeverities } from './check-text.ts';
 export interface CheckedFile {
   /** As it was named. */
   readonly file: string;
-  readonly kind: 'configuration' | 'template';
+  readonly kind: 'configuration' | 'template' | 'assembly';
   /** Whether it has no errors. */
   readonly ok: boolean;
   readonly counts: {
@@ -65,9 +66,7 @@ export function checkFiles(
   const models = new Map<string, PolicyModel>();
   const inputs = unique.map((file) => readInput(file));
   const templates = readTemplateFiles(
-    inputs.flatMap(({ file, template }) =>
-      template === undefined ? [] : { file, text: template },
-    ),
+    inputs.flatMap(({ file, template }) => (template === undefined ? [] : { file, ...template })),
     settings,
   );
   const checked = inputs.map((input) => {
@@ -80,14 +79,15 @@ export function checkFiles(
     }
     const told = withoutRepeats(problems.map((problem) => showPaths(problem, shown, options.cwd)));
     all.push(...told);
-    const kind = template === undefined ? 'configuration' : 'template';
+    const ofTemplate = input.template?.text === undefined ? 'assembly' : 'template';
+    const kind = template === undefined ? 'configuration' : ofTemplate;
     return summarize(file, kind, model, told);
   });
   return {
     files: checked,
     problems: sortByPlace(withoutRepeats(all), unique),
     models,
-    templates: templates.files.size,
+    templates: inputs.filter(({ template }) => template?.text !== undefined).length,
     strangers: templates.strangers,
   };
 }
@@ -95,8 +95,8 @@ export function checkFiles(
 /** What a file is, as far as it could be read. */
 interface Input {
   readonly file: string;
-  /** The text of a template. */
-  readonly template?: string;
+  /** A template, by its text; without it, a cloud assembly. */
+  readonly template?: { readonly text: string | undefined };
   /** The tree of anything else. */
   readonly root?: Node | undefined;
   readonly problems: readonly Problem[];
@@ -104,12 +104,15 @@ interface Input {
 
 function readInput(file: string): Input {
   const problems: Problem[] = [];
+  if (isFolder(file)) return { file, template: { text: undefined }, problems };
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return { file, problems };
   const foreign = foreignText(file, text, 'configuration');
   if (foreign !== undefined) return { file, problems: [foreign] };
   const root = parseDocument(file, text, problems);
-  return isTemplate(root, text) ? { file, template: text, problems: [] } : { file, root, problems };
+  return isTemplate(root, text)
+    ? { file, template: { text }, problems: [] }
+    : { file, root, problems };
 }
 
 function checkConfiguration(

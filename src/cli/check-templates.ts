@@ -1,10 +1,15 @@
 /**
- * Templates by themselves, as `sgctl check` and `sgctl rules` are given them.
+ * Templates by themselves, and cloud assemblies, as `sgctl check` and `sgctl rules` are given them.
  *
  * They may belong together: what one exports, another imports, and a rule of one may be for a group of another, in any
  * order. They need not: several may export the same name, or have a group of the same name, as copies for stages do.
  */
 import { basename, extname, resolve } from 'node:path';
+import {
+  readCloudAssembly,
+  uniqueNames,
+  type AssemblyStack,
+} from '../cloudformation/cloud-assembly.ts';
 import type { Account } from '../cloudformation/account.ts';
 import { ExportDirectory } from '../cloudformation/exports.ts';
 import {
@@ -28,6 +33,7 @@ import { isId } from '../policy/ids.ts';
 import type { GroupId, PolicyModel, Rule, SecurityGroup } from '../policy/model.ts';
 import { findForeignReferences, foreignReferenceText } from '../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
+import { readText } from '../source/yaml.ts';
 
 /** What the command line says of templates. */
 export interface TemplateSettings {
@@ -44,9 +50,11 @@ export const NO_SETTINGS: TemplateSettings = {
   parameters: new Map(),
 };
 
+/** A template, or a folder that is a cloud assembly. */
 export interface GivenTemplate {
   readonly file: string;
-  readonly text: string;
+  /** Undefined: a folder. */
+  readonly text: string | undefined;
 }
 
 export interface TemplateRead {
@@ -112,7 +120,7 @@ function findNestedFiles(
   settings: TemplateSettings,
 ): ReadonlySet<string> {
   const found = given
-    .filter(({ text }) => text.includes(KIND_STACK))
+    .filter(({ text }) => text?.includes(KIND_STACK) === true)
     .map((template) => {
       const { nested, followAll } = startUnit(template, settings, [], new Set());
       followAll();
@@ -139,44 +147,72 @@ function startUnit(
   peers.push(exports);
   const problems: Problem[] = [];
   const nested = new NestedStacks();
-  const opened = open(template, settings, { exports, nested }, known, problems);
-  if (opened !== undefined) nested.enter(opened);
+  const shared = { exports, nested };
+  const opened = readStacks(template, settings, problems).flatMap((stack) => {
+    const open = openStack(stack, settings, shared, known, problems);
+    if (open !== undefined) nested.enter(open);
+    return open ?? [];
+  });
   const followAll = (): readonly OpenTemplate[] =>
-    opened === undefined ? [] : [opened, ...nested.follow(opened)];
+    opened.flatMap((open) => [open, ...nested.follow(open)]);
   exports.awaitMore(followAll);
   return { file: template.file, problems, nested, followAll };
 }
 
-function open(
+type Stack = Omit<AssemblyStack, 'artifactId' | 'where' | 'assets'> & {
+  readonly text: string;
+  readonly assets?: ReadonlyMap<string, string>;
+};
+
+/** The one stack of a template, or all of a cloud assembly, as far as they can be read. */
+function readStacks(
   { file, text }: GivenTemplate,
-  { stackName, account, parameters }: TemplateSettings,
+  { stackName, account }: TemplateSettings,
+  problems: Problem[],
+): readonly Stack[] {
+  if (text !== undefined) {
+    const name = stackName ?? basename(file, extname(file));
+    return [{ file, text, stackName: name, account, parameters: new Map() }];
+  }
+  const { stacks } = readCloudAssembly(file, problems);
+  return uniqueNames(stacks, problems).flatMap((stack) => {
+    const found = readText(stack.file, problems, TEMPLATE_BYTES_MAX);
+    const merged = { ...stack, account: { ...account, ...stack.account } };
+    return found === undefined ? [] : [{ ...merged, text: found }];
+  });
+}
+
+function openStack(
+  { file, text, stackName, account, parameters, assets }: Stack,
+  settings: TemplateSettings,
   shared: Pick<TemplateOptions, 'exports' | 'nested'>,
   known: ReadonlySet<GroupId>,
   problems: Problem[],
 ): OpenTemplate | undefined {
   const bytes = Buffer.byteLength(text);
+  const at = { file, line: 0, column: 0 };
   if (bytes > TEMPLATE_BYTES_MAX) {
     problems.push({
       severity: 'error',
       code: 'file-too-large',
-      at: { file, line: 0, column: 0 },
+      at,
       path: '',
       message: `the file has ${bytes} bytes; of a template at most ${TEMPLATE_BYTES_MAX} are read`,
       hint: 'AWS takes no larger one either: split it',
     });
     return undefined;
   }
-  const at = { file, line: 0, column: 0 };
   const options = {
-    stackName: stackName ?? basename(file, extname(file)),
+    stackName,
     account,
-    parameters: new Map(),
+    parameters,
     sharedParameters: new Map(
-      [...parameters].map(([name, value]): [string, GivenValue] => [
+      [...settings.parameters].map(([name, value]): [string, GivenValue] => [
         name,
         { text: value, at, path: `--parameter ${name}` },
       ]),
     ),
+    ...(assets === undefined ? {} : { assets }),
     // An id that looks right may well exist in AWS.
     resolveGroup: (reference: string) =>
       known.has(reference) || isId('sg', reference) ? reference : undefined,

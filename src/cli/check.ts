@@ -24,7 +24,7 @@ export function addCheckCommand(program: Command): void {
     .description(
       'Reads configurations with the templates they name, and CloudFormation templates by themselves, as the daemon would; tells every problem with file, line and what would be right, and warns of what AWS would refuse or what is surely not meant. Touches no device.',
     )
-    .argument('<file...>', 'configurations and CloudFormation templates (YAML or JSON)')
+    .argument('<file...>', 'configurations, CloudFormation templates (YAML or JSON), cdk.out')
     .addOption(new Option('--json', 'print the result as JSON on stdout').conflicts('sarif'))
     .option('--sarif', 'print the result as SARIF 2.1.0 on stdout, for code scanning')
     .option('--strict', 'let warnings fail as well')

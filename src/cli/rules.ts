@@ -34,7 +34,7 @@ export function addRulesCommand(program: Command): void {
     .description(
       'Lists the rules in force with how many flows each has admitted since the daemon started, when last, how many of them are tracked now, and where it is written. Given files, it lists the rules of these, and asks no daemon.',
     )
-    .argument('[file...]', 'configurations and CloudFormation templates (YAML or JSON)')
+    .argument('[file...]', 'configurations, CloudFormation templates (YAML or JSON), cdk.out')
     .option('--group <name>', 'of this group, by name or id; may be given more than once', collect)
     .addOption(choiceList('--direction <direction>', 'of this direction', ['ingress', 'egress']))
     .option('--never-hit', 'only those that have admitted nothing since the daemon started')

@@ -56,6 +56,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'bad-value': ['A value is not one of those that can be.', WRITE_AS_HINT],
   'missing-key': ['A key that is needed is missing.', WRITE_AS_HINT],
   'many-entries': ['A prefix list has more entries than AWS takes in one request.', 'Split the list.'],
+  'cloud-assembly': ['The manifest of a cloud assembly is wrong or not known.', 'Run cdk synth again, or name its templates.'],
   'nested-stack': ['A nested stack whose template is not at hand is not read.', 'Name a file as TemplateURL, or its template in the configuration.'],
   'empty-default-group': ["A resource takes AWS's own rules from the default group.", 'Write the rules that the group should have.'],
   'too-many-interfaces': ['There are more interfaces than the daemon can have.', SHORTEN],

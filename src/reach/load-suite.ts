@@ -15,7 +15,12 @@ import {
   type Reader,
 } from '../control/config/config-reader.ts';
 import { addShapeProblems } from '../control/config/config-shape.ts';
-import { foreignTemplate, foreignText, foreignTree } from '../control/config/foreign-input.ts';
+import {
+  foreignFolder,
+  foreignTemplate,
+  foreignText,
+  foreignTree,
+} from '../control/config/foreign-input.ts';
 import { networkOf } from '../control/views/explain.ts';
 import { loadConfig, type LoadOptions } from '../control/config/load-config.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
@@ -49,6 +54,8 @@ export interface LoadedSuite {
 /** Reads and checks a file of expectations. Never throws for what is in the files, or for files that aren't there. */
 export function loadSuite(file: string, options: SuiteOptions): LoadedSuite {
   const problems: Problem[] = [];
+  const folder = foreignFolder(file, 'expectations');
+  if (folder !== undefined) return { suite: undefined, problems: [folder] };
   const text = readDocumentText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return { suite: undefined, problems };
   const foreign = foreignText(file, text, 'expectations');

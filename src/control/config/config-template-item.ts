@@ -1,6 +1,7 @@
 /** One item of the `templates` section: which file, under what stack name, with what values. */
 import { basename, dirname, extname, resolve } from 'node:path';
 import type { Account } from '../../cloudformation/account.ts';
+import { isFolder, readCloudAssembly, uniqueNames } from '../../cloudformation/cloud-assembly.ts';
 import type { GivenValue } from '../../cloudformation/parameters.ts';
 import { didYouMean } from '../../source/suggest.ts';
 import { get, type Node } from '../../source/yaml.ts';
@@ -39,16 +40,50 @@ export interface TemplateItem {
   readonly account: Partial<Account>;
   /** Those of the configuration before those of the parameters file. */
   readonly parameters: ReadonlyMap<string, GivenValue>;
-  readonly parametersFile: string | undefined;
+  /** Those that are for all stacks of a cloud assembly. */
+  readonly sharedParameters: ReadonlyMap<string, GivenValue>;
+  /** Of a cloud assembly: files that are uploaded, by the last part of their URL. */
+  readonly assets: ReadonlyMap<string, string> | undefined;
+  /** What else was read: parameters files, manifests. */
+  readonly otherFiles: readonly string[];
+  /** A cloud assembly without any stack. */
+  readonly isEmpty: boolean;
   readonly supplied: ReadonlyMap<string, SuppliedValue>;
 }
 
+/** The templates of an item: one, or those of the cloud assembly that it names; none if it names no file. */
+export function readTemplateItem(reader: Reader, configFile: string, node: Node): TemplateItem[] {
+  const item = readItem(reader, configFile, node);
+  if (item === undefined) return [];
+  return isFolder(item.file) ? readAssemblyItem(reader, item) : [item];
+}
+
+/** What the item says holds for each stack that does not say otherwise; of its parameters each takes those it has. */
+function readAssemblyItem(reader: Reader, item: TemplateItem): TemplateItem[] {
+  if (item.stackNameNode !== undefined) {
+    const hint = 'take stackName out, or name one of its templates';
+    const message = 'a cloud assembly has names for its stacks';
+    fail(reader, item.stackNameNode, 'bad-value', message, hint);
+  }
+  const { stacks, files } = readCloudAssembly(item.file, reader.problems);
+  const items = uniqueNames(stacks, reader.problems).map((stack) => ({
+    ...item,
+    name: `${item.name}/${basename(stack.file)}`,
+    file: stack.file,
+    stackName: stack.stackName,
+    stackNameNode: undefined,
+    account: { ...item.account, ...stack.account },
+    parameters: stack.parameters,
+    sharedParameters: item.parameters,
+    assets: stack.assets,
+    otherFiles: [...item.otherFiles, ...files],
+  }));
+  // What was read is watched, also where it gives no stack.
+  return items.length > 0 ? items : [{ ...item, isEmpty: true, otherFiles: [...item.otherFiles, ...files] }]; // prettier-ignore
+}
+
 /** Undefined if it names no file. */
-export function readTemplateItem(
-  reader: Reader,
-  configFile: string,
-  node: Node,
-): TemplateItem | undefined {
+function readItem(reader: Reader, configFile: string, node: Node): TemplateItem | undefined {
   const fileNode = node.kind === 'mapping' ? get(node, 'file') : node;
   const name = readText(reader, fileNode);
   const stackNameNode = get(node, 'stackName');
@@ -81,7 +116,10 @@ export function readTemplateItem(
     vpcNode: get(node, 'vpc'),
     account: readAccount(reader, node),
     parameters,
-    parametersFile,
+    sharedParameters: new Map(),
+    assets: undefined,
+    otherFiles: parametersFile === undefined ? [] : [parametersFile],
+    isEmpty: false,
     supplied,
   };
 }
@@ -164,16 +202,32 @@ function readTexts(reader: Reader, node: Node): string | readonly string[] | und
   return node.kind === 'list' ? texts : texts[0];
 }
 
+/** Refuses parameters of a cloud assembly that none of its stacks has. */
+export function refuseUnusedParameters(
+  reader: Reader,
+  { sharedParameters }: TemplateItem,
+  known: ReadonlySet<string>,
+): void {
+  for (const [name, place] of sharedParameters) {
+    if (known.has(name)) continue;
+    const message = `no stack of the cloud assembly has a parameter '${name}'${didYouMean(name, known)}`;
+    fail(reader, place, 'unknown-parameter', message, 'correct it, or remove it');
+  }
+}
+
 /** Warns of supplied values that nothing asked for: mistyped, or no longer needed. */
 export function warnOfUnusedValues(
   reader: Reader,
   item: TemplateItem,
   askedKeys: ReadonlySet<string>,
 ): void {
+  const { fileNode, assets, name } = item;
+  const isAssembly = assets !== undefined && fileNode.kind === 'scalar';
+  const where = isAssembly ? `the cloud assembly '${fileNode.text}'` : `the template '${name}'`;
   const unanswered = [...askedKeys].filter((key) => !item.supplied.has(key));
   for (const [key, place] of item.supplied) {
     if (askedKeys.has(key)) continue;
-    const message = `nothing in the template '${item.name}' asks for '${key}'${didYouMean(key, unanswered)}`;
+    const message = `nothing in ${where} asks for '${key}'${didYouMean(key, unanswered)}`;
     report(reader, 'warning', place, 'unused-value', message, 'correct the key, or remove it');
   }
 }

@@ -33,7 +33,12 @@ import { readText, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import { fail, lineText, readItems, report, type Place, type Reader } from './config-reader.ts';
 import { foreignText, foreignTree, isTemplate } from './foreign-input.ts';
-import { readTemplateItem, warnOfUnusedValues, type TemplateItem } from './config-template-item.ts';
+import {
+  readTemplateItem,
+  refuseUnusedParameters,
+  warnOfUnusedValues,
+  type TemplateItem,
+} from './config-template-item.ts';
 import type { KnownVpc, VpcDirectory } from './config-vpc-directory.ts';
 
 /** More than any account may have (AWS's quota is 2000 stacks); each may take a second to read. */
@@ -108,10 +113,16 @@ export function surveyTemplates(
   }
   const items = nodes
     .slice(0, TEMPLATES_MAX)
-    .flatMap((node) => readTemplateItem(reader, configFile, node) ?? []);
+    .flatMap((node) => readTemplateItem(reader, configFile, node));
   const exports = new ExportDirectory();
   const nested = new NestedStacks();
-  const opened = withoutSameStacks(reader, items).flatMap((item) => {
+  const stacks = items.filter(({ isEmpty }) => !isEmpty);
+  if (stacks.length > TEMPLATES_MAX) {
+    const message = `there are ${stacks.length} stacks; at most ${TEMPLATES_MAX} are read`;
+    fail(reader, stacks[TEMPLATES_MAX].node, 'template-limit', message, 'split the configuration');
+    stacks.length = TEMPLATES_MAX;
+  }
+  const opened = withoutSameStacks(reader, stacks).flatMap((item) => {
     const open = openItem(context, item, exports, nested);
     if (open !== undefined) nested.enter(open);
     return open === undefined ? [] : [{ item, open }];
@@ -145,8 +156,7 @@ export function buildTemplates(
 ): TemplateParts {
   const loaded = buildAll(context, surveyed);
   exports.warnOfCircles();
-  for (const { item, open } of opened)
-    warnOfUnusedValues(context.reader, item, open.scope.inputs.askedKeys);
+  tellUnused(context.reader, opened);
   return {
     groups: loaded.flatMap(({ groups }) => groups),
     prefixLists: loaded.flatMap(({ prefixLists }) => prefixLists),
@@ -159,12 +169,24 @@ export function buildTemplates(
     networks: loaded.map(({ networks }) => networks),
     place: (reference, wishes) => placeReference(loaded, reference, wishes),
     files: [
-      ...items.flatMap(({ file, parametersFile }) =>
-        parametersFile === undefined ? [file] : [file, parametersFile],
+      ...items.flatMap(({ file, isEmpty, otherFiles }) =>
+        isEmpty ? otherFiles : [file, ...otherFiles],
       ),
       ...nested.files,
     ],
   };
+}
+
+/** What is given for a template, or for all stacks of a cloud assembly, and used by none. */
+function tellUnused(reader: Reader, opened: readonly OpenItem[]): void {
+  for (const node of new Set(opened.map(({ item }) => item.node))) {
+    const here = opened.filter(({ item }) => item.node === node);
+    const [{ item }] = here;
+    const asked = new Set(here.flatMap(({ open }) => [...open.scope.inputs.askedKeys]));
+    warnOfUnusedValues(reader, item, asked);
+    const known = new Set(here.flatMap(({ open }) => [...open.scope.parameters.keys()]));
+    refuseUnusedParameters(reader, item, known);
+  }
 }
 
 /** One of each stack name; the other uses of it are errors. */
@@ -199,6 +221,8 @@ function openItem(
     stackName: item.stackName,
     account: item.account,
     parameters: item.parameters,
+    sharedParameters: item.sharedParameters,
+    ...(item.assets === undefined ? {} : { assets: item.assets }),
     resolveGroup: finder(groups),
     resolvePrefixList: finder(prefixLists),
     defaultGroupOf: defaultGroupIdOf,

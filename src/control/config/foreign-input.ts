@@ -2,6 +2,8 @@
  * Files of other programs, given where one of ours or a template is expected. Read as such they would be a heap of
  * unknown keys; here they are named, with what to do with them today.
  */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { findFlattened } from '../../cloudformation/reindent.ts';
 import type { Problem } from '../../source/problem.ts';
 import { get, type Node } from '../../source/yaml.ts';
@@ -74,6 +76,13 @@ export function isTemplate(root: Node | undefined, text: string): boolean {
   });
 }
 
+/** A folder that is a cloud assembly, where a file is wanted. */
+export function foreignFolder(path: string, wanted: Wanted): Problem | undefined {
+  if (!existsSync(join(path, 'manifest.json'))) return undefined;
+  const hint = adviseConfiguration(path, undefined);
+  return foreignProblem(path, { what: 'a CDK cloud assembly', hint }, wanted, 0);
+}
+
 /** A file that this knows by its text, where it may be no YAML at all. */
 export function foreignText(file: string, text: string, wanted: Wanted): Problem | undefined {
   const kind = textKind(text);
@@ -94,11 +103,11 @@ function ownKind(root: Node, wanted: Wanted): Kind | undefined {
   return { what: 'a configuration of secgroupd', hint };
 }
 
-function foreignProblem(file: string, { what, hint }: Kind, wanted: Wanted): Problem {
+function foreignProblem(file: string, { what, hint }: Kind, wanted: Wanted, line = 1): Problem {
   return {
     severity: 'error',
     code: 'foreign-input',
-    at: { file, line: 1, column: 1 },
+    at: { file, line, column: line },
     path: '',
     message: `this is ${what}, not ${WANTED[wanted]}`,
     hint,
@@ -123,7 +132,7 @@ function treeKind(root: Node): Kind | undefined {
   if (has('version', 'artifacts'))
     return {
       what: 'the manifest of a CDK cloud assembly',
-      hint: 'name the *.template.json files beside it under templates: in a configuration',
+      hint: 'name its folder under templates: in a configuration; `sgctl check FOLDER` and `sgctl rules FOLDER` take it as it is',
     };
   if (has('nftables')) return SAVED_TABLES;
   if (text(get(root, '$schema')).includes('deploymentTemplate'))

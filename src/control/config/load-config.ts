@@ -28,7 +28,7 @@ import {
 } from '../../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../../source/problem.ts';
 import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../../source/yaml.ts';
-import { foreignTemplate, foreignText, foreignTree } from './foreign-input.ts';
+import { foreignFolder, foreignTemplate, foreignText, foreignTree } from './foreign-input.ts';
 import { AddressRegistry } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
 import {
@@ -76,6 +76,8 @@ export interface LoadedConfig {
 /** Reads and checks a configuration. Never throws for what is in the files, or for files that aren't there. */
 export function loadConfig(file: string, options: LoadOptions): LoadedConfig {
   const problems: Problem[] = [];
+  const folder = foreignFolder(file, 'configuration');
+  if (folder !== undefined) return finish(file, undefined, options, [folder]);
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return finish(file, undefined, options, problems);
   const foreign = foreignText(file, text, 'configuration');

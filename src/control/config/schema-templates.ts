@@ -19,7 +19,8 @@ export const TEMPLATES: object = {
         type: 'string',
         minLength: 1,
         title: 'File',
-        description: 'Path; a relative one counts from the directory of this file.',
+        description:
+          'Path of a template, or of a cloud assembly (cdk.out); a relative one counts from the directory of this file.',
       },
       stackName: {
         type: 'string',
