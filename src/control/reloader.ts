@@ -24,6 +24,8 @@ export interface ReloaderOptions {
   readonly file: string;
   readonly netnsDirectory: string;
   readonly log: Logger;
+  /** Told what came of each reload, whoever asked for it. */
+  readonly onResult: (result: ReloadResult) => void;
 }
 
 export class Reloader {
@@ -41,9 +43,11 @@ export class Reloader {
 
   /** Puts the files in force as they are now. Never throws: a refusal is a result, and is logged. */
   reload(cause: string): Promise<ReloadResult> {
-    this.waiting ??= this.inTurn(() => {
+    this.waiting ??= this.inTurn(async () => {
       this.waiting = undefined;
-      return this.reloadNow(cause);
+      const result = await this.reloadNow(cause);
+      this.options.onResult(result);
+      return result;
     });
     return this.waiting;
   }

@@ -18,6 +18,7 @@ import {
   takeServiceEnvironment,
   type ServiceEnvironment,
 } from './service/notify.ts';
+import { describeDaemon, describeReload } from './service/status-text.ts';
 import { Reloader } from './reloader.ts';
 import { SnapshotStore, systemBootClock } from './service/snapshot-store.ts';
 import { version } from './version.ts';
@@ -58,16 +59,6 @@ function stopOnSignals(stop: () => Promise<void>, { log, notifier }: Service): v
   }
 }
 
-/** What is in force, for `systemctl status`. */
-function describe(daemon: Daemon): string {
-  const { interfaces, waiting, groups, generation } = daemon.status();
-  const missing =
-    waiting.length === 0
-      ? ''
-      : `; waiting for a device: ${waiting.map(({ name }) => name).join(' ')}`;
-  return `packets flow: ${interfaces.length} interfaces, ${groups} groups, policy generation ${generation}${missing}`;
-}
-
 /** A reload that the service manager waits for: it ends with READY=1, whatever came of it. */
 async function reloadOnHangUp(
   daemon: Daemon,
@@ -77,15 +68,19 @@ async function reloadOnHangUp(
   notifier.reloading();
   // As log rotation expects of who is told that the files were moved.
   daemon.observatory.reopenFlowLogs();
-  const { outcome } = await reloader.reload('SIGHUP');
-  const refused = outcome === 'refused' ? '; the last reload was refused, see the log' : '';
-  notifier.ready(`${describe(daemon)}${refused}`);
+  notifier.ready(describeReload(daemon, await reloader.reload('SIGHUP')));
 }
 
 /** Everything that listens to the outside once packets flow, and is loaded only then; returns what stops it. */
 async function serve(daemon: Daemon, service: Service): Promise<() => Promise<void>> {
   const { args, log, notifier, environment } = service;
-  const reloader = new Reloader({ daemon, file: args.config, netnsDirectory: args.netnsDir, log });
+  const reloader = new Reloader({
+    daemon,
+    file: args.config,
+    netnsDirectory: args.netnsDir,
+    log,
+    onResult: (result) => notifier.status(describeReload(daemon, result)),
+  });
   process.on('SIGHUP', () => void reloadOnHangUp(daemon, reloader, notifier));
   if (args.watch) reloader.watch();
   const closeControl =
@@ -174,7 +169,7 @@ async function run(args: RunArguments): Promise<void> {
     }
     const { interfaces, groups } = daemon.status();
     log.info({ interfaces, groups, version }, 'packets flow');
-    notifier.ready(describe(daemon));
+    notifier.ready(describeDaemon(daemon));
     process.send?.({ kind: 'ready' });
   } catch (error) {
     logFailure(log, 'could not start', error);

@@ -138,14 +138,30 @@ test('the service, from its installation to its purge', { timeout: 300_000 }, as
       generation: number;
     };
     assert.deepEqual([status.interfaces, status.generation], [['eni-web-1'], 2]);
+    assert.equal(
+      await container.property('StatusText'),
+      'packets flow: 1 interfaces, 2 groups, policy generation 2',
+    );
     assert.match(await container.mustRun('ip', ['-o', 'link', 'show', 'sg-web']), / sg-web: </);
   });
 
   await t.test('a reload that is refused fails, and changes nothing', async () => {
     const pid = await container.property('MainPID');
     container.write(CONFIG, configText(70_000));
-    const { code } = await container.run('systemctl', ['reload', 'secgroupd']);
+    const { code, stderr } = await container.run('systemctl', ['reload', 'secgroupd']);
     assert.equal(code, 1);
+    // All that systemctl itself can say; where it sends people they find the reasons.
+    assert.match(
+      stderr,
+      /Job for secgroupd\.service failed[^]*systemctl status secgroupd\.service/,
+    );
+    const shown = await container.run('systemctl', ['status', '--no-pager', '-l', 'secgroupd']);
+    assert.match(
+      shown.stdout,
+      /Status: "reload refused, nothing changed: \/etc\/secgroupd\/secgroupd\.yaml:4:\d+: error: .*70000.*; packets flow: 1 interfaces, 2 groups, policy generation 2"/,
+    );
+    assert.match(shown.stdout, /sgctl\[\d+\]: .*secgroupd\.yaml:4:\d+: error: .*70000/);
+    assert.match(shown.stdout, /sgctl\[\d+\]: Refused: nothing was changed\./);
     assert.equal(await container.property('ActiveState'), 'active');
     assert.equal(await container.property('MainPID'), pid);
     assert.match(await container.journal(), /secgroupd\.yaml:4:\d+: error: .*70000/);
