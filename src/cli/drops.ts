@@ -2,13 +2,13 @@
 import type { Command } from 'commander';
 import { ask } from '../control/socket/control-client.ts';
 import type { DropCount, DropsAnswer, DropsQuestion } from '../control/views/drops-view.ts';
-import { REASON_NAMES } from '../control/views/verdict-view.ts';
+import { CHATTER, REASON_NAMES } from '../control/views/verdict-view.ts';
 import { choiceList, parseDurationOption, wholeNumber } from './filter-options.ts';
 import { cut, formatFitted, terminalColumns } from './fit-table.ts';
 import { paint } from './output.ts';
 import { followVerdicts } from './trace.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
-import { packetText, printJson } from './traffic-text.ts';
+import { printJson, verdictText } from './traffic-text.ts';
 import { formatAgo, formatCount } from './units.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
@@ -57,6 +57,8 @@ export function addDropsCommand(program: Command): void {
     .addHelpText(
       'after',
       `
+What hosts send to their own link (router solicitations, reports of groups, ARP)
+is neither shown nor counted as dropped, unless --reason link-scope asks for it.
 docs/drop-reasons.md has all reasons.
 
 ${exitCodeHelp('sgctl drops')}
@@ -70,7 +72,9 @@ Examples:
   addSocketOptions(command).action(async (options: Options) => {
     if (options.follow === true) {
       const { sinceMs: _, ...question } = readQuestion(options);
-      await followVerdicts(findSocket(options), { ...question, verdict: 'dropped' }, options);
+      const reasons = question.reasons ?? REASON_NAMES.filter((name) => name !== CHATTER);
+      const wanted = { ...question, reasons, verdict: 'dropped' } as const;
+      await followVerdicts(findSocket(options), wanted, options);
       return;
     }
     const answer = await ask(findSocket(options), 'drops', readQuestion(options));
@@ -119,11 +123,9 @@ function exampleLines(
   const shown = examples.slice(0, most);
   if (shown.length === 0) return [];
   const width = terminalColumns() ?? Infinity;
-  const lines = shown.map(({ id, timeMs, packet, bytes, rule }) => {
-    const what =
-      packet === undefined
-        ? `${bytes ?? 0} bytes that can't be read`
-        : packetText(direction, packet);
+  const lines = shown.map((example) => {
+    const { id, timeMs, rule } = example;
+    const what = verdictText(example);
     const of = rule === undefined ? '' : `  (of a flow by ${rule.id})`;
     return cut(printable(`  #${id}  ${formatAgo(timeMs)}  ${what}${of}`), width);
   });

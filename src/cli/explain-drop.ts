@@ -4,7 +4,7 @@ import type { DropExplanation } from '../control/views/drops-view.ts';
 import { formatExplanation } from './explain-text.ts';
 import { EXIT_FAILED, EXIT_OK } from './output.ts';
 import { findSocket, type SocketOptions } from './socket.ts';
-import { packetText, printJson } from './traffic-text.ts';
+import { printJson, verdictText } from './traffic-text.ts';
 import { formatAgo } from './units.ts';
 import { printable } from '../source/excerpt.ts';
 
@@ -36,10 +36,9 @@ export function formatDropExplanation(
   answer: Extract<DropExplanation, { outcome: 'explained' }>,
 ): string {
   const { drop, explanation } = answer;
-  const { direction, packet, reason = '', meaning = '' } = drop;
-  const what = packet === undefined ? "a packet that can't be read" : packetText(direction, packet);
+  const { direction, reason = '', meaning = '' } = drop;
   const head = printable(
-    `#${drop.id}, ${formatAgo(drop.timeMs)}: ${direction} of ${drop.interface}, ${what}`,
+    `#${drop.id}, ${formatAgo(drop.timeMs)}: ${direction} of ${drop.interface}, ${verdictText(drop)}`,
   );
   const seen = `  dropped as ${reason}: ${meaning}`;
   if (explanation === undefined)

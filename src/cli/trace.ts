@@ -17,7 +17,7 @@ import { cut, terminalColumns } from './fit-table.ts';
 import { drained, runLive } from './live.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
 import { addTableOptions, type TableOptions } from './table-options.ts';
-import { packetText, paintVerdictWord, VERDICT_WORDS, whyTexts } from './traffic-text.ts';
+import { paintVerdictWord, VERDICT_WORDS, verdictText, whyTexts } from './traffic-text.ts';
 import { formatClock } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
@@ -158,15 +158,12 @@ export function verdictLine(
   titles: readonly string[] = TRACE_TITLES,
   width: number | undefined = undefined,
 ): string {
-  const { timeMs, direction, verdict, packet, bytes, interface: name } = view;
+  const { timeMs, direction, verdict, interface: name } = view;
   const texts: Readonly<Record<Title, string>> = {
     time: formatClock(timeMs),
     verdict: VERDICT_WORDS[verdict],
     ...whyTexts(view),
-    packet:
-      packet === undefined
-        ? `${bytes ?? 0} bytes that can't be read`
-        : packetText(direction, packet),
+    packet: verdictText(view),
     interface: name,
     direction,
   };

@@ -1,10 +1,23 @@
 /** Ends, packets, rules and verdicts in words, the same in every command. */
 import { relative } from 'node:path';
 import type { RuleView } from '../control/views/rule-book.ts';
-import type { PacketView, VerdictView } from '../control/views/verdict-view.ts';
+import type { NeighbourView, PacketView, VerdictView } from '../control/views/verdict-view.ts';
 import { paint } from './output.ts';
 
 const PROTOCOLS_WITH_PORTS: ReadonlySet<string> = new Set(['tcp', 'udp']);
+
+/** ICMPv6 types that stay on a link (RFC 2710, 3810, 4861). */
+const LINK_MESSAGES: Readonly<Record<number, string | undefined>> = {
+  130: 'multicast listener query',
+  131: 'multicast listener report',
+  132: 'multicast listener done',
+  133: 'router solicitation',
+  134: 'router advertisement',
+  135: 'neighbour solicitation',
+  136: 'neighbour advertisement',
+  137: 'redirect',
+  143: 'multicast listener report v2',
+};
 
 /** `10.0.0.11:443`, `[fd00:10::11]:443`; the address alone where the protocol has no ports. */
 export function endText(protocol: string, address: string, port: number): string {
@@ -20,7 +33,27 @@ export function packetText(direction: 'ingress' | 'egress', packet: PacketView):
   const ends = direction === 'egress' ? `${local} > ${remote}` : `${remote} > ${local}`;
   const flags = tcpFlags === undefined ? '' : ` ${tcpFlags}`;
   const type = icmp === undefined ? '' : ` type ${icmp.type} code ${icmp.code}`;
+  const name = protocol === 'icmpv6' && icmp !== undefined ? LINK_MESSAGES[icmp.type] : undefined;
+  if (name !== undefined) return `${protocol} ${ends} ${name}`;
   return `${protocol} ${ends}${flags}${type}`;
+}
+
+/** The packet in words; of what is none, or can't be read, what can be said of it. */
+export function verdictText({ direction, packet, neighbour, bytes }: VerdictView): string {
+  if (neighbour !== undefined) return neighbourText(neighbour);
+  return packet === undefined
+    ? `${bytes ?? 0} bytes that can't be read`
+    : packetText(direction, packet);
+}
+
+/** `ARP request who-has 10.0.0.5 tell 10.0.0.1`, as tcpdump has it. */
+function neighbourText({ protocol, operation, sender, target }: NeighbourView): string {
+  if (protocol === 'nd')
+    return operation === 'solicitation'
+      ? `neighbour solicitation who-has ${target} tell ${sender}`
+      : `neighbour ${operation} of ${target}, from ${sender}`;
+  if (operation === 'request') return `ARP request who-has ${target} tell ${sender}`;
+  return `ARP ${operation} from ${sender} to ${target}`;
 }
 
 /** `sg:web tcp 443 from 0.0.0.0/0`; says so if the rule is in force no more. */

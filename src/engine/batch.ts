@@ -154,7 +154,9 @@ export class Batch {
       notes[note + NOTE_BYTES] = 0;
     } else {
       const direction = port === UPLINK_PORT ? INGRESS : EGRESS;
-      to = engine.drop(port, direction, -ip, 1, slots[slot + SLOT_LENGTH] - VNET_HDR_BYTES) | 0;
+      const frame = slots[slot + SLOT_OFFSET] + VNET_HDR_BYTES;
+      const bytes = slots[slot + SLOT_LENGTH] - VNET_HDR_BYTES;
+      to = engine.drop(this.view, frame, bytes, port, direction, -ip) | 0;
     }
     slots[slot + SLOT_PORT] = to < 0 ? NOT_SENT : to;
     notes[note + NOTE_PORT] = to;

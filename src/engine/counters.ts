@@ -2,10 +2,12 @@
  * What was let through and what was dropped, in shared memory: the packet loop adds, others read.
  *
  * A row a (port, direction): packets and bytes passed, packets and bytes dropped, then packets dropped
- * by reason. Doubles hold integers exactly to 2^53 and are written whole on 64-bit machines, so a reader
+ * by reason. What ends at the link (LINK_SCOPE: router solicitations, reports of groups) has its own cell alone:
+ * hosts send it when they please, it goes nowhere by nature, and as a drop it would hide those that mean something.
+ * Doubles hold integers exactly to 2^53 and are written whole on 64-bit machines, so a reader
  * sees no torn value. Packets are what was on the wire: a GSO superpacket counts as its segments.
  */
-import { PASS, REASON_COUNT } from './reasons.ts';
+import { LINK_SCOPE, PASS, REASON_COUNT } from './reasons.ts';
 
 /** Towards the instance; for the uplink row: what came in through it. Same numbers as gates. */
 export const INGRESS = 0;
@@ -42,9 +44,10 @@ export function count(
     cells[row + PASSED_BYTES] += bytes;
     return;
   }
+  cells[row + DROPPED_BY_REASON + reason] += packets;
+  if (reason === LINK_SCOPE) return;
   cells[row + DROPPED_PACKETS] += packets;
   cells[row + DROPPED_BYTES] += bytes;
-  cells[row + DROPPED_BY_REASON + reason] += packets;
 }
 
 /** Takes back a count as passed and makes it a drop: a packet that was let through and then could not be written. */

@@ -29,6 +29,7 @@ import {
 } from './events.ts';
 import { Gates, type GateOptions } from './gate.ts';
 import { Ahead, hasSameEnds, hasSamePorts, RECORDS } from './lookahead.ts';
+import { findNeighbourMessage } from './neighbour-messages.ts';
 import { MISFIT, segmentsOf } from './offload.ts';
 import {
   BAD_OFFLOAD,
@@ -296,11 +297,20 @@ export class Engine {
     this.runBytes = 0;
   }
 
-  /** Counts the drop of a frame that holds no IP packet to judge; returns what evaluate returns for it. */
-  drop(port: number, direction: number, reason: number, packets: number, bytes: number): number {
-    count(this.counters, port, direction, reason, packets, bytes);
+  /** Counts the drop of the frame at `frame`, which holds no IP packet to judge; returns what evaluate returns for it. */
+  drop(
+    view: DataView,
+    frame: number,
+    bytes: number,
+    port: number,
+    direction: number,
+    reason: number,
+  ): number {
+    count(this.counters, port, direction, reason, 1, bytes);
     const { events } = this;
-    if ((events.wanted & WANT_DROPS) !== 0)
+    if ((events.wanted & WANT_DROPS) === 0) return -reason;
+    const message = findNeighbourMessage(view, frame, bytes);
+    if (message === 0)
       events.tellPacket(
         EVENT_DROP,
         reason,
@@ -310,9 +320,14 @@ export class Engine {
         direction,
         EVENT_NO_RULE,
         NO_FLOW,
-        packets,
+        1,
         bytes,
       );
+    else {
+      const isArp = message < 0;
+      const offset = frame + (isArp ? -message : message);
+      events.tellNeighbour(isArp, reason, view, offset, port, direction, bytes);
+    }
     return -reason;
   }
 

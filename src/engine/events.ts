@@ -36,6 +36,17 @@ import {
   type FlowIndex,
   type FlowTable,
 } from '../conntrack/table.ts';
+import {
+  ARP_OPERATION,
+  ARP_SENDER_ADDRESS,
+  ARP_TARGET_ADDRESS,
+  ICMP_TYPE,
+  IPV6_DESTINATION,
+  IPV6_HEADER_BYTES,
+  IPV6_SOURCE,
+  NEIGHBOUR_TARGET,
+  PROTO_ICMPV6,
+} from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 
 // Header words: what the writer writes, then on a cache line of its own what the reader writes.
@@ -75,6 +86,13 @@ export const EVENT_DIRECTION_BIT = 1 << 16;
 /** Addresses, ports and protocol are valid: not of a packet that could not be decoded. */
 export const EVENT_HAS_TUPLE = 1 << 17;
 export const EVENT_IS_IPV6 = 1 << 18;
+/** Of a dropped ARP message: its sender is in EVENT_LOCAL, its target in EVENT_REMOTE, the operation in EVENT_ACCOUNT. */
+export const EVENT_IS_ARP = 1 << 19;
+/**
+ * Of a neighbour solicitation or advertisement: its source and destination are in EVENT_LOCAL and EVENT_REMOTE, its target in the
+ * four words from EVENT_TARGET. EVENT_HAS_TUPLE is set of neither: no gate has judged them.
+ */
+export const EVENT_HAS_TARGET = 1 << 20;
 export const EVENT_FLAGS_SHIFT = 24;
 /** port << 16 | protocol */
 export const EVENT_META = 1;
@@ -96,6 +114,7 @@ export const EVENT_REMOTE = 12;
  * code in the first word.
  */
 export const EVENT_ACCOUNT = 16;
+export const EVENT_TARGET = 17;
 /** Of a flow, in place of EVENT_BYTES and EVENT_PACKETS: nowMs of its last packet, its FLOW_STATE word. */
 export const EVENT_SEEN = 6;
 export const EVENT_STATE = 7;
@@ -183,6 +202,51 @@ export class EventRing {
     } else {
       words[at + EVENT_KIND] = kind | (reason << EVENT_REASON_SHIFT) | directionBit;
       words[at + EVENT_META] = port << 16;
+    }
+    this.commit();
+  }
+
+  /**
+   * Tells of the drop of an ARP message (for Ethernet and IPv4), or of a neighbour solicitation or advertisement, at
+   * `offset`; it has been found to be long enough.
+   */
+  tellNeighbour(
+    isArp: boolean,
+    reason: number,
+    view: DataView,
+    offset: number,
+    port: number,
+    direction: number,
+    bytes: number,
+  ): void {
+    const at = this.claim();
+    if (at < 0) return;
+    const { words } = this;
+    const isLocal = direction !== 0;
+    const what = isArp ? EVENT_IS_ARP : EVENT_HAS_TARGET;
+    words[at + EVENT_KIND] =
+      EVENT_DROP | (reason << EVENT_REASON_SHIFT) | (isLocal ? EVENT_DIRECTION_BIT : 0) | what;
+    words[at + EVENT_META] = isArp ? port << 16 : (port << 16) | PROTO_ICMPV6;
+    words[at + EVENT_RULE] = EVENT_NO_RULE;
+    words[at + EVENT_PORTS] = 0;
+    words[at + EVENT_FLOW] = -1;
+    words[at + EVENT_TIME] = this.nowMs;
+    words[at + EVENT_BYTES] = bytes;
+    words[at + EVENT_PACKETS] = 1;
+    if (isArp) {
+      words[at + EVENT_LOCAL] = view.getInt32(offset + ARP_SENDER_ADDRESS);
+      words[at + EVENT_REMOTE] = view.getInt32(offset + ARP_TARGET_ADDRESS);
+      words[at + EVENT_ACCOUNT] = view.getUint16(offset + ARP_OPERATION);
+    } else {
+      const icmp = offset + IPV6_HEADER_BYTES;
+      const source = at + (isLocal ? EVENT_LOCAL : EVENT_REMOTE);
+      const destination = at + (isLocal ? EVENT_REMOTE : EVENT_LOCAL);
+      for (let i = 0; i < 4; i++) {
+        words[source + i] = view.getInt32(offset + IPV6_SOURCE + 4 * i);
+        words[destination + i] = view.getInt32(offset + IPV6_DESTINATION + 4 * i);
+        words[at + EVENT_TARGET + i] = view.getInt32(icmp + NEIGHBOUR_TARGET + 4 * i);
+      }
+      words[at + EVENT_ACCOUNT] = view.getUint16(icmp + ICMP_TYPE);
     }
     this.commit();
   }

@@ -43,6 +43,7 @@ import {
   IPV6_HEADER_BYTES,
   IPV6_PAYLOAD_LENGTH,
   IPV6_SOURCE,
+  NEIGHBOUR_TARGET,
   PROTO_ICMPV6,
   VNET_HDR_BYTES,
 } from '../wire/fields.ts';
@@ -57,7 +58,9 @@ import {
   GATEWAY_MAC_LOW,
   isNeighbourMessage,
   isSoundAdvertisement,
+  NEIGHBOUR_ADVERTISEMENT,
   NEIGHBOUR_OPTIONS,
+  NEIGHBOUR_SOLICITATION,
   OPTION_TARGET_LINK_ADDRESS,
   setGatewayMac,
 } from './neighbour-messages.ts';
@@ -71,9 +74,6 @@ export const ANSWERED = 0;
 
 const ARP_REQUEST = 1;
 const ARP_REPLY = 2;
-const NEIGHBOUR_SOLICITATION = 135;
-const NEIGHBOUR_ADVERTISEMENT = 136;
-const NEIGHBOUR_TARGET = 8;
 const NEIGHBOUR_FLAGS = 4;
 const ADVERTISEMENT_BYTES = 32;
 /** Router, solicited, override (RFC 4861 section 4.4). */

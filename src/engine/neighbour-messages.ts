@@ -1,8 +1,12 @@
 /** ARP and neighbour messages as bytes: what the link layer reads of them, and how an answer is addressed. */
 import { foldChecksum, sumWords } from '../wire/checksum.ts';
+import { etherPayload, etherType, isArpIpv4 } from '../wire/ethernet.ts';
 import {
   ETHERNET_DESTINATION,
   ETHERNET_SOURCE,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV6,
+  ICMP_TYPE,
   IPV6_HEADER_BYTES,
   IPV6_NEXT_HEADER,
   IPV6_SOURCE,
@@ -14,6 +18,8 @@ import {
 export const GATEWAY_MAC_HIGH = 0x0273;
 export const GATEWAY_MAC_LOW = 0x67000001;
 
+export const NEIGHBOUR_SOLICITATION = 135;
+export const NEIGHBOUR_ADVERTISEMENT = 136;
 /** Where the options of a solicitation or an advertisement begin. */
 export const NEIGHBOUR_OPTIONS = 24;
 /** Type 2, one unit of 8 bytes. */
@@ -39,6 +45,24 @@ export function isNeighbourMessage(view: DataView, ip: number, bytes: number): b
     // Next header and hop limit: a lower one has come from beyond the link (RFC 4861 section 7.1.1).
     view.getUint16(ip + IPV6_NEXT_HEADER) === ((PROTO_ICMPV6 << 8) | NEIGHBOUR_HOP_LIMIT)
   );
+}
+
+/**
+ * Whether the frame at `frame` holds a message of neighbours, for whoever tells of it.
+ * @returns minus where its ARP message begins, where the IPv6 packet with a solicitation or an advertisement does, behind
+ *   `frame`; 0: it is neither
+ */
+export function findNeighbourMessage(view: DataView, frame: number, bytes: number): number {
+  const payload = etherPayload(view, frame, bytes);
+  if (payload < 0) return 0;
+  const type = etherType(view, frame, payload);
+  if (type === ETHERTYPE_ARP)
+    return isArpIpv4(view, frame + payload, bytes - payload) ? -payload : 0;
+  const ip = frame + payload;
+  if (type !== ETHERTYPE_IPV6 || !isNeighbourMessage(view, ip, bytes - payload)) return 0;
+  const message = view.getUint8(ip + IPV6_HEADER_BYTES + ICMP_TYPE);
+  const isKnown = message === NEIGHBOUR_SOLICITATION || message === NEIGHBOUR_ADVERTISEMENT;
+  return view.getUint8(ip) >>> 4 === 6 && isKnown ? payload : 0;
 }
 
 /** What RFC 4861 section 7.1.2 asks of an advertisement, but for its options. `length` is the IPv6 payload's. */

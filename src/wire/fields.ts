@@ -75,6 +75,8 @@ export const UDP_HEADER_BYTES = 8;
 //  |     Identifier (queries)      |        Sequence Number        |   RFC 792, RFC 4443
 export const ICMP_TYPE = 0;
 export const ICMP_CODE = 1;
+/** Of neighbour solicitations and advertisements: the target address (RFC 4861 sections 4.3 and 4.4). */
+export const NEIGHBOUR_TARGET = 8;
 export const ICMP_IDENTIFIER = 4;
 export const ICMP_HEADER_BYTES = 8;
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DropsSeen, EXAMPLES_MAX, KINDS_MAX } from '../../src/control/views/drops-seen.ts';
 import { explainDrop, listDrops } from '../../src/control/views/drops-view.ts';
+import { readTraffic } from '../../src/control/views/interfaces-view.ts';
 import { RequestError } from '../../src/control/views/traffic-filter.ts';
 import { count, EGRESS, INGRESS } from '../../src/engine/counters.ts';
 import { EVENT_DROP, EVENT_NO_RULE, WANT_DROPS } from '../../src/engine/events.ts';
@@ -168,6 +169,21 @@ test('a drop that was seen is explained by the rules in force', (t) => {
   drop(seeing, WEB, EGRESS, LINK_SCOPE, 4);
   assert.equal(explained().drop.id, 3);
   assert.equal(explained(4).drop.id, 4);
+  const list = (reasons?: readonly string[]) =>
+    listDrops(
+      seeing.observatory,
+      seeing.book,
+      seen,
+      reasons === undefined ? {} : { reasons },
+    ).drops.map(({ reason }) => reason);
+  assert.equal(list().includes('link-scope'), false);
+  assert.equal(list().includes('tcp-window'), true);
+  assert.deepEqual(list(['link-scope']), ['link-scope']);
+  assert.equal(
+    readTraffic(seeing.counters, WEB, EGRESS).droppedPackets,
+    2,
+    'source-check and tcp-window',
+  );
   assert.deepEqual(explainDrop(seeing.observatory, seeing.book, seen, 5), {
     outcome: 'unknown',
     kept: 4,

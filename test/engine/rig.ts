@@ -218,12 +218,12 @@ export class Rig {
         const row = counterRow(port, d);
         const passed = counters[row + PASSED_PACKETS];
         const dropped = counters[row + DROPPED_PACKETS];
-        if (passed === 0 && dropped === 0) return [];
         const reasons: string[] = [];
         for (let reason = 0; reason < REASON_COUNT; reason++) {
           const n = counters[row + DROPPED_BY_REASON + reason];
           if (n > 0) reasons.push(`${REASONS[reason][0]} ${n}`);
         }
+        if (passed === 0 && dropped === 0 && reasons.length === 0) return [];
         const why = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`;
         return [`${name} ${direction}: ${passed} passed, ${dropped} dropped${why}`];
       }),

@@ -9,6 +9,7 @@
  */
 import {
   counterRow,
+  DROPPED_BY_REASON,
   DROPPED_PACKETS,
   EGRESS,
   INGRESS,
@@ -24,7 +25,7 @@ import {
 } from '../../src/engine/batch.ts';
 import { createLinkMemory } from '../../src/engine/link-memory.ts';
 import { LinkLayer } from '../../src/engine/link.ts';
-import { REASONS } from '../../src/engine/reasons.ts';
+import { LINK_SCOPE, REASONS } from '../../src/engine/reasons.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { addressBytes } from '../packets/bytes.ts';
 import type { Talk } from './corpus.ts';
@@ -230,7 +231,8 @@ export class FrameEpisode {
     for (const [port, name] of PORT_NAMES.entries()) {
       const row = counterRow(port, port === 0 ? INGRESS : EGRESS);
       // What came in, was let out and then refused at another's gate is in both rows of counters, passed here.
-      const seen = counters[row + PASSED_PACKETS] + counters[row + DROPPED_PACKETS];
+      const toLink = counters[row + DROPPED_BY_REASON + LINK_SCOPE];
+      const seen = counters[row + PASSED_PACKETS] + counters[row + DROPPED_PACKETS] + toLink;
       if (seen !== this.counted[port])
         return `${name} sent ${this.counted[port]} packets and counts ${seen}`;
     }

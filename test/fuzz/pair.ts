@@ -28,7 +28,7 @@ import {
 } from '../../src/engine/counters.ts';
 import type { Engine } from '../../src/engine/evaluate.ts';
 import type { FlowLimits } from '../../src/engine/flow-limits.ts';
-import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
+import { LINK_SCOPE, REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import { UntrackedPast } from '../../src/policy/untracked-past.ts';
 import { guard, measure } from './guard.ts';
 import { compareDecoded } from './compare-decoded.ts';
@@ -167,14 +167,17 @@ export class Pair {
       const [entry, exit] = port === 0 ? [INGRESS, EGRESS] : [EGRESS, INGRESS];
       const came = counterRow(port, entry);
       const went = counterRow(port, exit);
-      const seen = counters[came + PASSED_PACKETS] + counters[came + DROPPED_PACKETS];
+      const toLink = counters[came + DROPPED_BY_REASON + LINK_SCOPE];
+      const seen = counters[came + PASSED_PACKETS] + counters[came + DROPPED_PACKETS] + toLink;
       if (seen !== this.sentBy[port])
         return `${name} sent ${this.sentBy[port]} packets and counts ${seen}`;
       left += counters[went + PASSED_PACKETS];
       for (const row of [came, went]) {
-        dropped += counters[row + DROPPED_PACKETS];
+        dropped += counters[row + DROPPED_PACKETS] + counters[row + DROPPED_BY_REASON + LINK_SCOPE];
+        // What ends at the link has its own counter alone.
         let reasons = 0;
-        for (let i = 0; i < REASON_COUNT; i++) reasons += counters[row + DROPPED_BY_REASON + i];
+        for (let i = 0; i < REASON_COUNT; i++)
+          if (i !== LINK_SCOPE) reasons += counters[row + DROPPED_BY_REASON + i];
         if (reasons !== counters[row + DROPPED_PACKETS])
           return `${name}: ${counters[row + DROPPED_PACKETS]} drops, ${reasons} reasons`;
       }

@@ -27,7 +27,7 @@ export function addTraffic(registry: Registry, { source, ports }: MetricsOptions
   };
   new Counter({
     name: 'secgroupd_packets_total',
-    help: 'Packets judged at an interface, by direction (ingress: towards the instance) and verdict. GSO superpackets count as their segments.',
+    help: 'Packets judged at an interface, by direction (ingress: towards the instance) and verdict. GSO superpackets count as their segments. What ends at the link (link-scope) is not among them.',
     labelNames,
     registers,
     collect() {
@@ -45,7 +45,7 @@ export function addTraffic(registry: Registry, { source, ports }: MetricsOptions
   });
   new Counter({
     name: 'secgroupd_dropped_packets_total',
-    help: 'Packets dropped at an interface, by direction and reason.',
+    help: 'Packets dropped at an interface, by direction and reason; link-scope too, which the totals leave out.',
     labelNames: ['interface', 'direction', 'reason'],
     registers,
     collect() {

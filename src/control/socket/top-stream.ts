@@ -18,7 +18,7 @@ import {
   GAUGE_OPENED,
   INGRESS,
 } from '../../engine/counters.ts';
-import { REASON_COUNT, REASONS } from '../../engine/reasons.ts';
+import { LINK_SCOPE, REASON_COUNT, REASONS } from '../../engine/reasons.ts';
 import { scanFlows } from '../views/flow-scan.ts';
 import type { FlowsView, FlowView } from '../views/flows-view.ts';
 import { readTraffic, type Traffic } from '../views/interfaces-view.ts';
@@ -314,7 +314,7 @@ function topDrops(
       for (let number = 1; number < REASON_COUNT; number++) {
         const packets = after[row + number];
         const grown = packets - before[row + number];
-        if (grown <= 0) continue;
+        if (grown <= 0 || number === LINK_SCOPE) continue;
         const [reason] = REASONS[number];
         found.push({
           interface: name,

@@ -26,13 +26,11 @@ import {
 } from '../../engine/events.ts';
 import type { Config } from '../config/config.ts';
 import type { Observatory } from './observatory.ts';
+import { CHATTER } from './verdict-view.ts';
 import { readTold, type PacketTold } from './told.ts';
 
 export const EXAMPLES_MAX = 8;
 export const KINDS_MAX = 256;
-
-/** Router solicitations and the like: a kernel sends them when it pleases, and nobody asks why they go nowhere. */
-const CHATTER = 'link-scope';
 
 export interface SeenDrop {
   readonly id: number;

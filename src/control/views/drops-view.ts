@@ -18,11 +18,12 @@ import type { Observatory } from './observatory.ts';
 import type { RuleBook } from './rule-book.ts';
 import type { PacketTold } from './told.ts';
 import { portOf, readChoice, readNumber, readWords } from './traffic-filter.ts';
-import { meaningOf, REASON_NAMES, viewVerdict, type VerdictView } from './verdict-view.ts';
+import { CHATTER, meaningOf, REASON_NAMES, viewVerdict, type VerdictView } from './verdict-view.ts';
 
 export interface DropsQuestion {
   readonly interfaces?: readonly string[];
   readonly direction?: 'ingress' | 'egress';
+  /** None: all but `link-scope`, which is no drop that anybody would ask about. */
   readonly reasons?: readonly string[];
   /** Only examples of the last so many ms; counts are since the start in any case. */
   readonly sinceMs?: number;
@@ -93,7 +94,7 @@ export function listDrops(
       if (direction !== undefined && word !== direction) continue;
       for (let number = 1; number < REASON_COUNT; number++) {
         const [reason] = REASONS[number];
-        if (reasons.length > 0 && !reasons.includes(reason)) continue;
+        if (reasons.length === 0 ? reason === CHATTER : !reasons.includes(reason)) continue;
         const cell = counterRow(port, row) + DROPPED_BY_REASON + number;
         const packets = counters[cell];
         if (packets === 0) continue;

@@ -21,7 +21,9 @@ import {
   EVENT_FLAGS_SHIFT,
   EVENT_FLOW_ENDED,
   EVENT_FLOW_OPENED,
+  EVENT_HAS_TARGET,
   EVENT_HAS_TUPLE,
+  EVENT_IS_ARP,
   EVENT_IS_IPV6,
   EVENT_KIND,
   EVENT_LOCAL,
@@ -34,6 +36,7 @@ import {
   EVENT_RULE,
   EVENT_SEEN,
   EVENT_STATE,
+  EVENT_TARGET,
   EVENT_TIME,
 } from '../../engine/events.ts';
 import { REASONS } from '../../engine/reasons.ts';
@@ -69,9 +72,20 @@ export interface PacketTold extends Told {
   readonly tuple: Tuple | undefined;
   readonly tcpFlags: number;
   readonly icmp: { readonly type: number; readonly code: number } | undefined;
+  /** Of an ARP message, or a neighbour solicitation or advertisement that the link layer refused. */
+  readonly neighbour: NeighbourTold | undefined;
   readonly packets: number;
   readonly bytes: number;
   readonly isTracked: boolean;
+}
+
+export interface NeighbourTold {
+  readonly protocol: 'arp' | 'nd';
+  /** ARP's operation (RFC 826), or the ICMPv6 type. */
+  readonly operation: number;
+  readonly sender: string;
+  /** Whose MAC address is asked for, or told. */
+  readonly target: string;
 }
 
 export interface FlowTold extends Told {
@@ -135,6 +149,7 @@ export function readTold(
     tuple,
     tcpFlags: head >>> EVENT_FLAGS_SHIFT,
     icmp: isIcmp ? { type: icmp >>> 8, code: icmp & 0xff } : undefined,
+    neighbour: readNeighbour(words, at),
     packets: words[at + EVENT_PACKETS],
     bytes: words[at + EVENT_BYTES],
     isTracked: words[at + EVENT_FLOW] >= 0,
@@ -157,6 +172,25 @@ export function tupleOfFlow(table: FlowTable, flow: FlowIndex): Tuple {
     remoteAddress: address(key + KEY_ADDRESSES + addressWords),
     localPort: ports >>> 16,
     remotePort: ports & 0xffff,
+  };
+}
+
+function readNeighbour(words: Int32Array, at: number): NeighbourTold | undefined {
+  const head = words[at + EVENT_KIND];
+  const operation = words[at + EVENT_ACCOUNT];
+  const address = (family: Family, from: number): string =>
+    formatAddress({ family, words: [...words.subarray(from, from + (family === 4 ? 1 : 4))] });
+  if ((head & EVENT_IS_ARP) !== 0) {
+    const sender = address(4, at + EVENT_LOCAL);
+    return { protocol: 'arp', operation, sender, target: address(4, at + EVENT_REMOTE) };
+  }
+  if ((head & EVENT_HAS_TARGET) === 0) return undefined;
+  const isLocal = (head & EVENT_DIRECTION_BIT) !== 0;
+  return {
+    protocol: 'nd',
+    operation: operation >>> 8,
+    sender: address(6, at + (isLocal ? EVENT_LOCAL : EVENT_REMOTE)),
+    target: address(6, at + EVENT_TARGET),
   };
 }
 

@@ -1,6 +1,6 @@
 /** One verdict on one packet, as people and JSON read it: what `trace`, `drops` and `explain --drop` show. */
 import { OPENED_LOCALLY } from '../../conntrack/states.ts';
-import { REASONS } from '../../engine/reasons.ts';
+import { LINK_SCOPE, REASONS } from '../../engine/reasons.ts';
 import {
   PROTOCOL_ICMP,
   PROTOCOL_ICMPV6,
@@ -9,7 +9,7 @@ import {
 } from '../../policy/protocols.ts';
 import type { Observatory } from './observatory.ts';
 import type { RuleBook, RuleView } from './rule-book.ts';
-import type { FlowTold, PacketTold, Tuple } from './told.ts';
+import type { FlowTold, NeighbourTold, PacketTold, Tuple } from './told.ts';
 
 export interface VerdictView {
   /** Ms since 1970. */
@@ -26,11 +26,22 @@ export interface VerdictView {
   readonly isTracked: boolean;
   /** Absent: it could not be decoded, or is no IP packet. */
   readonly packet?: PacketView;
+  /** Of an ARP message, or a neighbour solicitation or advertisement, that the link layer refused. */
+  readonly neighbour?: NeighbourView;
   /** The rule that admitted it, or its flow. */
   readonly rule?: RuleView;
   /** Packets on the wire and their bytes: a GSO superpacket is several. Of a flow that was opened: not told. */
   readonly packets?: number;
   readonly bytes?: number;
+}
+
+export interface NeighbourView {
+  readonly protocol: 'arp' | 'nd';
+  /** `request`, `reply`, `solicitation`, `advertisement`; a number where it is another. */
+  readonly operation: string;
+  readonly sender: string;
+  /** Whose MAC address is asked for, or told. */
+  readonly target: string;
 }
 
 export interface PacketView {
@@ -45,6 +56,16 @@ export interface PacketView {
   readonly tcpFlags?: string;
   readonly icmp?: { readonly type: number; readonly code: number };
 }
+
+const NEIGHBOUR_OPERATIONS: Readonly<Record<string, string>> = {
+  'arp 1': 'request',
+  'arp 2': 'reply',
+  'nd 135': 'solicitation',
+  'nd 136': 'advertisement',
+};
+
+/** The name of the drop reason of what ends at the link: counted, and shown to who asks for it. */
+export const CHATTER = REASONS[LINK_SCOPE][0];
 
 const MEANINGS: ReadonlyMap<string, string> = new Map(REASONS.slice(1));
 
@@ -95,7 +116,7 @@ export function viewVerdict(
       packet: { ...viewTuple(tuple), ...(isIcmp ? { icmp: { type, code: 0 } } : {}) },
     };
   }
-  const { direction, reason, tuple, tcpFlags, icmp, packets, bytes, isTracked } = told;
+  const { direction, reason, tuple, tcpFlags, icmp, neighbour, packets, bytes, isTracked } = told;
   return {
     ...common,
     direction,
@@ -112,9 +133,15 @@ export function viewVerdict(
             ...(icmp === undefined ? {} : { icmp }),
           },
         }),
+    ...(neighbour === undefined ? {} : { neighbour: viewNeighbour(neighbour) }),
     packets,
     bytes,
   };
+}
+
+function viewNeighbour({ protocol, operation, sender, target }: NeighbourTold): NeighbourView {
+  const name = NEIGHBOUR_OPERATIONS[`${protocol} ${operation}`] ?? `operation ${operation}`;
+  return { protocol, operation: name, sender, target };
 }
 
 function viewTuple(tuple: Tuple): PacketView {
