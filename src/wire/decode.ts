@@ -114,7 +114,9 @@ export function decodeAny(view: DataView, offset: number, length: number, packet
 
 /**
  * Decodes the packet quoted by the ICMP error in `error` into `quoted`. The quotation may be cut short
- * behind its first 8 transport bytes, so its declared length is not held against it.
+ * behind its first 8 transport bytes, and routers and offloads write into its length fields what they like (0, the bytes
+ * turned round, the header left out), so no declared length is held against it: nf_conntrack, too, reads the ports where
+ * they stand.
  * Valid on DECODE_OK: family, protocol, addresses, ports, fragment fields, icmpType/Code/Kind, and for
  * TCP the sequence number.
  */
@@ -226,7 +228,8 @@ function decodeIpv4(
 ): number {
   if (length < IPV4_HEADER_BYTES) return TRUNCATED;
   const headerBytes = (view.getUint8(offset) & 0x0f) << 2;
-  const totalBytes = view.getUint16(offset + IPV4_TOTAL_LENGTH);
+  let totalBytes = view.getUint16(offset + IPV4_TOTAL_LENGTH);
+  if (quoted && totalBytes < headerBytes + QUOTED_TRANSPORT_BYTES) totalBytes = length;
   if (headerBytes < IPV4_HEADER_BYTES || headerBytes > totalBytes) return BAD_IP_HEADER_LENGTH;
   if (headerBytes > length) return TRUNCATED;
   if (totalBytes > length && !quoted) return TRUNCATED;
@@ -267,7 +270,8 @@ function decodeIpv6(
   const payloadBytes = view.getUint16(offset + IPV6_PAYLOAD_LENGTH);
   const nextHeader = view.getUint8(offset + IPV6_NEXT_HEADER);
   if (payloadBytes === 0 && nextHeader === PROTO_HOP_BY_HOP) return IPV6_JUMBOGRAM;
-  const totalBytes = IPV6_HEADER_BYTES + payloadBytes;
+  const isLie = quoted && payloadBytes < QUOTED_TRANSPORT_BYTES;
+  const totalBytes = isLie ? length : IPV6_HEADER_BYTES + payloadBytes;
   if (totalBytes > length && !quoted) return TRUNCATED;
 
   packet.family = 6;
@@ -283,7 +287,8 @@ function decodeIpv6(
     if (packet.fragment !== FRAGMENT_NONE) {
       // The extension headers in front of the fragment header count in the payload length (RFC 8200 4.5).
       const dataBytes = packet.fragmentEnd - packet.fragmentOffset;
-      const status = checkFragment(packet, payloadBytes - FRAGMENT_HEADER_BYTES - dataBytes);
+      const behindHeader = totalBytes - IPV6_HEADER_BYTES;
+      const status = checkFragment(packet, behindHeader - FRAGMENT_HEADER_BYTES - dataBytes);
       if (status !== DECODE_OK) return status;
       if (packet.fragment === FRAGMENT_LATER) return DECODE_OK;
     }
@@ -334,8 +339,9 @@ function decodeTransport(view: DataView, packet: Packet, quoted: boolean): numbe
     if (bytes < UDP_HEADER_BYTES) return tooShort;
     packet.srcPort = view.getUint16(at + SOURCE_PORT);
     packet.dstPort = view.getUint16(at + DESTINATION_PORT);
+    if (quoted) return DECODE_OK;
     const udpBytes = view.getUint16(at + UDP_LENGTH);
-    const whole = packet.fragment === FRAGMENT_NONE && !quoted;
+    const whole = packet.fragment === FRAGMENT_NONE;
     if (udpBytes < UDP_HEADER_BYTES || (whole && udpBytes > bytes)) return BAD_UDP_LENGTH;
     return DECODE_OK;
   }

@@ -249,6 +249,33 @@ for (const f of [V4, V6]) {
       }
     });
 
+    test('what a quotation says of its lengths counts for nothing, the ports do', () => {
+      const lengthAt = f === V4 ? 2 : 4;
+      const udpLengthAt = f.ipHeaderBytes + 4;
+      const rig = world();
+      const asked = f.udp(f.db, f.out, { srcPort: 40001, dstPort: 123, payload: 'x'.repeat(100) });
+      const sent = opened(rig);
+      assert.equal(rig.send('db', asked), 'uplink');
+      for (const whole of [sent, asked])
+        for (const quoted of [whole, whole.subarray(0, f.ipHeaderBytes + 8)])
+          for (const length of [0, 1, 7, 8, 28, quoted.length, 0x1c00, 0xffff]) {
+            const about = f.error(f.router, f.db, with16(quoted, lengthAt, length));
+            assert.equal(rig.send('uplink', about), 'db', `length ${length}`);
+          }
+      for (const length of [0, 7, 8, 9000]) {
+        const about = f.error(f.router, f.db, with16(asked, udpLengthAt, length));
+        assert.equal(rig.send('uplink', about), 'db', `UDP length ${length}`);
+      }
+      // Without the ports there is nothing to go by, whatever is declared.
+      for (const length of [0, 28, 9000]) {
+        const short = with16(asked.subarray(0, f.ipHeaderBytes + 7), lengthAt, length);
+        assert.equal(rig.send('uplink', f.error(f.router, f.db, short)), 'ingress-rules');
+      }
+      const other = f.udp(f.db, f.out, { srcPort: 40002, dstPort: 123 });
+      const about = f.error(f.router, f.db, with16(other, lengthAt, 0));
+      assert.equal(rig.send('uplink', about), 'ingress-rules', 'of no flow');
+    });
+
     test('a quotation that lies is nothing to go by', () => {
       const rig = world();
       const sent = opened(rig);
@@ -491,7 +518,7 @@ test('IPv6: extension headers in the quotation are walked; those cut short, or r
   );
 });
 
-test('IPv4: options in the quotation are stepped over, lies about its lengths are not believed', () => {
+test('IPv4: options in the quotation are stepped over, its length fields count for nothing', () => {
   const f = V4;
   const rig = world();
   const segment = tcp(f.db, f.out, {
@@ -513,7 +540,8 @@ test('IPv4: options in the quotation are stepped over, lies about its lengths ar
     'db',
     'a declared length beyond the quotation is what cutting leaves',
   );
-  assert.equal(about(with16(options, 2, 24)), 'ingress-rules', 'one that ends before the ports');
+  for (const length of [0, 24, 32, options.length - 24])
+    assert.equal(about(with16(options, 2, length)), 'db', `a declared length of ${length}`);
   assert.equal(about(ipv4({ ...like, headerLength: 4 })), 'ingress-rules', 'a header of 16 bytes');
   assert.equal(
     about(ipv4({ ...like, headerLength: 15 })),

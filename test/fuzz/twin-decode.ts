@@ -79,7 +79,9 @@ function decode4(
   const have = captured - start;
   if (have < 20) return 'truncated';
   const headerBytes = (bytes[start] % 16) * 4;
-  const totalBytes = u16(bytes, start + 2);
+  let totalBytes = u16(bytes, start + 2);
+  // A quotation's length fields are not believed where they leave no room for what is quoted.
+  if (isQuoted && totalBytes < headerBytes + 8) totalBytes = have;
   if (headerBytes < 20 || totalBytes < headerBytes) return 'bad-ip-header-length';
   if (have < headerBytes) return 'truncated';
   if (have < totalBytes && !isQuoted) return 'truncated';
@@ -114,8 +116,9 @@ function decode6(
 ): TwinPacket | string {
   const have = captured - start;
   if (have < 40) return 'truncated';
-  const payloadBytes = u16(bytes, start + 4);
+  let payloadBytes = u16(bytes, start + 4);
   if (payloadBytes === 0 && bytes[start + 6] === 0) return 'ipv6-jumbogram';
+  if (isQuoted && payloadBytes < 8) payloadBytes = have - 40;
   if (have < 40 + payloadBytes && !isQuoted) return 'truncated';
   const packet = newPacket(6, bytes[start + 6]);
   packet.src = text(bytes, start + 8, 16);
@@ -202,9 +205,10 @@ function decodeTransport(
     if (size < 8) return isShort;
     packet.srcPort = u16(bytes, at);
     packet.dstPort = u16(bytes, at + 2);
+    if (isQuoted) return packet;
     const length = u16(bytes, at + 4);
     if (length < 8) return 'bad-udp-length';
-    if (!isFirst && !isQuoted && length > size) return 'bad-udp-length';
+    if (!isFirst && length > size) return 'bad-udp-length';
     return packet;
   }
   if (packet.protocol === ICMP || packet.protocol === ICMPV6) {
