@@ -4,7 +4,9 @@ import type { Command } from 'commander';
 import { ask } from '../control/socket/control-client.ts';
 import type { InterfaceView, Traffic } from '../control/views/interfaces-view.ts';
 import type { GroupUse } from '../control/views/rules-view.ts';
+import { printable } from '../source/excerpt.ts';
 import type { Column } from './fit-table.ts';
+import { paint } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
 import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
@@ -18,7 +20,7 @@ export function addInterfacesCommand(program: Command): void {
     .command('interfaces')
     .summary('interfaces with their devices, groups and traffic')
     .description(
-      'Lists the interfaces of the running daemon: device and namespace, addresses, groups, what was passed and dropped each way, and tracked flows. In is towards the instance; of the uplink, what came in through it.',
+      'Lists the interfaces of the running daemon: device and namespace, addresses, groups, what was passed and dropped each way, and tracked flows; below, who waits for its device, and why. In is towards the instance; of the uplink, what came in through it.',
     )
     .option('--json', 'print them as JSON')
     .addHelpText(
@@ -85,11 +87,23 @@ function formatInterfaces(interfaces: readonly InterfaceView[], options: TableOp
       ? formatCount(one.flows)
       : `${formatCount(one.flows)} of ${formatCount(one.maxFlows)}`,
     one.addresses.join(' '),
-    one.netns === undefined ? one.device : `${one.device} in ${basename(one.netns)}`,
+    deviceText(one),
     trafficText(one.ingress),
     trafficText(one.egress),
   ]);
-  return formatList(INTERFACE_COLUMNS, rows, options);
+  const waits = interfaces.flatMap((one) =>
+    one.waiting === undefined ? [] : [waitingText(one, one.waiting)],
+  );
+  return [formatList(INTERFACE_COLUMNS, rows, options), ...waits].join('\n');
+}
+
+function deviceText({ device, netns }: InterfaceView): string {
+  return netns === undefined ? device : `${device} in ${basename(netns)}`;
+}
+
+/** A line below the table: nothing passes there, and the columns have no room for why. */
+function waitingText(one: InterfaceView, reason: string): string {
+  return paint(printable(`${one.name} waits for ${deviceText(one)}: ${reason}`), 'yellow');
 }
 
 const GROUP_COLUMNS: readonly Column[] = [

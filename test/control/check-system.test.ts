@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { checkSystem } from '../../src/control/config/check-system.ts';
+import { checkSystem, namespaceHint } from '../../src/control/config/check-system.ts';
 import type { Problem } from '../../src/source/problem.ts';
 import { loadText } from './config-text.ts';
 
@@ -70,6 +70,12 @@ function asNobody<T>(work: () => T): T {
     process.seteuid!(0);
   }
 }
+
+test('who may not open a namespace is told how the service may, whichever way the kernel refuses', () => {
+  for (const code of ['EACCES', 'EPERM'])
+    assert.match(namespaceHint(code), /^run as root, .*; the service: install .*namespaces\.conf/);
+  assert.equal(namespaceHint('ELOOP'), 'check the path');
+});
 
 test('a configuration without devices needs nothing of the system', () => {
   assert.deepEqual(check('securityGroups: { a: {} }', '/not/there'), []);

@@ -29,6 +29,8 @@ interface World {
   readonly socket: string;
   start(): Promise<Daemon>;
   waiting(): Promise<string[]>;
+  /** What the list of interfaces says of one that waits. */
+  waitingOf(name: string): Promise<string | undefined>;
 }
 
 function configuration({ a, b, c }: World['names'], more = ''): string {
@@ -50,6 +52,8 @@ async function makeWorld(t: TestContext): Promise<World> {
     file,
     socket,
     start: () => Daemon.start(t, file, ['--control', socket]),
+    waitingOf: async (name) =>
+      (await ask(socket, 'interfaces', {})).find((one) => one.name === name)?.waiting,
     waiting: async () => {
       const { waiting } = await ask(socket, 'status', {});
       return waiting.map(({ name, device, reason }) => `${name} | ${device} | ${reason}`);
@@ -70,6 +74,8 @@ test('a guest that put another interface in the place of its eth0 keeps nobody e
     new RegExp(`^b \\| eth0 in ${b.path} \\| .*is not a TUN`),
   );
   const metrics = await daemon.scrape();
+  assert.match((await world.waitingOf('b')) ?? '', /is not a TUN/);
+  assert.equal(await world.waitingOf('a'), undefined);
   assert.match(metrics, /secgroupd_interface_waiting\{interface="b"\} 1/);
   assert.match(metrics, /secgroupd_interface_waiting\{interface="a"\} 0/);
   // An interface that is there does not get the address of the one that waits.
@@ -79,6 +85,7 @@ test('a guest that put another interface in the place of its eth0 keeps nobody e
   await b.mustRun('ip', ['link', 'delete', 'eth0']);
   await until('b comes', async () => (await ping(a, B)).code === 0);
   assert.deepEqual(await world.waiting(), []);
+  assert.equal(await world.waitingOf('b'), undefined);
   assert.equal(await daemon.stop(), 0);
 });
 

@@ -93,12 +93,15 @@ function checkNamespace(
           : `create it with: ip netns add ${name}`;
       return add(`the network namespace ${netnsPath} does not exist`, hint);
     }
-    const hint =
-      code === 'EACCES'
-        ? `run as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE in the owner of the namespace; the service: ${NAMESPACES_CONF}`
-        : 'check the path';
-    add(`the network namespace ${netnsPath} can't be opened: ${code}`, hint);
+    add(`the network namespace ${netnsPath} can't be opened: ${code}`, namespaceHint(code));
   }
+}
+
+/** What to do where opening a namespace fails with `code`. The kernel refuses by either, by who owns the namespace. */
+export function namespaceHint(code: string): string {
+  return code === 'EACCES' || code === 'EPERM'
+    ? `run as root, or with CAP_SYS_ADMIN and CAP_SYS_PTRACE in the owner of the namespace; the service: ${NAMESPACES_CONF}`
+    : 'check the path';
 }
 
 function checkTun(config: Config, tunDevice: string, problems: Problem[]): void {

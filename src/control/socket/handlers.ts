@@ -49,7 +49,7 @@ export function makeHandlers(daemon: Daemon, reloader: Reloader, log: Logger): H
       }),
       explain: (question) => Promise.resolve(daemon.explain(question)),
       reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
-      interfaces: () => listInterfaces(observatory),
+      interfaces: () => listInterfaces(observatory, daemon.waiting()),
       groups: () => listGroups(observatory, book),
       rules: (question) => listRules(observatory, book, question),
       flows: (question) => flows.list(question),

@@ -13,6 +13,7 @@ import {
 import { UPLINK_PORT } from '../../policy/compiled.ts';
 import type { Config, DeviceConfig } from '../config/config.ts';
 import { scanFlows } from './flow-scan.ts';
+import type { WaitingDevice } from '../socket/protocol.ts';
 import type { Observatory } from './observatory.ts';
 import { UPLINK_NAME } from './traffic-filter.ts';
 
@@ -42,9 +43,16 @@ export interface InterfaceView {
   readonly flows: number;
   /** Absent: no limit of its own. */
   readonly maxFlows?: number;
+  /** Why its device can't be had, until it can; absent: it is there. */
+  readonly waiting?: string;
 }
 
-export async function listInterfaces(observatory: Observatory): Promise<InterfaceView[]> {
+/** @param waiting whose device can't be had yet, and why */
+export async function listInterfaces(
+  observatory: Observatory,
+  waiting: readonly WaitingDevice[],
+): Promise<InterfaceView[]> {
+  const reasons = new Map(waiting.map((one) => [one.name, one.reason]));
   const { dataplane, config } = observatory;
   const flows = new Map<number, number>();
   await scanFlows(dataplane.flows, dataplane, (table, flow) => {
@@ -59,7 +67,9 @@ export async function listInterfaces(observatory: Observatory): Promise<Interfac
       ingress: readTraffic(counters, port, INGRESS),
       egress: readTraffic(counters, port, EGRESS),
     };
-    return [{ ...described, ...traffic, flows: flows.get(port) ?? 0 }];
+    const reason = reasons.get(name);
+    const waits = reason === undefined ? {} : { waiting: reason };
+    return [{ ...described, ...traffic, flows: flows.get(port) ?? 0, ...waits }];
   });
 }
 
@@ -74,7 +84,7 @@ export function readTraffic(counters: Float64Array, port: number, direction: num
   };
 }
 
-type Described = Omit<InterfaceView, 'ingress' | 'egress' | 'flows'>;
+type Described = Omit<InterfaceView, 'ingress' | 'egress' | 'flows' | 'waiting'>;
 
 function describe(config: Config, name: string): Described | undefined {
   const entry = config.interfaces.find((one) => one.name === name);
