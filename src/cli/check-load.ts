@@ -17,11 +17,14 @@ import {
   type TemplateSettings,
 } from './check-templates.ts';
 import { countSeverities } from './check-text.ts';
+import type { TemplateInterface } from './template-interfaces.ts';
 
 export interface CheckedFile {
   /** As it was named. */
   readonly file: string;
   readonly kind: 'configuration' | 'template' | 'assembly';
+  /** Of a template without errors: what it has for interfaces of a configuration to stand for. */
+  readonly interfaces?: readonly TemplateInterface[];
   /** Whether it has no errors. */
   readonly ok: boolean;
   readonly counts: {
@@ -81,7 +84,9 @@ export function checkFiles(
     all.push(...told);
     const ofTemplate = input.template?.text === undefined ? 'assembly' : 'template';
     const kind = template === undefined ? 'configuration' : ofTemplate;
-    return summarize(file, kind, model, told);
+    const summary = summarize(file, kind, model, told);
+    const interfaces = templates.interfaces.get(file);
+    return interfaces === undefined ? summary : { ...summary, interfaces };
   });
   return {
     files: checked,

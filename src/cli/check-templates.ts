@@ -34,6 +34,7 @@ import type { GroupId, PolicyModel, Rule, SecurityGroup } from '../policy/model.
 import { findForeignReferences, foreignReferenceText } from '../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { readText } from '../source/yaml.ts';
+import { listTemplateInterfaces, type TemplateInterface } from './template-interfaces.ts';
 
 /** What the command line says of templates. */
 export interface TemplateSettings {
@@ -77,6 +78,8 @@ interface Unit {
 export interface TemplatesRead {
   /** By file. */
   readonly files: ReadonlyMap<string, TemplateRead>;
+  /** What the templates without errors have for `from` of an interface, by file. */
+  readonly interfaces: ReadonlyMap<string, readonly TemplateInterface[]>;
   /** Names of given parameters that none of the templates has. */
   readonly strangers: readonly string[];
 }
@@ -111,7 +114,11 @@ export function readTemplateFiles(
   for (const { file } of inner) files.set(file, readInner(file, [...files.values()]));
   const scopes = units.flatMap(({ opened }) => opened.map(({ scope }) => scope));
   const names = new Set(scopes.flatMap(({ parameters }) => [...parameters.keys()]));
-  return { files, strangers: [...settings.parameters.keys()].filter((name) => !names.has(name)) };
+  return {
+    files,
+    interfaces: listTemplateInterfaces(good),
+    strangers: [...settings.parameters.keys()].filter((name) => !names.has(name)),
+  };
 }
 
 /** The files that are templates of nested stacks in others that are given: these are no stacks of their own. */

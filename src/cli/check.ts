@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import type { Config } from '../control/config/config.ts';
 import type { Checked, CheckedFile } from './check-load.ts';
+import { interfaceLines } from './template-interfaces.ts';
 import { count, countSeverities, printProblems } from './check-text.ts';
 import { EXIT_FAILED, paint, programName } from './output.ts';
 import { printJson } from './traffic-text.ts';
@@ -37,6 +38,8 @@ const HELP = `
 A file with Resources or AWSTemplateFormatVersion at its top is a template. By
 itself it is read with the defaults of its parameters and those that are given;
 what depends on its interfaces is checked in the configuration that names it.
+What of it has network interfaces is listed with its groups: an interface of a
+configuration takes them by from: STACK/LOGICAL-ID.
 Templates see what the others export, in any order.
 
 An error: the daemon would refuse the file. A warning: it works here, but AWS
@@ -69,7 +72,10 @@ async function runCheck(
     printJson(makeJson(checked, ok));
   } else {
     printProblems(checked.problems, options.excerpt);
-    for (const file of checked.files) console.log(summaryLine(file, isGood(file)));
+    for (const file of checked.files) {
+      console.log(summaryLine(file, isGood(file)));
+      for (const line of interfaceLines(file.interfaces ?? [])) console.log(line);
+    }
   }
 }
 

@@ -12,15 +12,19 @@ import type { Resource } from './resources.ts';
 import type { Scope } from './scope.ts';
 import { makeUnknown, type UnknownValue, type Value } from './values.ts';
 
-/** The data of the launch template that an instance names; undefined if it names none, `unusable` if they can't be known (reported). */
-export function findLaunchData(scope: Scope, instance: Resource): Mapping | 'unusable' | undefined {
-  const named = readProperty(scope, instance.properties, 'LaunchTemplate');
+/** The data of the launch template that `properties` name; undefined if they name none, `unusable` if they can't be known (reported). */
+export function findLaunchData(
+  scope: Scope,
+  properties: Mapping | undefined,
+  property = 'LaunchTemplate',
+): Mapping | 'unusable' | undefined {
+  const named = readProperty(scope, properties, property);
   if (named === undefined) return undefined;
   const data = named.kind === 'map' ? readData(scope, named.node, named) : named;
   if (data.kind === 'map') return data.node;
   if (data.kind === 'unknown') {
     const loss = 'the groups and addresses it gives the instance are not known';
-    warnOfUnknown(scope, 'LaunchTemplate', data, data.path, loss);
+    warnOfUnknown(scope, property, data, data.path, loss);
   }
   return 'unusable';
 }

@@ -21,7 +21,7 @@ import { indentContinuations } from '../source/continuations.ts';
 import { get, parseDocument, type Mapping, type Node } from '../source/yaml.ts';
 import type { Parsed } from '../addr/address.ts';
 import { makeAccount, type Account } from './account.ts';
-import { decideExistence, nameCondition } from './attributes.ts';
+import { decideExistence } from './attributes.ts';
 import { findEmptied } from './default-groups.ts';
 import { warnOfCircles } from './dependencies.ts';
 import { createScope } from './evaluator.ts';
@@ -29,6 +29,12 @@ import { ExportDirectory } from './exports.ts';
 import { expandLoops } from './for-each.ts';
 import { startGroups, type Draft } from './drafts.ts';
 import { buildGroups, takesPart, type BuiltGroups } from './groups.ts';
+import {
+  isPlaceable,
+  listInterfaces,
+  placeResource,
+  type ImpliedInterface,
+} from './implied-interfaces.ts';
 import {
   isPlacementKind,
   isRuleKind,
@@ -40,15 +46,9 @@ import {
 import { LANGUAGE_EXTENSIONS } from './macros.ts';
 import { readNetworks, type Networks } from './networks.ts';
 import { readParameters, type GivenValue } from './parameters.ts';
-import {
-  checkAssociation,
-  isPlaceable,
-  readPlacement,
-  type Placement,
-  type PlacementWishes,
-} from './placement.ts';
+import { checkAssociation, type Placement, type PlacementWishes } from './placement.ts';
 import { readPrefixList } from './prefix-lists.ts';
-import { makeDirectory, type Directory } from './references.ts';
+import { makeDirectory } from './references.ts';
 import {
   findFlattened,
   moveBack,
@@ -77,10 +77,12 @@ export interface LoadedTemplate extends BuiltGroups {
   readonly exports: ReadonlyMap<string, string>;
   readonly networks: Networks;
   readonly vpcs: TemplateVpcs;
-  /** Logical ids of the instances and network interfaces. */
+  /** Logical ids of the resources that have network interfaces. */
   readonly placeable: readonly string[];
   /** Groups and addresses of one of those; not if it does not exist. What is wrong with its properties is reported then. */
   readonly place: (logicalId: string, wishes: PlacementWishes) => Parsed<Placement>;
+  /** The same of all of them, with nothing reported. To be asked last: what is wrong is not reported again. */
+  readonly listInterfaces: () => readonly ImpliedInterface[];
 }
 
 export interface TemplateOptions {
@@ -280,7 +282,8 @@ function tellPassedOver(template: Template, problems: Problem[]): void {
   const counts = new Map<string, number>();
   let first: Resource | undefined;
   for (const resource of template.resources.values()) {
-    if (isRuleKind(resource.type) || isPlacementKind(resource.type)) continue;
+    if (isRuleKind(resource.type) || isPlacementKind(resource.type) || isPlaceable(resource))
+      continue;
     if (resource.type === KIND_STACK || resource.type === KIND_RESTRICT_DEFAULT) continue;
     counts.set(resource.type, (counts.get(resource.type) ?? 0) + 1);
     first ??= resource;
@@ -303,27 +306,6 @@ function tellUnread(scope: Scope): void {
     const hint = why?.hint ?? 'name that template in the configuration too, if its groups matter';
     report(scope.problems, 'notice', 'nested-stack', resource, message, hint);
   }
-}
-
-function placeResource(
-  scope: Scope,
-  directory: Directory,
-  logicalId: string,
-  wishes: PlacementWishes,
-): Parsed<Placement> {
-  const shown = `'${scope.inputs.stackName}/${logicalId}'`;
-  const resource = scope.template.resources.get(logicalId)!;
-  const truth = decideExistence(scope, resource);
-  if (truth.kind === 'truth' && truth.value)
-    return { ok: true, value: readPlacement(scope, directory, resource, wishes) };
-  const condition = `its condition ${nameCondition(scope, resource)}`;
-  if (truth.kind === 'unknown') {
-    const message = `whether ${shown} exists can't be known here: ${truth.reason}`;
-    return { ok: false, message, hint: truth.hint };
-  }
-  const why = truth.kind === 'truth' ? 'is false' : 'is in error';
-  const hint = 'take the key out, or give the parameters that make it exist';
-  return { ok: false, message: `${shown} does not exist: ${condition} ${why}`, hint };
 }
 
 /** Second pass, when all templates are open. */
@@ -385,5 +367,6 @@ export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
       .filter(isPlaceable)
       .map(({ logicalId }) => logicalId),
     place: (logicalId, wishes) => placeResource(scope, directory, logicalId, wishes),
+    listInterfaces: () => listInterfaces(scope, directory),
   };
 }

@@ -38,7 +38,8 @@ export interface PlacementWishes {
   readonly groups: boolean;
 }
 
-const NOTHING: Placement = {
+/** Of what nothing is known: without a group, which denies. */
+export const NOTHING: Placement = {
   addresses: [],
   groupIds: [],
   subnetId: undefined,
@@ -106,7 +107,7 @@ function readInstance(
   const isComplete =
     (!wishes.groups || own.groupIds !== undefined) &&
     (!wishes.addresses || own.addresses.length > 0);
-  const launch = isComplete ? undefined : findLaunchData(scope, resource);
+  const launch = isComplete ? undefined : findLaunchData(scope, properties);
   if (launch === undefined) return own;
   const launchPrimary = launch === 'unusable' ? launch : findPrimary(scope, launch);
   if (launch === 'unusable' || launchPrimary === 'unusable')
@@ -122,13 +123,15 @@ function readInstance(
 }
 
 /** Groups and addresses of an instance or of the data of a launch template: of the primary interface, if one is written. */
-function readHolder(
+export function readHolder(
   scope: Scope,
   directory: Directory,
   properties: Mapping | undefined,
   primary: Mapping | undefined,
   wishes: PlacementWishes,
 ): Placement {
+  const attached = readProperty(scope, primary, 'NetworkInterfaceId');
+  if (attached !== undefined) return readAttached(scope, directory, attached, wishes);
   const names =
     primary === undefined ? ['SecurityGroupIds', 'SecurityGroups'] : ['GroupSet', 'Groups'];
   const holder = primary ?? properties;
@@ -142,7 +145,7 @@ function readHolder(
 }
 
 /** The interface with DeviceIndex 0 in NetworkInterfaces, or the first; undefined if the property is not given. */
-function findPrimary(
+export function findPrimary(
   scope: Scope,
   properties: Mapping | undefined,
 ): Mapping | 'unusable' | undefined {
@@ -222,7 +225,7 @@ function readAttached(
   return NOTHING;
 }
 
-function readGroups(
+export function readGroups(
   scope: Scope,
   directory: Directory,
   properties: Mapping | undefined,
@@ -327,7 +330,7 @@ function readHolders(scope: Scope, properties: Mapping | undefined, name: string
   });
 }
 
-function readAddress(
+export function readAddress(
   scope: Scope,
   name: string,
   holder: Mapping | undefined,
@@ -388,11 +391,6 @@ function readTimeouts(scope: Scope, properties: Mapping | undefined): Partial<Co
       );
   }
   return timeouts;
-}
-
-/** Kinds that an interface of the configuration can be told to take its groups and addresses from. */
-export function isPlaceable(resource: Resource): boolean {
-  return resource.type === KIND_INSTANCE || resource.type === KIND_NETWORK_INTERFACE;
 }
 
 /** An association puts a group into one more VPC, which has no effect here: a group is in one. Its names are checked. */

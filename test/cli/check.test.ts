@@ -236,6 +236,7 @@ test('--json: files, counts and problems', () => {
         file: 'template.yaml',
         kind: 'template',
         ok: true,
+        interfaces: [],
         counts: {
           interfaces: 0,
           groups: 1,

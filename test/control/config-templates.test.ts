@@ -559,8 +559,8 @@ const MISPLACED: readonly (readonly [keys: string, problems: readonly string[]])
   ['from: st/None', [
     'config.yaml:2:49 error missing-group: none of the security groups that the template names is known',
     "t.yaml:32:73 warning unknown-value: SecurityGroupIds can't be known here: parameter 'Given' has no default and no value was given; the interface goes without that group"]],
-  ['from: st/Enni', ["config.yaml:2:49 error unknown-placement: no template has an instance or a network interface 'st/Enni'; did you mean 'st/Eni'?"]],
-  ['from: st/G', ["config.yaml:2:49 error unknown-placement: no template has an instance or a network interface 'st/G'"]],
+  ['from: st/Enni', ["config.yaml:2:49 error unknown-placement: no template has a resource with network interfaces 'st/Enni'; did you mean 'st/Eni'?"]],
+  ['from: st/G', ["config.yaml:2:49 error unknown-placement: no template has a resource with network interfaces 'st/G'"]],
   ['from: st/Missing', ["config.yaml:2:49 error unknown-placement: 'st/Missing' does not exist: its condition Off is false"]],
   ['from: st/Unsure', ["config.yaml:2:49 error unknown-placement: whether 'st/Unsure' exists can't be known here: parameter 'Given' has no default and no value was given"]],
   ['from: st/Router', ['config.yaml:2:49 error reserved-address: 10.0.1.1 is reserved for the platform']],

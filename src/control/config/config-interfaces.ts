@@ -44,7 +44,7 @@ const INTERFACES_MAX = PORTS_MAX - 1;
 export interface InterfaceContext extends VpcContext {
   readonly addresses: AddressRegistry;
   readonly devices: DeviceRegistry;
-  /** Finds an instance or a network interface of a template. */
+  /** Finds a resource of a template that has network interfaces. */
   readonly place: (reference: string, wishes: PlacementWishes) => Parsed<Placement>;
   readonly netnsDirectory: string;
 }

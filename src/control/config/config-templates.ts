@@ -49,7 +49,7 @@ export interface TemplateParts {
   readonly prefixLists: readonly PrefixList[];
   readonly outside: OutsideParts;
   readonly networks: readonly Networks[];
-  /** Groups and addresses of `STACK/LOGICAL-ID`, an instance or a network interface. */
+  /** Groups and addresses of `STACK/LOGICAL-ID`, a resource with network interfaces. */
   readonly place: (reference: string, wishes: PlacementWishes) => Parsed<Placement>;
   /** The templates and parameters files, those too that could not be read. */
   readonly files: readonly string[];
@@ -321,7 +321,7 @@ function placeReference(
     return loaded.find((stack) => stack.stackName === stackName)!.place(logicalId, wishes);
   }
   const names = all.map(({ text }) => text);
-  const message = `no template has an instance or a network interface '${reference}'${didYouMean(reference, names)}`;
+  const message = `no template has a resource with network interfaces '${reference}'${didYouMean(reference, names)}`;
   const hint = names.length === 0 ? 'write STACK/LOGICAL-ID' : `there are ${listWords(names)}`;
   return { ok: false, message, hint };
 }

@@ -279,7 +279,7 @@ const INTERFACES = named(
         type: 'string',
         title: 'Template resource',
         description:
-          'STACK/LOGICAL-ID of an AWS::EC2::Instance or AWS::EC2::NetworkInterface of a template. What this interface does not say itself it takes from there: addresses, groups, source/destination check, time-outs.',
+          'STACK/LOGICAL-ID of a resource of a template that has network interfaces: an instance, a network interface, a load balancer, an ECS service, a database …; `sgctl check TEMPLATE` lists them. What this interface does not say itself it takes from there: groups, and if the template has them, addresses, source/destination check, time-outs.',
         examples: ['web-stack/WebServer'],
       },
       addresses: list(

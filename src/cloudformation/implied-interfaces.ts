@@ -1,0 +1,404 @@
+/**
+ * The network interfaces that resources of a template imply, with their groups: what `from` of an
+ * interface in the configuration takes, and what `sgctl check` lists.
+ *
+ * interface-kinds.ts says which resources have some and where their groups stand. They make no rules, so
+ * they are read only when they are asked for. The default group is given only where certainly no other is
+ * named; a group that is not known is left out, which denies.
+ */
+import type { Parsed } from '../addr/address.ts';
+import type { GroupId } from '../policy/model.ts';
+import { closest } from '../source/suggest.ts';
+import type { Mapping } from '../source/yaml.ts';
+import { decideExistence, nameCondition } from './attributes.ts';
+import { readProperty } from './calls.ts';
+import { findMentions } from './dependencies.ts';
+import {
+  INTERFACE_KINDS,
+  KIND_LAUNCH_CONFIGURATION,
+  type Follow,
+  type ListKind,
+  type WithoutGroups,
+} from './interface-kinds.ts';
+import { KIND_INSTANCE } from './kinds.ts';
+import { findLaunchData } from './launch-templates.ts';
+import {
+  findPrimary,
+  NOTHING,
+  readAddress,
+  readGroups,
+  readHolder,
+  readPlacement,
+  type Placement,
+  type PlacementWishes,
+} from './placement.ts';
+import { readText, warnOfUnknown } from './properties.ts';
+import type { Directory } from './references.ts';
+import { fail, report, type Scope } from './scope.ts';
+import type { Resource } from './resources.ts';
+import { abbreviate, describeKind, makeUnknown, type Where } from './values.ts';
+
+export interface ImpliedInterface {
+  readonly logicalId: string;
+  readonly type: string;
+  /** The groups that are known; undefined: the default group. */
+  readonly groupIds: readonly GroupId[] | undefined;
+  /** Why these may not be all, or may not be there at all; empty if they are all. */
+  readonly gaps: readonly string[];
+}
+
+/** Without an interface that groups could be on, or with one that none filter. */
+type Placed = Placement | 'no interface' | 'unfiltered';
+
+const LOSS = 'the interface goes without the groups it would get from there';
+/** What is lost by it says nothing where nobody has asked for the interface. */
+const LOSS_AT_END = /; the interface goes without [^;]*$/;
+const HINT = 'give addresses and securityGroups in the configuration';
+/** References that lead on: a group of instances to its template, an instance to its cluster. More make no sense. */
+const FOLLOWED_MAX = 4;
+
+/** Whether an interface of the configuration can be told to take its groups from it. */
+export function isPlaceable({ type }: Resource): boolean {
+  return INTERFACE_KINDS.has(type);
+}
+
+/** Groups and addresses of a placeable resource; not if it does not exist, or has no interface. What is wrong with its properties is reported. */
+export function placeResource(
+  scope: Scope,
+  directory: Directory,
+  logicalId: string,
+  wishes: PlacementWishes,
+): Parsed<Placement> {
+  const shown = `'${scope.inputs.stackName}/${logicalId}'`;
+  const resource = scope.template.resources.get(logicalId)!;
+  const truth = decideExistence(scope, resource);
+  if (truth.kind === 'unknown') {
+    const message = `whether ${shown} exists can't be known here: ${truth.reason}`;
+    return { ok: false, message, hint: truth.hint };
+  }
+  if (truth.kind !== 'truth' || !truth.value) {
+    const why = truth.kind === 'truth' ? 'is false' : 'is in error';
+    const message = `${shown} does not exist: its condition ${nameCondition(scope, resource)} ${why}`;
+    return {
+      ok: false,
+      message,
+      hint: 'take the key out, or give the parameters that make it exist',
+    };
+  }
+  const placed = readResource(scope, directory, resource, wishes);
+  const what = `${shown} (${abbreviate(resource.type)})`;
+  if (placed === 'no interface') {
+    const message = `${what} has no network interface in a VPC: its properties name none`;
+    return { ok: false, message, hint: 'take the key out' };
+  }
+  if (placed === 'unfiltered') {
+    const message = `${what} has no security groups, and nothing filters its traffic`;
+    return { ok: false, message, hint: 'take the interface out, or give it securityGroups here' };
+  }
+  return { ok: true, value: placed };
+}
+
+/** The interfaces of the resources that exist, or may. What is wrong with one is in its gaps, and not reported. */
+export function listInterfaces(scope: Scope, directory: Directory): ImpliedInterface[] {
+  const { problems } = scope;
+  return [...scope.template.resources.values()].filter(isPlaceable).flatMap((resource) => {
+    const before = problems.length;
+    const truth = decideExistence(scope, resource);
+    const mayExist = truth.kind === 'unknown' || (truth.kind === 'truth' && truth.value);
+    const wishes = { addresses: false, groups: true };
+    const placed = mayExist ? readResource(scope, directory, resource, wishes) : 'no interface';
+    const found = problems.splice(before).map(({ message }) => message.replace(LOSS_AT_END, ''));
+    if (placed === 'no interface') return [];
+    const { logicalId, type } = resource;
+    const gaps = truth.kind === 'unknown' ? [`it may not exist: ${truth.reason}`, ...found] : found;
+    if (placed === 'unfiltered')
+      return {
+        logicalId,
+        type,
+        groupIds: [],
+        gaps: [...gaps, 'it has no groups: nothing filters'],
+      };
+    return { logicalId, type, groupIds: placed.groupIds, gaps };
+  });
+}
+
+function readResource(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  wishes: PlacementWishes,
+  followed = 0,
+): Placed {
+  const placed = readKind(scope, directory, resource, wishes, followed);
+  if (typeof placed === 'string' || placed.groupIds !== undefined) return placed;
+  if (resource.gap === undefined) return placed;
+  // It names no group, but something of it was not understood that may.
+  warnOfUnknown(scope, `what else '${resource.logicalId}' says`, resource.gap, resource.path, LOSS);
+  return { ...placed, groupIds: [] };
+}
+
+function readKind(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  wishes: PlacementWishes,
+  followed: number,
+): Placed {
+  const kind = INTERFACE_KINDS.get(resource.type)!;
+  switch (kind.reads) {
+    case 'instance':
+    case 'network interface':
+      return readPlacement(scope, directory, resource, wishes);
+    case 'launch template':
+      return readLaunchTemplate(scope, directory, resource, wishes);
+    case 'scaling group':
+      return readScalingGroup(scope, directory, resource, wishes, followed);
+    case 'list':
+      return readList(scope, directory, resource, kind, wishes, followed);
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** A kind with one list of groups. */
+function readList(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  kind: ListKind,
+  wishes: PlacementWishes,
+  followed: number,
+): Placed {
+  const { properties } = resource;
+  const leader =
+    kind.follows === undefined ? undefined : readProperty(scope, properties, kind.follows.property);
+  if (leader !== undefined)
+    return readFollowed(scope, directory, resource, kind.follows!, wishes, followed);
+  if (kind.path.length === 0) return giveUp(scope, resource, 'it names no cluster');
+  const address =
+    wishes.addresses && kind.address !== undefined
+      ? readAddress(scope, kind.address, properties, 4)
+      : undefined;
+  const addresses = address === undefined ? [] : [address];
+  if (!wishes.groups) return { ...NOTHING, addresses };
+  const holder = findHolder(scope, resource, kind.path.slice(0, -1));
+  if (holder === 'no interface') return holder;
+  if (holder === 'unusable') return { ...NOTHING, addresses };
+  const name = kind.path.at(-1)!;
+  if (refuseSlips(scope, resource.type, holder, name)) return { ...NOTHING, addresses };
+  const groupIds = readGroups(scope, directory, holder, [name]);
+  if (kind.more !== undefined) tellMore(scope, resource, kind.more);
+  if (groupIds !== undefined) return { ...NOTHING, addresses, groupIds };
+  const without = whatThereIs(scope, resource, kind);
+  if (without === 'default') return { ...NOTHING, addresses, groupIds: undefined };
+  if (without !== 'unknown') return without;
+  const reason = `it has no ${name}, and AWS's pages don't say which groups it has then`;
+  return { ...giveUp(scope, resource, reason), addresses };
+}
+
+/** Reports that it is not known which groups the resource has. */
+function giveUp(scope: Scope, resource: Resource, reason: string): Placement {
+  const unknown = makeUnknown(reason, HINT, resource);
+  warnOfUnknown(scope, `the groups of '${resource.logicalId}'`, unknown, resource.path, LOSS);
+  return NOTHING;
+}
+
+function tellMore(scope: Scope, resource: Resource, more: string): void {
+  const message = `'${resource.logicalId}' has more groups than it names: ${more}`;
+  report(scope.problems, 'warning', 'unknown-value', resource, message, HINT);
+}
+
+function whatThereIs(scope: Scope, resource: Resource, kind: ListKind): WithoutGroups {
+  if (kind.variant === undefined) return kind.without;
+  const { property, otherwise, without } = kind.variant;
+  const value = readText(scope, resource.properties, property);
+  if (value === undefined) return without[otherwise];
+  if (value.kind !== 'text') return 'unknown';
+  return Object.hasOwn(without, value.text) ? without[value.text] : 'unknown';
+}
+
+/** The mapping that the list of groups stands in. */
+function findHolder(
+  scope: Scope,
+  resource: Resource,
+  path: readonly string[],
+): Mapping | undefined | 'no interface' | 'unusable' {
+  if (path.length === 0) return resource.properties;
+  let holders: (Mapping | undefined)[] = [resource.properties];
+  for (const segment of path) {
+    const name = segment.replace('[]', '');
+    const next: Mapping[] = [];
+    for (const holder of holders) {
+      const found = readHolders(scope, holder, name, segment !== name);
+      if (found === 'unusable') return found;
+      next.push(...found);
+    }
+    holders = next;
+  }
+  if (holders.length === 0) return 'no interface';
+  if (holders.length === 1) return holders[0];
+  giveUp(scope, resource, `it has ${holders.length} ${path[0].replace('[]', '')} with groups`);
+  return 'unusable';
+}
+
+/** The mapping under `name`, or those in the list there; none if there is none. */
+function readHolders(
+  scope: Scope,
+  holder: Mapping | undefined,
+  name: string,
+  isList: boolean,
+): readonly Mapping[] | 'unusable' {
+  const value = readProperty(scope, holder, name);
+  if (value === undefined) return [];
+  const items = isList && value.kind === 'list' ? value.items : [value];
+  const found: Mapping[] = [];
+  for (const item of items) {
+    if (item.kind === 'map') {
+      found.push(item.node);
+      continue;
+    }
+    if (item.kind === 'unknown') warnOfUnknown(scope, name, item, item.path, LOSS);
+    else if (item.kind !== 'invalid')
+      fail(scope, 'bad-property', item, `${name} must be a mapping, not ${describeKind(item)}`);
+    return 'unusable';
+  }
+  return found;
+}
+
+/** Groups of services that have such lists too, and what isn't a list of groups. */
+const OTHER_GROUPS = /^(?:Cache|ClassicLink|Cluster|DB|Enforce)/;
+
+/** What stands where the list of groups should, by another name: AWS refuses it, and the default group would not have been meant. @returns whether there is such a thing */
+function refuseSlips(
+  scope: Scope,
+  type: string,
+  holder: Mapping | undefined,
+  name: string,
+): boolean {
+  let isWrong = false;
+  for (const { key, keyAt, value } of holder?.entries ?? []) {
+    if (key === name || OTHER_GROUPS.test(key)) continue;
+    if (!/security_?groups?/i.test(key) && closest(key, [name]) === undefined) continue;
+    const where: Where = { at: keyAt, path: value.path };
+    const message = `unknown property '${abbreviate(key)}' of ${type}; did you mean '${name}'?`;
+    const hint = `AWS refuses it: extraneous key [${abbreviate(key)}] is not permitted; write ${name}`;
+    fail(scope, 'unknown-property', where, message, hint);
+    isWrong = true;
+  }
+  return isWrong;
+}
+
+/** What another resource of this template has, which a property refers to. */
+function readFollowed(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  { property, type }: Follow,
+  wishes: PlacementWishes,
+  followed: number,
+): Placed {
+  const target = findNamed(scope, resource, property, type);
+  if (target === undefined || followed >= FOLLOWED_MAX) {
+    const reason = `its ${property} is no ${type} of this template`;
+    return giveUp(scope, resource, reason);
+  }
+  return readResource(scope, directory, target, wishes, followed + 1);
+}
+
+/** The resource of that type that `property` refers to, or names as it is named. */
+function findNamed(
+  scope: Scope,
+  resource: Resource,
+  property: string,
+  type: string,
+): Resource | undefined {
+  const node = resource.properties?.entries.find(({ key }) => key === property)?.value;
+  if (node === undefined) return undefined;
+  const all = [...scope.template.resources.values()].filter((other) => other.type === type);
+  const mentioned = new Set(findMentions(scope, node).map(({ name }) => name));
+  const found = all.filter(({ logicalId }) => mentioned.has(logicalId));
+  if (found.length === 1 && mentioned.size === 1) return found[0];
+  const value = scope.evaluate(node);
+  if (value.kind !== 'text') return undefined;
+  return all.find((other) => {
+    const name = readProperty(scope, other.properties, property);
+    return name?.kind === 'text' && name.text === value.text;
+  });
+}
+
+function readLaunchTemplate(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  wishes: PlacementWishes,
+): Placement {
+  const property = 'LaunchTemplateData';
+  const value = readProperty(scope, resource.properties, property);
+  if (value?.kind === 'map') return readHeld(scope, directory, value.node, wishes);
+  const unknown =
+    value?.kind === 'unknown' ? value : makeUnknown('it is not there', HINT, value ?? resource);
+  warnOfUnknown(scope, property, unknown, unknown.path, LOSS);
+  return NOTHING;
+}
+
+function readHeld(
+  scope: Scope,
+  directory: Directory,
+  data: Mapping,
+  wishes: PlacementWishes,
+): Placement {
+  const primary = findPrimary(scope, data);
+  if (primary === 'unusable') return NOTHING;
+  return readHolder(scope, directory, data, primary, wishes);
+}
+
+/** The instances of an Auto Scaling group: what their launch template, launch configuration or model instance says. */
+function readScalingGroup(
+  scope: Scope,
+  directory: Directory,
+  resource: Resource,
+  wishes: PlacementWishes,
+  followed: number,
+): Placed {
+  const { properties } = resource;
+  for (const [property, type] of [
+    ['LaunchConfigurationName', KIND_LAUNCH_CONFIGURATION],
+    ['InstanceId', KIND_INSTANCE],
+  ] as const) {
+    const value = readProperty(scope, properties, property);
+    if (value === undefined) continue;
+    return readFollowed(scope, directory, resource, { property, type }, wishes, followed);
+  }
+  const mixed = readProperty(scope, properties, 'MixedInstancesPolicy');
+  const data =
+    mixed === undefined
+      ? findLaunchData(scope, properties)
+      : findMixedData(scope, resource, properties!);
+  if (data === undefined) return giveUp(scope, resource, 'it names no launch template');
+  if (data === 'unusable') return NOTHING;
+  // An address of the template can be that of one instance only.
+  return { ...readHeld(scope, directory, data, wishes), addresses: [] };
+}
+
+/** The data of the launch template of a mixed instances policy, if all its instances have that one. */
+function findMixedData(
+  scope: Scope,
+  resource: Resource,
+  properties: Mapping,
+): Mapping | 'unusable' | undefined {
+  const [policy] = asList(readHolders(scope, properties, 'MixedInstancesPolicy', false));
+  const [template] = asList(readHolders(scope, policy, 'LaunchTemplate', false));
+  if (template === undefined) return 'unusable';
+  const overrides = readHolders(scope, template, 'Overrides', true);
+  if (overrides === 'unusable') return overrides;
+  const name = 'LaunchTemplateSpecification';
+  if (overrides.some((override) => readProperty(scope, override, name) !== undefined)) {
+    giveUp(scope, resource, 'its Overrides name launch templates of their own');
+    return 'unusable';
+  }
+  return findLaunchData(scope, template, name);
+}
+
+function asList(found: readonly Mapping[] | 'unusable'): readonly Mapping[] {
+  return found === 'unusable' ? [] : found;
+}
