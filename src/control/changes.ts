@@ -15,6 +15,7 @@ import type {
 import { ruleText } from '../policy/rules.ts';
 import type { Problem } from '../source/problem.ts';
 import type { Config, DeviceConfig, InterfaceConfig } from './config/config.ts';
+import { groupLabel } from '../policy/vpcs.ts';
 
 const NO_RULES: readonly Rule[] = [];
 const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
@@ -170,7 +171,7 @@ function takeRules(
   start: number,
   end: number,
 ): void {
-  for (let i = start; i < end; i++) rules.push([group[direction][i], group.name]);
+  for (let i = start; i < end; i++) rules.push([group[direction][i], groupLabel(group)]);
 }
 
 function describeRule([rule, group]: NamedRule, model: PolicyModel): string {

@@ -22,6 +22,7 @@ import type {
 } from './explanation.ts';
 import type { Direction, NetworkInterface } from './model.ts';
 import { failedClauses, nearMisses, referAdmitting, seeService, type Miss } from './near-miss.ts';
+import { groupLabel } from './vpcs.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
 
@@ -100,14 +101,14 @@ function askGate(
       else others.push({ rule, group, failed });
     }
   }
-  const refs = groups.map(({ id, name }): GroupRef => ({ id, name }));
+  const refs = groups.map((group): GroupRef => ({ id: group.id, name: groupLabel(group) }));
   const common = {
     direction,
     interface: { id: own.id, name: own.name },
     groups: refs,
     groupsWithoutRules: groups
       .filter((group) => group[direction].length === 0)
-      .map(({ id, name }) => ({ id, name })),
+      .map((group) => ({ id: group.id, name: groupLabel(group) })),
   };
   const goesToPlatform = direction === 'egress' && isExempt(network, remote, service);
   if (!goesToPlatform && admitting.length === 0) {

@@ -69,6 +69,7 @@ export type Verdict = 'allowed' | 'refused';
 
 export interface GroupRef {
   readonly id: GroupId;
+  /** `VPC/NAME` where there are several VPCs. */
   readonly name: string;
 }
 

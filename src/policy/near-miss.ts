@@ -34,6 +34,7 @@ import {
 } from './model.ts';
 import { hasIcmpType, hasPorts, protocolName } from './protocols.ts';
 import { peerText, PORT_MAX, ruleText } from './rules.ts';
+import { groupLabel } from './vpcs.ts';
 
 const LISTED_MAX = 4;
 
@@ -195,7 +196,7 @@ function listFirst(texts: readonly string[]): string {
 export function refer(rule: Rule, group: SecurityGroup, model: PolicyModel): RuleRef {
   return {
     id: rule.id,
-    group: { id: group.id, name: group.name },
+    group: { id: group.id, name: groupLabel(group) },
     text: ruleText(rule, model),
     description: rule.description,
     origin: rule.origin,

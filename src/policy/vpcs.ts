@@ -26,6 +26,29 @@ export function groupLabel({
   return vpc === undefined ? name : `${vpc.name}/${name}`;
 }
 
+/**
+ * The groups that somebody means by an id, by `VPC/NAME` or by a name, with or without `sg:` in front. Several where
+ * a name is not enough to tell which VPC's. Of several that are called the same in every way, as those of two files may
+ * be, the first.
+ */
+export function findGroups(
+  groups: readonly SecurityGroup[],
+  text: string,
+): readonly SecurityGroup[] {
+  const plain = text.startsWith('sg:') ? text.slice('sg:'.length) : text;
+  const exact = groups.filter((group) => group.id === text || groupLabel(group) === plain);
+  const found = exact.length > 0 ? exact : groups.filter(({ name }) => name === plain);
+  return [
+    ...new Map(found.toReversed().map((group) => [groupLabel(group), group])).values(),
+  ].reverse();
+}
+
+/** What to say where that are several. */
+export function ambiguousGroupText(text: string, found: readonly SecurityGroup[]): string {
+  const labels = found.map(groupLabel).join(', ');
+  return `'${text}' could be any of ${found.length} groups: ${labels}; write one of them`;
+}
+
 /** The id of a group that the configuration names; without a VPC it is what it always was. */
 export function ownGroupId(name: string, vpc: VpcRef | undefined): GroupId {
   return vpc === undefined ? stableId('sg', name) : stableId('sg', 'vpc', vpc.id, name);

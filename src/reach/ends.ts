@@ -19,6 +19,7 @@ import { findEndpoint } from '../control/views/explain-names.ts';
 import type { NetworkInterface, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { didYouMean, listWords } from '../source/suggest.ts';
 import type { CaseEnd } from './suite.ts';
+import { ambiguousGroupText, findGroups, groupLabel } from '../policy/vpcs.ts';
 
 export const ANYONE_WORDS: readonly string[] = ['internet', 'stranger'];
 
@@ -95,7 +96,8 @@ export class EndFinder {
   }
 
   private findGroup(label: string): SecurityGroup | undefined {
-    return this.groups.find(({ name, id }) => name === label || id === label);
+    const found = findGroups(this.groups, label);
+    return found.length === 1 ? found[0] : undefined;
   }
 
   private interfacesOn({ id }: SecurityGroup): readonly NetworkInterface[] {
@@ -126,7 +128,9 @@ export class EndFinder {
   }
 
   private unknownGroup(name: string): Parsed<Target> {
-    const names = this.groups.map((group) => group.name);
+    const several = findGroups(this.groups, name);
+    if (several.length > 1) return refuse(ambiguousGroupText(name, several), 'name one VPC');
+    const names = this.groups.map(groupLabel);
     return refuse(
       `there is no security group '${name}'${didYouMean(name, names)}`,
       `groups: ${listWords(names)}`,
@@ -134,8 +138,10 @@ export class EndFinder {
   }
 
   private unknown(label: string): Parsed<Target> {
+    const several = findGroups(this.groups, label);
+    if (several.length > 1) return refuse(ambiguousGroupText(label, several), 'name one VPC');
     const interfaces = this.networks.map(({ name }) => name);
-    const groups = this.groups.map(({ name }) => name);
+    const groups = this.groups.map(groupLabel);
     const known = [...interfaces, ...groups, ...ANYONE_WORDS];
     return refuse(
       `there is no interface and no group '${label}'${didYouMean(label, known)}`,

@@ -17,6 +17,7 @@ import {
 } from '../../policy/protocols.ts';
 import { closest, listWords } from '../../source/suggest.ts';
 import type { Config } from '../config/config.ts';
+import { ambiguousGroupText, findGroups, groupLabel } from '../../policy/vpcs.ts';
 
 const OUTSIDE = 'outside:';
 const NUMBER = /^(0|[1-9]\d{0,4})$/;
@@ -86,10 +87,12 @@ function unknown({ model, interfaces }: Known, text: string): Parsed<Endpoint> {
 
 /** People who think of a tier by its group. */
 function groupSuggestion({ groups, interfaces }: PolicyModel, text: string): string {
-  const group = [...groups.values()].find(({ name }) => `sg:${name}` === text || name === text);
-  if (group === undefined) return '';
+  const found = findGroups([...groups.values()], text);
+  if (found.length > 1) return `; ${ambiguousGroupText(text, found)}`;
+  if (found.length === 0) return '';
+  const [group] = found;
   const members = [...interfaces.values()].filter(({ groupIds }) => groupIds.includes(group.id));
-  return `; sg:${group.name} is a group, on ${listWords(members.map(({ name }) => name))}`;
+  return `; sg:${groupLabel(group)} is a group, on ${listWords(members.map(({ name }) => name))}`;
 }
 
 const ICMP_NAMES: ReadonlyMap<string, readonly [type: number, code: number]> = new Map([

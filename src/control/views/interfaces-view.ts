@@ -16,6 +16,8 @@ import { scanFlows } from './flow-scan.ts';
 import type { WaitingDevice } from '../socket/protocol.ts';
 import type { Observatory } from './observatory.ts';
 import { UPLINK_NAME } from './traffic-filter.ts';
+import { groupLabel } from '../../policy/vpcs.ts';
+import { type SecurityGroup } from '../../policy/model.ts';
 
 export interface Traffic {
   readonly passedPackets: number;
@@ -35,6 +37,8 @@ export interface InterfaceView {
   readonly mtu: number;
   readonly addresses: readonly string[];
   /** Names; none on the uplink. */
+  /** Absent where there is but one. */
+  readonly vpc?: string;
   readonly groups: readonly string[];
   /** Towards the instance; of the uplink: what came in through it. */
   readonly ingress: Traffic;
@@ -89,15 +93,20 @@ type Described = Omit<InterfaceView, 'ingress' | 'egress' | 'flows' | 'waiting'>
 function describe(config: Config, name: string): Described | undefined {
   const entry = config.interfaces.find((one) => one.name === name);
   if (entry === undefined) return undefined;
-  const { addresses, groupIds } = config.model.interfaces.get(entry.id)!;
+  const { addresses, groupIds, vpc } = config.model.interfaces.get(entry.id)!;
   return {
     name,
     id: entry.id,
     ...describeDevice(entry.device),
     addresses: addresses.map(formatAddress),
-    groups: groupIds.map((id) => config.model.groups.get(id)?.name ?? id),
+    ...(vpc === undefined ? {} : { vpc: vpc.name }),
+    groups: groupIds.map((id) => nameOf(config.model.groups.get(id)) ?? id),
     ...(entry.maxFlows === undefined ? {} : { maxFlows: entry.maxFlows }),
   };
+}
+
+function nameOf(group: SecurityGroup | undefined): string | undefined {
+  return group === undefined ? undefined : groupLabel(group);
 }
 
 function describeUplink({ uplink }: Config): Described | undefined {

@@ -5,6 +5,7 @@ import { ruleText } from '../../policy/rules.ts';
 import type { NumberedRule } from '../metrics/metrics-parts.ts';
 import type { Observatory } from './observatory.ts';
 import { PLATFORM_NAME } from './traffic-filter.ts';
+import { groupLabel } from '../../policy/vpcs.ts';
 
 export interface RuleView {
   readonly id: string;
@@ -64,7 +65,7 @@ export function viewRule(
     id: rule.id,
     text: ruleText(rule, names),
     direction: rule.direction,
-    ...(group === undefined ? {} : { group: { id: group.id, name: group.name } }),
+    ...(group === undefined ? {} : { group: { id: group.id, name: groupLabel(group) } }),
     description: rule.description,
     origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
   };

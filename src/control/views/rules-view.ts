@@ -7,6 +7,7 @@ import type { RuleBook, RuleView } from './rule-book.ts';
 import { readChoice, readWords, RequestError } from './traffic-filter.ts';
 import type { PolicyModel } from '../../policy/model.ts';
 import { listWords } from '../../source/suggest.ts';
+import { ambiguousGroupText, findGroups, groupLabel } from '../../policy/vpcs.ts';
 
 export const RULE_ORDERS = ['file', 'hits', 'last', 'flows'] as const;
 
@@ -84,7 +85,7 @@ export async function listGroups(observatory: Observatory, book: RuleBook): Prom
     const { file, line, logicalId } = group.origin;
     return {
       id: group.id,
-      name: group.name,
+      name: groupLabel(group),
       description: group.description,
       revocation: group.revocation ?? 'aws',
       ingress: group.ingress.length,
@@ -144,10 +145,11 @@ function sortRules(rules: RuleUse[], order: (typeof RULE_ORDERS)[number]): RuleU
  * @throws RequestError if there is none
  */
 export function groupIdOf(groups: PolicyModel['groups'], text: string): string {
-  const name = text.startsWith('sg:') ? text.slice('sg:'.length) : text;
-  const found = groups.get(text) ?? [...groups.values()].find((group) => group.name === name);
-  if (found !== undefined) return found.id;
-  const names = [...groups.values()].map((group) => group.name);
+  const all = [...groups.values()];
+  const found = findGroups(all, text);
+  if (found.length === 1) return found[0].id;
+  if (found.length > 1) throw new RequestError(ambiguousGroupText(text, found));
+  const names = all.map(groupLabel);
   throw new RequestError(`there is no group '${text}' (groups: ${listWords(names)})`);
 }
 

@@ -13,6 +13,7 @@ import { listWords } from '../../source/suggest.ts';
 import type { Config } from '../config/config.ts';
 import { findEndpoint } from './explain-names.ts';
 import { parseBlock, parsePortRange, parseProtocolWord, type PortRange } from './filter-words.ts';
+import { ambiguousGroupText, findGroups, groupLabel } from '../../policy/vpcs.ts';
 
 /** Words of a kind widen the filter, kinds narrow it. All absent: everything. */
 export interface TrafficFilter {
@@ -259,11 +260,11 @@ function findRules(
 }
 
 function findGroup(text: string, { model }: Config): SecurityGroup {
-  const name = text.startsWith('sg:') ? text.slice('sg:'.length) : text;
-  const group =
-    model.groups.get(text) ?? [...model.groups.values()].find((one) => one.name === name);
-  if (group !== undefined) return group;
-  const names = [...model.groups.values()].map((one) => one.name);
+  const all = [...model.groups.values()];
+  const found = findGroups(all, text);
+  if (found.length === 1) return found[0];
+  if (found.length > 1) throw new RequestError(ambiguousGroupText(text, found));
+  const names = all.map(groupLabel);
   throw new RequestError(`there is no group '${text}' (groups: ${listWords(names)})`);
 }
 
