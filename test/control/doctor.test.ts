@@ -10,6 +10,7 @@ import {
   checkConfiguration,
   checkStateDirectory,
 } from '../../src/control/service/doctor-config.ts';
+import { checkFiles } from '../../src/control/service/doctor-files.ts';
 import { checkCores, checkSteering } from '../../src/control/service/doctor-workers.ts';
 import { formatChecks } from '../../src/control/service/doctor.ts';
 import {
@@ -310,6 +311,29 @@ test('several packet loops: the program is tried, and nothing stays', async (t) 
     steering.mend ?? '',
     /give the service CAP_BPF and bpf\(2\) \(example: workers\.conf\)/,
   );
+});
+
+test('what the user of the service may not open is told, also where root asks', (t) => {
+  if (!requireRoot(t)) return;
+  const folder = temporary(t);
+  chmodSync(folder, 0o755);
+  const [open, closed] = ['open.yaml', 'closed.yaml'].map((name) => join(folder, name));
+  for (const file of [open, closed]) writeFileSync(file, '');
+  chmodSync(open, 0o644);
+  chmodSync(closed, 0o600);
+  const reader = machine({ '/etc/passwd': 'root:x:0:0::/root:\nstranger:x:4711:4711::/:\n' });
+  const lines = (user: string, files: readonly string[]): string[] =>
+    checkFiles({ user, capabilities: undefined, openFiles: undefined }, files, reader)
+      .map(line)
+      .filter((text) => !text.includes('/dev/net/tun: '));
+  assert.deepEqual(lines('stranger', [open, closed]), [
+    `fail the service, as stranger, can't open ${closed}: EACCES | let the user stranger read it, and enter the folders above it`,
+  ]);
+  assert.deepEqual(lines('root', [closed]), []);
+  assert.deepEqual(lines('nobody-there', [closed]), []);
+  // The folder counts as well, and so do the templates that a configuration names.
+  chmodSync(folder, 0o700);
+  assert.match(lines('stranger', [open]).join(), /can't open .*open\.yaml: EACCES/);
 });
 
 test('a configuration that is wrong, and namespaces that are not there', (t) => {

@@ -11,6 +11,7 @@ import { checkSystem } from '../config/check-system.ts';
 import type { Config } from '../config/config.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from '../devices.ts';
 import { bytesText, type Check, type Reader } from './doctor-check.ts';
+import { checkFiles } from './doctor-files.ts';
 import { checkCores, checkSteering } from './doctor-workers.ts';
 import { loadConfig } from '../config/load-config.ts';
 
@@ -41,14 +42,20 @@ export function checkConfiguration(options: ConfigurationOptions): Configuration
   const { file, netnsDir, stateDir, native, reader } = options;
   const state = stateDir === undefined ? [] : [checkStateDirectory(stateDir)];
   if (file === undefined) return { checks: state, descriptors: 0, namespaces: undefined };
-  const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
+  const { config, problems, files } = loadConfig(file, { netnsDirectory: netnsDir });
+  const readable = reader.service === undefined ? [] : checkFiles(reader.service, files, reader);
   if (config === undefined || hasErrors(problems))
-    return { checks: [invalid(file, problems), ...state], descriptors: 0, namespaces: undefined };
+    return {
+      checks: [invalid(file, problems), ...readable, ...state],
+      descriptors: 0,
+      namespaces: undefined,
+    };
   const uplink = uplinkDevice(config);
   const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
   if (uplink !== undefined) specs.push(uplink);
   const checks = [
     { name: 'configuration', status: 'ok' as const, found: `${file} is right` },
+    ...readable,
     ...checkNamespaces(config),
     ...(native === undefined ? [] : checkNames(native, specs)),
     checkMemory(config, reader),
