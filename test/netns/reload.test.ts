@@ -421,18 +421,18 @@ test('a template that becomes a pipe or has no end is refused; the daemon answer
   const rssKb = (): number =>
     Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${world.daemon.pid}/status`, 'utf8'))![1]);
   const before = rssKb();
-  const kinds: [what: string, make: () => void][] = [
-    ['a pipe', () => execFileSync('mkfifo', [template])],
-    ['a device', () => symlinkSync('/dev/zero', template)],
-    ['a directory', () => mkdirSync(template)],
+  const kinds: [told: string, make: () => void][] = [
+    ["the file can't be read: it is a pipe", () => execFileSync('mkfifo', [template])],
+    ["the file can't be read: it is a device", () => symlinkSync('/dev/zero', template)],
+    ['the folder is no cloud assembly', () => mkdirSync(template)],
   ];
-  for (const [what, make] of kinds) {
+  for (const [told, make] of kinds) {
     rmSync(template, { recursive: true });
     make();
-    await world.wrote(new RegExp(`the file can't be read: it is ${what}`));
+    await world.wrote(new RegExp(told));
     assert.equal((await ask(world.socket, 'status', {}, 3000)).generation, 2);
     const refused = await world.reload();
-    assert.ok(refused.outcome === 'refused', what);
+    assert.ok(refused.outcome === 'refused', told);
   }
   await ping(world.names.web, ADDRESSES.app);
   assert.ok(rssKb() - before < 100_000, 'memory stays bounded');
