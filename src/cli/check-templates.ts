@@ -27,10 +27,14 @@ import { NestedStacks } from '../cloudformation/nested-stacks.ts';
 import type { GivenValue } from '../cloudformation/parameters.ts';
 import { nameVpcs } from '../cloudformation/vpcs.ts';
 import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
-import { addOutsideRules } from '../control/config/config-templates.ts';
+import {
+  addOutsideRules,
+  outsidePartsOf,
+  rulesByGroup,
+} from '../control/config/config-templates.ts';
 import { lintModel } from '../control/lint/lint.ts';
 import { isId } from '../policy/ids.ts';
-import type { GroupId, PolicyModel, Rule, SecurityGroup } from '../policy/model.ts';
+import type { GroupId, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { findForeignReferences, foreignReferenceText } from '../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { readText } from '../source/yaml.ts';
@@ -276,15 +280,9 @@ function finish(
   all: readonly Built[],
   known: ReadonlySet<GroupId>,
 ): TemplateRead {
-  const everything = all.flatMap((one) => one.loaded);
   const groups = addOutsideRules(
     loaded.flatMap((one) => one.groups),
-    {
-      rules: everything.flatMap(({ outsideRules }) => outsideRules),
-      egress: new Set(everything.flatMap(({ outsideEgress }) => [...outsideEgress])),
-      emptied: new Set(everything.flatMap(({ emptied }) => [...emptied])),
-      gaps: everything.map(({ outsideGaps }) => outsideGaps),
-    },
+    outsidePartsOf(all.flatMap((one) => one.loaded)),
   );
   const lists = loaded.flatMap(({ prefixLists }) => prefixLists);
   const model: PolicyModel = {
@@ -292,7 +290,9 @@ function finish(
     prefixLists: new Map(lists.map((list) => [list.id, list])),
     interfaces: new Map(),
   };
-  const outside = loaded.flatMap((one) => one.outsideRules).filter(({ groupId }) => !known.has(groupId)); // prettier-ignore
+  const outside = loaded
+    .flatMap((one) => one.outsideRules)
+    .filter(({ groupId }) => !known.has(groupId));
   const found = [...problems, ...checkQuotas(model, AWS_QUOTAS), ...lintModel(model)];
   return { model, outside: outsideGroups(outside), problems: found, isNested: false };
 }
@@ -315,13 +315,7 @@ function readInner(file: string, all: readonly TemplateRead[]): TemplateRead {
 
 /** Groups of which nothing is known but their ids and what is added to them. */
 function outsideGroups(added: readonly OutsideRule[]): readonly SecurityGroup[] {
-  const byGroup = new Map<GroupId, Rule[]>();
-  for (const { groupId, rule } of added) {
-    const rules = byGroup.get(groupId) ?? [];
-    byGroup.set(groupId, rules);
-    rules.push(rule);
-  }
-  return [...byGroup].map(([id, rules]) => ({
+  return [...rulesByGroup(added)].map(([id, rules]) => ({
     id,
     name: id,
     description: '',

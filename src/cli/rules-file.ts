@@ -35,7 +35,9 @@ export function listFileRules(checked: Checked, options: RulesOptions): number {
       .filter(({ direction }) => wanted.includes(direction))
       .map((rule) => viewRule(rule, group, model)),
   );
-  const gaps = groups.flatMap(({ group }) => gapsOf(group)).filter(({ direction }) => wanted.includes(direction)); // prettier-ignore
+  const gaps = groups
+    .flatMap(({ group }) => gapsOf(group))
+    .filter(({ direction }) => wanted.includes(direction));
   if (options.json === true) printJson({ rules, notUnderstood: gaps });
   else console.log([formatFileRules(rules, options), ...gaps.map(gapText)].join('\n'));
   return EXIT_OK;
@@ -50,18 +52,18 @@ interface Chosen {
 function chooseGroups(models: readonly PolicyModel[], names: readonly string[]): readonly Chosen[] {
   // What one template calls by its id, another may define.
   const groups = new Map(models.flatMap((model) => [...model.groups]));
-  const all = models.flatMap((model) =>
-    [...model.groups.values()].map((group) => ({
-      model: { ...model, groups: new Map([...groups, ...model.groups]) },
-      group,
-    })),
-  );
+  const all = models.flatMap((own) => {
+    const model = { ...own, groups: new Map([...groups, ...own.groups]) };
+    return [...own.groups.values()].map((group) => ({ model, group }));
+  });
   if (names.length === 0) return all;
   const byId = new Map(all.map(({ group }) => [group.id, group]));
   // Two files may each have a group of the name.
   const ids = new Set(names.map((name) => groupIdOf(byId, name)));
   const found = new Set([...ids].map((id) => byId.get(id)!.name));
-  return all.filter(({ group }) => ids.has(group.id) || (found.has(group.name) && names.includes(group.name))); // prettier-ignore
+  return all.filter(
+    ({ group }) => ids.has(group.id) || (found.has(group.name) && names.includes(group.name)),
+  );
 }
 
 function gapsOf({ id, name, gaps }: SecurityGroup): readonly Gap[] {

@@ -17,7 +17,7 @@ export function addTemplateOptions(command: Command): Command {
       '--parameter <key=value>',
       'a parameter of the templates; may be given more than once',
       collectParameter,
-    ) // prettier-ignore
+    )
     .option('--parameters-file <file>', 'parameters of the templates, as AWS takes them in a file')
     .option('--region <region>', 'where the templates are deployed: AWS::Region', parseRegion)
     .option('--account-id <id>', 'in which account: AWS::AccountId', parseAccount);

@@ -67,7 +67,14 @@ export function uniqueNames(
     taken.add(stackName);
     if (stackName === stack.stackName) return stack;
     const message = `the cloud assembly has several stacks '${abbreviate(stack.stackName)}'; this one is called '${abbreviate(stackName)}' here`;
-    report(problems, 'warning', 'duplicate-stack', stack.where, message, 'for one of them alone, name its template, or the folder of its stage'); // prettier-ignore
+    report(
+      problems,
+      'warning',
+      'duplicate-stack',
+      stack.where,
+      message,
+      'for one of them alone, name its template, or the folder of its stage',
+    );
     return { ...stack, stackName };
   });
 }
@@ -96,7 +103,13 @@ function readFolder(context: Folder, depth: number): AssemblyStack[] {
   if (!existsSync(file)) {
     const where = { at: { file, line: 0, column: 0 }, path: '' };
     const hint = 'name a template, or the folder that `cdk synth` wrote';
-    fail(context, 'cloud-assembly', where, 'the file is not there: the folder is no cloud assembly', hint); // prettier-ignore
+    fail(
+      context,
+      'cloud-assembly',
+      where,
+      'the file is not there: the folder is no cloud assembly',
+      hint,
+    );
     return [];
   }
   const root = readDocument(file, problems, { maxBytes: MANIFEST_BYTES_MAX });

@@ -78,11 +78,16 @@ export class NestedStacks implements NestedReader {
     const { scope } = state.open;
     const output = scope.template.outputs.find((one) => one.name === name);
     if (output === undefined) {
-      const unseen = scope.template.unseen.find(({ section }) => section === 'Outputs' || section === 'all'); // prettier-ignore
+      const unseen = scope.template.unseen.find(
+        ({ section }) => section === 'Outputs' || section === 'all',
+      );
       if (unseen !== undefined) return moveTo(unseen.why, where);
       const names = scope.template.outputs.map((one) => one.name);
       const message = `the stack '${resource.logicalId}' has no output '${abbreviate(name)}'`;
-      const hint = names.length === 0 ? 'its template has none' : `its template has ${abbreviate(names.join(', '))}`; // prettier-ignore
+      const hint =
+        names.length === 0
+          ? 'its template has none'
+          : `its template has ${abbreviate(names.join(', '))}`;
       return fail(parent, 'unresolved-reference', where, message, hint);
     }
     const condition = get(output.node, 'Condition');
@@ -127,7 +132,8 @@ export class NestedStacks implements NestedReader {
     if (file === undefined) {
       const where =
         text === '' ? 'it has no TemplateURL' : `its template is not at hand: ${abbreviate(text)}`;
-      const hint = 'name a file as TemplateURL, as `aws cloudformation package` takes it; or name that template in the configuration too'; // prettier-ignore
+      const hint =
+        'name a file as TemplateURL, as `aws cloudformation package` takes it; or name that template in the configuration too';
       return { kind: 'unread', why: makeUnknown(where, hint, resource) };
     }
     return this.#readFile(scope, resource, file);
@@ -151,10 +157,16 @@ export class NestedStacks implements NestedReader {
       return refuse(`stacks are nested more than ${NESTED_DEPTH_MAX} deep`, 'nest them less deep');
     this.#count += 1;
     if (this.#count > NESTED_STACKS_MAX)
-      return refuse(`there are more than ${NESTED_STACKS_MAX} nested stacks`, 'split the configuration'); // prettier-ignore
+      return refuse(
+        `there are more than ${NESTED_STACKS_MAX} nested stacks`,
+        'split the configuration',
+      );
     const stackName = `${scope.inputs.stackName}-${resource.logicalId}`;
     if (this.#stackNames.has(stackName))
-      return refuse(`${stack} is called '${stackName}', as a stack that is there already`, 'give that one another stackName'); // prettier-ignore
+      return refuse(
+        `${stack} is called '${stackName}', as a stack that is there already`,
+        'give that one another stackName',
+      );
     this.files.add(file);
     const unreadable: Problem[] = [];
     const text = readText(file, unreadable, TEMPLATE_BYTES_MAX);
@@ -175,7 +187,10 @@ export class NestedStacks implements NestedReader {
   ): State {
     const parent = this.#parents.get(scope)!;
     const { sharedParameters: _, ...options } = parent.options;
-    const path = scope.inputs.nestedPath === undefined ? resource.logicalId : `${scope.inputs.nestedPath}/${resource.logicalId}`; // prettier-ignore
+    const path =
+      scope.inputs.nestedPath === undefined
+        ? resource.logicalId
+        : `${scope.inputs.nestedPath}/${resource.logicalId}`;
     const open = openTemplate(
       file,
       text,

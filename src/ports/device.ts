@@ -256,9 +256,9 @@ export function extendDevice(native: Native, device: Device, next: DeviceSpec): 
   const addresses = missingFrom(spec.addresses, next.addresses);
   const routes = missingFrom(spec.routes, next.routes);
   if (next.mtu === spec.mtu && addresses.length + routes.length === 0) return;
-  atDevice(native, device, (netns, ifindex) => {
-    if (next.mtu !== spec.mtu) native.setLink(netns, ifindex, { mtu: next.mtu });
-    give(native, device, { netns, ifindex }, { addresses, routes });
+  atDevice(native, device, (place) => {
+    if (next.mtu !== spec.mtu) native.setLink(place.netns, place.ifindex, { mtu: next.mtu });
+    give(native, device, place, { addresses, routes });
   });
 }
 
@@ -272,9 +272,7 @@ export function trimDevice(native: Native, device: Device, next: DeviceSpec): vo
   const addresses = missingFrom(next.addresses, spec.addresses);
   const routes = missingFrom(next.routes, spec.routes);
   if (addresses.length + routes.length === 0) return;
-  atDevice(native, device, (netns, ifindex) =>
-    take(native, device, { netns, ifindex }, { addresses, routes }),
-  );
+  atDevice(native, device, (place) => take(native, device, place, { addresses, routes }));
 }
 
 /**
@@ -285,9 +283,9 @@ export function trimDevice(native: Native, device: Device, next: DeviceSpec): vo
 export function restoreDevice(native: Native, device: Device): void {
   const { found, spec } = device;
   if (found === undefined) return;
-  atDevice(native, device, (netns, ifindex) => {
-    take(native, device, { netns, ifindex }, spec);
-    native.setLink(netns, ifindex, {
+  atDevice(native, device, (place) => {
+    take(native, device, place, spec);
+    native.setLink(place.netns, place.ifindex, {
       ...(found.mtu === 0 ? {} : { mtu: found.mtu }),
       up: found.isUp,
     });
@@ -336,15 +334,15 @@ function unlessGone(remove: () => void): void {
 function atDevice(
   native: Native,
   { spec, fds, ifindex }: Device,
-  work: (netns: string | undefined, ifindex: number) => void,
+  work: (place: Place) => void,
 ): void {
   if (spec.netnsPath === undefined) {
-    work(undefined, ifindex);
+    work({ netns: undefined, ifindex });
     return;
   }
   const place = native.locateDevice(fds[0]);
   try {
-    work(`/proc/self/fd/${place.netns}`, place.ifindex);
+    work({ netns: `/proc/self/fd/${place.netns}`, ifindex: place.ifindex });
   } finally {
     native.closeFd(place.netns);
   }
@@ -386,14 +384,13 @@ function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
 function configure(native: Native, device: Device): void {
   const { spec } = device;
   if (!spec.configure) return;
-  atDevice(native, device, (netns, ifindex) => {
-    native.setLink(netns, ifindex, {
+  atDevice(native, device, (place) => {
+    native.setLink(place.netns, place.ifindex, {
       mtu: spec.mtu,
       txQueueLength: TX_QUEUE_LENGTH,
       up: true,
       ...(spec.macAddress === undefined ? {} : { macAddress: spec.macAddress }),
     });
-    const place = { netns, ifindex };
     give(native, device, place, { addresses: spec.addresses, routes: [] });
     for (const route of spec.routes) {
       try {

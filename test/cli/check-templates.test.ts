@@ -1,28 +1,16 @@
 /** Templates by themselves: what the command line says of them, and what they export to each other. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { type Ran, runSgctl } from '../support/sgctl.ts';
 
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'sgt-check-templates-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 function sgctl(...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {
-    encoding: 'utf8',
-    cwd: directory,
-  });
-  return { code: status, stdout, stderr };
+  return runSgctl([...args], { cwd: directory });
 }
 
 function write(name: string, text: string): string {

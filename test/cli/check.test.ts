@@ -1,32 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import ts from 'typescript';
 import { hasRuleTexts } from '../../src/cli/sarif-rules.ts';
 import { readSources, repositoryRoot } from '../support/repository.ts';
-
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
+import { type Ran, runSgctl } from '../support/sgctl.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sgt-check-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 function check(...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, 'check', ...args], {
-    encoding: 'utf8',
-    cwd: directory,
-  });
-  return { code: status, stdout, stderr };
+  return runSgctl(['check', ...args], { cwd: directory });
 }
 
 function write(name: string, text: string): string {

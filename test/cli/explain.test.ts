@@ -1,11 +1,9 @@
 /** `sgctl explain`: what it prints, how it exits, and what it makes of names. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { parseAddress, type Address, type Parsed } from '../../src/addr/address.ts';
 import { parseQuestion, resolveQuestion } from '../../src/control/views/explain.ts';
 import { loadConfig } from '../../src/control/config/load-config.ts';
@@ -16,24 +14,13 @@ import type {
   RuleRef,
   Service,
 } from '../../src/policy/explanation.ts';
-
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
+import { type Ran, runSgctl } from '../support/sgctl.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sgt-explain-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 function run(...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, 'explain', ...args], {
-    encoding: 'utf8',
-    cwd: directory,
-  });
-  return { code: status, stdout, stderr };
+  return runSgctl(['explain', ...args], { cwd: directory });
 }
 
 const TIERS = `uplink: { tun: up, addresses: [198.51.100.7/24] }

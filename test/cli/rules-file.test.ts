@@ -1,28 +1,18 @@
 /** `sgctl rules FILE`: the table of a configuration's or template's rules, without a daemon; and templates where they are not taken. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { loadConfig } from '../../src/control/config/load-config.ts';
 import { repositoryRoot } from '../support/repository.ts';
+import { type Ran, runSgctl } from '../support/sgctl.ts';
 
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'sgt-rules-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-function sgctl(...args: readonly string[]): {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-} {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {
-    encoding: 'utf8',
-    cwd: directory,
-  });
-  return { code: status, stdout, stderr };
+function sgctl(...args: readonly string[]): Ran {
+  return runSgctl([...args], { cwd: directory });
 }
 
 function write(name: string, text: string): string {

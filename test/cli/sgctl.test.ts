@@ -5,26 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { type Ran, runSgctl, SGCTL } from '../support/sgctl.ts';
 
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 const PACKAGE = fileURLToPath(new URL('../../../package.json', import.meta.url));
 const DEMO = fileURLToPath(new URL('../../../config/demo.yaml', import.meta.url));
 
 const directory = mkdtempSync(join(tmpdir(), 'sgt-cli-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 function sgctl(...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {
-    encoding: 'utf8',
-    cwd: directory,
-  });
-  return { code: status, stdout, stderr };
+  return runSgctl([...args], { cwd: directory });
 }
 
 function write(name: string, text: string): string {

@@ -1,18 +1,16 @@
 /** `templates: [cdk.out]`: what the AWS CDK synthesises, as it lies in its folder; and manifests that are wrong. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { App, CfnOutput, CfnParameter, Fn, NestedStack, Stack, Stage } from 'aws-cdk-lib/core';
 import { CfnSecurityGroup, CfnSecurityGroupEgress } from 'aws-cdk-lib/aws-ec2';
 import { REVISION_MAX } from '../../src/cloudformation/cloud-assembly.ts';
 import { loadConfig } from '../../src/control/config/load-config.ts';
 import { ruleText } from '../../src/policy/rules.ts';
+import { runSgctl } from '../support/sgctl.ts';
 
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'sgt-assembly-'));
 after(() => rmSync(directory, { recursive: true, force: true }));
 
@@ -140,11 +138,10 @@ describe('as the CDK synthesises it', () => {
 
   test('sgctl check and rules take the folder; explain says what to write', () => {
     synthesise('cdk.out', true);
-    const sgctl = (...args: readonly string[]) =>
-      spawnSync(process.execPath, [SGCTL, ...args], { encoding: 'utf8', cwd: directory });
+    const sgctl = (...args: readonly string[]) => runSgctl(args, { cwd: directory });
     const checked = sgctl('check', 'cdk.out');
     assert.deepEqual(
-      [checked.status, checked.stdout],
+      [checked.code, checked.stdout],
       [0, 'cdk.out: ok, 3 groups, 6 rules, 0 warnings\n'],
     );
     const { rules } = JSON.parse(sgctl('rules', 'cdk.out', '--json').stdout) as {
@@ -156,8 +153,8 @@ describe('as the CDK synthesises it', () => {
       explained.stderr,
       /error: this is a CDK cloud assembly, not a configuration of secgroupd\n +write a configuration beside it, as \{ templates: \[cdk\.out\]/,
     );
-    assert.equal(sgctl('check', 'cdk.out', '--stack-name', 'x').status, 2);
-    assert.equal(sgctl('check', 'cdk.out', '--parameter', 'Prt=1').status, 2);
+    assert.equal(sgctl('check', 'cdk.out', '--stack-name', 'x').code, 2);
+    assert.equal(sgctl('check', 'cdk.out', '--parameter', 'Prt=1').code, 2);
     assert.match(sgctl('rules', 'cdk.out', '--parameter', 'Port=81').stdout, /tcp 81 from/);
   });
 });

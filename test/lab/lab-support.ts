@@ -15,12 +15,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { findMarked } from '../../src/lab/processes.ts';
 import { labRoots } from '../../src/lab/state.ts';
 import type { LabState } from '../../src/lab/state.ts';
+import { SGCTL } from '../support/sgctl.ts';
 
-export const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 const COMMAND_TIMEOUT_MS = 40_000;
 
 let lastNumber = 0;

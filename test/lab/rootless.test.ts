@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { SGCTL, TestLab, whyNoLab } from './lab-support.ts';
+import { TestLab, whyNoLab } from './lab-support.ts';
+import { SGCTL } from '../support/sgctl.ts';
 
 function whyNotRootless(): string | undefined {
   const { status } = spawnSync('unshare', ['-Urn', 'sh', '-c', 'exec 3<>/dev/net/tun']);

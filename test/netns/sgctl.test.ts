@@ -6,7 +6,6 @@ import { dirname, join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { DropsAnswer } from '../../src/control/views/drops-view.ts';
 import type { FlowsAnswer } from '../../src/control/views/flows-view.ts';
 import type { InterfaceView } from '../../src/control/views/interfaces-view.ts';
@@ -18,8 +17,8 @@ import type { Netns } from '../support/netns.ts';
 import { run, start, type CommandResult, type Running } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, get, makeNamespaces, ping, serve, temporaryFile } from './world.ts';
+import { SGCTL } from '../support/sgctl.ts';
 
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 const WORLD = '198.51.100.7';
 const APP = '10.0.0.12';
 const DB = '10.0.0.13';

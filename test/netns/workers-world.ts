@@ -5,15 +5,13 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { loopOfPair } from '../../src/dataplane/steering.ts';
 import { addressBytes } from '../packets/build.ts';
 import { connect, type Netns } from '../support/netns.ts';
 import { run, type CommandResult } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, makeNamespaces, serve, temporaryFile } from './world.ts';
-
-const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
+import { SGCTL } from '../support/sgctl.ts';
 
 export const LOOPS = 2;
 export const FAR_MTU = 1300;

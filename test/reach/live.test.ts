@@ -1,14 +1,15 @@
 /** `sgctl test` as people run it: the demo, errors planted in its rules, and labs that are always gone afterwards. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { labRoots } from '../../src/lab/state.ts';
-import { SGCTL, uniqueName, waitExit, waitFor, whyNoLab } from '../lab/lab-support.ts';
+import { uniqueName, waitExit, waitFor, whyNoLab } from '../lab/lab-support.ts';
 import { repositoryRoot } from '../support/repository.ts';
+import { runSgctl, SGCTL, type Ran } from '../support/sgctl.ts';
 
 const CONFIG_FOLDER = join(repositoryRoot(), 'config');
 const DEMO_EXPECTATIONS = join(CONFIG_FOLDER, 'demo.expect.yaml');
@@ -18,19 +19,11 @@ const WITH_LAB = { skip: whyNoLab() ?? false };
 const folder = mkdtempSync(join(tmpdir(), 'sgt-reach-live-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Ran {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 function sgctl(...args: readonly string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {
-    encoding: 'utf8',
+  return runSgctl(args, {
     timeout: COMMAND_TIMEOUT_MS,
     env: { ...process.env, LC_ALL: 'C' },
   });
-  return { code: status, stdout, stderr };
 }
 
 /** A copy of the demo with namespaces of its own and no metrics, so that it disturbs no other. */

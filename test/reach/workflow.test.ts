@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { SGCTL } from '../lab/lab-support.ts';
 import { repositoryRoot } from '../support/repository.ts';
+import { SGCTL } from '../support/sgctl.ts';
 
 interface Workflow {
   readonly env: Readonly<Record<string, string>>;

@@ -15,7 +15,8 @@ export interface SystemPaths {
 export const NAMESPACES_CONF =
   'install -D -m 644 /usr/share/doc/secgroupd/examples/namespaces.conf /etc/systemd/system/secgroupd.service.d/namespaces.conf; systemctl daemon-reload; systemctl restart secgroupd';
 
-const SYSTEM_PATHS: SystemPaths = { tunDevice: '/dev/net/tun' };
+export const TUN_DEVICE = '/dev/net/tun';
+const SYSTEM_PATHS: SystemPaths = { tunDevice: TUN_DEVICE };
 
 /** NSFS_MAGIC of linux/magic.h: what a bound network namespace is a file of. */
 const NSFS_MAGIC = 0x6e736673;

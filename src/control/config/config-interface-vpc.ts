@@ -1,7 +1,7 @@
 /** In which VPC an interface is, and with which groups: all of one VPC, as in AWS. */
 import { formatCidr } from '../../addr/address.ts';
 import type { Placement } from '../../cloudformation/placement.ts';
-import type { GroupId, NetworkInterface, Origin } from '../../policy/model.ts';
+import type { GroupId, NetworkInterface } from '../../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../../policy/texts.ts';
 import { DIFFERENT_NETWORKS } from '../../policy/vpcs.ts';
 import { listWords } from '../../source/suggest.ts';
@@ -9,6 +9,7 @@ import { get, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
 import {
   fail,
+  placeOf,
   readItems,
   readText,
   report,
@@ -162,8 +163,4 @@ function refuseShared(reader: Reader, vpc: KnownVpc, earlier: KnownVpc): void {
       'a daemon forwards by the address alone: make the blocks disjoint, or run a second daemon for one of the VPCs';
     fail(reader, placeOf(origin), 'vpc-overlap', message, hint);
   }
-}
-
-function placeOf({ file, line, column, path }: Origin): Place {
-  return { at: { file, line, column }, path };
 }

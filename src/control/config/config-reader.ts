@@ -74,6 +74,10 @@ export function originOf({ at, path }: Place): Origin {
   return { ...at, path };
 }
 
+export function placeOf({ file, line, column, path }: Origin): Place {
+  return { at: { file, line, column }, path };
+}
+
 /** Entries of a mapping; none of an absent node. */
 export function readEntries(reader: Reader, node: Node | undefined): readonly Entry[] {
   if (node === undefined) return [];

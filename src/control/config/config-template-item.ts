@@ -79,7 +79,9 @@ function readAssemblyItem(reader: Reader, item: TemplateItem): TemplateItem[] {
     otherFiles: [...item.otherFiles, ...files],
   }));
   // What was read is watched, also where it gives no stack.
-  return items.length > 0 ? items : [{ ...item, isEmpty: true, otherFiles: [...item.otherFiles, ...files] }]; // prettier-ignore
+  return items.length > 0
+    ? items
+    : [{ ...item, isEmpty: true, otherFiles: [...item.otherFiles, ...files] }];
 }
 
 /** Undefined if it names no file. */

@@ -17,21 +17,14 @@ import {
 import { NestedStacks } from '../../cloudformation/nested-stacks.ts';
 import type { Networks } from '../../cloudformation/networks.ts';
 import type { Placement, PlacementWishes } from '../../cloudformation/placement.ts';
-import type {
-  Direction,
-  GroupId,
-  Origin,
-  PrefixList,
-  Rule,
-  SecurityGroup,
-} from '../../policy/model.ts';
+import type { Direction, GroupId, PrefixList, Rule, SecurityGroup } from '../../policy/model.ts';
 import { addToGroup } from '../../policy/openness.ts';
 import { nameVpcs } from '../../cloudformation/vpcs.ts';
 import { defaultGroupIdOf } from '../../policy/vpcs.ts';
 import { didYouMean, listWords } from '../../source/suggest.ts';
 import { readText, type Node } from '../../source/yaml.ts';
 import type { Directory } from './config-names.ts';
-import { fail, lineText, readItems, report, type Place, type Reader } from './config-reader.ts';
+import { fail, lineText, placeOf, readItems, report, type Reader } from './config-reader.ts';
 import { foreignText, foreignTree, isTemplate } from './foreign-input.ts';
 import {
   readTemplateItem,
@@ -160,12 +153,7 @@ export function buildTemplates(
   return {
     groups: loaded.flatMap(({ groups }) => groups),
     prefixLists: loaded.flatMap(({ prefixLists }) => prefixLists),
-    outside: {
-      rules: loaded.flatMap(({ outsideRules }) => outsideRules),
-      egress: new Set(loaded.flatMap(({ outsideEgress }) => [...outsideEgress])),
-      emptied: new Set(loaded.flatMap(({ emptied }) => [...emptied])),
-      gaps: loaded.map(({ outsideGaps }) => outsideGaps),
-    },
+    outside: outsidePartsOf(loaded),
     networks: loaded.map(({ networks }) => networks),
     place: (reference, wishes) => placeReference(loaded, reference, wishes),
     files: [
@@ -326,17 +314,33 @@ function placeReference(
   return { ok: false, message, hint };
 }
 
-/** `groups` with what templates say of groups that they don't define themselves. */
-export function addOutsideRules(
-  groups: readonly SecurityGroup[],
-  { rules: outside, egress, emptied, gaps }: OutsideParts,
-): readonly SecurityGroup[] {
+/** What these templates, taken together, do to groups that are not their own. */
+export function outsidePartsOf(loaded: readonly LoadedTemplate[]): OutsideParts {
+  return {
+    rules: loaded.flatMap(({ outsideRules }) => outsideRules),
+    egress: new Set(loaded.flatMap(({ outsideEgress }) => [...outsideEgress])),
+    emptied: new Set(loaded.flatMap(({ emptied }) => [...emptied])),
+    gaps: loaded.map(({ outsideGaps }) => outsideGaps),
+  };
+}
+
+/** Rules by the group they are for, in the order of their first ones. */
+export function rulesByGroup(outside: readonly OutsideRule[]): Map<GroupId, Rule[]> {
   const rules = new Map<GroupId, Rule[]>();
   for (const { groupId, rule } of outside) {
     const known = rules.get(groupId);
     if (known === undefined) rules.set(groupId, [rule]);
     else known.push(rule);
   }
+  return rules;
+}
+
+/** `groups` with what templates say of groups that they don't define themselves. */
+export function addOutsideRules(
+  groups: readonly SecurityGroup[],
+  { rules: outside, egress, emptied, gaps }: OutsideParts,
+): readonly SecurityGroup[] {
+  const rules = rulesByGroup(outside);
   return groups.map((group) => {
     const stated = new Set<Direction>();
     if (egress.has(group.id) || emptied.has(group.id)) stated.add('egress');
@@ -347,8 +351,4 @@ export function addOutsideRules(
       ? group
       : addToGroup(group, { rules: added, stated, gaps: unseen });
   });
-}
-
-function placeOf({ file, line, column, path }: Origin): Place {
-  return { at: { file, line, column }, path };
 }

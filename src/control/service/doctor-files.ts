@@ -1,8 +1,8 @@
 /** Whether the user that the service runs as may open what it needs: root, who mostly asks, may open everything. */
 import { spawnSync } from 'node:child_process';
+import { TUN_DEVICE } from '../config/check-system.ts';
 import type { Check, Reader, ServiceView } from './doctor-check.ts';
 
-const TUN_DEVICE = '/dev/net/tun';
 const ASK_TIMEOUT_MS = 10_000;
 
 /** Prints the first path that can't be opened with its error, a line each: of those to be read, and of those to be written too. */

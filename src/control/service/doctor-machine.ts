@@ -1,9 +1,8 @@
 /** What `secgroupd doctor` looks at whatever the configuration: kernel, device node, capabilities, offloads, clock, limits. */
 import { closeSync, openSync } from 'node:fs';
 import { DEVICE_TUN, type Native, type NativeError } from '../../ports/native.ts';
+import { TUN_DEVICE } from '../config/check-system.ts';
 import type { Check, Reader, ServiceView } from './doctor-check.ts';
-
-const TUN_DEVICE = '/dev/net/tun';
 
 /** First with TUNGETDEVNETNS, by which a kept device is known again. */
 const KERNEL_LEAST = [5, 2] as const;

@@ -161,15 +161,12 @@ export function tupleOfFlow(table: FlowTable, flow: FlowIndex): Tuple {
   const { words, stride, keyWords } = table;
   const key = flow * stride;
   const family: Family = keyWords === KEY_WORDS_4 ? 4 : 6;
-  const addressWords = family === 4 ? 1 : 4;
   const ports = words[key + KEY_PORTS];
-  const address = (from: number): string =>
-    formatAddress({ family, words: [...words.subarray(from, from + addressWords)] });
   return {
     family,
     protocol: words[key + KEY_META] & 0xff,
-    localAddress: address(key + KEY_ADDRESSES),
-    remoteAddress: address(key + KEY_ADDRESSES + addressWords),
+    localAddress: addressAt(words, family, key + KEY_ADDRESSES),
+    remoteAddress: addressAt(words, family, key + KEY_ADDRESSES + addressWords(family)),
     localPort: ports >>> 16,
     remotePort: ports & 0xffff,
   };
@@ -178,33 +175,40 @@ export function tupleOfFlow(table: FlowTable, flow: FlowIndex): Tuple {
 function readNeighbour(words: Int32Array, at: number): NeighbourTold | undefined {
   const head = words[at + EVENT_KIND];
   const operation = words[at + EVENT_ACCOUNT];
-  const address = (family: Family, from: number): string =>
-    formatAddress({ family, words: [...words.subarray(from, from + (family === 4 ? 1 : 4))] });
   if ((head & EVENT_IS_ARP) !== 0) {
-    const sender = address(4, at + EVENT_LOCAL);
-    return { protocol: 'arp', operation, sender, target: address(4, at + EVENT_REMOTE) };
+    const sender = addressAt(words, 4, at + EVENT_LOCAL);
+    return { protocol: 'arp', operation, sender, target: addressAt(words, 4, at + EVENT_REMOTE) };
   }
   if ((head & EVENT_HAS_TARGET) === 0) return undefined;
   const isLocal = (head & EVENT_DIRECTION_BIT) !== 0;
   return {
     protocol: 'nd',
     operation: operation >>> 8,
-    sender: address(6, at + (isLocal ? EVENT_LOCAL : EVENT_REMOTE)),
-    target: address(6, at + EVENT_TARGET),
+    sender: addressAt(words, 6, at + (isLocal ? EVENT_LOCAL : EVENT_REMOTE)),
+    target: addressAt(words, 6, at + EVENT_TARGET),
   };
 }
 
 function readTuple(words: Int32Array, at: number): Tuple {
   const family: Family = (words[at + EVENT_KIND] & EVENT_IS_IPV6) === 0 ? 4 : 6;
   const ports = words[at + EVENT_PORTS];
-  const address = (from: number): string =>
-    formatAddress({ family, words: [...words.subarray(from, from + (family === 4 ? 1 : 4))] });
   return {
     family,
     protocol: words[at + EVENT_META] & 0xff,
-    localAddress: address(at + EVENT_LOCAL),
-    remoteAddress: address(at + EVENT_REMOTE),
+    localAddress: addressAt(words, family, at + EVENT_LOCAL),
+    remoteAddress: addressAt(words, family, at + EVENT_REMOTE),
     localPort: ports >>> 16,
     remotePort: ports & 0xffff,
   };
+}
+
+function addressWords(family: Family): number {
+  return family === 4 ? 1 : 4;
+}
+
+function addressAt(words: Int32Array, family: Family, from: number): string {
+  return formatAddress({
+    family,
+    words: [...words.subarray(from, from + addressWords(family))],
+  });
 }

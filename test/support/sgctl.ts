@@ -1,0 +1,27 @@
+/** The built `sgctl`, run as people run it. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs it to its end. */
+export function runSgctl(
+  args: readonly string[],
+  options: {
+    readonly cwd?: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly timeout?: number;
+  } = {},
+): Ran {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {
+    ...options,
+    encoding: 'utf8',
+  });
+  return { code: status, stdout, stderr };
+}
