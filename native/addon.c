@@ -1,38 +1,45 @@
 /*
- * The Node-API addon of secgroupd: the system calls that Node has no binding for. Its contract is
- * the interface Native in src/ports/native.ts; scripts/build-native makes
+ * The Node-API addon of secgroupd: system calls for which Node has no binding. Its contract is
+ * the interface Native in src/ports/native.ts. scripts/build-native builds
  * build/native/secgroupd.node.
  *
- *   addon.c      what is exported, under which name
- *   device.c     opening a TUN or TAP and agreeing on its offloads
- *   adopt.c      taking over a descriptor that the service manager kept
- *   steer.c      which packets go to which queue of a device that has several
- *   batch.c      reading and writing packets, many a call
- *   wait.c       poll(2), epoll(7), eventfds that wake them, and how the scheduler does
- *   netns.c      running a function inside another network namespace
+ *   addon.c      what is exported, and under which name
+ *   kinds.c      the kinds of device, and how each is opened; the only file that knows them
+ *   attach.c     opens and reads an interface that somebody else made, by packet sockets
+ *   guard.c      keeps the host from such an interface, by nftables
+ *   device.c     opens a device of any kind
+ *   adopt.c      takes over a descriptor that the service manager kept
+ *   steer.c      chooses the queue of a packet, for a device that has several
+ *   batch.c      reads and writes packets, many in a call
+ *   wait.c       epoll(7), eventfds that wake it, and the scheduling policy
+ *   netns.c      runs a function inside another network namespace
  *   link.c       addresses, routes, link settings
  *   rtnetlink.c  one rtnetlink request and its answer (used by link.c)
- *   memory.c     huge pages for memory that JavaScript has
- *   notify.c     datagrams to a unix socket, descriptors with them
+ *   memory.c     huge pages for memory of JavaScript
+ *   notify.c     datagrams with descriptors to a unix socket
+ *   exit.c       ends the process at once, whatever its threads do
  *   arguments.c  JavaScript arguments to C values; TypeError and RangeError
  *   failure.c    failed system calls to JavaScript Errors
  *
- * Rules that hold in all of them:
- * - JavaScript allocates, C fills during the call and keeps no pointer afterwards.
- * - No mutable state outside a call's stack. So the addon can be loaded in any number of worker
- *   threads, and there is nothing to clean up.
- * - Every call is synchronous. Only poll and wait block for long; they are for the data plane's own
- * thread.
- * - Wrong arguments throw, failed system calls throw; nothing aborts the process. The status of
- *   every Node-API call is looked at.
+ * Rules for all of them:
+ * - JavaScript allocates. C fills the memory during the call and keeps no pointer afterwards.
+ * - There is no mutable state outside a call's stack. So any number of worker threads can load
+ *   the addon, and nothing needs to be cleaned up.
+ * - Every call is synchronous. Only wait blocks for long; the data plane calls it on
+ *   its own thread.
+ * - Wrong arguments throw, and so do failed system calls. Only exitNow ends the process. The
+ *   status of every Node-API call is checked.
  */
 #include <node_api.h>
 #include <stddef.h>
 
 #include "adopt.h"
+#include "attach.h"
 #include "batch.h"
 #include "device.h"
+#include "exit.h"
 #include "failure.h"
+#include "guard.h"
 #include "link.h"
 #include "memory.h"
 #include "notify.h"
@@ -45,12 +52,14 @@ static const struct {
 } FUNCTIONS[] = {
     {"openDevice", open_device},
     {"adoptDevice", adopt_device},
+    {"identifyDevice", identify_device},
     {"locateDevice", locate_device},
     {"steerQueues", steer_queues},
+    {"unguardDevice", unguard_device},
+    {"lookAtDevice", look_at_device},
     {"closeFd", close_fd},
     {"readBatch", read_batch},
     {"writeBatch", write_batch},
-    {"poll", poll_input},
     {"createPoller", create_poller},
     {"watch", watch_input},
     {"unwatch", unwatch_input},
@@ -68,15 +77,17 @@ static const struct {
     {"deleteLink", delete_link},
     {"sendDatagram", send_datagram},
     {"preferHugePages", prefer_huge_pages},
+    {"exitNow", exit_now},
 };
 
-/* What src/ports/native.ts says too; loadNative() compares, so that a stale build is not used. */
+/*
+ * src/ports/native.ts has these numbers too. loadNative() compares them, so that no stale build
+ * is used.
+ */
 static const struct {
     const char *name;
     int32_t value;
 } CONSTANTS[] = {
-    {"DEVICE_TUN", DEVICE_TUN},
-    {"DEVICE_TAP", DEVICE_TAP},
     {"VNET_HDR_BYTES", VNET_HDR_BYTES},
     {"HEADROOM_BYTES", HEADROOM_BYTES},
     {"FRAME_BYTES_MAX", FRAME_BYTES_MAX},

@@ -1,23 +1,26 @@
 /*
+ * Takes over a descriptor of a device that an earlier process opened.
+ *
  * Theory of operation
  *
- * A descriptor that a service manager kept may be of any interface, or of none: the configuration
- * changed while nobody ran, the interface was deleted or moved, or somebody else filled the store.
- * What goes to the wrong interface is a hole in the firewall, so nothing is believed: kind, name,
- * virtio header and network namespace are asked of the kernel, and must be what the caller wants.
- * Only then are header size and offloads set as for a device that was just opened.
+ * A descriptor that a service manager kept may belong to any interface, or to none: the
+ * configuration changed while no daemon ran, the interface was deleted or moved, or somebody else
+ * filled the store. Packets to the wrong interface are a hole in the firewall, so nothing is
+ * believed. Kind, name, virtio header and network namespace are asked of the kernel, and must
+ * match what the caller wants. Only then are header size and offloads set, as for a newly opened
+ * device.
  *
- * On failure the descriptor is left as it was; it is the caller's to close.
+ * A device that a container runtime configures may be anywhere by now, under any name. The caller
+ * says so, and vouches for the descriptor; kind and virtio header must match all the same.
+ *
+ * On failure the descriptor stays as it was, and the caller closes it.
  */
 #include "adopt.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,24 +29,6 @@
 #include "failure.h"
 #include "link.h"
 #include "netns.h"
-
-/* Linux 5.2; absent from older headers. */
-#ifndef TUNGETDEVNETNS
-#define TUNGETDEVNETNS _IO('T', 227)
-#endif
-
-static int explain_stranger(const struct opening *opening, struct failure *failure,
-                            const char *why) {
-    return fail(failure, ENODEV, "ioctl TUNGETIFF", opening->wanted, "descriptor %d is not %s: %s",
-                opening->fd, opening->wanted, why);
-}
-
-struct location {
-    int fd;
-    int netns;
-    char name[IFNAMSIZ];
-    unsigned ifindex;
-};
 
 /* Runs inside the interface's namespace. */
 static int look_up_here(void *context, struct failure *failure) {
@@ -56,26 +41,9 @@ static int look_up_here(void *context, struct failure *failure) {
     return 0;
 }
 
-/*
- * By the descriptor and nothing else: a path or an index kept from an earlier time may stand for
- * another namespace, or for another interface in it.
- */
 static int locate(struct location *location, struct failure *failure) {
-    struct ifreq request = {0};
-    if (ioctl(location->fd, TUNGETIFF, &request) != 0) {
-        int number = errno;
-        return fail(failure, number, "ioctl TUNGETIFF", NULL, "descriptor %d has no interface: %s",
-                    location->fd, strerror(number));
-    }
-    memcpy(location->name, request.ifr_name, IFNAMSIZ);
-    location->name[IFNAMSIZ - 1] = '\0';
-    location->netns = ioctl(location->fd, TUNGETDEVNETNS);
-    if (location->netns < 0) {
-        int number = errno;
-        return fail(failure, number, "ioctl TUNGETDEVNETNS", location->name,
-                    "the network namespace of interface %s cannot be told: %s", location->name,
-                    strerror(number));
-    }
+    if (location->kind->identify(location, failure) != 0)
+        return -1;
     char path[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
     snprintf(path, sizeof path, "/proc/self/fd/%d", location->netns);
     if (run_in_netns(path, look_up_here, location, failure) == 0)
@@ -85,9 +53,11 @@ static int locate(struct location *location, struct failure *failure) {
 }
 
 napi_value locate_device(napi_env env, napi_callback_info info) {
-    napi_value argument, result, netns, ifindex;
+    napi_value arguments[2], result, netns, ifindex;
     struct location location = {.netns = -1};
-    if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &location.fd))
+    if (!read_arguments(env, info, 2, arguments) ||
+        !read_descriptor(env, arguments[0], &location.fd) ||
+        !read_kind(env, arguments[1], &location.kind))
         return NULL;
     struct failure failure;
     if (locate(&location, &failure) != 0)
@@ -102,35 +72,34 @@ napi_value locate_device(napi_env env, napi_callback_info info) {
     return throw_napi(env);
 }
 
-static int check_interface(struct opening *opening, struct failure *failure) {
-    struct ifreq request = {0};
-    if (ioctl(opening->fd, TUNGETIFF, &request) != 0)
-        return explain_stranger(opening, failure,
-                                errno == EBADFD ? "its interface is gone" : "it is of no TUN");
-    memcpy(opening->name, request.ifr_name, IFNAMSIZ);
-    opening->name[IFNAMSIZ - 1] = '\0';
-    if (strcmp(opening->name, opening->wanted) != 0)
-        return explain_stranger(opening, failure, "it has another name");
-    unsigned flags = (unsigned short)request.ifr_flags;
-    unsigned kind = opening->kind == DEVICE_TUN ? IFF_TUN : IFF_TAP;
-    if ((flags & (IFF_TUN | IFF_TAP)) != kind)
-        return explain_stranger(opening, failure, "it is of the other kind");
-    if ((flags & (IFF_VNET_HDR | IFF_NO_PI)) != (IFF_VNET_HDR | IFF_NO_PI))
-        return explain_stranger(opening, failure, "it was opened in another way");
-    if (((flags & IFF_MULTI_QUEUE) != 0) != opening->multi_queue)
-        return explain_stranger(
-            opening, failure, opening->multi_queue ? "it has one queue" : "it has several queues");
-    return 0;
+napi_value identify_device(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], result, netns, name;
+    struct location location = {.netns = -1};
+    if (!read_arguments(env, info, 2, arguments) ||
+        !read_descriptor(env, arguments[0], &location.fd) ||
+        !read_kind(env, arguments[1], &location.kind))
+        return NULL;
+    struct failure failure;
+    if (location.kind->identify(&location, &failure) != 0)
+        return throw_failure(env, &failure);
+    if (napi_create_object(env, &result) == napi_ok &&
+        napi_create_int32(env, location.netns, &netns) == napi_ok &&
+        napi_set_named_property(env, result, "netns", netns) == napi_ok &&
+        napi_create_string_utf8(env, location.name, NAPI_AUTO_LENGTH, &name) == napi_ok &&
+        napi_set_named_property(env, result, "name", name) == napi_ok)
+        return result;
+    close(location.netns);
+    return throw_napi(env);
 }
 
-/* Runs inside the namespace that the interface has to be in. */
+/* Runs inside the namespace that the interface must be in. */
 static int check_namespace(const struct opening *opening, struct failure *failure) {
     struct stat here, there;
-    int fd = ioctl(opening->fd, TUNGETDEVNETNS);
-    if (fd < 0)
+    struct location location = {.fd = opening->fd};
+    if (opening->kind->identify(&location, failure) != 0)
         return explain_stranger(opening, failure, "its network namespace cannot be told");
-    int status = fstat(fd, &there);
-    close(fd);
+    int status = fstat(location.netns, &there);
+    close(location.netns);
     if (status != 0 || stat("/proc/thread-self/ns/net", &here) != 0)
         return explain_stranger(opening, failure, "its network namespace cannot be compared");
     if (here.st_dev != there.st_dev || here.st_ino != there.st_ino)
@@ -140,7 +109,16 @@ static int check_namespace(const struct opening *opening, struct failure *failur
 
 static int adopt_here(void *context, struct failure *failure) {
     struct opening *opening = context;
-    if (check_interface(opening, failure) != 0 || check_namespace(opening, failure) != 0)
+    if (opening->moved) {
+        struct location location = {.fd = opening->fd};
+        if (opening->kind->identify(&location, failure) != 0)
+            return explain_stranger(opening, failure, "its interface cannot be told");
+        close(location.netns);
+        memcpy(opening->wanted, location.name, IFNAMSIZ);
+    }
+    if (opening->kind->check(opening, failure) != 0)
+        return -1;
+    if (!opening->moved && check_namespace(opening, failure) != 0)
         return -1;
     int flags = fcntl(opening->fd, F_GETFL);
     if (flags < 0 || fcntl(opening->fd, F_SETFL, flags | O_NONBLOCK) != 0 ||
@@ -149,7 +127,7 @@ static int adopt_here(void *context, struct failure *failure) {
         return fail(failure, number, "fcntl", opening->wanted, "descriptor %d cannot be set up: %s",
                     opening->fd, strerror(number));
     }
-    return configure_device(opening, failure);
+    return opening->kind->configure(opening, failure);
 }
 
 napi_value adopt_device(napi_env env, napi_callback_info info) {

@@ -1,3 +1,4 @@
+/* Reads JavaScript arguments (arguments.h). */
 #include "arguments.h"
 
 #include <math.h>
@@ -48,7 +49,7 @@ bool read_integer(napi_env env, napi_value value, const char *name, int32_t leas
         return false;
     if (!is_number)
         return throw_type(env, name, "a number");
-    /* As a double: napi_get_value_int32 would wrap 2^32 round to 0. NaN fails the comparison. */
+    /* Read as a double: napi_get_value_int32 would wrap 2^32 to 0. NaN fails the comparison. */
     double number;
     if (napi_get_value_double(env, value, &number) != napi_ok) {
         throw_napi(env);

@@ -1,7 +1,7 @@
 /*
- * Reading JavaScript arguments. Every function returns false with a TypeError (wrong type) or a
- * RangeError (right type, impossible value) pending that names the argument; the callback then
- * returns NULL at once.
+ * Reads JavaScript arguments. On failure a function returns false, with a TypeError (wrong type)
+ * or a RangeError (right type, impossible value) pending that names the argument. The callback
+ * then returns NULL at once.
  */
 #ifndef SECGROUPD_ARGUMENTS_H
 #define SECGROUPD_ARGUMENTS_H
@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 /*
- * Memory of a typed array, over an ArrayBuffer or a SharedArrayBuffer. Valid until the callback
- * returns or runs JavaScript (a getter could detach the buffer), whichever is first.
+ * Memory of a typed array over an ArrayBuffer or a SharedArrayBuffer. It is valid until the
+ * callback returns or runs JavaScript, since a getter could detach the buffer.
  */
 struct bytes {
     uint8_t *data;
@@ -24,7 +24,7 @@ struct words {
     size_t length;
 };
 
-/* Fills values[0..count); arguments that were not passed are undefined. */
+/* Fills values[0..count). Arguments that were not passed are undefined. */
 bool read_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *values);
 
 bool read_integer(napi_env env, napi_value value, const char *name, int32_t least, int32_t most,
@@ -32,21 +32,21 @@ bool read_integer(napi_env env, napi_value value, const char *name, int32_t leas
 bool read_boolean(napi_env env, napi_value value, const char *name, bool *result);
 
 /*
- * Copies a string of 1 to size-1 bytes of UTF-8 and ends it with a NUL. A NUL inside is refused:
- * the kernel would see a shorter name than the one that was checked in JavaScript.
+ * Copies a string of 1 to size-1 bytes of UTF-8 and ends it with a NUL. A string with a NUL in it
+ * is refused: the kernel would see a shorter name than the one that JavaScript checked.
  */
 bool read_text(napi_env env, napi_value value, const char *name, char *result, size_t size);
 
-/* At most INT32_MAX bytes, since slots hold offsets in 32 bits. */
+/* At most INT32_MAX bytes, since slots hold 32-bit offsets. */
 bool read_bytes(napi_env env, napi_value value, const char *name, struct bytes *result);
 bool read_words(napi_env env, napi_value value, const char *name, struct words *result);
 
-/* undefined is absent; null is not, and is refused by the functions above. */
+/* undefined counts as absent. null does not, and the functions above refuse it. */
 bool read_presence(napi_env env, napi_value value, bool *present);
 
 bool read_descriptor(napi_env env, napi_value value, int *fd);
 
-/* Refuses everything but objects; functions and null too. */
+/* Refuses everything but objects, including functions and null. */
 bool check_object(napi_env env, napi_value value, const char *name);
 
 /* Throws RangeError "NAME must be EXPECTED". Returns false. */

@@ -1,27 +1,29 @@
 /*
+ * Reads and writes packets, many in a call.
+ *
  * Theory of operation
  *
- * Problem: a call from JavaScript costs more than a small packet's read(2), and a TUN descriptor
- * gives one packet a read. So one call reads until the device is empty, into one arena:
+ * Problem: a call from JavaScript costs more than the read(2) of a small packet, and a TUN
+ * descriptor gives one packet a read. So one call reads until the device is empty, into one
+ * arena:
  *
  *   start
  *   | pad | 22 headroom | 10 virtio | frame ...   | pad | 22 headroom | 10 virtio | frame ...
  *                       ^ slots[0]                                    ^ slots[3]
  *
- * Where the next packet goes is only known when the last one was read, so a batch of small packets
- * touches little memory. Rejected: a 64 KB slot a packet (a batch of 256 would walk 16 MB), and
- * readv into a list (TUN reads one packet whatever the list).
+ * The place of a packet is known only after the one before it was read, so a batch of small
+ * packets touches little memory. Rejected: a slot of 64 KB for each packet (a batch of 256 would
+ * walk 16 MB). Rejected: readv into a list (TUN reads one packet whatever the list).
  *
- * Before each read there is room for the largest frame, and no read is given more than that: a
- * frame is never split. One that were larger than FRAME_BYTES_MAX would come cut, and its IP
- * length then disagrees with its bytes: the decoder drops it.
+ * Before each read there is room for the largest frame, and a read gets no more room than that,
+ * so no frame is split. A frame larger than FRAME_BYTES_MAX would be cut. Its IP length would
+ * then contradict its bytes, and the decoder would drop it.
  *
- * Alignment: the kernel hands over the IP header wherever the buffer puts it. It is put on a
- * 4-byte boundary, so that JavaScript may read addresses as 32-bit words.
+ * Alignment: the kernel writes the IP header wherever the buffer puts it. We put it on a 4-byte
+ * boundary, so that JavaScript can read addresses as 32-bit words.
  *
- * `arena`, `slots` and `fds` may be over shared memory, but nobody else changes `slots` or `fds`
- * during a call: they belong to the loop that calls. Without that rule the check of a slot would
- * be worth nothing by the time it is used.
+ * `arena`, `slots` and `fds` may be in shared memory, but only the calling loop may change
+ * `slots` or `fds` during a call. Without that rule a slot could change after it was checked.
  */
 #include "batch.h"
 
@@ -35,16 +37,17 @@
 #include <unistd.h>
 
 #include "arguments.h"
-#include "device.h"
+#include "attach.h"
 #include "failure.h"
+#include "kinds.h"
 
-#define ETHERNET_BYTES 14
+#define LINK_BYTES_MAX 14
 #define SLOT_WORDS 3
 
-/* Slots in one write: the UDP segments that every kernel with USO takes in one packet. */
+/* The most slots in one write: the number of UDP segments that every kernel with USO takes. */
 #define PARTS_MAX 64
 
-/* What one call of writeBatch is about. */
+/* The arguments of a call of writeBatch. */
 struct batch {
     struct bytes arena;
     struct words slots;
@@ -101,34 +104,38 @@ static int explain_read(int fd, int number, struct failure *failure) {
 }
 
 /*
- * Returns packets read, or -1 if the first read failed. A failure after a packet is left for the
- * next call: these packets are whole, and it will fail again.
+ * Returns the number of packets read, or -1 if the first read failed. If a later read fails, the
+ * packets before it are whole, and the next call will see the failure again.
  */
-static int read_packets(int fd, struct bytes arena, size_t cursor, struct words slots, int kind,
-                        struct failure *failure) {
-    const size_t to_ip = VNET_HDR_BYTES + (kind == DEVICE_TAP ? ETHERNET_BYTES : 0);
+static int read_packets(int fd, bool is_socket, struct bytes arena, size_t cursor,
+                        struct words slots, size_t link_bytes, struct failure *failure) {
+    const size_t to_ip = VNET_HDR_BYTES + link_bytes;
     const size_t slots_max = slots.length / SLOT_WORDS;
     int count = 0;
     while ((size_t)count < slots_max) {
         size_t offset = cursor + HEADROOM_BYTES;
-        /* By address, not by offset: a view may begin anywhere in its buffer. */
+        /* Align the address, not the offset: a view may begin anywhere in its buffer. */
         offset += -((uintptr_t)arena.data + offset + to_ip) & 3;
         if (offset + VNET_HDR_BYTES + FRAME_BYTES_MAX > arena.length)
             break;
-        ssize_t length = read_packet(fd, arena.data + offset, VNET_HDR_BYTES + FRAME_BYTES_MAX);
+        const size_t room = VNET_HDR_BYTES + FRAME_BYTES_MAX;
+        size_t moved = 0;
+        ssize_t length = is_socket ? receive_frame(fd, arena.data + offset, room, &moved)
+                                   : read_packet(fd, arena.data + offset, room);
         if (length < 0) {
             if (errno != EAGAIN && count == 0)
                 return explain_read(fd, errno, failure);
             break;
         }
         if (length < VNET_HDR_BYTES) {
-            /* Not a device of ours. At the end of a file this would go on for ever. */
+            /* This is no device of ours. At the end of a file the loop would never end. */
             if (count == 0)
                 return fail(failure, EIO, "read", NULL,
                             "descriptor %d gave %zd bytes, less than a virtio header", fd, length);
             break;
         }
         int32_t *slot = slots.data + (size_t)count * SLOT_WORDS;
+        offset -= moved;
         slot[0] = (int32_t)offset;
         slot[1] = (int32_t)length;
         slot[2] = 0;
@@ -144,19 +151,23 @@ static napi_value return_count(napi_env env, int count) {
 }
 
 napi_value read_batch(napi_env env, napi_callback_info info) {
-    napi_value arguments[5];
+    napi_value arguments[6];
     int fd;
     struct bytes arena;
     struct words slots;
-    int32_t start, kind;
-    if (!read_arguments(env, info, 5, arguments) || !read_descriptor(env, arguments[0], &fd) ||
+    int32_t start, link_bytes;
+    bool has_kind, is_socket = false;
+    if (!read_arguments(env, info, 6, arguments) || !read_descriptor(env, arguments[0], &fd) ||
         !read_bytes(env, arguments[1], "arena", &arena) ||
         !read_integer(env, arguments[2], "start", 0, (int32_t)arena.length, &start) ||
         !read_words(env, arguments[3], "slots", &slots) ||
-        !read_integer(env, arguments[4], "kind", DEVICE_TUN, DEVICE_TAP, &kind))
+        !read_integer(env, arguments[4], "linkBytes", 0, LINK_BYTES_MAX, &link_bytes) ||
+        !read_presence(env, arguments[5], &has_kind) ||
+        (has_kind && !read_boolean(env, arguments[5], "isSocket", &is_socket)))
         return NULL;
     struct failure failure;
-    int count = read_packets(fd, arena, (size_t)start, slots, kind, &failure);
+    int count =
+        read_packets(fd, is_socket, arena, (size_t)start, slots, (size_t)link_bytes, &failure);
     return count < 0 ? throw_failure(env, &failure) : return_count(env, count);
 }
 
@@ -165,7 +176,8 @@ static bool is_inside(const int32_t *slot, size_t arena_bytes) {
 }
 
 /*
- * The chain of a slot goes upwards, so it ends. Returns the name of what is wrong with it, or NULL.
+ * Checks the chain of a slot. It only goes upwards, so it ends. Returns what is wrong with it, or
+ * NULL.
  */
 static const char *check_chain(struct batch batch, size_t i) {
     size_t parts = 1;
@@ -182,7 +194,10 @@ static const char *check_chain(struct batch batch, size_t i) {
     return NULL;
 }
 
-/* Before anything is written: a bad slot is our own bug, and half a batch out would hide it. */
+/*
+ * Checks all slots before anything is written. A bad slot is our own bug, and half a written
+ * batch would hide it.
+ */
 static bool check_slots(napi_env env, struct batch batch) {
     for (size_t i = 0; i < batch.count; i++) {
         const int32_t *slot = slot_of(batch, i);
@@ -204,7 +219,7 @@ static bool check_slots(napi_env env, struct batch batch) {
     return true;
 }
 
-/* Gathers a slot and those chained to it. Returns how many. */
+/* Gathers a slot and the slots chained to it. Returns their number. */
 static int gather(struct batch batch, size_t i, struct iovec *parts, size_t *bytes) {
     int count = 0;
     size_t j = i;
@@ -239,7 +254,7 @@ static int write_packets(struct batch batch) {
         }
         if (length >= 0 && (size_t)length == bytes)
             written += slots;
-        else /* A TUN takes all or nothing; half a packet elsewhere is no packet. */
+        else /* A TUN takes all or nothing. Half a packet on anything else is no packet. */
             slot[2] = length < 0 ? -errno : -EIO;
     }
     return written;

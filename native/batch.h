@@ -1,4 +1,4 @@
-/* Reading and writing packets, many a call. */
+/* Reads and writes packets, many in a call. */
 #ifndef SECGROUPD_BATCH_H
 #define SECGROUPD_BATCH_H
 

@@ -1,3 +1,4 @@
+/* Turns failed system calls into JavaScript Errors (failure.h). */
 #include "failure.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@ static const char *error_name(int number) {
     return strerrorname_np(number);
 }
 #else
-/* musl and older glibc have no strerrorname_np: the errors our own calls can give. */
+/* musl and older glibc have no strerrorname_np. These are the errors that our calls can give. */
 static const char *error_name(int number) {
     static const struct {
         int number;
@@ -94,7 +95,7 @@ napi_value throw_failure(napi_env env, const struct failure *failure) {
 }
 
 napi_value throw_napi(napi_env env) {
-    /* First, because every further call overwrites it. */
+    /* Call this first: every further call overwrites it. */
     const napi_extended_error_info *info = NULL;
     const char *text = NULL;
     if (napi_get_last_error_info(env, &info) == napi_ok && info != NULL)
@@ -102,7 +103,7 @@ napi_value throw_napi(napi_env env) {
     bool pending = false;
     if (napi_is_exception_pending(env, &pending) == napi_ok && pending)
         return NULL;
-    /* If even this fails, the environment is shutting down and nobody is left to tell. */
+    /* If even this fails, the environment is shutting down and nobody can be told. */
     (void)napi_throw_error(env, NULL, text == NULL ? "a Node-API call failed" : text);
     return NULL;
 }

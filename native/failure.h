@@ -1,4 +1,4 @@
-/* A failed system call, on its way to becoming a JavaScript Error. */
+/* Turns a failed system call into a JavaScript Error. */
 #ifndef SECGROUPD_FAILURE_H
 #define SECGROUPD_FAILURE_H
 
@@ -6,9 +6,10 @@
 #include <node_api.h>
 
 /*
- * Plain memory, so that a thread that must not call Node-API (see netns.h) can fill it. Only
- * meaningful after the function that took it returned -1: nothing clears it on success, because
- * it is large and sits on the stack of functions called for every batch.
+ * A failed system call. It is plain memory, so that a thread that must not call Node-API
+ * (netns.h) can fill it. It is valid only after the function that took it returned -1. Nothing
+ * clears it on success: it is large, and on the stack of functions that are called for every
+ * batch.
  */
 struct failure {
     int number;                /* errno, positive */
@@ -22,13 +23,15 @@ int fail(struct failure *failure, int number, const char *call, const char *devi
          const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /*
- * Throws an Error with message "CODE: reason (call)" and the properties code, errno, syscall and,
- * if known, device. Returns NULL, what a callback returns when it has thrown.
+ * Throws an Error with the message "CODE: reason (call)" and the properties code, errno, syscall
+ * and, if known, device. Returns NULL, as a callback does that has thrown.
  */
 napi_value throw_failure(napi_env env, const struct failure *failure);
 
-/* After a Node-API call that did not return napi_ok: makes sure an exception is pending. Returns
- * NULL. */
+/*
+ * Makes sure that an exception is pending after a Node-API call that did not return napi_ok.
+ * Returns NULL.
+ */
 napi_value throw_napi(napi_env env);
 
 #endif

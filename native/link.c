@@ -1,3 +1,4 @@
+/* Changes interfaces by rtnetlink: addresses, routes, link settings (link.h). */
 #include "link.h"
 
 #include <errno.h>
@@ -19,13 +20,13 @@
 #define IPV6_BYTES 16
 #define MAC_BYTES 6
 
-/* Copied out of JavaScript, so that no later call can move it. */
+/* A copy of the bytes, so that no later call into JavaScript can move them. */
 struct address {
     uint8_t bytes[IPV6_BYTES];
     size_t length;
 };
 
-/* The two first arguments of most functions: where, and which interface. */
+/* The first two arguments of most functions: the namespace and the interface. */
 struct target {
     char storage[PATH_MAX];
     const char *netns;
@@ -81,7 +82,10 @@ static bool ask_for_address(napi_env env, napi_callback_info info, const char *c
         .ifa_scope = RT_SCOPE_UNIVERSE,
         .ifa_index = (unsigned)target->ifindex,
     };
-    /* Duplicate address detection would keep the address unusable for a second or two. */
+    /*
+     * Without this flag, duplicate address detection would make the address unusable for a second
+     * or two.
+     */
     if (body.ifa_family == AF_INET6)
         body.ifa_flags = IFA_F_NODAD;
     start_request(request, call, target->ifindex, type, flags, &body, sizeof body);
@@ -163,9 +167,10 @@ struct new_route {
 };
 
 /*
- * A route to the same destination that is there already stays: it may be the host's own default
- * route. Whether it is the very one that is wanted tells an attempt to append: the kernel refuses a
- * second equal one. One that was appended stands behind the other, and is taken away again.
+ * Adds a route. An existing route to the same destination stays: it may be the host's own default
+ * route. To find out whether it is exactly the wanted one, this tries to append: the kernel
+ * refuses a second equal route. A different one is then appended behind the other, and is removed
+ * again.
  */
 static int add_beside(void *context, struct failure *failure) {
     struct new_route *route = context;
@@ -217,7 +222,7 @@ napi_value remove_route(napi_env env, napi_callback_info info) {
     return perform(env, &target, &request);
 }
 
-/* *present is false, and nothing is thrown, if the property is missing or undefined. */
+/* If the property is missing or undefined, *present is false and nothing is thrown. */
 static bool read_optional(napi_env env, napi_value object, const char *key, napi_value *value,
                           bool *present) {
     if (napi_get_named_property(env, object, key, value) != napi_ok) {
@@ -288,7 +293,7 @@ struct lookup {
     unsigned ifindex;
 };
 
-/* Not if_nametoindex(3): without a descriptor to spare it says ENOENT. */
+/* if_nametoindex(3) is no use here: without a free descriptor it reports ENOENT. */
 int find_ifindex(const char *name, unsigned *ifindex, struct failure *failure) {
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {

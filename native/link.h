@@ -1,4 +1,4 @@
-/* What is done to interfaces: their index, addresses, routes, link settings. */
+/* Interfaces: their index, addresses, routes and link settings. */
 #ifndef SECGROUPD_LINK_H
 #define SECGROUPD_LINK_H
 
@@ -6,8 +6,10 @@
 
 #include "failure.h"
 
-/* Index of an interface of the calling thread's namespace; 0 if there is none of that name. -1 on
- * failure. */
+/*
+ * Finds the index of an interface in the calling thread's namespace; 0 if there is none. Returns
+ * -1 on failure.
+ */
 int find_ifindex(const char *name, unsigned *ifindex, struct failure *failure);
 
 napi_value add_address(napi_env env, napi_callback_info info);

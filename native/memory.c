@@ -1,13 +1,17 @@
 /*
+ * Asks for huge pages for memory of JavaScript.
+ *
  * Theory of operation
  *
- * With pages of 4 KiB, a look at a table of hundreds of megabytes misses the processor's cache of
- * page addresses nearly every time, and waits for the page's address before it waits for the page.
- * With pages of 2 MiB all addresses are at hand. madvise(MADV_HUGEPAGE) asks for them; the kernel
- * gives them as the memory is first written, if it has any, and pages of 4 KiB otherwise.
+ * In a table of hundreds of megabytes with pages of 4 KiB, nearly every access misses the
+ * processor's cache of page addresses. It waits for the page's address before it waits for the
+ * page. With pages of 2 MiB all addresses fit the cache. madvise(MADV_HUGEPAGE) asks for them.
+ * The kernel gives them when the memory is first written, if it has any, and pages of 4 KiB
+ * otherwise.
  *
- * It is a wish: a kernel that has no such pages, or whose administrator wants none
- * (/sys/kernel/mm/transparent_hugepage/enabled), changes nothing but speed, so that is no error.
+ * It is only a wish. A kernel without such pages, or whose administrator wants none
+ * (/sys/kernel/mm/transparent_hugepage/enabled), changes nothing but speed. So a refusal is no
+ * error.
  */
 #include "memory.h"
 
@@ -24,7 +28,7 @@ napi_value prefer_huge_pages(napi_env env, napi_callback_info info) {
     if (!read_arguments(env, info, 1, arguments) ||
         !read_bytes(env, arguments[0], "memory", &memory))
         return NULL;
-    /* Only whole pages: what shares one with the ends is somebody else's. */
+    /* Only whole pages: the memory at the ends shares its pages with others. */
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = ((uintptr_t)memory.data + page - 1) & ~(page - 1);
     uintptr_t end = ((uintptr_t)memory.data + memory.length) & ~(page - 1);

@@ -1,4 +1,4 @@
-/* What the kernel is asked to do with memory that JavaScript has. */
+/* Asks for huge pages for memory of JavaScript. */
 #ifndef SECGROUPD_MEMORY_H
 #define SECGROUPD_MEMORY_H
 

@@ -1,22 +1,25 @@
 /*
+ * Runs a function inside another network namespace.
+ *
  * Theory of operation
  *
- * Problem: a descriptor of /dev/net/tun and a netlink socket belong to the network namespace of
- * the thread that opened them, for ever. So to serve an interface in another namespace it is
- * enough to be there for one moment.
+ * Problem: a descriptor of /dev/net/tun and a netlink socket belong for ever to the network
+ * namespace of the thread that opened them. So to serve an interface in another namespace, it is
+ * enough to be there for a moment.
  *
- * setns(2) changes the calling thread. On the JavaScript thread it would have to be undone, and
- * when the way back fails (the own namespace's file can no longer be opened, a capability was
- * dropped in between) every later interface would be made in the wrong namespace: a firewall
- * that guards the wrong host. So the work runs on a thread of its own that enters, works and ends.
- * There is no way back that could fail.
+ * setns(2) changes the calling thread. On the JavaScript thread it would have to be undone. If
+ * that failed (the own namespace's file can no longer be opened, a capability was dropped in
+ * between), every later interface would be made in the wrong namespace: the firewall would guard
+ * the wrong host. So the work runs on a new thread that enters, works and ends. There is no way
+ * back that could fail.
  *
- * The caller waits for that thread: the calls are few (start-up, reload, tests) and short, and the
- * memory it works on is the caller's stack. Rejected: a helper process (descriptors would have to
- * be passed back), and one long-lived thread a namespace (state, and a namespace that can't go).
+ * The caller waits for that thread. The calls are few (start-up, reload, tests) and short, and
+ * they work on the caller's stack. Rejected: a helper process (it would have to pass descriptors
+ * back). Rejected: one long-lived thread for each namespace (it would keep state, and keep the
+ * namespace alive).
  *
- * The thread blocks every signal. Node-API's own handlers expect JavaScript threads, and an
- * interrupted system call here would only have to be made again.
+ * The thread blocks all signals. Node-API's own handlers expect JavaScript threads, and an
+ * interrupted system call here would only have to be repeated.
  */
 #include "netns.h"
 
@@ -39,7 +42,7 @@ struct visit {
 };
 
 static int enter(const char *path, struct failure *failure) {
-    /* O_NONBLOCK: a path that turns out to be a FIFO must not hang the daemon. */
+    /* O_NONBLOCK: a path to a FIFO must not hang the daemon. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         int number = errno;
@@ -75,7 +78,10 @@ int run_in_netns(const char *path, netns_work *work, void *context, struct failu
         return work(context, failure);
 
     struct visit visit = {path, work, context, failure, -1};
-    /* A new thread inherits the mask: blocking here leaves no moment in which it could be hit. */
+    /*
+     * A new thread inherits the signal mask. So with signals blocked here, none can hit it at any
+     * moment.
+     */
     sigset_t all, before;
     sigfillset(&all);
     int error = pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -89,7 +95,10 @@ int run_in_netns(const char *path, netns_work *work, void *context, struct failu
         return fail(failure, error, "pthread_create", path,
                     "no thread could be started to enter network namespace %s: %s", path,
                     strerror(error));
-    /* Can only fail for a thread that isn't ours to join, and `visit` must not be left before. */
+    /*
+     * This can only fail for a thread that isn't ours. `visit` must live until the thread has
+     * ended.
+     */
     error = pthread_join(thread, NULL);
     if (error != 0)
         return fail(failure, error, "pthread_join", path,

@@ -1,12 +1,15 @@
 /*
+ * Sends datagrams with descriptors to a unix socket.
+ *
  * Theory of operation
  *
- * Node has no AF_UNIX datagram sockets, and nothing in it passes descriptors that are not its own
- * sockets. systemd's notify protocol (sd_notify(3)) and its journal's native one are such
- * datagrams, so one sendmsg(2) serves both, without libsystemd.
+ * Node has no AF_UNIX datagram sockets, and can pass no descriptors but its own sockets.
+ * systemd's notify protocol (sd_notify(3)) and its journal's native protocol use such datagrams.
+ * So one sendmsg(2) serves both, without libsystemd.
  *
- * A socket a message: they are few, and none is left over to be cared for. It blocks for
- * SEND_TIMEOUT_SEC at most: a service manager that is busy is waited for, one that hangs is not.
+ * Each message has a socket of its own: messages are few, and no socket is left to be managed. A
+ * send blocks for at most SEND_TIMEOUT_SEC: long enough for a busy service manager, and not for
+ * ever if it hangs.
  */
 #include "notify.h"
 
@@ -22,10 +25,10 @@
 #include "failure.h"
 
 #define SEND_TIMEOUT_SEC 1
-/* More would fit a message (SCM_MAX_FD is 253); the callers send one device at a time. */
+/* A message could carry more (SCM_MAX_FD is 253). The callers send one device at a time. */
 #define FDS_MAX 16
 
-/* Returns the address's length; a leading '@' stands for the NUL of the abstract namespace. */
+/* Returns the address's length. A leading '@' stands for the NUL of the abstract namespace. */
 static socklen_t fill_address(struct sockaddr_un *address, const char *path) {
     size_t length = strlen(path);
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};

@@ -1,5 +1,7 @@
-/* Datagrams to a unix socket, descriptors with them: what systemd's notify protocol and its journal
- * take. */
+/*
+ * Sends datagrams with descriptors to a unix socket, as systemd's notify protocol and its journal
+ * use them.
+ */
 #ifndef SECGROUPD_NOTIFY_H
 #define SECGROUPD_NOTIFY_H
 

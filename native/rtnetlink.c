@@ -1,11 +1,13 @@
 /*
+ * Sends one rtnetlink request and receives its answer.
+ *
  * Theory of operation
  *
- * A socket a request: requests are rare, and a socket belongs to the namespace it was opened in,
- * so keeping one would mean keeping one a namespace. It also makes the answer unmistakable: nobody
- * else's request can be on this socket. What comes is checked all the same (sender, sequence
- * number, lengths), and both the wait and the number of messages looked at are bounded, so that a
- * call ends whatever arrives.
+ * Each request has a socket of its own. Requests are rare, and a socket belongs to the namespace
+ * that it was opened in, so we would have to keep one for each namespace. It also makes the
+ * answer unmistakable: no other request can be on this socket. The answer is still checked
+ * (sender, sequence number, lengths). The wait and the number of messages read are bounded, so
+ * that a call ends whatever arrives.
  *
  * The kernel is asked for extended acknowledgements: its own sentence ("mtu greater than device
  * maximum") says more than EINVAL.
@@ -48,7 +50,10 @@ void start_request(struct request *request, const char *call, int ifindex, uint1
 
 void add_attribute(struct request *request, uint16_t type, const void *data, size_t length) {
     size_t offset = NLMSG_ALIGN(request->header.nlmsg_len);
-    /* Callers pass at most four attributes of at most 16 bytes; a request too long is not sent. */
+    /*
+     * Callers pass at most four attributes of at most 16 bytes. A request that is too long is not
+     * sent.
+     */
     if (length > REQUEST_BYTES_MAX || offset + RTA_SPACE(length) > REQUEST_BYTES_MAX) {
         request->header.nlmsg_len = REQUEST_BYTES_MAX + 1;
         return;
@@ -76,13 +81,13 @@ static int open_socket(void) {
         errno = number;
         return -1;
     }
-    /* Without it (before Linux 4.12) errors only lose their sentence. */
+    /* Without this option (before Linux 4.12) errors only lack the kernel's sentence. */
     int on = 1;
     (void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
     return fd;
 }
 
-/* Finds NLMSGERR_ATTR_MSG behind the error; `text` stays "" if there is none. */
+/* Finds NLMSGERR_ATTR_MSG behind the error. `text` stays "" if there is none. */
 static void copy_kernel_text(const struct nlmsghdr *header, char *text) {
     const uint8_t *bytes = (const uint8_t *)header;
     const struct nlmsgerr *error = NLMSG_DATA(header);
@@ -90,7 +95,7 @@ static void copy_kernel_text(const struct nlmsghdr *header, char *text) {
     if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
         return;
     if (!(header->nlmsg_flags & NLM_F_CAPPED)) {
-        /* The request comes back behind the error; its own header is counted already. */
+        /* The error is followed by the request. The request's own header is already counted. */
         if (error->msg.nlmsg_len < sizeof error->msg || error->msg.nlmsg_len > header->nlmsg_len)
             return;
         offset += NLMSG_ALIGN(error->msg.nlmsg_len) - sizeof error->msg;
@@ -110,7 +115,7 @@ static void copy_kernel_text(const struct nlmsghdr *header, char *text) {
     }
 }
 
-/* Looks for our acknowledgement in a datagram. *number is then its errno, 0 for success. */
+/* Looks for our acknowledgement in a datagram. Sets *number to its errno, 0 for success. */
 static bool find_answer(uint8_t *bytes, size_t length, int *number, char *text) {
     size_t offset = 0;
     while (offset + NLMSG_HDRLEN <= length) {
@@ -128,7 +133,7 @@ static bool find_answer(uint8_t *bytes, size_t length, int *number, char *text) 
     return false;
 }
 
-/* Returns the errno the kernel answered, 0 for success; or what went wrong in getting there. */
+/* Returns the errno of the kernel's answer (0 for success), or of the failure to get one. */
 static int receive_answer(int fd, char *text) {
     _Alignas(struct nlmsghdr) uint8_t bytes[ANSWER_BYTES_MAX];
     for (int i = 0; i < ANSWERS_MAX; i++) {
@@ -142,7 +147,7 @@ static int receive_answer(int fd, char *text) {
             return errno == EAGAIN ? ETIMEDOUT : errno;
         }
         int number;
-        /* Port 0 is the kernel: another process can't answer for it. */
+        /* Port 0 is the kernel, so no other process can answer in its place. */
         if (sender.nl_pid == 0 && find_answer(bytes, (size_t)length, &number, text))
             return number;
     }

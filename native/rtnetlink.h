@@ -1,4 +1,4 @@
-/* One rtnetlink request and its acknowledgement. Knows nothing of JavaScript. */
+/* Sends one rtnetlink request and receives its acknowledgement. Knows nothing about JavaScript. */
 #ifndef SECGROUPD_RTNETLINK_H
 #define SECGROUPD_RTNETLINK_H
 
@@ -8,7 +8,7 @@
 
 #include "failure.h"
 
-/* Our longest (a route with gateway, an IPv6 address) needs about 100 bytes. */
+/* Our longest request (a route with a gateway, an IPv6 address) needs about 100 bytes. */
 #define REQUEST_BYTES_MAX 256
 
 struct request {
@@ -21,7 +21,7 @@ struct request {
 };
 
 /*
- * Starts a message of `type` whose fixed part (ifinfomsg, ifaddrmsg, rtmsg) is `body`. `flags` are
+ * Starts a message of `type`. `body` is its fixed part (ifinfomsg, ifaddrmsg, rtmsg). `flags` are
  * added to NLM_F_REQUEST and NLM_F_ACK.
  */
 void start_request(struct request *request, const char *call, int ifindex, uint16_t type,
@@ -30,7 +30,10 @@ void start_request(struct request *request, const char *call, int ifindex, uint1
 void add_attribute(struct request *request, uint16_t type, const void *data, size_t length);
 void add_number(struct request *request, uint16_t type, uint32_t number);
 
-/* A netns_work (netns.h) whose context is a struct request: sends it and waits for the answer. */
+/*
+ * Sends a request and waits for the answer: a netns_work (netns.h) whose context is a struct
+ * request.
+ */
 int send_request(void *context, struct failure *failure);
 
 #endif

@@ -1,41 +1,39 @@
 /*
+ * Chooses the queue of each packet, for a device with several queues.
+ *
  * Theory of operation
  *
- * A multi-queue device asks, for every packet it hands over, which of its queues the packet goes
- * to. Each queue is read by a packet loop of its own, which knows only the flows it has seen, so
- * everything that belongs to a flow has to come to the same loop: both directions, on any device;
- * the later fragments, which carry no ports; and ICMP errors from routers, which carry other
- * addresses and quote the packet they are about. The kernel's own choice, a hash over the tuple,
- * brings neither fragments nor errors to their flow.
+ * A multi-queue device asks for every packet which of its queues the packet goes to. A packet
+ * loop of its own reads each queue and knows only the flows that it has seen. So everything of a
+ * flow must come to the same loop: both directions, on any device; the later fragments, which
+ * carry no ports; and ICMP errors from routers, which have other addresses and quote the packet
+ * that they are about. The kernel's own choice is a hash over the tuple, which brings neither
+ * fragments nor errors to their flow.
  *
- * So a program of ours chooses (TUNSETSTEERINGEBPF, Linux 4.16): by the two addresses of the
- * packet, whichever way round; of an ICMP error, by those of the packet it quotes, if it is whole.
- * Ports are left out for the fragments' sake, as network cards do for UDP. The price: all packets
- * between two hosts go to the same queue.
+ * So a program of ours chooses (TUNSETSTEERINGEBPF, Linux 4.16; PACKET_FANOUT_DATA). It uses the
+ * two addresses of the packet, in either order. For an ICMP error it uses those of the quoted
+ * packet, if that is whole. It leaves out ports because of fragments, as network cards do for UDP.
+ * The price: all packets between two hosts go to the same queue.
  *
- * src/dataplane/steering.ts computes the same in TypeScript, for flows that are put into the tables
- * without a packet; a test compares the two on random packets.
+ * src/dataplane/steering.ts computes the same in TypeScript, for flows that are put into the
+ * tables without a packet. A test compares the two on random packets.
  *
- * The hash has no secret: who can choose addresses could choose the queue in any case by trying,
- * and a secret would have to outlive the process, since packets wait in the queues over a restart.
+ * The hash has no secret. Whoever can choose addresses could find a queue by trying in any case,
+ * and a secret would have to outlive the process, since packets wait in the queues over a
+ * restart.
  *
- * The program is assembled here, since a compiler for it is not to be had on most machines. It
- * reads by bpf_skb_load_bytes, which checks bounds, and has no loops. Whatever it can't read goes
- * to queue 0, where decoding refuses it with a reason.
+ * The program is assembled here, since most machines have no compiler for it. It reads by
+ * bpf_skb_load_bytes, which checks bounds, and has no loops. A packet that it can't read goes to
+ * queue 0, where decoding refuses it with a reason.
  */
 #include "steer.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
-#include <linux/ethtool.h>
-#include <linux/if_tun.h>
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -44,11 +42,6 @@
 #include "device.h"
 #include "failure.h"
 #include "netns.h"
-
-/* Linux 4.16; absent from older headers. */
-#ifndef TUNSETSTEERINGEBPF
-#define TUNSETSTEERINGEBPF _IOR('T', 224, int)
-#endif
 
 #define PROGRAM_MAX 512
 #define JUMPS_MAX 128
@@ -67,16 +60,19 @@
 #define IPV6_NEXT_HEADER 6
 #define IPV6_SOURCE 8
 #define IPV6_FRAGMENT_MASK 0xfff9
-#define IPV6_EXTENSIONS_MAX 5 /* as src/wire/ipv6.ts takes at most */
-#define ICMP_ERROR_BYTES 8    /* in front of what it quotes */
+#define IPV6_EXTENSIONS_MAX 5 /* the most that src/wire/ipv6.ts takes */
+#define ICMP_ERROR_BYTES 8    /* in front of the quoted packet */
 
-/* Registers that calls leave alone, and what they hold throughout. */
+/* Registers that calls leave alone. Each holds the same thing throughout. */
 #define CONTEXT BPF_REG_6
 #define IP_OFFSET BPF_REG_7
 #define NEXT_HEADER BPF_REG_8
 #define AT BPF_REG_9
 
-/* Offsets from the frame pointer: the header, the one an error quotes, and what is looked at. */
+/*
+ * Offsets from the frame pointer: the packet's header, the header that an error quotes, and
+ * scratch space.
+ */
 #define HEADER (-48)
 #define QUOTED (-96)
 #define SCRATCH (-104)
@@ -112,7 +108,7 @@ static void copy(struct program *program, int to, int from) {
     emit(program, BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0);
 }
 
-/* 32-bit arithmetic, as JavaScript's. */
+/* 32-bit arithmetic, as in JavaScript. */
 static void compute(struct program *program, int operation, int to, int32_t value) {
     emit(program, (uint8_t)(BPF_ALU | operation | BPF_K), to, 0, 0, value);
 }
@@ -144,8 +140,10 @@ static void place(struct program *program, enum label label) {
     program->places[label] = program->length;
 }
 
-/* bpf_skb_load_bytes: `bytes` from base + offset of the packet to the stack, else on to
- * `otherwise`. */
+/*
+ * Emits bpf_skb_load_bytes: copies `bytes` from base + offset of the packet to the stack. Jumps
+ * to `otherwise` if they are not there.
+ */
 static void load(struct program *program, int base, int offset, int bytes, int to,
                  enum label otherwise) {
     copy(program, BPF_REG_1, CONTEXT);
@@ -158,17 +156,17 @@ static void load(struct program *program, int base, int offset, int bytes, int t
     jump_if(program, BPF_JNE, BPF_REG_0, 0, otherwise);
 }
 
-/* Goes on only if the header at `header` of the stack is of that IP version. */
+/* Continues only if the header at `header` of the stack has that IP version. */
 static void expect_version(struct program *program, int header, int version, enum label otherwise) {
     read_stack(program, BPF_B, BPF_REG_0, header);
     compute(program, BPF_RSH, BPF_REG_0, 4);
     jump_if(program, BPF_JNE, BPF_REG_0, version, otherwise);
 }
 
-static void begin(struct program *program, int kind) {
+static void begin(struct program *program, int link_bytes) {
     copy(program, CONTEXT, BPF_REG_1);
-    set(program, IP_OFFSET, kind == DEVICE_TAP ? ETHERNET_BYTES : 0);
-    if (kind == DEVICE_TAP) {
+    set(program, IP_OFFSET, link_bytes);
+    if (link_bytes == ETHERNET_BYTES) {
         load(program, IP_OFFSET, ETHERNET_TYPE - ETHERNET_BYTES, 2, SCRATCH, QUEUE_0);
         read_stack(program, BPF_H, BPF_REG_0, SCRATCH);
         emit(program, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_0, 0, 1, htons(ETHERTYPE_VLAN));
@@ -184,7 +182,7 @@ static void begin(struct program *program, int kind) {
     emit(program, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
-/* One word of both addresses into the hash in R0: what src/dataplane/steering.ts mixPair does. */
+/* Mixes one word of both addresses into the hash in R0, as src/dataplane/steering.ts does. */
 static void mix(struct program *program, int source, int destination) {
     read_stack(program, BPF_W, BPF_REG_1, source);
     read_stack(program, BPF_W, BPF_REG_2, destination);
@@ -197,7 +195,7 @@ static void mix(struct program *program, int source, int destination) {
     combine(program, BPF_XOR, BPF_REG_0, BPF_REG_1);
 }
 
-/* Steers by the `words` words of either address in the header at `addresses` of the stack. */
+/* Steers by the addresses in the header at `addresses` of the stack. Each has `words` words. */
 static void mix_addresses(struct program *program, int addresses, int words) {
     compute(program, BPF_MOV, BPF_REG_0, PAIR_HASH_SEED);
     for (int word = 0; word < words; word++)
@@ -206,8 +204,8 @@ static void mix_addresses(struct program *program, int addresses, int words) {
 }
 
 /*
- * Steers the ICMP error at AT by the addresses of the packet it quotes, if it quotes a whole
- * header; and, from the label `by_own` on, any packet by its own.
+ * Steers the ICMP error at AT by the addresses of the packet that it quotes, if it quotes a whole
+ * header. From the label `by_own` on, steers any packet by its own addresses.
  */
 static void steer_error(struct program *program, int version, int header_bytes, int addresses,
                         enum label by_own) {
@@ -224,7 +222,7 @@ static void steer_ipv4(struct program *program) {
     load(program, IP_OFFSET, 0, IPV4_BYTES, HEADER, QUEUE_0);
     read_stack(program, BPF_B, BPF_REG_0, HEADER + IPV4_PROTOCOL);
     jump_if(program, BPF_JNE, BPF_REG_0, IPPROTO_ICMP, HASH_4);
-    /* In fragments it goes with them, by its own addresses. */
+    /* A fragmented ICMP error goes by its own addresses, like its fragments. */
     read_stack(program, BPF_H, BPF_REG_0, HEADER + IPV4_FRAGMENT);
     jump_if(program, BPF_JSET, BPF_REG_0, htons(IPV4_FRAGMENT_MASK), HASH_4);
     read_stack(program, BPF_B, AT, HEADER);
@@ -233,14 +231,14 @@ static void steer_ipv4(struct program *program) {
     emit(program, BPF_ALU64 | BPF_ADD | BPF_X, AT, IP_OFFSET, 0, 0);
     load(program, AT, 0, 1, SCRATCH, HASH_4);
     read_stack(program, BPF_B, BPF_REG_0, SCRATCH);
-    /* The types that decode takes for errors: unreachable, time exceeded, parameter problem. */
+    /* The types that decoding treats as errors: unreachable, time exceeded, parameter problem. */
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 2, 3);
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_0, 0, 1, 11);
     jump_if(program, BPF_JNE, BPF_REG_0, 12, HASH_4);
     steer_error(program, 4, IPV4_BYTES, IPV4_SOURCE, HASH_4);
 }
 
-/* Past one extension header, if NEXT_HEADER is one: to ICMPV6, HASH_6, or what comes next. */
+/* Skips one extension header, if NEXT_HEADER is one. Goes to ICMPV6, HASH_6, or what follows. */
 static void walk_extension(struct program *program) {
     jump_if(program, BPF_JEQ, NEXT_HEADER, IPPROTO_ICMPV6, ICMPV6);
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, NEXT_HEADER, 0, 3, IPPROTO_HOPOPTS);
@@ -248,7 +246,10 @@ static void walk_extension(struct program *program) {
     emit(program, BPF_JMP | BPF_JEQ | BPF_K, NEXT_HEADER, 0, 1, IPPROTO_DSTOPTS);
     jump_if(program, BPF_JNE, NEXT_HEADER, IPPROTO_FRAGMENT, HASH_6);
     load(program, AT, 0, 8, SCRATCH, HASH_6);
-    /* Length in units of 8 beyond the first; of a fragment header it is reserved. */
+    /*
+     * The length counts units of 8 bytes beyond the first. In a fragment header that field is
+     * reserved.
+     */
     read_stack(program, BPF_B, BPF_REG_0, SCRATCH + 1);
     emit(program, BPF_JMP | BPF_JNE | BPF_K, NEXT_HEADER, 0, 3, IPPROTO_FRAGMENT);
     read_stack(program, BPF_H, BPF_REG_0, SCRATCH + 2);
@@ -283,7 +284,7 @@ static void finish(struct program *program) {
     copy(program, BPF_REG_1, BPF_REG_0);
     compute(program, BPF_RSH, BPF_REG_1, 16);
     combine(program, BPF_XOR, BPF_REG_0, BPF_REG_1);
-    /* The kernel keeps as many bits of it, and takes that modulo the queues. */
+    /* The kernel uses as many bits of the result, modulo the queues. */
     compute(program, BPF_AND, BPF_REG_0, 0xffff);
     emit(program, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
     for (int i = 0; i < program->jump_count; i++) {
@@ -315,57 +316,25 @@ static int load_program(struct program *program, const char *device, struct fail
 }
 
 struct steering {
+    const struct device_kind *kind;
     int fd;
-    int kind;
     int queues;
     char name[IFNAMSIZ];
 };
 
-/*
- * Queues are numbered in the order they were attached. One more than were attached here is
- * somebody else's: packets would go to it, and past the gates.
- */
-static int check_queues(const struct steering *steering, struct failure *failure) {
-    static const char CALL[] = "ioctl ETHTOOL_GCHANNELS";
-    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-    struct ifreq request = {0};
-    memcpy(request.ifr_name, steering->name, IFNAMSIZ);
-    request.ifr_data = (char *)&channels;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int status = fd < 0 ? -1 : ioctl(fd, SIOCETHTOOL, &request);
-    int number = errno;
-    if (fd >= 0)
-        close(fd);
-    if (status != 0)
-        return fail(failure, number, CALL, steering->name, "the queues of %s cannot be counted: %s",
-                    steering->name, strerror(number));
-    if (channels.combined_count != (unsigned)steering->queues)
-        return fail(failure, EBUSY, CALL, steering->name,
-                    "interface %s has %u queues, not %d: another descriptor holds one",
-                    steering->name, channels.combined_count, steering->queues);
-    return 0;
-}
-
 static int steer_here(void *context, struct failure *failure) {
     const struct steering *steering = context;
-    if (check_queues(steering, failure) != 0)
-        return -1;
     struct program program = {.length = 0, .jump_count = 0};
-    begin(&program, steering->kind);
+    begin(&program, steering->kind->link_bytes);
     steer_ipv4(&program);
     steer_ipv6(&program);
     finish(&program);
     int fd = load_program(&program, steering->name, failure);
     if (fd < 0)
         return -1;
-    int status = ioctl(steering->fd, TUNSETSTEERINGEBPF, &fd);
-    int number = errno;
+    int status = steering->kind->steer(steering->fd, steering->name, fd, steering->queues, failure);
     close(fd);
-    if (status == 0)
-        return 0;
-    return fail(failure, number, "ioctl TUNSETSTEERINGEBPF", steering->name,
-                "packets of %s cannot be shared out among queues: %s", steering->name,
-                strerror(number));
+    return status;
 }
 
 napi_value steer_queues(napi_env env, napi_callback_info info) {

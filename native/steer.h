@@ -1,10 +1,10 @@
-/* Queues of a multi-queue TUN or TAP: which packet goes to which. */
+/* Chooses the queue of each packet, for a multi-queue device. */
 #ifndef SECGROUPD_STEER_H
 #define SECGROUPD_STEER_H
 
 #include <node_api.h>
 
-/* The numbers of src/ports/native.ts; loadNative() there compares them. */
+/* src/ports/native.ts has these numbers too; loadNative() there compares them. */
 #define QUEUES_MAX 16
 #define PAIR_HASH_SEED 0x3c6ef372
 #define PAIR_HASH_FACTOR 0x2c1b3c6d

@@ -1,10 +1,9 @@
+/* Waits for descriptors with input, and wakes such a wait (wait.h). */
 #include "wait.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -14,14 +13,12 @@
 #include "arguments.h"
 #include "failure.h"
 
-/* More interfaces than that on one host are rare; then the list comes from the heap. */
-#define POLL_ON_STACK 128
-
-/* What one wait tells at most; what else is ready comes with the next, before the same ones again.
+/*
+ * The most events of one wait. Others that are ready come with the next wait, before these come
+ * again.
  */
 #define EVENTS_MAX 128
 
-#define READY_NONE 0
 #define READY_INPUT 1
 #define READY_ERROR 2
 
@@ -31,74 +28,10 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* poll(2), where a signal does not end the wait, nor makes it longer. */
-static int poll_until(struct pollfd *entries, nfds_t count, int timeout_ms) {
-    int64_t deadline_ms = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
-    for (;;) {
-        int ready = poll(entries, count, timeout_ms);
-        if (ready >= 0 || errno != EINTR)
-            return ready;
-        if (timeout_ms > 0) {
-            int64_t left_ms = deadline_ms - now_ms();
-            timeout_ms = left_ms > 0 ? (int)left_ms : 0;
-        }
-    }
-}
-
-static uint8_t readiness(short events) {
-    /* An error first: a TUN whose interface was deleted may say readable, too. */
-    if (events & (POLLERR | POLLHUP | POLLNVAL))
-        return READY_ERROR;
-    return events & POLLIN ? READY_INPUT : READY_NONE;
-}
-
-/* Returns entries that are not 0, or -1. */
-static int wait_for_input(struct words fds, size_t count, uint8_t *ready, int timeout_ms,
-                          struct failure *failure) {
-    struct pollfd few[POLL_ON_STACK];
-    struct pollfd *entries = few;
-    if (count > POLL_ON_STACK) {
-        entries = calloc(count, sizeof *entries);
-        if (entries == NULL)
-            return fail(failure, ENOMEM, "poll", NULL, "no memory to wait for %zu descriptors",
-                        count);
-    }
-    for (size_t i = 0; i < count; i++)
-        entries[i] = (struct pollfd){.fd = fds.data[i], .events = POLLIN};
-    int found = poll_until(entries, count, timeout_ms);
-    int number = errno;
-    for (size_t i = 0; i < count && found >= 0; i++)
-        ready[i] = readiness(entries[i].revents);
-    if (entries != few)
-        free(entries);
-    if (found < 0)
-        return fail(failure, number, "poll", NULL, "waiting for %zu descriptors failed: %s", count,
-                    strerror(number));
-    return found;
-}
-
-napi_value poll_input(napi_env env, napi_callback_info info) {
-    napi_value arguments[4], result;
-    struct words fds;
-    struct bytes ready;
-    int32_t count, timeout_ms;
-    if (!read_arguments(env, info, 4, arguments) || !read_words(env, arguments[0], "fds", &fds) ||
-        !read_integer(env, arguments[1], "count", 0, (int32_t)fds.length, &count) ||
-        !read_bytes(env, arguments[2], "ready", &ready) ||
-        !read_integer(env, arguments[3], "timeoutMs", -1, INT_MAX, &timeout_ms))
-        return NULL;
-    if (ready.length < (size_t)count) {
-        throw_range(env, "ready", "at least count bytes long");
-        return NULL;
-    }
-    struct failure failure;
-    int found = wait_for_input(fds, (size_t)count, ready.data, timeout_ms, &failure);
-    if (found < 0)
-        return throw_failure(env, &failure);
-    return napi_create_int32(env, found, &result) == napi_ok ? result : throw_napi(env);
-}
-
-/* The kernel keeps the list, so a wait costs what is ready, not what is watched. */
+/*
+ * Makes an epoll instance. The kernel keeps the list, so a wait costs what is ready, not what is
+ * watched.
+ */
 napi_value create_poller(napi_env env, napi_callback_info info) {
     (void)info;
     napi_value result;
@@ -148,7 +81,7 @@ napi_value unwatch_input(napi_env env, napi_callback_info info) {
     return change_watch(env, poller, EPOLL_CTL_DEL, fd, 0);
 }
 
-/* epoll_wait(2), where a signal does not end the wait, nor makes it longer. */
+/* epoll_wait(2) that a signal neither ends early nor prolongs. */
 static int wait_until(int poller, struct epoll_event *found, int most, int timeout_ms) {
     int64_t deadline_ms = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
     for (;;) {
@@ -200,7 +133,7 @@ napi_value set_batch_scheduling(napi_env env, napi_callback_info info) {
         !read_boolean(env, argument, "isBatch", &is_batch))
         return NULL;
     const struct sched_param no_priority = {0};
-    /* 0 is the calling thread, not the process. */
+    /* 0 means the calling thread, not the process. */
     int policy = sched_getscheduler(0);
     bool is_ours = policy == (is_batch ? SCHED_OTHER : SCHED_BATCH);
     if (policy < 0 || (is_ours && sched_setscheduler(0, is_batch ? SCHED_BATCH : SCHED_OTHER,
@@ -240,7 +173,7 @@ napi_value signal_eventfd(napi_env env, napi_callback_info info) {
     do
         written = write(fd, &one, sizeof one);
     while (written < 0 && errno == EINTR);
-    /* EAGAIN: its counter is full, so it is signalled already. */
+    /* EAGAIN: the counter is full, so it is already signalled. */
     if (written < 0 && errno != EAGAIN) {
         struct failure failure;
         int number = errno;

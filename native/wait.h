@@ -1,10 +1,9 @@
-/* Waiting for packets, and being woken from another thread. */
+/* Waits for packets, and can be woken from another thread. */
 #ifndef SECGROUPD_WAIT_H
 #define SECGROUPD_WAIT_H
 
 #include <node_api.h>
 
-napi_value poll_input(napi_env env, napi_callback_info info);
 napi_value create_poller(napi_env env, napi_callback_info info);
 napi_value watch_input(napi_env env, napi_callback_info info);
 napi_value unwatch_input(napi_env env, napi_callback_info info);

@@ -1,17 +1,12 @@
 /**
- * TUN and TAP devices: opened in their namespace and, where asked, given addresses, routes and a link.
+ * Devices: opened in their namespace and, where asked, given addresses, routes and a link.
  *
  * Every device is opened before any is brought up: as long as the link is down no packet is queued, and
  * if one of them can't be had the others vanish again with their descriptors.
  */
 import { closeSync, fstatSync, openSync, statSync, constants } from 'node:fs';
-import {
-  DEVICE_TAP,
-  DEVICE_TUN,
-  type Native,
-  type OpenedDevice,
-  type OpenOptions,
-} from './native.ts';
+import type { Native, OpenedDevice, OpenOptions } from './native.ts';
+import { portKind, type PortKindName } from './port-kind.ts';
 
 /**
  * Packets the kernel queues towards the daemon; what comes to a full queue is lost. The default of 500 holds
@@ -28,7 +23,7 @@ export interface Prefix {
 
 /** What to open, in terms of the kernel alone. */
 export interface DeviceSpec {
-  readonly kind: 'tun' | 'tap';
+  readonly kind: PortKindName;
   readonly name: string;
   /** Path of the network namespace; undefined: the daemon's own. */
   readonly netnsPath: string | undefined;
@@ -38,8 +33,10 @@ export interface DeviceSpec {
   readonly queues: number;
   /** Give it addresses, routes, MTU and an up link; false where someone else does. */
   readonly configure: boolean;
-  /** For a TAP that is configured: its MAC address, 6 bytes. */
+  /** MAC address of the instance, 6 bytes: what a TAP that is configured gets, or what it is known to be. */
   readonly macAddress?: Uint8Array;
+  /** No frame of the instance may come from another MAC address. */
+  readonly isMacFixed?: boolean;
   readonly addresses: readonly Prefix[];
   /** Destinations that are reached through the device, without a gateway. */
   readonly routes: readonly Prefix[];
@@ -111,7 +108,14 @@ function inNamespace<T>(path: string, work: (held: string, namespace: string) =>
         'open',
         `${path} is the daemon's own network namespace, where nothing is made for an instance: name the instance's, or leave 'netns' out`,
       );
-    return work(`/proc/self/fd/${fd}`, namespace);
+    const held = `/proc/self/fd/${fd}`;
+    try {
+      return work(held, namespace);
+    } catch (error) {
+      // Nobody but us knows what that path stands for.
+      if (error instanceof Error) error.message = error.message.replaceAll(held, path);
+      throw error;
+    }
   } finally {
     closeSync(fd);
   }
@@ -139,11 +143,11 @@ export function isSameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
 
 export function openOptions({ kind, name, persist, netnsPath, queues }: DeviceSpec): OpenOptions {
   return {
-    kind: kind === 'tun' ? DEVICE_TUN : DEVICE_TAP,
+    kind,
     name,
     persist,
     ...(netnsPath === undefined ? {} : { netns: netnsPath }),
-    ...(queues > 1 ? { multiQueue: true } : {}),
+    ...(queues > 1 ? { queues } : {}),
   };
 }
 
@@ -164,6 +168,7 @@ function asError(error: unknown): Error {
 /**
  * Opens all devices, or takes them from the shelf, then configures them. One that can't be had keeps no other
  * from it, and leaves nothing.
+ * @param onStep called twice a device: with thousands of them all takes a while
  * @returns by spec, in their order
  * @throws Error if descriptors or memory are short; nothing of what was opened is left then
  */
@@ -171,10 +176,12 @@ export function tryDevices(
   native: Native,
   specs: readonly DeviceSpec[],
   shelf?: DeviceShelf,
+  onStep?: () => void,
 ): Opening[] {
   const opened: Device[] = [];
   try {
     const openings = specs.map((spec): Opening => {
+      onStep?.();
       try {
         const { device, isTaken } = openDevice(native, spec, shelf);
         if (isTaken) return { spec, device };
@@ -188,6 +195,7 @@ export function tryDevices(
       }
     });
     return openings.map((opening): Opening => {
+      onStep?.();
       if (!('device' in opening)) return opening;
       const { spec, device } = opening;
       try {
@@ -230,7 +238,9 @@ function openDevice(
     const taken = shelf?.take(spec, there);
     const device = { ...(taken ?? openQueues(native, there)), spec, namespace };
     try {
-      if (spec.queues > 1) native.steerQueues(device.fds[0], openOptions(there), spec.queues);
+      // One that was moved (index 0) has the program that shares its packets out still.
+      if (spec.queues > 1 && device.ifindex !== 0)
+        native.steerQueues(device.fds[0], openOptions(there), spec.queues);
     } catch (error) {
       closeDevices(native, [device]);
       throw error;
@@ -292,6 +302,41 @@ export function restoreDevice(native: Native, device: Device): void {
   });
 }
 
+/** Gives attached interfaces back to the host. @param onError told of each that could not be */
+export function unguardDevices(
+  native: Native,
+  specs: readonly DeviceSpec[],
+  onError: (spec: DeviceSpec, error: unknown) => void,
+): void {
+  for (const spec of specs) {
+    if (!portKind(spec.kind).isAttached) continue;
+    try {
+      native.unguardDevice(spec.netnsPath, spec.name);
+    } catch (error) {
+      // With its namespace the interface is gone, and the guard with it.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onError(spec, error);
+    }
+  }
+}
+
+/**
+ * What has become of an attached interface while it was open.
+ * @returns why it must be opened anew; undefined: all is as it was
+ * @throws NativeError if it can't be looked at
+ */
+export function changeOfAttached(
+  native: Pick<Native, 'lookAtDevice'>,
+  { spec, ifindex, mtu }: Device,
+): string | undefined {
+  const now = native.lookAtDevice(spec.netnsPath, spec.name);
+  if (now.ifindex === 0) return 'it was deleted or renamed';
+  if (now.ifindex !== ifindex) return 'another interface has its name now';
+  if (!now.isUp) return `it is down: ip link set ${spec.name} up`;
+  if (!now.isGuarded)
+    return `the table of nftables that kept the host from it was removed; keep tables named secgroupd_… when the ruleset is flushed`;
+  return now.mtu === mtu ? undefined : `its MTU is ${now.mtu} now`;
+}
+
 /** An interface in the kernel's words. */
 interface Place {
   readonly netns: string | undefined;
@@ -340,7 +385,7 @@ function atDevice(
     work({ netns: undefined, ifindex });
     return;
   }
-  const place = native.locateDevice(fds[0]);
+  const place = native.locateDevice(fds[0], spec.kind);
   try {
     work({ netns: `/proc/self/fd/${place.netns}`, ifindex: place.ifindex });
   } finally {
@@ -369,9 +414,10 @@ function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
   const { fd, ...device } = native.openDevice(options);
   const fds = [fd];
   try {
-    // Queues are numbered by when they were attached, and renumbered when one goes: if others hold some of a
-    // device that was there, those opened here get numbers that no loop expects, also once the others are closed.
-    if (spec.queues > 1 && !device.created) native.steerQueues(fd, options, 1);
+    // Queues are numbered by when they were attached, and renumbered when one goes: if others hold some of a TUN
+    // or TAP that was there, those opened here get numbers that no loop expects, also once the others are closed.
+    if (spec.queues > 1 && !device.created && !portKind(spec.kind).isAttached)
+      native.steerQueues(fd, options, 1);
     while (fds.length < spec.queues) fds.push(native.openDevice(options).fd);
   } catch (error) {
     if (device.created && spec.persist) native.deleteLink(spec.netnsPath, device.ifindex);

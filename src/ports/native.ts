@@ -8,6 +8,8 @@
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { VNET_HDR_BYTES } from '../wire/fields.ts';
+import type { PortKindName } from './port-kind.ts';
 
 /** What a failed system call throws: libuv's `code` ("ENODEV"), the call, the device or namespace. */
 export interface NativeError extends Error {
@@ -16,12 +18,6 @@ export interface NativeError extends Error {
   readonly syscall: string;
   readonly device?: string;
 }
-
-export const DEVICE_TUN = 0;
-export const DEVICE_TAP = 1;
-
-/** Bytes of struct virtio_net_hdr, in front of every packet read or written: every device is opened with IFF_VNET_HDR. */
-export const VNET_HDR_BYTES = 10;
 
 /**
  * Bytes left free in front of each packet's virtio header by readBatch, so that an Ethernet header
@@ -41,15 +37,26 @@ export const PAIR_HASH_FACTOR = 0x2c1b3c6d;
 export const PAIR_HASH_LAST_FACTOR = 0x297a2d39;
 
 export interface OpenOptions {
-  readonly kind: typeof DEVICE_TUN | typeof DEVICE_TAP;
+  readonly kind: PortKindName;
   /** Interface name, 1–15 bytes. */
   readonly name: string;
   /** Path of the network namespace (`/run/netns/web-1`, `/proc/123/ns/net`); absent: the caller's own. */
   readonly netns?: string;
-  /** Keep the interface when the descriptor is closed (TUNSETPERSIST). False leaves one that is persistent already as it is. */
+  /**
+   * Keep the interface when the descriptor is closed (TUNSETPERSIST). False leaves one that is persistent already as it
+   * is.
+   */
   readonly persist: boolean;
-  /** With IFF_MULTI_QUEUE: opening it again adds a queue, which has a descriptor of its own. Absent: false. */
-  readonly multiQueue?: boolean;
+  /**
+   * How many queues it is to have (1 to QUEUES_MAX). Of several, each opening adds one, which has a descriptor of its
+   * own. Absent: 1.
+   */
+  readonly queues?: number;
+  /**
+   * For adoptDevice alone: take the device over wherever it is and whatever it is called by now. Its namespace is not
+   * entered, so `ifindex` and `mtu` are 0.
+   */
+  readonly moved?: boolean;
 }
 
 export interface OpenedDevice {
@@ -73,7 +80,13 @@ export interface OpenedDevice {
 }
 
 export interface Native {
-  /** Opens (or attaches to a persistent) TUN or TAP. Throws NativeError; EBUSY if another process holds it, EEXIST-like EINVAL if it is of the other kind. */
+  /**
+   * Opens (or attaches to a persistent) TUN or TAP. Throws NativeError; EBUSY if another process holds it, EEXIST-like
+   * EINVAL if it is of the other kind.
+   *
+   * One of the kind `attach` has to be there. The host is kept from it (native/guard.c), also after the descriptor was
+   * closed, and if it can't be opened because it is down.
+   */
   openDevice(options: OpenOptions): OpenedDevice;
   /**
    * Takes over a descriptor that an earlier process opened by `options`: kind, name, network namespace and
@@ -82,11 +95,20 @@ export interface Native {
    */
   adoptDevice(fd: number, options: OpenOptions): OpenedDevice;
   /**
+   * What the interface of a device's descriptor is called now, and a descriptor of the network namespace it is in,
+   * which the caller closes. Enters no namespace.
+   * @throws NativeError EBADFD if the interface is gone
+   */
+  identifyDevice(fd: number, kind: PortKindName): { readonly name: string; readonly netns: number };
+  /**
    * Where the interface of a device's descriptor is now: a descriptor of its network namespace, which the caller
    * closes, and its index there. Whatever was renamed, moved or deleted meanwhile, it is this interface and no other.
    * @throws NativeError EBADFD if the interface is gone
    */
-  locateDevice(fd: number): { readonly netns: number; readonly ifindex: number };
+  locateDevice(
+    fd: number,
+    kind: PortKindName,
+  ): { readonly netns: number; readonly ifindex: number };
   /**
    * Has a device with `queues` queues (1 to QUEUES_MAX) share its packets out among them by the pair of
    * addresses, as dataplane/steering.ts does; an ICMP error goes by what it quotes. Queues are numbered in the
@@ -97,15 +119,39 @@ export interface Native {
   steerQueues(fd: number, options: OpenOptions, queues: number): void;
   closeFd(fd: number): void;
 
+  /** Lets the host have an attached interface again. Nothing happens if it is not kept from it. */
+  unguardDevice(netns: string | undefined, name: string): void;
+  /** What has become of an attached interface; `ifindex` is 0 if there is none of the name. */
+  lookAtDevice(
+    netns: string | undefined,
+    name: string,
+  ): {
+    readonly ifindex: number;
+    readonly mtu: number;
+    readonly isUp: boolean;
+    /** The host is still kept from it. */
+    readonly isGuarded: boolean;
+  };
+
   /**
    * Reads packets until EAGAIN, `slots` is full or the arena has no room for a largest frame.
    * `slots` is filled in triples: offset of the virtio header in the arena, length from there
    * (virtio header and frame), and 0 (free for the caller). Every packet has at least HEADROOM_BYTES of
    * unused arena in front of its virtio header, and its IP header is 4-byte aligned (an untagged one on TAP).
-   * @param kind DEVICE_TUN or DEVICE_TAP: decides the alignment
+   * @param linkBytes between the virtio header and an IP header, 0 to 14: decides the alignment
+   * @param isSocket the descriptor is of a packet socket (absent: false). A VLAN tag that its kernel took out is in the
+   * frame again;
+   *   such a packet has 4 bytes less of unused arena in front
    * @returns packets read, 0 if none was waiting. Throws NativeError (EBADFD once the device is gone).
    */
-  readBatch(fd: number, arena: Uint8Array, start: number, slots: Int32Array, kind: number): number;
+  readBatch(
+    fd: number,
+    arena: Uint8Array,
+    start: number,
+    slots: Int32Array,
+    linkBytes: number,
+    isSocket?: boolean,
+  ): number;
 
   /**
    * Writes packets in order: slot i goes to `fds[slots[3 * i + 2]]`; a negative third word means "not sent".
@@ -123,20 +169,18 @@ export interface Native {
   ): number;
 
   /**
-   * poll(2) for input. `ready[i]` becomes 1 (readable), 2 (error, hang-up or invalid) or 0.
-   * @param timeoutMs -1 waits for ever
-   * @returns descriptors that are not 0
-   */
-  poll(fds: Int32Array, count: number, ready: Uint8Array, timeoutMs: number): number;
-
-  /**
    * A list of descriptors that the kernel keeps (epoll), close-on-exec: a wait costs what is ready, where
-   * poll costs what is watched. Close it with closeFd.
+   * poll(2) costs what is watched. Close it with closeFd.
    */
   createPoller(): number;
-  /** Watches a descriptor for input, under a number of the caller's. Throws NativeError EEXIST if it is watched already. */
+  /**
+   * Watches a descriptor for input, under a number of the caller's. Throws NativeError EEXIST if it is watched already.
+   */
   watch(poller: number, fd: number, number: number): void;
-  /** To be called before the descriptor is closed: a copy of it elsewhere would keep it watched. Throws NativeError ENOENT if it is not watched. */
+  /**
+   * To be called before the descriptor is closed: a copy of it elsewhere would keep it watched. Throws NativeError
+   * ENOENT if it is not watched.
+   */
   unwatch(poller: number, fd: number): void;
   /**
    * Waits for input. `events` is filled in pairs: the number, and 1 (readable) or 2 (error or hang-up).
@@ -224,12 +268,16 @@ export interface Native {
    * @returns whether it takes the wish; one without huge pages does not, and nothing else changes
    */
   preferHugePages(memory: Uint8Array): boolean;
+
+  /**
+   * Ends the process with that code (0 to 255), at once: without waiting for its threads, whatever they are doing
+   * (process.exit waits for one that is in a call of this addon), and without any handler of its end.
+   */
+  exitNow(code: number): never;
 }
 
 /** What the addon was compiled with: a stale build would put packets where nobody looks for them. */
 const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
-  DEVICE_TUN,
-  DEVICE_TAP,
   VNET_HDR_BYTES,
   HEADROOM_BYTES,
   FRAME_BYTES_MAX,
@@ -244,20 +292,22 @@ const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
  * run if it is missing or was built from other sources than these.
  */
 export function loadNative(): Native {
-  const path = fileURLToPath(new URL('../../native/secgroupd.node', import.meta.url));
+  const path = fileURLToPath(new URL('../../../build/native/secgroupd.node', import.meta.url));
   let addon: Native & Readonly<Record<string, unknown>>;
   try {
     addon = createRequire(import.meta.url)(path) as typeof addon;
   } catch (cause) {
-    throw new Error(`the native addon could not be loaded from ${path}; run scripts/build`, {
-      cause,
-    });
+    const [why] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+    throw new Error(
+      `the native addon could not be loaded from ${path}: ${why}; run scripts/build, or install the package anew`,
+      { cause },
+    );
   }
   for (const [name, expected] of Object.entries(SHARED_CONSTANTS)) {
     const actual = addon[name];
     if (actual !== expected) {
       throw new Error(
-        `the native addon ${path} has ${name} ${String(actual)}, not ${expected}: it is from another build; run scripts/build`,
+        `the native addon ${path} has ${name} ${String(actual)}, not ${expected}: it is from another build; run scripts/build, or install the package anew`,
       );
     }
   }

@@ -9,13 +9,13 @@ import { native, thrownBy } from './support.ts';
 const arena = new Uint8Array(64);
 const slots = new Int32Array(6);
 const fds = new Int32Array(2);
-const ready = new Uint8Array(2);
 const ipv4 = Uint8Array.of(10, 0, 0, 1);
-const options = { kind: 0, name: 'x', persist: false } as const;
+const options = { kind: 'tun', name: 'x', persist: false } as const;
 
 /** So that a wrong type can be passed at all. */
 const call = native as unknown as Record<string, (...args: unknown[]) => unknown>;
 
+const KIND = 'kind must be a kind of src/ports/port-kind.ts';
 const FD = 'fd must be an integer from 0 to 2147483647';
 const INTERFACE_NAME = "name must be an interface name: no blanks, '/', ':' or '%'";
 
@@ -23,11 +23,14 @@ const INTERFACE_NAME = "name must be an interface name: no blanks, '/', ':' or '
 const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof RangeError, string][] = [
   ['preferHugePages', [], TypeError, 'memory must be a Uint8Array'],
   ['preferHugePages', [new Int32Array(1)], TypeError, 'memory must be a Uint8Array'],
+  ['exitNow', [], TypeError, 'code must be a number'],
+  ['exitNow', [256], RangeError, 'code must be an integer from 0 to 255'],
+  ['exitNow', [-1], RangeError, 'code must be an integer from 0 to 255'],
   ['openDevice', [], TypeError, 'options must be an object'],
   ['openDevice', [null], TypeError, 'options must be an object'],
   ['openDevice', ['eth0'], TypeError, 'options must be an object'],
-  ['openDevice', [{ ...options, kind: '0' }], TypeError, 'kind must be a number'],
-  ['openDevice', [{ ...options, kind: 2 }], RangeError, 'kind must be an integer from 0 to 1'],
+  ['openDevice', [{ ...options, kind: 0 }], TypeError, 'kind must be a string'],
+  ['openDevice', [{ ...options, kind: 'vhost' }], RangeError, KIND],
   ['openDevice', [{ ...options, name: 1 }], TypeError, 'name must be a string'],
   ['openDevice', [{ ...options, name: '' }], RangeError, 'name must be from 1 to 15 bytes long'],
   ['openDevice', [{ ...options, name: 'a'.repeat(16) }], RangeError, 'name must be from 1 to 15 bytes long'],
@@ -42,23 +45,28 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['openDevice', [{ ...options, netns: '' }], RangeError, 'netns must be from 1 to 4095 bytes long'],
   ['openDevice', [{ ...options, netns: '/run/netns/a\0b' }], RangeError, 'netns must be free of NUL characters'],
   ['openDevice', [{ ...options, persist: 1 }], TypeError, 'persist must be a boolean'],
-  ['openDevice', [{ kind: 0, name: 'x' }], TypeError, 'persist must be a boolean'],
-  ['openDevice', [{ ...options, multiQueue: 1 }], TypeError, 'multiQueue must be a boolean'],
-  ['openDevice', [{ ...options, multiQueue: null }], TypeError, 'multiQueue must be a boolean'],
+  ['openDevice', [{ kind: 'tun', name: 'x' }], TypeError, 'persist must be a boolean'],
+  ['openDevice', [{ ...options, queues: '1' }], TypeError, 'queues must be a number'],
+  ['openDevice', [{ ...options, queues: 17 }], RangeError, 'queues must be an integer from 1 to 16'],
 
   ['adoptDevice', ['9', options], TypeError, 'fd must be a number'],
   ['adoptDevice', [-1, options], RangeError, FD],
   ['adoptDevice', [9999, null], TypeError, 'options must be an object'],
-  ['adoptDevice', [9999, { ...options, kind: 2 }], RangeError, 'kind must be an integer from 0 to 1'],
-  ['adoptDevice', [9999, { ...options, multiQueue: 'yes' }], TypeError, 'multiQueue must be a boolean'],
+  ['adoptDevice', [9999, { ...options, kind: 'vhost' }], RangeError, KIND],
+  ['adoptDevice', [9999, { ...options, queues: null }], TypeError, 'queues must be a number'],
+  ['adoptDevice', [9999, { ...options, moved: 1 }], TypeError, 'moved must be a boolean'],
 
+  ['identifyDevice', ['9'], TypeError, 'fd must be a number'],
+  ['identifyDevice', [-1], RangeError, FD],
+  ['identifyDevice', [9999, 'vhost'], RangeError, KIND],
   ['locateDevice', ['9'], TypeError, 'fd must be a number'],
   ['locateDevice', [-1], RangeError, FD],
+  ['locateDevice', [9999], TypeError, 'kind must be a string'],
 
   ['steerQueues', ['9', options, 2], TypeError, 'fd must be a number'],
   ['steerQueues', [-1, options, 2], RangeError, FD],
   ['steerQueues', [9999, null, 2], TypeError, 'options must be an object'],
-  ['steerQueues', [9999, { ...options, kind: 2 }, 2], RangeError, 'kind must be an integer from 0 to 1'],
+  ['steerQueues', [9999, { ...options, kind: 'vhost' }, 2], RangeError, KIND],
   ['steerQueues', [9999, { ...options, name: '' }, 2], RangeError, 'name must be from 1 to 15 bytes long'],
   ['steerQueues', [9999, { ...options, netns: 1 }, 2], TypeError, 'netns must be a string'],
   ['steerQueues', [9999, options], TypeError, 'queues must be a number'],
@@ -81,6 +89,11 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['closeFd', [Infinity], RangeError, FD],
   ['closeFd', [2 ** 32], RangeError, FD], // would be 0 if it were cut to 32 bits
 
+  ['unguardDevice', [1, 'x'], TypeError, 'netns must be a string'],
+  ['unguardDevice', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['lookAtDevice', [1, 'x'], TypeError, 'netns must be a string'],
+  ['lookAtDevice', [undefined, ''], RangeError, 'name must be from 1 to 15 bytes long'],
+
   ['readBatch', ['1', arena, 0, slots, 0], TypeError, 'fd must be a number'],
   ['readBatch', [9999, new ArrayBuffer(64), 0, slots, 0], TypeError, 'arena must be a Uint8Array'],
   ['readBatch', [9999, new Int8Array(64), 0, slots, 0], TypeError, 'arena must be a Uint8Array'],
@@ -90,8 +103,8 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['readBatch', [9999, arena, undefined, slots, 0], TypeError, 'start must be a number'],
   ['readBatch', [9999, arena, 0, new Uint32Array(6), 0], TypeError, 'slots must be an Int32Array'],
   ['readBatch', [9999, arena, 0, [0, 0, 0], 0], TypeError, 'slots must be an Int32Array'],
-  ['readBatch', [9999, arena, 0, slots], TypeError, 'kind must be a number'],
-  ['readBatch', [9999, arena, 0, slots, 7], RangeError, 'kind must be an integer from 0 to 1'],
+  ['readBatch', [9999, arena, 0, slots], TypeError, 'linkBytes must be a number'],
+  ['readBatch', [9999, arena, 0, slots, 15], RangeError, 'linkBytes must be an integer from 0 to 14'],
 
   ['writeBatch', [undefined, slots, 1, fds], TypeError, 'arena must be a Uint8Array'],
   ['writeBatch', [arena, null, 1, fds], TypeError, 'slots must be an Int32Array'],
@@ -107,12 +120,6 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['writeBatch', [arena, Int32Array.of(0, 10, -1, 64, 1, 0), 2, fds], RangeError, 'slot 1 must be inside the arena'],
   ['writeBatch', [arena, Int32Array.of(0, 10, 2), 1, fds], RangeError, 'slot 0 must be for a descriptor in fds'],
 
-  ['poll', [[1], 1, ready, 0], TypeError, 'fds must be an Int32Array'],
-  ['poll', [fds, 3, ready, 0], RangeError, 'count must be an integer from 0 to 2'],
-  ['poll', [fds, 2, new Int32Array(2), 0], TypeError, 'ready must be a Uint8Array'],
-  ['poll', [fds, 2, new Uint8Array(1), 0], RangeError, 'ready must be at least count bytes long'],
-  ['poll', [fds, 1, ready, -2], RangeError, 'timeoutMs must be an integer from -1 to 2147483647'],
-  ['poll', [fds, 1, ready], TypeError, 'timeoutMs must be a number'],
 
   ['signalEventfd', [{}], TypeError, 'fd must be a number'],
   ['drainEventfd', [-5], RangeError, FD],
@@ -175,7 +182,7 @@ test('every function is in the table of wrong arguments', () => {
 
 test('an exception from a getter is handed on', () => {
   const trap = {
-    get kind(): number {
+    get kind(): string {
       throw new Error('from the getter');
     },
   };

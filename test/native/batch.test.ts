@@ -3,14 +3,10 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 
-import {
-  DEVICE_TAP,
-  DEVICE_TUN,
-  FRAME_BYTES_MAX,
-  HEADROOM_BYTES,
-  VNET_HDR_BYTES,
-} from '../../src/ports/native.ts';
+import { FRAME_BYTES_MAX, HEADROOM_BYTES } from '../../src/ports/native.ts';
 import type { OpenedDevice } from '../../src/ports/native.ts';
+import { ETHERNET_HEADER_BYTES, VNET_HDR_BYTES } from '../../src/wire/fields.ts';
+import { waitForInput } from './wait-for-input.ts';
 import type { TestNamespace } from './support.ts';
 import {
   bytes,
@@ -86,8 +82,8 @@ test('a batch written back answers pings', async (t) => {
   const fds = Int32Array.of(999_999, device.fd);
   const deadline = Date.now() + 10_000;
   while (result === undefined && Date.now() < deadline) {
-    native.poll(fds.subarray(1), 1, new Uint8Array(1), 20);
-    const count = native.readBatch(device.fd, arena, 0, slots, DEVICE_TUN);
+    waitForInput(native, [device.fd], 20);
+    const count = native.readBatch(device.fd, arena, 0, slots, 0);
     for (let i = 0; i < count; i++) {
       turnIntoReply(packetAt(arena, slots, i).frame);
       slots[3 * i + 2] = 1;
@@ -103,12 +99,10 @@ test('an empty device gives no packet', (t) => {
   const made = makeTun(t);
   if (made === undefined) return;
   const arena = new Uint8Array(1 << 18);
-  const ready = new Uint8Array(1);
-  assert.equal(native.readBatch(made.device.fd, arena, 0, new Int32Array(30), DEVICE_TUN), 0);
-  assert.equal(native.poll(Int32Array.of(made.device.fd), 1, ready, 0), 0);
+  assert.equal(native.readBatch(made.device.fd, arena, 0, new Int32Array(30), 0), 0);
+  assert.deepEqual(waitForInput(native, [made.device.fd], 0), [0]);
   sendDatagrams(made, 1);
-  assert.equal(native.poll(Int32Array.of(made.device.fd), 1, ready, 0), 1);
-  assert.equal(ready[0], 1);
+  assert.deepEqual(waitForInput(native, [made.device.fd], 0), [1]);
 });
 
 test('packets lie in order, apart and aligned, in any arena', (t) => {
@@ -126,7 +120,7 @@ test('packets lie in order, apart and aligned, in any arena', (t) => {
     sendDatagrams(made, 12);
     const slots = new Int32Array(3 * 20);
     const start = 77;
-    assert.equal(native.readBatch(made.device.fd, arena, start, slots, DEVICE_TUN), 12);
+    assert.equal(native.readBatch(made.device.fd, arena, start, slots, 0), 12);
     let end = start;
     for (let i = 0; i < 12; i++) {
       const [offset, length, free] = slots.subarray(3 * i, 3 * i + 3) as unknown as number[];
@@ -135,7 +129,7 @@ test('packets lie in order, apart and aligned, in any arena', (t) => {
       assert.equal(free, 0);
       const gap = offset - end;
       assert.ok(gap >= HEADROOM_BYTES && gap < HEADROOM_BYTES + 4, `gap of ${gap} before ${i}`);
-      assert.equal(misalignment(arena, offset, DEVICE_TUN), 0);
+      assert.equal(misalignment(arena, offset, 0), 0);
       end = offset + length;
     }
     assert.deepEqual([...slots.subarray(36)], new Array(24).fill(0));
@@ -150,23 +144,23 @@ test('reading stops when the slots or the arena are full, and loses nothing', (t
   const arena = new Uint8Array(2 * one);
   sendDatagrams(made, 6);
   const slots = new Int32Array(3 * 2 + 2); // room for two, and two words that are no slot
-  assert.equal(native.readBatch(fd, arena, 0, slots, DEVICE_TUN), 2);
+  assert.equal(native.readBatch(fd, arena, 0, slots, 0), 2);
   assert.deepEqual([payload(arena, slots, 0), payload(arena, slots, 1)], ['0', '1']);
   assert.deepEqual([...slots.subarray(6)], [0, 0]);
 
   const many = new Int32Array(30);
-  assert.equal(native.readBatch(fd, arena.subarray(0, one), 0, many, DEVICE_TUN), 1);
+  assert.equal(native.readBatch(fd, arena.subarray(0, one), 0, many, 0), 1);
   assert.equal(payload(arena, many, 0), '2');
-  assert.equal(native.readBatch(fd, arena.subarray(0, one - 4), 0, many, DEVICE_TUN), 0);
-  assert.equal(native.readBatch(fd, arena, arena.length, many, DEVICE_TUN), 0);
-  assert.equal(native.readBatch(fd, arena, 0, new Int32Array(2), DEVICE_TUN), 0);
+  assert.equal(native.readBatch(fd, arena.subarray(0, one - 4), 0, many, 0), 0);
+  assert.equal(native.readBatch(fd, arena, arena.length, many, 0), 0);
+  assert.equal(native.readBatch(fd, arena, 0, new Int32Array(2), 0), 0);
 
-  assert.equal(native.readBatch(fd, arena, 0, many, DEVICE_TUN), 3);
+  assert.equal(native.readBatch(fd, arena, 0, many, 0), 3);
   assert.deepEqual(
     [0, 1, 2].map((i) => payload(arena, many, i)),
     ['3', '4', '5'],
   );
-  assert.equal(native.readBatch(fd, arena, 0, many, DEVICE_TUN), 0);
+  assert.equal(native.readBatch(fd, arena, 0, many, 0), 0);
 });
 
 test('a packet that cannot be written is skipped and says why', (t) => {
@@ -176,7 +170,7 @@ test('a packet that cannot be written is skipped and says why', (t) => {
   sendDatagrams(made, 1);
   const arena = new Uint8Array(1 << 18);
   const read = new Int32Array(3);
-  assert.equal(native.readBatch(device.fd, arena, 0, read, DEVICE_TUN), 1);
+  assert.equal(native.readBatch(device.fd, arena, 0, read, 0), 1);
   const [offset, length] = read as unknown as [number, number];
   // prettier-ignore
   const slots = Int32Array.of(
@@ -209,7 +203,7 @@ test('slots that follow each other leave in one write', (t) => {
   sendDatagrams(made, 2);
   const arena = new Uint8Array(1 << 18);
   const read = new Int32Array(6);
-  assert.equal(native.readBatch(device.fd, arena, 0, read, DEVICE_TUN), 2);
+  assert.equal(native.readBatch(device.fd, arena, 0, read, 0), 2);
   const [first, length, , second] = read as unknown as [number, number, number, number];
   // prettier-ignore
   const slots = Int32Array.of(
@@ -283,7 +277,7 @@ test('no packet is written if one slot is wrong', (t) => {
   sendDatagrams(made, 1);
   const arena = new Uint8Array(1 << 18);
   const slots = new Int32Array(6);
-  assert.equal(native.readBatch(made.device.fd, arena, 0, slots, DEVICE_TUN), 1);
+  assert.equal(native.readBatch(made.device.fd, arena, 0, slots, 0), 1);
   slots.set([arena.length, 1, 0], 3);
   const error = thrownBy(() => native.writeBatch(arena, slots, 2, Int32Array.of(made.device.fd)));
   assert.equal(error.message, 'slot 1 must be inside the arena');
@@ -304,12 +298,10 @@ test('a device deleted by somebody else is an error, after a poll that says so',
   assert.deepEqual([...events], [7, 2]);
   native.unwatch(poller, device.fd);
   assert.equal(native.wait(poller, events, 0), 0);
-  const ready = new Uint8Array(1);
-  assert.equal(native.poll(Int32Array.of(device.fd), 1, ready, 0), 1);
-  assert.equal(ready[0], 2);
+  assert.deepEqual(waitForInput(native, [device.fd], 0), [2]);
   const arena = new Uint8Array(1 << 18);
   const slots = new Int32Array(3);
-  const error = thrownBy(() => native.readBatch(device.fd, arena, 0, slots, DEVICE_TUN));
+  const error = thrownBy(() => native.readBatch(device.fd, arena, 0, slots, 0));
   assert.equal(error.code, 'EBADFD');
   assert.equal(error.errno, 77);
   assert.equal(error.syscall, 'read');
@@ -328,7 +320,7 @@ test('a descriptor that is no device is refused, not read for ever', (t) => {
   native.signalEventfd(fd);
   const arena = new Uint8Array(1 << 18);
   assert.equal(
-    thrownBy(() => native.readBatch(fd, arena, 0, new Int32Array(30), DEVICE_TUN)).message,
+    thrownBy(() => native.readBatch(fd, arena, 0, new Int32Array(30), 0)).message,
     `EIO: descriptor ${fd} gave 8 bytes, less than a virtio header (read)`,
   );
 });
@@ -337,7 +329,7 @@ test('a TAP gives Ethernet frames, the IP header aligned', (t) => {
   const namespace = makeNamespace(t);
   if (namespace === undefined) return;
   turnOffIpv6(namespace);
-  const device = namespace.open({ kind: DEVICE_TAP, name: 'sgt0' });
+  const device = namespace.open({ kind: 'tap', name: 'sgt0' });
   native.setLink(namespace.path, device.ifindex, { macAddress: bytes(2, 0, 0, 0, 0, 7) });
   native.addAddress(namespace.path, device.ifindex, bytes(10, 7, 0, 1), 24);
   native.setLink(namespace.path, device.ifindex, { up: true });
@@ -346,11 +338,11 @@ test('a TAP gives Ethernet frames, the IP header aligned', (t) => {
   for (const arena of [new Uint8Array(room), new Uint8Array(room, 3)]) {
     const isArp = ({ frame }: { frame: Uint8Array }): boolean =>
       frame[12] === 0x08 && frame[13] === 0x06;
-    const packet = readUntil(device, isArp, { kind: DEVICE_TAP, arena });
+    const packet = readUntil(device, isArp, { linkBytes: ETHERNET_HEADER_BYTES, arena });
     assert.deepEqual([...packet.frame.subarray(0, 6)], [255, 255, 255, 255, 255, 255]);
     assert.deepEqual([...packet.frame.subarray(6, 12)], [2, 0, 0, 0, 0, 7]);
     assert.deepEqual([...packet.frame.subarray(38, 42)], [10, 7, 0, 2]); // who has
-    assert.equal(misalignment(arena, packet.offset, DEVICE_TAP), 0);
+    assert.equal(misalignment(arena, packet.offset, ETHERNET_HEADER_BYTES), 0);
     assert.ok(packet.offset >= HEADROOM_BYTES);
   }
 });

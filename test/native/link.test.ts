@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { DEVICE_TAP } from '../../src/ports/native.ts';
 import { bytes, makeNamespace, native, thrownBy } from './support.ts';
 
 const IPV6_ADDRESS = bytes(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
@@ -13,7 +12,7 @@ test('addresses are there, usable at once, and may be set twice', (t) => {
   const namespace = makeNamespace(t);
   if (namespace === undefined) return;
   // A TAP, since a TUN does no duplicate address detection anyway.
-  const { ifindex } = namespace.open({ kind: DEVICE_TAP, name: 'sgt0' });
+  const { ifindex } = namespace.open({ kind: 'tap', name: 'sgt0' });
   for (let i = 0; i < 2; i++) {
     native.addAddress(namespace.path, ifindex, bytes(10, 7, 0, 1), 24);
     native.addAddress(namespace.path, ifindex, IPV6_ADDRESS, 64);
@@ -89,7 +88,7 @@ test('addresses and routes are taken away again, once', (t) => {
 test('the link takes what is given and keeps the rest', (t) => {
   const namespace = makeNamespace(t);
   if (namespace === undefined) return;
-  const { ifindex } = namespace.open({ kind: DEVICE_TAP, name: 'sgt0' });
+  const { ifindex } = namespace.open({ kind: 'tap', name: 'sgt0' });
   const show = (): Record<string, unknown> => {
     const [link] = namespace.ipJson('link', 'show', 'sgt0');
     return {

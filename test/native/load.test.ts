@@ -16,10 +16,15 @@ async function copyLoader(
   t: TestContext,
   change: (source: string) => string,
 ): Promise<{ loadNative: Loader; addon: string }> {
-  const build = mkdtempSync(join(tmpdir(), 'sgt-load-'));
-  t.after(() => rmSync(build, { recursive: true }));
-  mkdirSync(join(build, 'src/ports'), { recursive: true });
-  mkdirSync(join(build, 'native'));
+  const root = mkdtempSync(join(tmpdir(), 'sgt-load-'));
+  t.after(() => rmSync(root, { recursive: true }));
+  const build = join(root, 'build');
+  mkdirSync(join(build, 'native'), { recursive: true });
+  // With what it imports: ports/ may import wire/ alone.
+  for (const room of ['ports', 'wire'])
+    cpSync(new URL(`../../src/${room}/`, import.meta.url), join(build, 'src', room), {
+      recursive: true,
+    });
   writeFileSync(join(build, 'package.json'), '{ "type": "module" }');
   const source = readFileSync(new URL('../../src/ports/native.js', import.meta.url), 'utf8');
   const copy = join(build, 'src/ports/native.js');
@@ -31,7 +36,7 @@ async function copyLoader(
 test('a missing addon is named with what to run', async (t) => {
   const { loadNative, addon } = await copyLoader(t, (source) => source);
   assert.throws(loadNative, {
-    message: `the native addon could not be loaded from ${addon}; run scripts/build`,
+    message: `the native addon could not be loaded from ${addon}: Cannot find module '${addon}'; run scripts/build, or install the package anew`,
   });
 });
 
@@ -39,8 +44,8 @@ test('an addon built with another constant is refused', async (t) => {
   const { loadNative, addon } = await copyLoader(t, (source) =>
     source.replace(`HEADROOM_BYTES = ${HEADROOM_BYTES}`, 'HEADROOM_BYTES = 99'),
   );
-  cpSync(new URL('../../native/secgroupd.node', import.meta.url), addon);
+  cpSync(new URL('../../../build/native/secgroupd.node', import.meta.url), addon);
   assert.throws(loadNative, {
-    message: `the native addon ${addon} has HEADROOM_BYTES 22, not 99: it is from another build; run scripts/build`,
+    message: `the native addon ${addon} has HEADROOM_BYTES 22, not 99: it is from another build; run scripts/build, or install the package anew`,
   });
 });

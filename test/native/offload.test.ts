@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { DEVICE_TUN } from '../../src/ports/native.ts';
 import type { OpenedDevice } from '../../src/ports/native.ts';
 import { bytes, finished, makeNamespace, native, packetAt, readUntil } from './support.ts';
+import { waitForInput } from './wait-for-input.ts';
 
 const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
 const VIRTIO_NET_HDR_GSO_UDP_L4 = 5;
@@ -27,7 +27,7 @@ function relay(
   slots: Int32Array,
 ): { bytes: number; segmentBytes: number } {
   const largest = { bytes: 0, segmentBytes: 0 };
-  const count = native.readBatch(from.fd, arena, 0, slots, DEVICE_TUN);
+  const count = native.readBatch(from.fd, arena, 0, slots, 0);
   for (let i = 0; i < count; i++) {
     const { vnet, frame } = packetAt(arena, slots, i);
     if (vnet.getUint8(1) === VIRTIO_NET_HDR_GSO_TCPV4 && frame.length > largest.bytes) {
@@ -60,11 +60,11 @@ test('TCP between two namespaces goes in superpackets, through the relay unharme
 
   const arena = new Uint8Array(4 << 20);
   const slots = new Int32Array(3 * 256);
-  const fds = Int32Array.from(devices, (device) => device.fd);
+  const fds = devices.map((device) => device.fd);
   let largest = { bytes: 0, segmentBytes: 0 };
   const deadline = Date.now() + 20_000;
   while (!over && Date.now() < deadline) {
-    native.poll(fds, 2, new Uint8Array(2), 20);
+    waitForInput(native, fds, 20);
     const there = relay(devices[0], devices[1], arena, slots);
     relay(devices[1], devices[0], arena, slots);
     if (there.bytes > largest.bytes) largest = there;

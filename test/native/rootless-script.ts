@@ -1,10 +1,9 @@
 /** Run by rootless.test.ts inside `unshare -Urn`: opens a TUN, sends a datagram into it, prints what came out. */
 import { createSocket } from 'node:dgram';
 
-import { DEVICE_TUN } from '../../src/ports/native.ts';
 import { bytes, native, readUntil } from './support.ts';
 
-const device = native.openDevice({ kind: DEVICE_TUN, name: 'sgt0', persist: false });
+const device = native.openDevice({ kind: 'tun', name: 'sgt0', persist: false });
 native.addAddress(undefined, device.ifindex, bytes(10, 7, 0, 1), 24);
 native.setLink(undefined, device.ifindex, { up: true });
 

@@ -4,12 +4,13 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 
-import { DEVICE_TAP, DEVICE_TUN, VNET_HDR_BYTES, loadNative } from '../../src/ports/native.ts';
+import { loadNative } from '../../src/ports/native.ts';
+import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import type { NativeError, OpenOptions, OpenedDevice } from '../../src/ports/native.ts';
+import { uniqueName } from '../support/netns.ts';
+import { waitForInput } from './wait-for-input.ts';
 
 export const native = loadNative();
-
-let namespacesMade = 0;
 
 /** A network namespace that goes when the test ends. */
 export interface TestNamespace {
@@ -36,7 +37,7 @@ export function makeNamespace(t: TestContext): TestNamespace | undefined {
     t.skip('needs /dev/net/tun');
     return undefined;
   }
-  const name = `sgt-n${process.pid}-${namespacesMade++}`;
+  const name = uniqueName();
   try {
     execFileSync('ip', ['netns', 'add', name], { stdio: 'pipe' });
   } catch (error) {
@@ -67,7 +68,7 @@ function namespaceNamed(t: TestContext, name: string): TestNamespace {
     },
     open(options) {
       const device = native.openDevice({
-        kind: DEVICE_TUN,
+        kind: 'tun',
         netns: path,
         persist: false,
         ...options,
@@ -116,15 +117,14 @@ const ARENA_BYTES = 1 << 20;
 export function readUntil(
   device: OpenedDevice,
   wanted: (packet: Packet) => boolean,
-  options: { readonly kind?: number; readonly arena?: Uint8Array } = {},
+  options: { readonly linkBytes?: number; readonly arena?: Uint8Array } = {},
 ): Packet {
   const arena = options.arena ?? new Uint8Array(ARENA_BYTES);
   const slots = new Int32Array(3 * 64);
-  const ready = new Uint8Array(1);
   const deadline = Date.now() + 5000;
   while (Date.now() < deadline) {
-    native.poll(Int32Array.of(device.fd), 1, ready, 100);
-    const count = native.readBatch(device.fd, arena, 0, slots, options.kind ?? DEVICE_TUN);
+    waitForInput(native, [device.fd], 100);
+    const count = native.readBatch(device.fd, arena, 0, slots, options.linkBytes ?? 0);
     for (let i = 0; i < count; i++) {
       const packet = packetAt(arena, slots, i);
       if (wanted(packet)) {
@@ -146,8 +146,8 @@ export function packetAt(arena: Uint8Array, slots: Int32Array, index: number): P
 }
 
 /** How far the IP header of a packet is from a 4-byte boundary of the buffer under the arena. */
-export function misalignment(arena: Uint8Array, offset: number, kind: number): number {
-  return (arena.byteOffset + offset + VNET_HDR_BYTES + (kind === DEVICE_TAP ? 14 : 0)) % 4;
+export function misalignment(arena: Uint8Array, offset: number, linkBytes: number): number {
+  return (arena.byteOffset + offset + VNET_HDR_BYTES + linkBytes) % 4;
 }
 
 /** Runs `call` and returns what it threw. */

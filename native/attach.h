@@ -1,0 +1,29 @@
+/* Opens an interface that somebody else made, by packet sockets, and reads frames of it. */
+#ifndef SECGROUPD_ATTACH_H
+#define SECGROUPD_ATTACH_H
+
+#include <node_api.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kinds.h"
+
+int open_attached(struct opening *opening, struct failure *failure);
+int check_attached(struct opening *opening, struct failure *failure);
+int identify_attached(struct location *location, struct failure *failure);
+void discard_attached(const struct opening *opening);
+int steer_attached(int fd, const char *name, int program, int queues, struct failure *failure);
+
+/* The most bytes by which receive_frame moves the start of a frame. */
+#define VLAN_TAG_BYTES 4
+
+/*
+ * Reads one frame with its virtio header, as read(2) of a TAP does. A VLAN tag that the kernel
+ * took out is put in again. Then the header starts *moved bytes before `buffer`.
+ */
+ssize_t receive_frame(int fd, uint8_t *buffer, size_t size, size_t *moved);
+
+napi_value look_at_device(napi_env env, napi_callback_info info);
+
+#endif

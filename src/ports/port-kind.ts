@@ -1,0 +1,47 @@
+/**
+ * The kinds of port: what is behind a port of the packet path, and what differs with it.
+ *
+ * Nobody else asks what a kind is called. A further kind is a row of PORT_KINDS; native/kinds.c opens its devices. If
+ * its packets are read and written in another way, that goes into port-io.ts.
+ *
+ * The engine needs no change. Whatever the kind, a packet in the arena has a virtio header of VNET_HDR_BYTES in front,
+ * which says what its sender left to the device (checksums, segmentation). A kind whose devices have no such header
+ * reads with an empty one, and does what the header asks for before it writes.
+ */
+import { ETHERNET_HEADER_BYTES } from '../wire/fields.ts';
+
+/** As the configuration writes it, and native/kinds.c. */
+export type PortKindName = 'tun' | 'tap' | 'attach';
+
+export interface PortKind {
+  /** Frames carry Ethernet: there is a link with neighbours on it. Otherwise each is an IP packet. */
+  readonly hasEthernet: boolean;
+  /**
+   * Somebody else made its device, and goes on to configure it. We hold packet sockets on it, and keep the host from
+   * it (native/guard.c). Otherwise the device is a TUN or TAP of ours.
+   */
+  readonly isAttached: boolean;
+}
+
+const PORT_KINDS: Readonly<Record<PortKindName, PortKind>> = {
+  tun: { hasEthernet: false, isAttached: false },
+  tap: { hasEthernet: true, isAttached: false },
+  attach: { hasEthernet: true, isAttached: true },
+};
+
+/** Of a port without a device, by which nothing is read or written. */
+export const NO_KIND: PortKindName = 'tun';
+
+export const PORT_KIND_NAMES = Object.keys(PORT_KINDS) as readonly PortKindName[];
+
+/** The uplink's device is one of ours: whatever is beyond an attached one has addresses that nobody declares. */
+export const UPLINK_KIND_NAMES = PORT_KIND_NAMES.filter((name) => !PORT_KINDS[name].isAttached);
+
+export function portKind(name: PortKindName): PortKind {
+  return PORT_KINDS[name];
+}
+
+/** Bytes between the virtio header and the IP packet of an untagged frame. */
+export function linkBytesOf({ hasEthernet }: PortKind): number {
+  return hasEthernet ? ETHERNET_HEADER_BYTES : 0;
+}
