@@ -23,9 +23,18 @@ export interface Cidr extends Address {
 }
 
 /** A value, or a sentence (no full stop) that says what is wrong with the text and what would be right. */
-export type Parsed<T> =
-  | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly message: string; readonly hint: string };
+export type Parsed<T> = { readonly ok: true; readonly value: T } | Refused;
+
+export interface Refused {
+  readonly ok: false;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** The answer to a text that is wrong. */
+export function refuse(message: string, hint: string): Refused {
+  return { ok: false, message, hint };
+}
 
 const WORD_BITS = 32;
 
@@ -43,10 +52,8 @@ export function parseAddress(text: string): Parsed<Address> {
   }
   if (text.includes(':')) return parseAddress6(text);
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    return {
-      ok: true,
-      value: { family: 4, words: wordsOf(ipaddr.IPv4.parse(text).toByteArray()) },
-    };
+    // Four decimal numbers, as was just told: the library would go through the same patterns again.
+    return { ok: true, value: { family: 4, words: wordsOf(text.split('.').map(Number)) } };
   }
   return refuse(
     `'${text}' is not an IP address`,
@@ -58,7 +65,12 @@ export function parseAddress(text: string): Parsed<Address> {
 export function parseCidr(text: string, hostBits: 'refuse' | 'mask'): Parsed<Cidr> {
   const slash = text.indexOf('/');
   if (slash < 0) {
-    const bits = text.includes(':') ? 128 : 32;
+    const alone = parseAddress(text);
+    if (!alone.ok) {
+      const hint = octalHint(text) ?? 'write one as 10.0.0.0/16 or fd00:10::/64';
+      return refuse(`'${text}' is not a CIDR block`, hint);
+    }
+    const bits = addressBits(alone.value.family);
     return refuse(`'${text}' has no prefix length`, `for a single host write ${text}/${bits}`);
   }
   const address = parseAddress(text.slice(0, slash));
@@ -106,7 +118,10 @@ export function sameAddress(a: Address, b: Address): boolean {
   return true;
 }
 
-/** Whether two lists have the same addresses at the same places. One loop: all members of a group pass through it at each reload. */
+/**
+ * Whether two lists have the same addresses at the same places. One loop: all members of a group pass through it at
+ * each reload.
+ */
 export function sameAddresses(a: readonly Address[], b: readonly Address[]): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) {
@@ -172,8 +187,4 @@ function wordsOf(bytes: readonly number[]): number[] {
     words.push((bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3]);
   }
   return words;
-}
-
-function refuse(message: string, hint: string): { ok: false; message: string; hint: string } {
-  return { ok: false, message, hint };
 }

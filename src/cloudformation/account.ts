@@ -1,7 +1,8 @@
 /**
- * Where a stack is made: account, region and partition, and the pseudo parameters that tell it.
- * Source: AWS CloudFormation User Guide, "Get AWS values using pseudo parameters"; AWS General
- * Reference, "Amazon Resource Names (ARNs)", for the partitions.
+ * This file says where a stack is made (account, Region and partition), and gives the pseudo parameters that depend on
+ * it.
+ * Source: AWS CloudFormation User Guide, "Get AWS values using pseudo parameters"; AWS General Reference, "Amazon
+ * Resource Names (ARNs)", for the partitions.
  */
 import { makeList, makeText, type Value, type Where } from './values.ts';
 
@@ -11,11 +12,11 @@ export interface Account {
   readonly partition: string;
 }
 
-/** Those of AWS's own examples. */
+/** The values in AWS's own examples. */
 export const DEFAULT_ACCOUNT_ID = '123456789012';
 export const DEFAULT_REGION = 'us-east-1';
 
-/** By the beginning of a region's name: its partition, and the suffix of AWS's host names there. */
+/** The partition, and the suffix of AWS's host names in it, by the beginning of a Region's name. */
 const PARTITIONS: readonly (readonly [prefix: string, partition: string, suffix: string])[] = [
   ['cn-', 'aws-cn', 'amazonaws.com.cn'],
   ['us-gov-', 'aws-us-gov', 'amazonaws.com'],
@@ -27,17 +28,17 @@ const PARTITIONS: readonly (readonly [prefix: string, partition: string, suffix:
 ];
 const COMMERCIAL = ['', 'aws', 'amazonaws.com'] as const;
 
-/** What is given, and AWS's examples for the rest; the partition is the region's. */
+/** What is given, and AWS's examples for the rest. The partition follows from the Region. */
 export function makeAccount(given: Partial<Account>): Account {
   const { accountId = DEFAULT_ACCOUNT_ID, region = DEFAULT_REGION } = given;
   const [, partition] = PARTITIONS.find(([prefix]) => region.startsWith(prefix)) ?? COMMERCIAL;
   return { accountId, region, partition: given.partition ?? partition };
 }
 
-/** Where AWS puts a random UUID into a stack's id. */
+/** AWS puts a random UUID here into the id of a stack. */
 const STACK_UUID = '00000000-0000-0000-0000-000000000000';
 
-/** The value of `AWS::…`; undefined if there is no such pseudo parameter. */
+/** The value of a pseudo parameter `AWS::…`. Undefined if there is none of that name. */
 export function readPseudoParameter(
   name: string,
   stackName: string,

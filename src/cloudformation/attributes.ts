@@ -1,12 +1,11 @@
 /**
- * What resources are called: `Ref` and `Fn::GetAtt`, for the kinds whose answers can be known here.
+ * This file evaluates `Ref` and `Fn::GetAtt` of resources, for the kinds whose answers can be known here.
  *
- * Ids are made from the stack's name and the logical id, so they are the same after every reload, and
- * an id in a rule needs nothing but text to find its group again.
+ * An id is made from the stack's name and the logical id. So it is the same after every reload, and the id in a rule is
+ * enough to find the group again.
  * Source: AWS CloudFormation Template Reference, "Return values" of each kind.
  */
-import { createHash } from 'node:crypto';
-import { stableId } from '../policy/ids.ts';
+import { sha256, stableId } from '../policy/ids.ts';
 import { readConditionName, readProperty } from './calls.ts';
 import { decideCondition } from './conditions.ts';
 import {
@@ -21,7 +20,8 @@ import {
   KIND_VPC,
 } from './kinds.ts';
 import { findSupplied, supplyHint } from './parameters.ts';
-import { fail, type Scope } from './scope.ts';
+import { fail } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import {
   abbreviate,
@@ -33,7 +33,7 @@ import {
   type Where,
 } from './values.ts';
 
-/** Kinds whose physical id is but a prefix and hex digits: any fixed one will do. */
+/** Kinds whose physical id is only a prefix and hex digits. Any fixed id will do. */
 const ID_PREFIXES: ReadonlyMap<string, string> = new Map([
   [KIND_INSTANCE, 'i'],
   [KIND_LAUNCH_TEMPLATE, 'lt'],
@@ -42,7 +42,7 @@ const ID_PREFIXES: ReadonlyMap<string, string> = new Map([
   [KIND_VPC, 'vpc'],
 ]);
 
-/** Attributes that are a property of the resource, handed back. */
+/** Attributes that return a property of the resource. */
 const ECHOED: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
   [KIND_INSTANCE, new Map([['PrivateIp', 'PrivateIpAddress']])],
   [KIND_NETWORK_INTERFACE, new Map([['PrimaryPrivateIpAddress', 'PrivateIpAddress']])],
@@ -58,7 +58,7 @@ const ECHOED: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map([
   [KIND_VPC, new Map([['CidrBlock', 'CidrBlock']])],
 ]);
 
-/** Attributes that are the resource's id, by kind. */
+/** Attributes that return the resource's id, by kind. */
 const ID_ATTRIBUTES: ReadonlyMap<string, readonly string[]> = new Map([
   [KIND_INSTANCE, ['InstanceId']],
   [KIND_LAUNCH_TEMPLATE, ['LaunchTemplateId']],
@@ -69,24 +69,24 @@ const ID_ATTRIBUTES: ReadonlyMap<string, readonly string[]> = new Map([
   [KIND_VPC, ['VpcId']],
 ]);
 
-/** Of a nested stack. */
+/** The outputs of a nested stack. */
 const OUTPUTS = 'Outputs.';
 const ATTRIBUTES_OF_PREFIX_LIST = 'Arn, OwnerId, PrefixListId, Version';
 
-/** Whether the resource exists, that is, whether its condition holds. */
+/** Whether the resource exists, which means that its condition holds. */
 export function decideExistence(scope: Scope, resource: Resource): Truth {
   const { condition } = resource;
   if (condition === undefined) return { kind: 'truth', value: true };
   return decideCondition(scope, condition);
 }
 
-/** What the condition of a resource is called, for messages. */
+/** The condition's name, for messages. */
 export function nameCondition(scope: Scope, { condition }: Resource): string {
   const name = condition === undefined ? undefined : readConditionName(scope, condition);
   return name?.kind === 'text' ? abbreviate(name.text) : '?';
 }
 
-/** Each is asked for by every rule that names the resource. */
+/** Cached ids: every rule that names a resource asks for its id. */
 const ids = new WeakMap<Resource, string>();
 
 /** The id of a resource of this template. */
@@ -100,15 +100,22 @@ export function idOf(scope: Scope, resource: Resource): string {
 }
 
 function makeId(scope: Scope, resource: Resource): string {
-  const { stackName } = scope.inputs;
+  const { stackName, physical } = scope.inputs;
+  const given = physical?.idOf(resource.logicalId, prefixOf(resource.type));
+  if (given !== undefined) return given;
   if (resource.type === KIND_GROUP) return stableId('sg', stackName, resource.logicalId);
   if (resource.type === KIND_PREFIX_LIST) return stableId('pl', stackName, resource.logicalId);
-  const prefix = ID_PREFIXES.get(resource.type);
-  const hash = createHash('sha256').update(`${stackName.length}:${stackName}${resource.logicalId}`);
-  return `${prefix}-${hash.digest('hex').slice(0, 17)}`;
+  const prefix = prefixOf(resource.type);
+  const hash = sha256(`${stackName.length}:${stackName}${resource.logicalId}`);
+  return `${prefix}-${hash.slice(0, 17)}`;
 }
 
-/** `Ref`. */
+function prefixOf(type: string): string {
+  if (type === KIND_GROUP) return 'sg';
+  return type === KIND_PREFIX_LIST ? 'pl' : (ID_PREFIXES.get(type) ?? '');
+}
+
+/** Evaluates `Ref`. */
 export function readReferenceTo(scope: Scope, resource: Resource, where: Where): Value {
   const absence = explainAbsence(scope, resource, where);
   if (absence !== undefined) return absence;
@@ -128,7 +135,7 @@ export function readReferenceTo(scope: Scope, resource: Resource, where: Where):
   return makeUnknown(reason, supplyHint(scope.inputs, key), where);
 }
 
-/** `Fn::GetAtt`. */
+/** Evaluates `Fn::GetAtt`. */
 export function readAttributeOf(
   scope: Scope,
   resource: Resource,
@@ -167,7 +174,7 @@ export function readAttributeOf(
   return makeUnknown(reason, supplyHint(scope.inputs, key), where);
 }
 
-/** `sg-…|vpc-…`. */
+/** Evaluates `Ref` of an association: `sg-…|vpc-…`. */
 function readAssociationId(scope: Scope, resource: Resource, where: Where): Value {
   const ids: string[] = [];
   for (const name of ['GroupId', 'VpcId']) {
@@ -194,7 +201,7 @@ function readPrefixListAttribute(
     case 'OwnerId':
       return makeText(accountId, where);
     case 'Version':
-      // A stack that has just been made: each change of the entries would add one.
+      // The version of a new list. In AWS it goes up with each change of the entries.
       return makeText('1', where);
     default: {
       const message = `${KIND_PREFIX_LIST} has no attribute '${abbreviate(attribute)}'`;
@@ -209,7 +216,7 @@ function readPrefixListAttribute(
   }
 }
 
-/** The value that stands for a resource that doesn't exist, or may not; undefined if it does. */
+/** The value of a resource that does not exist, or may not exist. Undefined if it exists. */
 function explainAbsence(scope: Scope, resource: Resource, where: Where): Value | undefined {
   const truth = decideExistence(scope, resource);
   if (truth.kind !== 'truth') return { ...truth, at: where.at, path: where.path };
@@ -220,10 +227,10 @@ function explainAbsence(scope: Scope, resource: Resource, where: Where): Value |
   return fail(scope, 'unresolved-reference', where, message, hint);
 }
 
-/** So that what is wrong with a name is reported once, not by everyone who asks for it. */
+/** Cached names, so that a problem with a name is reported once, and not at each use. */
 const groupNames = new WeakMap<Resource, Value>();
 
-/** GroupName without the blanks at its end, or the name AWS would generate, less its random part. */
+/** GroupName without trailing blanks, or the name that AWS would generate without its random part. */
 export function readGroupName(scope: Scope, resource: Resource): Value {
   const known = groupNames.get(resource);
   if (known !== undefined) return known;
@@ -234,8 +241,11 @@ export function readGroupName(scope: Scope, resource: Resource): Value {
 
 function evaluateGroupName(scope: Scope, resource: Resource): Value {
   const name = readProperty(scope, resource.properties, 'GroupName');
-  if (name === undefined)
-    return makeText(`${scope.inputs.stackName}-${resource.logicalId}`, resource);
+  if (name === undefined) {
+    const { physical, stackName } = scope.inputs;
+    const made = physical?.groupName(resource.logicalId);
+    return makeText(made ?? `${stackName}-${resource.logicalId}`, resource);
+  }
   if (name.kind === 'list' || name.kind === 'map') {
     return fail(scope, 'bad-property', name, 'GroupName must be text');
   }

@@ -1,12 +1,14 @@
-/**
- * Function calls as they are written: `!Sub x`, `Fn::Sub: x` and `{ "Fn::Sub": "x" }` are one thing.
- */
+/** This file reads function calls. `!Sub x`, `Fn::Sub: x` and `{ "Fn::Sub": "x" }` are the same call. */
 import { describeNode, type Mapping, type Node } from '../source/yaml.ts';
 import { findUnread } from './macros.ts';
-import type { Scope } from './scope.ts';
-import { fail } from './scope.ts';
+import { fail, type Reporting } from './reporting.ts';
 import type { InvalidValue, TextValue, UnknownValue, Value, Where } from './values.ts';
 import { describeKind, makeText } from './values.ts';
+
+/** Evaluates the arguments of calls. A Scope does this. */
+export interface Evaluating extends Reporting {
+  evaluate(node: Node): Value;
+}
 
 export interface Call extends Where {
   /** The long name: `Ref`, `Condition`, `Fn::Sub`. */
@@ -14,7 +16,7 @@ export interface Call extends Where {
   readonly argument: Node;
 }
 
-/** The call a node is, or undefined if it is plain data. A node with a tag is always a call. */
+/** The call that a node is, or undefined if it is plain data. A node with a tag is always a call. */
 export function readCall(node: Node): Call | undefined {
   if (node.tag !== undefined) {
     const name = node.tag.replace(/^!/, '');
@@ -32,9 +34,9 @@ export function readCall(node: Node): Call | undefined {
   return { name: key, argument: value, at: node.at, path: node.path };
 }
 
-/** The call's arguments, which must be written as a list; undefined if they are not (reported). */
+/** The arguments of a call, which must be written as a list. Undefined if they are not, which is reported. */
 export function takeArguments(
-  scope: Scope,
+  to: Reporting,
   call: Call,
   min: number,
   max: number,
@@ -50,7 +52,7 @@ export function takeArguments(
     return argument.items;
   }
   fail(
-    scope,
+    to,
     'bad-function',
     call,
     `${call.name} has the wrong arguments`,
@@ -59,9 +61,9 @@ export function takeArguments(
   return undefined;
 }
 
-/** A value that must be text; what is not known or already in error goes through as it is. */
+/** Requires a text. A value that is unknown or invalid already is returned unchanged. */
 export function needText(
-  scope: Scope,
+  to: Reporting,
   call: Call,
   value: Value,
   what: string,
@@ -73,7 +75,7 @@ export function needText(
       return value;
     default:
       return fail(
-        scope,
+        to,
         'bad-function',
         call,
         `${what} of ${call.name} must be text, not ${describeKind(value)}`,
@@ -81,9 +83,9 @@ export function needText(
   }
 }
 
-/** The name of a condition: as it is written, or what a function gives. */
+/** The name of a condition, as it is written or as a function returns it. */
 export function readConditionName(
-  scope: Scope,
+  scope: Evaluating,
   node: Node,
 ): TextValue | UnknownValue | InvalidValue {
   if (node.kind === 'scalar' && node.tag === undefined && node.value !== null)
@@ -103,7 +105,7 @@ export function readConditionName(
 const LARGE_MAPPING_ENTRIES = 16;
 const indexes = new WeakMap<Mapping, Map<string, Node>>();
 
-/** The value under `key`. Large mappings are indexed once, so that looking things up stays linear in the template. */
+/** The value under `key`. Large mappings are indexed once, so that all lookups together take linear time. */
 export function findEntry(mapping: Mapping, key: string): Node | undefined {
   if (mapping.entries.length <= LARGE_MAPPING_ENTRIES) {
     return mapping.entries.find((entry) => entry.key === key)?.value;
@@ -116,9 +118,9 @@ export function findEntry(mapping: Mapping, key: string): Node | undefined {
   return index.get(key);
 }
 
-/** The value of a property; undefined if it is not given, or given as AWS::NoValue. Unknown if a macro may give it. */
+/** The value of a property. Undefined if it is absent or AWS::NoValue. Unknown if a macro may add it. */
 export function readProperty(
-  scope: Scope,
+  scope: Evaluating,
   properties: Node | undefined,
   name: string,
 ): Value | undefined {

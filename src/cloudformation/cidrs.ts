@@ -1,12 +1,13 @@
-/** Fn::Cidr: a block cut into smaller ones. */
-import { addressBits, formatCidr, parseCidr, type Parsed } from '../addr/address.ts';
+/** This file evaluates Fn::Cidr, which splits a block into smaller ones. */
+import { addressBits, formatCidr, parseCidr, refuse, type Parsed } from '../addr/address.ts';
 
 const BLOCKS_MAX = 256;
 const WORD_BITS = 32n;
 
 /**
  * The first `countText` blocks of 2^cidrBits addresses in a block.
- * Source: AWS CloudFormation Template Reference, "Fn::Cidr": cidrBits is the inverse of the prefix length, so 8 gives /24 in IPv4.
+ * Source: AWS CloudFormation Template Reference, "Fn::Cidr": cidrBits is the inverse of the prefix length, so 8 gives
+ * /24 in IPv4.
  */
 export function splitCidr(
   blockText: string,
@@ -53,8 +54,4 @@ function readInteger(text: string, min: number, max: number): number | undefined
   if (!/^\d{1,3}$/.test(text)) return undefined;
   const value = Number(text);
   return value >= min && value <= max ? value : undefined;
-}
-
-function refuse(message: string, hint: string): { ok: false; message: string; hint: string } {
-  return { ok: false, message, hint };
 }

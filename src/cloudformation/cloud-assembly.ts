@@ -1,7 +1,8 @@
 /**
- * Cloud assemblies: the folder that the AWS CDK synthesises (`cdk.out`). Its manifest says which stacks there are, what
- * they are called, where they are deployed, what their parameters are and which comes before which; asset manifests
- * say under which names files are uploaded, among them the templates of nested stacks. Stages are assemblies within.
+ * This file reads cloud assemblies, the folders that the AWS CDK synthesises (`cdk.out`).
+ *
+ * The manifest lists the stacks, their names, environments, parameters and dependencies. Asset manifests give the names
+ * of uploaded files, which include the templates of nested stacks. Stages are assemblies inside the assembly.
  * Source: @aws-cdk/cloud-assembly-schema, cloud-assembly.schema.json and assets.schema.json.
  */
 import { existsSync, statSync } from 'node:fs';
@@ -10,36 +11,36 @@ import type { Problem } from '../source/problem.ts';
 import { describeNode, get, readDocument, type Entry, type Node } from '../source/yaml.ts';
 import type { Account } from './account.ts';
 import type { GivenValue } from './parameters.ts';
-import { fail, report } from './scope.ts';
+import { fail, report } from './reporting.ts';
 import { abbreviate, type Where } from './values.ts';
 
-/** The newest revision of the schema that is known here; every one before is read. */
+/** The newest revision of the schema that is known here. All older ones are read. */
 export const REVISION_MAX = 55;
 const MANIFEST = 'manifest.json';
-/** A manifest also holds the metadata of every construct. */
+/** A manifest is large, because it contains the metadata of every construct. */
 const MANIFEST_BYTES_MAX = 33_554_432;
-/** Stages within stages. */
+/** The deepest nesting of stages. */
 const DEPTH_MAX = 10;
 
 export interface AssemblyStack {
-  /** Of the template. */
+  /** The path of the template. */
   readonly file: string;
   readonly stackName: string;
-  /** Unique in the assembly. */
+  /** The artifact id, unique in the assembly. */
   readonly artifactId: string;
-  /** As far as the environment of the stack is known. */
+  /** The environment of the stack, as far as it is known. */
   readonly account: Partial<Account>;
   readonly parameters: ReadonlyMap<string, GivenValue>;
-  /** Files that are uploaded, by the last part of their URL. */
+  /** The uploaded files, by the last part of their URL. */
   readonly assets: ReadonlyMap<string, string>;
-  /** In the manifest. */
+  /** The position in the manifest. */
   readonly where: Where;
 }
 
 export interface Assembly {
-  /** Each after those it depends on. */
+  /** Each stack comes after those it depends on. */
   readonly stacks: readonly AssemblyStack[];
-  /** The manifests, those too that could not be read. */
+  /** The manifests, including those that could not be read. */
   readonly files: readonly string[];
 }
 
@@ -47,15 +48,15 @@ export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** Reads the manifests of a folder; what is wrong with them goes to `problems`. Templates are not read here. */
+/** Reads the manifests of a folder. Problems are added to `problems`. Templates are not read here. */
 export function readCloudAssembly(folder: string, problems: Problem[]): Assembly {
   const files: string[] = [];
   return { stacks: readFolder({ folder, problems, files }, 0), files };
 }
 
 /**
- * Stacks of one name, in several accounts or regions, under different names: here a name is one stack. All but the
- * first are called by their artifact ids.
+ * Gives stacks different names. An assembly may have stacks of one name in several accounts or Regions, and here a name
+ * means one stack. All but the first are called by their artifact id.
  */
 export function uniqueNames(
   stacks: readonly AssemblyStack[],
@@ -93,7 +94,7 @@ interface Artifact {
   readonly properties: Node | undefined;
 }
 
-/** Types of artifacts that make no stacks. */
+/** Types of artifacts that make no stack. */
 const OTHER_TYPES = new Set(['none', 'cdk:tree', 'cdk:feature-flag-report', 'cdk:asset-manifest']);
 
 function readFolder(context: Folder, depth: number): AssemblyStack[] {
@@ -179,7 +180,7 @@ function checkVersion(root: Node, problems: Problem[]): boolean {
   );
 }
 
-/** What the CDK would have looked up in AWS, and has put something else for. */
+/** Reports what the CDK would have looked up in AWS, and replaced by a placeholder. */
 function warnOfMissing(root: Node, problems: Problem[]): void {
   const missing = get(root, 'missing');
   if (missing?.kind !== 'list' || missing.items.length === 0) return;
@@ -230,7 +231,7 @@ function readStack(
   ];
 }
 
-/** `aws://ACCOUNT/REGION`; either may be unknown. */
+/** Reads `aws://ACCOUNT/REGION`. Either may be unknown. */
 function readEnvironment(context: Folder, node: Node | undefined): Partial<Account> {
   const text = textOf(node);
   if (node === undefined || text === undefined) return {};
@@ -270,7 +271,7 @@ function readStage(
   return readFolder({ ...context, folder: resolve(context.folder, directory) }, depth + 1);
 }
 
-/** Enters what an asset manifest says of files that are uploaded as they are. */
+/** Adds the files that an asset manifest uploads without change. */
 function readAssets(
   context: Folder,
   { id, where, properties }: Artifact,
@@ -303,13 +304,13 @@ function readAssets(
   }
 }
 
-/** Each after those it depends on; where they depend on each other, as they stand. */
+/** Sorts the stacks so that each comes after those it depends on. Circles keep the order of the manifest. */
 function sortByDependencies(artifacts: readonly Artifact[]): readonly Artifact[] {
   const byId = new Map(artifacts.map((artifact) => [artifact.id, artifact]));
   const sorted = new Set<Artifact>();
   const begun = new Set<Artifact>();
   for (const first of artifacts) {
-    // By hand: a chain of thousands would be too deep for the stack.
+    // An explicit stack, because recursion over a chain of thousands would overflow.
     const open = [first];
     while (open.length > 0) {
       const artifact = open[open.length - 1];

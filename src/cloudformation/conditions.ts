@@ -1,14 +1,15 @@
 /**
- * Conditions: three-valued, since what they compare may be unknown.
+ * This file evaluates conditions. They have three values, since the values they compare may be unknown.
  *
- * `And(false, unknown)` is false and `Or(true, unknown)` is true, so that one SSM parameter does not
- * hide what is certain.
+ * `And(false, unknown)` is false, and `Or(true, unknown)` is true. So one unknown SSM parameter does not make
+ * everything unknown.
  * Source: AWS CloudFormation User Guide, "Condition functions".
  */
 import type { Node } from '../source/yaml.ts';
 import { readCall, readConditionName, takeArguments, type Call } from './calls.ts';
 import { explainTransform, TRANSFORM } from './macros.ts';
-import { descend, fail, takeSteps, type Scope } from './scope.ts';
+import { fail } from './reporting.ts';
+import { descend, takeSteps, type Scope } from './scope.ts';
 import { toJson } from './to-json.ts';
 import {
   describeKind,
@@ -54,13 +55,13 @@ function evaluateCall(scope: Scope, node: Node): Truth {
   }
 }
 
-/** Whether the condition holds that a node names. */
+/** Whether the condition that a node names holds. */
 export function decideCondition(scope: Scope, node: Node, where: Where = node): Truth {
   const name = readConditionName(scope, node);
   return name.kind === 'text' ? scope.decide(name.text, where) : name;
 }
 
-/** Fn::And (`decisive` false) and Fn::Or (`decisive` true): one decisive operand settles it. */
+/** Evaluates Fn::And (`decisive` false) and Fn::Or (`decisive` true). One decisive operand settles the result. */
 function combine(scope: Scope, call: Call, decisive: boolean): Truth {
   const items = takeArguments(
     scope,

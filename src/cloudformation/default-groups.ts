@@ -1,6 +1,6 @@
 /**
- * Custom::VpcRestrictDefaultSG, which the AWS CDK writes: it takes from the default group of a VPC the rules
- * that AWS gives it, in both directions.
+ * This file reads Custom::VpcRestrictDefaultSG, a resource that the AWS CDK writes. It removes AWS's own rules from the
+ * default group of a VPC, in both directions.
  * Source: AWS CDK, aws-ec2 Vpc `restrictDefaultSecurityGroup`.
  */
 import type { GroupId } from '../policy/model.ts';
@@ -8,9 +8,10 @@ import { decideExistence } from './attributes.ts';
 import { readProperty } from './calls.ts';
 import { KIND_RESTRICT_DEFAULT } from './kinds.ts';
 import { resolveGroup, type Directory } from './references.ts';
-import { report, type Scope } from './scope.ts';
+import { report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 
-/** The groups that lose AWS's own rules; also where it is not known whether they do. */
+/** The groups that lose AWS's own rules, including those that may lose them. */
 export function findEmptied(scope: Scope, directory: Directory): Set<GroupId> {
   const emptied = new Set<GroupId>();
   for (const resource of scope.template.resources.values()) {
@@ -21,7 +22,7 @@ export function findEmptied(scope: Scope, directory: Directory): Set<GroupId> {
     const value = readProperty(scope, resource.properties, name);
     const named =
       value?.kind === 'text' ? resolveGroup(scope, directory, name, value.text, value) : undefined;
-    // One that is not known is the default group of some VPC, and nobody knows of which.
+    // An unknown group is the default group of some VPC, so all of them are meant.
     const ids = named === undefined ? scope.inputs.defaultGroups() : [named];
     if (ids.length === 0) continue;
     for (const id of ids) emptied.add(id);

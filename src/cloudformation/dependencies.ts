@@ -1,48 +1,90 @@
 /**
- * Who refers to whom, and circles among them.
+ * This file finds references between resources, and circles among them.
  *
- * AWS makes resources one after another, so a circle of references can't be made and the whole
- * template is refused. Here ids are known beforehand and nothing is made in order, so a circle is
- * harmless: it is a warning.
+ * AWS makes resources one after another, so it refuses a template with a circle. Here all ids are known in advance, and
+ * there is no order. A circle is harmless, and only a warning.
  */
 import { get, type Mapping, type Node } from '../source/yaml.ts';
 import { readCall, type Call } from './calls.ts';
 import { chooseBranch } from './intrinsics.ts';
-import { report, type Scope } from './scope.ts';
+import { findUnread, isMacroKey, TRANSFORM, writeOutTransform } from './macros.ts';
+import { report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate, type Where } from './values.ts';
 
-/** A name and where it is mentioned. */
+/** A name, and where it is mentioned. */
 export interface Mention extends Where {
   readonly name: string;
-  /** Of a GetAtt, and of a Sub that is one. */
+  /** The attribute of a GetAtt, or of a Sub with a dot. */
   readonly attribute?: string;
 }
 
-/** The names that Ref, GetAtt and Sub mention anywhere in a node; of an Fn::If only the branch taken, where that is known. */
+/** What a walk visits. */
+interface Walk {
+  /**
+   * Evaluates the conditions that choose a branch of Fn::If. Undefined: both branches are visited, but no arguments of
+   * macros.
+   */
+  readonly scope: Scope | undefined;
+  readonly mentions: Mention[];
+}
+
+/**
+ * The names that Ref, GetAtt and Sub mention in a node. If the condition of an Fn::If is known, only the taken branch
+ * counts.
+ */
 export function findMentions(scope: Scope, node: Node): Mention[] {
   const mentions: Mention[] = [];
-  collect(scope, node, mentions);
+  collect({ scope, mentions }, node);
   return mentions;
 }
 
-function collect(scope: Scope, node: Node, mentions: Mention[]): void {
-  const call = readCall(node);
-  if (call !== undefined && collectFromCall(scope, call, mentions)) return;
-  const children =
-    node.kind === 'mapping'
-      ? node.entries.map((entry) => entry.value)
-      : node.kind === 'list'
-        ? node.items
-        : [];
-  for (const child of children) collect(scope, child, mentions);
+const mentionsOfResources = new WeakMap<Scope, Map<Resource, readonly Mention[]>>();
+
+/** The mentions in all properties of a resource. They are cached, since several callers ask for them. */
+export function mentionsOf(scope: Scope, resource: Resource): readonly Mention[] {
+  let all = mentionsOfResources.get(scope);
+  if (all === undefined) {
+    all = new Map<Resource, readonly Mention[]>();
+    mentionsOfResources.set(scope, all);
+  }
+  let mentions = all.get(resource);
+  if (mentions === undefined) {
+    const { properties } = resource;
+    mentions = properties === undefined ? [] : findMentions(scope, properties);
+    all.set(resource, mentions);
+  }
+  return mentions;
 }
 
-/** Takes what the call itself mentions; true if its arguments hold nothing more. */
-function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean {
+/**
+ * The names that are mentioned, whatever the conditions are. Arguments of macros are not visited, and neither are loops
+ * that were not expanded, because their identifiers are names of their own.
+ */
+export function findWrittenMentions(node: Node): Mention[] {
+  const mentions: Mention[] = [];
+  collect({ scope: undefined, mentions }, node);
+  return mentions;
+}
+
+function collect(walk: Walk, node: Node): void {
+  const call = readCall(node);
+  if (call !== undefined && collectFromCall(walk, call)) return;
+  if (node.kind === 'list') for (const item of node.items) collect(walk, item);
+  if (node.kind !== 'mapping') return;
+  for (const { key, value } of node.entries)
+    if (walk.scope !== undefined || !isMacroKey(key)) collect(walk, value);
+}
+
+/** Adds what the call itself mentions. Returns true if its arguments contain nothing else to visit. */
+function collectFromCall({ scope, mentions }: Walk, call: Call): boolean {
   const { argument, at, path } = call;
-  const first = argument.kind === 'list' ? argument.items[0] : argument;
-  const text = first?.kind === 'scalar' ? (first.source ?? first.text) : undefined;
+  // A function in place of the name is visited like any other.
+  const isOther = argument.tag !== undefined;
+  const first = argument.kind === 'list' && !isOther ? argument.items[0] : argument;
+  const isName = first?.kind === 'scalar' && first.tag === undefined;
+  const text = isName ? (first.source ?? first.text) : undefined;
   switch (call.name) {
     case 'Ref':
       if (text !== undefined) mentions.push({ name: text, at, path });
@@ -56,20 +98,23 @@ function collectFromCall(scope: Scope, call: Call, mentions: Mention[]): boolean
       }
       return false;
     case 'Fn::If': {
-      if (argument.kind !== 'list' || argument.items.length !== 3) return false;
-      // Only of a condition there is: that one is missing is for whoever needs the value to say.
+      if (scope === undefined || argument.kind !== 'list' || argument.items.length !== 3)
+        return false;
+      // Only a condition that exists. Whoever needs a missing one reports it.
       if (text === undefined || !scope.template.conditions.has(text)) return false;
       const branch = chooseBranch(scope, argument.items);
       if (!('value' in branch)) return false;
-      collect(scope, branch.value, mentions);
+      collect({ scope, mentions }, branch.value);
       return true;
     }
+    case TRANSFORM:
+      return scope === undefined;
     default:
       return false;
   }
 }
 
-/** `Id.Attribute`, or a list of the two. */
+/** Reads `Id.Attribute`, or a list of the two. */
 function splitAttribute(text: string, argument?: Node): Pick<Mention, 'name' | 'attribute'> {
   const [name, ...rest] = text.split('.');
   const second = argument?.kind === 'list' ? argument.items[1] : undefined;
@@ -77,21 +122,22 @@ function splitAttribute(text: string, argument?: Node): Pick<Mention, 'name' | '
   return attribute === '' ? { name } : { name, attribute };
 }
 
-/** Whether a Fn::Sub brings a value of that name itself, which then is no resource's. */
+/** Whether a Fn::Sub, or a macro in it, may define a variable of that name, which is then not a resource. */
 function hasOwnVariable(argument: Node, name: string): boolean {
-  const own = argument.kind === 'list' ? argument.items[1] : undefined;
-  return own !== undefined && get(own, name) !== undefined;
+  const written = argument.kind === 'list' ? argument.items[1] : undefined;
+  if (written === undefined) return false;
+  const own = writeOutTransform(written);
+  return get(own, name) !== undefined || findUnread(own) !== undefined;
 }
 
-/** Warns of each circle among `resources`, at the first reference in it. */
+/** Warns of each circle among `resources`, at its first reference. */
 export function warnOfCircles(scope: Scope, resources: readonly Resource[]): void {
   const names = new Set(resources.map((resource) => resource.logicalId));
   const edges = new Map<string, Mention[]>();
-  for (const { logicalId, properties, node } of resources) {
-    const mentions = properties === undefined ? [] : findMentions(scope, properties);
-    mentions.push(...readDependsOn(node));
+  for (const resource of resources) {
+    const mentions = [...mentionsOf(scope, resource), ...readDependsOn(resource.node)];
     edges.set(
-      logicalId,
+      resource.logicalId,
       mentions.filter((mention) => names.has(mention.name)),
     );
   }
@@ -108,7 +154,8 @@ export function warnOfCircles(scope: Scope, resources: readonly Resource[]): voi
   }
 }
 
-function readDependsOn(node: Mapping): Mention[] {
+/** The names in DependsOn of a resource. */
+export function readDependsOn(node: Mapping): Mention[] {
   const value = node.entries.find((entry) => entry.key === 'DependsOn')?.value;
   const items = value?.kind === 'list' ? value.items : value === undefined ? [] : [value];
   return items.flatMap((item) =>
@@ -117,10 +164,10 @@ function readDependsOn(node: Mapping): Mention[] {
 }
 
 /**
- * Sets of names that refer to each other in a circle, in the order of the template.
+ * Finds sets of names that refer to each other in a circle, in the order of the template.
  *
- * What can't be part of a circle is taken away (nothing refers to it, or it refers to nothing) until
- * nothing changes; what stays and hangs together is reported together.
+ * Names that nothing refers to, and names that refer to nothing, can't be part of a circle. They are removed until
+ * nothing changes. Each connected set of the remaining names is reported.
  */
 export function findCircles(
   edges: ReadonlyMap<string, readonly Pick<Mention, 'name'>[]>,

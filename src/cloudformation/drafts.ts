@@ -1,4 +1,8 @@
-/** A group of a template while its rules are gathered: what it is called, what is said of it, what was not understood. */
+/**
+ * This file collects what a template says about a group: its name and properties, its rules, and what could not be
+ * understood.
+ */
+import { separateRepeated } from '../policy/group-rules.ts';
 import {
   PROTOCOL_ALL,
   type Direction,
@@ -8,13 +12,13 @@ import {
   type SecurityGroup,
 } from '../policy/model.ts';
 import { openGroup, type Said } from '../policy/openness.ts';
-import { ruleKey, ruleText } from '../policy/rules.ts';
 import { checkGroupDescription, checkGroupName } from '../policy/texts.ts';
 import { idOf, readGroupName } from './attributes.ts';
 import { KIND_GROUP, PROPERTIES_OF_KINDS } from './kinds.ts';
 import { checkProperties, readText, warnOfUnknown } from './properties.ts';
 import type { Resource } from './resources.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import {
   abbreviate,
   makeUnknown,
@@ -23,26 +27,26 @@ import {
   type Where,
 } from './values.ts';
 
-/** AWS's own messages, which quote the text they are about. */
+/** The limit for AWS's messages, which quote the text they are about. */
 const AWS_MESSAGE_CHARS_MAX = 400;
 
 export interface Draft {
   readonly resource: Resource;
   readonly id: GroupId;
   readonly name: string;
-  /** The id of its VPC, or why it is not known; undefined if nothing is said of it. */
+  /** The id of its VPC, or why the id is unknown. Undefined if there is no VpcId. */
   readonly vpcId: TextValue | UnknownValue | undefined;
   readonly description: string;
   readonly origin: Origin;
-  /** By rule key: two equal rules of one group are one. */
+  /** By rule key (ruleKey). Two equal rules of one group are one rule. */
   readonly rules: Map<string, Rule>;
-  /** The directions that something is said of, whether it was understood or not. */
+  /** The directions that something is stated about, whether it was understood or not. */
   readonly stated: Set<Direction>;
-  /** Why something else may be said of it, by direction. */
+  /** Why something more may be stated, by direction. */
   readonly gaps: Readonly<Record<Direction, UnknownValue[]>>;
 }
 
-/** The groups among `resources`, which exist, by their ids. */
+/** Starts a draft for each group among `resources`, all of which exist. */
 export function startGroups(scope: Scope, resources: readonly Resource[]): Map<GroupId, Draft> {
   const drafts = new Map<GroupId, Draft>();
   for (const resource of resources) {
@@ -79,7 +83,7 @@ function startGroup(scope: Scope, resource: Resource): Draft {
   return draft;
 }
 
-/** Notes why something unknown may be said of the group, in both directions. */
+/** Records why something unknown may be stated about the group, in both directions. */
 function addGap(draft: Draft, why: UnknownValue): void {
   draft.gaps.ingress.push(why);
   draft.gaps.egress.push(why);
@@ -93,20 +97,20 @@ function readName(scope: Scope, resource: Resource, fallback: string): string {
   const wrong = checkGroupName(value.text);
   if (wrong === undefined) return value.text;
   if (value.text === fallback) {
-    refuseStackName(scope, resource, fallback, wrong);
+    refuseStackName(scope, resource, fallback, wrong.message);
     return fallback;
   }
   fail(
     scope,
     'bad-name',
     value,
-    abbreviate(wrong, AWS_MESSAGE_CHARS_MAX),
+    abbreviate(wrong.message, AWS_MESSAGE_CHARS_MAX),
     'write a name of the characters a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*',
   );
   return fallback;
 }
 
-/** Of a stack it is told once: it is the stack's name that is wrong, not that of each of its groups. */
+/** The stacks whose name was reported. The stack's name is wrong then, so it is not reported again for each group. */
 const refusedStacks = new WeakSet<Scope>();
 
 function refuseStackName(scope: Scope, resource: Resource, name: string, wrong: string): void {
@@ -128,26 +132,25 @@ function readDescription(scope: Scope, resource: Resource): string {
     report(scope.problems, 'warning', 'missing-property', resource, message, hint);
     return '';
   }
-  // That a macro may give it is told of the whole group.
+  // A macro that may give it is reported for the whole group.
   if (value.kind === 'unknown' && resource.gap === undefined)
     warnOfUnknown(scope, 'GroupDescription', value, value.path, 'it is left empty');
   if (value.kind !== 'text') return '';
   const wrong = checkGroupDescription(value.text);
   if (wrong === undefined) return value.text;
-  const message = abbreviate(wrong, AWS_MESSAGE_CHARS_MAX);
-  const hint = `it has ${value.text.length} characters`;
-  fail(scope, 'bad-description', value, message, hint);
+  const message = abbreviate(wrong.message, AWS_MESSAGE_CHARS_MAX);
+  fail(scope, 'bad-description', value, message, wrong.hint);
   return '';
 }
 
-/** VpcId. One that is empty says nothing. */
+/** Reads VpcId. An empty one counts as absent, and one with an error as unknown. */
 function readVpcId(scope: Scope, resource: Resource): TextValue | UnknownValue | undefined {
   const value = readText(scope, resource.properties, 'VpcId');
-  if (value?.kind === 'unusable' || (value?.kind === 'text' && value.text === '')) return undefined;
-  return value;
+  if (value?.kind === 'unusable') return makeUnknown('it is in error', 'mend it', resource);
+  return value?.kind === 'text' && value.text === '' ? undefined : value;
 }
 
-/** Two groups of one VPC must not have one name; what doesn't say where it is, is where the others are. */
+/** Reports groups of one VPC with the same name. A group without VpcId is in the VPC of the others. */
 function refuseSameNames(scope: Scope, drafts: readonly Draft[]): void {
   const vpcs = new Set(drafts.flatMap(({ vpcId }) => (vpcId?.kind === 'text' ? vpcId.text : [])));
   const byName = new Map<string, Draft>();
@@ -164,24 +167,25 @@ function refuseSameNames(scope: Scope, drafts: readonly Draft[]): void {
   }
 }
 
-/** Adds rules that stand in the group itself, or in a resource of their own. */
+/** Adds rules that are written in the group itself, or in a resource of their own. Repetitions are reported. */
 export function addRules(
   scope: Scope,
   draft: Draft,
   rules: readonly Rule[],
   origin: 'inline' | 'resource',
 ): void {
-  for (const rule of rules) {
-    const key = ruleKey(rule);
-    const first = draft.rules.get(key);
-    if (first === undefined || (first.implied === true && origin === 'resource')) {
-      // AWS can't tell a rule that is written like its own from its own.
-      const isLikeOwn = origin === 'inline' && allowsEverythingOut(rule);
-      draft.rules.set(key, isLikeOwn ? { ...rule, implied: true } : rule);
+  const { fresh, repeated } = separateRepeated(rules, draft.rules);
+  // AWS can't tell a rule that is written like its own from its own.
+  for (const { key, rule } of fresh) {
+    const isLikeOwn = origin === 'inline' && allowsEverythingOut(rule);
+    draft.rules.set(key, isLikeOwn ? { ...rule, implied: true } : rule);
+  }
+  for (const { key, rule, first } of repeated) {
+    if (origin === 'resource' && draft.rules.get(key)?.implied === true) {
+      draft.rules.set(key, rule);
       continue;
     }
-    const text = ruleText(rule, { groups: new Map(), prefixLists: new Map() });
-    const message = `${rule.direction} rule ${text} of '${draft.resource.logicalId}' is there already, from line ${first.origin.line}`;
+    const message = `${rule.direction} rule ${key} of '${draft.resource.logicalId}' is there already, from line ${first.origin.line}`;
     const hint =
       origin === 'resource'
         ? 'AWS refuses it: the specified rule already exists; take one of the two out'
@@ -201,8 +205,8 @@ function allowsEverythingOut({ direction, protocol, peer }: Rule): boolean {
 }
 
 /**
- * An egress resource for the group, or one that may be for it: AWS takes away the egress rules that it gives
- * a group by itself, and those that are written in the group in the same words.
+ * Applies the existence of an egress resource that is, or may be, for the group. AWS then removes the egress rules that
+ * it added by itself, and equal ones that are written in the group.
  * Source: AWS CDK issue 987, with the rules that were found in the account.
  */
 export function stateEgress(
@@ -214,8 +218,7 @@ export function stateEgress(
   for (const [key, rule] of draft.rules) {
     if (rule.implied !== true) continue;
     draft.rules.delete(key);
-    const text = ruleText(rule, { groups: new Map(), prefixLists: new Map() });
-    const message = `the egress rule ${text} of '${draft.resource.logicalId}' goes: '${where.logicalId}' takes the place of it`;
+    const message = `the egress rule ${key} of '${draft.resource.logicalId}' goes: '${where.logicalId}' takes the place of it`;
     const hint = `AWS removes the rule that allows everything when a resource adds the first egress rule; write it as a resource of its own, or take '${where.logicalId}' out`;
     const at: Where = { at: rule.origin, path: rule.origin.path };
     report(scope.problems, 'warning', 'replaced-rule', at, message, hint);

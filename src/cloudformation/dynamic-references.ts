@@ -1,5 +1,6 @@
 /**
- * `{{resolve:ssm:/path}}`: AWS fetches the value when the stack is made, wherever the text came from.
+ * This file evaluates dynamic references such as `{{resolve:ssm:/path}}`. AWS fetches the value when it makes the
+ * stack, wherever the text came from.
  * Source: AWS CloudFormation User Guide, "Get values stored in other services using dynamic references".
  */
 import { findSupplied, supplyHint } from './parameters.ts';
@@ -15,12 +16,12 @@ import {
 
 const REFERENCE = /\{\{resolve:([^{}]*)\}\}/g;
 
-/** The key that a value is supplied under: the reference, less the version of a stored parameter. */
+/** The key for a supplied value: the reference without the version of a stored parameter. */
 function keyOf(reference: string): string {
   return reference.replace(/^ssm(?:-secure)?:([^:]*)(:\d+)?$/, 'ssm:$1');
 }
 
-/** A text with what its references come to; unknown with the first that was not supplied. */
+/** Replaces the references in a text by their values. The result is unknown if one of them was not supplied. */
 export function resolveDynamic(scope: Scope, value: TextValue): Value {
   if (!value.text.includes('{{resolve:')) return value;
   const pieces: string[] = [];

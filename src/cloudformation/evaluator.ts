@@ -1,15 +1,14 @@
 /**
- * The evaluator: from a node of the template to its value.
+ * This file evaluates a node of the template to its value.
  *
- * Theory of operation. Evaluation is lazy and by need: a property is evaluated when the loader asks
- * for it, so that the S3 bucket next to the security group may use whatever it likes. Conditions and
- * attributes are remembered by name. Without that, `A: And[B, B]`, `B: And[C, C]` … would double the
- * work at every line. While one is being evaluated its name is kept in `open`; meeting it again is
- * a circular reference, reported once, and its value is `invalid`. Steps, depth and text are counted
- * against the budget in scope.ts.
+ * Theory of operation. Evaluation is lazy: a property is evaluated when the loader asks for it. So an S3 bucket beside
+ * the security group may use any function. Conditions and attributes are cached by name; without the cache, `A: And[B,
+ * B]`, `B: And[C, C]` … would double the work with every line. The name of what is being evaluated is kept in `open`.
+ * Meeting it again is a circular reference; it is reported once, and its value is `invalid`. Steps, depth and text are
+ * counted against the budget in scope.ts.
  *
- * Rejected: one pass that replaces every call in the tree before anything is read. It reports errors
- * in what nobody needs, and loses the positions.
+ * Rejected: one pass that replaces every call in the tree first. It reports errors in values that nobody needs, and
+ * loses the positions.
  */
 import type { Problem } from '../source/problem.ts';
 import { readPlain11 } from '../source/yaml11.ts';
@@ -22,7 +21,8 @@ import { resolveDynamic } from './dynamic-references.ts';
 import { callFunction } from './intrinsics.ts';
 import { findUnread, whyUnseen } from './macros.ts';
 import { findSupplied, supplyHint } from './parameters.ts';
-import { descend, fail, makeBudget, takeSteps, type Inputs, type Scope } from './scope.ts';
+import { fail } from './reporting.ts';
+import { descend, makeBudget, takeSteps, type Inputs, type Scope } from './scope.ts';
 import type { Template } from './template.ts';
 import {
   abbreviate,
@@ -111,7 +111,7 @@ export function createScope(
   return scope;
 }
 
-/** Runs `body` for the thing called `label`, unless that is among the `open` ones, which are being evaluated. */
+/** Runs `body` for the thing called `label`, unless that is in `open`, which means it is being evaluated. */
 function evaluateOnce<T>(
   scope: Scope,
   open: string[],
@@ -136,9 +136,11 @@ function evaluateOnce<T>(
 
 function readPseudo(inputs: Inputs, name: string, where: Where): Value | undefined {
   const isOwn = name === 'AWS::StackName' || name === 'AWS::StackId';
+  if (name === 'AWS::StackId' && inputs.physical !== undefined)
+    return makeText(inputs.physical.stackId, where);
   if (!isOwn || inputs.nestedPath === undefined)
     return readPseudoParameter(name, inputs.stackName, inputs.account, where);
-  // AWS makes up the end of a nested stack's name.
+  // AWS appends random letters to the name of a nested stack.
   const key = `ref:${name}`;
   const supplied = findSupplied(inputs, key, where);
   if (supplied !== undefined) return supplied;
@@ -150,14 +152,14 @@ function moveTruthTo(truth: Truth, { at, path }: Where): Truth {
   return truth.kind === 'truth' ? truth : { ...truth, at, path };
 }
 
-/** A long list behind a short name could otherwise be copied for nothing, a million times. */
+/** Counts the items of a list. Otherwise a long list could be copied a million times for free by a short name. */
 function copyTo(scope: Scope, value: Value, where: Where): Value {
   if (value.kind === 'list' && !takeSteps(scope, value.items.length, where))
     return makeInvalid(where);
   return moveTo(value, where);
 }
 
-/** What is not written, but may be there all the same. */
+/** The value of something that is not written, but may exist. */
 function explainUnseen(what: string, name: string, why: UnknownValue): UnknownValue {
   return {
     ...why,
@@ -165,26 +167,33 @@ function explainUnseen(what: string, name: string, why: UnknownValue): UnknownVa
   };
 }
 
-/** A name that nothing in the template has; `key` is what a value for it is supplied under. */
+/** The value of a name that nothing in the template has. `key` is the key under which a value can be supplied. */
 function failUnresolved(scope: Scope, name: string, key: string, where: Where): Value {
   const unseen = findMaker(scope, name);
-  if (unseen !== undefined) {
-    const supplied = findSupplied(scope.inputs, key, where);
-    if (supplied !== undefined) return supplied;
-    const { reason } = explainUnseen('resource', name, unseen);
-    return makeUnknown(reason, supplyHint(scope.inputs, key), where);
+  if (unseen === undefined) {
+    const { message, hint } = unresolvedText(scope, name);
+    return fail(scope, 'unresolved-reference', where, message, hint);
   }
-  const message = `'${abbreviate(name)}' is neither a parameter nor a resource of this template`;
-  return fail(
-    scope,
-    'unresolved-reference',
-    where,
-    message,
-    `AWS refuses it: Unresolved resource dependencies [${abbreviate(name)}]`,
-  );
+  const supplied = findSupplied(scope.inputs, key, where);
+  if (supplied !== undefined) return supplied;
+  const { reason } = explainUnseen('resource', name, unseen);
+  return makeUnknown(reason, supplyHint(scope.inputs, key), where);
 }
 
-/** The condition of that name, or of one that is the same boolean in YAML 1.1: `Yes` is `on`. */
+/** The hint for a reference to nothing. A parameter does not count where a resource is needed. */
+export function unresolvedText(
+  { parameters }: Scope,
+  name: string,
+): { readonly message: string; readonly hint: string } {
+  const shown = abbreviate(name);
+  const hint = `AWS refuses it: Unresolved resource dependencies [${shown}]`;
+  if (!parameters.has(name))
+    return { message: `'${shown}' is neither a parameter nor a resource of this template`, hint };
+  const message = `'${shown}' is a parameter of this template, not a resource`;
+  return { message, hint: `${hint}; the value of a parameter is !Ref ${shown}` };
+}
+
+/** The condition of that name, or of a name that is the same boolean in YAML 1.1: `Yes` is `on`. */
 function findCondition({ conditions }: Template, name: string): Node | undefined {
   const found = conditions.get(name);
   if (found !== undefined) return found;
@@ -193,8 +202,8 @@ function findCondition({ conditions }: Template, name: string): Node | undefined
   return [...conditions].find(([other]) => readPlain11(other).value === value)?.[1];
 }
 
-/** Why a resource of that name may be made without being written; undefined if none can be. */
-function findMaker({ template }: Scope, name: string): UnknownValue | undefined {
+/** Why a resource of that name may exist although it is not written. Undefined if none can. */
+export function findMaker({ template }: Scope, name: string): UnknownValue | undefined {
   const unseen =
     whyUnseen(template.unseen, 'Resources') ?? whyUnseen(template.unseen, 'Parameters');
   if (unseen !== undefined) return unseen;
@@ -211,7 +220,7 @@ function evaluateNode(scope: Scope, node: Node): Value {
   const unread = node.kind === 'mapping' ? findUnread(node) : undefined;
   if (unread !== undefined) return unread;
   const call = readCall(node);
-  // `{Condition: x}` in full form is plain data anywhere but in a condition; policies of other kinds use that key.
+  // `{Condition: x}` in full form is plain data outside conditions. Policies of other kinds use that key.
   if (call !== undefined && (call.name !== 'Condition' || node.tag !== undefined))
     return callFunction(scope, call);
   switch (node.kind) {

@@ -1,24 +1,25 @@
 /**
- * Exports of stacks, and who imports them.
+ * This file knows the exports of stacks, and which stacks import them.
  *
- * Theory of operation. All templates of a configuration share one directory. Each enters the names
- * of its exports before anything else in any of them is evaluated; a value is evaluated when
- * somebody imports it, in the scope of the template that exports it. So templates may be listed in
- * any order, and two that import from each other work if no value needs itself. A value that does
- * is an error; stacks that wait for each other are a warning, since AWS could make neither first.
+ * Theory of operation. All templates of a configuration share one directory. Each template enters the names of its
+ * exports before anything in any template is evaluated. A value is evaluated when somebody imports it, in the scope of
+ * the template that exports it. So templates may be listed in any order, and two may import from each other as long as
+ * no value needs itself. A value that does is an error. Stacks that wait for each other are a warning, since AWS could
+ * make neither first.
  *
- * Levels of nesting are counted for all templates together: a chain of imports through many of
- * them goes as deep as one template does, and no deeper.
+ * Levels of nesting are counted for all templates together: a chain of imports through many templates may be as deep as
+ * one template, and no deeper.
  *
- * Rejected: sorting the templates by what they import. It refuses stacks that need each other though
- * every value is known, and to find the names it has to evaluate what nobody may ever need.
+ * Rejected: sorting the templates by their imports. It refuses stacks that need each other although every value is
+ * known, and it has to evaluate names that may never be needed.
  * Source: AWS CloudFormation User Guide, "CloudFormation template Outputs syntax".
  */
 import { didYouMean } from '../source/suggest.ts';
 import { findEntry, readProperty } from './calls.ts';
 import { decideCondition } from './conditions.ts';
 import { findCircles } from './dependencies.ts';
-import { fail, report, type Nesting, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Nesting, Scope } from './scope.ts';
 import type { Output } from './template.ts';
 import {
   abbreviate,
@@ -35,12 +36,12 @@ interface Export {
   readonly name: string;
   readonly scope: Scope;
   readonly output: Output;
-  /** Why nobody knows whether there is such an export. */
+  /** Why the export may or may not exist. */
   readonly doubt: UnknownValue | undefined;
   value: Value | undefined;
 }
 
-/** An export name is unique in an account and region, and seen nowhere else. */
+/** The names of exports are unique in an account and Region, and visible nowhere else. */
 function keyOf({ inputs }: Scope, name: string): string {
   return `${inputs.account.accountId}/${inputs.account.region}/${name}`;
 }
@@ -51,24 +52,24 @@ export class ExportDirectory {
   #findMore: (() => void) | undefined;
   readonly #exports = new Map<string, Export>();
   readonly #open: string[] = [];
-  /** By the name of the stack: the stacks it imports from, and where it first does. */
+  /** For each stack: the stacks that it imports from, and where it does so first. */
   readonly #imports = new Map<string, Map<string, Where & { readonly scope: Scope }>>();
 
   /**
-   * @param peers of files that may or may not belong together: what this one does not export is looked up
-   *   there, and the same name in several of them is no error. May have this one too; may grow later.
+   * @param peers directories of files that may or may not belong together. A name that is not exported here is looked
+   *   up there, and several may export the same name. The list may contain this directory, and may grow later.
    */
   constructor(peers: readonly ExportDirectory[] = []) {
     this.#peers = peers;
     this.nesting = peers[0]?.nesting ?? { depth: 0 };
   }
 
-  /** @param find opens what is not open yet and may export more; asked when a name is not found */
+  /** @param find opens further templates that may export more; called when a name is not found */
   awaitMore(find: () => void): void {
     this.#findMore = find;
   }
 
-  /** Enters the exports of a template. One whose condition is not met is none. */
+  /** Adds the exports of a template. An export whose condition is false does not count. */
   add(scope: Scope): void {
     for (const output of scope.template.outputs) {
       const node = findEntry(output.node, 'Export');
@@ -98,7 +99,7 @@ export class ExportDirectory {
     }
   }
 
-  /** What Fn::ImportValue comes to in `importer`; undefined if no template exports the name. */
+  /** The value of Fn::ImportValue in `importer`. Undefined if no template exports the name. */
   read(importer: Scope, name: string, where: Where): Value | undefined {
     const key = keyOf(importer, name);
     let found = this.#exports.get(key);
@@ -144,7 +145,7 @@ export class ExportDirectory {
     return makeUnknown(reason, 'give the one that is meant, without the others', where);
   }
 
-  /** Names and values of the exports of `scope` that are known. */
+  /** The names and values of the exports of `scope` that are known. */
   readAll(scope: Scope): Map<string, string> {
     const known = new Map<string, string>();
     for (const [key, entry] of this.#exports) {
@@ -154,9 +155,9 @@ export class ExportDirectory {
     return known;
   }
 
-  /** `did you mean 'net-vpc'? Or `, or nothing. */
+  /** The suggestion `did you mean 'net-vpc'? Or `, or an empty text. */
   suggest(name: string): string {
-    // Thousands of imports, each compared with thousands of exports, would take minutes.
+    // Comparing thousands of imports with thousands of exports would take minutes.
     const size = this.#peers.reduce((sum, one) => sum + one.#exports.size, this.#exports.size);
     if (size > SUGGESTED_FROM_MAX) return '';
     if ([...this.#exports.values()].some((entry) => entry.name === name))
@@ -167,7 +168,7 @@ export class ExportDirectory {
     return didYouMean(name, names).replace(/^; (.*)$/, '$1 Or ');
   }
 
-  /** Warns of each circle among stacks, at the first import in it. */
+  /** Warns of each circle among stacks, at its first import. */
   warnOfCircles(): void {
     const edges = new Map(
       [...this.#exports.values()].map(({ scope }) => [

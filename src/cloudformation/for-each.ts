@@ -1,37 +1,40 @@
 /**
- * Fn::ForEach: the loop is written out in the tree before anything is read.
+ * This file expands Fn::ForEach in the tree before anything is read.
  *
- * Theory of operation. A loop `Fn::ForEach::Name: [Identifier, collection, {key: value}]` gives, for
- * each item, its entries with `${Identifier}` and `&{Identifier}` replaced in keys and texts and
- * `Ref Identifier` replaced whole. Positions stay those of the loop's body, paths are those of the
- * result. A collection, or an item of it, may be any function of parameters, mappings and conditions.
- * A loop over something that is not known is left as it is, for the reader to take as unread. Loops nest, so ten lines can ask for ten thousand million resources: the nodes made are
- * counted, and the first one too many ends the expansion with one error.
+ * Theory of operation. A loop `Fn::ForEach::Name: [Identifier, collection, {key: value}]` gives its entries once for
+ * each item. `${Identifier}` and `&{Identifier}` are replaced in keys and texts, and `Ref Identifier` as a whole.
+ * Positions are those of the loop's body, and paths those of the result. The collection and its items may be any
+ * function of parameters, mappings and conditions. A loop over something unknown is left as it is, and its reader
+ * treats it as unknown. Loops may be nested, so ten lines can ask for ten thousand million resources. Therefore the new
+ * nodes are counted, and one error ends the expansion when there are too many.
  * Source: AWS CloudFormation Template Reference, "Fn::ForEach".
  */
 import { itemPath, keyPath, type Entry, type Mapping, type Node } from '../source/yaml.ts';
 import type { Problem } from '../source/problem.ts';
 import { readCall } from './calls.ts';
 import { LOOP_PREFIX } from './macros.ts';
-import { fail, report } from './scope.ts';
+import { fail, report } from './reporting.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
 
-/** Most nodes that all loops together make. */
+/** The most nodes that all loops together may make. */
 export const EXPANDED_NODES_MAX = 50_000;
-/** Longest text with its identifiers replaced. */
+/** The longest text after identifiers are replaced. */
 const TEXT_CHARS_MAX = 100_000;
 
-/** Values of the identifiers of the loops around a node. */
+/** The values of the identifiers of the loops around a node. */
 type Bindings = ReadonlyMap<string, string>;
 
 export interface ForEachInputs {
-  /** What a collection comes to, before there are any resources. */
+  /** Evaluates collections, before there are any resources. */
   readonly evaluate: (node: Node) => Value;
   /** Whether the template asks for the transform AWS::LanguageExtensions. */
   readonly isEnabled: boolean;
 }
 
-/** The section with its loops written out, the same node if it has none; undefined if they make too much (reported). */
+/**
+ * Returns the section with its loops expanded, or the same node if it has none. Undefined if they make too much, which
+ * is reported.
+ */
 export function expandLoops(
   section: Mapping,
   inputs: ForEachInputs,
@@ -132,7 +135,7 @@ class Expander {
       );
     }
     const items = this.#readCollection(key, collection, bindings);
-    // What is left of a loop says that there may be more than is written.
+    // A loop that is left means that there may be more than is written.
     if (items === undefined && !entries.has(key)) entries.set(key, { key, keyAt, value });
     for (const item of items ?? []) {
       const inner = new Map(bindings).set(identifier.text, item);
@@ -144,7 +147,7 @@ class Expander {
     }
   }
 
-  /** The items; undefined, and told, if they can't be known. */
+  /** The items of a collection. Undefined if they are unknown, which is reported. */
   #readCollection(key: string, node: Node, bindings: Bindings): readonly string[] | undefined {
     const { path } = node;
     const value = this.#inputs.evaluate(this.#expand(node, bindings, path));
@@ -203,7 +206,7 @@ class Expander {
     }
   }
 
-  /** `&{Id}` drops what a logical id can't hold, so that `10.0.0.0/8` can be part of one. */
+  /** `&{Id}` removes the characters that a logical id can't have, so that `10.0.0.0/8` can be part of one. */
   #replace(
     text: string,
     bindings: Bindings,

@@ -1,15 +1,16 @@
 /**
- * The groups of a template with their rules: inline ones, those of separate resources, and AWS's defaults.
+ * This file builds the groups of a template with their rules: inline rules, those of separate resources, and AWS's
+ * defaults.
  *
- * Egress decides by what is written, not by what could be read: a group whose one egress rule had
- * to be left out (unknown, or in error) does not fall back to "allow everything" (policy/openness.ts).
+ * AWS's default egress depends on what is written, not on what could be read. If a group's only egress rule is unknown
+ * or wrong, the group does not fall back to "allow everything" (policy/openness.ts).
  * Source: AWS CloudFormation Template Reference, AWS::EC2::SecurityGroup and its rule resources.
  */
 import type { Direction, GroupId, Rule, SecurityGroup } from '../policy/model.ts';
 import { decideExistence } from './attributes.ts';
 import { findEntry, readCall } from './calls.ts';
 import { addRules, finishGroup, stateEgress, type Draft } from './drafts.ts';
-import { closeHandedGroups } from './handed-groups.ts';
+import { closeHandedGroups, findHandedIn } from './handed-groups.ts';
 import {
   EGRESS_PROPERTIES,
   INGRESS_PROPERTIES,
@@ -17,12 +18,14 @@ import {
   KIND_INGRESS,
   PROPERTIES_OF_KINDS,
 } from './kinds.ts';
+import type { Unseen } from './macros.ts';
 import { checkProperties, warnOfUnknown } from './properties.ts';
 import type { Directory } from './references.ts';
 import type { Resource } from './resources.ts';
 import { findPossibleTargets, findTarget } from './rule-targets.ts';
 import { readRules, type WrittenRule } from './rules.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
 
 const LEFT_OUT = 'the rule is left out';
@@ -37,21 +40,21 @@ export interface BuiltGroups {
   readonly groups: readonly SecurityGroup[];
   readonly outsideRules: readonly OutsideRule[];
   /**
-   * Groups defined elsewhere that a resource of this template adds an egress rule to, or may add one
-   * to, also if the rule itself is not known: what AWS gives a group without egress rules must go.
+   * Groups defined elsewhere to which a resource of this template adds, or may add, an egress rule. They lose AWS's
+   * default egress, even if the rule itself is unknown.
    */
   readonly outsideEgress: ReadonlySet<GroupId>;
-  /** Groups defined elsewhere that something unseen in this template may add rules to, and why, each as a clause. */
+  /** Groups defined elsewhere to which something unseen in this template may add rules, and why, each as a clause. */
   readonly outsideGaps: ReadonlyMap<GroupId, readonly string[]>;
 }
 
 export interface BuildOptions {
   readonly acceptsOutsideRules: boolean;
-  /** Resources that may or may not exist, because their condition is not known. */
+  /** Resources that may or may not exist, because their condition is unknown. */
   readonly uncertain: readonly Resource[];
 }
 
-/** `resources` are the groups and rule resources that exist, in the order of the template. */
+/** `resources` are the existing groups and rule resources, in the order of the template. */
 export function buildGroups(
   scope: Scope,
   directory: Directory,
@@ -64,6 +67,7 @@ export function buildGroups(
   for (const draft of drafts.values()) {
     readInlineRules(scope, directory, draft, 'ingress');
     readInlineRules(scope, directory, draft, 'egress');
+    if (draft.stated.has('egress') && draft.vpcId === undefined) warnWithoutVpc(scope, draft);
   }
   for (const resource of resources) {
     if (resource.type !== KIND_INGRESS && resource.type !== KIND_EGRESS) continue;
@@ -81,7 +85,8 @@ export function buildGroups(
     noteEgress(scope, drafts, outsideEgress, resource, targets);
   }
   closeForUnseen(scope, [...drafts.values()]);
-  const outsideGaps = closeHandedGroups(scope, directory, drafts);
+  const outsideGaps = new Map(closeHandedGroups(scope, directory, drafts));
+  closeHandedIn(scope, directory, drafts, outsideGaps);
   return {
     groups: [...drafts.values()].map(finishGroup),
     outsideRules,
@@ -104,9 +109,13 @@ function noteEgress(
   }
 }
 
-/** Macros may make egress rules for any group, and the first takes the place of AWS's own: so those do not stand. */
+function findUnseenEgress({ template }: Scope): Unseen | undefined {
+  return template.unseen.find(({ mayAddEgress }) => mayAddEgress);
+}
+
+/** Closes the default egress of groups if a macro may add egress rules: the first rule would replace the default. */
 function closeForUnseen(scope: Scope, drafts: readonly Draft[]): void {
-  const unseen = scope.template.unseen.find(({ mayAddEgress }) => mayAddEgress);
+  const unseen = findUnseenEgress(scope);
   const silent = drafts.filter(
     ({ stated, gaps }) => !stated.has('egress') && gaps.egress.length === 0,
   );
@@ -116,6 +125,34 @@ function closeForUnseen(scope: Scope, drafts: readonly Draft[]): void {
   const message = `${names}: egress stays closed, since what may add rules to it is not seen: ${unseen.why.reason}`;
   const hint = `${unseen.why.hint}; or write the egress rules out, as SecurityGroupEgress`;
   report(scope.problems, 'warning', 'unknown-value', unseen.why, message, hint);
+}
+
+/** The same of groups that the template's parameters bring: what a macro writes may refer to those. */
+function closeHandedIn(
+  scope: Scope,
+  directory: Directory,
+  drafts: ReadonlyMap<GroupId, Draft>,
+  gaps: Map<GroupId, readonly string[]>,
+): void {
+  const unseen = findUnseenEgress(scope);
+  const handed = unseen === undefined ? [] : findHandedIn(scope, directory, drafts);
+  if (unseen === undefined || handed.length === 0) return;
+  const names = abbreviate(handed.map(({ parameter }) => parameter).join(', '));
+  const message = `the group of the parameter ${names}: egress stays closed but for rules that are written out, since what may add rules to it is not seen: ${unseen.why.reason}`;
+  report(scope.problems, 'warning', 'unknown-value', unseen.why, message, unseen.why.hint);
+  for (const { id } of handed) gaps.set(id, [...(gaps.get(id) ?? []), unseen.why.reason]);
+}
+
+/**
+ * Warns of inline egress in the default VPC, whose rules must be resources of their own.
+ * Source: AWS CloudFormation User Guide, pull request 1277, with the message.
+ */
+function warnWithoutVpc(scope: Scope, { resource }: Draft): void {
+  const where = findEntry(resource.properties!, 'SecurityGroupEgress')!;
+  const message = `'${resource.logicalId}' has SecurityGroupEgress and no VpcId`;
+  const hint =
+    'AWS refuses it: SecurityGroupEgress cannot be specified without VpcId; give VpcId, or write the rules as AWS::EC2::SecurityGroupEgress';
+  report(scope.problems, 'warning', 'missing-property', where, message, hint);
 }
 
 function readInlineRules(
@@ -203,7 +240,10 @@ function readInlineRule(
   );
 }
 
-/** `SecurityGroupIngress: [!Ref Rule]`: AWS takes no references there, but what is meant is plain if the rule names this group. */
+/**
+ * Handles `SecurityGroupIngress: [!Ref Rule]`. AWS takes no references there, but the meaning is plain if the rule
+ * names this group.
+ */
 function warnOfRuleReference(
   scope: Scope,
   directory: Directory,
@@ -231,7 +271,7 @@ function warnOfRuleReference(
   report(scope.problems, 'warning', 'rule-reference', where, message, hint);
 }
 
-/** Returns the groups that the rule is for: one, or all that it may be for if only AWS knows which. */
+/** Reads a rule resource. Returns its group, or all groups that it may be for if only AWS can tell. */
 function readRuleResource(
   scope: Scope,
   directory: Directory,
@@ -288,7 +328,7 @@ function readRuleResource(
   return [target];
 }
 
-/** Whether a resource takes part; one that may or may not exist is left out, with a warning. */
+/** Whether a resource exists. One that may or may not exist is left out, with a warning. */
 export function takesPart(scope: Scope, resource: Resource): boolean | 'unknown' {
   const truth = decideExistence(scope, resource);
   if (truth.kind === 'truth') return truth.value;

@@ -1,45 +1,46 @@
 /**
- * Resources that are handed a group and may change its rules in ways that are not seen here: nested stacks whose
- * template is not at hand, modules, custom resources.
+ * This file finds resources that receive a group and may change its rules unseen: nested stacks without their template,
+ * modules, and custom resources.
  *
- * An egress rule from anywhere takes the place of AWS's own "everything out". So that does not stand in a group that
- * is handed to one of these. Rules that are written out stand: groups only allow, and nobody is expected to
- * take away what the template says (policy/openness.ts).
+ * An egress rule from anywhere replaces AWS's default egress. So a group that one of these receives does not get the
+ * default. Rules that are written stay: groups only allow, and nobody is expected to remove what the template says
+ * (policy/openness.ts).
  *
- * A custom resource gets groups for two ends. In a list of groups, under the name that all of AWS's resources use for
- * it, they are the groups something is put into; that changes no rules. What the AWS CDK makes of a single call of
- * AWS's interface says which call it is. Anything else may do what it likes.
+ * A custom resource receives groups for one of two purposes. A list of groups under the name that all AWS resources use
+ * holds the groups that something joins; that changes no rules. The resource that the AWS CDK makes for a single AWS
+ * API call names the call. Anything else may do anything.
  */
 import type { GroupId } from '../policy/model.ts';
 import type { Mapping, Node } from '../source/yaml.ts';
 import { decideExistence } from './attributes.ts';
-import { readCall, type Call } from './calls.ts';
+import { readCall, readProperty, type Call } from './calls.ts';
 import { findMentions } from './dependencies.ts';
 import type { Draft } from './drafts.ts';
 import { KIND_GROUP, KIND_RESTRICT_DEFAULT, KIND_STACK, KIND_VPC } from './kinds.ts';
 import { resolveGroup, type Directory } from './references.ts';
 import type { Resource } from './resources.ts';
-import { report, type Scope } from './scope.ts';
+import { report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import { abbreviate, makeText, makeUnknown, type UnknownValue, type Value } from './values.ts';
 
-/** Kinds that make resources out of a template that is not read here. */
+/** Kinds that make resources from a template that is not read here. */
 const TEMPLATE_KINDS: ReadonlySet<string> = new Set([
   'AWS::CloudFormation::StackSet',
   'AWS::Serverless::Application',
   'AWS::ServiceCatalog::CloudFormationProvisionedProduct',
 ]);
 const KIND_CUSTOM = 'AWS::CloudFormation::CustomResource';
-/** A call of AWS's interface that the AWS CDK writes as a resource. */
+/** The kind that the AWS CDK uses for a single AWS API call. */
 const KIND_CALL = 'Custom::AWS';
 
-/** `SecurityGroups`, `SecurityGroupIds`, `VpcSecurityGroupIds`: what something is a member of. */
+/** Properties with the groups that something joins: `SecurityGroups`, `SecurityGroupIds`, `VpcSecurityGroupIds`. */
 const MEMBERSHIP = /^(?:vpc)?security(?:groups|groupids)$/i;
 const CHANGES_RULES = /(?:authorize|revoke|modify|update)SecurityGroup/i;
 
-/** `template`: it makes resources that are not read here. `call`: one call of AWS's interface. `custom`: anything. */
+/** `template`: makes resources that are not read here. `call`: one call of AWS's API. `custom`: may do anything. */
 type Taker = 'template' | 'call' | 'custom';
 
-/** Undefined: a kind that changes no rules. */
+/** What a kind may do to groups. Undefined: it changes no rules. */
 function takerOf({ type }: Resource): Taker | undefined {
   if (type === KIND_RESTRICT_DEFAULT) return undefined;
   if (type === KIND_STACK || TEMPLATE_KINDS.has(type) || type.endsWith('::MODULE'))
@@ -48,7 +49,7 @@ function takerOf({ type }: Resource): Taker | undefined {
   return type === KIND_CUSTOM || !/^(?:AWS|Alexa)::/.test(type) ? 'custom' : undefined;
 }
 
-/** Why a resource may change the rules of groups it is handed; undefined if it does not. */
+/** Why a resource may change the rules of groups it receives. Undefined if it does not. */
 function whyMayChange(scope: Scope, resource: Resource, taker: Taker): UnknownValue | undefined {
   const reason = reasonOf(scope, resource, taker);
   if (reason === undefined) return undefined;
@@ -64,6 +65,8 @@ function reasonOf(scope: Scope, resource: Resource, taker: Taker): string | unde
   switch (taker) {
     case 'template': {
       const { nested } = scope.inputs;
+      const parameters = readProperty(scope, resource.properties, 'Parameters');
+      if (parameters?.kind === 'unknown') return parameters.reason;
       if (resource.type !== KIND_STACK || nested === undefined) return 'its template is not read';
       return nested.whyUnread(scope, resource)?.reason;
     }
@@ -78,7 +81,25 @@ function reasonOf(scope: Scope, resource: Resource, taker: Taker): string | unde
   }
 }
 
-/** Closes what may be said of groups by such resources; returns why, for groups that are defined elsewhere. */
+/** The groups defined elsewhere that the template's own parameters bring. */
+export function findHandedIn(
+  scope: Scope,
+  directory: Directory,
+  drafts: ReadonlyMap<GroupId, Draft>,
+): readonly { readonly parameter: string; readonly id: GroupId }[] {
+  return [...scope.parameters].flatMap(([parameter, value]) =>
+    (value.kind === 'list' ? value.items : [value]).flatMap((item) => {
+      if (item.kind !== 'text') return [];
+      const id = resolveGroup(scope, directory, '', item.text, item);
+      return id === undefined || drafts.has(id) ? [] : { parameter, id };
+    }),
+  );
+}
+
+/**
+ * Closes the default egress of groups that such resources receive. Returns the reasons for groups that are defined
+ * elsewhere.
+ */
 export function closeHandedGroups(
   scope: Scope,
   directory: Directory,
@@ -114,7 +135,7 @@ function closeDraft(
   gaps.egress.push(why);
 }
 
-/** The groups that a resource is handed, but for those that a custom one is to put something into. */
+/** The groups that a resource receives. For a custom resource, the groups that something joins do not count. */
 function findHanded(
   scope: Scope,
   directory: Directory,
@@ -124,7 +145,7 @@ function findHanded(
   const values: Value[] = [];
   walk(scope, properties, taker === 'custom', values);
   const items = values.flatMap((value) => (value.kind === 'list' ? value.items : [value]));
-  // A parameter of a stack may be a list that was joined.
+  // A stack's parameter may be a joined list.
   const ids = items.flatMap((value) =>
     value.kind === 'text'
       ? value.text.split(',').map((text) => resolveGroup(scope, directory, '', text.trim(), value))
@@ -155,7 +176,7 @@ function walk(scope: Scope, node: Node, skipsMembership: boolean, values: Value[
     if (!skipsMembership || !MEMBERSHIP.test(key)) walk(scope, value, skipsMembership, values);
 }
 
-/** Whether a call is worth evaluating: what it refers to is a group, or may be the id of one. */
+/** Whether to evaluate a call: it refers to a group, or to something that may be a group's id. */
 function mayBeGroup({ template, parameters }: Scope, { name, argument }: Call): boolean {
   if (name === 'Fn::ImportValue') return true;
   if (name !== 'Ref' && name !== 'Fn::GetAtt') return false;

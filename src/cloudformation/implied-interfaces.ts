@@ -1,12 +1,12 @@
 /**
- * The network interfaces that resources of a template imply, with their groups: what `from` of an
- * interface in the configuration takes, and what `sgctl check` lists.
+ * This file finds the network interfaces that resources of a template imply, with their groups. The key `from` of an
+ * interface in the configuration uses them, and `sgctl check` lists them.
  *
- * interface-kinds.ts says which resources have some and where their groups stand. They make no rules, so
- * they are read only when they are asked for. The default group is given only where certainly no other is
- * named; a group that is not known is left out, which denies.
+ * interface-kinds.ts says which resources have interfaces, and where their groups are written. These resources make no
+ * rules, so they are read only on request. An interface gets the default group only if it certainly names no other. An
+ * unknown group is left out, which denies.
  */
-import type { Parsed } from '../addr/address.ts';
+import { refuse, type Parsed } from '../addr/address.ts';
 import type { GroupId } from '../policy/model.ts';
 import { closest } from '../source/suggest.ts';
 import type { Mapping } from '../source/yaml.ts';
@@ -34,35 +34,51 @@ import {
 } from './placement.ts';
 import { readText, warnOfUnknown } from './properties.ts';
 import type { Directory } from './references.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate, describeKind, makeUnknown, type Where } from './values.ts';
 
 export interface ImpliedInterface {
   readonly logicalId: string;
   readonly type: string;
-  /** The groups that are known; undefined: the default group. */
+  /** The known groups. Undefined: the default group. */
   readonly groupIds: readonly GroupId[] | undefined;
-  /** Why these may not be all, or may not be there at all; empty if they are all. */
+  /** Why there may be other groups, or why the interface may not exist. Empty if all is known. */
   readonly gaps: readonly string[];
 }
 
-/** Without an interface that groups could be on, or with one that none filter. */
+/** What is asked about a resource, by whom, and through which references. */
+interface Asked {
+  readonly scope: Scope;
+  readonly directory: Directory;
+  readonly resource: Resource;
+  readonly wishes: PlacementWishes;
+  /** How many references were followed to get here. */
+  readonly followed: number;
+}
+
+/** The result for a resource without an interface that groups apply to. */
 type Placed = Placement | 'no interface' | 'unfiltered';
 
 const LOSS = 'the interface goes without the groups it would get from there';
-/** What is lost by it says nothing where nobody has asked for the interface. */
+/** The part of a message that says what is lost. It is left out where nobody asked for the interface. */
 const LOSS_AT_END = /; the interface goes without [^;]*$/;
 const HINT = 'give addresses and securityGroups in the configuration';
-/** References that lead on: a group of instances to its template, an instance to its cluster. More make no sense. */
+/**
+ * The most references to follow: an Auto Scaling group to its template, an instance to its cluster. More make no sense.
+ */
 const FOLLOWED_MAX = 4;
 
-/** Whether an interface of the configuration can be told to take its groups from it. */
+/** Whether an interface of the configuration may take its groups from this resource. */
 export function isPlaceable({ type }: Resource): boolean {
   return INTERFACE_KINDS.has(type);
 }
 
-/** Groups and addresses of a placeable resource; not if it does not exist, or has no interface. What is wrong with its properties is reported. */
+/**
+ * The groups and addresses of a resource that `from` names. Refused if it does not exist or has no interface. Problems
+ * with its properties are reported.
+ */
 export function placeResource(
   scope: Scope,
   directory: Directory,
@@ -74,7 +90,7 @@ export function placeResource(
   const truth = decideExistence(scope, resource);
   if (truth.kind === 'unknown') {
     const message = `whether ${shown} exists can't be known here: ${truth.reason}`;
-    return { ok: false, message, hint: truth.hint };
+    return refuse(message, truth.hint);
   }
   if (truth.kind !== 'truth' || !truth.value) {
     const why = truth.kind === 'truth' ? 'is false' : 'is in error';
@@ -85,20 +101,20 @@ export function placeResource(
       hint: 'take the key out, or give the parameters that make it exist',
     };
   }
-  const placed = readResource(scope, directory, resource, wishes);
+  const placed = readResource({ scope, directory, resource, wishes, followed: 0 });
   const what = `${shown} (${abbreviate(resource.type)})`;
   if (placed === 'no interface') {
     const message = `${what} has no network interface in a VPC: its properties name none`;
-    return { ok: false, message, hint: 'take the key out' };
+    return refuse(message, 'take the key out');
   }
   if (placed === 'unfiltered') {
     const message = `${what} has no security groups, and nothing filters its traffic`;
-    return { ok: false, message, hint: 'take the interface out, or give it securityGroups here' };
+    return refuse(message, 'take the interface out, or give it securityGroups here');
   }
   return { ok: true, value: placed };
 }
 
-/** The interfaces of the resources that exist, or may. What is wrong with one is in its gaps, and not reported. */
+/** The interfaces of all resources that exist or may exist. Problems are put into their gaps, and not reported. */
 export function listInterfaces(scope: Scope, directory: Directory): ImpliedInterface[] {
   const { problems } = scope;
   return [...scope.template.resources.values()].filter(isPlaceable).flatMap((resource) => {
@@ -106,7 +122,8 @@ export function listInterfaces(scope: Scope, directory: Directory): ImpliedInter
     const truth = decideExistence(scope, resource);
     const mayExist = truth.kind === 'unknown' || (truth.kind === 'truth' && truth.value);
     const wishes = { addresses: false, groups: true };
-    const placed = mayExist ? readResource(scope, directory, resource, wishes) : 'no interface';
+    const asked: Asked = { scope, directory, resource, wishes, followed: 0 };
+    const placed = mayExist ? readResource(asked) : 'no interface';
     const found = problems.splice(before).map(({ message }) => message.replace(LOSS_AT_END, ''));
     if (placed === 'no interface') return [];
     const { logicalId, type } = resource;
@@ -122,58 +139,41 @@ export function listInterfaces(scope: Scope, directory: Directory): ImpliedInter
   });
 }
 
-function readResource(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  wishes: PlacementWishes,
-  followed = 0,
-): Placed {
-  const placed = readKind(scope, directory, resource, wishes, followed);
+function readResource(asked: Asked): Placed {
+  const { scope, resource } = asked;
+  const placed = readKind(asked);
   if (typeof placed === 'string' || placed.groupIds !== undefined) return placed;
   if (resource.gap === undefined) return placed;
-  // It names no group, but something of it was not understood that may.
+  // It names no group, but a part that was not understood may do so.
   warnOfUnknown(scope, `what else '${resource.logicalId}' says`, resource.gap, resource.path, LOSS);
   return { ...placed, groupIds: [] };
 }
 
-function readKind(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  wishes: PlacementWishes,
-  followed: number,
-): Placed {
+function readKind(asked: Asked): Placed {
+  const { scope, directory, resource, wishes } = asked;
   const kind = INTERFACE_KINDS.get(resource.type)!;
   switch (kind.reads) {
     case 'instance':
     case 'network interface':
       return readPlacement(scope, directory, resource, wishes);
     case 'launch template':
-      return readLaunchTemplate(scope, directory, resource, wishes);
+      return readLaunchTemplate(asked);
     case 'scaling group':
-      return readScalingGroup(scope, directory, resource, wishes, followed);
+      return readScalingGroup(asked);
     case 'list':
-      return readList(scope, directory, resource, kind, wishes, followed);
+      return readList(asked, kind);
     default:
       return kind satisfies never;
   }
 }
 
-/** A kind with one list of groups. */
-function readList(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  kind: ListKind,
-  wishes: PlacementWishes,
-  followed: number,
-): Placed {
+/** Reads a kind with one list of groups. */
+function readList(asked: Asked, kind: ListKind): Placed {
+  const { scope, directory, resource, wishes } = asked;
   const { properties } = resource;
   const leader =
     kind.follows === undefined ? undefined : readProperty(scope, properties, kind.follows.property);
-  if (leader !== undefined)
-    return readFollowed(scope, directory, resource, kind.follows!, wishes, followed);
+  if (leader !== undefined) return readFollowed(asked, kind.follows!);
   if (kind.path.length === 0) return giveUp(scope, resource, 'it names no cluster');
   const address =
     wishes.addresses && kind.address !== undefined
@@ -196,7 +196,7 @@ function readList(
   return { ...giveUp(scope, resource, reason), addresses };
 }
 
-/** Reports that it is not known which groups the resource has. */
+/** Reports that the groups of the resource are unknown. */
 function giveUp(scope: Scope, resource: Resource, reason: string): Placement {
   const unknown = makeUnknown(reason, HINT, resource);
   warnOfUnknown(scope, `the groups of '${resource.logicalId}'`, unknown, resource.path, LOSS);
@@ -217,7 +217,7 @@ function whatThereIs(scope: Scope, resource: Resource, kind: ListKind): WithoutG
   return Object.hasOwn(without, value.text) ? without[value.text] : 'unknown';
 }
 
-/** The mapping that the list of groups stands in. */
+/** The mapping that contains the list of groups. */
 function findHolder(
   scope: Scope,
   resource: Resource,
@@ -241,7 +241,7 @@ function findHolder(
   return 'unusable';
 }
 
-/** The mapping under `name`, or those in the list there; none if there is none. */
+/** The mapping under `name`, or the mappings of the list there. None if it is absent. */
 function readHolders(
   scope: Scope,
   holder: Mapping | undefined,
@@ -265,10 +265,13 @@ function readHolders(
   return found;
 }
 
-/** Groups of services that have such lists too, and what isn't a list of groups. */
+/** Property names that look like lists of groups but are not, or are those of other services. */
 const OTHER_GROUPS = /^(?:Cache|ClassicLink|Cluster|DB|Enforce)/;
 
-/** What stands where the list of groups should, by another name: AWS refuses it, and the default group would not have been meant. @returns whether there is such a thing */
+/**
+ * Reports groups under a property of another name, which AWS refuses. The author surely did not mean the default group.
+ * @returns whether there is such a property
+ */
 function refuseSlips(
   scope: Scope,
   type: string,
@@ -288,24 +291,18 @@ function refuseSlips(
   return isWrong;
 }
 
-/** What another resource of this template has, which a property refers to. */
-function readFollowed(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  { property, type }: Follow,
-  wishes: PlacementWishes,
-  followed: number,
-): Placed {
+/** Reads the groups of another resource of the template that a property refers to. */
+function readFollowed(asked: Asked, { property, type }: Follow): Placed {
+  const { scope, resource, followed } = asked;
   const target = findNamed(scope, resource, property, type);
   if (target === undefined || followed >= FOLLOWED_MAX) {
     const reason = `its ${property} is no ${type} of this template`;
     return giveUp(scope, resource, reason);
   }
-  return readResource(scope, directory, target, wishes, followed + 1);
+  return readResource({ ...asked, resource: target, followed: followed + 1 });
 }
 
-/** The resource of that type that `property` refers to, or names as it is named. */
+/** The resource of that type that `property` refers to, by reference or by name. */
 function findNamed(
   scope: Scope,
   resource: Resource,
@@ -326,40 +323,26 @@ function findNamed(
   });
 }
 
-function readLaunchTemplate(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  wishes: PlacementWishes,
-): Placement {
+function readLaunchTemplate(asked: Asked): Placement {
+  const { scope, resource } = asked;
   const property = 'LaunchTemplateData';
   const value = readProperty(scope, resource.properties, property);
-  if (value?.kind === 'map') return readHeld(scope, directory, value.node, wishes);
+  if (value?.kind === 'map') return readHeld(asked, value.node);
   const unknown =
     value?.kind === 'unknown' ? value : makeUnknown('it is not there', HINT, value ?? resource);
   warnOfUnknown(scope, property, unknown, unknown.path, LOSS);
   return NOTHING;
 }
 
-function readHeld(
-  scope: Scope,
-  directory: Directory,
-  data: Mapping,
-  wishes: PlacementWishes,
-): Placement {
+function readHeld({ scope, directory, wishes }: Asked, data: Mapping): Placement {
   const primary = findPrimary(scope, data);
   if (primary === 'unusable') return NOTHING;
   return readHolder(scope, directory, data, primary, wishes);
 }
 
-/** The instances of an Auto Scaling group: what their launch template, launch configuration or model instance says. */
-function readScalingGroup(
-  scope: Scope,
-  directory: Directory,
-  resource: Resource,
-  wishes: PlacementWishes,
-  followed: number,
-): Placed {
+/** Reads an Auto Scaling group's instances: their launch template, launch configuration or model instance. */
+function readScalingGroup(asked: Asked): Placed {
+  const { scope, resource } = asked;
   const { properties } = resource;
   for (const [property, type] of [
     ['LaunchConfigurationName', KIND_LAUNCH_CONFIGURATION],
@@ -367,7 +350,7 @@ function readScalingGroup(
   ] as const) {
     const value = readProperty(scope, properties, property);
     if (value === undefined) continue;
-    return readFollowed(scope, directory, resource, { property, type }, wishes, followed);
+    return readFollowed(asked, { property, type });
   }
   const mixed = readProperty(scope, properties, 'MixedInstancesPolicy');
   const data =
@@ -376,11 +359,11 @@ function readScalingGroup(
       : findMixedData(scope, resource, properties!);
   if (data === undefined) return giveUp(scope, resource, 'it names no launch template');
   if (data === 'unusable') return NOTHING;
-  // An address of the template can be that of one instance only.
-  return { ...readHeld(scope, directory, data, wishes), addresses: [] };
+  // A fixed address in the template can belong to one instance only.
+  return { ...readHeld(asked, data), addresses: [] };
 }
 
-/** The data of the launch template of a mixed instances policy, if all its instances have that one. */
+/** The data of the launch template of a mixed instances policy, if all instances use the same one. */
 function findMixedData(
   scope: Scope,
   resource: Resource,

@@ -1,36 +1,39 @@
 /**
- * The resource types that have network interfaces in a VPC: where each names its security groups, and
- * what AWS gives where it names none.
+ * This file lists the resource types that have network interfaces in a VPC. For each it says where its groups are
+ * written, and what AWS does if none is.
  *
- * `default`, the VPC's default group, stands only where AWS's pages say so; where they say nothing it is
- * `unknown`, and the interface gets no group without being told.
- * Sources: AWS CloudFormation Template Reference, the pages of the types; for load balancers the Elastic
- * Load Balancing user guides, for databases and mount targets the API references of RDS and EFS.
+ * `default`, the VPC's default group, is used only where AWS's documentation says so. Otherwise it is `unknown`, and an
+ * interface without groups must be given some.
+ * Sources: AWS CloudFormation Template Reference, the pages of the types; for load balancers the Elastic Load Balancing
+ * user guides; for databases and mount targets the API references of RDS and EFS.
  */
 import { KIND_INSTANCE, KIND_LAUNCH_TEMPLATE, KIND_NETWORK_INTERFACE } from './kinds.ts';
 
-/** What there is where no group is named. `unfiltered`: an interface without groups, which nothing filters. */
+/** What AWS does if no group is named. `unfiltered`: the interface has no groups, and nothing filters it. */
 export type WithoutGroups = 'default' | 'unknown' | 'unfiltered' | 'no interface';
 
 /** A kind that names its groups in one list. */
 export interface ListKind {
   readonly reads: 'list';
-  /** The names of the properties down to the list; a list on the way has [] behind its name. Without the first ones there is no interface. */
+  /**
+   * The path of properties to the list of groups. [] marks a property that is a list itself. Without the leading
+   * properties there is no interface.
+   */
   readonly path: readonly string[];
   readonly without: WithoutGroups;
-  /** The property with the address, where there is one. */
+  /** The property with the address, if there is one. */
   readonly address?: string;
-  /** A property by whose value it depends what there is without groups. */
+  /** A property whose value decides what AWS does without groups. */
   readonly variant?: Variant;
-  /** A property that names another resource, whose groups these are then. */
+  /** A property that names another resource; the groups are that resource's. */
   readonly follows?: Follow;
-  /** What has groups beside those that are named, as a clause. */
+  /** What has groups beside the named ones, as a clause. */
   readonly more?: string;
 }
 
 interface Variant {
   readonly property: string;
-  /** Where the property is not given. */
+  /** The value if the property is absent. */
   readonly otherwise: string;
   readonly without: Readonly<Record<string, WithoutGroups>>;
 }

@@ -1,5 +1,5 @@
 /**
- * The intrinsic functions, one by one.
+ * This file evaluates the intrinsic functions.
  * Source: AWS CloudFormation Template Reference, "Intrinsic function reference".
  */
 import type { Node } from '../source/yaml.ts';
@@ -12,9 +12,10 @@ import {
   type Call,
 } from './calls.ts';
 import { splitCidr } from './cidrs.ts';
-import { explainTransform, findUnread, whyUnseen } from './macros.ts';
+import { explainTransform, findUnread, whyUnseen, writeOutTransform } from './macros.ts';
 import { findSupplied, supplyHint } from './parameters.ts';
-import { fail, report, takeChars, takeSteps, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import { takeChars, takeSteps, type Scope } from './scope.ts';
 import { substitute } from './substitute.ts';
 import { toJson } from './to-json.ts';
 import {
@@ -31,6 +32,7 @@ import {
   type InvalidValue,
   type Value,
 } from './values.ts';
+import { count } from '../source/count.ts';
 
 type Intrinsic = (scope: Scope, call: Call) => Value;
 
@@ -78,7 +80,7 @@ function refer(scope: Scope, call: Call): Value {
   return name.kind === 'text' ? scope.refer(name.text, call) : name;
 }
 
-/** A name as it is written, or as a function gives it; undefined if it is neither. */
+/** A name, as it is written or as a function returns it. Undefined if it is neither. */
 function readName(
   scope: Scope,
   call: Call,
@@ -98,7 +100,7 @@ function warnWithoutExtensions(scope: Scope, call: Call): void {
   report(scope.problems, 'warning', 'transform', call, message, hint);
 }
 
-/** `Id.Attribute` or `[Id, Attribute]`; the attribute may hold dots and, in the list form, be a function. */
+/** Reads `Id.Attribute` or `[Id, Attribute]`. The attribute may contain dots and, in the list form, be a function. */
 function getAttribute(scope: Scope, call: Call): Value {
   const { argument } = call;
   if (argument.kind === 'list' && argument.tag === undefined && argument.items.length >= 2) {
@@ -136,7 +138,7 @@ function choose(scope: Scope, call: Call): Value {
   return 'value' in branch ? scope.evaluate(branch.value) : branch;
 }
 
-/** The branch Fn::If takes, not evaluated. */
+/** The branch that Fn::If takes, not evaluated. */
 export function chooseBranch(
   scope: Scope,
   items: readonly Node[],
@@ -193,7 +195,7 @@ function select(scope: Scope, call: Call): Value {
   if (list.kind !== 'list') return list;
   const item = /^\d{1,6}$/.test(index.text) ? list.items[Number(index.text)] : undefined;
   if (item !== undefined) return moveTo(item, call);
-  const hint = `the list has ${list.items.length} items, counted from 0`;
+  const hint = `the list has ${count(list.items.length, 'item')}, counted from 0`;
   return fail(
     scope,
     'bad-function',
@@ -217,7 +219,7 @@ function findInMap(scope: Scope, call: Call): Value {
   if (node === undefined) {
     const unseen = findUnseenMapping(scope, keys);
     if (unseen !== undefined) return moveTo(unseen, call);
-    // The default is an addition of AWS::LanguageExtensions.
+    // AWS::LanguageExtensions adds the default value.
     const fallback = items[3]?.kind === 'mapping' ? findEntry(items[3], 'DefaultValue') : undefined;
     if (fallback !== undefined) return scope.evaluate(fallback);
     return fail(
@@ -228,6 +230,8 @@ function findInMap(scope: Scope, call: Call): Value {
       'check the names in the section Mappings',
     );
   }
+  const unread = findUnread(writeOutTransform(node));
+  if (unread !== undefined) return moveTo(unread, call);
   if (node.kind === 'mapping' || readCall(node) !== undefined) {
     return fail(
       scope,
@@ -240,7 +244,7 @@ function findInMap(scope: Scope, call: Call): Value {
   return moveTo(scope.evaluate(node), call);
 }
 
-/** Why the entry may be there without being written. */
+/** Why the entry may exist although it is not written. */
 function findUnseenMapping(scope: Scope, keys: readonly string[]): UnknownValue | undefined {
   let node: Node | undefined = scope.template.mappings;
   for (const key of keys) {
@@ -278,7 +282,7 @@ function makeCidrs(scope: Scope, call: Call): Value {
   );
 }
 
-/** Zones of our own region; which ones an account has is known to AWS alone, so the choice is ours. */
+/** The zones of our own Region. Only AWS knows which an account has, so these are our choice. */
 const OUR_ZONES = ['a', 'b', 'c', 'd', 'e', 'f'];
 
 function getZones(scope: Scope, call: Call): Value {

@@ -1,5 +1,5 @@
 /**
- * The resource types that are read here, and the properties they have.
+ * This file lists the resource types that are read, and their properties.
  * Source: AWS CloudFormation Template Reference, the pages of the types.
  */
 import { closest } from '../source/suggest.ts';
@@ -16,12 +16,12 @@ export const KIND_SUBNET = 'AWS::EC2::Subnet';
 export const KIND_VPC = 'AWS::EC2::VPC';
 export const KIND_VPC_BLOCK = 'AWS::EC2::VPCCidrBlock';
 export const KIND_STACK = 'AWS::CloudFormation::Stack';
-/** What the AWS CDK writes to take AWS's own rules from a VPC's default group. */
+/** The type that the AWS CDK uses to remove AWS's own rules from a VPC's default group. */
 export const KIND_RESTRICT_DEFAULT = 'Custom::VpcRestrictDefaultSG';
 
 const RULE_KINDS: readonly string[] = [KIND_GROUP, KIND_INGRESS, KIND_EGRESS, KIND_PREFIX_LIST];
 
-/** Kinds that say where groups and addresses are. They make no rules, but they are not passed over. */
+/** Types that say where groups and addresses are used. They make no rules, but they are not reported as ignored. */
 const PLACEMENT_KINDS: readonly string[] = [
   KIND_INSTANCE,
   KIND_NETWORK_INTERFACE,
@@ -35,7 +35,7 @@ const PLACEMENT_KINDS: readonly string[] = [
 const RULE_KIND_SET: ReadonlySet<string> = new Set(RULE_KINDS);
 const PLACEMENT_KIND_SET: ReadonlySet<string> = new Set(PLACEMENT_KINDS);
 
-/** Groups, rules and prefix lists. */
+/** The types of groups, rules and prefix lists. */
 export function isRuleKind(type: string): boolean {
   return RULE_KIND_SET.has(type);
 }
@@ -75,16 +75,39 @@ export const PROPERTIES_OF_KINDS: ReadonlyMap<string, readonly string[]> = new M
   [KIND_PREFIX_LIST, ['AddressFamily', 'Entries', 'MaxEntries', 'PrefixListName', 'Tags']],
 ]);
 
-/** The kind of ours that `type` is a slip for: one or two letters, the case, a part left out. Undefined if it is one, or none of ours. */
+/**
+ * The type of ours that a misspelt `type` probably means: one or two letters differ, or the case, or a part is missing.
+ * Undefined if it is one of ours, or resembles none.
+ */
 export function findMisspeltKind(type: string): string | undefined {
   if (isRuleKind(type) || isPlacementKind(type)) return undefined;
   const plain = type.trim().toLowerCase();
-  // `EC2::SecurityGroup`; what is under Custom:: or anybody else's name is theirs.
-  const full = /^ec2:{1,2}/.test(plain) ? `aws::${plain}` : plain;
+  // `AWS.EC2.SecurityGroup`, `EC2::SecurityGroup`; types under Custom:: or another vendor's name are left alone.
+  const parts = plain.replace(/[.:/]+/g, '::');
+  const full = parts.startsWith('ec2::') ? `aws::${parts}` : parts;
   if (!full.startsWith('aws') && !full.startsWith('was')) return closest(full, RULE_KINDS, 2);
   const near = closest(full, RULE_KINDS, 3) ?? closest(full, PLACEMENT_KINDS, 1);
   if (near !== undefined) return near;
-  // `AWS::EC2::SecurityGroupRule`: no type of that kind that isn't read here.
-  const isOurs = /^aws::ec2::(securitygroup|prefixlist)/.test(full);
-  return isOurs ? closest(full, RULE_KINDS, full.length) : undefined;
+  // `AWS::EC2::SecurityGroupRule`, `AWS::VPC::EgressSecurityGroup`: all real types of that kind are read here.
+  if (!/^aws::(ec2|vpc)::\w*(securitygroup|prefixlist)/.test(full)) return undefined;
+  if (full.includes('prefixlist')) return KIND_PREFIX_LIST;
+  if (full.includes('egress')) return KIND_EGRESS;
+  return full.includes('ingress') ? KIND_INGRESS : KIND_GROUP;
+}
+
+/** The type of ours whose last part `type` is, or nearly is. */
+export function findBareKind(type: string): string | undefined {
+  const full = `aws::ec2::${type.trim().toLowerCase()}`;
+  return closest(full, [...RULE_KINDS, ...PLACEMENT_KINDS], 2);
+}
+
+/**
+ * Whether a type of that name can exist, be it AWS's or one that somebody registered there.
+ * Source: AWS CloudFormation User Guide, "Resource attribute Type"; CloudFormation registry.
+ */
+export function isPossibleType(type: string): boolean {
+  return (
+    /^(?:[A-Za-z0-9]{2,64}::){2}[A-Za-z0-9]{2,64}(?:::MODULE)?$/.test(type) ||
+    /^Custom::[\w@-]+$/.test(type)
+  );
 }

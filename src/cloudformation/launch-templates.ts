@@ -1,5 +1,5 @@
 /**
- * What an instance has from its launch template, where it says nothing itself.
+ * This file reads what an instance takes from its launch template when it does not say it itself.
  * Source: AWS CloudFormation Template Reference, AWS::EC2::Instance LaunchTemplateSpecification and
  * AWS::EC2::LaunchTemplate LaunchTemplateData.
  */
@@ -12,7 +12,10 @@ import type { Resource } from './resources.ts';
 import type { Scope } from './scope.ts';
 import { makeUnknown, type UnknownValue, type Value } from './values.ts';
 
-/** The data of the launch template that `properties` name; undefined if they name none, `unusable` if they can't be known (reported). */
+/**
+ * The data of the launch template that `properties` name. Undefined if they name none, `unusable` if it is unknown,
+ * which is reported.
+ */
 export function findLaunchData(
   scope: Scope,
   properties: Mapping | undefined,

@@ -1,24 +1,22 @@
 /**
- * A CloudFormation template to groups and prefix lists.
+ * This file turns a CloudFormation template into groups and prefix lists.
  *
- * Theory of operation. Text becomes a tree with positions (source/yaml.ts; reindent.ts first, if the
- * indentation was lost), loops are written out (for-each.ts), sections and resources are found
- * (template.ts), and then the resources of the kinds we know are read, asking the evaluator for each
- * property they need. Nothing else in the template is evaluated.
+ * Theory of operation. Text becomes a tree with positions (template-tree.ts), loops are expanded (for-each.ts), and
+ * sections and resources are found (template.ts). Then the resources of the known kinds are read. They ask the
+ * evaluator for each property that they need. Nothing else in the template is evaluated.
  *
- * Templates of one configuration refer to each other in any order. So there are three passes, each
- * over all templates before the next begins: `openTemplate` enters the exports, `surveyTemplate`
- * tells what groups and prefix lists there are, and `buildTemplate` reads the rules that name them.
+ * Templates of one configuration may refer to each other in any order. So there are three passes, each over all
+ * templates: `openTemplate` enters the exports, `surveyTemplate` finds the groups and prefix lists, and `buildTemplate`
+ * reads the rules that name them.
  *
- * Three severities. An error: the template can't be used. A warning: it works here, but AWS would
- * refuse it or do something else, or a rule was left out because only AWS could know what it says.
- * A rule left out denies; nothing that is unknown ever allows. A notice: resources of other kinds.
+ * There are three severities. An error: the template can't be used. A warning: it works here, but AWS would refuse it
+ * or act differently, or a rule was left out because only AWS could know what it says. A missing rule denies; nothing
+ * that is unknown ever allows. A notice: resources of other kinds.
  */
 import { resolve } from 'node:path';
 import type { GroupId, PrefixList, PrefixListId, SecurityGroup } from '../policy/model.ts';
-import type { Position, Problem } from '../source/problem.ts';
-import { indentContinuations } from '../source/continuations.ts';
-import { get, parseDocument, type Mapping, type Node } from '../source/yaml.ts';
+import type { Problem } from '../source/problem.ts';
+import { get, type Mapping, type Node } from '../source/yaml.ts';
 import type { Parsed } from '../addr/address.ts';
 import { makeAccount, type Account } from './account.ts';
 import { decideExistence } from './attributes.ts';
@@ -49,99 +47,128 @@ import { readParameters, type GivenValue } from './parameters.ts';
 import { checkAssociation, type Placement, type PlacementWishes } from './placement.ts';
 import { readPrefixList } from './prefix-lists.ts';
 import { makeDirectory } from './references.ts';
-import {
-  findFlattened,
-  moveBack,
-  movePositionBack,
-  restoreIndentation,
-  type Restored,
-} from './reindent.ts';
-import { report, type Inputs, type NestedReader, type Scope, type Supplied } from './scope.ts';
+import { report } from './reporting.ts';
+import type { Inputs, NestedReader, PhysicalNames, Scope, Supplied } from './scope.ts';
 import type { Resource } from './resources.ts';
+import { parseTemplate, type TemplateTree } from './template-tree.ts';
 import { readSections, readTemplate, type Sections, type Template } from './template.ts';
+import { warnOfUnresolved } from './unresolved.ts';
 import { abbreviate, type UnknownValue, type Value } from './values.ts';
 import { findVpcs, type TemplateVpcs } from './vpcs.ts';
 
 export type { OutsideRule } from './groups.ts';
 
-/** AWS's own limit for a template in S3; what is larger, AWS never takes. */
-export const TEMPLATE_BYTES_MAX = 1_048_576;
-
 export interface LoadedTemplate extends BuiltGroups {
-  /** Groups that a resource of this template takes AWS's own rules from. */
+  /** Groups from which a resource of this template removes AWS's own rules. */
   readonly emptied: ReadonlySet<GroupId>;
   readonly stackName: string;
   readonly groups: readonly SecurityGroup[];
   readonly prefixLists: readonly PrefixList[];
-  /** Outputs with an export name whose value is known: what Fn::ImportValue of other templates may use. */
+  /** The known outputs with an export name, which Fn::ImportValue of other templates may use. */
   readonly exports: ReadonlyMap<string, string>;
   readonly networks: Networks;
   readonly vpcs: TemplateVpcs;
-  /** Logical ids of the resources that have network interfaces. */
+  /** The logical ids of the resources that have network interfaces. */
   readonly placeable: readonly string[];
-  /** Groups and addresses of one of those; not if it does not exist. What is wrong with its properties is reported then. */
+  /**
+   * The groups and addresses of one of those. Refused if it does not exist. Problems with its properties are reported.
+   */
   readonly place: (logicalId: string, wishes: PlacementWishes) => Parsed<Placement>;
-  /** The same of all of them, with nothing reported. To be asked last: what is wrong is not reported again. */
+  /** The same of all of them, without reporting problems. Must be asked last. */
   readonly listInterfaces: () => readonly ImpliedInterface[];
 }
 
 export interface TemplateOptions {
-  /** Becomes AWS::StackName and part of generated names and of every id. */
+  /** The value of AWS::StackName. It becomes part of generated names and of every id. */
   readonly stackName: string;
-  /** Where the stack is made; what is not given is as in AWS's examples. */
+  /** Where the stack is made. What is absent is as in AWS's examples. */
   readonly account?: Partial<Account>;
-  /** Values of parameters, by name; they take the place of defaults. */
+  /** Values of parameters by name. They replace defaults. */
   readonly parameters: ReadonlyMap<string, GivenValue | UnknownValue>;
-  /** Values for several templates: each takes those of parameters it has, unless `parameters` has one. */
+  /** Values for several templates. Each uses those of its own parameters that `parameters` lacks. */
   readonly sharedParameters?: ReadonlyMap<string, GivenValue>;
   /**
-   * Finds a group of the configuration or of another template by id or name, for a rule of `referrer` if that is given.
-   * Not asked before `buildTemplate`.
+   * Finds a group of the configuration or of another template by id or name, for a rule of the group `referrer`. Not
+   * called before `buildTemplate`.
    */
   readonly resolveGroup: (reference: string, referrer?: GroupId) => GroupId | undefined;
   /** Finds a prefix list that the template does not define. */
   readonly resolvePrefixList?: (reference: string) => PrefixListId | undefined;
-  /** What `resolveGroup` takes for the default group of a VPC: `GetAtt VPC.DefaultSecurityGroup`. */
+  /** The id of a VPC's default group, for `resolveGroup`: the value of `GetAtt VPC.DefaultSecurityGroup`. */
   readonly defaultGroupOf?: (vpcId: string) => GroupId;
-  /** The default groups of all VPCs. Not asked before `buildTemplate`. */
+  /** The default groups of all VPCs. Not called before `buildTemplate`. */
   readonly defaultGroups?: () => readonly GroupId[];
-  /** The exports of all templates of the configuration; the template enters its own. */
+  /** The exports of all templates of the configuration. The template enters its own. */
   readonly exports?: ExportDirectory;
-  /** Values that only AWS knows, by the key the hint of the warning names: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`, `ref:Id`. */
+  /**
+   * Values that only AWS knows. The hint of the warning names the key: `ssm:/path`, `import:Name`,
+   * `getatt:Id.Attribute` or `ref:Id`.
+   */
   readonly supplied?: ReadonlyMap<string, Supplied>;
-  /** True if the caller adds `outsideRules` to their groups; else such a rule is an error. */
+  /** True if the caller adds `outsideRules` to their groups. Otherwise such a rule is an error. */
   readonly acceptsOutsideRules?: boolean;
-  /** Reads nested stacks; absent: they stay unknown. */
+  /** Reads nested stacks. Absent: they stay unknown. */
   readonly nested?: NestedReader;
-  /** Files that will be uploaded, by the last part of their URL: templates of nested stacks. */
+  /** Files that will be uploaded, by the last part of their URL. They may be templates of nested stacks. */
   readonly assets?: ReadonlyMap<string, string>;
-  /** Of a nested stack, see Inputs. */
+  /** For a nested stack, see Inputs. */
   readonly nestedPath?: string;
   readonly chain?: readonly string[];
   readonly askedKeys?: Set<string>;
-  /** What is wrong with a file that is no template at all; asked before anything in it is read. */
+  /** What a service that makes the stack has given to its resources. */
+  readonly physical?: PhysicalNames;
+  /** Recognises a file that is no template at all, before anything in it is read. */
   readonly recognize?: (root: Node) => Problem | undefined;
 }
 
-/** A template whose parameters have values and whose exports are entered. */
+/** What is said about a stack outside its template: in a configuration, on a command line, in a cloud assembly. */
+export interface StackSaid extends Required<
+  Pick<TemplateOptions, 'stackName' | 'account' | 'parameters' | 'sharedParameters'>
+> {
+  readonly assets?: TemplateOptions['assets'] | undefined;
+}
+
+/** The options of one of several stacks that share exports, nested stacks and groups. */
+export function stackOptions(
+  { stackName, account, parameters, sharedParameters, assets }: StackSaid,
+  shared: Pick<
+    TemplateOptions,
+    'exports' | 'nested' | 'resolveGroup' | 'resolvePrefixList' | 'defaultGroupOf' | 'defaultGroups'
+  >,
+): TemplateOptions {
+  return {
+    stackName,
+    account,
+    parameters,
+    sharedParameters,
+    ...(assets === undefined ? {} : { assets }),
+    ...shared,
+    acceptsOutsideRules: true,
+  };
+}
+
+/** A template after the first pass: parameters have values, and exports are entered. */
 export interface OpenTemplate {
   readonly scope: Scope;
   readonly options: TemplateOptions;
 }
 
-/** A template of which it is known what it defines. */
+/** A template after the second pass: what it defines is known. */
 export interface SurveyedTemplate extends OpenTemplate {
   /** Its groups, without their rules. */
   readonly groups: ReadonlyMap<GroupId, Draft>;
   readonly vpcs: TemplateVpcs;
   readonly prefixLists: readonly PrefixList[];
-  /** The resources of the kinds we know that exist, in the order of the template. */
+  /** The existing resources of the known kinds, in the order of the template. */
   readonly present: readonly Resource[];
-  /** Groups, rules and prefix lists that may or may not exist, because their condition is not known. */
+  /** Groups, rules and prefix lists that may or may not exist, because their condition is unknown. */
   readonly uncertain: readonly Resource[];
 }
 
-/** One template, YAML or JSON, on its own. Undefined only if there is nothing to read; errors are in `problems` either way. */
+/**
+ * Reads a single template, YAML or JSON. Undefined only if there is nothing to read. Problems are added to `problems`
+ * in any case.
+ */
 export function loadTemplateText(
   file: string,
   text: string,
@@ -153,7 +180,7 @@ export function loadTemplateText(
   const open = openTemplate(file, text, { ...options, exports }, found);
   const loaded = open === undefined ? undefined : buildTemplate(surveyTemplate(open));
   exports.warnOfCircles();
-  // In the order of the file: the passes find them in an order that means nothing to the reader.
+  // In the order of the file, since the order of the passes means nothing to the reader.
   found.sort(
     (a, b) => (a.at?.line ?? 0) - (b.at?.line ?? 0) || (a.at?.column ?? 0) - (b.at?.column ?? 0),
   );
@@ -161,14 +188,19 @@ export function loadTemplateText(
   return loaded;
 }
 
-/** First pass. `file` is for the positions; whatever is wrong with the template goes to `problems`, in later passes too. */
+/**
+ * First pass. `file` is for the positions. Problems are added to `problems`, in later passes too.
+ * @param source the text, or the tree parsed from it
+ */
 export function openTemplate(
   file: string,
-  text: string,
+  source: string | TemplateTree,
   options: TemplateOptions,
   problems: Problem[],
 ): OpenTemplate | undefined {
-  const root = parseTemplate(file, text, problems);
+  const { root, problems: found } =
+    typeof source === 'string' ? parseTemplate(file, source) : source;
+  problems.push(...found);
   const stranger = root === undefined ? undefined : options.recognize?.(root);
   if (stranger !== undefined) problems.push(stranger);
   const sections =
@@ -182,6 +214,7 @@ export function openTemplate(
     assets: options.assets,
     stackName: options.stackName,
     account: makeAccount(options.account ?? {}),
+    physical: options.physical,
     exports: options.exports ?? new ExportDirectory(),
     defaultGroupOf: options.defaultGroupOf,
     defaultGroups: options.defaultGroups ?? (() => []),
@@ -203,42 +236,7 @@ export function openTemplate(
   return { scope, options };
 }
 
-function parseTemplate(file: string, text: string, problems: Problem[]): Node | undefined {
-  const first = findFlattened(text);
-  if (first !== undefined) {
-    const restored = restoreIndentation(file, text, first, problems);
-    return restored === undefined ? undefined : parseShifted(file, restored, problems);
-  }
-  const found: Problem[] = [];
-  const root = parseDocument(file, text, found, 'aws');
-  const indented = root === undefined ? indentContinuations(text) : undefined;
-  if (indented !== undefined) {
-    const again: Problem[] = [];
-    const mended = parseShifted(file, indented, again);
-    if (mended !== undefined) {
-      problems.push(...again);
-      return mended;
-    }
-  }
-  problems.push(...found);
-  return root;
-}
-
-/** The tree of a text with blanks put before its lines, with the positions of the file. */
-function parseShifted(
-  file: string,
-  { text, shifts }: Restored,
-  problems: Problem[],
-): Node | undefined {
-  const found: Problem[] = [];
-  const root = parseDocument(file, text, found, 'aws');
-  const moveAt = (at: Position | undefined): Position | undefined =>
-    at === undefined ? undefined : movePositionBack(at, shifts);
-  problems.push(...found.map((problem) => ({ ...problem, at: moveAt(problem.at) })));
-  return root === undefined ? undefined : moveBack(root, shifts);
-}
-
-/** Writes out the loops: those of the conditions first, since the others may depend on conditions. */
+/** Expands the loops. Those of Conditions come first, since the others may depend on conditions. */
 function expandSections(
   sections: Sections,
   parameters: ReadonlyMap<string, Value>,
@@ -250,7 +248,7 @@ function expandSections(
     before: Sections,
   ): { readonly section: Mapping | undefined } | undefined => {
     if (section === undefined) return { section };
-    // Read for what collections may be made of; what is wrong with it is told when the loops are written out.
+    // This is read for collections only. Problems are reported when the loops have been expanded.
     const scope = createScope(readTemplate(before, []), parameters, inputs, problems);
     const isEnabled = sections.transforms.some(({ name }) => name === LANGUAGE_EXTENSIONS);
     const expanded = expandLoops(
@@ -295,7 +293,7 @@ function tellPassedOver(template: Template, problems: Problem[]): void {
   report(problems, 'notice', 'passed-over', { at: first.at, path: 'Resources' }, message);
 }
 
-/** Nested stacks that are not read. */
+/** Warns of nested stacks that are not read. */
 function tellUnread(scope: Scope): void {
   for (const resource of scope.template.resources.values()) {
     if (resource.type !== KIND_STACK) continue;
@@ -308,7 +306,7 @@ function tellUnread(scope: Scope): void {
   }
 }
 
-/** Second pass, when all templates are open. */
+/** Second pass, after all templates are open. */
 export function surveyTemplate(open: OpenTemplate): SurveyedTemplate {
   const { scope } = open;
   const known = [...scope.template.resources.values()].filter(
@@ -335,7 +333,7 @@ export function surveyTemplate(open: OpenTemplate): SurveyedTemplate {
   return { ...open, groups, vpcs, prefixLists, present, uncertain };
 }
 
-/** Third pass, when `resolveGroup` and `resolvePrefixList` know what all templates define. */
+/** Third pass, after `resolveGroup` and `resolvePrefixList` know what all templates define. */
 export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
   const { scope, options, present, uncertain } = surveyed;
   const directory = makeDirectory(scope, present, {
@@ -355,6 +353,7 @@ export function buildTemplate(surveyed: SurveyedTemplate): LoadedTemplate {
   for (const resource of present) {
     if (resource.type === KIND_ASSOCIATION) checkAssociation(scope, directory, resource);
   }
+  warnOfUnresolved(scope);
   return {
     ...built,
     emptied: findEmptied(scope, directory),

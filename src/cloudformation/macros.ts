@@ -1,25 +1,25 @@
 /**
- * What a template leaves to others to write: macros, includes, loops over what is not known here.
+ * This file handles what a template leaves to others to write: macros, includes, and loops over unknown values.
  *
- * Such a key, `Fn::Transform` beside the other keys of a mapping, stands for keys that only AWS knows.
- * What is written out beside it is read; what is not written out is unknown, not absent. The same holds
- * for what a macro makes of a section: a name that is not written may well be there.
+ * A key such as `Fn::Transform` beside other keys of a mapping stands for keys that only AWS knows. The written keys
+ * are read. Any other key is unknown, not absent. The same holds for what a macro adds to a section: a name that is not
+ * written may exist.
  * Source: AWS CloudFormation User Guide, "Template macros" and "AWS::Include transform".
  */
-import { get, keyPath, type Entry, type Mapping, type Node } from '../source/yaml.ts';
+import { get, keyPath, type Entry, type Node } from '../source/yaml.ts';
 import { abbreviate, makeUnknown, type UnknownValue, type Where } from './values.ts';
 
 export const TRANSFORM = 'Fn::Transform';
-/** A loop of the language extensions; one that is left when they are written out runs over something unknown. */
+/** The key of a loop. One that is left after the expansion runs over something unknown. */
 export const LOOP_PREFIX = 'Fn::ForEach::';
 
-/** The transform that is built in here: loops, Fn::Length, Fn::ToJsonString, functions as names. */
+/** The transform that is implemented here: loops, Fn::Length, Fn::ToJsonString, functions as names. */
 export const LANGUAGE_EXTENSIONS = 'AWS::LanguageExtensions';
-/** The transform of the AWS Serverless Application Model; it has a section of its own. */
+/** The transform of the AWS Serverless Application Model. It has a section of its own. */
 export const SERVERLESS = 'AWS::Serverless-2016-10-31';
 export const SERVERLESS_SECTION = 'Globals';
 
-/** AWS's own transforms of whole templates that write no rules for groups that are there already. */
+/** AWS's own transforms of whole templates that add no rules to existing groups. */
 const HARMLESS = new Set([
   SERVERLESS,
   LANGUAGE_EXTENSIONS,
@@ -31,11 +31,11 @@ const HARMLESS = new Set([
 
 export type SectionName = 'Parameters' | 'Mappings' | 'Conditions' | 'Resources' | 'Outputs';
 
-/** Something that may add to a section, or to all of them. */
+/** Something that may add to a section, or to all sections. */
 export interface Unseen {
   readonly section: SectionName | 'all';
   readonly why: UnknownValue;
-  /** Whether what it adds may say something of the egress of any group. */
+  /** Whether it may add egress to any group. */
   readonly mayAddEgress: boolean;
   /** Whether a warning has been given. */
   readonly isTold: boolean;
@@ -45,7 +45,7 @@ export function isMacroKey(key: string): boolean {
   return key === TRANSFORM || key.startsWith(LOOP_PREFIX);
 }
 
-/** What stands for a macro: `Fn::Transform: {Name: …}`, or a loop that could not be written out. */
+/** What stands for a macro: `Fn::Transform: {Name: …}`, or a loop that could not be expanded. */
 export function explainMacro({ key, keyAt, value }: Entry): UnknownValue {
   const where = { at: keyAt, path: value.path };
   if (key !== TRANSFORM)
@@ -64,13 +64,14 @@ export function explainTransform(named: Node | undefined, where: Where): Unknown
   return makeUnknown(`the macro '${shown}' runs in AWS alone`, 'write out what it makes', where);
 }
 
-/** Why a mapping may hold more than is written; undefined if it holds what is written. */
-export function findUnread(mapping: Mapping | undefined): UnknownValue | undefined {
-  const entry = mapping?.entries.find(({ key }) => isMacroKey(key));
+/** Why a mapping may contain more than is written. Undefined if it does not. */
+export function findUnread(node: Node | undefined): UnknownValue | undefined {
+  const entry =
+    node?.kind === 'mapping' ? node.entries.find(({ key }) => isMacroKey(key)) : undefined;
   return entry === undefined ? undefined : explainMacro(entry);
 }
 
-/** The mapping that `!Transform …` is short for; any other node as it is. */
+/** The mapping that `!Transform …` is short for. Any other node is returned unchanged. */
 export function writeOutTransform(node: Node): Node {
   if (node.tag !== '!Transform') return node;
   const { tag: _tag, ...argument } = node;
@@ -79,7 +80,7 @@ export function writeOutTransform(node: Node): Node {
   return { kind: 'mapping', at, path, entries: [{ key: TRANSFORM, keyAt: at, value }] };
 }
 
-/** What a transform of the whole template may add: AWS's own add resources, anybody else's may change everything. */
+/** What a transform of the whole template may add. AWS's own add resources; others may change everything. */
 export function describeTransform(name: string, why: UnknownValue): Unseen {
   const isHarmless = HARMLESS.has(name);
   return {
@@ -90,7 +91,7 @@ export function describeTransform(name: string, why: UnknownValue): Unseen {
   };
 }
 
-/** Why something may be in a section that is not written there; undefined if it is what is written. */
+/** Why a section may contain something that is not written. Undefined if it can't. */
 export function whyUnseen(
   unseen: readonly Unseen[],
   section: SectionName,

@@ -1,15 +1,15 @@
 /**
- * Nested stacks whose template is at hand: parameters in, outputs out.
+ * This file reads nested stacks whose template is available: it passes parameters in and outputs out.
  *
- * Theory of operation. A nested stack is a template like any other, but its parameters are values of the
- * template around it, and its outputs are attributes there. It is opened when somebody first needs one of its
- * outputs, or when all templates are open, whichever comes first; so the order of resources means nothing. One that
- * needs an output of its own for its parameters is a circle. What can't be read stays unknown.
+ * Theory of operation. A nested stack is a template like any other, but its parameters are values of the outer
+ * template, and its outputs are attributes there. It is opened when somebody first needs one of its outputs, or else
+ * when all templates are open. So the order of resources does not matter. A nested stack whose parameters need its own
+ * outputs is a circle. What can't be read stays unknown.
  *
- * Names that AWS would make up are not known: the stack's own name ends in random letters. Ids of groups are
+ * Names that AWS would generate are unknown, because a nested stack's name ends in random letters. Ids of groups are
  * made from the path of logical ids, so they are the same after every reload.
- * Source: AWS CloudFormation Template Reference, AWS::CloudFormation::Stack; AWS CLI Command Reference,
- * "cloudformation package", for paths in the place of TemplateURL.
+ * Source: AWS CloudFormation Template Reference, AWS::CloudFormation::Stack; AWS CLI Command Reference, "cloudformation
+ * package", for paths in place of TemplateURL.
  */
 import { basename, dirname, resolve } from 'node:path';
 import type { Problem } from '../source/problem.ts';
@@ -17,11 +17,13 @@ import { get, readText, type Node } from '../source/yaml.ts';
 import { decideExistence, nameCondition } from './attributes.ts';
 import { readProperty } from './calls.ts';
 import { KIND_STACK } from './kinds.ts';
-import { openTemplate, TEMPLATE_BYTES_MAX, type OpenTemplate } from './load-template.ts';
+import { openTemplate, type OpenTemplate } from './load-template.ts';
 import type { GivenValue } from './parameters.ts';
 import { decideCondition } from './conditions.ts';
 import type { Resource } from './resources.ts';
-import { fail, report, type NestedReader, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { NestedReader, Scope } from './scope.ts';
+import { TEMPLATE_BYTES_MAX } from './template-tree.ts';
 import {
   abbreviate,
   describeKind,
@@ -32,16 +34,18 @@ import {
   type Where,
 } from './values.ts';
 
-/** Stacks within each other; people have three. */
+/** The deepest nesting of stacks. People use about three levels. */
 export const NESTED_DEPTH_MAX = 10;
-/** All nested stacks of a set of templates: a stack that has itself twice would else be opened for ever. */
+/**
+ * The most nested stacks of a set of templates. A stack that contains itself twice would otherwise be opened for ever.
+ */
 export const NESTED_STACKS_MAX = 500;
 
 type State =
   | { readonly kind: 'opening' }
   | { readonly kind: 'open'; readonly open: OpenTemplate }
   | { readonly kind: 'unread'; readonly why: UnknownValue }
-  /** It is in error, which is reported, or does not exist. */
+  /** It does not exist, or has an error, which is reported. */
   | { readonly kind: 'none' };
 
 export class NestedStacks implements NestedReader {
@@ -52,13 +56,13 @@ export class NestedStacks implements NestedReader {
   readonly files = new Set<string>();
   #count = 0;
 
-  /** Makes a template known whose nested stacks may be asked for. */
+  /** Adds a template, whose nested stacks may then be asked for. */
   enter(open: OpenTemplate): void {
     this.#parents.set(open.scope, open);
     this.#stackNames.add(open.options.stackName);
   }
 
-  /** All that is nested in templates that were entered, to any depth, in the order of the templates. */
+  /** All nested templates of an added template, at any depth, in the order of the templates. */
   follow(parent: OpenTemplate): readonly OpenTemplate[] {
     const { scope } = parent;
     return [...scope.template.resources.values()].flatMap((resource) => {
@@ -210,7 +214,7 @@ export class NestedStacks implements NestedReader {
   }
 }
 
-/** The values of its Parameters, as texts; a list becomes a comma-delimited one. */
+/** The values of Parameters as texts. A list becomes a comma-delimited text. */
 function readGiven(scope: Scope, resource: Resource): Map<string, GivenValue | UnknownValue> {
   const given = new Map<string, GivenValue | UnknownValue>();
   const section = readProperty(scope, resource.properties, 'Parameters');
@@ -254,7 +258,10 @@ function toGiven(scope: Scope, value: Value, where: Where): GivenValue | Unknown
   }
 }
 
-/** What the AWS CDK notes beside a nested stack: the file of its template, seen from the folder of the template around it. */
+/**
+ * The file of the template that the AWS CDK records beside a nested stack, relative to the folder of the outer
+ * template.
+ */
 function readAssetPath({ node }: Resource): string | undefined {
   const metadata: Node | undefined = get(node, 'Metadata');
   const path = metadata === undefined ? undefined : get(metadata, 'aws:asset:path');
@@ -264,7 +271,7 @@ function readAssetPath({ node }: Resource): string | undefined {
   return path.text;
 }
 
-/** The file of a nested template: one that is noted, one that will be uploaded under that name, or a path. */
+/** The file of a nested template: the recorded one, an uploaded one of that name, or a path. */
 function findFile(scope: Scope, asset: string | undefined, url: string): string | undefined {
   const directory = dirname(scope.inputs.file);
   if (asset !== undefined) return resolve(directory, asset);

@@ -1,6 +1,6 @@
 /**
- * The blocks of VPCs and subnets: for the addresses in them that groups never filter, and to tell an
- * address that is in none of them. A block that is not known costs no more than that, so it is a notice.
+ * This file finds the blocks of VPCs and subnets. They tell which addresses groups never filter, and which addresses
+ * are outside their VPC. An unknown block has no other effect, so it is a notice.
  */
 import { parseCidr, type Cidr } from '../addr/address.ts';
 import type { Origin } from '../policy/model.ts';
@@ -9,23 +9,24 @@ import { idOf } from './attributes.ts';
 import { readProperty } from './calls.ts';
 import { KIND_SUBNET, KIND_VPC, KIND_VPC_BLOCK } from './kinds.ts';
 import { readText } from './properties.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate } from './values.ts';
 
 export interface Networks {
-  /** The first IPv4 block of each VPC: its base + 2 is the address of the VPC's DNS. */
+  /** The first IPv4 block of each VPC. Base + 2 is the address of the VPC's DNS. */
   readonly vpcs: readonly Cidr[];
-  /** All blocks of all VPCs, those included. */
+  /** All blocks of all VPCs, including those. */
   readonly blocks: readonly BlockOfVpc[];
-  /** Their base + 1 is the router. */
+  /** The blocks of subnets. Base + 1 is the router. */
   readonly subnets: readonly BlockOfVpc[];
-  /** The VPC of each subnet whose VPC is known, by the ids of both. */
+  /** The VPC of each subnet whose VPC is known, both by id. */
   readonly vpcsOfSubnets: ReadonlyMap<string, string>;
 }
 
 export interface BlockOfVpc {
-  /** Undefined if it is not known. */
+  /** Undefined if it is unknown. */
   readonly vpcId: string | undefined;
   readonly cidr: Cidr;
   readonly origin: Origin;

@@ -1,14 +1,16 @@
 /**
- * Parameters: their values and what AWS checks about them. Pseudo parameters are in account.ts.
+ * This file gives parameters their values, and checks what AWS checks. Pseudo parameters are in account.ts.
  *
- * AllowedPattern is not checked: it is a Java regular expression from an untrusted text, and one
- * such as `(a+)+$` would hold the loader for ever.
+ * AllowedPattern is not checked. It is a Java regular expression from an untrusted text, and one such as `(a+)+$` would
+ * block the loader for ever.
  * Source: AWS CloudFormation User Guide, "CloudFormation template Parameters syntax".
  */
 import type { Problem } from '../source/problem.ts';
 import { describeNode, get, type Entry, type Mapping } from '../source/yaml.ts';
 import { closest } from '../source/suggest.ts';
-import { fail, type Inputs, type Supplied } from './scope.ts';
+import { isMacroKey } from './macros.ts';
+import { fail } from './reporting.ts';
+import type { Inputs, Supplied } from './scope.ts';
 import {
   abbreviate,
   makeList,
@@ -19,16 +21,17 @@ import {
   type Value,
   type Where,
 } from './values.ts';
+import { count } from '../source/count.ts';
 
-/** AWS's own limit for one parameter's value. It also bounds what a list can be split into. */
+/** AWS's limit for a parameter's value. It also limits how many items a list can have. */
 const PARAMETER_CHARS_MAX = 4096;
 
-/** A value given for a parameter, and where: what is wrong with it is told there. */
+/** A value given for a parameter, and where it is given. Problems with it are reported there. */
 export interface GivenValue extends Where {
   readonly text: string;
 }
 
-/** The values of all parameters: what `given` has, else the default, else `unknown`. */
+/** The values of all parameters: the one in `given`, else the default, else `unknown`. */
 export function readParameters(
   section: Mapping | undefined,
   given: ReadonlyMap<string, GivenValue | UnknownValue>,
@@ -62,6 +65,10 @@ function readParameter(
   const name = `'${abbreviate(key)}'`;
   const refuse = (at: Where, message: string, hint?: string): Value =>
     fail({ problems }, 'bad-parameter', at, message, hint);
+  if (isMacroKey(key)) {
+    const hint = 'AWS refuses it: they work in all sections but this one; write the parameters out';
+    return refuse(where, `${abbreviate(key)} stands in Parameters, where no macro works`, hint);
+  }
   if (node.kind !== 'mapping') {
     return refuse(
       where,
@@ -104,7 +111,7 @@ function readParameter(
     const message = `the value of the parameter ${name} has ${text.length} characters`;
     return refuse(place, message, `AWS takes ${PARAMETER_CHARS_MAX}`);
   }
-  // What a value given outside says wrong when it is used stands on the line of the declaration.
+  // A problem in the use of a value given outside is reported at the parameter's declaration.
   const here = fallback !== undefined && given === undefined ? fallback : where;
   if (type.isStored) return readStored(text, type.isList, inputs, here);
   const value = checkValue(key, node, type, text, place, problems);
@@ -117,7 +124,7 @@ const TYPES =
 interface ParameterType {
   readonly isList: boolean;
   readonly isNumber: boolean;
-  /** The value is the name of a parameter in AWS Systems Manager, and what is stored there is meant. */
+  /** The value is the name of a parameter in AWS Systems Manager. The stored value is meant. */
   readonly isStored: boolean;
 }
 
@@ -145,12 +152,12 @@ function readStored(name: string, isList: boolean, inputs: Inputs, where: Where)
   );
 }
 
-/** A key as it is supplied: what a nested stack has of its own stands under the path to it. */
+/** The key of a supplied value. In a nested stack its path of logical ids comes first. */
 function ownKey({ nestedPath }: Inputs, key: string): string {
   return nestedPath === undefined ? key : key.replace(/^(?:ref|getatt):/, `$&${nestedPath}/`);
 }
 
-/** A value only AWS knows, if the configuration supplies it. */
+/** A value that only AWS knows, if the configuration supplies it. */
 export function findSupplied(inputs: Inputs, plainKey: string, where: Where): Value | undefined {
   const key = ownKey(inputs, plainKey);
   inputs.askedKeys.add(key);
@@ -163,14 +170,14 @@ export function findSupplied(inputs: Inputs, plainKey: string, where: Where): Va
   );
 }
 
-/** What to do about a value only AWS knows. */
+/** The hint about a value that only AWS knows. */
 export function supplyHint(inputs: Inputs, key: string): string {
   return inputs.supplied === undefined
     ? 'write the value into the template, or make it a parameter'
     : `supply it in the configuration as ${quoteKey(ownKey(inputs, key))}`;
 }
 
-/** A key whole, so that it can be copied; one that has no place on a line, as JSON. */
+/** A whole key, so that it can be copied. One that does not fit on a line is quoted as JSON. */
 function quoteKey(key: string): string {
   return /[\u0000-\u001f\u007f-\u009f']/.test(key) ? JSON.stringify(key) : `'${key}'`;
 }
@@ -217,7 +224,10 @@ function checkValue(
       const min = readLimit(node, 'MinLength') ?? 0;
       const max = readLimit(node, 'MaxLength') ?? PARAMETER_CHARS_MAX;
       if (part.length < min || part.length > max)
-        return refuse(`${shown} has ${part.length} characters`, `it takes ${min} to ${max}`);
+        return refuse(
+          `${shown} has ${count(part.length, 'character')}`,
+          `it takes ${min} to ${max}`,
+        );
     }
   }
   return value;

@@ -1,9 +1,9 @@
 /**
- * Where groups and addresses are: AWS::EC2::Instance and AWS::EC2::NetworkInterface.
+ * This file finds the groups and addresses of AWS::EC2::Instance and AWS::EC2::NetworkInterface.
  *
- * They make no rules, so they are read only for an interface of the configuration that asks for one,
- * and of that only what the configuration does not say itself. An address that AWS would choose is
- * not known here; a group that is not known is left out, which denies.
+ * These make no rules, so they are read only if an interface of the configuration asks, and only for what the
+ * configuration does not say itself. An address that AWS would choose is unknown. An unknown group is left out, which
+ * denies.
  * Source: AWS CloudFormation Template Reference, the pages of the two kinds.
  */
 import { parseAddress, sameAddress, type Address } from '../addr/address.ts';
@@ -17,14 +17,15 @@ import { KIND_INSTANCE, KIND_NETWORK_INTERFACE } from './kinds.ts';
 import { findLaunchData } from './launch-templates.ts';
 import { readText, warnOfUnknown } from './properties.ts';
 import { explainStranger, resolveGroup, type Directory } from './references.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate, describeKind, type Value, type Where } from './values.ts';
 
 export interface Placement {
-  /** The primary ones first. Empty if AWS would choose them, or if they are not known (reported). */
+  /** The primary addresses come first. Empty if AWS would choose them, or if they are unknown, which is reported. */
   readonly addresses: readonly Address[];
-  /** Undefined if the resource names none: it has the default group. Empty if none of them is known (reported). */
+  /** Undefined if the resource names none: it has the default group. Empty if all are unknown, which is reported. */
   readonly groupIds: readonly GroupId[] | undefined;
   /** The id of the subnet, if it is known. */
   readonly subnetId: string | undefined;
@@ -32,13 +33,13 @@ export interface Placement {
   readonly connectionTracking: Partial<ConnectionTracking>;
 }
 
-/** What is asked for; nothing is reported of the rest. */
+/** What the caller needs. Problems with the rest are not reported. */
 export interface PlacementWishes {
   readonly addresses: boolean;
   readonly groups: boolean;
 }
 
-/** Of what nothing is known: without a group, which denies. */
+/** The result if nothing is known: no group, which denies. */
 export const NOTHING: Placement = {
   addresses: [],
   groupIds: [],
@@ -67,7 +68,10 @@ export function readPlacement(
   return readInstance(scope, directory, resource, wishes);
 }
 
-/** What the kinds call their groups, and what people write in place of it: AWS refuses it, and nobody would have meant the default group. */
+/**
+ * The property for groups of each kind, and what people write in its place. AWS refuses the latter, and nobody would
+ * have meant the default group.
+ */
 const GROUP_PROPERTIES: ReadonlyMap<string, readonly string[]> = new Map([
   [KIND_INSTANCE, ['SecurityGroupIds', 'SecurityGroups', 'NetworkInterfaces', 'LaunchTemplate']],
   [KIND_NETWORK_INTERFACE, ['GroupSet']],
@@ -88,7 +92,9 @@ function checkGroupProperties(scope: Scope, { type, properties }: Resource): voi
   }
 }
 
-/** An instance: what it says itself, then what its launch template says. Without either it has the default group. */
+/**
+ * Reads an instance: its own properties, then its launch template. Without groups in either it has the default group.
+ */
 function readInstance(
   scope: Scope,
   directory: Directory,
@@ -122,7 +128,10 @@ function readInstance(
   };
 }
 
-/** Groups and addresses of an instance or of the data of a launch template: of the primary interface, if one is written. */
+/**
+ * Reads groups and addresses of an instance, or of a launch template's data. The primary interface comes first, if one
+ * is written.
+ */
 export function readHolder(
   scope: Scope,
   directory: Directory,
@@ -144,7 +153,7 @@ export function readHolder(
   };
 }
 
-/** The interface with DeviceIndex 0 in NetworkInterfaces, or the first; undefined if the property is not given. */
+/** The interface with DeviceIndex 0 in NetworkInterfaces, or the first one. Undefined if the property is absent. */
 export function findPrimary(
   scope: Scope,
   properties: Mapping | undefined,
@@ -190,7 +199,7 @@ function warnOfBoth(scope: Scope, resource: Resource): void {
   }
 }
 
-/** An interface that is a resource of its own. */
+/** Reads an interface that is a resource of its own. */
 function readAttached(
   scope: Scope,
   directory: Directory,
@@ -268,7 +277,7 @@ function readGroup(
   return undefined;
 }
 
-/** The items of a list; one that is not known stands for itself. */
+/** The items of a list. An unknown list counts as one unknown item. */
 function readItems(scope: Scope, name: string, value: Value | undefined): readonly Value[] {
   if (value === undefined) return [];
   if (value.kind === 'list') return value.items;
@@ -283,7 +292,7 @@ function readAddresses(scope: Scope, properties: Mapping | undefined): readonly 
   const found: Address[] = [];
   const add = (name: string, holder: Mapping | undefined, family: 4 | 6): void => {
     const address = readAddress(scope, name, holder, family);
-    // PrivateIpAddresses repeats the primary one.
+    // PrivateIpAddresses repeats the primary address.
     if (address !== undefined && !found.some((known) => sameAddress(known, address)))
       found.push(address);
   };
@@ -393,7 +402,9 @@ function readTimeouts(scope: Scope, properties: Mapping | undefined): Partial<Co
   return timeouts;
 }
 
-/** An association puts a group into one more VPC, which has no effect here: a group is in one. Its names are checked. */
+/**
+ * Reads an association, which adds a group to another VPC. Here a group is in one VPC, so only its names are checked.
+ */
 export function checkAssociation(scope: Scope, directory: Directory, resource: Resource): void {
   for (const name of ['GroupId', 'VpcId']) {
     const value = readText(scope, resource.properties, name);

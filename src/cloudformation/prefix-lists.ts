@@ -1,20 +1,17 @@
-/** AWS::EC2::PrefixList to the model. An entry that is not known here is left out: lists only ever allow. */
+/** This file reads AWS::EC2::PrefixList. An unknown entry is left out: lists only ever allow. */
 import type { PrefixList } from '../policy/model.ts';
+import { REQUEST_ENTRIES_MAX } from '../policy/prefix-lists.ts';
+import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
 import { checkRuleDescription } from '../policy/texts.ts';
 import { idOf } from './attributes.ts';
 import { readProperty } from './calls.ts';
 import { PROPERTIES_OF_KINDS } from './kinds.ts';
 import { checkProperties, readText, warnOfUnknown } from './properties.ts';
 import { readCidr } from './rules.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate, describeKind, type Value } from './values.ts';
-
-/** AWS's limit for MaxEntries (quota "Entries per prefix list"). */
-const ENTRIES_MAX = 1000;
-
-/** Source: EC2 API Reference, CreateManagedPrefixList, Entry.N: 0 to 100 items. */
-const REQUEST_ENTRIES_MAX = 100;
 
 type Entry = PrefixList['entries'][number];
 
@@ -104,12 +101,12 @@ function readMaxEntries(scope: Scope, resource: Resource, count: number): number
   if (value.kind === 'unknown')
     warnOfUnknown(scope, 'MaxEntries', value, value.path, `${least} is taken`);
   if (value.kind !== 'text') return least;
-  if (!/^[1-9]\d{0,3}$/.test(value.text) || Number(value.text) > ENTRIES_MAX) {
+  if (!/^[1-9]\d{0,3}$/.test(value.text) || Number(value.text) > QUOTA_DEFAULTS.prefixListEntries) {
     fail(
       scope,
       'bad-property',
       value,
-      `MaxEntries '${abbreviate(value.text)}' is not a number from 1 to ${ENTRIES_MAX}`,
+      `MaxEntries '${abbreviate(value.text)}' is not a number from 1 to ${QUOTA_DEFAULTS.prefixListEntries}`,
     );
     return least;
   }
@@ -171,6 +168,6 @@ function readEntry(scope: Scope, item: Value, family: 4 | 6): Entry[] {
   const description = readText(scope, item.node, 'Description');
   const shown = description?.kind === 'text' ? description.text : '';
   const wrong = checkRuleDescription(shown);
-  if (wrong !== undefined) fail(scope, 'bad-description', text, wrong.replace(/\.$/, ''));
+  if (wrong !== undefined) fail(scope, 'bad-description', text, wrong.message, wrong.hint);
   return peer === undefined || wrong !== undefined ? [] : [{ cidr: peer.cidr, description: shown }];
 }

@@ -1,9 +1,10 @@
-/** How properties are read: text, what is not known, and what AWS has no property for. */
+/** This file reads properties of resources: texts, unknown values, and properties that AWS does not have. */
 import type { Mapping } from '../source/yaml.ts';
 import { closest } from '../source/suggest.ts';
 import { readProperty } from './calls.ts';
 import { isMacroKey } from './macros.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import {
   abbreviate,
   describeKind,
@@ -13,8 +14,10 @@ import {
 } from './values.ts';
 
 /**
- * Whether all properties are known; what is not is told here. `owner` is what has them and `loss` what
- * comes of it, for the message. One that is misspelt is an error, as in AWS.
+ * Reports unknown properties. Returns whether all that the mapping may say is known. A misspelt property is an error,
+ * as in AWS.
+ * @param owner what has the properties, for the message
+ * @param loss what follows from an unknown one, for the message
  */
 export function checkProperties(
   scope: Scope,
@@ -49,8 +52,8 @@ export function checkProperties(
 }
 
 /**
- * A property that is text. Undefined if it is not given; `unusable` if there is no text to use:
- * in error (reported here), or unknown (up to the caller, who knows what is lost by it).
+ * Reads a property that is text. Undefined if it is absent. `unusable` if it has an error, which is reported here. An
+ * unknown value is returned, since only the caller knows what is lost.
  */
 export function readText(
   scope: Scope,
@@ -72,7 +75,7 @@ export function readText(
   }
 }
 
-/** Warns that a value is not known, and says what is lost by it: `the rule is left out`. */
+/** Warns that a value is unknown, and what is lost: `the rule is left out`. */
 export function warnOfUnknown(
   scope: Scope,
   name: string,

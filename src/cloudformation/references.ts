@@ -1,19 +1,23 @@
-/** From what a rule says to the group or prefix list it means. */
+/** This file finds the group or prefix list that a rule names. */
 import type { GroupId, PrefixListId } from '../policy/model.ts';
+import type { Node } from '../source/yaml.ts';
 import { idOf, readGroupName } from './attributes.ts';
 import { readProperty } from './calls.ts';
-import { KIND_GROUP, KIND_PREFIX_LIST } from './kinds.ts';
-import { report, type Scope } from './scope.ts';
+import { KIND_GROUP, KIND_PREFIX_LIST, KIND_VPC } from './kinds.ts';
+import { report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
 import { abbreviate, makeUnknown, type UnknownValue, type Where } from './values.ts';
 
-/** The groups and prefix lists of the template by what rules call them, and whom to ask about others. */
+/** The groups and prefix lists of the template by the names that rules use, and functions that find others. */
 export interface Directory {
   readonly groupsById: ReadonlyMap<GroupId, Resource>;
-  /** By name in lower case, one a VPC: AWS compares names without regard to case. */
+  /** By name in lower case, at most one a VPC: AWS compares names without regard to case. */
   readonly groupsByName: ReadonlyMap<string, readonly Resource[]>;
   readonly prefixListIds: ReadonlySet<PrefixListId>;
-  /** `referrer` is the group whose rule it is in: names are those of its VPC. */
+  /** The VPCs that the template makes, by id. None of them is the default VPC. */
+  readonly madeVpcs: ReadonlyMap<string, Resource>;
+  /** `referrer` is the group that the rule is in. Names are those of its VPC. */
   readonly resolveGroup: (reference: string, referrer?: GroupId) => GroupId | undefined;
   readonly resolvePrefixList: (reference: string) => PrefixListId | undefined;
 }
@@ -26,8 +30,10 @@ export function makeDirectory(
   const groupsById = new Map<GroupId, Resource>();
   const groupsByName = new Map<string, Resource[]>();
   const prefixListIds = new Set<PrefixListId>();
+  const madeVpcs = new Map<string, Resource>();
   for (const resource of resources) {
     if (resource.type === KIND_PREFIX_LIST) prefixListIds.add(idOf(scope, resource));
+    if (resource.type === KIND_VPC) madeVpcs.set(idOf(scope, resource), resource);
     if (resource.type !== KIND_GROUP) continue;
     groupsById.set(idOf(scope, resource), resource);
     const name = readGroupName(scope, resource);
@@ -35,12 +41,12 @@ export function makeDirectory(
     const key = name.text.toLowerCase();
     groupsByName.set(key, [...(groupsByName.get(key) ?? []), resource]);
   }
-  return { groupsById, groupsByName, prefixListIds, ...resolvers };
+  return { groupsById, groupsByName, prefixListIds, madeVpcs, ...resolvers };
 }
 
 /**
- * The group that `text` names: of this template by id or name, else whatever the configuration knows by it. Of several
- * with one name, that of the VPC of `referrer`, the group whose rule it is in.
+ * Finds the group that `text` names: one of this template by id or name, else one that the configuration knows. Of
+ * several with one name it is the one in the VPC of `referrer`, the group that the rule is in.
  */
 export function resolveGroup(
   scope: Scope,
@@ -54,7 +60,7 @@ export function resolveGroup(
   const namesakes = directory.groupsByName.get(text.trimEnd().toLowerCase()) ?? [];
   const named = chooseNamesake(scope, directory, namesakes, referrer);
   if (named === undefined && namesakes.length === 0) {
-    // A logical id without its !Ref: what another template calls so is surely not meant.
+    // A logical id without !Ref. A group of another template with this name is surely not meant.
     const isOwn = scope.template.resources.get(text)?.type === KIND_GROUP;
     return isOwn ? undefined : directory.resolveGroup(text, referrer);
   }
@@ -63,11 +69,40 @@ export function resolveGroup(
     const message = `${property} is the name '${abbreviate(text)}' of a group, not its id`;
     const hint = `AWS refuses it: Invalid id: "${abbreviate(text)}" (expecting "sg-..."); Ref of a group without VpcId is its name, so write !GetAtt ${named.logicalId}.GroupId`;
     report(scope.problems, 'warning', 'group-name-as-id', where, message, hint);
+  } else if (property.endsWith('Name')) {
+    warnOfOtherVpc(scope, directory, property, named, where);
   }
   return idOf(scope, named);
 }
 
-/** AWS takes names in its default VPC only: without a referrer it is the group that says nothing of a VPC. */
+/**
+ * Warns of a name that AWS does not find: it looks in its default VPC only, and a VPC that the template makes is
+ * another.
+ */
+function warnOfOtherVpc(
+  scope: Scope,
+  directory: Directory,
+  property: string,
+  { logicalId, properties }: Resource,
+  where: Where,
+): void {
+  const vpcId = vpcIdOf(scope, properties);
+  const vpc = vpcId === undefined ? undefined : directory.madeVpcs.get(vpcId);
+  if (vpc === undefined) return;
+  const message = `${property} names the group '${logicalId}', which is in the VPC '${vpc.logicalId}'`;
+  const hint = `AWS refuses it: InvalidGroup.NotFound, since it looks for names in the default VPC only; write ${property === 'SecurityGroupName' ? 'SecurityGroupIds' : property.replace(/Name$/, 'Id')}: !GetAtt ${logicalId}.GroupId`;
+  report(scope.problems, 'warning', 'group-name-of-vpc', where, message, hint);
+}
+
+function vpcIdOf(scope: Scope, properties: Node | undefined): string | undefined {
+  const value = readProperty(scope, properties, 'VpcId');
+  return value?.kind === 'text' ? value.text : undefined;
+}
+
+/**
+ * Chooses among groups of one name. AWS finds names in its default VPC only, so without a referrer it is the group
+ * without VpcId.
+ */
 function chooseNamesake(
   scope: Scope,
   directory: Directory,
@@ -75,16 +110,14 @@ function chooseNamesake(
   referrer: GroupId | undefined,
 ): Resource | undefined {
   if (namesakes.length < 2) return namesakes[0];
-  const vpcOf = (resource: Resource | undefined): string | undefined => {
-    const value = readProperty(scope, resource?.properties, 'VpcId');
-    return value?.kind === 'text' ? value.text : undefined;
-  };
+  const vpcOf = (resource: Resource | undefined): string | undefined =>
+    vpcIdOf(scope, resource?.properties);
   const own = referrer === undefined ? undefined : directory.groupsById.get(referrer);
   const found = namesakes.filter((resource) => vpcOf(resource) === vpcOf(own));
   return found.length === 1 ? found[0] : undefined;
 }
 
-/** That nobody knows a group or prefix list of that name, with what its author may have meant. */
+/** Explains that no group or prefix list has that name, and what its author may have meant. */
 export function explainStranger(
   scope: Scope,
   directory: Directory,

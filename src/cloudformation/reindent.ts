@@ -1,47 +1,48 @@
 /**
- * Templates whose indentation was lost, as by copying from a page that does not keep blanks.
+ * This file restores templates whose indentation was lost, for example when they were copied from a web page.
  *
  *     WebGroup:                              WebGroup:
  *     Type: AWS::EC2::SecurityGroup    ->      Type: AWS::EC2::SecurityGroup
  *     Properties:                              Properties:
  *     VpcId: !Ref Vpc                            VpcId: !Ref Vpc
  *
- * Theory of operation. Such a text is recognised narrowly: a line `LogicalId:` in column 1 directly
- * followed by `Type: AWS::…` in column 1, which no template that AWS takes can have. Its blanks are
- * put back only where there is one way to do so: every line must be one of a few forms, of the four
- * kinds whose properties we know. Lists hold scalars only: in a list of mappings nobody can tell
- * which lines belong to the item and which to the resource. Anything else is an error, not a guess:
- * a rule in the wrong place opens a port.
+ * Theory of operation. Only one kind of text is recognised: a line `LogicalId:` in column 1 is directly followed by
+ * `Type: AWS::…` in column 1, which no valid template can have. Blanks are restored only if there is exactly one way to
+ * do so. Every line must have one of a few forms, and belong to one of the four kinds whose properties are known. Lists
+ * may contain scalars only, since nobody can tell which lines of a list of mappings belong to an item and which to the
+ * resource. Anything else is an error, not a guess: a rule in the wrong place opens a port.
  *
- * No line is added or taken away. `shifts` says by how much each was moved, so that positions in the
- * restored text can be told as positions in the file.
+ * No line is added or removed. `shifts` says how far each line was moved, so that positions in the restored text can be
+ * converted to positions in the file.
  */
 import type { Position, Problem } from '../source/problem.ts';
 import type { Node } from '../source/yaml.ts';
 import { PROPERTIES_OF_KINDS } from './kinds.ts';
-import { fail, report } from './scope.ts';
+import { fail, report } from './reporting.ts';
 import { abbreviate } from './values.ts';
 
 export interface Restored {
   readonly text: string;
-  /** By line, counted from 0: how many blanks were put before it. */
+  /** For each line, counted from 0, how many blanks were added at its beginning. */
   readonly shifts: readonly number[];
 }
 
-/** More lines than any fragment somebody pastes; AWS's largest templates keep their indentation. */
+/** More lines than anybody pastes. AWS's largest templates keep their indentation. */
 const LINES_MAX = 5_000;
-/** The patterns below are quadratic in the blanks of a line; a longer one would be an attack, not a paste. */
+/** The patterns below take quadratic time in the blanks of a line. A longer line would be an attack, not a paste. */
 const LINE_CHARS_MAX = 1_000;
 
 const HEADER = /^([A-Za-z0-9]+):\s*(#.*)?$/;
 const TYPE = /^Type:\s*(?:'(AWS::[\w:]+)'|"(AWS::[\w:]+)"|(AWS::[\w:]+))\s*(#.*)?$/;
-/** One scalar that ends on its line: quoted, or plain and free of anything YAML could read as more. */
+/** One scalar that ends on its line: quoted, or plain and without anything that YAML could read as more. */
 const SCALAR = `(?:![A-Za-z]+ +)?(?:'(?:[^']|'')*'|"(?:[^"\\\\]|\\\\.)*"|[^\\s!&*\\[\\]{}|>@\`"'#%,?](?:(?!: |:$| #)[^\\t])*)`;
 const KEY_SCALAR = new RegExp(`^([A-Za-z0-9]+): +${SCALAR} *(?: #.*)?$`);
 const ITEM = new RegExp(`^- +${SCALAR} *(?: #.*)?$`);
 const BLANK = /^\s*(#.*)?$/;
 
-/** Attributes of a resource that may stand before or after its properties; none of our kinds has a property so called. */
+/**
+ * Attributes of a resource, which may come before or after its properties. No known kind has a property of such a name.
+ */
 const SCALAR_ATTRIBUTES = new Set([
   'Condition',
   'DependsOn',
@@ -50,14 +51,14 @@ const SCALAR_ATTRIBUTES = new Set([
 ]);
 const SCALAR_SECTIONS = new Set(['AWSTemplateFormatVersion', 'Description', 'Transform']);
 
-/** Line index of the first resource that has lost its indentation, or undefined if the text is not flattened. */
+/** The index of the line of the first resource without indentation. Undefined if the text is not flattened. */
 export function findFlattened(text: string): number | undefined {
   const lines = splitLines(text);
   const index = lines.findIndex((line, i) => HEADER.test(line) && TYPE.test(lines[i + 1] ?? ''));
   return index < 0 ? undefined : index;
 }
 
-/** Puts the blanks back; undefined if that can't be done with certainty (reported). */
+/** Restores the blanks. Undefined if that is not certain, which is reported. */
 export function restoreIndentation(
   file: string,
   text: string,
@@ -102,24 +103,25 @@ export function restoreIndentation(
     message,
     hint,
   );
-  // `split('\n')` again: a carriage return stays where it was.
+  // `split('
+  // ')` as before: a carriage return stays where it was.
   const restored = text.split('\n').map((line, i) => ' '.repeat(shifts[i] ?? 0) + line);
   return { text: restored.join('\n'), shifts };
 }
 
 /** What the lines so far say about where the next one belongs. */
 interface Place {
-  /** Blanks before a logical id: none, or two under Resources. */
+  /** The blanks before a logical id: none, or two under Resources. */
   base: number;
-  /** Kind of the resource being read; undefined before its Type. */
+  /** The kind of the current resource. Undefined before its Type. */
   kind: string | undefined;
-  /** Whether the line before was a logical id. */
+  /** Whether the previous line was a logical id. */
   isAtType: boolean;
   isInProperties: boolean;
   isInList: boolean;
 }
 
-/** The blanks to put before each line, or the index of the first line that could belong to more than one place. */
+/** The blanks to add to each line, or the index of the first line that could belong in more than one place. */
 function findShifts(lines: readonly string[]): number[] | number {
   const place: Place = {
     base: 0,
@@ -188,14 +190,14 @@ function placeInResource(
   if (!place.isInProperties || key === undefined || !PROPERTIES_OF_KINDS.get(kind)!.includes(key))
     return undefined;
   if (scalarKey !== undefined) return place.base + 4;
-  // A key without a value is a list, if one follows. A mapping can't be: nobody could tell where it ends.
+  // A key without a value is a list, if list items follow. It can't be a mapping: nobody could tell where it ends.
   let next = i + 1;
   while (next < lines.length && BLANK.test(lines[next])) next++;
   place.isInList = ITEM.test(lines[next] ?? '');
   return place.isInList ? place.base + 4 : undefined;
 }
 
-/** The tree with the positions of the file instead of those of the restored text. */
+/** The tree with positions in the file in place of those in the restored text. */
 export function moveBack(node: Node, shifts: readonly number[]): Node {
   const at = movePositionBack(node.at, shifts);
   switch (node.kind) {

@@ -1,12 +1,18 @@
 /**
- * The section Resources: each resource with its kind, its properties and the condition it exists under.
- * What is misspelt and ours is an error, as in AWS: a rule that nobody reads may be the one that closes.
+ * This file reads the section Resources: the kind of each resource, its properties and its condition. A misspelling in
+ * one of our kinds is an error, as in AWS, because a rule that nobody reads may be the one that restricts egress.
  */
 import type { Problem } from '../source/problem.ts';
 import { closest } from '../source/suggest.ts';
 import { describeNode, get, type Entry, type Mapping, type Node } from '../source/yaml.ts';
 import { readCall } from './calls.ts';
-import { findMisspeltKind, isRuleKind, PROPERTIES_OF_KINDS } from './kinds.ts';
+import {
+  findBareKind,
+  findMisspeltKind,
+  isPossibleType,
+  isRuleKind,
+  PROPERTIES_OF_KINDS,
+} from './kinds.ts';
 import {
   explainMacro,
   findUnread,
@@ -16,24 +22,24 @@ import {
   writeOutTransform,
   type Unseen,
 } from './macros.ts';
-import { fail, report } from './scope.ts';
+import { fail, report } from './reporting.ts';
 import { abbreviate, makeUnknown, type UnknownValue, type Where } from './values.ts';
 
-/** What AWS takes: 500 resources, 200 parameters, 200 outputs, 200 mappings a template. */
+/** AWS's limits: 500 resources, 200 parameters, 200 outputs, 200 mappings a template. */
 export const AWS_RESOURCES_MAX = 500;
-/** What we take. A template that stays under the size limit could otherwise have 100,000 empty resources. */
+/** Our limit. Otherwise a template below the size limit could have 100,000 empty resources. */
 export const RESOURCES_MAX = 5_000;
 
 export interface Resource extends Where {
   readonly logicalId: string;
   readonly type: string;
-  /** Undefined if none are given. */
+  /** Undefined if there are none. */
   readonly properties: Mapping | undefined;
-  /** The whole resource, for what depends on it. */
+  /** The whole resource, for DependsOn. */
   readonly node: Mapping;
-  /** The condition the resource exists under: its name, or a function that gives it. */
+  /** The condition of the resource: its name, or a function that returns it. */
   readonly condition: Node | undefined;
-  /** Why it may say more than was understood: a macro, an attribute that is not known here. */
+  /** Why the resource may say more than was understood: a macro, or an unknown attribute. */
   readonly gap: UnknownValue | undefined;
 }
 
@@ -49,12 +55,16 @@ const ATTRIBUTES = [
   'UpdateReplacePolicy',
 ];
 
-/** Not in AWS's documentation, but taken: written by macros, by the resource importer, by project templates. */
+/** Undocumented attributes that AWS accepts. Macros, the resource importer and project templates write them. */
 const TAKEN_ATTRIBUTES = new Set([...ATTRIBUTES, 'Description', 'Version']);
 
-/** The resources by logical id, and what may make more of them. What is malformed is reported and left out. */
+/**
+ * Reads the resources by logical id, and what may add more. Malformed ones are reported and left out.
+ * @param hasOwnTypes whether a macro reads the template; types of the macro's own may then be in it
+ */
 export function readResources(
   section: Mapping,
+  hasOwnTypes: boolean,
   problems: Problem[],
 ): { readonly resources: Map<string, Resource>; readonly unseen: Unseen[] } {
   const resources = new Map<string, Resource>();
@@ -76,6 +86,8 @@ export function readResources(
     const message = `the template has ${entries.length} resources; AWS takes at most ${AWS_RESOURCES_MAX}`;
     report(problems, 'warning', 'many-resources', at, message, 'split the template');
   }
+  // A macro in the section is handed the resources beside it.
+  const hasMacro = hasOwnTypes || findUnread(section) !== undefined;
   for (const entry of entries) {
     const why = findMadeElsewhere(entry);
     if (why !== undefined) {
@@ -85,21 +97,25 @@ export function readResources(
       unseen.push({ section: 'Resources', why, mayAddEgress, isTold });
       continue;
     }
-    const resource = readResource(entry, problems);
+    const resource = readResource(entry, hasMacro, problems);
     if (resource !== undefined) resources.set(resource.logicalId, resource);
   }
   return { resources, unseen };
 }
 
-/** An entry that is no resource yet, but what a macro or a loop makes into some. */
+/** Reads an entry that is not a resource itself, but from which a macro or a loop makes resources. */
 function findMadeElsewhere(entry: Entry): UnknownValue | undefined {
   if (isMacroKey(entry.key)) return explainMacro(entry);
   const value = writeOutTransform(entry.value);
-  if (value.kind !== 'mapping' || get(value, 'Type') !== undefined) return undefined;
-  return findUnread(value);
+  if (value.kind !== 'mapping') return undefined;
+  const type = get(value, 'Type');
+  return findUnread(type === undefined ? value : writeOutTransform(type));
 }
 
-/** Whether a loop that could not be written out may make an egress rule: not if it names the kinds it makes, and none is one. */
+/**
+ * Whether a loop that could not be expanded may make an egress rule. It can't if it names the kinds it makes, and none
+ * is one.
+ */
 function loopMayAddEgress(node: Node): boolean {
   const body = node.kind === 'list' ? node.items[2] : undefined;
   if (body?.kind !== 'mapping') return true;
@@ -112,6 +128,7 @@ function loopMayAddEgress(node: Node): boolean {
 
 function readResource(
   { key, keyAt, value: node }: Entry,
+  hasMacro: boolean,
   problems: Problem[],
 ): Resource | undefined {
   const where: Where = { at: keyAt, path: node.path };
@@ -119,6 +136,10 @@ function readResource(
     fail({ problems }, 'template-format', at, message, hint);
     return undefined;
   };
+  if (key.startsWith('Fn::')) {
+    const message = `there is no function ${abbreviate(key)} that makes resources`;
+    return refuse(where, message, `there are ${TRANSFORM} and ${LOOP_PREFIX}Name`);
+  }
   if (node.kind !== 'mapping' || node.tag !== undefined) {
     const found = describeNode(node);
     const message = `the resource '${abbreviate(key)}' must be a mapping with Type and Properties, not ${found}`;
@@ -128,7 +149,8 @@ function readResource(
     const hint = 'AWS refuses it: Resource name is non alphanumeric';
     return refuse(where, `the logical id '${abbreviate(key)}' is not alphanumeric`, hint);
   }
-  const type = readType(key, node, where, problems);
+  const isTheirs = hasMacro || findUnread(node) !== undefined;
+  const type = readType(key, node, where, isTheirs, problems);
   if (type === undefined) return undefined;
   const unknownAttribute = checkAttributes(key, type, node, problems);
   const properties = findProperties(node, where);
@@ -141,7 +163,7 @@ function readResource(
     const message = `the Condition of '${key}' must be the name of a condition, not ${describeNode(condition)}`;
     return refuse(condition, message);
   }
-  // Written out: spreading takes longer than all the rest.
+  // Written out, since spreading takes longer than all the rest.
   return {
     at: where.at,
     path: where.path,
@@ -154,12 +176,12 @@ function readResource(
   };
 }
 
-/** A text, or a function that may give one. */
+/** A text, or a function that may return one. */
 function isName(node: Node): boolean {
   return readCall(node) !== undefined || (node.kind === 'scalar' && node.value !== null);
 }
 
-/** Properties, with what a macro among the attributes may make of them. */
+/** Properties, and what a macro among the attributes may add to them. */
 function findProperties(node: Mapping, where: Where): Node | undefined {
   const written = get(node, 'Properties');
   const properties = written === undefined ? undefined : writeOutTransform(written);
@@ -174,6 +196,7 @@ function readType(
   key: string,
   node: Mapping,
   where: Where,
+  isTheirs: boolean,
   problems: Problem[],
 ): string | undefined {
   const type = get(node, 'Type');
@@ -187,17 +210,19 @@ function readType(
     fail({ problems }, 'template-format', type, message);
     return undefined;
   }
-  const meant = findMisspeltKind(type.value);
-  if (meant !== undefined) {
-    const message = `there is no resource type '${abbreviate(type.value)}'; did you mean '${meant}'?`;
-    const hint = `AWS refuses it: Unrecognized resource types: [${abbreviate(type.value)}]; write ${meant}`;
-    fail({ problems }, 'unknown-type', type, message, hint);
-    return undefined;
-  }
-  return type.value;
+  const misspelt = findMisspeltKind(type.value);
+  if (misspelt === undefined && (isTheirs || isPossibleType(type.value))) return type.value;
+  const meant = misspelt ?? findBareKind(type.value);
+  const name = abbreviate(type.value);
+  const advice =
+    meant === undefined ? 'a type has three parts, as AWS::EC2::SecurityGroup' : `write ${meant}`;
+  const message = `there is no resource type '${name}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`;
+  const hint = `AWS refuses it: Unrecognized resource types: [${name}]; ${advice}`;
+  fail({ problems }, 'unknown-type', type, message, hint);
+  return undefined;
 }
 
-/** Tells attributes that AWS does not know; returns why one of them leaves it open what the resource says. */
+/** Reports unknown attributes. Returns why one of them may change what the resource says. */
 function checkAttributes(
   logicalId: string,
   type: string,

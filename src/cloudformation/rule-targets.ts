@@ -1,5 +1,6 @@
-/** Which group a rule that is a resource of its own belongs to. */
+/** This file finds the group that a rule resource belongs to. */
 import type { GroupId } from '../policy/model.ts';
+import { closest } from '../source/suggest.ts';
 import type { Node } from '../source/yaml.ts';
 import { idOf } from './attributes.ts';
 import { findEntry, readCall } from './calls.ts';
@@ -13,7 +14,7 @@ import { makeText, type Value } from './values.ts';
 
 type Unresolved = Extract<Value, { kind: 'unknown' }>;
 
-/** The group that a rule resource belongs to; `tell` is called if it names none, or none that is known. */
+/** The group that a rule resource belongs to. If it names none, or none that is known, `tell` is called. */
 export function findTarget(
   scope: Scope,
   directory: Directory,
@@ -38,7 +39,10 @@ export function findTarget(
   return undefined;
 }
 
-/** The groups that a rule resource may be for, where `findTarget` can't tell which: the more, the fewer keep "allow everything". */
+/**
+ * The groups that a rule resource may belong to if `findTarget` can't tell. It lists too many rather than too few: each
+ * listed group loses its default "allow everything".
+ */
 export function findPossibleTargets(
   scope: Scope,
   directory: Directory,
@@ -49,13 +53,39 @@ export function findPossibleTargets(
   // A macro may name any group of the template.
   if (node === undefined) return resource.gap === undefined ? [] : [...directory.groupsById.keys()];
   return findOutcomes(scope, node).flatMap((value) => {
-    const found =
-      value.kind === 'text' ? resolveGroup(scope, directory, '', value.text, value) : undefined;
-    return found ?? [];
+    if (value.kind !== 'text') return [];
+    const found = resolveGroup(scope, directory, '', value.text, value);
+    return found ?? findMeant(scope, directory, value.text);
   });
 }
 
-/** The texts a node may come to: of an Fn::If whose condition is not known, both branches; of anything else not known, the groups it mentions. */
+/**
+ * The groups that a text may mean if it names none. It may be a logical id or parameter without !Ref, a misspelling of
+ * one or of a group's name, or a name that several VPCs have.
+ */
+function findMeant(scope: Scope, directory: Directory, text: string): readonly GroupId[] {
+  if (text.startsWith('sg-')) return [];
+  const groups = [...directory.groupsById.values()];
+  const logicalId = closest(
+    text,
+    groups.map((group) => group.logicalId),
+  );
+  const parameter = closest(text, scope.parameters.keys());
+  const value = parameter === undefined ? undefined : scope.parameters.get(parameter);
+  const handed =
+    value?.kind === 'text' ? resolveGroup(scope, directory, '', value.text, value) : undefined;
+  const name = closest(text, directory.groupsByName.keys());
+  const namesakes = name === undefined ? [] : directory.groupsByName.get(name)!;
+  const own = groups
+    .filter((group) => group.logicalId === logicalId || namesakes.includes(group))
+    .map((group) => idOf(scope, group));
+  return handed === undefined ? own : [...own, handed];
+}
+
+/**
+ * The values that a node may have. For an Fn::If with an unknown condition these are both branches. For anything else
+ * that is unknown they are the groups it mentions.
+ */
 function findOutcomes(scope: Scope, node: Node): readonly Value[] {
   const value = scope.evaluate(node);
   if (value.kind !== 'unknown') return [value];

@@ -1,23 +1,26 @@
 /**
- * One rule of a template to rules of the model.
+ * This file turns a rule of a template into rules of the model.
  *
- * Three outcomes. A mistake is an error. What only AWS could know is a warning, and the rule is left
- * out: groups only allow, so a missing rule denies. Anything else makes one rule a peer; AWS wants
- * exactly one peer, and more are taken as the author surely meant them, with a warning.
+ * There are three outcomes. A mistake is an error. Something that only AWS could know is a warning, and the rule is
+ * left out; groups only allow, so a missing rule denies. Otherwise each peer makes a rule. AWS wants exactly one peer;
+ * several are read as the author surely meant them, with a warning.
  */
-import { formatCidr, parseCidr, type Cidr } from '../addr/address.ts';
+import { addressBits, formatCidr, type Cidr } from '../addr/address.ts';
+import { giveIds } from '../policy/group-rules.ts';
 import { stableId } from '../policy/ids.ts';
 import type { Direction, GroupId, Origin, Peer, Rule } from '../policy/model.ts';
+import { malformedBlockText, parseBlock, SEVERAL_PEERS_TEXT } from '../policy/permissions.ts';
 import { hasIcmpType, hasPorts, parseAwsProtocol } from '../policy/protocols.ts';
 import { normalizeRange, ruleKey, type Range } from '../policy/rules.ts';
 import { checkRuleDescription } from '../policy/texts.ts';
 import type { Mapping } from '../source/yaml.ts';
 import { readText, warnOfUnknown } from './properties.ts';
 import { explainStranger, resolveGroup, resolvePrefixList, type Directory } from './references.ts';
-import { fail, report, type Scope } from './scope.ts';
+import { fail, report } from './reporting.ts';
+import type { Scope } from './scope.ts';
 import { abbreviate, type TextValue, type UnknownValue, type Where } from './values.ts';
 
-/** A rule as it stands in the template: inline, or a resource of its own. */
+/** A rule as it is written in the template: inline, or as a resource of its own. */
 export interface WrittenRule extends Where {
   readonly direction: Direction;
   readonly properties: Mapping;
@@ -37,26 +40,26 @@ const PEER_PROPERTIES: Readonly<Record<Direction, readonly string[]>> = {
 
 const LEFT_OUT = 'the rule is left out';
 
-/** The rules that `written` makes for a group: one a peer; none where something is wrong or not known (reported). */
+/** The rules that `written` makes for a group, one a peer. None if something is wrong or unknown, which is reported. */
 export function readRules(
   scope: Scope,
   directory: Directory,
   groupId: GroupId,
   written: WrittenRule,
-): Rule[] {
+): readonly Rule[] {
   const protocol = readProtocol(scope, written);
   const range = protocol === undefined ? undefined : readRange(scope, written, protocol);
   const peers = readPeers(scope, directory, groupId, written);
   const description = readDescription(scope, written);
   if (protocol === undefined || range === undefined || description === undefined) return [];
   const { direction } = written;
-  const { fromPort, toPort } = range;
   const { file, line, column } = written.at;
   const origin: Origin = { file, line, column, path: written.path, logicalId: written.logicalId };
-  return peers.map((peer) => {
-    const id = stableId('sgr', groupId, ruleKey({ direction, protocol, fromPort, toPort, peer }));
-    return { id, direction, protocol, fromPort, toPort, peer, description, origin };
+  const unnamed = peers.map((peer) => {
+    const rule = { direction, protocol, ...range, peer, description, origin };
+    return { key: ruleKey(rule), rule };
   });
+  return giveIds(unnamed, (key) => stableId('sgr', groupId, key));
 }
 
 function readProtocol(scope: Scope, written: WrittenRule): number | undefined {
@@ -104,7 +107,7 @@ function readRange(scope: Scope, written: WrittenRule, protocol: number): Range 
   return range.value;
 }
 
-/** The ways in which people write "all ports" next to a protocol without ports. */
+/** Whether the ports mean "all", in one of the ways that people write that for a protocol without ports. */
 function coversAll(from: number | undefined, to: number | undefined): boolean {
   return (from ?? 0) <= 0 && [undefined, -1, 0, 65535].includes(to);
 }
@@ -117,7 +120,7 @@ function readPort(
   const value = readText(scope, written.properties, name);
   if (value === undefined) return undefined;
   if (!isText(scope, written, name, value)) return 'unusable';
-  // '0443' is refused: YAML 1.1, which AWS reads, makes 291 of it.
+  // '0443' is refused, since YAML 1.1, which AWS uses, reads it as 291.
   if (/^-?(0|[1-9]\d{0,8})$/.test(value.text))
     return { number: Number(value.text), at: value.at, path: value.path };
   fail(
@@ -137,15 +140,9 @@ function readDescription(scope: Scope, written: WrittenRule): string | undefined
     warnOfUnknown(scope, 'Description', value, value.path, 'it is left empty');
     return '';
   }
-  const message = checkRuleDescription(value.text);
-  if (message === undefined) return value.text;
-  fail(
-    scope,
-    'bad-description',
-    value,
-    message.replace(/\.$/, ''),
-    `it has ${value.text.length} characters`,
-  );
+  const refusal = checkRuleDescription(value.text);
+  if (refusal === undefined) return value.text;
+  fail(scope, 'bad-description', value, refusal.message, refusal.hint);
   return undefined;
 }
 
@@ -199,8 +196,7 @@ function warnOfSeveralPeers(
   const where: Where =
     second === undefined ? written : { at: second.keyAt, path: second.value.path };
   const message = `the rule names ${names.length} ${side}s (${names.join(', ')}); it is taken as one rule for each`;
-  const hint =
-    'AWS refuses it: Only one of cidrIp, cidrIpv6, prefixListId, or referencedGroupId can be specified; write one rule for each';
+  const hint = `AWS refuses it: ${SEVERAL_PEERS_TEXT}; write one rule for each`;
   report(scope.problems, 'warning', 'several-peers', where, message, hint);
 }
 
@@ -226,7 +222,7 @@ function readPeer(
   return explainStranger(scope, directory, 'group', reference, value);
 }
 
-/** `123456789012/sg-…` for a group of another account, as the console writes it. */
+/** Adds the owner to a group of another account, `123456789012/sg-…`, as the console writes it. */
 function addOwner(
   scope: Scope,
   written: WrittenRule,
@@ -241,34 +237,31 @@ function addOwner(
   return owner.text === scope.inputs.account.accountId ? value.text : `${owner.text}/${value.text}`;
 }
 
-/** Reads a block as AWS does: host bits are cut off, a block of the other family is malformed (`elsewhere`: where it would go). */
+/**
+ * Reads a block as AWS does. Host bits are cut off, with a warning. A block of the other family is malformed.
+ * @param elsewhere where a block of the other family belongs, for the hint
+ */
 export function readCidr(
   scope: Scope,
   value: TextValue,
   family: 4 | 6,
   elsewhere: string,
 ): { readonly kind: 'cidr'; readonly cidr: Cidr } | undefined {
-  const parsed = parseCidr(value.text, 'mask');
-  if (!parsed.ok || parsed.value.family !== family) {
-    const hint = parsed.ok ? elsewhere : `${parsed.message}; ${parsed.hint}`;
-    fail(scope, 'bad-cidr', value, `CIDR block ${abbreviate(value.text)} is malformed`, hint);
+  const parsed = parseBlock(value.text, family, elsewhere);
+  if (!parsed.ok) {
+    fail(scope, 'bad-cidr', value, malformedBlockText(abbreviate(value.text)), parsed.hint);
     return undefined;
   }
-  if (!parseCidr(value.text, 'refuse').ok) {
-    const message = `CIDR block ${abbreviate(value.text)} has bits set beyond its prefix; AWS stores ${formatCidr(parsed.value)}, and so do we`;
-    report(
-      scope.problems,
-      'warning',
-      'host-bits',
-      value,
-      message,
-      `write ${formatCidr(parsed.value)}, or /${family === 4 ? 32 : 128} for the one host`,
-    );
+  const { block, isExact } = parsed.value;
+  if (!isExact) {
+    const message = `CIDR block ${abbreviate(value.text)} has bits set beyond its prefix; AWS stores ${formatCidr(block)}, and so do we`;
+    const hint = `write ${formatCidr(block)}, or /${addressBits(family)} for the one host`;
+    report(scope.problems, 'warning', 'host-bits', value, message, hint);
   }
-  return { kind: 'cidr', cidr: parsed.value };
+  return { kind: 'cidr', cidr: block };
 }
 
-/** Whether there is text to use; if it is unknown, that is told here. */
+/** Whether the value is a text. An unknown value is reported. */
 function isText(
   scope: Scope,
   written: WrittenRule,

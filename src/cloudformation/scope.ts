@@ -1,66 +1,91 @@
 /**
- * What an expression is evaluated in: the template, what was supplied from outside, and a budget.
+ * This file is the environment of evaluation: the template, what was supplied from outside, and a budget.
  *
- * The budget is what keeps a hostile template harmless. Evaluation is recursive and its results can
- * double at every level (`Fn::Sub` of a `Fn::Sub` …), so each step, each level and each character
- * made is counted. When one runs out, one error says so and everything after it is `invalid`.
+ * The budget keeps a hostile template harmless. Evaluation is recursive, and its results can double at every level
+ * (`Fn::Sub` of a `Fn::Sub` …), so each step, each level and each new character is counted. When one of these runs out,
+ * one error is reported, and everything after it is `invalid`.
  */
 import type { GroupId } from '../policy/model.ts';
-import type { Problem, Severity } from '../source/problem.ts';
 import type { Node } from '../source/yaml.ts';
 import type { Account } from './account.ts';
-import type { ExportDirectory } from './exports.ts';
+import { fail, type Reporting } from './reporting.ts';
 import type { Template } from './template.ts';
 import type { Resource } from './resources.ts';
 import type { InvalidValue, Truth, UnknownValue, Value, Where } from './values.ts';
 import { makeInvalid } from './values.ts';
 
-/** Most expressions evaluated in one template: 500 resources of 240 rules fit several times over. */
+/** The most expressions that are evaluated in a template. 500 resources of 240 rules fit several times over. */
 export const STEPS_MAX = 1_000_000;
-/** Most expressions inside each other, through references, conditions and imports too; real templates go to about thirty. */
+/**
+ * The deepest nesting of expressions, also through references, conditions and imports. Real templates have about thirty
+ * levels.
+ */
 export const DEPTH_MAX = 300;
-/** Longest text one expression makes. Longer than anything AWS takes in a property we read. */
+/** The longest text of one expression. It is longer than anything AWS takes in a property that is read here. */
 export const TEXT_CHARS_MAX = 100_000;
-/** All the text all expressions make, so that many long ones don't add up. */
+/** The most text that all expressions make together. */
 export const TOTAL_CHARS_MAX = 10_000_000;
+
+/** Ids and names that were given to what a stack makes. Each may be undefined: then it is made from the names. */
+export interface PhysicalNames {
+  /** @param prefix of the id, `sg` for example */
+  idOf(logicalId: string, prefix: string): string | undefined;
+  /** The name of a group that says none. */
+  groupName(logicalId: string): string | undefined;
+  readonly stackId: string;
+}
 
 /** What comes from outside the template. */
 export interface Inputs {
   /** The file of the template. */
   readonly file: string;
   readonly stackName: string;
-  /** The logical ids that lead from the outermost stack to this one, with slashes; undefined if this is it. */
+  /** The logical ids from the outermost stack to this one, with slashes. Undefined for the outermost one. */
   readonly nestedPath: string | undefined;
-  /** The files of the templates around this one, from the outermost, and its own. */
+  /** The files of this template and of those around it, the outermost first. */
   readonly chain: readonly string[];
-  /** Reads nested stacks; undefined: they are not read. */
+  /** Reads nested stacks. Undefined: they are not read. */
   readonly nested: NestedReader | undefined;
   /** Files that will be uploaded, by the last part of their URL. */
   readonly assets: ReadonlyMap<string, string> | undefined;
   readonly account: Account;
-  /** What the templates of the configuration export. */
-  readonly exports: ExportDirectory;
-  /** What stands for the default group of a VPC; undefined if nobody knows of default groups. */
+  /** Undefined: no stack is made, and ids follow from the names of the stack and of the resource. */
+  readonly physical: PhysicalNames | undefined;
+  /** The exports of the configuration's templates. */
+  readonly exports: Exports;
+  /** The id of a VPC's default group. Undefined if default groups are unknown. */
   readonly defaultGroupOf: ((vpcId: string) => GroupId) | undefined;
-  /** The default groups that there are; asked when all templates are known. */
+  /** The existing default groups. Called when all templates are known. */
   readonly defaultGroups: () => readonly GroupId[];
-  /** Values only AWS knows, given by hand; keys as the hints name them: `ssm:/path`, `import:Name`, `getatt:Id.Attribute`, `ref:Id`. */
+  /**
+   * Values that only AWS knows, given by the configuration. Hints name the keys: `ssm:/path`, `import:Name`,
+   * `getatt:Id.Attribute`, `ref:Id`.
+   */
   readonly supplied: ReadonlyMap<string, Supplied> | undefined;
   /** The keys that were asked for, whether they were supplied or not. */
   readonly askedKeys: Set<string>;
+}
+
+/** The exports of templates that belong together. ExportDirectory implements it. */
+export interface Exports {
+  readonly nesting: Nesting;
+  add(scope: Scope): void;
+  read(importer: Scope, name: string, where: Where): Value | undefined;
+  readAll(scope: Scope): ReadonlyMap<string, string>;
+  suggest(name: string): string;
 }
 
 export type Supplied = string | readonly string[];
 
 /** The nested stacks of templates, by the resources that make them. */
 export interface NestedReader {
-  /** `GetAtt Stack.Outputs.name`; undefined if the stack's template can't be read. */
+  /** The value of `GetAtt Stack.Outputs.name`. Undefined if the stack's template can't be read. */
   readOutput(parent: Scope, resource: Resource, name: string, where: Where): Value | undefined;
-  /** Why the stack's template can't be read; undefined if it is read, or is none. */
+  /** Why the stack's template can't be read. Undefined if it is read, or is no stack. */
   whyUnread(parent: Scope, resource: Resource): UnknownValue | undefined;
 }
 
-/** How many expressions are being evaluated inside each other, in all templates that share it. */
+/** How deep the current evaluation is, through all templates that share this. */
 export interface Nesting {
   depth: number;
 }
@@ -72,19 +97,18 @@ export interface Budget {
   spent: boolean;
 }
 
-export interface Scope {
+export interface Scope extends Reporting {
   readonly template: Template;
   readonly parameters: ReadonlyMap<string, Value>;
   readonly inputs: Inputs;
-  readonly problems: Problem[];
   readonly budget: Budget;
-  /** Never throws, never loops: see the theory above. */
+  /** Evaluates a node. Never throws, and always ends: see the theory above. */
   evaluate(node: Node): Value;
   /** Whether the named condition holds. */
   decide(condition: string, where: Where): Truth;
-  /** What `Ref name` comes to. */
+  /** The value of `Ref name`. */
   refer(name: string, where: Where): Value;
-  /** What `Fn::GetAtt logicalId.attribute` comes to. */
+  /** The value of `Fn::GetAtt logicalId.attribute`. */
   readAttribute(logicalId: string, attribute: string, where: Where): Value;
 }
 
@@ -92,30 +116,7 @@ export function makeBudget(nesting: Nesting): Budget {
   return { steps: 0, nesting, chars: 0, spent: false };
 }
 
-export function report(
-  problems: Problem[],
-  severity: Severity,
-  code: string,
-  { at, path }: Where,
-  message: string,
-  hint?: string,
-): void {
-  problems.push({ severity, code, at, path, message, ...(hint === undefined ? {} : { hint }) });
-}
-
-/** Reports an error and gives the value that stands for it. */
-export function fail(
-  scope: Pick<Scope, 'problems'>,
-  code: string,
-  where: Where,
-  message: string,
-  hint?: string,
-): InvalidValue {
-  report(scope.problems, 'error', code, where, message, hint);
-  return makeInvalid(where);
-}
-
-/** Takes a step, or as many as a list has items; false when the budget is spent (reported once). */
+/** Takes one step, or one for each item of a list. False if the budget is spent, which is reported once. */
 export function takeSteps(scope: Scope, count: number, where: Where): boolean {
   if (scope.budget.spent) return false;
   scope.budget.steps += count;
@@ -123,7 +124,7 @@ export function takeSteps(scope: Scope, count: number, where: Where): boolean {
   return exhaust(scope, where, `the template needs more than ${STEPS_MAX} evaluation steps`);
 }
 
-/** Runs `body` one level deeper; gives `invalid` where the nesting is too deep. */
+/** Runs `body` one level deeper. Returns `invalid` if that is too deep. */
 export function descend<T>(scope: Scope, where: Where, body: () => T): T | InvalidValue {
   if (scope.budget.spent) return makeInvalid(where);
   if (scope.budget.nesting.depth >= DEPTH_MAX) {
@@ -138,7 +139,7 @@ export function descend<T>(scope: Scope, where: Where, body: () => T): T | Inval
   }
 }
 
-/** Accounts for a text about to be made; false when it or the sum of all is too long. */
+/** Counts a text that is about to be made. False if it, or the sum of all texts, is too long. */
 export function takeChars(scope: Scope, chars: number, where: Where): boolean {
   if (scope.budget.spent) return false;
   if (chars > TEXT_CHARS_MAX) {

@@ -1,13 +1,24 @@
-/** Fn::Sub: `${Name}`, `${Id.Attribute}`, `${!Literal}`, and names of its own from a map. */
+/** This file evaluates Fn::Sub: `${Name}`, `${Id.Attribute}`, `${!Literal}`, and variables of its own map. */
 import type { Mapping } from '../source/yaml.ts';
 import { findEntry, needText, type Call } from './calls.ts';
-import { fail, takeChars, TEXT_CHARS_MAX, type Scope } from './scope.ts';
-import { abbreviate, makeInvalid, makeText, type Value } from './values.ts';
+import { findUnread, writeOutTransform } from './macros.ts';
+import { fail } from './reporting.ts';
+import { takeChars, TEXT_CHARS_MAX, type Scope } from './scope.ts';
+import {
+  abbreviate,
+  makeInvalid,
+  makeText,
+  moveTo,
+  type UnknownValue,
+  type Value,
+} from './values.ts';
 
-/** `${…}` up to the first brace; a `${` that is never closed is text, as AWS has it. */
+/** `${…}` up to the first brace. An unclosed `${` is text, as in AWS. */
 const VARIABLE = /\$\{([^{}]*)\}/g;
 
 export function substitute(scope: Scope, call: Call): Value {
+  const macro = findMacroPattern(call);
+  if (macro !== undefined) return moveTo(macro, call);
   const shape = readShape(call);
   if (shape === undefined) {
     return fail(
@@ -24,7 +35,7 @@ export function substitute(scope: Scope, call: Call): Value {
   const add = (piece: string): boolean => {
     pieces.push(piece);
     chars += piece.length;
-    // Before it is built: the pieces of a doubling bomb are shared, their sum is not.
+    // Checked before the text is built: in a doubling bomb the pieces are shared, but their sum is not.
     return chars <= TEXT_CHARS_MAX || takeChars(scope, chars, call);
   };
   let last = 0;
@@ -49,6 +60,13 @@ export function substitute(scope: Scope, call: Call): Value {
   return makeText(pieces.join(''), call);
 }
 
+/** Why the text is not known, if a macro writes it. */
+function findMacroPattern({ argument }: Call): UnknownValue | undefined {
+  const pattern =
+    argument.kind === 'list' && argument.tag === undefined ? argument.items[0] : argument;
+  return pattern === undefined ? undefined : findUnread(writeOutTransform(pattern));
+}
+
 function readShape({
   argument,
 }: Call): { pattern: string; names: Mapping | undefined } | undefined {
@@ -61,7 +79,8 @@ function readShape({
   }
   if (argument.kind !== 'list' || argument.items.length < 1 || argument.items.length > 2)
     return undefined;
-  const [pattern, names] = argument.items;
+  const [pattern, written] = argument.items;
+  const names = written === undefined ? undefined : writeOutTransform(written);
   if (pattern?.kind !== 'scalar' || typeof pattern.value !== 'string' || pattern.tag !== undefined)
     return undefined;
   if (names !== undefined && names.kind !== 'mapping') return undefined;
@@ -71,6 +90,8 @@ function readShape({
 function readVariable(scope: Scope, call: Call, name: string, names: Mapping | undefined): Value {
   const own = names === undefined ? undefined : findEntry(names, name);
   if (own !== undefined) return scope.evaluate(own);
+  const unread = findUnread(names);
+  if (unread !== undefined) return moveTo(unread, call);
   if (!/^[A-Za-z0-9_.:]+$/.test(name)) {
     const message = `\${${abbreviate(name)}} is no name`;
     const hint =

@@ -1,5 +1,5 @@
 /**
- * The sections of a template, and its resources, with where each was written.
+ * This file finds the sections of a template and its resources, with their positions.
  * Source: AWS CloudFormation User Guide, "CloudFormation template sections".
  */
 import type { Problem } from '../source/problem.ts';
@@ -18,7 +18,7 @@ import {
   type Unseen,
 } from './macros.ts';
 import { readResources, type Resource } from './resources.ts';
-import { fail, report } from './scope.ts';
+import { fail, report } from './reporting.ts';
 import { abbreviate, type Where } from './values.ts';
 
 export interface Output extends Where {
@@ -26,7 +26,7 @@ export interface Output extends Where {
   readonly node: Mapping;
 }
 
-/** The parts of a template as they stand in the file; sections that are not there are undefined. */
+/** The sections of a template as they are in the file. Absent ones are undefined. */
 export interface Sections {
   readonly root: Mapping;
   readonly parameters: Mapping | undefined;
@@ -34,7 +34,7 @@ export interface Sections {
   readonly conditions: Mapping | undefined;
   readonly resources: Mapping;
   readonly outputs: Mapping | undefined;
-  /** The transforms AWS would run over the template. */
+  /** The transforms that AWS would run over the template. */
   readonly transforms: readonly Transform[];
 }
 
@@ -48,7 +48,7 @@ export interface Template {
   readonly conditions: ReadonlyMap<string, Node>;
   readonly resources: ReadonlyMap<string, Resource>;
   readonly outputs: readonly Output[];
-  /** What may add to the sections: macros, and loops over what is not known. */
+  /** What may add to sections: macros, and loops over unknown values. */
   readonly unseen: readonly Unseen[];
   /** Whether the template asks for AWS::LanguageExtensions. */
   readonly isExtended: boolean;
@@ -68,7 +68,7 @@ const SECTION_NAMES: readonly string[] = [
   'Outputs',
 ];
 
-/** Finds the sections; undefined if there is nothing that could be a template (reported). */
+/** Finds the sections. Undefined if the tree can't be a template, which is reported. */
 export function readSections(root: Node, problems: Problem[]): Sections | undefined {
   const whole = { at: root.at, path: '' };
   if (root.kind !== 'mapping' || root.tag !== undefined) {
@@ -120,8 +120,8 @@ function readSection(root: Mapping, name: string, problems: Problem[]): Mapping 
 }
 
 /**
- * The Resources section, or what stands in for it: a fragment, as documentation prints it, has its
- * resources at the top. That is taken only if every key that is not a section is a resource.
+ * The Resources section, or a fragment in its place: documentation prints resources at the top level. A fragment is
+ * accepted only if every key that is not a section is a resource.
  */
 function readResourcesSection(
   root: Mapping,
@@ -135,7 +135,7 @@ function readResourcesSection(
       const meant = closest(key, SECTION_NAMES);
       const message = `unknown section '${abbreviate(key)}'`;
       const refused = `AWS refuses it: Invalid template property or properties [${abbreviate(key)}]`;
-      // What is in a misspelt section is not read, and may be what closes.
+      // A misspelt section is not read, and may contain what restricts egress.
       if (meant !== undefined)
         fail(
           { problems },
@@ -153,9 +153,12 @@ function readResourcesSection(
   }
   if (get(root, 'Resources') !== undefined) return undefined;
   if (strangers.length === 0 || !strangers.every(isResourceEntry)) {
-    const message = 'the template has no section Resources';
+    const near = strangers.find(({ key }) => closest(key, ['Resources']) !== undefined);
+    const question = near === undefined ? '' : `; is '${abbreviate(near.key)}' meant for it?`;
+    const message = `the template has no section Resources${question}`;
     const hint = 'AWS refuses it: At least one Resources member must be defined';
-    fail({ problems }, 'missing-resources', { at: root.at, path: '' }, message, hint);
+    const where: Where = { at: near?.keyAt ?? root.at, path: near?.key ?? '' };
+    fail({ problems }, 'missing-resources', where, message, hint);
     return undefined;
   }
   const names = abbreviate(strangers.map((entry) => entry.key).join(', '));
@@ -190,10 +193,11 @@ function readTransforms(node: Node | undefined): Transform[] {
   });
 }
 
-/** Splits the (expanded) sections into things with names. What is malformed is reported and left out. */
+/** Splits the expanded sections into named things. Malformed ones are reported and left out. */
 export function readTemplate(sections: Sections, problems: Problem[]): Template {
   const { transforms } = sections;
-  const { resources, unseen } = readResources(sections.resources, problems);
+  const hasOwnTypes = transforms.some((transform) => transform.unseen.mayAddEgress);
+  const { resources, unseen } = readResources(sections.resources, hasOwnTypes, problems);
   const conditions = readConditions(sections.conditions);
   const outputs: Output[] = [];
   for (const { key, keyAt, value } of withoutMacros(sections.outputs)) {
@@ -231,7 +235,7 @@ function isExtended(transforms: readonly Transform[]): boolean {
   return transforms.some(({ name }) => name === LANGUAGE_EXTENSIONS);
 }
 
-/** What is written in a section, less what only stands for more of it. */
+/** The written entries of a section, without those that stand for more. */
 export function withoutMacros(section: Mapping | undefined): readonly Entry[] {
   return (section?.entries ?? []).filter(({ key }) => !isMacroKey(key));
 }
@@ -243,7 +247,8 @@ function findUnseen(section: SectionName, node: Mapping | undefined): Unseen[] {
           section,
           why: explainMacro(entry),
           mayAddEgress: false,
-          isTold: entry.key !== TRANSFORM,
+          // In Parameters it is an error of its own.
+          isTold: entry.key !== TRANSFORM || section === 'Parameters',
         }
       : [],
   );

@@ -1,4 +1,4 @@
-/** Values to JSON text, for Fn::ToJsonString and for comparing lists. */
+/** This file turns values into JSON text, for Fn::ToJsonString and for comparing lists. */
 import { takeChars, type Scope } from './scope.ts';
 import {
   makeInvalid,
@@ -8,7 +8,7 @@ import {
   type Where,
 } from './values.ts';
 
-/** The value as JSON text, with everything in it evaluated; or the first part of it that has no value. */
+/** The value as JSON text, with everything in it evaluated. If a part has no value, the first such part. */
 export function toJson(
   scope: Scope,
   value: Value,
@@ -53,7 +53,7 @@ export function toJson(
   }
 }
 
-/** Numbers such as `0x10` and `.5` are YAML's alone. */
+/** Numbers such as `0x10` and `.5` exist in YAML only. */
 function isJsonLiteral(text: string): boolean {
   return /^(true|false|-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?)$/.test(text);
 }

@@ -1,13 +1,12 @@
 /**
- * What an expression in a template comes to.
+ * This file defines the values of expressions in a template.
  *
- * CloudFormation knows text, lists and maps. Three more kinds make a loader honest: `absent`
- * (AWS::NoValue, the property goes away), `unknown` (only AWS could tell: the reason is kept and told
- * where the value is needed) and `invalid` (a problem has been reported; whoever needs it stays silent).
+ * CloudFormation has texts, lists and maps. Three more kinds are needed here: `absent` (AWS::NoValue, which removes the
+ * property), `unknown` (only AWS could tell; the reason is kept, and reported where the value is needed) and `invalid`
+ * (a problem has been reported, so nobody reports another).
  *
- * Every value carries where it was written, so that what is wrong with it points at its line.
- * Maps are lazy: their entries are evaluated when they are asked for, so that an expression nobody
- * needs can't fail.
+ * Every value knows where it was written, so that problems point at that line. Maps are lazy: their entries are
+ * evaluated on request, so an expression that nobody needs can't fail.
  */
 import type { Position } from '../source/problem.ts';
 import type { Mapping } from '../source/yaml.ts';
@@ -17,7 +16,7 @@ export interface Where {
   readonly path: string;
 }
 
-/** A scalar. Numbers keep the text they were written as; `form` only matters to Fn::ToJsonString. */
+/** A scalar. A number keeps its text. Only Fn::ToJsonString uses `form`. */
 export interface TextValue extends Where {
   readonly kind: 'text';
   readonly text: string;
@@ -40,7 +39,7 @@ export interface AbsentValue extends Where {
 
 export interface UnknownValue extends Where {
   readonly kind: 'unknown';
-  /** Why, as a clause: `parameter 'Office' has no default and no value was given`. */
+  /** The reason, as a clause: `parameter 'Office' has no default and no value was given`. */
   readonly reason: string;
   /** What would make it known, as a sentence without a full stop. */
   readonly hint: string;
@@ -52,7 +51,7 @@ export interface InvalidValue extends Where {
 
 export type Value = TextValue | ListValue | MapValue | AbsentValue | UnknownValue | InvalidValue;
 
-/** Outcome of a condition. */
+/** The outcome of a condition. */
 export type Truth =
   { readonly kind: 'truth'; readonly value: boolean } | UnknownValue | InvalidValue;
 
@@ -72,7 +71,7 @@ export function makeInvalid({ at, path }: Where): InvalidValue {
   return { kind: 'invalid', at, path };
 }
 
-/** `value` as if it stood at `where`: what a reference brings belongs to the line of the reference. */
+/** `value` with the position `where`: the value of a reference belongs to the line of the reference. */
 export function moveTo(value: Value, { at, path }: Where): Value {
   if (value.kind === 'list') {
     return { ...value, items: value.items.map((item) => moveTo(item, { at, path })), at, path };
@@ -80,7 +79,7 @@ export function moveTo(value: Value, { at, path }: Where): Value {
   return { ...value, at, path };
 }
 
-/** `a text`, `a list` …: for messages that say what was found in the wrong place. */
+/** `a text`, `a list` …: for messages about a value of the wrong kind. */
 export function describeKind(value: Value): string {
   switch (value.kind) {
     case 'text':
@@ -102,7 +101,7 @@ export function describeKind(value: Value): string {
 
 const SHOWN_CHARS_MAX = 80;
 
-/** Text from a template in a message: one line, and never longer than a reader wants. */
+/** A template's text for a message: on one line, and shortened. */
 export function abbreviate(text: string, charsMax = SHOWN_CHARS_MAX): string {
   const line = text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ');
   return line.length <= charsMax ? line : `${line.slice(0, charsMax)}…`;

@@ -1,7 +1,7 @@
-/** Which VPCs a template tells of, and which of them its groups are in. */
+/** This file finds the VPCs that a template mentions, and the VPC of each group. */
 import type { GroupId, Origin } from '../policy/model.ts';
 import { idOf } from './attributes.ts';
-import { findMentions } from './dependencies.ts';
+import { findMentions, mentionsOf } from './dependencies.ts';
 import type { Draft } from './drafts.ts';
 import { KIND_VPC } from './kinds.ts';
 import type { Resource } from './resources.ts';
@@ -9,11 +9,11 @@ import type { Scope } from './scope.ts';
 import { abbreviate, type UnknownValue } from './values.ts';
 
 export interface TemplateVpcs {
-  /** VPCs that the template makes, by their ids. */
+  /** VPCs that the template makes, by id. */
   readonly made: ReadonlyMap<string, Origin>;
-  /** Ids of VPCs that groups are in, or whose default group is named, and where that is first said. */
+  /** The ids of VPCs that groups are in, or whose default group is named, and where each is first mentioned. */
   readonly used: ReadonlyMap<string, Origin>;
-  /** By group: the id of its VPC; why it is not known; nothing of a group that does not say. */
+  /** For each group the id of its VPC, or why the id is unknown. A group without VpcId is absent. */
   readonly ofGroups: ReadonlyMap<GroupId, string | UnknownValue>;
 }
 
@@ -45,12 +45,14 @@ export function findVpcs(
   return { made, used, ofGroups };
 }
 
-/** The VPCs of the template whose default group anything in it asks for. */
+/** The VPCs of the template whose default group something in it names. */
 function findDefaultGroups(scope: Scope, vpcs: ReadonlyMap<string, string>): Set<string> {
   if (vpcs.size === 0) return new Set();
   const { resources, outputs } = scope.template;
-  const nodes = [...resources.values(), ...outputs].map(({ node }) => node);
-  const mentions = nodes.flatMap((node) => findMentions(scope, node));
+  const mentions = [
+    ...[...resources.values()].flatMap((resource) => mentionsOf(scope, resource)),
+    ...outputs.flatMap(({ node }) => findMentions(scope, node)),
+  ];
   return new Set(
     mentions.flatMap(({ name, attribute }) =>
       attribute === 'DefaultSecurityGroup' && vpcs.has(name) ? name : [],
@@ -58,7 +60,7 @@ function findDefaultGroups(scope: Scope, vpcs: ReadonlyMap<string, string>): Set
   );
 }
 
-/** The VPCs that groups of templates are in, by their ids; one that a template makes is called STACK/LOGICAL-ID. */
+/** The VPCs that groups of templates are in, by id. A VPC that a template makes is called STACK/LOGICAL-ID. */
 export function nameVpcs(
   templates: readonly { readonly stackName: string; readonly vpcs: TemplateVpcs }[],
 ): Map<string, { readonly name: string; readonly origin: Origin }> {

@@ -1,24 +1,24 @@
 /**
- * Quoted texts and flow collections that go on at the column of their key, or left of it.
+ * Indents quoted texts and flow collections that continue at the column of their key, or left of it.
  *
  *     Description: 'one line          Tags: [
  *     and the next'                   {Key: a}]
  *
- * YAML wants such lines indented deeper; the readers that templates are written for (SnakeYAML, PyYAML)
- * take them as they are, since a quotation mark or a bracket says where the value ends. So blanks are put
- * before them, which change nothing in either: lines of a quoted text are folded.
+ * YAML requires such lines to be indented deeper. The readers that templates are written for (SnakeYAML, PyYAML)
+ * accept them, since a quotation mark or a bracket shows where the value ends. So blanks are put in front of these
+ * lines. That changes no meaning: lines of a quoted text are folded.
  */
 export interface Indented {
   readonly text: string;
-  /** By line, counted from 0: how many blanks were put before it. */
+  /** By line, from 0: how many blanks were put in front of it. */
   readonly shifts: readonly number[];
 }
 
-/** A value that goes on in the next line: the mark that ends a quoted text, or open brackets. */
+/** A value that continues on the next line: its closing quotation mark, or the number of open brackets. */
 interface Open {
   quote: string;
   depth: number;
-  /** Blanks that each line of it needs. */
+  /** Blanks that each of its lines needs. */
   readonly indent: number;
 }
 
@@ -26,7 +26,7 @@ const KEY = /(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#[\]{},&*!|>'"%@`-](?:(?! #
 const DASH = /- +/y;
 const PROPERTY = /[!&]\S* +/y;
 
-/** The text with such lines indented; undefined if there are none. */
+/** Indents such lines. Undefined if there are none. */
 export function indentContinuations(text: string): Indented | undefined {
   const lines = text.split('\n');
   const shifts = lines.map(() => 0);
@@ -57,7 +57,7 @@ export function indentContinuations(text: string): Indented | undefined {
   return { text: indented.join('\n'), shifts };
 }
 
-/** Where the value of a line starts, and the column of what it belongs to. */
+/** Finds where the value of a line starts, and the column of the key or dash that it belongs to. */
 function findValue(line: string, indent: number): { start: number; parent: number } {
   let start = indent;
   let parent = indent;
@@ -76,13 +76,13 @@ function findValue(line: string, indent: number): { start: number; parent: numbe
   return { start, parent };
 }
 
-/** The offset behind a match at `start`, or `start`. */
+/** The offset behind a match at `start`, or `start` if there is none. */
 function match(pattern: RegExp, line: string, start: number): number {
   pattern.lastIndex = start;
   return pattern.test(line) ? pattern.lastIndex : start;
 }
 
-/** What is still open at the end of the line. */
+/** Returns what is still open at the end of the line. */
 function scan(line: string, start: number, open: Open): Open | undefined {
   let { quote, depth } = open;
   const isQuoted = quote !== '' && depth === 0;

@@ -1,15 +1,14 @@
 /**
- * The line of a file that a problem is about, with a mark under the place.
+ * Shows the line of a file that a problem is about, with a mark under the place.
  *
  *     12 |   web: { ingress: [{ protocol: tpc, ports: 80 }] }
  *        |                                ^~~
  *
- * Theory of operation. The text is read again, since nobody keeps it: bounded, at most once a file,
- * and only regular files (a pipe was emptied by the first reading, and opening one may block). A file
- * that is gone, or whose line is gone, gives no excerpt. What is shown goes to a terminal and may
- * come from someone who means harm, so nothing that steers a terminal or reorders text is let
- * through. Columns count UTF-16 units, as positions do; the mark is placed by how wide a terminal
- * shows them: tabs as blanks, East Asian letters and emoji as two, combining marks as none.
+ * Theory of operation. Nobody keeps the text, so it is read again: bounded, mostly once a file, and only from regular
+ * files. (A pipe was emptied by the first reading, and opening one may block.) If the file or the line is gone, there
+ * is no excerpt. The line goes to a terminal and may come from an attacker, so everything that controls a terminal or
+ * reorders text is replaced. Columns count UTF-16 units, as positions do. The mark is placed by the width on the
+ * terminal: tabs are blanks, East Asian letters and emoji take two columns, combining marks none.
  */
 import { readBytes } from './read-text.ts';
 import type { Position } from './problem.ts';
@@ -18,28 +17,31 @@ const FILE_BYTES_MAX = 4 * 1024 * 1024;
 /** Files kept at a time; problems come sorted by file. */
 const FILES_MAX = 8;
 const TAB_COLUMNS = 4;
-/** Of a longer line (a template on one line) only what is around the place is shown. */
+/** A longer line (a template on one line) is cut to this many columns around the place. */
 const LINE_COLUMNS_MAX = 100;
-/** How much of a cut line stands before the place. */
+/** Columns of a cut line that are shown before the place. */
 const LEAD_COLUMNS = 40;
 const ELLIPSIS = '…';
-/** UTF-16 units looked at on either side of the place, so that a megabyte on one line costs no more than a word. */
+/** UTF-16 units that are read on either side of the place, so that a megabyte on one line costs no more than a word. */
 const WINDOW_UNITS = 300;
 
 export interface Excerpt {
-  /** As a terminal can show it: no tabs, no control characters, cut if it is long. */
+  /** The line for a terminal: without tabs and control characters, and cut if it is long. */
   readonly line: string;
-  /** Blanks, `^`, and `~` up to the end of what is meant. */
+  /** Blanks, then `^`, then `~` to the end of the marked text. */
   readonly mark: string;
-  /** UTF-16 units that are marked, as far as they are on this line and near. */
+  /** UTF-16 units that are marked, as far as they are on this line and near the place. */
   readonly units: number;
 }
 
-/** Reads excerpts, and files no more often than it must. */
+/** Reads excerpts. It keeps the last few files. */
 export class ExcerptReader {
   readonly #files = new Map<string, readonly string[] | undefined>();
 
-  /** Undefined if the file or the line can't be had. `file` is where to read what `at` calls by its own name. */
+  /**
+   * Reads an excerpt; undefined if the file or the line can't be read.
+   * @param file path to read, if it is not the name in `at`
+   */
   read(at: Position, file: string = at.file): Excerpt | undefined {
     if (at.line < 1) return undefined;
     const line = this.#linesOf(file)?.[at.line - 1];
@@ -59,7 +61,7 @@ export class ExcerptReader {
   }
 }
 
-/** The excerpt of one line; `column` counts from 1, and may be one past the end. */
+/** Makes the excerpt of a line. @param column counts from 1, and may be one past the end */
 export function makeExcerpt(line: string, column: number): Excerpt {
   const left = windowStart(line, column - 1);
   const text = line.slice(left, column - 1 + WINDOW_UNITS);
@@ -74,7 +76,7 @@ export function makeExcerpt(line: string, column: number): Excerpt {
   const shown = cells.filter((cell) => cell.column >= from && cell.column + cell.width <= to);
   const lead = from > 0 || left > 0 ? ELLIPSIS : '';
   const trail = to < total || left + text.length < line.length ? ELLIPSIS : '';
-  // A wide letter that is cut in two is left out whole: the first shown one may stand after `from`.
+  // A wide letter that would be cut is left out whole, so the first one shown may stand behind `from`.
   const indent = before - (shown[0]?.column ?? from) + lead.length;
   const length = Math.max(1, Math.min(marked, to - before));
   return {
@@ -84,15 +86,15 @@ export function makeExcerpt(line: string, column: number): Excerpt {
   };
 }
 
-/** Where to begin, not in the middle of a surrogate pair. */
+/** Where the window begins; never inside a surrogate pair. */
 function windowStart(line: string, start: number): number {
   const left = Math.max(0, start - WINDOW_UNITS);
   return /[\udc00-\udfff]/.test(line[left] ?? '') && left > 0 ? left + 1 : left;
 }
 
 /**
- * `text` with everything replaced that would steer a terminal (ESC and its kin) or show letters in
- * another order than they stand in the file (CVE-2021-42574).
+ * Replaces everything in `text` that controls a terminal (ESC and the like) or shows letters in another order than
+ * the file has them (CVE-2021-42574).
  */
 export function printable(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
@@ -134,18 +136,20 @@ function widthOfOne(character: string): number {
   return WIDE.test(character) ? 2 : 1;
 }
 
-/** Where the word, quoted text or bracket that starts at `start` ends on this line. */
+/** Finds where the word, quoted text or bracket that starts at `start` ends on this line. */
 function findEnd(line: string, start: number): number {
   const rest = line.slice(start);
   const quoted = /^(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')/.exec(rest);
   if (quoted !== null) return start + quoted[0].length;
   if (rest.startsWith('{') || rest.startsWith('[')) return start + findClosing(rest);
-  // A plain word ends before a comment, at a colon after a key, and at what may end it in brackets.
+  // A plain word ends before a comment, at the colon of a key, and where a flow collection may end it.
   const plain = /^.*?(?=\s+#|:\s|:$|,\s|[\]}]|\s*$)/.exec(rest);
   return start + Math.max(1, plain?.[0].length ?? 1);
 }
 
-/** The length up to the bracket that closes the first one, or to the end of the line. Brackets in quotes don't count. */
+/**
+ * The length up to the bracket that closes the first one, or to the end of the line. Brackets in quotes don't count.
+ */
 function findClosing(text: string): number {
   let depth = 0;
   let quote: string | undefined;

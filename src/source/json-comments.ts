@@ -1,22 +1,22 @@
 /**
- * Comments in JSON, which JSON does not have. Read as YAML, `// no egress` would become part of the key
- * after it, so that the key is lost; one with `#` would go unseen.
+ * Finds comments in JSON, which has none. Read as YAML, `// no egress` would become part of the next key, so that the
+ * key would be lost, and a comment with `#` would be ignored silently.
  */
 
 import type { Position, Problem } from './problem.ts';
 
-/** A text that starts as a JSON document does. */
+/** Matches a text that starts like a JSON document. */
 const STARTS_AS_JSON = /^\uFEFF?\s*[{[]/;
 export function startsAsJson(text: string): boolean {
   return STARTS_AS_JSON.test(text);
 }
 
-/** A string, or what may start a comment: after a blank or a punctuation mark, or at the start of a line. */
+/** Matches a string, or what may start a comment: behind a blank or a punctuation mark, or at the start of a line. */
 const TOKEN = /"(?:[^"\\]|\\.)*"|(?<=^|[\s,:{}[\]])(?:\/\/|\/\*|#)/gm;
 
 /**
- * The offset of the first comment in a JSON text; undefined if there is none, or the text is none. Flow
- * style YAML looks alike and has comments with `#`: those are none in JSON if the rest of it is JSON.
+ * The offset of the first comment in a JSON text; undefined if there is none, or if the text is not JSON. YAML in
+ * flow style looks like JSON and has comments with `#`. So a `#` counts only if the rest of the text is JSON.
  */
 export function findJsonComment(text: string): number | undefined {
   if (!STARTS_AS_JSON.test(text)) return undefined;
@@ -47,7 +47,7 @@ function isJson(text: string): boolean {
   }
 }
 
-/** The error about one. */
+/** The error about a comment in JSON. */
 export function commentProblem(at: Position): Problem {
   const message = 'a comment in JSON, which has none';
   return {

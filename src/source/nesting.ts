@@ -1,9 +1,9 @@
-/** How deep a YAML text is nested, told without making a tree of it. */
+/** Finds out how deep a YAML text is nested, without building a tree. */
 import { CST, Lexer } from 'yaml';
 
 /**
- * The offset at which the text opens more than `depthMax` levels inside one another, before any tree is made of it:
- * the library needs half a minute for 4 MiB of brackets.
+ * The offset at which the text opens more than `depthMax` levels; undefined if it does not. Use it before the library
+ * builds a tree: the library takes half a minute for 4 MiB of brackets.
  */
 export function findDeepNesting(text: string, depthMax: number): number | undefined {
   let offset = 0;
@@ -21,7 +21,7 @@ export function findDeepNesting(text: string, depthMax: number): number | undefi
         break;
       case 'seq-item-ind':
       case 'explicit-key-ind':
-        // `- - - x` nests without a line of its own for each level.
+        // `- - - x` opens several levels in one line.
         compactDepth++;
         break;
       case 'newline':
@@ -31,7 +31,7 @@ export function findDeepNesting(text: string, depthMax: number): number | undefi
         break;
     }
     if (flowDepth > depthMax || compactDepth > depthMax) return offset;
-    // These mark places, and stand for no text.
+    // These mark positions, and stand for no text.
     if (lexeme !== CST.DOCUMENT && lexeme !== CST.FLOW_END && lexeme !== CST.SCALAR)
       offset += lexeme.length;
   }

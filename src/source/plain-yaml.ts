@@ -1,17 +1,26 @@
 /**
- * The plain part of YAML, and JSON, read in one pass: most of what people write needs no more, and the
- * library takes ten times as long and makes ten objects for each of ours.
+ * Reads the plain part of YAML, and JSON, in one pass. Most of what people write needs no more. The library takes ten
+ * times as long, and makes ten objects for each of ours.
  *
- * Theory of operation. `readPlainText` gives the tree that `parseDocument` would make with the library, to
- * the last position and path, or nothing. It reports nothing: whatever is wrong, unusual or not known for
- * certain to mean the same (anchors, aliases, directives, tabs, carriage returns, keys given twice, empty
- * values, values that go on over several lines …) ends it, and the library reads the text from the start.
- * So it can only be too narrow, never wrong in its own way; test/source/plain-yaml.test.ts compares both on
- * generated text, on every template and configuration of the project, and on texts broken at random.
+ * Theory of operation. `readPlainText` returns either the tree that `parseDocument` would make with the library, to
+ * the last position and path, or nothing. It reports no problems. Whatever is wrong, unusual or might mean something
+ * else to the library ends it: anchors, aliases, directives, tabs, carriage returns, repeated keys, empty values,
+ * values over several lines, and so on. The library then reads the text from the start. So this reader can accept too
+ * little, but it can't read anything differently. test/source/plain-yaml.test.ts compares both on generated texts, on
+ * every template and configuration of the project, and on texts with random faults.
  */
-import type { Position } from './problem.ts';
+import {
+  makeEntry,
+  makeList,
+  makeMapping,
+  makeScalar,
+  type Dialect,
+  type Entry,
+  type Mapping,
+  type Node,
+} from './nodes.ts';
 import { itemPath, keyPath } from './paths.ts';
-import type { Dialect, Entry, Mapping, Node } from './yaml.ts';
+import type { Position } from './problem.ts';
 import { readPlain11, type PlainValue } from './yaml11.ts';
 
 export interface PlainLimits {
@@ -19,7 +28,7 @@ export interface PlainLimits {
   readonly nodesMax: number;
 }
 
-/** Tabs, carriage returns, byte order marks, and what else might be a line break or a blank to one reader only. */
+/** Tabs, carriage returns, byte order marks, and all else that one reader might take for a line break or a blank. */
 const UNUSUAL = /[^\n\x20-\x7E\u00A1-\u1FFF\u2070-\u2FFF\u3001-\uD7FF]/;
 const TAG = /![A-Za-z][A-Za-z0-9]*(?= |\n|$)/y;
 const KEY = /[A-Za-z0-9_./$][^\n:#]*(?::(?![ \n]|$)[^\n:#]*)*(?=:(?:[ \n]|$))/y;
@@ -36,7 +45,7 @@ const NUMBER_MAYBE = /^(?:[-+]?[0-9.]|[-+]?\.(?:inf|nan))/i;
 const NUMBER =
   /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^0[ox]|^[-+]?\.(?:inf|nan)$/i;
 const INTEGER = /^(?:0|-?[1-9][0-9]{0,14})$/;
-/** Longer keys in flow style are no keys to YAML. */
+/** YAML accepts no longer keys in flow style. */
 const KEY_LENGTH_MAX = 1000;
 const NEWLINE = 10;
 const SPACE = 32;
@@ -44,9 +53,15 @@ const HASH = 35;
 const DASH = 45;
 const COLON = 58;
 
+/** A key as written, without quotation marks. */
+interface KeyText {
+  readonly text: string;
+  readonly isPlain: boolean;
+}
+
 const NOT_PLAIN = new Error('not the plain part of YAML');
 
-/** The tree of the text; undefined if it needs the library, or has none. */
+/** Reads the tree of the text. Undefined if it needs the library, or has no tree. */
 export function readPlainText(
   file: string,
   text: string,
@@ -72,11 +87,11 @@ class PlainReader {
   readonly #dialect: Dialect;
   readonly #limits: PlainLimits;
   #nodes = 0;
-  /** Where reading stands. */
+  /** The current offset. */
   #at = 0;
   #line = 1;
   #lineStart = 0;
-  /** Of the line it stands on; -1 at the end of the text. */
+  /** Indentation of the current line; -1 at the end of the text. */
   #indent = -1;
 
   constructor(file: string, text: string, dialect: Dialect, limits: PlainLimits) {
@@ -88,7 +103,7 @@ class PlainReader {
 
   read(): Node {
     this.#findLine();
-    // Indented, it is the start of a text that goes on in the next line.
+    // An indented `---` starts a text that continues on the next line.
     if (this.#indent === 0 && this.#text.startsWith('---\n', this.#at)) {
       this.#at += 3;
       this.#nextLine();
@@ -104,7 +119,7 @@ class PlainReader {
     return this.#at === this.#text.length ? root : giveUp();
   }
 
-  /** The next line with something on it, when the rest of this one is read. */
+  /** Goes to the next line with content. The rest of this line must be blank or a comment. */
   #nextLine(): void {
     let at = this.#at;
     while (this.#text.charCodeAt(at) === SPACE) at++;
@@ -126,7 +141,7 @@ class PlainReader {
     this.#lineStart = at;
   }
 
-  /** From the start of a line: goes over blank lines and comments. */
+  /** From the start of a line, skips blank lines and comments. */
   #findLine(): void {
     const text = this.#text;
     let at = this.#at;
@@ -162,7 +177,10 @@ class PlainReader {
     return match?.[0];
   }
 
-  /** A list or a mapping in block style that starts where reading stands, which is in the first column of its indentation. */
+  /**
+   * Reads a list or a mapping in block style. It starts at the current offset, in the first column of its
+   * indentation.
+   */
   #readBlock(path: string, depth: number, tag: string | undefined): Node {
     return this.#isItem() ? this.#readList(path, depth, tag) : this.#readMapping(path, depth, tag);
   }
@@ -183,31 +201,25 @@ class PlainReader {
       while (this.#text.charCodeAt(this.#at) === SPACE) this.#at++;
       items.push(this.#readItem(itemPath(path, items.length), depth + 1, indent));
     }
-    // Deeper, or a key where an item was: of that the library says what is wrong.
+    // A deeper line, or a key where an item was: the library says what is wrong.
     if (this.#indent > indent) giveUp();
-    return tag === undefined
-      ? { at, path, kind: 'list', items }
-      : { at, path, tag, kind: 'list', items };
+    return makeList(at, path, tag, items);
   }
 
   #readItem(path: string, depth: number, indent: number): Node {
     if (this.#isItem()) giveUp();
-    if (this.#startsMapping()) {
-      this.#indent = this.#at - this.#lineStart;
-      return this.#readMapping(path, depth, undefined);
+    const start = this.#at;
+    const first = this.#readKeyText();
+    if (first !== undefined) {
+      this.#indent = start - this.#lineStart;
+      return this.#readMappingFrom(first, start, path, depth, undefined);
     }
+    this.#at = start;
     return this.#readValue(path, depth, indent, false);
   }
 
-  #startsMapping(): boolean {
-    const start = this.#at;
-    const isKey = this.#readKeyText() !== undefined;
-    this.#at = start;
-    return isKey;
-  }
-
-  /** A key with its colon; undefined, and anywhere, if there is none. */
-  #readKeyText(plain = KEY): { readonly text: string; readonly isPlain: boolean } | undefined {
+  /** Reads a key with its colon. Undefined if there is none; then the current offset means nothing. */
+  #readKeyText(plain = KEY): KeyText | undefined {
     const first = this.#text[this.#at];
     const isPlain = first !== '"' && first !== "'";
     const raw = this.#match(isPlain ? plain : first === '"' ? DOUBLE_QUOTED : SINGLE_QUOTED);
@@ -223,37 +235,48 @@ class PlainReader {
   }
 
   #readMapping(path: string, depth: number, tag: string | undefined): Mapping {
+    const start = this.#at;
+    return this.#readMappingFrom(this.#readKeyText() ?? giveUp(), start, path, depth, tag);
+  }
+
+  /**
+   * Reads a mapping whose first key is already read and starts at `start`. Most list items are recognised by that
+   * key.
+   */
+  #readMappingFrom(
+    first: KeyText,
+    start: number,
+    path: string,
+    depth: number,
+    tag: string | undefined,
+  ): Mapping {
     this.#count(depth);
-    const at = this.#position(this.#at);
+    const at = this.#position(start);
     const indent = this.#indent;
     const entries: Entry[] = [];
-    const seen = new Set<string>();
-    do {
-      const keyAt = this.#position(this.#at);
-      const read = this.#readKeyText() ?? giveUp();
-      const { key, source } = this.#readKey(read.text, read.isPlain, seen);
+    let keyAt = at;
+    let read = first;
+    for (;;) {
+      const key = this.#keyOf(read, entries);
       while (this.#text.charCodeAt(this.#at) === SPACE) this.#at++;
       const value = this.#readValue(keyPath(path, key), depth + 1, indent, true);
-      entries.push(source === undefined ? { key, keyAt, value } : { key, keyAt, value, source });
-    } while (this.#indent === indent);
+      entries.push(makeEntry(key, keyAt, value, read.text));
+      if (this.#indent !== indent) break;
+      keyAt = this.#position(this.#at);
+      read = this.#readKeyText() ?? giveUp();
+    }
     if (this.#indent > indent) giveUp();
-    return tag === undefined
-      ? { at, path, kind: 'mapping', entries }
-      : { at, path, tag, kind: 'mapping', entries };
+    return makeMapping(at, path, tag, entries);
   }
 
-  #readKey(
-    source: string,
-    isPlain: boolean,
-    seen: Set<string>,
-  ): { readonly key: string; readonly source?: string } {
-    const { value, text } = isPlain ? this.#resolve(source) : { value: source, text: source };
-    if (value === null || seen.has(text)) giveUp();
-    seen.add(text);
-    return source === text ? { key: text } : { key: text, source };
+  /** The value of a key; ends the reading if the mapping already has it. */
+  #keyOf({ text: source, isPlain }: KeyText, entries: readonly Entry[]): string {
+    if (!isPlain) return refuseRepeated(source, entries);
+    const { value, text } = this.#resolve(source);
+    return value === null ? giveUp() : refuseRepeated(text, entries);
   }
 
-  /** What follows a colon or a dash, to the start of the line after it. */
+  /** Reads what follows a colon or a dash, up to the start of the next line with content. */
   #readValue(path: string, depth: number, indent: number, mayStandLeft: boolean): Node {
     const tag = this.#match(TAG);
     if (tag !== undefined) {
@@ -272,7 +295,7 @@ class PlainReader {
       code === 124 || code === 62
         ? this.#readBlockScalar(path, depth, indent, tag)
         : this.#readInline(path, depth, tag);
-    // It would go on, in a plain scalar, or is wrong.
+    // A deeper line continues a plain scalar, or is wrong.
     return this.#indent > indent ? giveUp() : node;
   }
 
@@ -305,17 +328,15 @@ class PlainReader {
     const raw = this.#match(first === '"' ? JSON_STRING : SINGLE_QUOTED) ?? giveUp();
     this.#at += raw.length;
     const inner = raw.slice(1, -1);
-    if (first === "'") return scalar(at, path, tag, inner.replaceAll("''", "'"));
-    return scalar(at, path, tag, inner.includes('\\') ? (JSON.parse(raw) as string) : inner);
+    const text = readQuotedText(raw, inner);
+    return makeScalar(at, path, tag, text, text);
   }
 
   #readPlain(at: Position, path: string, tag: string | undefined, source: string): Node {
     this.#at += source.length;
-    if (tag !== undefined) return scalar(at, path, tag, source);
+    if (tag !== undefined) return makeScalar(at, path, tag, source, source);
     const { value, text } = this.#resolve(source);
-    return source !== text && typeof value === 'boolean'
-      ? { at, path, kind: 'scalar', value, text, source }
-      : { at, path, kind: 'scalar', value, text };
+    return makeScalar(at, path, undefined, value, text, source);
   }
 
   #resolve(source: string): PlainValue {
@@ -330,7 +351,7 @@ class PlainReader {
     return { value: source, text: source };
   }
 
-  /** Without an indentation of its own, and without blank lines or lines that are indented further inside what is folded. */
+  /** Reads a block scalar without indentation indicator. In a folded one, no line may be blank or indented deeper. */
   #readBlockScalar(path: string, depth: number, indent: number, tag: string | undefined): Node {
     const header = this.#match(BLOCK_HEADER) ?? giveUp();
     this.#count(depth);
@@ -362,10 +383,10 @@ class PlainReader {
     if (isFolded && lines.some((line) => line === '' || line.startsWith(' ') || line.endsWith(' ')))
       giveUp();
     const text = lines.join(isFolded ? ' ' : '\n') + (header.endsWith('-') ? '' : '\n');
-    return scalar(at, path, tag, text);
+    return makeScalar(at, path, tag, text, text);
   }
 
-  /** Blanks inside flow style. Line breaks only where a whole document is written so. */
+  /** Skips blanks inside flow style. Line breaks are allowed only if the whole document is in flow style. */
   #skipBlanks(mayBreak: boolean): void {
     for (;;) {
       const code = this.#text.charCodeAt(this.#at);
@@ -402,9 +423,7 @@ class PlainReader {
     this.#readBetween(']', isJson, () => {
       items.push(this.#readFlow(itemPath(path, items.length), depth + 1, isJson));
     });
-    return tag === undefined
-      ? { at, path, kind: 'list', items }
-      : { at, path, tag, kind: 'list', items };
+    return makeList(at, path, tag, items);
   }
 
   #readFlowMapping(
@@ -415,21 +434,18 @@ class PlainReader {
     isJson: boolean,
   ): Node {
     const entries: Entry[] = [];
-    const seen = new Set<string>();
     this.#readBetween('}', isJson, () => {
       const keyAt = this.#position(this.#at);
-      const { text, isPlain } = this.#readFlowKey(isJson);
-      const { key, source } = this.#readKey(text, isPlain, seen);
+      const read = this.#readFlowKey(isJson);
+      const key = this.#keyOf(read, entries);
       this.#skipBlanks(isJson);
       const value = this.#readFlow(keyPath(path, key), depth + 1, isJson);
-      entries.push(source === undefined ? { key, keyAt, value } : { key, keyAt, value, source });
+      entries.push(makeEntry(key, keyAt, value, read.text));
     });
-    return tag === undefined
-      ? { at, path, kind: 'mapping', entries }
-      : { at, path, tag, kind: 'mapping', entries };
+    return makeMapping(at, path, tag, entries);
   }
 
-  #readFlowKey(isJson: boolean): { readonly text: string; readonly isPlain: boolean } {
+  #readFlowKey(isJson: boolean): KeyText {
     if (!isJson) return this.#readKeyText(FLOW_PLAIN) ?? giveUp();
     const raw = this.#match(DOUBLE_QUOTED) ?? giveUp();
     if (raw.length > KEY_LENGTH_MAX || raw.includes('\\')) giveUp();
@@ -439,7 +455,7 @@ class PlainReader {
     return { text: raw.slice(1, -1), isPlain: false };
   }
 
-  /** From an opening bracket to past the closing one, with a comma between what `readOne` reads. */
+  /** Reads from an opening bracket to behind the closing one. `readOne` reads each item; commas stand between them. */
   #readBetween(close: ']' | '}', mayBreak: boolean, readOne: () => void): void {
     this.#at++;
     this.#skipBlanks(mayBreak);
@@ -458,8 +474,25 @@ class PlainReader {
   }
 }
 
-function scalar(at: Position, path: string, tag: string | undefined, text: string): Node {
-  return tag === undefined
-    ? { at, path, kind: 'scalar', value: text, text }
-    : { at, path, tag, kind: 'scalar', value: text, text };
+/** @param inner `raw` without the quotation marks */
+function readQuotedText(raw: string, inner: string): string {
+  if (raw.startsWith("'")) return inner.replaceAll("''", "'");
+  return inner.includes('\\') ? (JSON.parse(raw) as string) : inner;
+}
+
+/** From this many entries on, a set finds a key sooner. Most mappings have few, and a set for each would cost more. */
+const MANY_ENTRIES = 32;
+const keysOf = new WeakMap<readonly Entry[], Set<string>>();
+
+function refuseRepeated(key: string, entries: readonly Entry[]): string {
+  if (entries.length < MANY_ENTRIES)
+    return entries.some((entry) => entry.key === key) ? giveUp() : key;
+  let keys = keysOf.get(entries);
+  if (keys === undefined) {
+    keys = new Set(entries.map((entry) => entry.key));
+    keysOf.set(entries, keys);
+  }
+  if (keys.has(key)) giveUp();
+  keys.add(key);
+  return key;
 }

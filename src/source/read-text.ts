@@ -1,9 +1,9 @@
 /**
- * Bounded reading of a file that a person named, by the daemon and by sgctl.
+ * Reads a file that a person named, within bounds, for the daemon and for sgctl.
  *
- * Whoever may write a template may put anything in its place. So only regular files are read, no more of one than `maxBytes`
- * whatever size it says it has, and it is opened without waiting: opening a pipe that nobody writes to would
- * wait for ever, and /dev/zero has no end.
+ * Whoever may write a template may put anything in its place. So only regular files are read, and at most `maxBytes`
+ * of one, whatever size it claims. The file is opened without waiting: opening a pipe without a writer would wait for
+ * ever, and /dev/zero has no end.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Position, Problem } from './problem.ts';
@@ -19,15 +19,15 @@ const OPEN_HINTS: Readonly<Record<string, string>> = {
   ENXIO: 'name a regular file',
 };
 
-/** What a file has, or why it was not read. */
+/** The content of a file, or why it was not read. */
 export type BytesRead =
   | { readonly kind: 'read'; readonly bytes: Buffer }
   | { readonly kind: 'too-large'; readonly bytes: number | undefined }
-  /** In words: `a directory`. */
+  /** What it is, in words: `a directory`. */
   | { readonly kind: 'no-file'; readonly what: string }
   | { readonly kind: 'failed'; readonly error: NodeJS.ErrnoException };
 
-/** Reads a regular file of at most `maxBytes`. Never waits for anybody, and never throws. */
+/** Reads a regular file of at most `maxBytes`. It never waits and never throws. */
 export function readBytes(file: string, maxBytes: number): BytesRead {
   let descriptor: number | undefined;
   try {
@@ -46,7 +46,7 @@ export function readBytes(file: string, maxBytes: number): BytesRead {
   }
 }
 
-/** What is no regular file, in words: `a directory`. */
+/** What a thing that is no regular file is, in words: `a directory`. */
 export function describeKind(stat: Stats): string {
   if (stat.isDirectory()) return 'a directory';
   if (stat.isFIFO()) return 'a pipe';
@@ -54,7 +54,7 @@ export function describeKind(stat: Stats): string {
   return stat.isFile() ? 'a file' : 'a device';
 }
 
-/** At most `maxBytes`: a file may grow while it is read, or be of those that say they have none. */
+/** Reads at most `maxBytes`. A file may grow while it is read, or claim to be empty when it is not. */
 function readUpTo(descriptor: number, expected: number, maxBytes: number): Buffer {
   let bytes = Buffer.alloc(Math.min(expected + 1, maxBytes));
   let length = 0;
@@ -72,8 +72,8 @@ function readUpTo(descriptor: number, expected: number, maxBytes: number): Buffe
 }
 
 /**
- * The text of a UTF-8 file, or undefined and an error in `problems` that says what to do.
- * @param maxBytes a larger file is refused, before it is read if its size can be told
+ * Reads the text of a UTF-8 file. If it can't, it returns undefined and adds an error that says what to do.
+ * @param maxBytes a larger file is refused, if possible before it is read
  */
 export function readText(file: string, problems: Problem[], maxBytes: number): string | undefined {
   const at: Position = { file, line: 0, column: 0 };

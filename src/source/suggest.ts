@@ -1,8 +1,8 @@
-/** "Did you mean": the known word nearest to a mistyped one. */
+/** Finds the known word nearest to a mistyped one, for "did you mean". */
 
 const LISTED_MAX = 12;
 
-/** The nearest of `known`, if it is near enough to be meant: about one slip in three letters, or `slipsMax`, whatever the case. */
+/** The nearest word of `known`, ignoring case. At most a third of its letters, or `slipsMax`, may be wrong. */
 export function closest(
   word: string,
   known: Iterable<string>,
@@ -20,20 +20,20 @@ export function closest(
   return best;
 }
 
-/** `a, b, c and 7 more`; 'none' of an empty list. */
+/** Returns `a, b, c and 7 more`, or 'none' for an empty list. */
 export function listWords(words: readonly string[]): string {
   if (words.length === 0) return 'none';
   if (words.length <= LISTED_MAX) return words.join(', ');
   return `${words.slice(0, LISTED_MAX).join(', ')} and ${words.length - LISTED_MAX} more`;
 }
 
-/** `; did you mean 'web'?` after a message, or nothing. */
+/** Returns `; did you mean 'web'?` for the end of a message, or nothing. */
 export function didYouMean(word: string, known: Iterable<string>): string {
   const meant = closest(word, known);
   return meant === undefined ? '' : `; did you mean '${meant}'?`;
 }
 
-/** Insertions, deletions, replacements and swaps of neighbours; `limit` as soon as it can't be less. */
+/** Counts insertions, deletions, replacements and swaps of neighbours. Returns `limit` as soon as it can't be less. */
 function editDistance(a: string, b: string, limit: number): number {
   if (Math.abs(a.length - b.length) >= limit) return limit;
   let beforeLast: number[] = [];

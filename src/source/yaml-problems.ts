@@ -1,4 +1,4 @@
-/** What is told of a text that is no YAML, or more than is read. */
+/** Writes the problems of a text that is not valid YAML, or that exceeds a limit. */
 import type { Position, Problem } from './problem.ts';
 
 const SYNTAX_HINTS: Readonly<Record<string, string>> = {

@@ -1,18 +1,16 @@
 /**
- * YAML or JSON text to a tree in which every value knows where it was written.
+ * Reads YAML or JSON text into a tree in which every value knows its position.
  *
- * Theory of operation. What is plain is read by plain-yaml.ts, faster and to the same tree; the rest is
- * for the `yaml` library (YAML 1.2 core schema, whatever a %YAML
- * directive asks for: under 1.1 `22:25` would be the number 1345 and `no` would be false; templates
- * are read so because AWS reads them so, yaml11.ts) and
- * `convert` copies its result into plain nodes, so that nobody else depends on the library. The
- * copying is where the limits are kept, since the text may come from someone who means harm: bytes
- * of text, depth, nodes, and nodes made by aliases (ten lines of aliases to aliases would expand
- * to gigabytes). An alias becomes a copy of what it names, with the position of the original, where
- * the text to correct stands, and the path of the place it is used in.
+ * Theory of operation. plain-yaml.ts reads plain texts, faster and into the same tree. The `yaml` library reads the
+ * rest, with the YAML 1.2 core schema, even where a %YAML directive asks for another. (Under 1.1 `22:25` would be the
+ * number 1345 and `no` would be false. Templates are read so, because AWS reads them so: yaml11.ts.) `convert` copies
+ * the library's result into our own nodes, so that no other file depends on the library. The copying enforces the
+ * limits, since an attacker may have written the text: bytes of text, depth, nodes, and nodes made by aliases (ten
+ * lines of aliases to aliases would expand to gigabytes). An alias becomes a copy of its anchor's node. The copy has
+ * the original's position, where the text to correct stands, and the path of the place where the alias is.
  *
- * A syntax error gives no tree: what follows it can't be trusted to mean what was written. A
- * duplicate key is an error, but leaves a tree (with the first of the two), so that the rest is checked.
+ * A text with a syntax error gives no tree: what follows the error may not mean what its author wrote. A repeated key
+ * is an error too, but there is a tree, with the first of the two values, so that the rest is checked.
  */
 import {
   isAlias,
@@ -28,6 +26,19 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { findDeepNesting } from './nesting.ts';
+import {
+  makeEntry,
+  makeList,
+  makeMapping,
+  makeScalar,
+  type Dialect,
+  type Entry,
+  type List,
+  type Mapping,
+  type Node,
+  type NodeBase,
+  type Scalar,
+} from './nodes.ts';
 import type { Position, Problem } from './problem.ts';
 import { commentProblem, findJsonComment, startsAsJson } from './json-comments.ts';
 import { itemPath, keyPath } from './paths.ts';
@@ -37,56 +48,16 @@ import { mergeProblem, syntaxProblem, tooDeep, unreadable } from './yaml-problem
 import { readPlain11, type PlainValue } from './yaml11.ts';
 
 export { itemPath, keyPath, readText };
-
-interface NodeBase {
-  readonly at: Position;
-  /** Path inside the document, as `securityGroups.db.ingress[0].ports`; empty for the whole document. */
-  readonly path: string;
-  /** An explicit local tag, as `!Sub`; absent if there is none. */
-  readonly tag?: string;
-}
-
-export interface Scalar extends NodeBase {
-  readonly kind: 'scalar';
-  readonly value: string | number | boolean | null;
-  /** The content without quotes, as written: tells `08`, `0x10` and `1e3` from plain numbers. In the dialect `aws`, what it becomes as text. */
-  readonly text: string;
-  /** As written, where `text` is not that: `Yes` for `true`. */
-  readonly source?: string;
-}
-
-export interface List extends NodeBase {
-  readonly kind: 'list';
-  readonly items: readonly Node[];
-}
-
-export interface Entry {
-  readonly key: string;
-  /** As written, where `key` is not that. */
-  readonly source?: string;
-  readonly keyAt: Position;
-  readonly value: Node;
-}
-
-export interface Mapping extends NodeBase {
-  readonly kind: 'mapping';
-  /** In the order of the text; keys are unique. */
-  readonly entries: readonly Entry[];
-}
-
-export type Node = Scalar | List | Mapping;
+export type { Dialect, Entry, List, Mapping, Node, Scalar };
 
 export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
 export const DEPTH_MAX = 100;
 export const NODES_MAX = 500_000;
-/** At the limits it is for the library to say what is wrong. */
+/** One below the limit: at the limit itself the library reports the error. */
 export const PLAIN_LIMITS = { depthMax: DEPTH_MAX - 1, nodesMax: NODES_MAX };
 export const ALIASED_NODES_MAX = 50_000;
 const SYNTAX_PROBLEMS_MAX = 50;
 const STACK_MESSAGE = 'Maximum call stack';
-
-/** How plain scalars are read: `core` as YAML 1.2 has them, `aws` as CloudFormation does (yaml11.ts; no merge keys). */
-export type Dialect = 'core' | 'aws';
 
 const MERGE_KEY = '<<';
 
@@ -95,7 +66,7 @@ const CORE_TAGS = new Set(
 );
 
 /**
- * Reads a file. Undefined, and at least one error in `problems`, if it can't be read or has no tree.
+ * Reads a file. If it can't be read or has no tree, returns undefined and adds at least one error.
  * @param options.maxBytes refuses a larger file before reading it
  */
 export function readDocument(
@@ -107,7 +78,10 @@ export function readDocument(
   return text === undefined ? undefined : parseDocument(file, text, problems);
 }
 
-/** Reads text. Undefined, and at least one error in `problems`, if it has no tree. An empty document is an error, and so is a comment in JSON. */
+/**
+ * Reads a text. If it has no tree, returns undefined and adds at least one error. An empty document is an error, and
+ * so is a comment in JSON.
+ */
 export function parseDocument(
   file: string,
   text: string,
@@ -120,7 +94,7 @@ export function parseDocument(
   );
 }
 
-/** The same with the library, whatever the text: the slow twin of `readPlainText`. */
+/** Reads any text with the library: the slow twin of `readPlainText`. */
 export function parseAnyDocument(
   file: string,
   text: string,
@@ -158,13 +132,14 @@ export function parseAnyDocument(
     problems.push(unreadable(file, error));
     return undefined;
   }
-  // Indentation alone can nest a few thousand levels in the bytes allowed; there the library runs out of stack.
+  // Indentation alone can nest a few thousand levels within the bytes allowed. The library then runs out of stack.
   const overflow = document.errors.find((error) => error.message.startsWith(STACK_MESSAGE));
   if (overflow !== undefined) {
     problems.push(tooDeep(positionOf(overflow.pos[0]), '', DEPTH_MAX));
     return undefined;
   }
-  // In JSON all behind a slip is read otherwise than meant: the first error is the slip, the others follow from it.
+  // In JSON, everything behind a mistake is read wrongly: only the first error is the mistake, the others follow from
+  // it.
   const isJson = startsAsJson(text);
   const errors = [...document.errors].sort((a, b) => a.pos[0] - b.pos[0]);
   for (const error of errors.slice(0, isJson ? 1 : SYNTAX_PROBLEMS_MAX)) {
@@ -193,13 +168,13 @@ export function parseAnyDocument(
   }
 }
 
-/** The value of `key`, or undefined; the node may be undefined or no mapping, for the sake of chains. */
+/** The value of `key`, or undefined. The node may be undefined or no mapping, so that calls can be chained. */
 export function get(node: Node | undefined, key: string): Node | undefined {
   if (node?.kind !== 'mapping') return undefined;
   return node.entries.find((entry) => entry.key === key)?.value;
 }
 
-/** 'a list', 'a string' …: what the node is, for messages. */
+/** What the node is, for messages: 'a list', 'a string' … */
 export function describeNode(node: Node): string {
   if (node.tag !== undefined) return `the function ${node.tag}`;
   if (node.kind === 'list') return 'a list';
@@ -208,7 +183,10 @@ export function describeNode(node: Node): string {
   return typeof node.value === 'boolean' ? `${node.value}` : `a ${typeof node.value}`;
 }
 
-/** The tree as plain data, without positions. Objects have no prototype, so that a key `__proto__` is but a key. */
+/**
+ * Returns the tree as plain data, without positions. Objects have no prototype, so that a key `__proto__` is only a
+ * key.
+ */
 export function toPlain(node: Node): unknown {
   switch (node.kind) {
     case 'scalar':
@@ -240,7 +218,7 @@ class Converter {
   readonly #positionOf: (offset: number) => Position;
   readonly #problems: Problem[];
   readonly #dialect: Dialect;
-  /** Finished nodes by anchor name; a later anchor of the same name takes over, as YAML has it. */
+  /** Finished nodes by anchor name. A later anchor of the same name replaces an earlier one, as YAML says. */
   readonly #anchors = new Map<string, Node>();
   readonly #openAnchors = new Set<string>();
   #nodes = 0;
@@ -269,33 +247,20 @@ class Converter {
   }
 
   #convertContent(node: YamlNode, base: NodeBase, depth: number): Node {
-    // Written out where there is no tag, as nearly everywhere: spreading takes longer than all the rest.
     const { at, path, tag } = base;
-    if (isMap(node)) {
-      const entries = this.#convertEntries(node, base, depth);
-      return tag === undefined
-        ? { at, path, kind: 'mapping', entries }
-        : { at, path, tag, kind: 'mapping', entries };
-    }
+    if (isMap(node)) return makeMapping(at, path, tag, this.#convertEntries(node, base, depth));
     if (isSeq(node)) {
       const items = node.items.map((item, i) => {
         const itemPathText = itemPath(base.path, i);
-        // In `[a: b]` the item is a pair, which the library has wrapped in a mapping already.
+        // In `[a: b]` the item is a pair, which the library has already wrapped in a mapping.
         return item === null
           ? nullAt(base.at, itemPathText)
           : this.convert(item as YamlNode, itemPathText, depth + 1);
       });
-      return tag === undefined
-        ? { at, path, kind: 'list', items }
-        : { at, path, tag, kind: 'list', items };
+      return makeList(at, path, tag, items);
     }
     const { value, text } = this.#readScalar(node as YamlScalar, tag);
-    const { source } = node as YamlScalar;
-    if (source !== undefined && source !== text && typeof value === 'boolean')
-      return { at, path, kind: 'scalar', value, text, source };
-    return tag === undefined
-      ? { at, path, kind: 'scalar', value, text }
-      : { at, path, tag, kind: 'scalar', value, text };
+    return makeScalar(at, path, tag, value, text, (node as YamlScalar).source);
   }
 
   #readScalar(scalar: YamlScalar, tag: string | undefined): PlainValue {
@@ -336,18 +301,12 @@ class Converter {
       const value =
         pair.value === null ? nullAt(keyAt, path) : this.convert(pair.value, path, depth + 1);
       const { source } = pair.key as YamlScalar;
-      if (first === undefined)
-        entries.set(key, {
-          key,
-          keyAt,
-          value,
-          ...(source === undefined || source === key ? {} : { source }),
-        });
+      if (first === undefined) entries.set(key, makeEntry(key, keyAt, value, source));
     }
     return [...entries.values()];
   }
 
-  /** The text of a key; undefined if it is nothing. */
+  /** The text of a key; undefined for a null key. */
   #readKey(scalar: YamlScalar, at: Position, path: string): string | undefined {
     const { value, text } = this.#readScalar(scalar, undefined);
     if (value === null) return undefined;

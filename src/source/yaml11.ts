@@ -1,16 +1,17 @@
 /**
- * What plain scalars are in YAML 1.1, which AWS CloudFormation reads: `yes` is true, `0443` is 291.
+ * Reads plain scalars as YAML 1.1, which AWS CloudFormation uses: `yes` is true, `0443` is 291.
  *
- * The forms are those of SnakeYAML's resolver, less the timestamps, which CloudFormation does not
- * take: `2012-10-17` stays the text it is. `y` and `n` stay texts too; `08` is one, having no
- * octal digits; `1e3` is one, having no point. Decimal fractions keep their text.
- * Sources: YAML 1.1, "Language-Independent Types"; AWS CloudFormation User Guide, "CloudFormation
- * template formats": YAML 1.1 without binary, omap, pairs, set, timestamp, aliases and hash merges;
- * cloudformation-coverage-roadmap issue 745: `012345670123` arrives as 1402433619.
+ * The forms are those of SnakeYAML's resolver without timestamps, which CloudFormation does not accept: `2012-10-17`
+ * stays a text. `y` and `n` stay texts too. So does `08`, which has no octal digits, and `1e3`, which has no point.
+ * Decimal fractions keep their text.
+ *
+ * Sources: YAML 1.1, "Language-Independent Types"; AWS CloudFormation User Guide, "CloudFormation template formats":
+ * YAML 1.1 without binary, omap, pairs, set, timestamp, aliases and hash merges; cloudformation-coverage-roadmap
+ * issue 745: `012345670123` arrives as 1402433619.
  */
 export interface PlainValue {
   readonly value: string | number | boolean | null;
-  /** What it is as text. */
+  /** The value as text. */
   readonly text: string;
 }
 
@@ -21,8 +22,10 @@ const BINARY = /^([-+]?)0b([0-1_]+)$/;
 const OCTAL = /^([-+]?)0([0-7_]+)$/;
 const HEX = /^([-+]?)0x([0-9a-fA-F_]+)$/;
 const DECIMAL = /^([-+]?)(0|[1-9][0-9_]*)$/;
+/** Most numbers are ports. These are exact as numbers, and the same as text. */
+const SMALL = /^(?:0|[1-9][0-9]{0,14})$/;
 const SEXAGESIMAL = /^([-+]?)([1-9][0-9_]*(?::[0-5]?[0-9])+)$/;
-/** What a number or one of the words can start with: most texts are told by it. */
+/** What a number or one of the words can start with. Most texts start otherwise. */
 const STARTS = /^(?:[-+.0-9~]|[yYnNtTfFoO])/;
 const NUMBER_STARTS = /^[-+.0-9]/;
 const FLOAT = /^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?$/;
@@ -34,6 +37,7 @@ export function readPlain11(source: string): PlainValue {
   if (FALSE.test(source)) return { value: false, text: 'false' };
   if (NULL.test(source)) return { value: null, text: '' };
   if (!NUMBER_STARTS.test(source)) return { value: source, text: source };
+  if (SMALL.test(source)) return { value: Number(source), text: source };
   const integer = readInteger(source);
   if (integer !== undefined) return { value: Number(integer), text: String(integer) };
   if (FLOAT.test(source)) {

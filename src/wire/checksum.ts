@@ -1,6 +1,9 @@
-/** The Internet checksum (RFC 1071), for the few packets the daemon itself writes. */
+/**
+ * The Internet checksum (RFC 1071). The daemon writes it into packets that it makes itself. It also checks the sums
+ * of packets before it joins them into one write (engine/coalesce.ts).
+ */
 
-/** Sum of 16-bit words from `offset`, added to `initial`; not yet folded. At most 65,535 bytes, so it stays exact. */
+/** Adds the 16-bit words from `offset` to `initial`, without folding. Exact for at most 65,535 bytes. */
 export function sumWords(view: DataView, offset: number, length: number, initial: number): number {
   let sum = initial;
   const even = length & ~1;

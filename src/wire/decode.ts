@@ -1,12 +1,11 @@
 /**
- * Bytes to numbers: a total decoder for IPv4 and IPv6.
+ * Decodes IPv4 and IPv6 packets: bytes to numbers.
  *
- * Any bytes give a status; nothing throws and nothing is read beyond `offset + length` or beyond what
- * the IP header declares, whichever is smaller (bytes after the declared end are padding, and reading
- * them as headers would let a sender show us ports the receiver never sees). What can't be classified
- * is refused, never guessed: an unknown next header is a protocol of its own, not TCP or UDP.
+ * Every input gives a status, and nothing throws. The decoder reads neither beyond `offset + length` nor beyond the
+ * end that the IP header declares. Bytes behind that end are padding: read as headers, they would show ports that the
+ * receiver never sees. The decoder does not guess. An unknown next header is a protocol of its own, not TCP or UDP.
  *
- * Not checked: checksums (the receiver does, and offloaded ones are not filled in yet here), TTL.
+ * It checks no checksums: the receiver does, and offloaded ones are not filled in yet. It does not look at the TTL.
  */
 import {
   DESTINATION_PORT,
@@ -73,7 +72,10 @@ import {
   TRUNCATED,
 } from './status.ts';
 
-/** What the length field of a reassembled datagram can say: of all of it in IPv4, of what follows the header in IPv6. */
+/**
+ * The most that a datagram's length field can say. It counts the whole datagram in IPv4, what follows the header in
+ * IPv6.
+ */
 const DATAGRAM_BYTES_MAX = 65535;
 
 /** Bytes of a transport header an ICMP error is sure to quote (RFC 792): ports or identifier. */
@@ -84,11 +86,11 @@ const OPTION_NO_OPERATION = 1;
 const OPTION_LOOSE_SOURCE_ROUTE = 0x83;
 const OPTION_STRICT_SOURCE_ROUTE = 0x89;
 
-// The plain packet, which nearly all are: TCP or UDP behind a header without options, whole.
+// A plain packet is TCP or UDP, whole, behind an IP header without options. Nearly all packets are plain.
 /** First byte: version and header length. */
 const PLAIN_IPV4 = 0x45;
 const PLAIN_IPV6 = 6;
-/** Of the word at IPV4_ID: more fragments, fragment offset. */
+/** In the word at IPV4_ID: "more fragments" and the fragment offset. */
 const PLAIN_FRAGMENT_MASK = IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK;
 
 /**
@@ -107,18 +109,20 @@ export function decode(view: DataView, offset: number, length: number, packet: P
   return decodeAny(view, offset, length, packet);
 }
 
-/** As decode, by the long way that takes every packet. */
+/** Does what decode does, without the shortcut for plain packets. */
 export function decodeAny(view: DataView, offset: number, length: number, packet: Packet): number {
   return decodeIp(view, offset, length, packet, false);
 }
 
 /**
- * Decodes the packet quoted by the ICMP error in `error` into `quoted`. The quotation may be cut short
- * behind its first 8 transport bytes, and routers and offloads write into its length fields what they like (0, the bytes
- * turned round, the header left out), so no declared length is held against it: nf_conntrack, too, reads the ports where
- * they stand.
- * Valid on DECODE_OK: family, protocol, addresses, ports, fragment fields, icmpType/Code/Kind, and for
- * TCP the sequence number.
+ * Decodes the packet that the ICMP error in `error` quotes into `quoted`.
+ *
+ * A quotation may end after 8 transport bytes. Routers and offloads leave wrong values in its length fields (0,
+ * swapped bytes, a length without the header), so no length in it is checked. nf_conntrack does not check them
+ * either.
+ *
+ * Valid on DECODE_OK: family, protocol, addresses, ports, fragment fields, icmpType, icmpCode, icmpKind, and
+ * tcpSequence for TCP.
  */
 export function decodeQuoted(view: DataView, error: Packet, quoted: Packet): number {
   const offset = error.transportOffset + ICMP_HEADER_BYTES;
@@ -126,10 +130,10 @@ export function decodeQuoted(view: DataView, error: Packet, quoted: Packet): num
 }
 
 /**
- * Decodes a plain IPv4 packet, as decodeAny would.
+ * Decodes a plain IPv4 packet, with the same result as decodeAny.
  * @param length at least IPV4_HEADER_BYTES + UDP_HEADER_BYTES
- * @param totalBytes what the header declares
- * @returns false if it is not plain; then decodeAny has to be asked, and what stands in `packet` means nothing
+ * @param totalBytes the length that the header declares
+ * @returns false if the packet is not plain. Then the fields of `packet` mean nothing, and decodeAny must decode it.
  */
 function decodePlain4(
   view: DataView,
@@ -150,7 +154,10 @@ function decodePlain4(
   return decodePlainTransport(view, offset, IPV4_HEADER_BYTES, totalBytes, protocol, packet);
 }
 
-/** As decodePlain4. `length` is at least IPV4_HEADER_BYTES + UDP_HEADER_BYTES: the longest header's is checked here. */
+/**
+ * Decodes a plain IPv6 packet, as decodePlain4 does. The caller promises only the length for IPv4, so this checks its
+ * own.
+ */
 function decodePlain6(view: DataView, offset: number, length: number, packet: Packet): boolean {
   if (length < IPV6_HEADER_BYTES) return false;
   const totalBytes = IPV6_HEADER_BYTES + view.getUint16(offset + IPV6_PAYLOAD_LENGTH);
@@ -175,7 +182,7 @@ function decodePlainTransport(
   const bytes = totalBytes - ipBytes;
   if (protocol === PROTO_TCP) {
     if (bytes < TCP_HEADER_BYTES) return false;
-    // Data offset, flags and window at once.
+    // Reads data offset, flags and window at once.
     const control = view.getInt32(at + TCP_DATA_OFFSET);
     const headerBytes = (control >>> 28) << 2;
     if (headerBytes < TCP_HEADER_BYTES || headerBytes > bytes) return false;
@@ -280,12 +287,12 @@ function decodeIpv6(
   packet.transportOffset = offset + IPV6_HEADER_BYTES;
   packet.endOffset = offset + (totalBytes < length ? totalBytes : length);
 
-  // The common case first: no extension header at all.
+  // Most packets have no extension header.
   if (nextHeader !== PROTO_TCP && nextHeader !== PROTO_UDP && nextHeader !== PROTO_ICMPV6) {
     const refused = walkExtensions(view, packet, offset + totalBytes);
     if (refused !== DECODE_OK) return refused;
     if (packet.fragment !== FRAGMENT_NONE) {
-      // The extension headers in front of the fragment header count in the payload length (RFC 8200 4.5).
+      // The payload length counts the extension headers in front of the fragment header (RFC 8200 section 4.5).
       const dataBytes = packet.fragmentEnd - packet.fragmentOffset;
       const behindHeader = totalBytes - IPV6_HEADER_BYTES;
       const status = checkFragment(packet, behindHeader - FRAGMENT_HEADER_BYTES - dataBytes);
@@ -312,8 +319,8 @@ function decodeTransport(view: DataView, packet: Packet, quoted: boolean): numbe
   const at = packet.transportOffset;
   const bytes = packet.endOffset - at;
   const { protocol } = packet;
-  // A first fragment that stops before the ports would be judged without them, and the next one could
-  // bring any: the tiny fragment attack of RFC 1858. Without a fragment it is merely too short.
+  // The tiny fragment attack (RFC 1858): a first fragment that ends before the ports would be judged without them,
+  // and the next one could bring any. A whole packet that ends there is merely truncated.
   const tooShort = packet.fragment === FRAGMENT_NONE ? TRUNCATED : TINY_FRAGMENT;
 
   if (protocol === PROTO_TCP) {
@@ -369,9 +376,10 @@ function decodeIcmp(view: DataView, at: number, packet: Packet): void {
 }
 
 /**
- * RFC 792 and RFC 950: queries with an identifier, their replies, and the errors that quote. A redirect and
- * a source quench quote as well, but are no errors about a packet: the first is for routers on the host's
- * own link to send, which there is none of but us; nobody may heed the second (RFC 6633).
+ * ICMP types (RFC 792, RFC 950): queries with an identifier, their replies, and errors that quote a packet.
+ *
+ * Redirect and source quench quote a packet too, but are not errors here. Only a router on the host's own link may
+ * send a redirect, and we are the only one there. Hosts must ignore source quench (RFC 6633).
  */
 function icmpKind(type: number): number {
   switch (type) {
@@ -398,7 +406,10 @@ function icmpQueryOf(replyType: number): number {
   return replyType === 0 ? 8 : replyType - 1;
 }
 
-/** RFC 4443: 1–4 are the errors in use; 128/129 echo. Neighbour discovery and MLD are neither. */
+/**
+ * ICMPv6 types (RFC 4443): 1 to 4 are the errors in use, 128 and 129 are echo. Neighbour discovery and MLD are
+ * neither.
+ */
 function icmp6Kind(type: number): number {
   if (type === 128) return ICMP_QUERY;
   if (type === 129) return ICMP_REPLY;
@@ -417,7 +428,7 @@ function checkOptions(view: DataView, start: number, end: number): number {
     if (at + 2 > end) return BAD_IP_OPTIONS;
     const bytes = view.getUint8(at + 1);
     if (bytes < 2 || at + bytes > end) return BAD_IP_OPTIONS;
-    // The packet would visit other hops after our verdict: an old way around a filter.
+    // A source route makes the packet visit other hops after our verdict: an old way around a filter.
     if (kind === OPTION_LOOSE_SOURCE_ROUTE || kind === OPTION_STRICT_SOURCE_ROUTE)
       return IP_SOURCE_ROUTE;
     at += bytes;
@@ -426,14 +437,14 @@ function checkOptions(view: DataView, start: number, end: number): number {
 }
 
 /**
- * Refuses lengths that no sender of whole datagrams makes; sets packet.fragment.
- * @param headerBytes what stands in front of the fragments' data and counts in the datagram's length field
+ * Refuses fragments that no honest sender makes. Sets packet.fragment.
+ * @param headerBytes bytes in front of the fragments' data that the datagram's length field counts
  */
 function checkFragment(packet: Packet, headerBytes: number): number {
   const { fragmentOffset, fragmentEnd, fragmentMore } = packet;
-  // Ping of death: a last fragment that ends beyond what a reassembly buffer can hold.
+  // Ping of death: the last fragment ends beyond what a reassembly buffer holds.
   if (headerBytes + fragmentEnd > DATAGRAM_BYTES_MAX) return BAD_FRAGMENT;
-  // Every fragment but the last is a multiple of 8 bytes long, and none is empty.
+  // No fragment is empty, and every one but the last has a multiple of 8 bytes.
   if (fragmentEnd === fragmentOffset || (fragmentMore === 1 && (fragmentEnd & 7) !== 0))
     return BAD_FRAGMENT;
   packet.fragment = fragmentOffset === 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
@@ -464,7 +475,7 @@ function clear(packet: Packet, offset: number): void {
   packet.icmpKind = ICMP_OTHER;
 }
 
-/** Clears what IPv4 has no use for. */
+/** Clears the address words that IPv4 does not use. */
 function clearAddresses(packet: Packet): void {
   packet.src1 = 0;
   packet.src2 = 0;

@@ -1,6 +1,4 @@
-/**
- * Ethernet, 802.1Q and ARP: what a TAP device adds in front of IP.
- */
+/** Ethernet, 802.1Q and ARP: the layers that a TAP device has below IP. */
 import {
   ARP_BYTES,
   ARP_HARDWARE_TYPE,
@@ -23,9 +21,10 @@ const LENGTHS_ETHERNET_IPV4 = 0x0604;
 
 /**
  * Finds the payload of the frame at `offset`.
- * A priority tag (VLAN id 0) is passed over; a tag for a VLAN is refused, since a host that could send
- * them might reach a segment whose traffic nobody judged.
- * @returns offset of the payload behind `offset`, or minus a status
+ *
+ * A priority tag (VLAN id 0) is skipped. A tag for a VLAN is refused: with it a host might reach a segment whose
+ * traffic nobody judges.
+ * @returns the payload's distance from `offset`, or minus a status
  */
 export function etherPayload(view: DataView, offset: number, length: number): number {
   if (length < ETHERNET_HEADER_BYTES) return -TRUNCATED;
@@ -36,8 +35,9 @@ export function etherPayload(view: DataView, offset: number, length: number): nu
 }
 
 /**
- * The EtherType of a frame whose payload starts `payload` bytes in (from etherPayload).
- * @returns the EtherType if it is one we carry, or minus a status
+ * Reads the EtherType of a frame.
+ * @param payload the payload's distance from `offset` (etherPayload)
+ * @returns the EtherType if it is IPv4, IPv6 or ARP, otherwise minus a status
  */
 export function etherType(view: DataView, offset: number, payload: number): number {
   const type = view.getUint16(offset + payload - 2);

@@ -1,6 +1,6 @@
 /**
- * Where the fields of a header stand, in bytes from its start. Numbers stay inline constants: an
- * offset that is wrong here is wrong everywhere, and the tests build packets without this file.
+ * Offsets of header fields, in bytes from the header's start. The tests build packets without this file, so that they
+ * notice a wrong offset.
  */
 
 //  0                   1                   2                   3
@@ -75,7 +75,7 @@ export const UDP_HEADER_BYTES = 8;
 //  |     Identifier (queries)      |        Sequence Number        |   RFC 792, RFC 4443
 export const ICMP_TYPE = 0;
 export const ICMP_CODE = 1;
-/** Of neighbour solicitations and advertisements: the target address (RFC 4861 sections 4.3 and 4.4). */
+/** In neighbour solicitations and advertisements: the target address (RFC 4861 sections 4.3 and 4.4). */
 export const NEIGHBOUR_TARGET = 8;
 export const ICMP_IDENTIFIER = 4;
 export const ICMP_HEADER_BYTES = 8;
@@ -125,10 +125,10 @@ export const VNET_HDR_BYTES = 10;
 export const VNET_GSO_NONE = 0;
 export const VNET_GSO_TCPV4 = 1;
 export const VNET_GSO_TCPV6 = 4;
-/** USO: a UDP payload in pieces of gso_size, each a datagram (Linux 6.2). */
+/** USO: the kernel cuts a UDP payload into datagrams of gso_size bytes (Linux 6.2). */
 export const VNET_GSO_UDP_L4 = 5;
-/** Or'ed to a type of TCP: its segmentation has to mind CWR. */
+/** Added to a TCP type by OR: segmentation has to take care of the CWR flag. */
 export const VNET_GSO_ECN = 0x80;
 export const VNET_FLAG_NEEDS_CSUM = 1;
-/** The checksum has been held against the bytes. */
+/** Somebody has verified the checksum. */
 export const VNET_FLAG_DATA_VALID = 2;

@@ -1,16 +1,15 @@
 /**
- * The IPv6 extension header walk (RFC 8200 section 4): the single place that finds the upper protocol.
+ * Walks the IPv6 extension headers (RFC 8200 section 4). This is the only place that finds the upper protocol.
  *
- * Hop-by-hop options, routing, destination options and the fragment header are passed; every other
- * number ends the walk as the upper protocol, AH and ESP included, so that groups judge them as
- * protocols 51 and 50 in both families. A number nobody knows is a protocol nobody allowed.
+ * The walk passes hop-by-hop options, routing headers, destination options and fragment headers. Any other number
+ * ends it and is the upper protocol. That includes ESP and AH: groups judge them as protocols 50 and 51 in both
+ * families. An unknown number needs a rule for that number or for all protocols.
  *
- * The longest chain has five headers: hop-by-hop options once and first, routing and fragment once,
- * destination options twice (section 4.1). So a walk is short whatever is sent (RFC 8504 section 5.3).
+ * A chain has at most five headers: hop-by-hop options once and first, routing once, fragment once, destination
+ * options twice (section 4.1). So the walk is short whatever is sent (RFC 8504 section 5.3).
  *
- * Routing headers pass but for type 0: a type 2 or 4 header (Mobile IPv6, segment routing) names further
- * hops too, but only a host that was set up for it sends the packet on, and then that host's own gate
- * judges it again.
+ * Routing headers of type 0 are refused, others pass. Types 2 and 4 (Mobile IPv6, segment routing) name further hops
+ * too, but only a host that was set up for it forwards such a packet, and then that host's own gate judges it again.
  */
 import {
   EXTENSION_LENGTH,
@@ -31,9 +30,10 @@ const FRAGMENT_OFFSET_MASK = 0xfff8;
 const MORE_FRAGMENTS = 1;
 
 /**
- * Walks from packet.transportOffset; moves transportOffset to the upper header and sets protocol and
- * the fragment fields, whose lengths the caller must check. `declaredEnd` is the packet's end by its own header.
- * @returns DECODE_OK, or why the chain is refused
+ * Walks on from packet.transportOffset. Moves transportOffset to the upper header, and sets protocol and the fragment
+ * fields. The caller must check the lengths of fragments.
+ * @param declaredEnd the packet's end as its own header declares it
+ * @returns DECODE_OK, or the status with which the chain is refused
  */
 export function walkExtensions(view: DataView, packet: Packet, declaredEnd: number): number {
   let at = packet.transportOffset;
@@ -56,7 +56,7 @@ export function walkExtensions(view: DataView, packet: Packet, declaredEnd: numb
       return fragmented ? TINY_FRAGMENT : TRUNCATED;
     let bytes = FRAGMENT_HEADER_BYTES;
     if (next === PROTO_FRAGMENT) {
-      // Fragments inside fragments: reassembly would build a packet we never saw.
+      // A fragment inside a fragment: reassembly would build a packet that we never saw.
       if (fragmented) return IPV6_EXTENSIONS;
       fragmented = true;
       const field = view.getUint16(at + FRAGMENT_OFFSET);
@@ -70,15 +70,15 @@ export function walkExtensions(view: DataView, packet: Packet, declaredEnd: numb
         packet.transportOffset = at + bytes;
         return DECODE_OK;
       }
-      // Offset 0 and nothing more is an atomic fragment: a whole packet (RFC 6946).
+      // A fragment header with offset 0 and no more to follow is an atomic fragment: a whole packet (RFC 6946).
       if (packet.fragmentMore === 1) packet.fragment = FRAGMENT_FIRST;
     } else {
-      // Hop-by-hop options stand first or nowhere; the others at most once, destination options twice.
+      // Hop-by-hop options come first or not at all. Destination options come at most twice, the others once.
       if (next === PROTO_HOP_BY_HOP && headers !== 0) return IPV6_EXTENSIONS;
       if (next === PROTO_DESTINATION_OPTIONS && ++destinationOptions > 2) return IPV6_EXTENSIONS;
       if (next === PROTO_ROUTING) {
         if (++routing > 1) return IPV6_EXTENSIONS;
-        // Type 0 lists further hops: it bounces packets between hosts and around filters (RFC 5095).
+        // Type 0 lists further hops, so it can bounce packets between hosts and around filters (RFC 5095).
         if (view.getUint8(at + ROUTING_TYPE) === 0) return IPV6_ROUTING_0;
       }
       bytes = (view.getUint8(at + EXTENSION_LENGTH) + 1) << 3;

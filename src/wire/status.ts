@@ -1,6 +1,6 @@
 /**
- * How decoding a packet ended. 0 is the only status with which a packet may go on; every other one is
- * also a drop reason of the same number (engine/reasons.ts), so that nothing undecodable is uncounted.
+ * The results of decoding a packet. Only a packet with status 0 goes on. Every other status is also a drop reason of
+ * the same number (engine/reasons.ts), so that every packet that can't be decoded is counted.
  */
 export const DECODE_OK = 0;
 export const TRUNCATED = 1;
@@ -21,7 +21,7 @@ export const UNKNOWN_ETHERTYPE = 15;
 export const VLAN_TAGGED = 16;
 export const DECODE_STATUS_COUNT = 17;
 
-/** Name and meaning by number: metric label, documentation. */
+/** Name and meaning by number, for metric labels and documentation. */
 export const DECODE_STATUSES: readonly (readonly [name: string, meaning: string])[] = [
   ['decoded', 'decoded'],
   ['truncated', 'shorter than its own headers say'],

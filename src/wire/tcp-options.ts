@@ -1,13 +1,16 @@
-/** TCP options (RFC 9293 section 3.1): the one that tracking needs. */
+/** Finds the one TCP option that tracking needs: the window scale (RFC 9293 section 3.1, RFC 7323). */
 
 const OPTION_END = 0;
 const OPTION_NO_OPERATION = 1;
 const OPTION_WINDOW_SCALE = 3;
 const WINDOW_SCALE_BYTES = 3;
-/** A larger shift is taken for 14 (RFC 7323 section 2.3). */
+/** A larger shift counts as 14 (RFC 7323 section 2.3). */
 const WINDOW_SCALE_MAX = 14;
 
-/** The window scale among the options from `start` to `end`, 0–14; -1 if there is none, or none before the options go wrong. */
+/**
+ * Finds the window scale among the options from `start` to `end`.
+ * @returns 0–14; -1 if there is none, or if an option before it is malformed
+ */
 export function findWindowScale(view: DataView, start: number, end: number): number {
   let at = start;
   while (at < end) {

@@ -98,6 +98,13 @@ test('blocks have a length and no bits beyond it', () => {
     ],
     ['10.0.0.1', "'10.0.0.1' has no prefix length", 'for a single host write 10.0.0.1/32'],
     ['fd00::1', "'fd00::1' has no prefix length", 'for a single host write fd00::1/128'],
+    ['home', "'home' is not a CIDR block", 'write one as 10.0.0.0/16 or fd00:10::/64'],
+    ['', "'' is not a CIDR block", 'write one as 10.0.0.0/16 or fd00:10::/64'],
+    [
+      '010.0.0.1',
+      "'010.0.0.1' is not a CIDR block",
+      'a part with a leading zero is octal to some programs; write 10.0.0.1 if you mean decimal',
+    ],
     [
       '10.0.0.0/33',
       "'10.0.0.0/33' has a bad prefix length",

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { loadTemplateText } from '../../src/cloudformation/load-template.ts';
-import { loadConfig } from '../../src/control/config/load-config.ts';
-import { lint } from '../../src/control/lint/lint.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
+import { lint } from '../../src/lint/lint.ts';
 import type { PolicyModel, SecurityGroup } from '../../src/policy/model.ts';
 import { ruleText } from '../../src/policy/rules.ts';
 import type { Problem } from '../../src/source/problem.ts';

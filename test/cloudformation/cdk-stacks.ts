@@ -12,15 +12,12 @@ import {
   Port,
   SecurityGroup,
   Vpc,
-  type IVpc,
-  type VpcProps,
 } from 'aws-cdk-lib/aws-ec2';
 import {
   Cluster,
   ContainerImage,
   FargateService,
   FargateTaskDefinition,
-  type ICluster,
 } from 'aws-cdk-lib/aws-ecs';
 import { ApplicationLoadBalancer } from 'aws-cdk-lib/aws-elasticloadbalancingv2';
 import {
@@ -28,11 +25,6 @@ import {
   DatabaseInstanceEngine,
   PostgresEngineVersion,
 } from 'aws-cdk-lib/aws-rds';
-
-// The CDK is not written for exactOptionalPropertyTypes: its own classes don't fit its interfaces.
-function makeVpc(stack: Stack, props: VpcProps): IVpc {
-  return new Vpc(stack, 'Vpc', props) as IVpc;
-}
 
 /** Texts of the templates by stack name. */
 function synthesise(define: (app: App) => void): ReadonlyMap<string, string> {
@@ -56,7 +48,7 @@ function synthesise(define: (app: App) => void): ReadonlyMap<string, string> {
 export function synthesiseShop(): string {
   const stacks = synthesise((app) => {
     const stack = new Stack(app, 'shop');
-    const vpc = makeVpc(stack, { maxAzs: 2, natGateways: 1 });
+    const vpc = new Vpc(stack, 'Vpc', { maxAzs: 2, natGateways: 1 });
     const office = new CfnPrefixList(stack, 'Office', {
       prefixListName: 'office',
       addressFamily: 'IPv4',
@@ -64,7 +56,7 @@ export function synthesiseShop(): string {
       entries: [{ cidr: '198.51.100.0/24', description: 'office' }],
     });
 
-    const cluster = new Cluster(stack, 'Cluster', { vpc }) as ICluster;
+    const cluster = new Cluster(stack, 'Cluster', { vpc });
     const taskDefinition = new FargateTaskDefinition(stack, 'Task');
     taskDefinition.addContainer('app', {
       image: ContainerImage.fromRegistry('example/app'),
@@ -118,7 +110,7 @@ export function synthesiseShop(): string {
 export function synthesisePair(): ReadonlyMap<string, string> {
   return synthesise((app) => {
     const front = new Stack(app, 'front');
-    const vpc = makeVpc(front, { maxAzs: 1, natGateways: 0 });
+    const vpc = new Vpc(front, 'Vpc', { maxAzs: 1, natGateways: 0 });
     const web = new SecurityGroup(front, 'Web', {
       vpc,
       securityGroupName: 'web',

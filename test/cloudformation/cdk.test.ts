@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { loadConfig } from '../../src/control/config/load-config.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { ruleText } from '../../src/policy/rules.ts';
 import { formatProblem } from '../../src/source/problem.ts';
 import { synthesisePair, synthesiseShop } from './cdk-stacks.ts';

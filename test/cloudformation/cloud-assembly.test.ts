@@ -7,7 +7,7 @@ import { after, describe, test } from 'node:test';
 import { App, CfnOutput, CfnParameter, Fn, NestedStack, Stack, Stage } from 'aws-cdk-lib/core';
 import { CfnSecurityGroup, CfnSecurityGroupEgress } from 'aws-cdk-lib/aws-ec2';
 import { REVISION_MAX } from '../../src/cloudformation/cloud-assembly.ts';
-import { loadConfig } from '../../src/control/config/load-config.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { ruleText } from '../../src/policy/rules.ts';
 import { runSgctl } from '../support/sgctl.ts';
 

@@ -74,11 +74,41 @@ const CASES: readonly Case[] = [
     what: 'one inline egress rule takes the place of the defaults',
     resources: group('G', `, SecurityGroupEgress: [{${TCP}, CidrIp: 10.0.0.0/8}]`),
     rules: ['st-G > tcp 80 to 10.0.0.0/8'],
+    problems: ["2:93 warning missing-property: 'G' has SecurityGroupEgress and no VpcId"],
+  },
+  {
+    what: 'egress rules of a group whose VpcId is there after all',
+    resources: `${group('A', `, VpcId: vpc-1, SecurityGroupEgress: [{${TCP}, CidrIp: 10.0.0.0/8}]`)}${group('B', `, SecurityGroupEgress: [{${TCP}, CidrIp: 10.0.0.0/8}], VpcId: !ImportValue vpc`)}`,
+    rules: ['st-A > tcp 80 to 10.0.0.0/8', 'st-B > tcp 80 to 10.0.0.0/8'],
+  },
+  {
+    what: 'egress rules of a group whose VpcId is nothing',
+    resources: `${group('A', `, VpcId: !Ref AWS::NoValue, SecurityGroupEgress: [{${TCP}, CidrIp: 10.0.0.0/8}]`)}${group('B', `, VpcId: '', SecurityGroupEgress: [{${TCP}, CidrIp: 10.0.0.0/8}]`)}`,
+    rules: ['st-A > tcp 80 to 10.0.0.0/8', 'st-B > tcp 80 to 10.0.0.0/8'],
+    problems: ["2:119 warning missing-property: 'A' has SecurityGroupEgress and no VpcId", "3:104 warning missing-property: 'B' has SecurityGroupEgress and no VpcId"],
+  },
+  {
+    what: 'the egress rules of a group without VpcId that are resources are as AWS wants them',
+    resources: `${group('A')}
+  E: {Type: AWS::EC2::SecurityGroupEgress, Properties: {GroupId: !GetAtt A.GroupId, ${TCP}, CidrIp: 10.0.0.0/8}}`,
+    rules: ['st-A > tcp 80 to 10.0.0.0/8'],
+  },
+  {
+    what: 'names of groups in a VPC of the template: AWS looks in the default VPC',
+    resources: `
+  V: {Type: AWS::EC2::VPC}${group('A', ', GroupName: alpha, VpcId: !Ref V')}
+  One: {Type: AWS::EC2::SecurityGroupIngress, Properties: {GroupName: alpha, ${TCP}, SourceSecurityGroupName: alpha}}`,
+    rules: ['alpha < tcp 80 from sg:alpha', ...defaultEgress('alpha')],
+    problems: [
+      "4:71 warning group-name-of-vpc: GroupName names the group 'A', which is in the VPC 'V'",
+      "4:146 warning group-name-of-vpc: SourceSecurityGroupName names the group 'A', which is in the VPC 'V'",
+    ],
   },
   {
     what: "CDK's sentinel is a rule like any other",
     resources: group('G', ', SecurityGroupEgress: [{CidrIp: 255.255.255.255/32, Description: Disallow all traffic, IpProtocol: icmp, FromPort: 252, ToPort: 86}]'),
     rules: ['st-G > icmp type 252 code 86 to 255.255.255.255/32'],
+    problems: ["2:93 warning missing-property: 'G' has SecurityGroupEgress and no VpcId"],
   },
   {
     what: 'one egress resource takes the place of the defaults',
@@ -134,7 +164,10 @@ const CASES: readonly Case[] = [
       SecurityGroupIngress: [{${TCP}, SourcePrefixListId: !Ref L}]
       SecurityGroupEgress: [{${TCP}, DestinationPrefixListId: !GetAtt L.PrefixListId}]`,
     rules: ['st-G < tcp 80 from pl:office', 'st-G > tcp 80 to pl:office'],
-    problems: ['2:167 warning host-bits: CIDR block 198.51.100.7/24 has bits set beyond its prefix; AWS stores 198.51.100.0/24, and so do we'],
+    problems: [
+      '2:167 warning host-bits: CIDR block 198.51.100.7/24 has bits set beyond its prefix; AWS stores 198.51.100.0/24, and so do we',
+      "8:28 warning missing-property: 'G' has SecurityGroupEgress and no VpcId",
+    ],
   },
   {
     what: 'host bits are cut off, with a warning',

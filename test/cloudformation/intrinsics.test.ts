@@ -159,7 +159,7 @@ const MISTAKES: readonly (readonly [expression: string, problem: string])[] = [
   ['!Cidr ["10.0.0.0/24", 300, 4]', "error bad-function: Fn::Cidr: the count '300' is not a number from 1 to 256"],
   ['!Cidr ["10.0.0.0/24", 5, 7]', 'error bad-function: Fn::Cidr: 10.0.0.0/24 holds 2 blocks of /25, not 5'],
   ['!Cidr ["10.0.0.0/24", 1, 9]', "error bad-function: Fn::Cidr: cidrBits '9' does not fit into 10.0.0.0/24"],
-  ['!Cidr [home, 1, 9]', "error bad-function: Fn::Cidr: 'home' has no prefix length"],
+  ['!Cidr [home, 1, 9]', "error bad-function: Fn::Cidr: 'home' is not a CIDR block"],
   ['!Base64 [a]', 'error bad-function: the argument of Fn::Base64 must be text, not a list'],
   ['!Length text', "error bad-function: Fn::Length needs a list, not 'text'"],
   ['!ToJsonString text', "error bad-function: Fn::ToJsonString takes a list or a mapping, not 'text'"],

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { NESTED_DEPTH_MAX } from '../../src/cloudformation/nested-stacks.ts';
-import { loadConfig } from '../../src/control/config/load-config.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { ruleText } from '../../src/policy/rules.ts';
 
 interface Loaded {

@@ -124,7 +124,7 @@ function writeTemplate(
     Resources: {
       Other: group({}),
       List,
-      G: group({ ...inline('Ingress'), ...inline('Egress') }),
+      G: group({ ...inline('Ingress'), ...inline('Egress'), VpcId: 'vpc-1' }),
       ...Object.fromEntries(separate),
     },
   };
