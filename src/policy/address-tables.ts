@@ -1,8 +1,9 @@
 /**
- * Addresses to peers: what a policy's PrefixTable is taken from, kept from one policy to the next.
+ * Maps address prefixes to peers. The table is kept from one policy to the next, and each policy's PrefixTable is a
+ * copy of it.
  *
- * The same address may stand for a peer for several reasons (two interfaces have it, a list names it twice), so
- * each (prefix, peer) is counted, and a prefix leads to a peer for as long as there is one reason.
+ * One prefix may belong to a peer for several reasons (two interfaces have the address, a list names it twice). So
+ * reasons are counted by (prefix, peer), and a prefix leads to a peer while there is at least one.
  */
 import { addressBits, maskWords, type Cidr, type Family } from '../addr/address.ts';
 import type { PrefixTable } from './compiled.ts';
@@ -17,9 +18,9 @@ export class AddressTable {
   private readonly family: Family;
   private readonly lists: NumberLists;
   private readonly addressWords: number;
-  /** Prefix length, address words, peer → reasons. */
+  /** Key: prefix length, address words, peer. Value: number of reasons. */
   private readonly reasons: WordTable;
-  /** Prefix length, address words → value of NumberLists for the peers. */
+  /** Key: prefix length, address words. Value: the peers, as a value of NumberLists. */
   private readonly peers: WordTable;
   private readonly filter: PrefixFilter;
   private readonly reasonKey: Int32Array;
@@ -40,7 +41,9 @@ export class AddressTable {
     this.perLength = new Int32Array(addressBits(family) + 1);
   }
 
-  /** Adds (step 1) or takes away (step -1) a reason for a block to be a peer; of another family: nothing. */
+  /**
+   * Adds (step 1) or removes (step -1) a reason for a block to belong to a peer. Ignores blocks of the other family.
+   */
   change({ family, words, length }: Cidr, peer: number, step: 1 | -1): void {
     if (family !== this.family) return;
     const { reasonKey, prefixKey, reasons, peers, lists, addressWords } = this;
@@ -68,7 +71,7 @@ export class AddressTable {
     this.filter.change(hash, change);
   }
 
-  /** What it holds now; not changed by what comes after. */
+  /** Returns the current content as a copy, which later changes leave alone. */
   share(): PrefixTable {
     if (this.snapshot === undefined) {
       const lengths = Array.from(this.perLength.keys())
@@ -87,7 +90,9 @@ export class AddressTable {
   }
 }
 
-/** PrefixTable.filter as it is kept: keys are counted by bit, so that one can go without another's bit. */
+/**
+ * The filter of a PrefixTable, with a count for each bit, so that removing a key leaves the bits of other keys alone.
+ */
 class PrefixFilter {
   words = new Int32Array(0);
   shift = 0;
@@ -95,13 +100,13 @@ class PrefixFilter {
   private counts = new Uint8Array(0);
   private keys = 0;
 
-  /** @param table what it is a filter of */
+  /** @param table the table that it filters */
   constructor(table: WordTable) {
     this.table = table;
     this.resize(FILTER_LEAST_LOG2);
   }
 
-  /** To be called after the key of this hash has come (step 1) or gone (step -1). */
+  /** Updates the filter. Call it after the key with this hash was added (step 1) or removed (step -1). */
   change(hash: number, step: 1 | -1): void {
     this.keys += step;
     if (FILTER_BITS_PER_KEY * this.keys > this.counts.length) this.resize(33 - this.shift);
@@ -119,7 +124,7 @@ class PrefixFilter {
 
   private count(hash: number, step: 1 | -1): void {
     const bit = hash >>> this.shift;
-    // One that is full is never empty again: the bit stays, at the price of probes that find nothing.
+    // A full count can't go down any more: the bit stays set, and costs lookups that find nothing.
     if (this.counts[bit] < COUNT_MAX) this.counts[bit] += step;
     if (this.counts[bit] > 0) this.words[bit >>> 5] |= 1 << bit;
     else this.words[bit >>> 5] &= ~(1 << bit);

@@ -17,7 +17,7 @@ import {
 import { AddressTable } from './address-tables.ts';
 import { changedPart } from './changed-part.ts';
 import type { CompiledPolicy } from './compiled.ts';
-import { GateTables, RuleCache } from './gate-tables.ts';
+import { GateTables } from './gate-tables.ts';
 import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
 import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
@@ -37,25 +37,35 @@ export interface CompileInput {
   /** Port of each interface; ports start at 1 (0 is the uplink). */
   readonly ports: ReadonlyMap<InterfaceId, number>;
   readonly ruleNumbers: RuleNumbers;
-  /** Spares compiling again what did not change. */
-  readonly ruleCache?: RuleCache;
   readonly special: SpecialAddresses;
   readonly generation: number;
   /** What was untracked under the policies before, as of now; absent: nothing was. */
   readonly past?: UntrackedPast;
 }
 
-/** @throws RangeError if there are more rules than a flow entry can name (see RuleNumbers) */
+/** Compiles one policy after the other. What a policy shares with the one before is not compiled again. */
+export class PolicyCompiler {
+  /** What the last policy was made from. */
+  private parts: PolicyParts | undefined;
+  /** How often rules had to be compiled. */
+  compilations = 0;
+
+  /** @throws RangeError if there are more rules than a flow entry can name (see RuleNumbers) */
+  compile(input: CompileInput): CompiledPolicy {
+    input.ruleNumbers.take(input.model.groups);
+    const known = this.parts;
+    // Should the update throw, nothing is left that is half of one policy and half of another.
+    this.parts = undefined;
+    const parts = known === undefined || known.isWasteful ? new PolicyParts() : known;
+    if (parts.update(input)) this.compilations++;
+    this.parts = parts;
+    return parts.share(input);
+  }
+}
+
+/** Compiles a policy that no other follows. @throws RangeError as `PolicyCompiler` does */
 export function compilePolicy(input: CompileInput): CompiledPolicy {
-  const { model, ruleNumbers, ruleCache = new RuleCache() } = input;
-  ruleNumbers.take(model.groups.values());
-  const known = ruleCache.parts;
-  // Should the update throw, nothing is left that is half of one policy and half of another.
-  ruleCache.parts = undefined;
-  const parts = known === undefined || known.isWasteful ? new PolicyParts() : known;
-  if (parts.update(input)) ruleCache.compilations++;
-  ruleCache.parts = parts;
-  return parts.share(input);
+  return new PolicyCompiler().compile(input);
 }
 
 /** An interface as far as its addresses and groups are concerned; the same object for as long as they stay. */
@@ -69,7 +79,7 @@ interface Member {
   readonly isAlwaysTracked: boolean;
 }
 
-export class PolicyParts {
+class PolicyParts {
   private readonly lists = new NumberLists();
   private readonly peers = new PeerNumbers();
   private readonly gates = new GateTables(this.peers, this.lists);
@@ -78,6 +88,8 @@ export class PolicyParts {
   private readonly profiles = new Map<string, number>();
   private readonly groupSets: GroupId[][] = [];
   private members: readonly Member[] = [];
+  /** What the members were made from. */
+  private membersOrigin: readonly unknown[] = [];
   private readonly memberById = new Map<InterfaceId, Member>();
   /** Groups and prefix lists that rules name, and what they stand for in `addresses` by now. */
   private readonly memberPeers = new Map<GroupId, number>();
@@ -139,11 +151,16 @@ export class PolicyParts {
     };
   }
 
-  /** The interfaces of the model in the order of their ports' map; those that stayed as they were are the old objects. */
+  /**
+   * The interfaces of the model in the order of their ports' map; those that stayed as they were are the old objects.
+   */
   private readMembers(
     model: PolicyModel,
     ports: ReadonlyMap<InterfaceId, number>,
   ): readonly Member[] {
+    const origin = [model.interfaces, ports];
+    if (isSameList(origin, this.membersOrigin)) return this.members;
+    this.membersOrigin = origin;
     const members: Member[] = [];
     const before = this.members;
     const last = before.length - 1;

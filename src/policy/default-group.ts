@@ -1,12 +1,13 @@
 /**
- * The groups and rules that are there without anyone having written them.
- * Source: Amazon VPC User Guide, "Default security groups for your VPCs" and "Security groups".
+ * Makes the groups and rules that exist without anybody writing them. Source: Amazon VPC User Guide, "Default
+ * security groups for your VPCs" and "Security groups".
  */
 import type { Cidr } from '../addr/address.ts';
 import { stableId } from './ids.ts';
 import {
   ANY,
   PROTOCOL_ALL,
+  type Direction,
   type GroupId,
   type Origin,
   type Peer,
@@ -23,29 +24,35 @@ export const DEFAULT_GROUP_DESCRIPTION = 'default VPC security group';
 export const ANYWHERE_4: Cidr = { family: 4, words: [0], length: 0 };
 export const ANYWHERE_6: Cidr = { family: 6, words: [0, 0, 0, 0], length: 0 };
 
-/** A rule id that depends on what the rule says, not on its place in a list; a group has no two equal rules. */
+/** A rule id that depends on the rule's content, not on its place in a list. A group has no two equal rules. */
 export function ruleId(
   groupId: GroupId,
   rule: Omit<Rule, 'id' | 'description' | 'origin'>,
 ): RuleId {
-  return stableId('sgr', groupId, rule.direction, ruleKey(rule));
+  return ruleIdOfKey(groupId, rule.direction, ruleKey(rule));
 }
 
-/** What AWS gives a group that says nothing of egress: everything, to 0.0.0.0/0 and to ::/0. */
+/** The same id, for callers that have the rule's key (ruleKey). */
+export function ruleIdOfKey(groupId: GroupId, direction: Direction, key: string): RuleId {
+  return stableId('sgr', groupId, direction, key);
+}
+
+/** The rules that AWS gives a group without egress: everything to 0.0.0.0/0 and to ::/0. */
 export function defaultEgress(groupId: GroupId, origin: Origin): readonly Rule[] {
   return [ANYWHERE_4, ANYWHERE_6].map((cidr) =>
     allowAll(groupId, 'egress', { kind: 'cidr', cidr }, origin),
   );
 }
 
-/** What the group `default` lets in unless it says otherwise: everything from itself. */
+/** The rule of the group `default` unless it has others: everything from itself. */
 export function defaultIngress(groupId: GroupId, origin: Origin): readonly Rule[] {
   return [allowAll(groupId, 'ingress', { kind: 'group', groupId }, origin)];
 }
 
 /**
- * The group of an interface that names none. `file` is the configuration it belongs to: it has no line there.
- * `vpc` is the VPC it belongs to, where there are several.
+ * Makes the default group, for interfaces that name none.
+ * @param file the configuration that it belongs to; it has no line there
+ * @param vpc the VPC that it belongs to, where there are several
  */
 export function makeDefaultGroup(
   file: string,

@@ -1,20 +1,19 @@
 /**
- * The part of a compiled policy that depends on rules alone: (gate, node of the port tree, peer) → rule.
+ * Compiles the part of a policy that depends on rules alone: (gate, node of the port tree, peer) → rule.
  *
  * Theory of operation
  *
- * It is kept from one policy to the next, and a change costs what changed, not what there is: of each group the
- * rules between the first and the last that differ are taken out and put in. Who is a member of what changes
- * without any rule being looked at.
+ * The tables are kept from one policy to the next. A change costs as much as what changed, not as much as what
+ * exists: of each group, the rules between the first and the last that differ are removed and added. A change of
+ * members looks at no rule.
  *
- * A *cell* is a protocol column and a peer. Rules of different cells share no key, so a cell is what is made
- * anew as a whole: rules that share a key in it stand in the order in which they were written.
+ * A *cell* is a protocol column and a peer. Rules of different cells share no key, so a cell is always rebuilt as a
+ * whole. Rules in it that share a key are in the order in which they were written.
  *
- * The packet loop reads what `share` gives: copies, which no later change touches. test/policy/compile.test.ts
- * holds a policy that went through many changes against one made at once.
+ * The packet loop reads copies (`share`), which later changes leave alone. test/policy/compile.test.ts compares a
+ * policy after many changes with one that was made at once.
  */
-import { changedRules } from './changed-part.ts';
-import type { PolicyParts } from './compile.ts';
+import { changedGroups, changedRules } from './changed-part.ts';
 import {
   GATE_EGRESS,
   GATE_INGRESS,
@@ -33,31 +32,23 @@ import {
   type CompiledPolicy,
 } from './compiled.ts';
 import { ANY, PROTOCOL_ALL, type GroupId, type PolicyModel, type Rule } from './model.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts';
+import { PORT_MAX } from './rules.ts';
 import { isAnywhere, type NumberLists, type PeerNumbers } from './peer-numbers.ts';
 import { PeerRules } from './peer-rules.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
 import { WordTable } from './word-table.ts';
 
-const PORT_MAX = 65535;
-const PROTOCOL_TCP = 6;
-const PROTOCOL_UDP = 17;
 const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
 const OPEN_COLUMNS = 4;
 const GATES = [GATE_INGRESS, GATE_EGRESS] as const;
 
-/** Keeps what was compiled last, for a policy that is much the same. */
-export class RuleCache {
-  parts: PolicyParts | undefined;
-  /** How often rules had to be compiled. */
-  compilations = 0;
-}
-
-/** The nodes of the port tree that cover from–to exactly, as level << 16 | prefix; fewest possible. */
+/** The fewest nodes of the port tree that cover from–to exactly, each as level << 16 | prefix. */
 export function coverRange(from: number, to: number): number[] {
   const nodes: number[] = [];
   let at = from;
   while (at <= to) {
-    // The widest node that starts at `at` and ends within the range.
+    // Find the widest node that starts at `at` and ends within the range.
     let level = PORT_LEVELS - 1;
     while (level > 0) {
       const width = 1 << (PORT_BITS - LEVEL_BITS * (level - 1));
@@ -71,7 +62,7 @@ export function coverRange(from: number, to: number): number[] {
   return nodes;
 }
 
-/** The range of the tree that a rule's ports, or ICMP type and code, take. */
+/** The range in the port tree of a rule's ports, or of its ICMP type and code. */
 function portRange(rule: Rule): readonly [from: number, to: number] {
   if (rule.fromPort === ANY) return [0, PORT_MAX];
   if (!ICMP_PROTOCOLS.has(rule.protocol)) return [rule.fromPort, rule.toPort];
@@ -79,13 +70,13 @@ function portRange(rule: Rule): readonly [from: number, to: number] {
   return rule.toPort === ANY ? [type, type | 0xff] : [type | rule.toPort, type | rule.toPort];
 }
 
-/** Rules of a group in one direction, and the cell of each. */
+/** Rules of a group in one direction, with the cell of each. */
 interface Row {
   readonly rules: readonly Rule[];
   readonly cells: readonly number[];
 }
 
-/** A row that changes: the rules from `start` to `end` of the old one make way. */
+/** A change of a row: the rules from `start` to `end` of the old one are replaced. */
 interface RowChange {
   readonly old: Row;
   readonly next: Row;
@@ -96,34 +87,39 @@ interface RowChange {
 
 const EMPTY: Row = { rules: [], cells: [] };
 
-/** More than there are protocol columns: a cell is peer * CELL_COLUMNS + column. */
+/** Larger than the number of protocol columns. A cell is peer * CELL_COLUMNS + column. */
 const CELL_COLUMNS = 512;
 
 /** Bits of an element of `levels`. */
 const LEVEL_FLAGS = 16;
 
-/** Up to so many cells are searched for one by one, which V8 does at once, also in code that it has not compiled yet. */
+/** For up to this many cells, searching for each is faster, even in code that V8 has not compiled yet. */
 const SEARCHES_MAX = 16;
 
 type GateArrays = Pick<CompiledPolicy, 'peerRules' | 'rules' | 'levels' | 'open'>;
+type Mutable<T> = { -readonly [K in keyof T]?: T[K] | undefined };
 
-/** What of a compiled policy depends on rules alone. */
+/** The tables that depend on rules alone. */
 export class GateTables {
   private readonly table = new WordTable(3);
   private readonly peers: PeerNumbers;
   private readonly lists: NumberLists;
   private readonly key = new Int32Array(3);
-  /** By gate and group. */
+  /** By gate, then by group. */
   private readonly rows: readonly [Map<GroupId, Row>, Map<GroupId, Row>] = [new Map(), new Map()];
   /** By profile: the groups whose rules its gates have. */
   private readonly applied: (readonly GroupId[])[] = [];
   private readonly peerRules = new PeerRules();
-  /** How much each bit of `levels` stands for; few gates have rules in more than a few columns. */
+  /** How often each bit of `levels` is used. Few gates have rules in more than a few columns. */
   private readonly flags = new Map<number, number>();
   private levels = new Uint16Array(0);
-  /** Rules that admit everything, by gate and openColumn. */
+  /** Number of rules that admit everything, by gate and openColumn. */
   private openings = new Int32Array(0);
-  private shared: GateArrays | undefined;
+  /** What the last update took over: the groups of the model, and those of them that profiles have. */
+  private taken: PolicyModel['groups'] | undefined;
+  private groupIds: ReadonlySet<GroupId> = new Set();
+  /** The last copies, as far as they still hold. */
+  private shared: Mutable<GateArrays> = {};
 
   constructor(peers: PeerNumbers, lists: NumberLists) {
     this.peers = peers;
@@ -132,8 +128,8 @@ export class GateTables {
 
   /**
    * Takes over the rules of `model`.
-   * @param groupSets groups of each profile, none for one that no interface has; those of an earlier update come
-   *   first, and each is the same object for as long as it has the same groups
+   * @param groupSets groups of each profile; empty for a profile that no interface has. Those of an earlier update
+   *   come first, and a set stays the same object while its groups stay the same.
    * @returns whether anything changed
    */
   update(
@@ -143,8 +139,12 @@ export class GateTables {
   ): boolean {
     const isGrown = groupSets.length > this.applied.length;
     if (isGrown) this.widen(groupSets.length);
-    const groupIds = new Set(groupSets.flat());
-    const changes = GATES.map((gate) => this.compare(model, groupIds, gate));
+    const isSameSets =
+      groupSets.length === this.applied.length &&
+      groupSets.every((set, profile) => set === this.applied[profile]);
+    const groupIds = isSameSets ? this.groupIds : new Set(groupSets.flat());
+    const concerned = this.concerned(model, groupIds);
+    const changes = GATES.map((gate) => this.compare(model, groupIds, concerned, gate));
     let isChanged = isGrown;
     groupSets.forEach((ids, profile) => {
       for (const gate of GATES) {
@@ -159,29 +159,43 @@ export class GateTables {
         for (let i = start; i < end; i++) this.peers.release(peerOf(old.cells[i]));
       }
     }
-    if (isChanged) this.shared = undefined;
+    if (isChanged) this.shared = { levels: this.shared.levels, open: this.shared.open };
+    this.taken = model.groups;
+    this.groupIds = groupIds;
     return isChanged;
   }
 
-  /** What it holds now; not changed by what comes after. */
+  /** Returns the current content as copies, which later changes leave alone. */
   share(): GateArrays {
-    this.shared ??= {
-      peerRules: this.peerRules.share(),
-      rules: this.table.makeCopy(),
-      levels: this.levels.slice(),
-      open: Uint8Array.from(this.openings, (rules) => (rules > 0 ? 1 : 0)),
+    const { peerRules, rules, levels, open } = this.shared;
+    const shared = {
+      peerRules: peerRules ?? this.peerRules.share(),
+      rules: rules ?? this.table.makeCopy(),
+      levels: levels ?? shareArray(this.levels),
+      open: open ?? shareArray(Uint8Array.from(this.openings, (count) => (count > 0 ? 1 : 0))),
     };
-    return this.shared;
+    this.shared = shared;
+    return shared;
   }
 
-  /** The rows of a gate that differ from those of the model. */
+  /** The groups whose rows may differ from the model's. */
+  private concerned(model: PolicyModel, groupIds: ReadonlySet<GroupId>): ReadonlySet<GroupId> {
+    if (this.taken === undefined || groupIds !== this.groupIds)
+      return new Set([...groupIds, ...this.groupIds]);
+    const { gone, come } = changedGroups(this.taken, model.groups);
+    const ids = [...gone.map(({ id }) => id), ...come.map(([, { id }]) => id)];
+    return new Set(ids.filter((id) => groupIds.has(id)));
+  }
+
+  /** Finds the rows of a gate that differ from the model's. */
   private compare(
     model: PolicyModel,
     groupIds: ReadonlySet<GroupId>,
+    concerned: ReadonlySet<GroupId>,
     gate: number,
   ): Map<GroupId, RowChange> {
     const changes = new Map<GroupId, RowChange>();
-    for (const groupId of new Set([...groupIds, ...this.rows[gate].keys()])) {
+    for (const groupId of concerned) {
       const group = groupIds.has(groupId) ? model.groups.get(groupId) : undefined;
       const rules = (gate === GATE_INGRESS ? group?.ingress : group?.egress) ?? [];
       const old = this.rows[gate].get(groupId) ?? EMPTY;
@@ -204,7 +218,10 @@ export class GateTables {
     return this.peers.retain(rule.peer) * CELL_COLUMNS + columnOf(rule);
   }
 
-  /** Brings one gate up to date: cells that changed are made anew, or all if its groups are others. @returns whether anything was */
+  /**
+   * Updates one gate: rebuilds the cells that changed, or all cells if its groups changed.
+   * @returns whether it rebuilt any
+   */
   private applyTo(
     gate: number,
     groupIds: readonly GroupId[],
@@ -243,14 +260,14 @@ export class GateTables {
     }
     for (const node of this.countNodes(gate, column, peer, from, to, 1)) {
       key[1] = (column << 20) | node;
-      // Two rules may share a node and a peer: both are kept, the one written first in front.
+      // Two rules may share a node and a peer. Keep both, the one written first in front.
       const value = table.get(key);
       const known = lists.at(value);
       if (!known.includes(number)) table.set(key, lists.add([...known, number]));
     }
   }
 
-  /** For all rules of a cell, or none: which of them stands where does not matter then. */
+  /** Removes a rule. Call it for all rules of a cell or none: then their order does not matter. */
   private erase(gate: number, rule: Rule, cell: number): void {
     const { key } = this;
     const column = columnOf(rule);
@@ -270,7 +287,7 @@ export class GateTables {
     }
   }
 
-  /** Counts the nodes of a range of ports in or out. @returns them; the key has their gate and peer */
+  /** Adds or removes the counts of the nodes of a port range. @returns the nodes; `key` has their gate and peer */
   private countNodes(
     gate: number,
     column: number,
@@ -292,38 +309,46 @@ export class GateTables {
     const anywhere = isAnywhere(rule.peer);
     if (anywhere === undefined || from !== 0 || to !== PORT_MAX) return;
     for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP]) {
-      if (rule.protocol === PROTOCOL_ALL || rule.protocol === protocol)
-        this.openings[gate * OPEN_COLUMNS + openColumn(anywhere, protocol)] += step;
+      if (rule.protocol !== PROTOCOL_ALL && rule.protocol !== protocol) continue;
+      this.openings[gate * OPEN_COLUMNS + openColumn(anywhere, protocol)] += step;
+      this.shared.open = undefined;
     }
   }
 
   private countFlag(row: number, flag: number, step: 1 | -1): void {
     const at = row * LEVEL_FLAGS + flag;
-    const count = (this.flags.get(at) ?? 0) + step;
-    if (count > 0) {
-      this.flags.set(at, count);
-      this.levels[row] |= 1 << flag;
-    } else {
-      this.flags.delete(at);
-      this.levels[row] &= ~(1 << flag);
-    }
+    const before = this.flags.get(at) ?? 0;
+    const count = before + step;
+    if (count > 0) this.flags.set(at, count);
+    else this.flags.delete(at);
+    if (before > 0 === count > 0) return;
+    this.levels[row] ^= 1 << flag;
+    this.shared.levels = undefined;
   }
 
   private widen(profileCount: number): void {
     const levels = new Uint16Array(2 * profileCount * PROTOCOL_COLUMNS);
     levels.set(this.levels);
     this.levels = levels;
+    this.shared = {};
     const openings = new Int32Array(2 * profileCount * OPEN_COLUMNS);
     openings.set(this.openings);
     this.openings = openings;
   }
 }
 
+/** Copies an array to shared memory. */
+function shareArray<T extends Uint8Array | Uint16Array>(array: T): T {
+  const shared = new SharedArrayBuffer(array.byteLength);
+  new Uint8Array(shared).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  return new (array.constructor as new (memory: SharedArrayBuffer) => T)(shared);
+}
+
 function unite(sets: readonly ReadonlySet<number>[]): ReadonlySet<number> {
   return sets.length === 1 ? sets[0] : new Set(sets.flatMap((set) => [...set]));
 }
 
-/** Calls `act` with each rule of these cells; of every cell if undefined. Those of one cell come in their order. */
+/** Calls `act` with each rule of these cells, or of all cells if undefined. The rules of a cell come in their order. */
 function visit(
   { rules, cells }: Row,
   wanted: ReadonlySet<number> | undefined,

@@ -1,4 +1,4 @@
-/** The idle time-outs AWS lets one set for an interface, in seconds. */
+/** The idle time-outs that AWS allows to be set for an interface, in seconds. */
 import type { ConnectionTracking } from './model.ts';
 
 /** Source: Amazon EC2 User Guide, "Security group connection tracking", idle time-outs. */

@@ -1,5 +1,5 @@
-/** AWS-looking resource ids, made from what a thing is called, so that they survive a reload and a restart. */
-import { createHash } from 'node:crypto';
+/** Makes resource ids that look like AWS's from names, so that they survive a reload and a restart. */
+import * as crypto from 'node:crypto';
 
 export type IdPrefix = 'sg' | 'sgr' | 'pl' | 'eni' | 'vpc';
 
@@ -7,14 +7,23 @@ const HEX_DIGITS = 17;
 
 const scratch = Buffer.alloc(64);
 
-/** `sg-` and 17 lower-case hex digits of a SHA-256 over the parts; the same parts always give the same id. */
+/** Node.js has crypto.hash from 20.12 on. It takes a fifth of the time of a Hash object. */
+const { hash } = crypto as { readonly hash?: typeof crypto.hash };
+
+/** The SHA-256 of a text, in hexadecimal digits. */
+export function sha256(text: string): string {
+  if (hash !== undefined) return hash('sha256', text, 'hex');
+  return crypto.createHash('sha256').update(text).digest('hex');
+}
+
+/** Returns `sg-` and 17 lower-case hex digits of a SHA-256 over the parts. The same parts always give the same id. */
 export function stableId(prefix: IdPrefix, ...parts: string[]): string {
-  // The lengths keep ('ab', 'c') and ('a', 'bc') apart.
+  // The lengths distinguish ('ab', 'c') from ('a', 'bc').
   const text = [prefix, ...parts].map((part) => `${part.length}:${part}`).join('');
   const start = scratch.write(`${prefix}-`, 'latin1');
-  scratch.write(createHash('sha256').update(text).digest('hex'), start, HEX_DIGITS, 'latin1');
-  // Joined and sliced text would keep the whole digest, and be put together when it is first compared: with ten
-  // thousand rules that is a millisecond of the next change of policy.
+  scratch.write(sha256(text), start, HEX_DIGITS, 'latin1');
+  // Not a joined and sliced string: that would keep the whole digest, and V8 would flatten it at the first
+  // comparison. With ten thousand rules that costs a millisecond of the next change of policy.
   return scratch.toString('latin1', 0, start + HEX_DIGITS);
 }
 

@@ -1,9 +1,8 @@
 /**
- * Which rule admits a packet that belongs to no known flow: the questions asked of a CompiledPolicy.
+ * Finds the rule that admits a packet of no known flow, in a CompiledPolicy.
  *
- * Runs on the packet path: no allocation, and a cost that depends on the shape of the policy alone
- * (compiled.ts says how). reference.ts answers the same questions by reading the rules one by one; a
- * property test holds the two together.
+ * It runs on the packet path: it allocates nothing, and its cost depends only on the shape of the policy (compiled.ts
+ * says how). reference.ts gives the same answers by reading the rules one by one; a property test compares the two.
  */
 import {
   GATE_EGRESS,
@@ -30,16 +29,16 @@ import { PAST_LISTS } from './untracked-past.ts';
 import { hash2, hashKey, type WordTable } from './word-table.ts';
 
 const KEY_WORDS_PREFIX_6 = 5;
-/** Where the levels of peers that are not everywhere begin in `levels`. */
+/** The bit in `levels` at which peers other than PEER_ANY_4 and PEER_ANY_6 begin. */
 const LEVELS_PEER = 0;
 
-/** No rule admits it. */
+/** No rule admits the packet. */
 export const NO_RULE = 0;
 
 export class Matcher {
   private policy: CompiledPolicy;
-  /** The only rule that counts as a match, plus 1; NO_RULE: any. */
-  private wanted = NO_RULE;
+  /** The only rule that may match, plus 1; NO_RULE: any rule may. */
+  private onlyRule = NO_RULE;
   private readonly prefixKey6 = new Int32Array(KEY_WORDS_PREFIX_6);
 
   constructor(policy: CompiledPolicy) {
@@ -51,8 +50,9 @@ export class Matcher {
   }
 
   /**
-   * A rule of the gate that admits this protocol and port (type << 8 | code for ICMP; 0 where there are
-   * none) with the remote address a0…a3 (a0 alone for IPv4).
+   * Finds a rule of the gate that admits a packet.
+   * @param port type << 8 | code for ICMP; 0 where there are no ports
+   * @param a0 the remote address: a0 … a3 for IPv6, a0 alone for IPv4
    * @returns rule number plus 1, or NO_RULE
    */
   match(
@@ -65,7 +65,7 @@ export class Matcher {
     a2: number,
     a3: number,
   ): number {
-    // Rules for everywhere first: they are common, need no address, and make a flow untracked.
+    // Rules for everywhere come first: they are common, need no address, and make a flow untracked.
     const open = this.matchAnywhere(gate, family, protocol, port);
     if (open !== NO_RULE || this.hasNoPeers(gate, protocol)) return open;
     return family === 4
@@ -73,7 +73,7 @@ export class Matcher {
       : this.match6(gate, protocol, port, a0, a1, a2, a3);
   }
 
-  /** Whether this very rule (number plus 1) admits it, whatever others do. */
+  /** Whether the rule with this number (plus 1) admits a packet, whatever other rules do. */
   admits(
     rule: number,
     gate: number,
@@ -85,13 +85,13 @@ export class Matcher {
     a2: number,
     a3: number,
   ): boolean {
-    this.wanted = rule;
+    this.onlyRule = rule;
     const found = this.match(gate, family, protocol, port, a0, a1, a2, a3);
-    this.wanted = NO_RULE;
+    this.onlyRule = NO_RULE;
     return found !== NO_RULE;
   }
 
-  /** As match, by rules whose peer is the literal 0.0.0.0/0 or ::/0 alone. */
+  /** Does what match does, with only the rules whose peer is exactly 0.0.0.0/0 or ::/0. */
   matchAnywhere(gate: number, family: number, protocol: number, port: number): number {
     return family === 4
       ? this.matchNodes(gate, protocol, port, PEER_ANY_4, LEVELS_ANY_4)
@@ -99,9 +99,9 @@ export class Matcher {
   }
 
   /**
-   * Whether TCP or UDP flows of this tuple at the interface of `port` live by the rules alone (AWS,
-   * "Untracked connections"): a rule for everywhere admits them in one direction, and the other direction
-   * admits everything from or to everywhere. The same for either packet of the flow.
+   * Whether TCP or UDP flows of this tuple, at the interface of `port`, live by the rules alone (AWS, "Untracked
+   * connections"). A rule for everywhere admits them in one direction, and the other direction admits everything from
+   * or to everywhere. Packets of both directions get the same answer.
    */
   isUntracked(
     port: number,
@@ -128,8 +128,8 @@ export class Matcher {
   }
 
   /**
-   * Whether TCP connections of this tuple may have been untracked under an earlier policy (untracked-past.ts). At most
-   * 64 ranges are looked at, and only for a packet that would begin a connection in mid-stream.
+   * Whether TCP connections of this tuple may have been untracked under an earlier policy (untracked-past.ts). It
+   * reads at most 64 ranges, and only for a packet that would begin a connection in mid-stream.
    */
   wasUntracked(port: number, family: number, localPort: number, remotePort: number): boolean {
     const { pastStarts } = this.policy;
@@ -142,7 +142,7 @@ export class Matcher {
     );
   }
 
-  /** Whether one of the ranges from `start` up to `end` has the port. */
+  /** Whether one of the ranges from `start` up to `end` includes the port. */
   private isInPast(start: number, end: number, port: number): boolean {
     const { pastRanges } = this.policy;
     for (let i = start; i < end; i++)
@@ -150,7 +150,7 @@ export class Matcher {
     return false;
   }
 
-  /** Whether no rule of the gate is about this protocol and a peer. */
+  /** Whether the gate has no rule for this protocol and a peer other than everywhere. */
   private hasNoPeers(gate: number, protocol: number): boolean {
     const { levels } = this.policy;
     const row = gate * PROTOCOL_COLUMNS;
@@ -203,7 +203,7 @@ export class Matcher {
     return NO_RULE;
   }
 
-  /** @param value of a prefix table: a peer, or a list of them */
+  /** @param value from a prefix table: a peer, or a list of peers */
   private matchPeers(gate: number, protocol: number, port: number, value: number): number {
     if (value > 0) return this.matchPeer(gate, protocol, port, value);
     const { lists } = this.policy;
@@ -226,7 +226,7 @@ export class Matcher {
       ports >>> 16 <= port &&
       port <= (ports & 0xffff)
     ) {
-      // 0 where there is none.
+      // 0 if the peer has no rule here.
       const rule = this.chosen(peerRules[at + PEER_RULE_RULE]);
       if (rule !== NO_RULE) return rule;
     }
@@ -235,7 +235,7 @@ export class Matcher {
       : this.matchNodes(gate, protocol, port, peer, LEVELS_PEER);
   }
 
-  /** @param part where the levels of such a peer begin in `levels` */
+  /** @param part the bit in `levels` at which such peers begin */
   private matchNodes(
     gate: number,
     protocol: number,
@@ -260,26 +260,26 @@ export class Matcher {
     return NO_RULE;
   }
 
-  /** What a value of `rules` stands for: the wanted rule if one is wanted and it is there, else the first. */
+  /** The rule that a value of `rules` gives: `onlyRule` if it is set and among them, otherwise the first. */
   private chosen(value: number): number {
-    const { wanted } = this;
+    const { onlyRule } = this;
     if (value === 0) return NO_RULE;
-    if (value > 0) return wanted === NO_RULE || wanted === value ? value : NO_RULE;
+    if (value > 0) return onlyRule === NO_RULE || onlyRule === value ? value : NO_RULE;
     const { lists } = this.policy;
     const list = -value - 1;
-    if (wanted === NO_RULE) return lists[list + 1];
+    if (onlyRule === NO_RULE) return lists[list + 1];
     const end = list + 1 + lists[list];
-    for (let i = list + 1; i < end; i++) if (lists[i] === wanted) return wanted;
+    for (let i = list + 1; i < end; i++) if (lists[i] === onlyRule) return onlyRule;
     return NO_RULE;
   }
 }
 
-/** Not the address of any host in the table. */
+/** Marks an address as one of no host in the table. */
 export const NO_HOST = 0;
 
 const hostKey6 = new Int32Array(4);
 
-/** The value of an address in a table of hosts (hosts4 or hosts6 by family), or NO_HOST. */
+/** Looks an address up in hosts4 or hosts6, by family. @returns its value, or NO_HOST */
 export function lookUpHost(
   hosts4: WordTable,
   hosts6: WordTable,

@@ -1,14 +1,17 @@
 /**
- * Who is meant by a group or a peer, in plain code that the compiled tables are compared with.
+ * Resolves groups and peers to addresses in plain code, which the compiled tables are compared with.
  *
- * A group as a peer stands for the private addresses, of both families, of the interfaces it is on;
- * nothing of its own rules counts. Source: Amazon VPC User Guide, "Security group rules". That the
- * IPv6 addresses count as well is our decision: the guide doesn't say.
+ * A group as a peer stands for the private addresses, of both families, of the interfaces that it is on. Its own
+ * rules don't matter. Source: Amazon VPC User Guide, "Security group rules". The guide does not mention IPv6
+ * addresses; we decided that they count too.
  */
 import { cidrContains, sameAddress, type Address } from '../addr/address.ts';
 import type { GroupId, Peer, PolicyModel } from './model.ts';
 
-/** For every group of the model, the addresses of its members' interfaces; empty for a group that is on none. */
+/**
+ * Lists, for every group of the model, the addresses of its members' interfaces. The list is empty for a group on no
+ * interface.
+ */
 export function groupMembers(model: PolicyModel): ReadonlyMap<GroupId, readonly Address[]> {
   const members = new Map<GroupId, Address[]>();
   for (const groupId of model.groups.keys()) members.set(groupId, []);
@@ -18,7 +21,7 @@ export function groupMembers(model: PolicyModel): ReadonlyMap<GroupId, readonly 
   return members;
 }
 
-/** Whether `address` is one that the peer names. A reference to something that isn't there names nothing, as a stale rule does. */
+/** Whether the peer includes `address`. A reference to something missing includes nothing, as in a stale rule. */
 export function peerContains(peer: Peer, address: Address, model: PolicyModel): boolean {
   switch (peer.kind) {
     case 'cidr':

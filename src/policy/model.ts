@@ -1,18 +1,18 @@
 /**
- * The security-group model: what the configuration and the templates say, in AWS's words.
+ * The security-group model: the content of configuration and templates, in AWS's words.
  *
- * Plain data. It is built by the loaders (control/, cloudformation/), read by the reference matcher
- * and compiled (compile.ts) into what the packet path asks. Source: EC2 service model `IpPermission`,
- * `SecurityGroupRule`; the Amazon VPC User Guide, "Security group rules".
+ * It is plain data. The loaders (config/, cloudformation/) build it, the reference matcher reads it, and compile.ts
+ * compiles it for the packet path. Source: EC2 service model `IpPermission`, `SecurityGroupRule`; the Amazon VPC User
+ * Guide, "Security group rules".
  */
 import type { Address, Cidr } from '../addr/address.ts';
 import type { Position } from '../source/problem.ts';
 
-/** Where a group or a rule was written: for explanations, and for the errors about it. */
+/** Where a group or a rule was written. Explanations and errors show it. */
 export interface Origin extends Position {
   /** Path inside the document, as `securityGroups.db.ingress[0]`. */
   readonly path: string;
-  /** The CloudFormation logical id, where it came from a template. */
+  /** The CloudFormation logical id, if it comes from a template. */
   readonly logicalId?: string;
 }
 
@@ -23,28 +23,28 @@ export type PrefixListId = string; //   pl-…
 export type InterfaceId = string; //    eni-…
 export type VpcId = string; //          vpc-…
 
-/** A VPC: groups and interfaces belong to one, and names of groups are unique in it. */
+/** A VPC. Groups and interfaces belong to one VPC, and group names are unique in it. */
 export interface Vpc {
   readonly id: VpcId;
   readonly name: string;
-  /** What is known of its blocks; they say which addresses an interface may have, and decide no packet. */
+  /** Its known blocks. They say which addresses an interface may have, and decide no packet. */
   readonly cidrBlocks: readonly Cidr[];
   readonly origin: Origin;
 }
 
-/** Which VPC something belongs to. */
+/** The VPC that something belongs to. */
 export type VpcRef = Pick<Vpc, 'id' | 'name'>;
 
-/** Towards the instance, or away from it. */
+/** Towards the instance (ingress), or away from it (egress). */
 export type Direction = 'ingress' | 'egress';
 
 /** Every protocol. The EC2 API writes `-1`. */
 export const PROTOCOL_ALL = -1;
 
-/** All ports, all ICMP types, or all codes of a type: the EC2 API writes `-1`. */
+/** All ports, all ICMP types, or all codes of a type. The EC2 API writes `-1`. */
 export const ANY = -1;
 
-/** What a rule names on the other side: exactly one of these. */
+/** The other side that a rule names: exactly one of these. */
 export type Peer =
   | { readonly kind: 'cidr'; readonly cidr: Cidr }
   | { readonly kind: 'prefixList'; readonly prefixListId: PrefixListId }
@@ -68,7 +68,10 @@ export interface Rule {
   readonly peer: Peer;
   /** At most 255 characters; empty if none was given. */
   readonly description: string;
-  /** True of a rule that AWS adds by itself: it goes as soon as anything else is said about the direction (openness.ts). */
+  /**
+   * True for a rule that AWS adds by itself. It disappears as soon as anything else is stated for the direction
+   * (openness.ts).
+   */
   readonly implied?: true;
   readonly origin: Origin;
 }
@@ -77,21 +80,24 @@ export interface Rule {
  * What a change of rules does to the tracked connections that this group's rules admitted:
  * - `aws`: they live on until they end or are idle too long, as in AWS;
  * - `recheck`: those that no rule admits any more end at once;
- * - `cut`: those that the very rule they came by no longer admits end at once, whatever other rules say.
+ * - `cut`: those that their own rule no longer admits end at once, whatever other rules say.
  */
 export type Revocation = 'aws' | 'recheck' | 'cut';
 
 export interface SecurityGroup {
   readonly id: GroupId;
   readonly name: string;
-  /** The VPC it belongs to, where there are several; absent: the one there is. */
+  /** The VPC it belongs to, where there are several. Absent: the only one. */
   readonly vpc?: VpcRef;
   readonly description: string;
   readonly ingress: readonly Rule[];
   readonly egress: readonly Rule[];
-  /** `aws` if absent. */
+  /** Absent: `aws`. */
   readonly revocation?: Revocation;
-  /** What may say more about a direction and was not understood, each as a clause; nothing that AWS would add stands there. */
+  /**
+   * By direction: parts of the input that may state more rules and were not understood, each as a clause. AWS's own
+   * rules are not added to such a direction.
+   */
   readonly gaps?: Readonly<Partial<Record<Direction, readonly string[]>>>;
   readonly origin: Origin;
 }
@@ -100,32 +106,32 @@ export interface PrefixList {
   readonly id: PrefixListId;
   readonly name: string;
   readonly family: 4 | 6;
-  /** What a reference to the list counts against the rule quota, not how many entries it has. */
+  /** What a reference to the list counts towards the rule quota: not its number of entries. */
   readonly maxEntries: number;
   readonly entries: readonly { readonly cidr: Cidr; readonly description: string }[];
   readonly origin: Origin;
 }
 
-/** Idle time-outs AWS lets one set for an interface, in seconds (ConnectionTrackingSpecification). */
+/** Idle time-outs that AWS allows to be set for an interface, in seconds (ConnectionTrackingSpecification). */
 export interface ConnectionTracking {
   readonly tcpEstablishedTimeoutSec: number;
   readonly udpTimeoutSec: number;
   readonly udpStreamTimeoutSec: number;
 }
 
-/** An elastic network interface, as far as the groups on it are concerned. */
+/** An elastic network interface, as far as its groups need it. */
 export interface NetworkInterface {
   readonly id: InterfaceId;
   readonly name: string;
-  /** The VPC it is in, where there are several; so are its groups. Absent: the one there is. */
+  /** The VPC that it and its groups are in, where there are several. Absent: the only one. */
   readonly vpc?: VpcRef;
-  /** Private addresses of both families; the first of a family is the primary one. At least one. */
+  /** Private addresses of both families, at least one. The first of a family is the primary one. */
   readonly addresses: readonly Address[];
-  /** At least one; the default group if none was given. */
+  /** At least one. The default group if none was given. */
   readonly groupIds: readonly GroupId[];
   readonly sourceDestCheck: boolean;
   /**
-   * Track every flow, whatever the rules, as AWS does for what passes a NAT gateway, a load balancer, an
+   * Track every flow, whatever the rules are. AWS does so for flows through a NAT gateway, a load balancer, an
    * egress-only gateway and the like ("Automatically tracked connections"). Absent: false.
    */
   readonly alwaysTracked?: boolean;
@@ -133,11 +139,11 @@ export interface NetworkInterface {
   readonly origin: Origin;
 }
 
-/** Everything the gates decide by. References between its parts are valid once a loader returns it without errors. */
+/** All that the gates decide by. If a loader returns it without errors, all references between its parts are valid. */
 export interface PolicyModel {
   readonly groups: ReadonlyMap<GroupId, SecurityGroup>;
   readonly prefixLists: ReadonlyMap<PrefixListId, PrefixList>;
   readonly interfaces: ReadonlyMap<InterfaceId, NetworkInterface>;
-  /** Absent where nothing is said of VPCs: then everything is in one. */
+  /** Absent if the input has no VPCs: then everything is in one. */
   readonly vpcs?: ReadonlyMap<VpcId, Vpc>;
 }

@@ -1,36 +1,37 @@
 /**
- * When AWS's own rules stand: decided here, for every loader.
+ * Decides for every loader where AWS's own rules apply.
  *
- * AWS fills silence. A group that says nothing of egress may reach everything; the group `default` that
- * says nothing of ingress lets in everything from itself. Nobody writes these rules, so they may stand
- * only where it is certain that nothing else is written: a list that could not be read, a macro, a
- * misspelt key would otherwise open what their author closed. So a loader tells of each direction of a
- * group whether anything is stated, and what may say more and was not understood (its gaps). Either
- * keeps AWS's own rules away. Rules that are written out and understood stand by themselves: groups
- * only allow, so whatever else there may be takes nothing from them.
+ * AWS fills silence. A group without egress rules may reach everything; the group `default` without ingress rules
+ * lets in everything from itself. Nobody writes these rules. So they may apply only where it is certain that nothing
+ * else is written. Otherwise a list that could not be read, a macro or a misspelt key would open what its author
+ * closed. So a loader says for each direction of a group whether anything is stated, and what may state more and was
+ * not understood (its gaps). Either keeps AWS's own rules out. Rules that are written and understood apply in any
+ * case: groups only allow, so nothing else can take anything from them.
  *
- * AWS's own rules are marked as `implied`, since a later statement, from another template, sends them
- * away again.
+ * AWS's own rules are marked as `implied`, because a later statement from another template removes them again.
  */
 import { defaultEgress, defaultIngress } from './default-group.ts';
+import { separateRepeated } from './group-rules.ts';
 import type { Direction, Rule, SecurityGroup } from './model.ts';
 import { ruleKey } from './rules.ts';
 import { DEFAULT_GROUP_NAME } from './texts.ts';
 
-/** What is said about one direction of a group. */
+/** What a loader found about one direction of a group. */
 export interface Said {
   /** The rules that were understood. */
   readonly rules: readonly Rule[];
-  /** Whether anything is written: a rule, or a list of rules, understood or not. */
+  /** Whether anything is written: a rule or a list of rules, understood or not. */
   readonly isStated: boolean;
-  /** Why not all that may say something was understood, each as a clause; empty if all of it was. */
+  /** Parts that may state more and were not understood, each as a clause. Empty if all was understood. */
   readonly gaps: readonly string[];
 }
 
 /** A group without its rules. */
 export type GroupHead = Omit<SecurityGroup, 'ingress' | 'egress' | 'gaps'>;
 
-/** The group with its rules, and with AWS's own in each direction of which certainly nothing is said. */
+/**
+ * Makes the group with its rules, and with AWS's own rules in each direction about which certainly nothing is stated.
+ */
 export function openGroup(head: GroupHead, said: Readonly<Record<Direction, Said>>): SecurityGroup {
   const ingress = isSilent(said.ingress) ? ownIngress(head) : said.ingress.rules;
   const egress = isSilent(said.egress) ? defaultEgress(head.id, head.origin) : said.egress.rules;
@@ -51,15 +52,15 @@ function isSilent({ rules, isStated, gaps }: Said): boolean {
   return rules.length === 0 && !isStated && gaps.length === 0;
 }
 
-/** What others say about a group: rules they add, and the directions they say anything of. */
+/** What other places state about a group: the rules they add, and the directions they state something about. */
 export interface Addition {
   readonly rules: readonly Rule[];
   readonly stated: ReadonlySet<Direction>;
-  /** Why they may say more of it in either direction than is seen here, each as a clause. */
+  /** Why they may state more, in either direction, than was understood, each as a clause. */
   readonly gaps?: readonly string[];
 }
 
-/** The group with what others say about it. A rule that it has already is not added again. */
+/** Adds such statements to a group. A rule that the group already has is not added again. */
 export function addToGroup(
   group: SecurityGroup,
   { rules, stated, gaps = [] }: Addition,
@@ -70,9 +71,9 @@ export function addToGroup(
       (!stated.has(rule.direction) && (gaps.length === 0 || isWritten(group, rule))),
   );
   const all = new Map(kept.map((rule) => [ruleKey(rule), rule]));
-  for (const rule of rules) if (!all.has(ruleKey(rule))) all.set(ruleKey(rule), rule);
+  const added = separateRepeated(rules, all).fresh.map(({ rule }) => rule);
   const of = (direction: Direction): Rule[] =>
-    [...all.values()].filter((rule) => rule.direction === direction);
+    [...all.values(), ...added].filter((rule) => rule.direction === direction);
   const reasons = (direction: Direction): readonly string[] => [
     ...(group.gaps?.[direction] ?? []),
     ...gaps,
@@ -87,7 +88,7 @@ export function addToGroup(
   };
 }
 
-/** Whether a rule that AWS can't tell from its own stands in a file: its own have the place of their group. */
+/** Whether a rule equal to one of AWS's own is written in a file. AWS's own rules have the position of their group. */
 function isWritten({ origin: { path } }: SecurityGroup, rule: Rule): boolean {
   return rule.origin.path !== path;
 }

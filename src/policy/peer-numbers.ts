@@ -1,17 +1,17 @@
-/** Numbers for peers and lists of numbers: what the compiled tables hold instead of CIDRs, groups and names. */
+/** Gives numbers to peers and to lists of numbers. Compiled tables hold them in place of CIDRs, groups and names. */
 import type { Family } from '../addr/address.ts';
 import { PEER_ANY_4, PEER_ANY_6, PEER_FIRST } from './compiled.ts';
 import type { Peer } from './model.ts';
 import { shareWords } from './word-table.ts';
 
-/** The family of a literal /0, which is a peer of its own (it makes flows untracked); undefined for any other peer. */
+/** The family of a peer that is exactly /0, which makes flows untracked; undefined for any other peer. */
 export function isAnywhere(peer: Peer): Family | undefined {
   return peer.kind === 'cidr' && peer.cidr.length === 0 ? peer.cidr.family : undefined;
 }
 
 export type NumberedPeer = readonly [number: number, peer: Peer];
 
-/** Which peers are named, and which no longer are, since the last time. */
+/** The peers that rules have begun to name, and those that no rule names any more, since the last time. */
 export interface PeerChanges {
   readonly added: readonly NumberedPeer[];
   readonly gone: readonly NumberedPeer[];
@@ -23,17 +23,17 @@ interface Naming {
   rules: number;
 }
 
-/** Gives each distinct CIDR, prefix list and group its number for as long as rules name it. */
+/** Gives each distinct CIDR, prefix list and group a number for as long as rules name it. */
 export class PeerNumbers {
   private readonly numbers = new Map<string, number>();
   private readonly namings = new Map<number, Naming>();
   private readonly fresh = new Set<number>();
   private readonly unnamed = new Set<number>();
-  /** Numbers that peers had which are named no more: they index arrays, so there should be no more than needed. */
+  /** Numbers that are free again. They index arrays, so they are reused to keep the arrays short. */
   private readonly free: number[] = [];
   private next = PEER_FIRST;
 
-  /** Notes one more rule that names the peer. @returns its number */
+  /** Counts one more rule that names the peer. @returns the peer's number */
   retain(peer: Peer): number {
     const anywhere = isAnywhere(peer);
     if (anywhere !== undefined) return anywhere === 4 ? PEER_ANY_4 : PEER_ANY_6;
@@ -55,14 +55,14 @@ export class PeerNumbers {
     return number;
   }
 
-  /** Notes that one rule less names the peer. */
+  /** Counts one rule less that names the peer. */
   release(number: number): void {
     if (number < PEER_FIRST) return;
     const naming = this.namings.get(number)!;
     if (--naming.rules === 0) this.unnamed.add(number);
   }
 
-  /** What has changed since it was last called; peers that no rule names have no number from then on. */
+  /** Returns the changes since the last call. Peers that no rule names lose their number now. */
   settle(): PeerChanges {
     const gone: NumberedPeer[] = [];
     for (const number of this.unnamed) {
@@ -84,10 +84,10 @@ export class PeerNumbers {
 }
 
 /**
- * Lists of numbers, each stored once. Lists only come: those of an earlier policy stay where they were.
+ * Stores lists of numbers, each once. Lists are only added: those of an earlier policy stay where they are.
  *
- * A *value* stands for a list where a table keeps it: 0 for none, a number above 0 for itself alone (most are
- * alone, and it spares the packet path a look), minus (index into the words plus 1) for more.
+ * Tables keep a *value* for a list: 0 for none; a number above 0 for itself alone; minus (index into the words plus
+ * 1) for several. Most lists have one number, and the packet path then need not read the list.
  */
 export class NumberLists {
   private words = new Int32Array(256);
@@ -95,12 +95,12 @@ export class NumberLists {
   private readonly known = new Map<string, number>();
   private shared: Int32Array | undefined;
 
-  /** Words in use, those included that are of no use any more. */
+  /** Words in use, with those of lists that nobody needs any more. */
   get size(): number {
     return this.length;
   }
 
-  /** The numbers that a value stands for. */
+  /** The numbers of a value. */
   at(value: number): number[] {
     if (value >= 0) return value === 0 ? [] : [value];
     return [...this.words.subarray(-value, -value + this.words[-value - 1])];
@@ -118,19 +118,19 @@ export class NumberLists {
     return value;
   }
 
-  /** The value with the number among its own, in ascending order. */
+  /** The value of the same numbers and one more, in ascending order. */
   with(value: number, number: number): number {
     if (value === 0) return number;
     const numbers = this.at(value);
     return numbers.includes(number) ? value : this.add([...numbers, number].sort((a, b) => a - b));
   }
 
-  /** The value without the number. */
+  /** The value without that number. */
   without(value: number, number: number): number {
     return this.add(this.at(value).filter((other) => other !== number));
   }
 
-  /** All lists, in shared memory. */
+  /** Returns all lists, in shared memory. */
   share(): Int32Array {
     this.shared ??= shareWords(this.words.subarray(0, this.length));
     return this.shared;

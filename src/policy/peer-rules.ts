@@ -1,6 +1,6 @@
 /**
- * One rule of each peer beside its number: most peers are named by one rule of one gate, and the packet path then
- * needs no hash and no second table (CompiledPolicy.peerRules). What does not fit goes into `rules`.
+ * Keeps one rule of each peer beside the peer's number (CompiledPolicy.peerRules). Most peers are named by one rule
+ * of one gate, and the packet path then needs no hash and no second table. Further rules go into `rules`.
  */
 import {
   PEER_RULE_WORDS,
@@ -13,10 +13,10 @@ import { shareWords } from './word-table.ts';
 
 export class PeerRules {
   private words = new Int32Array(64 * PEER_RULE_WORDS);
-  /** Peers from this on have nothing. */
+  /** Peers whose words begin here or later have no rule. */
   private end = 0;
 
-  /** Takes a rule (its number plus 1) in. @returns false if the peer has its one */
+  /** Adds a rule (its number plus 1). @returns false if the peer already has one */
   add(peer: number, gate: number, column: number, from: number, to: number, rule: number): boolean {
     const at = this.at(peer);
     if (this.words[at + PEER_RULE_RULE] !== 0) return false;
@@ -26,7 +26,7 @@ export class PeerRules {
     return true;
   }
 
-  /** Takes a rule out. @returns false if it is another that the peer has */
+  /** Removes a rule. @returns false if the peer has another one */
   erase(peer: number, gate: number, column: number, from: number, to: number): boolean {
     const at = this.at(peer);
     if (
@@ -39,12 +39,12 @@ export class PeerRules {
     return true;
   }
 
-  /** Notes that a rule of the peer came into `rules` (step 1), or went from there (step -1). */
+  /** Counts a rule of the peer that was added to `rules` (step 1) or removed from it (step -1). */
   countMore(peer: number, step: 1 | -1): void {
     this.words[this.at(peer) + PEER_RULE_MORE] += step;
   }
 
-  /** All of it, in shared memory. */
+  /** Returns all of it, in shared memory. */
   share(): Int32Array {
     return shareWords(this.words.subarray(0, this.end));
   }

@@ -1,8 +1,8 @@
 /**
- * The plain matcher: reads every rule of every group on the interface, as the AWS pages describe it.
+ * The plain matcher: it reads every rule of every group on the interface, as the AWS pages describe it.
  *
- * Slow and obvious. match.ts must give the same answers from its compiled arrays (property test); what
- * explains a verdict to a person reads the rules here.
+ * It is slow and obvious. match.ts must give the same answers from its compiled arrays (property test). Explanations
+ * of a verdict use this matcher.
  */
 import type { Address } from '../addr/address.ts';
 import { peerContains } from './members.ts';
@@ -24,15 +24,15 @@ const PORT_MAX = 65535;
 /** A packet as rules see it. */
 export interface Probe {
   readonly protocol: number;
-  /** Destination port of TCP and UDP; 0 for others. */
+  /** Destination port of TCP and UDP; 0 for other protocols. */
   readonly port: number;
   readonly icmpType: number;
   readonly icmpCode: number;
-  /** The other side: source of ingress, destination of egress. */
+  /** The other side: the source of ingress, the destination of egress. */
   readonly remote: Address;
 }
 
-/** All rules of the interface's groups that admit the probe, in the order of groups and rules. */
+/** Returns all rules of the interface's groups that admit the probe, in the order of groups and rules. */
 export function matchingRules(
   model: PolicyModel,
   interfaceId: InterfaceId,
@@ -46,8 +46,8 @@ export function matchingRules(
 }
 
 /**
- * Whether a TCP or UDP flow is untracked: a rule for everywhere admits it in one direction, and the
- * other direction admits everything on all ports (AWS, "Untracked connections").
+ * Whether a TCP or UDP flow is untracked: a rule for everywhere admits it in one direction, and the other direction
+ * admits everything on all ports (AWS, "Untracked connections").
  */
 export function isUntrackedFlow(
   model: PolicyModel,

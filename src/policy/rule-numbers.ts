@@ -1,12 +1,16 @@
 /**
- * Numbers for rules that outlive a change of policy.
+ * Gives rules numbers that survive a change of policy.
  *
- * A flow entry has 20 bits for the rule that admitted it, and must mean the same rule after a reload. A
- * rule's id is made from its group, direction and content, so a rule that was not changed keeps its
- * number, and one that was is another rule. Numbers are not given out again while the daemon runs: at
- * 1,048,575 rules ever seen it refuses more (RangeError), which a restart mends.
+ * A flow entry has 20 bits for the rule that admitted it. They must mean the same rule after a reload. A rule's id is
+ * made from its group, direction and content, or given by a call. An unchanged rule keeps its number. One that decides
+ * something else (isSameRule) is another rule, also with the same id: a call changes a rule and keeps its id.
+ *
+ * A number can be reused when its rule is in no group and no flow carries it. Only who reads the flow tables knows
+ * that (daemon/reclaim-numbers.ts), and takes time for it. So reclaiming begins with the rules that are gone, spares
+ * those that flows carry or that come back meanwhile, and ends with the rest free. More than 1,048,575 rules at a time
+ * are refused (RangeError).
  */
-import { changedRules } from './changed-part.ts';
+import { changedGroups, changedRules, isSameRule } from './changed-part.ts';
 import { REVOKE_AWS, REVOKE_CUT, REVOKE_RECHECK, RULES_MAX } from './compiled.ts';
 import type { GroupId, Revocation, Rule, RuleId, SecurityGroup } from './model.ts';
 
@@ -16,16 +20,24 @@ const REVOCATION_CODES: Readonly<Record<Revocation, number>> = {
   cut: REVOKE_CUT,
 };
 
-/** The highest number is not given out: flows to the platform carry it (engine/gate.ts). */
+/** The highest number is reserved: flows to the platform carry it (engine/gate.ts). */
 const NUMBERS_MAX = RULES_MAX - 1;
 
-/** The rules of a group in one direction, and their numbers. */
+/** A rule in force, with the number that its hits are counted by. */
+export interface NumberedRule {
+  readonly number: number;
+  readonly rule: Rule;
+  readonly groupId: string;
+  readonly direction: 'ingress' | 'egress';
+}
+
+/** The rules of a group in one direction, with their numbers. */
 interface Row {
   readonly rules: readonly Rule[];
   readonly numbers: readonly number[];
 }
 
-/** A row as it was, and the rules that it is to have: those between start and end differ. */
+/** A row as it was, and its new rules. Those between start and end differ. */
 interface RowChange {
   readonly groupId: GroupId;
   readonly old: Row;
@@ -40,47 +52,68 @@ type Rows = ReadonlyMap<GroupId, Row>;
 const EMPTY: Row = { rules: [], numbers: [] };
 
 export class RuleNumbers {
+  /** The number of the rule that has this id now. */
   private readonly numbers = new Map<RuleId, number>();
-  private readonly rules: Rule[] = [];
+  /** Of rules that had the id before and decided something else, the newest first. */
+  private readonly former = new Map<RuleId, readonly number[]>();
+  /** By number; undefined where the number is free. */
+  private readonly rules: (Rule | undefined)[] = [];
+  private readonly free: number[] = [];
+  /** How many rules have left their group since numbers were reclaimed last. */
+  private gone = 0;
+  /** Numbers that are about to be free. */
+  private readonly reclaimed = new Set<number>();
+  /** Numbers given out during a trial. */
+  private onTrial: number[] | undefined;
   /** By number; undefined for a rule of an earlier process that is in no group any more. */
   private readonly groups: (GroupId | undefined)[] = [];
   private revocations = new Uint8Array(256);
   private sharedRevocations: Uint8Array | undefined;
-  /** Of each group seen, how its rules' flows are revoked. */
+  /** The revocation code of each group seen so far. */
   private readonly codes = new Map<GroupId, number>();
-  /** What was taken last, ingress and egress: a rule that is still at its place is not looked up again. */
-  private rows: readonly [Rows, Rows] = [new Map(), new Map()];
+  /** The rows of the last `take`, ingress and egress. A rule that is still in its place is not looked up again. */
+  private readonly rows: readonly [Map<GroupId, Row>, Map<GroupId, Row>] = [new Map(), new Map()];
+  /** The groups of the last `take`. */
+  private taken: ReadonlyMap<GroupId, SecurityGroup> = new Map();
 
   /**
-   * Numbers the rules of these groups that have none yet, and notes how their flows are revoked.
+   * Numbers the rules of these groups that have no number yet, and notes how their flows are revoked.
    * @throws RangeError if there are too many; nothing is numbered then
    */
-  take(groups: Iterable<SecurityGroup>): void {
+  take(groups: ReadonlyMap<GroupId, SecurityGroup>): void {
     const changes: [RowChange[], RowChange[]] = [[], []];
     const unknown = new Set<RuleId>();
+    const { gone, come } = changedGroups(this.taken, groups);
     let isModeChanged = false;
-    for (const { id, ingress, egress, revocation } of groups) {
+    for (const [, { id, ingress, egress, revocation }] of come) {
       const code = REVOCATION_CODES[revocation ?? 'aws'];
       isModeChanged ||= this.codes.get(id) !== code;
       this.codes.set(id, code);
       changes[0].push(this.compare(id, this.rows[0], ingress, unknown));
       changes[1].push(this.compare(id, this.rows[1], egress, unknown));
     }
-    if (this.rules.length + unknown.size > NUMBERS_MAX) {
+    const count = this.rules.length - this.free.length + unknown.size;
+    if (count > NUMBERS_MAX) {
       throw new RangeError(
-        `${this.rules.length + unknown.size} different rules since the start; at most ${NUMBERS_MAX} can be told apart: restart the daemon`,
+        `${count} different rules with those that connections are of; at most ${NUMBERS_MAX} can be told apart: remove rules, or restart the daemon`,
       );
     }
-    this.rows = [this.takeRows(changes[0]), this.takeRows(changes[1])];
+    for (const { id } of gone)
+      for (const rows of this.rows) {
+        this.gone += rows.get(id)?.rules.length ?? 0;
+        rows.delete(id);
+      }
+    this.taken = groups;
+    for (const side of [0, 1] as const) this.takeRows(this.rows[side], changes[side]);
     if (!isModeChanged) return;
-    // Also of rules that have just gone from a group: its mode says what becomes of their flows.
+    // A changed mode also applies to rules that were just removed from the group: it decides about their flows.
     for (let number = 0; number < this.rules.length; number++) {
       const code = this.codes.get(this.groups[number] ?? '');
       if (code !== undefined) this.setRevocation(number, code);
     }
   }
 
-  /** What differs in a row; notes the rules in it that have no number. */
+  /** Finds what differs in a row, and collects the rules in it without a number. */
   private compare(
     groupId: GroupId,
     rows: Rows,
@@ -90,30 +123,51 @@ export class RuleNumbers {
     const old = rows.get(groupId) ?? EMPTY;
     const [start, oldEnd, nextEnd] = changedRules(old.rules, rules);
     for (let i = start; i < nextEnd; i++)
-      if (!this.numbers.has(rules[i].id)) unknown.add(rules[i].id);
+      if (this.find(rules[i]) === undefined) unknown.add(rules[i].id);
     return { groupId, old, rules, start, oldEnd, nextEnd };
   }
 
-  private takeRows(changes: readonly RowChange[]): Rows {
-    const rows = new Map<GroupId, Row>();
+  private takeRows(rows: Map<GroupId, Row>, changes: readonly RowChange[]): void {
     for (const { groupId, old, rules, start, oldEnd, nextEnd } of changes) {
       const code = this.codes.get(groupId)!;
       const come = rules.slice(start, nextEnd).map((rule) => this.number(rule, groupId, code));
+      this.gone += oldEnd - start;
       const numbers = old.numbers.slice(0, start).concat(come, old.numbers.slice(oldEnd));
-      // Who asks for a rule is told where it stands now.
+      // Unchanged rules may stand on another line now: keep the newest object, which has the position.
       for (let i = 0; i < numbers.length; i++) this.rules[numbers[i]] = rules[i];
       rows.set(groupId, { rules, numbers });
     }
-    return rows;
   }
 
-  private number(rule: Rule, groupId: GroupId, code: number): number {
-    const number = this.numbers.get(rule.id) ?? this.rules.length;
-    this.numbers.set(rule.id, number);
+  private number(rule: Rule, groupId: GroupId | undefined, code: number): number {
+    const known = this.find(rule);
+    const number = known ?? this.free.pop() ?? this.rules.length;
+    if (known === undefined) this.onTrial?.push(number);
+    this.reclaimed.delete(number);
+    const others = this.numbersOf(rule.id).filter((one) => one !== number);
+    this.keep(rule.id, [number, ...others]);
     this.rules[number] = rule;
-    this.groups[number] = groupId;
+    if (groupId !== undefined) this.groups[number] = groupId;
     this.setRevocation(number, code);
     return number;
+  }
+
+  /** The number that a rule has already. */
+  private find(rule: Rule): number | undefined {
+    return this.numbersOf(rule.id).find((number) => isSameRule(this.rules[number]!, rule));
+  }
+
+  /** All numbers of an id. */
+  private numbersOf(id: RuleId): readonly number[] {
+    const number = this.numbers.get(id);
+    return number === undefined ? [] : [number, ...(this.former.get(id) ?? [])];
+  }
+
+  private keep(id: RuleId, [number, ...former]: readonly number[]): void {
+    if (number === undefined) this.numbers.delete(id);
+    else this.numbers.set(id, number);
+    if (former.length === 0) this.former.delete(id);
+    else this.former.set(id, former);
   }
 
   private setRevocation(number: number, code: number): void {
@@ -126,16 +180,76 @@ export class RuleNumbers {
     this.sharedRevocations = undefined;
   }
 
-  /** Numbers a rule of an earlier process, whose flows live on; it may be in no group any more. */
+  /** Numbers a rule of an earlier process whose flows live on. It may be in no group any more. */
   restore(rule: Rule, revocation: Revocation): number {
-    const number = this.numbers.get(rule.id) ?? this.rules.length;
-    this.numbers.set(rule.id, number);
-    this.rules[number] = rule;
-    this.setRevocation(number, REVOCATION_CODES[revocation]);
-    return number;
+    return this.number(rule, undefined, REVOCATION_CODES[revocation]);
   }
 
-  /** What becomes of the flows a rule admitted; for a number that was given. */
+  /** How many numbers are in use. */
+  get count(): number {
+    return this.rules.length - this.free.length;
+  }
+
+  /** How many rules have left their group since numbers were reclaimed last. */
+  get goneCount(): number {
+    return this.gone;
+  }
+
+  /**
+   * Takes the groups of a policy that does not come into force, then those in force again. Rules that are in the first
+   * alone give back their numbers: else whoever only asks would use them up.
+   */
+  tryOut<T>(trial: () => T, back: () => void): T {
+    this.onTrial = [];
+    try {
+      return trial();
+    } finally {
+      const given = this.onTrial;
+      this.onTrial = undefined;
+      back();
+      this.release(given);
+    }
+  }
+
+  /** Begins to reclaim the numbers of rules that are in no group. The groups of the last `take` must be in force. */
+  beginReclaim(): void {
+    this.gone = 0;
+    this.rules.forEach((rule, number) => {
+      if (rule !== undefined) this.reclaimed.add(number);
+    });
+    for (const rows of this.rows)
+      for (const { numbers } of rows.values())
+        for (const number of numbers) this.reclaimed.delete(number);
+  }
+
+  /** A flow carries this number. */
+  spare(number: number): void {
+    this.reclaimed.delete(number);
+  }
+
+  /** @returns the numbers that are free now */
+  endReclaim(): readonly number[] {
+    const numbers = [...this.reclaimed];
+    this.reclaimed.clear();
+    this.release(numbers);
+    return numbers;
+  }
+
+  private release(numbers: readonly number[]): void {
+    for (const number of numbers) {
+      const rule = this.rules[number];
+      if (rule !== undefined)
+        this.keep(
+          rule.id,
+          this.numbersOf(rule.id).filter((one) => one !== number),
+        );
+      this.rules[number] = undefined;
+      this.groups[number] = undefined;
+      this.free.push(number);
+    }
+  }
+
+  /** How the flows that a rule admitted are revoked. Only for a number that was given out. */
   revocationOf(number: number): Revocation {
     const code = this.revocations[number];
     return code === REVOKE_CUT ? 'cut' : code === REVOKE_RECHECK ? 'recheck' : 'aws';
@@ -145,12 +259,12 @@ export class RuleNumbers {
     return this.numbers.get(rule.id)!;
   }
 
-  /** The rule as it was when its number was last in use; undefined for a number never given. */
+  /** The rule as it was when its number was last in use; undefined for a number never given out. */
   ruleOf(number: number): Rule | undefined {
     return this.rules[number];
   }
 
-  /** Revocation codes by number, for the compiled policy; not changed by what comes after. */
+  /** Revocation codes by number, for the compiled policy. A copy, which later changes leave alone. */
   revocation(): Uint8Array {
     this.sharedRevocations ??= this.revocations.slice(0, this.rules.length);
     return this.sharedRevocations;

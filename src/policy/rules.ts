@@ -1,5 +1,5 @@
 /** What a rule's numbers mean by protocol, and the text of rules for messages and tables. */
-import { formatCidr, type Parsed } from '../addr/address.ts';
+import { formatCidr, refuse, type Parsed } from '../addr/address.ts';
 import { ANY, PROTOCOL_ALL, type Peer, type PolicyModel, type Rule } from './model.ts';
 import { hasIcmpType, hasPorts, PROTOCOL_ICMPV6, protocolName } from './protocols.ts';
 
@@ -142,8 +142,4 @@ export function duplicateRuleText(
 
 function isInteger(value: number, min: number, max: number): boolean {
   return Number.isInteger(value) && value >= min && value <= max;
-}
-
-function refuse(message: string, hint: string): { ok: false; message: string; hint: string } {
-  return { ok: false, message, hint };
 }

@@ -1,9 +1,9 @@
 /**
- * Addresses that mean something else than a host's: the platform's, its services', the uplink device's own.
+ * Compiles the addresses that are not those of a host: the platform's, its services', and the uplink device's own.
  *
  * Groups never filter what an instance sends to a service of the platform (AWS, "Control traffic to your AWS
- * resources using security groups"). Exempt is that service alone, by address, protocol and port; whatever else
- * listens at the address is judged by the rules, as anything is.
+ * resources using security groups"). Only the service itself is exempt, by address, protocol and port. The rules
+ * judge whatever else listens at the address.
  */
 import type { Address, Family } from '../addr/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from './protocols.ts';
@@ -16,13 +16,16 @@ export interface ExemptService {
 }
 
 export interface SpecialAddresses {
-  /** The platform's, whether or not it provides anything: no interface has them, and none sends from them. */
+  /**
+   * The platform's addresses, whether or not it provides anything there. No interface has them, and none may send
+   * from them.
+   */
   readonly reserved: readonly Address[];
-  /** The uplink device's own: no interface sends from them. */
+  /** The uplink device's own addresses. No interface may send from them. */
   readonly uplink: readonly Address[];
-  /** What the egress gates never filter. */
+  /** The services that egress gates never filter. */
   readonly exempt: readonly ExemptService[];
-  /** Whether 240.0.0.0/4 is as any unicast block; 255.255.255.255 never is. */
+  /** Whether 240.0.0.0/4 is treated like any unicast block. 255.255.255.255 never is. */
   readonly allowsClassE: boolean;
 }
 
@@ -33,7 +36,7 @@ export const NO_SPECIAL_ADDRESSES: SpecialAddresses = {
   allowsClassE: false,
 };
 
-// Values of CompiledPolicy.special4 and special6, or-ed: what an address is.
+// Values of CompiledPolicy.special4 and special6, combined by OR: what an address is.
 const SPECIAL_RESERVED = 1;
 const SPECIAL_UPLINK = 2;
 const SERVICE_DNS_UDP = 4;
@@ -42,7 +45,7 @@ const SERVICE_HTTP = 16;
 const SERVICE_NTP = 32;
 const SERVICE_KMS = 64;
 const SERVICE_DHCP = 128;
-/** Of addresses in the platform's blocks, those with one of these bits are forwarded to. */
+/** Packets to an address in the platform's blocks are forwarded only if it has one of these bits. */
 export const SPECIAL_PROVIDED =
   SPECIAL_UPLINK |
   SERVICE_DNS_UDP |
@@ -52,12 +55,12 @@ export const SPECIAL_PROVIDED =
   SERVICE_KMS |
   SERVICE_DHCP;
 
-/** 169.254.0.0/16, which no router forwards to (RFC 3927 section 7), by its upper half. */
+/** The upper half of 169.254.0.0/16, which no router forwards to (RFC 3927 section 7). */
 export const LINK_LOCAL_4 = 0xa9fe;
-/** fd00:ec2::/32, which AWS keeps for services of an instance's own host, by its first word. */
+/** The first word of fd00:ec2::/32, which AWS keeps for services of an instance's own host. */
 export const SERVICES_6 = 0xfd000ec2 | 0;
 
-/** The bit of a service at an address that has it; 0 if there is no such service. */
+/** The bit of a service; 0 if there is no such service. */
 export function serviceBit(protocol: number, port: number): number {
   if (protocol === PROTOCOL_TCP) {
     if (port === 80) return SERVICE_HTTP;
@@ -70,7 +73,7 @@ export function serviceBit(protocol: number, port: number): number {
   return port === 67 ? SERVICE_DHCP : 0;
 }
 
-/** Address words → what the address is. */
+/** Makes the table: address words → what the address is. */
 export function compileSpecial(family: Family, special: SpecialAddresses): WordTable {
   const table = new WordTable(family === 4 ? 1 : 4);
   const add = (address: Address, bit: number): void => {

@@ -1,21 +1,30 @@
 /**
- * What it means that groups and interfaces belong to VPCs.
+ * Relates groups and interfaces to their VPCs.
  *
- * A group can be on interfaces of its own VPC only, and its rules can name groups of that VPC only: AWS refuses the
- * rest, and so do the loaders. So no packet is ever asked for its VPC. A group stands for the addresses of its members;
- * those are in the VPC of whoever may name it; and no two interfaces of a daemon have one address. What an interface of
- * another VPC sends can match by its address, as a block, like that of any stranger, and never as a member of a group.
- * That is what AWS has between two VPCs with a route and without references: peering across Regions, or a gateway.
+ * A group can only be on interfaces of its own VPC, and its rules can only name groups of that VPC. AWS refuses
+ * anything else, and so do the loaders. So the packet path never asks for a VPC. A group stands for its members'
+ * addresses, its members are in the VPC of all who may name it, and no two interfaces of a daemon have the same
+ * address. A packet from an interface of another VPC can match a rule by its address, within a block, like that of
+ * any stranger, but never as a member of a group. AWS has the same between two VPCs with a route and without
+ * references: peering across Regions, or a gateway.
  */
 import type { GroupId, Rule, SecurityGroup, VpcRef } from './model.ts';
 import { stableId } from './ids.ts';
 import { DEFAULT_GROUP_NAME } from './texts.ts';
 
-/** What AWS says where two things are not of one VPC. Source: EC2 API, InvalidGroup.NotFound. */
-export const DIFFERENT_NETWORKS =
-  'AWS refuses it: InvalidGroup.NotFound, You have specified two resources that belong to different networks';
+/** AWS's answer where two things are not of one VPC. Source: EC2 API, InvalidGroup.NotFound. */
+export const DIFFERENT_NETWORKS_TEXT =
+  'You have specified two resources that belong to different networks';
 
-/** As messages and lists name it: `VPC/NAME` where there are several VPCs. */
+export const DIFFERENT_NETWORKS = `AWS refuses it: InvalidGroup.NotFound, ${DIFFERENT_NETWORKS_TEXT}`;
+
+/** What the one VPC is called that nobody gave a name. */
+export const ONLY_VPC_NAME = 'default';
+
+/** That one: what a file says without a word about VPCs is in it, and it is the default VPC of the API. */
+export const ONLY_VPC_ID = stableId('vpc', ONLY_VPC_NAME);
+
+/** A group's name in messages and lists: `VPC/NAME` where there are several VPCs. */
 export function groupLabel({
   name,
   vpc,
@@ -27,9 +36,9 @@ export function groupLabel({
 }
 
 /**
- * The groups that somebody means by an id, by `VPC/NAME` or by a name, with or without `sg:` in front. Several where
- * a name is not enough to tell which VPC's. Of several that are called the same in every way, as those of two files may
- * be, the first.
+ * Finds the groups that somebody means by an id, by `VPC/NAME` or by a name, with or without `sg:` in front. It finds
+ * several if several VPCs have a group with this name. Of groups with the same label, as in two files, it returns the
+ * first.
  */
 export function findGroups(
   groups: readonly SecurityGroup[],
@@ -43,18 +52,18 @@ export function findGroups(
   ].reverse();
 }
 
-/** What to say where that are several. */
+/** The message for a text that could mean several groups. */
 export function ambiguousGroupText(text: string, found: readonly SecurityGroup[]): string {
   const labels = found.map(groupLabel).join(', ');
   return `'${text}' could be any of ${found.length} groups: ${labels}; write one of them`;
 }
 
-/** The id of a group that the configuration names; without a VPC it is what it always was. */
+/** The id of a group of the configuration. Without a VPC it is the same as before there were VPCs. */
 export function ownGroupId(name: string, vpc: VpcRef | undefined): GroupId {
   return vpc === undefined ? stableId('sg', name) : stableId('sg', 'vpc', vpc.id, name);
 }
 
-/** An id for the default group of a VPC that is known by nothing but its own id. */
+/** The id of the default group of a VPC of which only the id is known. */
 export function defaultGroupIdOf(vpcId: string): GroupId {
   return stableId('sg', 'vpc', vpcId, DEFAULT_GROUP_NAME);
 }
@@ -73,7 +82,7 @@ export interface ForeignReference {
   readonly named: SecurityGroup;
 }
 
-/** The rules that name a group of another VPC. */
+/** Finds the rules that name a group of another VPC. */
 export function findForeignReferences(
   groups: ReadonlyMap<GroupId, SecurityGroup>,
 ): readonly ForeignReference[] {
@@ -87,7 +96,7 @@ export function findForeignReferences(
   return found;
 }
 
-/** What to tell of one. */
+/** The message and hint about such a rule. */
 export function foreignReferenceText({ group, named }: Omit<ForeignReference, 'rule'>): {
   readonly message: string;
   readonly hint: string;

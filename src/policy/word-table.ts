@@ -1,11 +1,13 @@
 /**
- * A map from a few int32 words to an int32 other than 0, in one Int32Array: the part all compiled policy is made of.
+ * Maps a few int32 words to an int32 other than 0, in one Int32Array. All of a compiled policy is made of such
+ * tables.
  *
- * Open addressing with linear probing, at most half full. Built on the control plane, read on the packet
- * path; the array is shared memory, so handing it to the packet loop's thread copies nothing. Its keys come from the configuration, so the
- * hash needs no secret: what a packet asks for can't make a probe longer than the table's longest cluster.
+ * It uses open addressing with linear probing and is at most half full. The control plane builds it, the packet path
+ * reads it. The array is shared memory, so passing it to the packet loop's thread copies nothing. Its keys come from
+ * the configuration, so the hash needs no secret: a packet can't make a lookup longer than the table's longest
+ * cluster.
  *
- * A slot is KEY words, then the value; value 0 means empty.
+ * A slot has the key's words, then the value. Value 0 means empty.
  */
 const HASH_START = 0x243f6a89;
 
@@ -21,7 +23,7 @@ export class WordTable {
     this.slots = makeWords((this.mask + 1) * (keyWords + 1));
   }
 
-  /** Takes over the arrays of a table built elsewhere (structured clone strips the class). */
+  /** Takes over the arrays of a table that was built elsewhere (a structured clone loses the class). */
   static makeFrom(plain: {
     readonly keyWords: number;
     readonly slots: Int32Array;
@@ -33,12 +35,12 @@ export class WordTable {
     return table;
   }
 
-  /** @returns the value of these words, or 0. `key` holds them from index 0. */
+  /** Looks a key up, whose words start at index 0. @returns its value, or 0 */
   get(key: Int32Array): number {
     return this.find(key, hashKey(key, 0, this.keyWords));
   }
 
-  /** As get. @param hash hashKey of the key */
+  /** Looks a key up as get does. @param hash hashKey of the key */
   find(key: Int32Array, hash: number): number {
     const { slots, mask, keyWords } = this;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -51,7 +53,7 @@ export class WordTable {
     }
   }
 
-  /** As get, of a table of one-word keys. The packet path asks these: their keys need not be in memory. */
+  /** Looks a one-word key up as get does. The packet path uses these, since the key need not be in memory. */
   get1(a: number): number {
     const { slots, mask } = this;
     for (let slot = finish(mix(HASH_START, a)) & mask; ; slot = (slot + 1) & mask) {
@@ -60,7 +62,7 @@ export class WordTable {
     }
   }
 
-  /** As get, of a table of two-word keys. @param hash hash2(a, b) */
+  /** Looks a two-word key up as get does. @param hash hash2(a, b) */
   get2(a: number, b: number, hash: number): number {
     const { slots, mask } = this;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -70,7 +72,7 @@ export class WordTable {
     }
   }
 
-  /** As get, of a table of three-word keys. */
+  /** Looks a three-word key up as get does. */
   get3(a: number, b: number, c: number): number {
     const { slots, mask } = this;
     const hash = finish(mix(mix(mix(HASH_START, a), b), c));
@@ -82,7 +84,7 @@ export class WordTable {
     }
   }
 
-  /** Sets the value (not 0) of these words. Control plane only: may allocate. */
+  /** Sets the value of a key; not 0. Control plane only: it may allocate. */
   set(key: Int32Array, value: number): void {
     if (2 * (this.count + 1) > this.mask + 1) this.makeRoom();
     const { slots, mask, keyWords } = this;
@@ -103,7 +105,7 @@ export class WordTable {
     }
   }
 
-  /** Takes these words and their value out. Control plane only. @returns whether they were there */
+  /** Removes a key. Control plane only. @returns whether it was there */
   delete(key: Int32Array): boolean {
     const { slots, mask, keyWords } = this;
     const slotWords = keyWords + 1;
@@ -115,7 +117,7 @@ export class WordTable {
       while (i < keyWords && slots[base + i] === key[i]) i++;
       if (i === keyWords) break;
     }
-    // Every following slot of the cluster moves up that may stand at the hole.
+    // Move up each following slot of the cluster that may stand at the hole.
     for (let slot = (hole + 1) & mask; ; slot = (slot + 1) & mask) {
       const base = slot * slotWords;
       if (slots[base + keyWords] === 0) break;
@@ -136,7 +138,7 @@ export class WordTable {
       if (slots[base + keyWords] !== 0) act(hashKey(slots, base, keyWords));
   }
 
-  /** Another table with the same content, in memory of its own: what reads this one sees no change to that. */
+  /** Returns a copy in memory of its own. Readers of the copy see no later change to this table. */
   makeCopy(): WordTable {
     const copied = new WordTable(this.keyWords);
     copied.slots = makeWords(this.slots.length);
@@ -162,7 +164,7 @@ export class WordTable {
   }
 }
 
-/** Multiply and mix each word; constants are odd and of high entropy (from the digits of pi and e). */
+/** Multiplies and mixes each word. The constants are odd and of high entropy (from the digits of pi and e). */
 export function hashKey(words: Int32Array, start: number, keyWords: number): number {
   let hash = HASH_START;
   for (let i = 0; i < keyWords; i++) hash = mix(hash, words[start + i]);
@@ -184,12 +186,12 @@ function finish(hash: number): number {
   return product ^ (product >>> 16);
 }
 
-/** Zeroed int32 words in shared memory. */
+/** Makes zeroed int32 words in shared memory. */
 function makeWords(count: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(4 * count));
 }
 
-/** A copy of the words in shared memory. */
+/** Copies words to shared memory. */
 export function shareWords(words: ArrayLike<number>): Int32Array {
   const shared = makeWords(words.length);
   shared.set(words);

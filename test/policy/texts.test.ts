@@ -34,7 +34,7 @@ test('group names', () => {
     ['Default ', "The security group 'Default' is reserved"],
     [' ', 'the name of a security group must not be empty'],
   ];
-  for (const [text, message] of cases) assert.equal(checkGroupName(text), message, text);
+  for (const [text, message] of cases) assert.equal(checkGroupName(text)?.message, message, text);
 });
 
 test('descriptions', () => {
@@ -42,17 +42,17 @@ test('descriptions', () => {
   assert.equal(checkGroupDescription(ALLOWED), undefined);
   assert.equal(checkGroupDescription(''), undefined);
   assert.equal(
-    checkGroupDescription('a?b'),
+    checkGroupDescription('a?b')?.message,
     `Invalid security group description. Valid descriptions are strings less than 256 characters from the following set:  ${set}`,
   );
   assert.equal(
-    checkGroupDescription('ü'),
+    checkGroupDescription('ü')?.message,
     'Value (ü) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.',
   );
   assert.equal(checkRuleDescription(ALLOWED), undefined);
   for (const text of ['ü', 'a\nb', 'x'.repeat(256)]) {
     assert.equal(
-      checkRuleDescription(text),
+      checkRuleDescription(text)?.message,
       `Invalid rule description. Valid descriptions are strings less than 256 characters from the following set: ${set}`,
     );
   }

@@ -13,7 +13,7 @@ import {
   UDP_STREAM,
 } from '../../src/conntrack/states.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
-import { explain } from '../../src/policy/explain.ts';
+import { explain } from '../../src/explain/explain.ts';
 import {
   EXPLAINED_REASONS,
   type Explanation,
@@ -21,7 +21,7 @@ import {
   type Network,
   type Service,
   type Tracking,
-} from '../../src/policy/explanation.ts';
+} from '../../src/explain/explanation.ts';
 import type { Direction } from '../../src/policy/model.ts';
 import { model, mustAddress, specialAddresses, type ModelText } from '../support/policy.ts';
 

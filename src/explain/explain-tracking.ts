@@ -1,15 +1,13 @@
 /**
- * Whether a flow that a gate admits is tracked, why, and how long it may be idle.
+ * This file says whether an admitted flow is tracked, why, and how long it may be idle.
  *
- * The condition is that of isUntrackedFlow (reference.ts), asked from the side of the packet: some
- * rule for everywhere admits the packet ("forward"), and the gate's other direction admits every
- * answer to everywhere; or forward admits all ports, and some rule of the other direction admits the
- * answer's port, which is the packet's source port. Where the question leaves the source port out
- * and the answer hangs on it, that is what is said.
- *
- * The idle times that nobody can set are those of conntrack/states.ts; policy/ may not import it, so
- * a test compares them.
+ * The condition is that of isUntrackedFlow (reference.ts), seen from the packet. "Forward" is a rule for everywhere
+ * that admits the packet. A flow is untracked in two cases. In the first, forward admits the packet and the gate's
+ * other direction admits every answer to everywhere. In the second, forward admits all ports and some rule of the
+ * other direction admits the answer's port, which is the packet's source port. If the question has no source port and
+ * the result depends on it, the answer says so.
  */
+import { ICMP_SEC, OTHER_SEC, TCP_OPENING_SEC } from '../conntrack/states.ts';
 import type { Family } from '../addr/address.ts';
 import type { IdleTimeout, RuleRef, Service, Tracking } from './explanation.ts';
 import {
@@ -20,16 +18,12 @@ import {
   type PolicyModel,
   type Rule,
   type SecurityGroup,
-} from './model.ts';
+} from '../policy/model.ts';
 import { refer } from './near-miss.ts';
-import { PROTOCOL_ICMP, PROTOCOL_TCP, protocolName } from './protocols.ts';
-import { PORT_MAX } from './rules.ts';
+import { PROTOCOL_ICMP, PROTOCOL_TCP, protocolName } from '../policy/protocols.ts';
+import { PORT_MAX } from '../policy/rules.ts';
 
-const TCP_OPENING_SEC = 60;
-const ICMP_SEC = 30;
-const OTHER_SEC = 600;
-
-/** Queries with an identifier, and their replies (RFC 792, RFC 950; RFC 4443). Other messages get no answer to wait for. */
+/** Queries with an identifier, and their replies (RFC 792, RFC 950, RFC 4443). Other messages expect no answer. */
 const TRACKED_TYPES = { 1: [0, 8, 13, 14, 15, 16, 17, 18], 58: [128, 129] } as const;
 
 interface AnywhereRule {
@@ -39,12 +33,12 @@ interface AnywhereRule {
 
 export interface TrackingQuestion {
   readonly network: NetworkInterface;
-  /** Of the gate that admits the packet. */
+  /** The direction of the gate that admits the packet. */
   readonly direction: Direction;
   readonly family: Family;
   readonly service: Service;
   readonly groups: readonly SecurityGroup[];
-  /** The packet goes to a service of the platform that is exempt: no rule admitted it. */
+  /** The packet goes to an exempt service of the platform, so no rule admitted it. */
   readonly isPlatform: boolean;
 }
 
@@ -116,7 +110,7 @@ function explainPorts(
     : untracked(forwardAll, answer);
 }
 
-/** The gate's rules for the literal 0.0.0.0/0 or ::/0 and the packet's protocol. */
+/** Finds the gate's rules for the literal 0.0.0.0/0 or ::/0 and the packet's protocol. */
 function anywhereRules(question: TrackingQuestion, direction: Direction): AnywhereRule[] {
   const { groups, family, service } = question;
   return groups.flatMap((group) =>
@@ -140,7 +134,7 @@ function coversAll({ fromPort, toPort }: Rule): boolean {
   return fromPort === ANY || (fromPort === 0 && toPort === PORT_MAX);
 }
 
-/** Sorted, and those that touch made one. */
+/** Sorts ranges and merges those that touch. */
 function mergeRanges(ranges: readonly (readonly [number, number])[]): [number, number][] {
   const merged: [number, number][] = [];
   for (const [from, to] of [...ranges].sort((a, b) => a[0] - b[0])) {
@@ -173,7 +167,7 @@ function idleTimeouts({ connectionTracking }: NetworkInterface, service: Service
   }
 }
 
-/** What a person should know of the message itself; undefined if there is nothing to say. */
+/** Makes a note about the ICMP message itself; undefined if there is none. */
 export function noteOnIcmp(service: Service): string | undefined {
   if (service.kind !== 'icmp') return undefined;
   const { protocol, type } = service;

@@ -1,9 +1,8 @@
 /**
- * Which clauses of a rule a packet fails, and what would have made it match.
+ * This file finds the clauses of a rule that a packet fails, and says what would have made it match.
  *
- * A rule has up to five clauses: protocol, family (of its CIDR or prefix list), port or ICMP type and
- * code, and peer. None fails exactly when the matchers admit the packet by the rule; a property test
- * holds the three together.
+ * A rule has up to five clauses: protocol, family (of its CIDR or prefix list), port or ICMP type and code, and peer.
+ * No clause fails exactly if the matchers admit the packet by the rule. A property test compares the three.
  */
 import {
   addressBits,
@@ -22,7 +21,7 @@ import type {
   RuleRef,
   Service,
 } from './explanation.ts';
-import { groupMembers } from './members.ts';
+import { groupMembers } from '../policy/members.ts';
 import {
   ANY,
   PROTOCOL_ALL,
@@ -31,14 +30,14 @@ import {
   type PolicyModel,
   type Rule,
   type SecurityGroup,
-} from './model.ts';
-import { hasIcmpType, hasPorts, protocolName } from './protocols.ts';
-import { peerText, PORT_MAX, ruleText } from './rules.ts';
-import { groupLabel } from './vpcs.ts';
+} from '../policy/model.ts';
+import { hasIcmpType, hasPorts, protocolName } from '../policy/protocols.ts';
+import { peerText, PORT_MAX, ruleText } from '../policy/rules.ts';
+import { groupLabel } from '../policy/vpcs.ts';
 
 const LISTED_MAX = 4;
 
-/** Of two rules with as many failed clauses, the one whose author had this packet in mind comes first. */
+/** If two rules fail equally many clauses, the one that was more likely meant for this packet comes first. */
 const CLAUSES_BY_CLOSENESS: readonly Clause[] = [
   'code',
   'peer',
@@ -51,9 +50,9 @@ const CLAUSES_BY_CLOSENESS: readonly Clause[] = [
 /** The packet as the rules of one gate see it. */
 export interface Seen {
   readonly service: Service;
-  /** The other side: source at an ingress gate, destination at an egress gate. */
+  /** The remote address: source at an ingress gate, destination at an egress gate. */
   readonly remote: Address;
-  /** Groups whose members have that address. */
+  /** Groups with a member that has this address. */
   readonly remoteGroups: ReadonlySet<GroupId>;
   readonly members: ReadonlyMap<GroupId, readonly Address[]>;
 }
@@ -67,7 +66,7 @@ export function seeService(model: PolicyModel, service: Service, remote: Address
   return { service, remote, remoteGroups, members };
 }
 
-/** The clauses that fail, none if the rule admits the packet; in the order they are told. */
+/** Finds the clauses that fail, in the order of the explanation. Empty if the rule admits the packet. */
 export function failedClauses(rule: Rule, seen: Seen, model: PolicyModel): FailedClause[] {
   return [...serviceClauses(rule, seen.service), ...peerClauses(rule, seen, model)];
 }
@@ -122,7 +121,7 @@ function peerClauses({ peer }: Rule, seen: Seen, model: PolicyModel): FailedClau
   ];
 }
 
-/** Undefined if the peer's family is not settled: a group's members may have both. */
+/** The family of a peer. Undefined for a group, whose members may have both. */
 function familyOf(peer: Peer, model: PolicyModel): Family | undefined {
   switch (peer.kind) {
     case 'cidr':
@@ -136,7 +135,9 @@ function familyOf(peer: Peer, model: PolicyModel): Family | undefined {
   }
 }
 
-/** Why the peer covers the address, empty for a CIDR, which says so itself; undefined if it doesn't. */
+/**
+ * Explains why the peer covers the address. Empty for a CIDR, which needs no words. Undefined if it does not cover it.
+ */
 function coveringText(peer: Peer, seen: Seen, model: PolicyModel): string | undefined {
   const { remote, remoteGroups } = seen;
   switch (peer.kind) {
@@ -157,7 +158,7 @@ function coveringText(peer: Peer, seen: Seen, model: PolicyModel): string | unde
   }
 }
 
-/** `sg:app (10.0.0.12, fd00:10::12)`, `pl:office (203.0.113.0/24)`, `10.0.0.0/8`, `10.0.0.12`. */
+/** Describes a peer: `sg:app (10.0.0.12, fd00:10::12)`, `pl:office (203.0.113.0/24)`, `10.0.0.0/8`, `10.0.0.12`. */
 function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel): string {
   const name = peerText(peer, model);
   switch (peer.kind) {
@@ -203,7 +204,7 @@ export function refer(rule: Rule, group: SecurityGroup, model: PolicyModel): Rul
   };
 }
 
-/** For a rule that admits the packet. */
+/** Makes the reference to a rule that admits the packet. */
 export function referAdmitting(
   rule: Rule,
   group: SecurityGroup,
@@ -223,7 +224,7 @@ export interface Miss {
   readonly failed: readonly FailedClause[];
 }
 
-/** Those with the fewest failed clauses first; then by what failed; then as they were written. */
+/** Sorts misses: the fewest failed clauses first, then by which clauses failed, then in written order. */
 export function nearMisses(misses: readonly Miss[], model: PolicyModel): NearMiss[] {
   const distance = ({ failed }: Miss): number =>
     Math.max(...failed.map(({ clause }) => CLAUSES_BY_CLOSENESS.indexOf(clause)));

@@ -8,14 +8,14 @@ import fc from 'fast-check';
 import { parseAddress, type Address } from '../../src/addr/address.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import { GATE_EGRESS, GATE_INGRESS } from '../../src/policy/compiled.ts';
-import { explain } from '../../src/policy/explain.ts';
+import { explain } from '../../src/explain/explain.ts';
 import type {
   FamilyAnswer,
   GateAnswer,
   Network,
   Question,
   Service,
-} from '../../src/policy/explanation.ts';
+} from '../../src/explain/explanation.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { isUntrackedFlow, matchingRules, type Probe } from '../../src/policy/reference.ts';

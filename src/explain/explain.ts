@@ -1,10 +1,10 @@
 /**
- * Why a packet gets through, or doesn't: which rule of which group decided at each gate, which others
- * would have, and what was nearly right.
+ * This file explains why a packet passes or is refused: which rule of which group decided at each gate, which other
+ * rules would have admitted it, and which rules nearly match.
  *
- * Reads every rule, as reference.ts does, and changes nothing. The compiled matcher may name another
- * of several rules that admit a packet; the verdict is the same. Gates behind the one that refuses are
- * asked as well, so that a person sees at once all that stands in the way.
+ * It reads every rule, as reference.ts does, and changes nothing. If several rules admit a packet, the compiled
+ * matcher may name another of them, but the verdict is the same. Gates after the one that refuses are asked as well,
+ * so that people see all obstacles at once.
  */
 import { formatAddress, type Address, type Family } from '../addr/address.ts';
 import { checkPath, choosePath, describeEnd, isExempt, notesOnPath } from './explain-path.ts';
@@ -20,14 +20,14 @@ import type {
   Question,
   Service,
 } from './explanation.ts';
-import type { Direction, NetworkInterface } from './model.ts';
+import type { Direction, NetworkInterface } from '../policy/model.ts';
 import { failedClauses, nearMisses, referAdmitting, seeService, type Miss } from './near-miss.ts';
-import { groupLabel } from './vpcs.ts';
+import { groupLabel } from '../policy/vpcs.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
 
 /**
- * Answers the question for each family that both ends and the protocol have.
+ * Answers the question for each IP family that both ends and the protocol support.
  * Interfaces named by the question must exist in the model.
  */
 export function explain(network: Network, question: Question): Explanation {

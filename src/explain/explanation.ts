@@ -1,34 +1,41 @@
 /**
- * A question about one packet, and the answer as plain data: what explain.ts takes and returns.
+ * These types are a question about one packet and its answer, as plain data: the input and output of explain.ts.
  *
- * Everything in an answer can be written as JSON. Addresses are text there, since only people and
- * `jq` read them. The question is about the first packet of a new flow: what belongs to a flow that
- * is known already passes by its flow, whatever the rules say.
+ * Everything in an answer can be written as JSON. Addresses are text, since only people and `jq` read them. The
+ * question is about the first packet of a new flow. A packet of a known flow passes by its flow, whatever the rules
+ * say.
  */
 import type { Address, Family } from '../addr/address.ts';
-import type { Direction, GroupId, InterfaceId, Origin, PolicyModel, RuleId } from './model.ts';
-import type { SpecialAddresses } from './special-addresses.ts';
+import type {
+  Direction,
+  GroupId,
+  InterfaceId,
+  Origin,
+  PolicyModel,
+  RuleId,
+} from '../policy/model.ts';
+import type { SpecialAddresses } from '../policy/special-addresses.ts';
 
-/** What the gates decide by, and what is around them. */
+/** What decides about packets: the groups, the addresses of the platform, and the uplink. */
 export interface Network {
   readonly model: PolicyModel;
-  /** The platform's addresses and what egress gates never filter, and the uplink's own. */
+  /** Addresses of the platform, exempt services that egress gates never filter, and addresses of the uplink. */
   readonly special: SpecialAddresses;
-  /** Whether there is a way out, and in, for what no interface here has. */
+  /** Whether there is a path to and from addresses that no interface here has. */
   readonly hasUplink: boolean;
 }
 
-/** One end of the question. A bare address as the source sends from outside, through the uplink. */
+/** One end of the question. A source that is a bare address sends from outside, through the uplink. */
 export type Endpoint =
   | {
       readonly kind: 'interface';
       readonly interfaceId: InterfaceId;
-      /** One of the interface's; without it the first of each family is taken. */
+      /** An address of the interface. Default: the first of each family. */
       readonly address?: Address;
     }
   | { readonly kind: 'address'; readonly address: Address };
 
-/** What is sent. Ports are 0–65535, types and codes 0–255, `protocol` is none of the others' numbers. */
+/** What is sent. Ports are 0–65535, types and codes 0–255. `protocol` is for any other protocol. */
 export type Service =
   | {
       readonly kind: 'ports';
@@ -48,11 +55,11 @@ export interface Question {
   readonly from: Endpoint;
   readonly to: Endpoint;
   readonly service: Service;
-  /** Ask about this family alone. */
+  /** Limits the question to this family. */
   readonly family?: Family;
 }
 
-/** The names of engine/reasons.ts that an answer can have; a test holds the two together. */
+/** The names of engine/reasons.ts that an answer can have. A test compares the two. */
 export const EXPLAINED_REASONS = [
   'passed',
   'link-scope',
@@ -83,7 +90,7 @@ export interface RuleRef {
 }
 
 export interface AdmittingRule extends RuleRef {
-  /** Why the peer's name covers the address, where it is a name: `10.0.0.11 is of sg:web`. */
+  /** If the peer is a name: why it covers the address, such as `10.0.0.11 is of sg:web`. */
   readonly because?: string;
 }
 
@@ -93,7 +100,7 @@ export interface FailedClause {
   readonly clause: Clause;
   /** What the rule is for: `443`, `udp`, `IPv4`, `sg:app (10.0.0.12, fd00:10::12)`. */
   readonly wanted: string;
-  /** What the packet has; absent where its protocol has no such thing. */
+  /** What the packet has. Absent if its protocol has no such field. */
   readonly found?: string;
 }
 
@@ -105,7 +112,7 @@ export interface NearMiss {
   readonly text: string;
 }
 
-/** How long a tracked flow may be idle, by what has become of it. */
+/** How long a tracked flow may be idle in one of its states. */
 export interface IdleTimeout {
   readonly when: string;
   readonly seconds: number;
@@ -116,19 +123,19 @@ export type Tracking =
   | {
       readonly kind: 'untracked';
       readonly why: string;
-      /** The rule that admits the packet, and the one that admits every answer to it. */
+      /** The rule that admits the packet, and the rule that admits every answer to it. */
       readonly rules: readonly [RuleRef, RuleRef];
     }
   | {
-      /** The question names no source port, and it matters. */
+      /** The result depends on the source port, which the question does not name. */
       readonly kind: 'depends';
-      /** Why it is tracked otherwise. */
+      /** Why the flow is tracked for all other source ports. */
       readonly why: string;
-      /** First and last of each run of source ports for which the flow is untracked. */
+      /** First and last port of each range of source ports for which the flow is untracked. */
       readonly untrackedSourcePorts: readonly (readonly [number, number])[];
       /** The rule that admits the packet, then those that admit answers to some ports. */
       readonly rules: readonly RuleRef[];
-      /** For the other source ports. */
+      /** The idle times for the other source ports. */
       readonly idle: readonly IdleTimeout[];
     }
   | { readonly kind: 'none'; readonly why: string };
@@ -137,7 +144,7 @@ export interface GateAnswer {
   readonly direction: Direction;
   readonly interface: { readonly id: InterfaceId; readonly name: string };
   readonly groups: readonly GroupRef[];
-  /** False if something before this gate drops the packet: then this is what the gate would say. */
+  /** False if something before this gate drops the packet. Then the answer is what the gate would decide. */
   readonly reached: boolean;
   readonly verdict: Verdict;
   readonly reason: ReasonName;
@@ -145,21 +152,21 @@ export interface GateAnswer {
   /** The first rule that admits it, in the order of the interface's groups and their rules. */
   readonly decidedBy?: AdmittingRule;
   readonly alsoAdmittedBy: readonly AdmittingRule[];
-  /** If refused: every rule of the gate, those with the fewest failed clauses first. */
+  /** If refused: all rules of the gate, those with the fewest failed clauses first. */
   readonly nearMisses: readonly NearMiss[];
   readonly groupsWithoutRules: readonly GroupRef[];
-  /** If allowed. */
+  /** Present if allowed. */
   readonly tracking?: Tracking;
 }
 
-/** What is asked before the gates. */
+/** The answer of one check before the gates. */
 export interface CheckAnswer {
   readonly check: Exclude<ReasonName, 'passed' | 'egress-rules' | 'ingress-rules'>;
   readonly outcome: 'passed' | 'refused';
   readonly why: string;
 }
 
-/** An end as it was taken for one family. */
+/** An end as it was resolved for one family. */
 export type End =
   | {
       readonly kind: 'interface';
@@ -174,20 +181,20 @@ export interface FamilyAnswer {
   readonly from: End;
   readonly to: End;
   readonly verdict: Verdict;
-  /** Of the first check or gate that refuses it; `passed` if none does. */
+  /** The reason of the first check or gate that refuses; `passed` if none does. */
   readonly reason: ReasonName;
   readonly why: string;
-  /** In their order, up to and with the first that refuses. */
+  /** The checks in their order, up to and including the first that refuses. */
   readonly checks: readonly CheckAnswer[];
-  /** In their order; none if groups don't see the packet at all. */
+  /** The gates in their order. Empty if the packet reaches no group at all. */
   readonly gates: readonly GateAnswer[];
   readonly notes: readonly string[];
 }
 
 export interface Explanation {
-  /** `allowed` if there is an answer and all of them are. */
+  /** `allowed` if there is an answer and all answers are `allowed`. */
   readonly verdict: Verdict;
   readonly answers: readonly FamilyAnswer[];
-  /** Families without an answer. With no answer at all, nothing could be asked. */
+  /** Families without an answer, and why. */
   readonly notAsked: readonly { readonly family: Family; readonly why: string }[];
 }

@@ -1,8 +1,8 @@
 /**
- * The way of a packet before and between the gates: what may be asked, which ports it goes in and out
- * by, and what drops it before any rule is read. The order and the names are those of
- * engine/evaluate.ts; a test sends the same packets through both.
- * Sources: RFC 6890, RFC 4291 section 2.4 (addresses that no packet on a wire may have).
+ * This file follows the path of a packet before and between the gates: whether the question can be asked, the ports
+ * where the packet enters and leaves, and what drops it before any rule is read. Order and names are those of
+ * engine/evaluate.ts. A test sends the same packets through both. Sources: RFC 6890, RFC 4291 section 2.4 (addresses
+ * that no packet on a wire may have).
  */
 import { formatAddress, sameAddress, type Address, type Family } from '../addr/address.ts';
 import type {
@@ -14,20 +14,24 @@ import type {
   Question,
   Service,
 } from './explanation.ts';
-import type { NetworkInterface } from './model.ts';
-import { PROTOCOL_ICMP, protocolName } from './protocols.ts';
-import { LINK_LOCAL_4, SERVICES_6 } from './special-addresses.ts';
+import {
+  CLASS_E,
+  isNeighbourMessage,
+  LINK_LOCAL_6,
+  LINK_LOCAL_6_MASK,
+  LOOPBACK_4,
+  MAPPED_WORD,
+  MULTICAST_4,
+} from '../engine/scope.ts';
+import type { NetworkInterface } from '../policy/model.ts';
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolName } from '../policy/protocols.ts';
+import { LINK_LOCAL_4, SERVICES_6 } from '../policy/special-addresses.ts';
 
-/** Next headers that IPv6 steps over; what they carry is what rules see (RFC 8200 section 4). */
+/** IPv6 extension headers. They are skipped, and rules see the header after them (RFC 8200 section 4). */
 const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 60]);
 
-const LOOPBACK_4 = 127;
-const MULTICAST_4 = 224;
-const CLASS_E = 240;
+/** The first byte of an IPv6 multicast address. */
 const MULTICAST_6 = 0xff;
-const LINK_LOCAL_6 = 0xfe800000 | 0;
-const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
-const MAPPED_WORD = 0xffff;
 
 /** One end in one family. */
 export interface Side {
@@ -41,7 +45,7 @@ export interface Path {
   readonly to: Side;
 }
 
-/** The ends in a family, or why the question can't be asked in it. */
+/** Finds the ends in a family, or why the question can't be asked in it. */
 export function choosePath(
   network: Network,
   question: Question,
@@ -89,14 +93,14 @@ function chooseSide(
     : { address, network };
 }
 
-/** The interface that has the address. */
+/** Finds the interface that has the address. */
 export function ownerOf({ model }: Network, address: Address): NetworkInterface | undefined {
   for (const network of model.interfaces.values())
     if (network.addresses.some((own) => sameAddress(own, address))) return network;
   return undefined;
 }
 
-/** Whether the egress gates never filter it: a service of the platform that the configuration names. */
+/** Checks for a configured platform service, which egress gates never filter. */
 export function isExempt({ special }: Network, address: Address, service: Service): boolean {
   if (service.kind !== 'ports') return false;
   const { protocol, port } = service;
@@ -109,7 +113,7 @@ function isReservedForPlatform({ special }: Network, address: Address): boolean 
   return special.reserved.some((one) => sameAddress(one, address));
 }
 
-/** Of 169.254.0.0/16 or fd00:ec2::/32, and nothing here provides a service at it (engine/scope.ts). */
+/** Checks for an address in 169.254.0.0/16 or fd00:ec2::/32 without a service (engine/scope.ts). */
 function isUnprovided({ special }: Network, address: Address): boolean {
   const { family, words } = address;
   if (family === 4 ? words[0] >>> 16 !== LINK_LOCAL_4 : words[0] !== SERVICES_6) return false;
@@ -124,14 +128,7 @@ export function describeEnd(network: Network, { address, network: owner }: Side)
   return { kind: isReservedForPlatform(network, address) ? 'platform' : 'outside', address: text };
 }
 
-const NEIGHBOUR_TYPES: readonly (readonly [from: number, to: number])[] = [
-  [130, 137],
-  [141, 143],
-  [148, 149],
-  [151, 153],
-];
-
-/** Everything asked before the gates, up to the first that refuses. */
+/** Runs all checks before the gates, up to the first that refuses. */
 export function checkPath(network: Network, { from, to }: Path, service: Service): CheckAnswer[] {
   const source = formatAddress(from.address);
   const destination = formatAddress(to.address);
@@ -197,7 +194,7 @@ function routeText(to: Side, destination: string): string {
     : `${destination} is an address of ${to.network.name}`;
 }
 
-/** Why the packet ends at its link (engine/scope.ts); undefined if it doesn't. */
+/** Explains why the packet can't leave its link (engine/scope.ts). Undefined if it can. */
 function linkScopeText(
   source: Address,
   destination: Address,
@@ -207,12 +204,16 @@ function linkScopeText(
   if (isMulticast(destination) || isLinkLocal(destination))
     return `${formatAddress(destination)} ends at the link: ${ends}`;
   if (isLinkLocal(source)) return `${formatAddress(source)} speaks to its link alone: ${ends}`;
-  if (service.kind === 'icmp' && service.protocol === 58 && isNeighbourMessage(service.type))
+  if (
+    service.kind === 'icmp' &&
+    service.protocol === PROTOCOL_ICMPV6 &&
+    isNeighbourMessage(service.type)
+  )
     return `ICMPv6 type ${service.type} is between neighbours: ${ends}`;
   return undefined;
 }
 
-/** Or broadcast. */
+/** Checks for a multicast or broadcast address. */
 function isMulticast({ family, words }: Address): boolean {
   const first = words[0] >>> 24;
   if (family === 6) return first === MULTICAST_6;
@@ -227,11 +228,6 @@ function isLinkLocal({ family, words }: Address): boolean {
   return family === 6 && (words[0] & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
 }
 
-/** As engine/scope.ts has them: listener and neighbour discovery and their kin. */
-function isNeighbourMessage(type: number): boolean {
-  return NEIGHBOUR_TYPES.some(([from, to]) => from <= type && type <= to);
-}
-
 function martianText(
   { special }: Network,
   source: Address,
@@ -244,14 +240,14 @@ function martianText(
   return `no packet on a wire has ${formatAddress(wrong)} as its ${wrong === source ? 'source' : 'destination'}`;
 }
 
-/** Unspecified, loopback, IPv4-mapped. */
+/** Checks for unspecified, loopback and IPv4-mapped addresses. */
 function isReserved({ family, words }: Address): boolean {
   if (family === 4) return words[0] >>> 24 === LOOPBACK_4 || words[0] >>> 24 === 0;
   if (words[0] !== 0 || words[1] !== 0) return false;
   return words[2] === MAPPED_WORD || (words[2] === 0 && (words[3] === 0 || words[3] === 1));
 }
 
-/** What a person should know about the ends that the verdict does not say. */
+/** Collects notes about the ends that the verdict does not show. */
 export function notesOnPath(
   network: Network,
   { from, to }: Path,
