@@ -1,25 +1,24 @@
 /**
- * What each tracked flow has carried, beside the flow table in shared memory of its own.
+ * Counts what each tracked flow has carried: packets, bytes and TCP flags.
  *
  * Theory of operation
  *
- * Problem. Flow logs, `sgctl flows` and `sgctl top` want packets and bytes of each direction of a flow,
- * and what TCP flags went by lately. Kept in the flow entries they would make every lookup touch more
- * memory, for those who never ask. So they stand in a slab of their own, 32 bytes an entry, found by the
- * entry's number; with `conntrack.accounting: off` there is none.
+ * Problem. Flow logs, `sgctl flows` and `sgctl top` need packets and bytes of each direction of a flow, and the TCP
+ * flags seen lately. In the flow entries, these numbers would make every lookup touch more memory, also for users who
+ * never ask for them. So they have a slab of their own in shared memory, 32 bytes an entry, with the numbers of the
+ * flow entries. With `conntrack.accounting: off` there is no slab.
  *
- * Intervals. Flow logs tell of aggregation intervals: when the first packet in one came and which flags
- * were seen in it. The log's side raises the interval number (events.ts) and then reads what was; a flow
- * that carries an older number starts its flags and its first-packet time anew with its next packet, and
- * keeps the flags of the interval before, for a reader that comes a moment later. Packets and bytes are
- * never reset: a reader takes differences.
+ * Intervals. A flow log reports an aggregation interval: when its first packet came and which flags were seen. The
+ * reader raises the interval's number (events.ts) and then reads the accounts. A flow with an older number starts its
+ * flags and its first-packet time again with its next packet. It keeps the flags of the interval before, for a reader
+ * that comes a moment late. Packets and bytes are never reset: a reader takes differences.
  *
- * Limits. Packets count to 2^36 a direction (19 hours at a million a second), then start at 0 again: a
- * reader that takes differences is not misled. Bytes are doubles, exact to 2^53.
+ * Limits. Packets count to 2^36 a direction (19 hours at a million a second), then start at 0 again. Differences stay
+ * right. Bytes are doubles, exact to 2^53.
  *
- * One writer (the packet loop). A reader on another thread may see a packet counted whose bytes are not.
+ * Only the packet loop writes. A reader on another thread may see a packet counted before its bytes.
  */
-import type { FlowIndex } from './table.ts';
+import type { FlowIndex } from './entry.ts';
 
 /** int32 words of an entry. */
 export const ACCOUNT_WORDS = 8;
@@ -29,16 +28,16 @@ export const ACCOUNT_PACKETS_IN = 1;
 /** Bytes from the instance and to it: doubles, in words 2–3 and 4–5. */
 export const ACCOUNT_BYTES_OUT = 2;
 export const ACCOUNT_BYTES_IN = 4;
-/** nowMs of the first packet in the interval. */
+/** When the first packet of the interval came (nowMs). */
 export const ACCOUNT_FIRST_SEEN = 6;
 /**
- * SEEN_… bits of the interval from the instance (bits 0–3) and to it (4–7), those of the interval before
- * (8–11, 12–15), the interval's number (16–23), bits 32–35 of the packets from the instance (24–27) and to
- * it (28–31).
+ * Bits 0–3: SEEN_… bits from the instance in this interval; 4–7: those to it. 8–11 and 12–15: the same for the
+ * interval before. 16–23: the interval's number. 24–27: bits 32–35 of the packets from the instance; 28–31: of those
+ * to it.
  */
 export const ACCOUNT_MARKS = 7;
 
-/** TCP flags worth remembering: FIN, SYN and RST by their bits, and that SYN and ACK came together. */
+/** The TCP flags that are kept: FIN, SYN and RST at their own bits, and whether SYN and ACK came together. */
 export const SEEN_FIN = 1;
 export const SEEN_SYN = 2;
 export const SEEN_RST = 4;
@@ -80,7 +79,7 @@ export class FlowAccounts {
     words[at + ACCOUNT_MARKS] = (interval & 0xff) << MARKS_INTERVAL_SHIFT;
   }
 
-  /** Reads both ends of an account, so that its cache lines are on their way. @returns nothing of meaning */
+  /** Reads both ends of an account to fetch its cache lines. @returns a number without meaning */
   touch(flow: FlowIndex): number {
     const at = flow * ACCOUNT_WORDS;
     return this.words[at] ^ this.words[at + ACCOUNT_WORDS - 1];
@@ -111,7 +110,7 @@ export class FlowAccounts {
     const before = words[counter];
     const after = (before + packets) | 0;
     words[counter] = after;
-    // From the highest 32-bit number to a low one: the sign bit of an unsigned counter falls.
+    // An unsigned counter has wrapped when its sign bit falls.
     if (before < 0 && after >= 0) {
       marks = (marks + (fromLocal ? MARKS_CARRY_OUT : MARKS_CARRY_IN)) | 0;
       words[at + ACCOUNT_MARKS] = marks;
@@ -125,20 +124,20 @@ export class FlowAccounts {
   }
 }
 
-/** What a flow has carried, as a reader takes it out of the words at `at`: accounts or an event of a flow's end. */
+/** What a flow has carried, as createCarried reads it: from its account, or from the event of its end. */
 export interface Carried {
   readonly packetsOut: number;
   readonly packetsIn: number;
   readonly bytesOut: number;
   readonly bytesIn: number;
-  /** Loop clock, ms: first packet of the interval. */
+  /** When the first packet of the interval came: loop clock, ms. */
   readonly firstSeenMs: number;
-  /** Number of the interval modulo 256 that firstSeenMs and the flags are of. */
+  /** Number of the interval that firstSeenMs and the flags belong to, modulo 256. */
   readonly interval: number;
   /** SEEN_… bits. */
   readonly flagsOut: number;
   readonly flagsIn: number;
-  /** Those of the interval before. */
+  /** The flags of the interval before. */
   readonly flagsOutBefore: number;
   readonly flagsInBefore: number;
 }

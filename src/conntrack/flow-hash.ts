@@ -1,8 +1,8 @@
 /**
- * The keyed hash of a flow's tuple: protocol, addresses and ports, in either direction.
+ * Computes the keyed hash of a flow's tuple: protocol, addresses and ports.
  *
- * The lower end comes first, so that both sides' views of a flow, and so the keys that two gates have for it,
- * give the same hash: a packet pays for it once. Interface and role are mixed in by the table (table.ts).
+ * The hash puts the lower end first, so both directions give the same hash. So do the keys that two gates have for
+ * one flow, and a packet is hashed once. The table mixes in interface and role (table.ts).
  */
 import type { Packet } from '../wire/packet.ts';
 import { hashThreeAndByte, hashWordsAndByte, type HashKey } from './hash.ts';
@@ -12,7 +12,7 @@ const WORDS_6 = 9;
 export class TupleHash {
   private readonly k0: number;
   private readonly k1: number;
-  /** Lower end's address, the other's, their ports. */
+  /** The lower end's address, the upper end's address, their ports. */
   private readonly tuple6 = new Int32Array(WORDS_6);
 
   constructor(key: HashKey) {
@@ -20,7 +20,7 @@ export class TupleHash {
     this.k1 = key.k1 | 0;
   }
 
-  /** Of a decoded packet. */
+  /** Hashes a decoded packet. */
   ofPacket(packet: Packet): number {
     const ports = (packet.srcPort << 16) | packet.dstPort;
     if (packet.family === 4) return this.of4(packet.src0, packet.dst0, ports, packet.protocol);
@@ -39,7 +39,7 @@ export class TupleHash {
     return this.of6(isLower ? ports : swapHalves(ports), packet.protocol);
   }
 
-  /** Of IPv4 ends. @param ports first end's << 16 | second end's */
+  /** Hashes IPv4 ends. @param ports the first end's << 16 | the second end's */
   of4(first: number, second: number, ports: number, protocol: number): number {
     const isLower = first === second ? ports >>> 16 <= (ports & 0xffff) : first < second;
     return isLower
@@ -47,7 +47,7 @@ export class TupleHash {
       : hashThreeAndByte(second, first, swapHalves(ports), protocol, this.k0, this.k1);
   }
 
-  /** Of IPv6 ends, four words each at words[first] and words[second]. */
+  /** Hashes IPv6 ends, whose four words each begin at words[first] and words[second]. */
   of6At(words: Int32Array, first: number, second: number, ports: number, protocol: number): number {
     const { tuple6 } = this;
     let i = 0;

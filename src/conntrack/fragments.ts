@@ -1,40 +1,41 @@
 /**
- * Which fragments of a datagram go on: those of an admitted first one that bring only new bytes.
+ * Decides which fragments of a datagram pass: those of an admitted first fragment that bring only new bytes.
  *
  * Theory of operation
  *
- * A datagram is (gate, family, protocol, identification, source, destination). Its first fragment, which
- * decoding has made sure holds the whole of the headers, is judged like any packet. The verdict is kept
- * for 30 s for the rest, which carry no ports. Beside it stands the range of every fragment that went on,
- * and of those to come only the ones pass that touch none of them. So whatever a receiver does with
- * overlaps, it puts together the bytes that were judged, and no port or flag is written over.
+ * A datagram is (gate, family, protocol, identification, source, destination). Its first fragment is judged like any
+ * packet: decoding has made sure that it holds all the headers. The table keeps that verdict for 30 s for the other
+ * fragments, which carry no ports. It also keeps the range of every fragment that passed. A later fragment passes
+ * only if it touches none of these ranges. So whatever a receiver does with overlaps, it puts together the bytes that
+ * were judged, and nobody can overwrite a port or a flag.
  *
- * - A later fragment without its first drops: nobody can say what it is. It is not held back either:
- *   that would mean keeping bytes (64 KB a datagram) for whoever sends fragments without a first one,
- *   which is the memory that fragment floods aim at. A batch is judged in order, so only a path that
- *   reorders can bring this about, and then the sender's first fragment is late as well.
- * - A copy of a fragment, same range, drops alone: the receiver has had one, and our not comparing bytes
- *   can't be used to slip it another (RFC 8200 section 4.5 and the kernel ignore copies too).
- * - Any other overlap, a second end, or bytes beyond the end spoil the datagram: nothing more of it
- *   passes until its time is over (RFC 5722, which IPv4 gets as well; teardrop, RFC 1858, RFC 3128).
- * - More than PIECES_MAX fragments spoil it too: what is kept of a datagram has an end.
+ * - A later fragment without its first one is dropped: nobody can say what it is. The table does not hold it back
+ *   either.
+ *   That would keep up to 64 KB a datagram for whoever sends fragments without a first one, and fragment floods aim
+ *   at that memory. A batch is judged in order, so only a path that reorders packets delays the first fragment.
+ * - A copy of a fragment, with the same range, is dropped, and the datagram lives on. The receiver has had that range
+ *   already, so nobody can use a copy to replace bytes (RFC 8200 section 4.5 and the kernel ignore copies too).
+ * - Any other overlap, a second end, or bytes beyond the end spoil the datagram: nothing more of it passes until its
+ *   time
+ *   is over (RFC 5722, applied to IPv4 too; teardrop, RFC 1858, RFC 3128).
+ * - More than PIECES_MAX fragments spoil it too: this bounds the memory of a datagram.
  * - A complete datagram is forgotten at once, so that its identification can be used again.
- * - A first fragment that was refused is remembered only so that the rest is counted by its name. Such
- *   datagrams make room before any other, take nobody's, and another first fragment begins them anew.
+ * - A refused first fragment is remembered only so that the other fragments are counted under the right reason. Such
+ *   datagrams are evicted before any other, and never evict others. Another first fragment starts them anew.
  *
- * Bounded: a fixed number of datagrams, found by a keyed hash, so that nobody can aim at a chain. Room is
- * shared by the port a packet came in by: when all of it is in use, the sender that holds the most loses
- * its oldest (shares.ts). A flood from one interface, the uplink included, evicts its own datagrams. It
- * costs datagrams in flight, never memory, and never lets anything through.
+ * Bounds. The table holds a fixed number of datagrams. A keyed hash finds them, so nobody can aim at one chain.
+ * Senders (the ports that packets come in by) share the room. When it is full, the sender that holds the most loses
+ * its oldest datagram (shares.ts). So a flood from one interface, the uplink included, evicts its own datagrams. A
+ * flood costs datagrams in flight, but no memory, and it lets nothing through.
  */
 import { FRAGMENT_FIRST, type Packet } from '../wire/packet.ts';
 import { hashWords, type HashKey } from './hash.ts';
 import { Shares } from './shares.ts';
 
-/** How long a datagram may take to arrive, from its first fragment on: Linux's net.ipv4.ipfrag_time. */
+/** How long a datagram may take to arrive, counted from its first fragment: Linux's net.ipv4.ipfrag_time. */
 const FRAGMENT_TIMEOUT_MS = 30_000;
 
-/** 64 KB over the smallest MTU an IPv4 host must take (576 bytes) are 119 fragments. */
+/** 64 KB in packets of the smallest MTU that an IPv4 host must take (576 bytes) are 119 fragments. */
 const PIECES_MAX = 128;
 
 /** About 2.4 MB. */
@@ -44,16 +45,16 @@ const SENDERS = 1024;
 const KEY_WORDS = 10;
 const STATE = KEY_WORDS;
 const BEGUN_MS = KEY_WORDS + 1;
-/** Its sender, or `refused`. */
+/** The datagram's sender, or `refused`. */
 const OWNER = KEY_WORDS + 2;
-/** Next in the chain of its hash bucket, or in the list of those not in use. */
+/** The next datagram in the chain of a hash bucket, or in the list of free ones. */
 const CHAIN = KEY_WORDS + 3;
-/** Neighbours among the datagrams of its sender, or among the refused ones, by age. */
+/** The next older and the next newer datagram of the same owner. */
 const BEFORE = KEY_WORDS + 4;
 const AFTER = KEY_WORDS + 5;
-/** Highest end of a fragment so far. */
+/** Highest end of the fragments that passed. */
 const REACHED = KEY_WORDS + 6;
-/** End of the last fragment, or UNKNOWN_END. */
+/** Where the datagram ends, from its last fragment; or UNKNOWN_END. */
 const END = KEY_WORDS + 7;
 const BYTES = KEY_WORDS + 8;
 const PIECES = KEY_WORDS + 9;
@@ -69,19 +70,19 @@ const ADMITTED = 1;
 const REFUSED = 2;
 const SPOILT = 3;
 
-// What `offer` answers.
+// What `offer` returns.
 export const FRAGMENT_PASSES = 0;
-/** A first fragment: to be judged, and the verdict to be told to `settle`. */
+/** A first fragment: the caller must judge it and pass the verdict to `settle`. */
 export const FRAGMENT_TO_JUDGE = 1;
-/** No verdict of a first fragment is known. */
+/** The table knows no first fragment of this datagram. */
 export const FRAGMENT_UNKNOWN = 2;
 /** The first fragment was dropped, or an earlier one spoilt the datagram. */
 export const FRAGMENT_OF_DROPPED = 3;
-/** It overlaps another, or contradicts where the datagram ends. */
+/** It overlaps another fragment, or contradicts where the datagram ends. */
 export const FRAGMENT_OVERLAPS = 4;
-/** It covers exactly what another did. */
+/** It has exactly the range of another fragment. */
 export const FRAGMENT_IS_COPY = 5;
-/** One more than a datagram may have. */
+/** The datagram has PIECES_MAX fragments already. */
 export const FRAGMENT_OVER_LIMIT = 6;
 
 export class FragmentTable {
@@ -93,20 +94,20 @@ export class FragmentTable {
   private readonly datagrams: number;
   private readonly refused: number;
   private readonly shares: Shares;
-  /** By sender its oldest and newest datagram; behind the senders, those of all that were refused. */
+  /** The oldest and newest datagram of each sender. Index `refused`: of all refused datagrams. */
   private readonly oldest: Int32Array;
   private readonly newest: Int32Array;
-  /** First datagram not in use. */
+  /** First free datagram. */
   private free = NONE;
-  /** Where the search for datagrams out of time goes on. */
+  /** Where the search for expired datagrams continues. */
   private hand = 0;
-  /** Bucket of `key`, for `settle`. */
+  /** Bucket of `key`. `offer` leaves it for `settle`. */
   private bucket = 0;
   private sender = 0;
 
   /**
    * @param senders ports that packets may come in by, numbered from 0
-   * @param datagrams how many may be under way at once
+   * @param datagrams how many datagrams the table holds
    */
   constructor(key: HashKey, senders = SENDERS, datagrams = DATAGRAMS) {
     this.k0 = key.k0;
@@ -123,14 +124,15 @@ export class FragmentTable {
     for (let i = datagrams - 1; i >= 0; i--) this.release(i * STRIDE);
   }
 
-  /** Datagrams of a sender that were admitted and are remembered, those out of time included. */
+  /** Admitted datagrams of a sender that the table remembers. Expired ones count until they are freed. */
   countOf(sender: number): number {
     return this.shares.of(sender);
   }
 
   /**
-   * Takes note of a fragment at a gate (any number that tells gates apart) that came in by port `sender`.
-   * @returns FRAGMENT_PASSES; FRAGMENT_TO_JUDGE, and `settle` must come next; or why it drops
+   * Looks at a fragment that arrived at `gate` (a number that distinguishes gates) from port `sender`.
+   * @returns FRAGMENT_PASSES; FRAGMENT_TO_JUDGE, and the caller must call `settle` next; or why the fragment is
+   *   dropped
    */
   offer(gate: number, sender: number, packet: Packet, nowMs: number): number {
     const at = this.findLive(gate, packet, nowMs);
@@ -139,7 +141,7 @@ export class FragmentTable {
     if (packet.fragment === FRAGMENT_FIRST) {
       if (state === SPOILT) return FRAGMENT_OF_DROPPED;
       if (state === ADMITTED) return this.add(at, packet);
-      // Nothing of a refused one went on, so a new one can't be mixed with it.
+      // Nothing of a refused datagram passed, so it can't be mixed with a new one.
       if (state === REFUSED) this.remove(at);
       return FRAGMENT_TO_JUDGE;
     }
@@ -147,7 +149,7 @@ export class FragmentTable {
     return state === ADMITTED ? this.add(at, packet) : FRAGMENT_OF_DROPPED;
   }
 
-  /** Keeps the verdict on the first fragment for which `offer` has just answered FRAGMENT_TO_JUDGE. */
+  /** Keeps the verdict on the first fragment for which `offer` just returned FRAGMENT_TO_JUDGE. */
   settle(packet: Packet, passes: boolean, nowMs: number): void {
     this.expireOne(nowMs);
     if (this.free === NONE) {
@@ -175,13 +177,13 @@ export class FragmentTable {
     if (passes) this.shares.grow(owner);
   }
 
-  /** Adds a fragment to an admitted datagram, if it fits. */
+  /** Adds a fragment to an admitted datagram if it fits. */
   private add(at: number, packet: Packet): number {
     const { words } = this;
     const { fragmentOffset: start, fragmentEnd: end } = packet;
     const pieces = words[at + PIECES];
     const piece = pieceOf(packet);
-    // In order, the usual way, nothing needs to be looked for.
+    // Fragments usually come in order, and then none can overlap.
     if (start < words[at + REACHED]) {
       const last = at + PIECE + pieces;
       for (let i = at + PIECE; i < last; i++) {
@@ -206,7 +208,8 @@ export class FragmentTable {
     words[at + BYTES] += end - start;
     if (isLast) words[at + END] = end;
     if (end > words[at + REACHED]) words[at + REACHED] = end;
-    // No two overlap and none is beyond the end: as many bytes as that are all of them.
+    // No two fragments overlap and none reaches beyond the end. So when the bytes add up to the end, the datagram is
+    // complete.
     if (words[at + BYTES] === words[at + END]) this.remove(at);
     return FRAGMENT_PASSES;
   }
@@ -216,11 +219,11 @@ export class FragmentTable {
     return FRAGMENT_OVERLAPS;
   }
 
-  /** The packet's datagram, if it is known and in time; leaves `key` and `bucket` behind. */
+  /** Finds the packet's datagram unless it has expired. Sets `key` and `bucket`. */
   private findLive(gate: number, packet: Packet, nowMs: number): number {
     const { words, key, buckets } = this;
-    // IPv6 names no protocol here: a later fragment only knows the fragment header's next header, which
-    // may be an extension header in front of what the first fragment was judged by (RFC 8200 4.5).
+    // In IPv6 the key has no protocol. A later fragment knows only the fragment header's next header, and that may be
+    // an extension header in front of the protocol that the first fragment was judged by (RFC 8200 section 4.5).
     key[0] = (gate << 9) | (packet.family === 4 ? packet.protocol : 256);
     key[1] = packet.fragmentId;
     key[2] = packet.src0;
@@ -248,14 +251,14 @@ export class FragmentTable {
     return ((nowMs - this.words[at + BEGUN_MS]) | 0) > FRAGMENT_TIMEOUT_MS;
   }
 
-  /** Looks at one datagram, and frees it if its time is over: so a round takes as many first fragments as there is room for. */
+  /** Looks at one datagram and frees it if it has expired. Each new first fragment pays for one such look. */
   private expireOne(nowMs: number): void {
     const at = this.hand * STRIDE;
     this.hand = this.hand + 1 === this.datagrams ? 0 : this.hand + 1;
     if (this.words[at + STATE] !== EMPTY && this.isExpired(at, nowMs)) this.remove(at);
   }
 
-  /** Puts a datagram at the end of its owner's line. */
+  /** Appends a datagram to its owner's list, as the newest. */
   private line(at: number, owner: number): void {
     const { words, oldest, newest } = this;
     const before = newest[owner];
@@ -297,7 +300,7 @@ function pieceOf(packet: Packet): number {
   return (packet.fragmentOffset << 14) | (packet.fragmentEnd << 1) | packet.fragmentMore;
 }
 
-/** The offset's low three bits are 0: shifted by 14, it starts at bit 17. */
+/** The offset's low three bits are 0, so shifted by 14 it starts at bit 17. */
 function startOf(piece: number): number {
   return (piece >>> 14) & 0xfff8;
 }

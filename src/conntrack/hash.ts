@@ -1,9 +1,9 @@
 /**
- * A keyed hash of a few words: HalfSipHash-1-3 (Aumasson and Bernstein, "SipHash", the 32-bit variant).
+ * Computes a keyed hash of a few words: HalfSipHash-1-3 (Aumasson and Bernstein, "SipHash", the 32-bit variant).
  *
- * Ports and, from outside, addresses are chosen by whoever sends. With a hash they can compute, they
- * could aim thousands of flows at one slot and make every lookup walk them all. The key is drawn when
- * the daemon starts and never leaves it.
+ * Senders choose ports and, from outside, addresses. If they could compute the hash, they could aim thousands of
+ * flows at one slot, and every lookup would walk through them all. The key is drawn when the daemon starts and never
+ * leaves it.
  */
 export interface HashKey {
   readonly k0: number;
@@ -24,7 +24,7 @@ export function hashWords(
   return hashMessage(words, start, count, count << 26, k0, k1);
 }
 
-/** As hashWords, with one byte behind the words. */
+/** Hashes the words as hashWords does, followed by one byte. */
 export function hashWordsAndByte(
   words: Int32Array,
   start: number,
@@ -36,7 +36,7 @@ export function hashWordsAndByte(
   return hashMessage(words, start, count, (((count << 2) | 1) << 24) | byte, k0, k1);
 }
 
-/** As hashWordsAndByte of three words, which need not be in memory. */
+/** Hashes three words and a byte as hashWordsAndByte does, without reading them from memory. */
 export function hashThreeAndByte(
   first: number,
   second: number,
@@ -72,7 +72,10 @@ export function hashThreeAndByte(
   return v1 ^ v3;
 }
 
-/** `last` is the message's last word as SipHash asks: its length in bytes in the high 8 bits, then what bytes are left. */
+/**
+ * @param last the last word of the message, as SipHash defines it: the length in bytes in the high 8 bits, then the
+ *   bytes left
+ */
 function hashMessage(
   words: Int32Array,
   start: number,
@@ -85,7 +88,7 @@ function hashMessage(
   let v1 = k1 | 0;
   let v2 = INITIAL_V2 ^ k0;
   let v3 = INITIAL_V3 ^ k1;
-  // One round for each word, then three.
+  // One round for each word, the last one included, then three.
   for (let i = 0; i < count + 4; i++) {
     let word = 0;
     if (i < count) word = words[start + i]!;

@@ -1,16 +1,15 @@
 /**
- * Whether the TCP segment that an ICMP error quotes is one that its connection can have sent.
+ * Checks whether a connection can have sent the TCP segment that an ICMP error quotes.
  *
- * Addresses and ports can be guessed by somebody who sees nothing of a connection; the 32 bits of a
- * sequence number, within a window, hardly. So an error that is to pass without a rule has to quote a
- * number that was sent and not acknowledged long ago (RFC 5927 section 4.1 asks receivers for the same;
- * nf_conntrack leaves it to them). Behind what was acknowledged there is some room, for errors that
- * come late.
+ * Somebody who sees nothing of a connection can guess its addresses and ports, but hardly a sequence number within
+ * its window. So an ICMP error that passes without a rule must quote a sequence number that was sent and not
+ * acknowledged long ago. RFC 5927 section 4.1 asks receivers for the same check; nf_conntrack leaves it to them. Some
+ * room behind what was acknowledged lets late errors pass.
  */
 import { LIBERAL, OPENED_LOCALLY, REPLIED } from './states.ts';
-import { FLOW_STATE, TCP_OPENER, TCP_OTHER, TCP_SIDE_ACK, TCP_SIDE_END } from './table.ts';
+import { FLOW_STATE, TCP_OPENER, TCP_OTHER, TCP_SIDE_ACK, TCP_SIDE_END } from './entry.ts';
 
-/** As far as an acknowledgment itself may lie behind (tcp.ts). */
+/** An acknowledgment itself may lie this far behind (tcp.ts). */
 const BEHIND_MAX = 66_000;
 
 /**

@@ -1,19 +1,21 @@
 /**
- * How many entries each owner has, and which owner has the most.
+ * Counts how many entries each owner has, and finds the owner with the most.
  *
- * Theory of operation. What is full takes from whoever holds the most, and from whoever asks if nobody
- * holds more. So an owner that holds no more than its even share (the whole divided by the owners that
- * hold anything) never loses an entry to another: a flood evicts its own.
+ * Theory of operation. A full table takes an entry from the owner with the most, or from the owner that asks if none
+ * has more. So an owner with no more than an even share (the whole divided by the owners that hold anything) never
+ * loses an entry to another. A flood evicts its own entries.
  *
- * A binary heap of all owners, the one with the most on top, of several with as many the one with the
- * lowest number. A count changes by one at a time, so an owner moves at most log2(owners) places, 13 for
- * 8,192. Rejected: a list of owners for each count, which is as fast for any number of owners; there, which of
- * several gives way depends on all that has happened before, so no twin could tell it.
+ * The owners are in a binary heap, the largest on top. Of owners with equally many entries the lowest number comes
+ * first. A count changes by one at a time, so an owner moves at most log2(owners) places, 13 for 8,192. Rejected: a
+ * list of owners for each count. It is as fast for any number of owners, but which of several equal owners gives way
+ * then depends on all that happened before, so no slow twin could predict it.
  */
+import { failInvariant } from './invariant.ts';
+
 export class Shares {
   /** Entries by owner. */
   private readonly counts: Int32Array;
-  /** Owners; each has no more than the one at (its place - 1) >> 1. */
+  /** Owner numbers in heap order: the owner at place p has no more entries than the one at (p - 1) >> 1. */
   private readonly heap: Int32Array;
   private readonly places: Int32Array;
 
@@ -29,7 +31,9 @@ export class Shares {
     return this.counts[owner];
   }
 
-  /** Who has to make room for one more entry of `owner`: itself, unless others have more; then whoever has the most. */
+  /**
+   * The owner that makes room for one more entry of `owner`: `owner` itself if none has more, otherwise the largest.
+   */
   largestFor(owner: number): number {
     const largest = this.heap[0];
     return this.counts[owner] === this.counts[largest] ? owner : largest;
@@ -54,6 +58,7 @@ export class Shares {
   shrink(owner: number): void {
     const { counts, heap, places } = this;
     const count = --counts[owner];
+    if (!(count >= 0)) failInvariant('an owner has fewer than no entries');
     let place = places[owner];
     for (;;) {
       let below = 2 * place + 1;

@@ -1,18 +1,23 @@
-/**
- * How TCP connections end by an RST, and what may pass behind it (the rows and notes of tcp.ts).
- */
+/** Ends TCP connections by an RST, and judges what may pass afterwards (the rows and notes are in tcp.ts). */
 import { TCP_ACK, TCP_RST, TCP_SYN } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 import {
-  ASKED_AGAIN,
   LIBERAL,
   REPLIED,
+  RESET_BY_OPENER,
   STATE_MASK,
   SYN_PASSED,
   TCP_CLOSED,
   TCP_SYN_SENT,
 } from './states.ts';
-import { FLOW_STATE, TCP_OPENER, TCP_OTHER, TCP_SIDE_ACK, TCP_SIDE_END } from './table.ts';
+import {
+  FLOW_STATE,
+  TCP_BEHIND_SYN,
+  TCP_OPENER,
+  TCP_OTHER,
+  TCP_SIDE_ACK,
+  TCP_SIDE_END,
+} from './entry.ts';
 import { ACK_WINDOW_MIN, endOf, fitsReset, takeSegment } from './tcp-window.ts';
 import {
   FLOW_IS_CLOSED,
@@ -21,9 +26,6 @@ import {
   FLOW_PASSES_UNCHANGED,
   FLOW_REOPENS,
 } from './verdicts.ts';
-
-/** The opener sent the RST (in CLOSED). The bit is one that only UDP, and a handshake, uses. */
-const RESET_BY_OPENER = ASKED_AGAIN;
 
 export function advanceByReset(
   words: Int32Array,
@@ -40,8 +42,8 @@ export function advanceByReset(
     (fromOpener ? RESET_BY_OPENER : 0);
   const isAnswer = (packet.tcpFlags & TCP_ACK) !== 0 && !fromOpener;
   if ((word & STATE_MASK) === TCP_SYN_SENT) {
-    // A refusal has to acknowledge the SYN (RFC 9293 section 3.10.7.3), with its data or without. The opener may give up, or answer a
-    // challenge; it has nothing to acknowledge.
+    // A refusal must acknowledge the SYN, with its data or without (RFC 9293 section 3.10.7.3). The opener's RST
+    // gives up or answers a challenge; it has nothing to acknowledge.
     const isFitting = fromOpener
       ? fitsGivingUp(words, at, packet)
       : isAnswer && acknowledgesSyn(words, at, packet);
@@ -55,8 +57,8 @@ export function advanceByReset(
   }
   if ((word & LIBERAL) === 0 && !fitsReset(words, at, packet, fromOpener))
     return FLOW_MISFITS_WINDOW;
-  // Behind data that the receiver has not acknowledged yet it is exact as well: the end of what was sent. That
-  // goes for connections picked up in mid-stream too, or any forged RST would end them after a restart.
+  // An RST ends the connection if it is exact: at what the receiver has acknowledged, or at the end of what was sent.
+  // That includes connections picked up in mid-stream. Otherwise any forged RST could end them after a restart.
   if (
     packet.tcpSequence !== words[receiver + TCP_SIDE_ACK] &&
     packet.tcpSequence !== words[sender + TCP_SIDE_END]
@@ -66,7 +68,7 @@ export function advanceByReset(
   return FLOW_PASSES;
 }
 
-/** Whether an RST of the opener ends the SYN it sent before, or answers a challenge (judgeChallenge). */
+/** Whether an RST of the opener gives up the SYN that it sent, or answers a challenge (judgeChallenge). */
 function fitsGivingUp(words: Int32Array, at: number, packet: Packet): boolean {
   const hasAck = (packet.tcpFlags & TCP_ACK) !== 0 && packet.tcpAcknowledgment !== 0;
   const ahead = (packet.tcpSequence - words[at + TCP_OPENER + TCP_SIDE_END]) | 0;
@@ -75,9 +77,12 @@ function fitsGivingUp(words: Int32Array, at: number, packet: Packet): boolean {
 }
 
 /**
- * Behind an RST. Whoever sent it is gone, and what it still sends but an RST is of no use to anybody. The other side may
- * not have had it, or not have taken it, since data in front of it was lost: it goes on, and what it sends draws the
- * RST again (RFC 9293 section 3.10.7.1), or is a challenge that the RST answers (RFC 5961 section 3.2).
+ * Judges a packet behind an RST.
+ *
+ * Whoever sent the RST has forgotten the connection: of what it still sends only another RST is of use. The other
+ * side may not have got the RST, or not have taken it because data before it was lost. It goes on sending. What it
+ * sends draws the RST again (RFC 9293 section 3.10.7.1), or is a challenge that the RST answers (RFC 5961 section
+ * 3.2).
  */
 export function judgeWhenClosed(
   words: Int32Array,
@@ -88,8 +93,8 @@ export function judgeWhenClosed(
   const flags = packet.tcpFlags;
   const word = words[at + FLOW_STATE];
   if ((word & REPLIED) === 0) {
-    // Of a connection that was refused the other side never had a sequence number to judge by. Where the two
-    // directions go through different interfaces, a SYN-ACK may be all that is seen of a new one.
+    // The connection was refused, so there is no sequence number of the other side to compare with. Where the two
+    // directions pass different interfaces, a SYN-ACK may be all that this one sees of a new connection.
     const isAnswer = (flags & (TCP_SYN | TCP_ACK)) === (TCP_SYN | TCP_ACK);
     return isAnswer && (word & LIBERAL) !== 0 ? FLOW_REOPENS : FLOW_IS_CLOSED;
   }
@@ -108,11 +113,11 @@ export function judgeWhenClosed(
 }
 
 /**
- * Whether an answer in SYN_SENT acknowledges the opener's SYN: alone, or with some of its data or all (RFC 7413 section
- * 4.2.2: what was not acknowledged is sent again).
+ * Whether an answer in SYN_SENT acknowledges the opener's SYN: alone, or with some or all of its data. The opener
+ * sends data again that was not acknowledged (RFC 7413 section 4.2.2).
  */
 export function acknowledgesSyn(words: Int32Array, at: number, packet: Packet): boolean {
-  const behindSyn = words[at + TCP_OPENER + TCP_SIDE_ACK];
+  const behindSyn = words[at + TCP_BEHIND_SYN];
   const data = (words[at + TCP_OPENER + TCP_SIDE_END] - behindSyn) | 0;
   const acknowledged = (packet.tcpAcknowledgment - behindSyn) | 0;
   return acknowledged >= 0 && acknowledged <= data;

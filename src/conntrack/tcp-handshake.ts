@@ -1,13 +1,12 @@
 /**
- * How TCP connections open: SYN and SYN-ACK, in every state that they may come in (the table in tcp.ts).
+ * Opens TCP connections: judges SYN and SYN-ACK in every state (the table is in tcp.ts).
  *
- * While a SYN is unanswered, TCP_SIDE_ACK of the opener has the sequence number behind the SYN alone, and
- * TCP_SIDE_MAX_END of the other side the room that the SYN offers: neither has a meaning of its own before the answer.
+ * While a SYN is unanswered, two words of the entry have another meaning: TCP_BEHIND_SYN and TCP_SYN_WINDOW
+ * (entry.ts).
  */
 import { TCP_ACK, TCP_FIN, TCP_SYN } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 import {
-  ASKED_AGAIN,
   FIN_FROM_OPENER,
   FIN_FROM_OTHER,
   LIBERAL,
@@ -17,6 +16,7 @@ import {
   OTHER_SCALE_SHIFT,
   REPLIED,
   SCALES_MASK,
+  SIMULTANEOUS,
   STATE_MASK,
   SYN_PASSED,
   TCP_CLOSING,
@@ -26,13 +26,15 @@ import {
 } from './states.ts';
 import {
   FLOW_STATE,
+  TCP_BEHIND_SYN,
   TCP_OPENER,
   TCP_OTHER,
   TCP_SIDE_ACK,
   TCP_SIDE_END,
   TCP_SIDE_MAX_END,
+  TCP_SYN_WINDOW,
   TCP_WINDOWS,
-} from './table.ts';
+} from './entry.ts';
 import { acknowledgesSyn } from './tcp-end.ts';
 import {
   DATAGRAM_BYTES_MAX,
@@ -50,9 +52,6 @@ import {
   FLOW_PASSES,
   FLOW_PASSES_UNCHANGED,
 } from './verdicts.ts';
-
-/** Both sides have sent a SYN, neither a SYN-ACK yet (in SYN_RECEIVED). The bit is one that only UDP, and CLOSED, uses. */
-export const SIMULTANEOUS = ASKED_AGAIN;
 
 export function advanceBySyn(
   words: Int32Array,
@@ -76,7 +75,7 @@ export function advanceBySyn(
   }
 }
 
-/** Of the opener, before the answer. One with another number is another connection. */
+/** Judges a SYN of the opener before the answer. One with another sequence number belongs to another connection. */
 function judgeSynAgain(
   words: Int32Array,
   at: number,
@@ -84,19 +83,18 @@ function judgeSynAgain(
   acknowledges: boolean,
 ): number {
   if (acknowledges) return FLOW_MISFITS_STATE;
-  if (((packet.tcpSequence + 1) | 0) !== words[at + TCP_OPENER + TCP_SIDE_ACK])
-    return FLOW_ASKS_RULES;
-  // It may leave out the data that it had at first, and yet be answered for that.
+  if (((packet.tcpSequence + 1) | 0) !== words[at + TCP_BEHIND_SYN]) return FLOW_ASKS_RULES;
+  // This SYN may leave out data that the first one had, and the answer may still acknowledge that data.
   const end = words[at + TCP_OPENER + TCP_SIDE_END];
   startOpener(words, at, packet);
   raiseEnd(words, at + TCP_OPENER, end);
   return FLOW_PASSES;
 }
 
-/** Of the other side, before it has answered. */
+/** Judges a SYN or SYN-ACK of the other side before it has answered. */
 function judgeAnswer(words: Int32Array, at: number, packet: Packet, acknowledges: boolean): number {
   if (acknowledges && !acknowledgesSyn(words, at, packet)) {
-    // An old SYN-ACK acknowledges a SYN of another time: the opener answers with RST and goes on waiting.
+    // An old SYN-ACK acknowledges an earlier SYN. The opener answers it with an RST and goes on waiting.
     const ahead = (packet.tcpAcknowledgment - words[at + TCP_OPENER + TCP_SIDE_END] - 1) | 0;
     return ahead < 0 ? FLOW_PASSES_UNCHANGED : FLOW_MISFITS_WINDOW;
   }
@@ -105,8 +103,9 @@ function judgeAnswer(words: Int32Array, at: number, packet: Packet, acknowledges
 }
 
 /**
- * While the connection is open. A SYN of the opener opens a new one as far as the rules go, whatever the receiver makes
- * of it. From the wrong side SYN and SYN-ACK misfit, unless who opened it was not seen: the rules decide.
+ * Judges SYN and SYN-ACK while the connection is open. For the rules, a SYN of the opener opens a new connection,
+ * whatever the receiver makes of it. From the wrong side both misfit, unless the connection was picked up in
+ * mid-stream and nobody knows who opened it: then the rules decide.
  */
 function judgeWhenOpen(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): number {
   const word = words[at + FLOW_STATE];
@@ -115,7 +114,7 @@ function judgeWhenOpen(words: Int32Array, at: number, packet: Packet, fromOpener
     return (word & LIBERAL) !== 0 ? FLOW_ASKS_RULES : FLOW_MISFITS_STATE;
   if (!acknowledges) return FLOW_ASKS_RULES;
   if ((word & SYN_PASSED) === 0) return FLOW_PASSES_UNCHANGED;
-  // Both ends have started afresh with the SYN that passed: so do we.
+  // Both ends have started again with the SYN that passed, so the entry does too.
   words[at + TCP_OPENER + TCP_SIDE_END] = packet.tcpAcknowledgment;
   words[at + TCP_OPENER + TCP_SIDE_MAX_END] = packet.tcpAcknowledgment;
   words[at + FLOW_STATE] = word | LIBERAL;
@@ -124,9 +123,8 @@ function judgeWhenOpen(words: Int32Array, at: number, packet: Packet, fromOpener
 }
 
 /**
- * A SYN or SYN-ACK while the handshake is on. What its sender has sent may come again. The opener's SYN-ACK and
- * the other side's SYN belong to a simultaneous open, where every number is known; the latter is over with the
- * first SYN-ACK.
+ * Judges SYN and SYN-ACK during the handshake. A side may repeat what it has sent. A SYN-ACK of the opener and a SYN
+ * of the other side belong to a simultaneous open, where every number is known. The first SYN-ACK ends that.
  */
 function judgeHandshake(
   words: Int32Array,
@@ -143,12 +141,12 @@ function judgeHandshake(
   if ((packet.tcpFlags & TCP_ACK) === 0) {
     if (isSimultaneous) return isAgain ? FLOW_PASSES_UNCHANGED : FLOW_MISFITS_STATE;
     if (!fromOpener) return FLOW_MISFITS_STATE;
-    // The answer may have acknowledged data of the SYN: then only where it ended is known.
+    // The answer may have acknowledged data of the SYN. Then only the end of that data is known.
     const before = (words[sender + TCP_SIDE_END] - behindSyn) | 0;
     return before >= 0 && before <= DATAGRAM_BYTES_MAX ? FLOW_PASSES_UNCHANGED : FLOW_ASKS_RULES;
   }
   if (!isSimultaneous && !fromOpener) return FLOW_PASSES_UNCHANGED;
-  // The other's SYN is acknowledged, with its data or without.
+  // It acknowledges the other's SYN, with its data or without.
   const least = words[sender + TCP_SIDE_ACK];
   const acknowledged = (packet.tcpAcknowledgment - least) | 0;
   if (!isAgain || acknowledged < 0 || acknowledged > ((words[receiver + TCP_SIDE_END] - least) | 0))
@@ -158,7 +156,7 @@ function judgeHandshake(
 }
 
 /**
- * Moves a connection by a packet for which advanceTcp asked the rules (FLOW_ASKS_RULES), now that they have admitted it.
+ * Moves a connection by a packet for which advanceTcp asked the rules (FLOW_ASKS_RULES). The rules have admitted it.
  * @returns FLOW_PASSES or FLOW_PASSES_UNCHANGED
  */
 export function takeAdmitted(
@@ -186,7 +184,7 @@ export function takeAdmitted(
   return FLOW_PASSES_UNCHANGED;
 }
 
-/** What follows a SYN whose answer was not seen: the connection is picked up in mid-stream, like one nobody knows. */
+/** Picks the connection up in mid-stream, like an unknown one: the packet follows a SYN whose answer was not seen. */
 function joinMidstream(words: Int32Array, at: number, packet: Packet, fromOpener: boolean): void {
   const sender = at + (fromOpener ? TCP_OPENER : TCP_OTHER);
   const receiver = at + (fromOpener ? TCP_OTHER : TCP_OPENER);
@@ -200,7 +198,7 @@ function joinMidstream(words: Int32Array, at: number, packet: Packet, fromOpener
   words[receiver + TCP_SIDE_ACK] = packet.tcpSequence;
 }
 
-/** The side that was taken for the opener was the other. */
+/** Swaps the two sides: the side that was taken for the opener is the other one. */
 function turnAround(words: Int32Array, at: number): void {
   for (let i = 0; i < TCP_OTHER - TCP_OPENER; i++) {
     const opener = words[at + TCP_OPENER + i];
@@ -219,16 +217,16 @@ function turnAround(words: Int32Array, at: number): void {
   words[at + FLOW_STATE] = next ^ OPENED_LOCALLY;
 }
 
-/** The other side's SYN-ACK, or its SYN in a simultaneous open: it has spoken. */
+/** Takes the other side's answer: its SYN-ACK, or its SYN in a simultaneous open. */
 function acceptAnswer(words: Int32Array, at: number, packet: Packet): void {
   const word = words[at + FLOW_STATE];
-  const offered = words[at + TCP_OTHER + TCP_SIDE_MAX_END];
+  const offered = words[at + TCP_SYN_WINDOW];
   startSide(words, at, TCP_OTHER, packet);
   let next =
     (words[at + FLOW_STATE] & ~(STATE_MASK | SYN_PASSED | FIN_FROM_OPENER | FIN_FROM_OTHER)) |
     REPLIED |
     TCP_SYN_RECEIVED;
-  // Windows are scaled only if both sides say so (RFC 7323 section 2.2): else they count in bytes from here on.
+  // Windows are scaled only if both sides say so (RFC 7323 section 2.2). Otherwise they count in bytes from here on.
   if ((word & OPENER_SCALES) === 0 || packet.tcpWindowScale < 0) {
     next &= ~SCALES_MASK;
     const opener = (word & STATE_MASK) === TCP_SYN_SENT ? offered : WINDOW_UNITS_MAX;
@@ -237,25 +235,25 @@ function acceptAnswer(words: Int32Array, at: number, packet: Packet): void {
   const acknowledges = (packet.tcpFlags & TCP_ACK) !== 0;
   next = acknowledges ? next & ~SIMULTANEOUS : next | SIMULTANEOUS;
   words[at + FLOW_STATE] = next;
-  const behindSyn = words[at + TCP_OPENER + TCP_SIDE_ACK];
+  const behindSyn = words[at + TCP_BEHIND_SYN];
   const openerAck = acknowledges ? packet.tcpAcknowledgment : behindSyn;
   words[at + TCP_OTHER + TCP_SIDE_ACK] = openerAck;
-  // The opener has acknowledged nothing yet; what it will is no less than the SYN.
+  // The opener has acknowledged nothing yet. It will acknowledge at least this SYN.
   words[at + TCP_OPENER + TCP_SIDE_ACK] = (packet.tcpSequence + 1) | 0;
   raiseMaxEnd(words, at + TCP_OPENER, openerAck + unscaled(packet.tcpWindow));
-  // An answer in TCP Fast Open does not wait for the handshake to be done: the SYN offered room for it.
+  // An answer in TCP Fast Open does not wait for the end of the handshake: the SYN offered room for it.
   if ((word & STATE_MASK) === TCP_SYN_SENT)
     raiseMaxEnd(words, at + TCP_OTHER, words[at + TCP_OTHER + TCP_SIDE_END] + offered);
 }
 
-/** Starts the opener's side with its SYN, and keeps the window it offers where its answer will look for it. */
+/** Starts the opener's side with its SYN, and keeps the window that the SYN offers until the answer comes. */
 export function startOpener(words: Int32Array, at: number, packet: Packet): void {
   startSide(words, at, TCP_OPENER, packet);
-  words[at + TCP_OPENER + TCP_SIDE_ACK] = (packet.tcpSequence + 1) | 0;
-  words[at + TCP_OTHER + TCP_SIDE_MAX_END] = unscaled(packet.tcpWindow);
+  words[at + TCP_BEHIND_SYN] = (packet.tcpSequence + 1) | 0;
+  words[at + TCP_SYN_WINDOW] = unscaled(packet.tcpWindow);
 }
 
-/** Starts a side with its SYN or SYN-ACK: the window in those is never scaled. */
+/** Starts a side with its SYN or SYN-ACK. The window in these is never scaled. */
 function startSide(words: Int32Array, at: number, side: number, packet: Packet): void {
   const end = endOf(packet);
   const isOpener = side === TCP_OPENER;
@@ -273,7 +271,7 @@ function startSide(words: Int32Array, at: number, side: number, packet: Packet):
   setWindow(words, at, isOpener, units);
 }
 
-/** A side has sent as far as that already. */
+/** Raises END of a side: it has already sent up to `end`. */
 function raiseEnd(words: Int32Array, side: number, end: number): void {
   if (((end - words[side + TCP_SIDE_END]) | 0) <= 0) return;
   words[side + TCP_SIDE_END] = end;

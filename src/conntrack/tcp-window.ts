@@ -1,5 +1,6 @@
 /**
- * Which segments fit a connection's window, and what each says of it: conditions I to IV of tcp.ts.
+ * Checks whether a segment fits its connection's window, and notes what the segment says about it: conditions I to IV
+ * of tcp.ts.
  */
 import { TCP_ACK, TCP_FIN, TCP_SYN } from '../wire/fields.ts';
 import { FRAGMENT_NONE, type Packet } from '../wire/packet.ts';
@@ -12,17 +13,17 @@ import {
   TCP_SIDE_END,
   TCP_SIDE_MAX_END,
   TCP_WINDOWS,
-} from './table.ts';
+} from './entry.ts';
 
-/** Least distance an acknowledgment may lie behind (van Rooij: the largest unscaled window and a bit). */
+/** Least distance that an acknowledgment may lie behind (van Rooij: a little more than the largest unscaled window). */
 export const ACK_WINDOW_MIN = 66_000;
 export const WINDOW_UNITS_MAX = 0xffff;
 export const DATAGRAM_BYTES_MAX = 0xffff;
 export const SCALE_MASK = 0x0f;
 
 /**
- * Not behind what the receiver has acknowledged, not beyond the room it has offered, and its own acknowledgment
- * within bounds III and IV (0 is what some set there who have none).
+ * Whether an RST is in the window. It must not lie behind what the receiver acknowledged, nor beyond the room that
+ * the receiver offered. Its acknowledgment must satisfy conditions III and IV; some senders without one set it to 0.
  */
 export function fitsReset(
   words: Int32Array,
@@ -45,14 +46,18 @@ export function fitsReset(
   );
 }
 
-/** Bounds III and IV. @param ahead of the receiver's END  @param window the largest that the sender offered */
+/**
+ * Conditions III and IV.
+ * @param ahead the acknowledgment's distance from the receiver's END
+ * @param window the largest window that the sender offered, in bytes
+ */
 function fitsAcknowledgment(ahead: number, window: number): boolean {
   return ahead <= 0 && ahead >= -(window > ACK_WINDOW_MIN ? window : ACK_WINDOW_MIN);
 }
 
 /**
- * Holds a segment without SYN against bounds I to IV, and notes what it says of the window. What differs between the
- * sides is chosen once: asked each time, it would be half of what a segment costs.
+ * Checks a segment without SYN by conditions I to IV, and notes what it says about the window. The code chooses the
+ * words of the two sides once: to choose them at each use would be half the cost of a segment.
  * @param word the FLOW_STATE word
  * @returns whether the segment fits; if not, nothing was noted
  */
@@ -81,12 +86,12 @@ export function takeSegment(
   const maxEnd = words[sender + TCP_SIDE_MAX_END];
   let end = (tcpSequence + packet.tcpPayloadBytes + (packet.tcpFlags & TCP_FIN)) | 0;
   if ((word & LIBERAL) === 0) {
-    // All as distances: held against MAX_END by itself, a number half the sequence space away would fit where
-    // data reached beyond the room, and move END to where nobody is.
+    // Compare distances from END, not numbers with MAX_END. A number half the sequence space away would pass the
+    // second comparison where data reached beyond the room, and move END to where nobody is.
     const room = (maxEnd - knownEnd) | 0;
     const start = (tcpSequence - knownEnd) | 0;
     let reach = (end - knownEnd) | 0;
-    // The rest of a segment in fragments has no ports and does not come by here: it may be as long as a datagram.
+    // The other fragments of a segment have no ports and are not seen here. They may be as long as a datagram.
     if (fragment !== FRAGMENT_NONE) reach = (reach + DATAGRAM_BYTES_MAX) | 0;
     const ahead = (tcpAcknowledgment - words[receiver + TCP_SIDE_END]) | 0;
     if (start > room) return false; // I
@@ -94,7 +99,7 @@ export function takeSegment(
     if (!fitsAcknowledgment(ahead, units << scale)) return false;
   }
   if (fragment !== FRAGMENT_NONE) {
-    // The rest may fill the room that was offered: else its acknowledgment would not pass.
+    // The other fragments may fill the room that was offered. Otherwise their acknowledgment would not pass.
     const left = (maxEnd - end) | 0;
     if (left > 0) end = (end + Math.min(left, DATAGRAM_BYTES_MAX)) | 0;
   }
@@ -102,12 +107,12 @@ export function takeSegment(
   if (((end - knownEnd) | 0) > 0) words[sender + TCP_SIDE_END] = end;
   if (((tcpAcknowledgment - words[sender + TCP_SIDE_ACK]) | 0) > 0)
     words[sender + TCP_SIDE_ACK] = tcpAcknowledgment;
-  // A window of 0 is probed with one byte.
+  // A sender probes a window of 0 with one byte, so 0 counts as 1 (`unscaled`).
   raiseMaxEnd(words, receiver, (tcpAcknowledgment + unscaled(tcpWindow << scale)) | 0);
   return true;
 }
 
-/** Notes the largest window a side offered, in units of its scale. */
+/** Notes the largest window that a side offered, in units of its scale. */
 export function setWindow(words: Int32Array, at: number, isOpener: boolean, units: number): void {
   const windows = words[at + TCP_WINDOWS];
   words[at + TCP_WINDOWS] = isOpener
@@ -120,7 +125,7 @@ export function raiseMaxEnd(words: Int32Array, side: number, maxEnd: number): vo
     words[side + TCP_SIDE_MAX_END] = maxEnd | 0;
 }
 
-/** Largest window the side offered, in bytes. */
+/** Largest window that the side offered, in bytes. */
 function maxWindow(words: Int32Array, at: number, isOpener: boolean): number {
   const windows = words[at + TCP_WINDOWS];
   const units = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
@@ -132,7 +137,7 @@ export function unscaled(window: number): number {
   return window === 0 ? 1 : window;
 }
 
-/** Sequence number behind the packet: its data, and one each for SYN and FIN. */
+/** Sequence number behind the packet: its data count, and SYN and FIN one each. */
 export function endOf(packet: Packet): number {
   const flags = packet.tcpFlags;
   return (

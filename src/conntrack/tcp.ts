@@ -1,64 +1,78 @@
 /**
- * TCP connections: what each packet may do to one, by its flags, its sequence numbers and its window.
+ * Judges what each packet may do to a TCP connection, by its flags, its sequence numbers and its window.
  *
  * Theory of operation
  *
- * Problem. Whoever can send from the right addresses and ports (a spoofer outside, an old duplicate, a host
- * that has forgotten the connection) must not be able to move a connection's state: not to close it, not
- * to keep it alive, not to have data taken for its own. So every packet has to fit the part of the
- * sequence space that both ends agreed on, as "Real Stateful TCP Packet Filtering in IP Filter" (van
- * Rooij, 2001) derives it and nf_conntrack does it.
+ * Problem. Somebody who can send from the right addresses and ports (a spoofer outside, an old duplicate, a host that
+ * has forgotten the connection) must not move a connection's state. He must not close it, keep it alive, or have his
+ * data taken for the connection's. So every packet has to fit the part of the sequence space that both ends agreed
+ * on. "Real Stateful TCP Packet Filtering in IP Filter" (van Rooij, 2001) derives the conditions; nf_conntrack uses
+ * them too.
  *
- * What is known of each side: END, the highest sequence number it sent, plus one; MAX_END, the highest it
- * may send, by what the other side acknowledged and offered; ACK, the highest it acknowledged; and the
- * largest window it offered, in units of its scale. A packet of a side fits if
+ * The entry knows for each side: END, the highest sequence number it sent, plus one; MAX_END, the highest it may
+ * send, by what the other side acknowledged and offered; ACK, the highest it acknowledged; and the largest window it
+ * offered, in units of its scale. A packet of a side fits if
  *
  *   I    its first byte is below the side's MAX_END: the receiver offered room for it;
  *   II   its end is not further behind than the receiver's largest window: it is no ancient duplicate;
  *   III  it acknowledges nothing that the other side has not sent;
  *   IV   it acknowledges nothing older than a window (at least 66,000 bytes) before that.
  *
- * A connection picked up in mid-stream (`midstream: accept`) was not seen to agree on a window scale, so
- * its windows can't be judged: LIBERAL. The same goes for nobody else.
+ * A LIBERAL connection is not held to them. A connection picked up in mid-stream (`midstream: accept`) is LIBERAL:
+ * nobody saw its window scales. So is one that both ends began anew behind our back (SYN_PASSED), and every one with
+ * `tcpWindow` not set to check.
  *
  * The states, and what is legal in each (o: from the opener, r: from the other side; = stays as it is):
  *
- * | in           | SYN            | SYN-ACK          | ACK, data      | FIN            | RST              |
- * |--------------|----------------|------------------|----------------|----------------|------------------|
- * | (no entry)   | SYN_SENT       | by rules¹        | by rules¹      | by rules¹      | by rules, no entry lives |
- * | SYN_SENT     | o: again³, r: SYN_RECEIVED (simultaneous open) | r: SYN_RECEIVED⁴ | by rules⁵ | by rules⁵ | r: CLOSED², o: CLOSED |
- * | SYN_RECEIVED | o: passes³, =  | r: passes, =     | o: ESTABLISHED; r: = | as ESTABLISHED | CLOSED² |
- * | ESTABLISHED  | o: by rules³, = | r: passes, =³   | =              | noted; from both sides: CLOSING | CLOSED² |
- * | CLOSING      | opens anew     | refused          | =              | =              | CLOSED²          |
- * | CLOSED       | opens anew     | as ACK           | of who sent the RST: refused; else passes if it fits, = | as ACK | = if it fits |
- * | REVOKED      | opens anew     | refused          | refused        | refused        | refused          |
+ * | in           | from  | SYN          | SYN-ACK       | ACK, data    | FIN          | RST                      |
+ * |--------------|-------|--------------|---------------|--------------|--------------|--------------------------|
+ * | (no entry)   | any   | SYN_SENT     | by rules¹     | by rules¹    | by rules¹    | by rules, no entry stays |
+ * | SYN_SENT     | o     | =³           | refused       | by rules⁵    | by rules⁵    | CLOSED                   |
+ * | SYN_SENT     | r     | SYN_RECEIVED | SYN_RECEIVED⁴ | by rules⁵    | by rules⁵    | CLOSED²                  |
+ * | SYN_RECEIVED | o     | =³           | =⁶            | ESTABLISHED  | ESTABLISHED⁷ | CLOSED²                  |
+ * | SYN_RECEIVED | r     | =⁶           | =             | =            | ESTABLISHED⁷ | CLOSED²                  |
+ * | ESTABLISHED  | o     | by rules³    | refused⁵      | =            | =⁷           | CLOSED²                  |
+ * | ESTABLISHED  | r     | refused⁵     | =³            | =            | =⁷           | CLOSED²                  |
+ * | CLOSING      | any   | opens anew   | refused       | =            | =            | CLOSED²                  |
+ * | CLOSED       | reset | opens anew   | refused       | refused      | refused      | = if it fits             |
+ * | CLOSED       | other | opens anew   | = if repeated | = if it fits | = if it fits | = if it fits             |
+ * | REVOKED      | any   | opens anew   | refused       | refused      | refused      | refused                  |
  *
- * "Opens anew": the rules judge the SYN as one of a new connection; refused, it changes nothing.
+ * "Opens anew": the rules judge the SYN as that of a new connection. If they refuse it, nothing changes. In CLOSED,
+ * "reset" is the side that sent the RST.
  *
- * ¹ `midstream: accept`; refused as `tcp-midstream` otherwise. A simultaneous open needs the ACK of either side.
- * ² If its sequence number is exactly what the other side acknowledged (RFC 5961 section 3), or where all that was sent
- *   ends. One that is merely in the window passes and changes nothing: the receiver answers it with a challenge ACK,
- *   and the connection lives. One outside is refused.
- * ³ A SYN with the number of the handshake's is the same, sent again. Any other is one of a new connection, and the rules
- *   in force have to admit it, or it drops and changes nothing: an entry keeps the connection that was there, not the
- *   door. A host that lost its connection opens it again on the same ports: its SYN passes, the other side
- *   answers with a challenge ACK, and the RST that draws ends the old connection (RFC 5961 section 4). If the
- *   other side has forgotten it too, its SYN-ACK or RST answers that SYN and is taken (SYN_PASSED).
- * ⁴ It acknowledges the SYN alone, or of the data in it as much as the other side took (RFC 7413). One that acknowledges
- *   an earlier SYN passes and changes nothing: the opener answers it with an RST. One that acknowledges more than was
- *   sent is refused.
- * ⁵ A bare acknowledgment of r passes: it is such a challenge where only we have forgotten the connection. Anything else
- *   follows an answer that was not seen, since the two directions go through different interfaces, or is none of
- *   this connection: with `midstream: accept` the rules decide, and it is picked up in mid-stream; else it is refused.
- *   For the same reason a LIBERAL connection takes SYN and SYN-ACK from the wrong side as well, if the rules admit them.
+ * ¹ With `midstream: accept`; otherwise refused as `tcp-midstream`.
+ * ² If its sequence number is exactly what the other side acknowledged (RFC 5961 section 3), or the end of all that
+ *   was sent. In SYN_SENT it must acknowledge the SYN. An RST that is merely in the window passes and changes
+ *   nothing: the receiver answers it with a challenge ACK, and the connection lives. An RST outside the window is
+ *   refused.
+ * ³ A SYN with the number of the handshake's SYN is that SYN, sent again. Any other SYN belongs to a new connection.
+ *   The rules in force must admit it, or it is dropped and changes nothing: the entry lets the known connection
+ *   through, not new ones. A host that lost its connection opens it again on the same ports. Its SYN passes, the
+ *   other side answers with a challenge ACK, and the RST that follows ends the old connection (RFC 5961 section 4).
+ *   If the other side has forgotten the connection too, its SYN-ACK or RST answers that SYN and is taken
+ *   (SYN_PASSED).
+ * ⁴ It acknowledges the SYN, and as much of the SYN's data as the other side took (RFC 7413). A SYN-ACK that
+ *   acknowledges an earlier SYN passes and changes nothing: the opener answers it with an RST. One that acknowledges
+ *   more than was sent is refused.
+ * ⁵ A bare acknowledgment of r passes: it is such a challenge ACK, if only we have forgotten the connection. Anything
+ *   else follows an answer that we did not see because the two directions pass different interfaces, or is not of
+ *   this connection. With `midstream: accept` the rules decide, and the connection is picked up in mid-stream;
+ *   otherwise it is refused. For the same reason a LIBERAL connection takes SYN and SYN-ACK from the wrong side too,
+ *   if the rules admit it.
+ * ⁶ Only in a simultaneous open, which a SYN of r in SYN_SENT begins. A SYN must be r's own, sent again. A SYN-ACK of
+ *   o must have the numbers of the handshake: that of its own SYN, and an acknowledgment of at least r's SYN and at
+ *   most what r has sent. Any other is refused. The first SYN-ACK of either side ends SIMULTANEOUS. The other side's
+ *   SYN-ACK may still be on its way, or come again, so it passes too.
+ * ⁷ The FIN is noted. When both sides have sent one, the state is CLOSING.
  *
- * Of a segment in fragments only the first is seen here, so its end is not known: END goes to what the receiver
- * offered, but no further than a datagram reaches.
+ * If a segment is in fragments, only the first is seen here, and the segment's end is not known. END then moves to
+ * what the receiver offered, but no further than a datagram reaches.
  *
- * After a simultaneous open (SIMULTANEOUS) nothing but the two SYNs and SYN-ACKs passes until the first SYN-ACK has;
- * from then on o's SYN-ACK may come again. test/oracle holds all of it against nf_conntrack.
+ * In a simultaneous open (SIMULTANEOUS) only the two SYNs and the SYN-ACKs pass until the first SYN-ACK has passed.
+ * test/oracle compares all of this with nf_conntrack.
  *
- * The rows stand in tcp-handshake.ts (SYN and SYN-ACK), tcp-end.ts (RST, CLOSED) and here; conditions I to IV in
+ * The rows are in tcp-handshake.ts (SYN and SYN-ACK), tcp-end.ts (RST, CLOSED) and here. Conditions I to IV are in
  * tcp-window.ts.
  */
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../wire/fields.ts';
@@ -69,18 +83,19 @@ import {
   LIBERAL,
   OPENED_LOCALLY,
   REPLIED,
+  SIMULTANEOUS,
   STATE_MASK,
   SYN_PASSED,
   TCP_CLOSED,
   TCP_CLOSING,
   TCP_ESTABLISHED,
-  TCP_REVOKED,
+  REVOKED_FLOW,
   TCP_SYN_RECEIVED,
   TCP_SYN_SENT,
 } from './states.ts';
-import { FLOW_STATE, TCP_OPENER, TCP_OTHER, TCP_SIDE_ACK, TCP_SIDE_END } from './table.ts';
+import { FLOW_STATE, TCP_OPENER, TCP_OTHER, TCP_SIDE_ACK, TCP_SIDE_END } from './entry.ts';
 import { advanceByReset, judgeWhenClosed } from './tcp-end.ts';
-import { advanceBySyn, SIMULTANEOUS, startOpener } from './tcp-handshake.ts';
+import { advanceBySyn, startOpener } from './tcp-handshake.ts';
 import { endOf, takeSegment } from './tcp-window.ts';
 import {
   FLOW_ASKS_RULES,
@@ -100,9 +115,9 @@ export function isOpeningSyn(flags: number): boolean {
 }
 
 /**
- * Whether a combination of flags is one that TCP has: SYN, SYN-ACK, RST, RST-ACK, ACK or FIN-ACK, with any
- * of PSH, ECE and CWR, and URG where there can be data. Null, Xmas, SYN-FIN and lone FIN are how scanners
- * look past filters.
+ * Whether TCP has this combination of flags: SYN, SYN-ACK, RST, RST-ACK, ACK or FIN-ACK, each with any of PSH, ECE
+ * and CWR, and with URG where there can be data. Scanners use others (null, Xmas, SYN-FIN, lone FIN) to look past
+ * filters.
  */
 export function areFlagsLegal(flags: number): boolean {
   const kind = flags & KIND_FLAGS;
@@ -112,7 +127,8 @@ export function areFlagsLegal(flags: number): boolean {
 }
 
 /**
- * Writes the state words of a new connection for its first packet. `at` is the entry's first state word.
+ * Writes the state words of a new connection from its first packet.
+ * @param at the entry's first state word
  */
 export function openTcp(words: Int32Array, at: number, packet: Packet, fromLocal: boolean): void {
   const opener = fromLocal ? OPENED_LOCALLY : 0;
@@ -136,7 +152,8 @@ export function openTcp(words: Int32Array, at: number, packet: Packet, fromLocal
 /**
  * Moves a connection by a packet with legal flags.
  * @param word its FLOW_STATE word
- * @returns FLOW_PASSES, FLOW_PASSES_UNCHANGED (it does not keep the connection alive), FLOW_ASKS_RULES, or why not
+ * @returns FLOW_PASSES; FLOW_PASSES_UNCHANGED: it passes but does not keep the connection alive; FLOW_ASKS_RULES; or
+ *   why it is refused
  */
 export function advanceTcp(
   words: Int32Array,
@@ -148,11 +165,11 @@ export function advanceTcp(
   const flags = packet.tcpFlags;
   const state = word & STATE_MASK;
   const fromOpener = (word & OPENED_LOCALLY) !== 0 ? fromLocal : !fromLocal;
-  // Nearly all packets: what else there is need not be asked about them.
+  // Nearly all packets skip this block.
   if (state !== TCP_ESTABLISHED || (flags & (TCP_RST | TCP_SYN)) !== 0) {
     if (state >= TCP_CLOSING) {
       if (isOpeningSyn(flags)) return FLOW_REOPENS;
-      if (state === TCP_REVOKED) return FLOW_IS_REVOKED;
+      if (state === REVOKED_FLOW) return FLOW_IS_REVOKED;
     }
     if (state === TCP_CLOSED) return judgeWhenClosed(words, at, packet, fromOpener);
     if ((flags & TCP_RST) !== 0) return advanceByReset(words, at, packet, fromOpener);
@@ -167,9 +184,10 @@ export function advanceTcp(
 }
 
 /**
- * An acknowledgment from the other side while a SYN is unanswered: it still has an older connection on these
- * ports, which the opener's RST will end (RFC 5961 section 4). Without it a host that restarts could not connect
- * again until the other side gives up. It can bring no data: nothing but the bare acknowledgment passes.
+ * Judges an acknowledgment of the other side while a SYN is unanswered. The other side still has an older connection
+ * on these ports, and the opener's RST will end it (RFC 5961 section 4). Without this packet a host that restarts
+ * could not connect again until the other side gives up. The packet can bring no data: only a bare acknowledgment
+ * passes.
  */
 function judgeChallenge(
   words: Int32Array,
@@ -181,14 +199,14 @@ function judgeChallenge(
     (packet.tcpFlags & TCP_FIN) === 0 &&
     packet.tcpPayloadBytes === 0 &&
     packet.fragment === FRAGMENT_NONE; // A first fragment may end before the data.
-  // Anything else follows an answer that went another way, if it belongs here at all.
+  // Anything else follows an answer that took another way, or belongs to another connection.
   if (fromOpener || !isBare) return FLOW_ASKS_RULES;
-  // The RST that answers it has this for its sequence number.
+  // The RST that answers it has this sequence number.
   words[at + TCP_OTHER + TCP_SIDE_ACK] = packet.tcpAcknowledgment;
   return FLOW_PASSES_UNCHANGED;
 }
 
-/** After ACK, data or FIN that fits. */
+/** The state word after an ACK, data or a FIN that fits. */
 function nextState(word: number, flags: number, fromOpener: boolean): number {
   let next = (fromOpener ? word : word | REPLIED) & ~SYN_PASSED;
   if ((next & STATE_MASK) === TCP_SYN_RECEIVED && (fromOpener || (flags & TCP_FIN) !== 0)) {

@@ -1,8 +1,8 @@
 /**
- * What a packet does to the flow it belongs to: UDP, ICMP and other protocols here, TCP in tcp.ts.
+ * Moves a flow by the packets that belong to it: UDP, ICMP and other protocols here, TCP in tcp.ts.
  *
- * A transition never decides who may talk to whom; it says whether a packet fits the flow, keeps it
- * alive, and whether it closed or reopened.
+ * This file never decides who may talk to whom. It says whether a packet fits its flow, whether it keeps the flow
+ * alive, and whether it closed or reopened the flow.
  */
 import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
 import { ICMP_QUERY, ICMP_REPLY, type Packet } from '../wire/packet.ts';
@@ -16,11 +16,11 @@ import {
   STATE_MASK,
   TCP_CLOSED,
   TCP_CLOSING,
-  TCP_REVOKED,
+  REVOKED_FLOW,
   UDP_SINGLE,
   UDP_STREAM,
 } from './states.ts';
-import { FLOW_STATE } from './table.ts';
+import { FLOW_STATE } from './entry.ts';
 import { advanceTcp, openTcp } from './tcp.ts';
 import {
   FLOW_IS_CLOSED,
@@ -31,8 +31,8 @@ import {
 } from './verdicts.ts';
 
 /**
- * Writes the state words of a new flow, as insert left them, for its first packet. `at` is the entry's first
- * state word.
+ * Writes the state words of a new flow, fresh from `insert`, for its first packet.
+ * @param at the entry's first state word
  * @param checksWindow false: take TCP packets whatever their sequence numbers
  */
 export function openFlow(
@@ -61,7 +61,7 @@ export function openFlow(
 }
 
 /**
- * Moves the flow by a packet that belongs to it.
+ * Moves a flow by a packet that belongs to it.
  * @param word its FLOW_STATE word
  * @returns a verdict of verdicts.ts
  */
@@ -75,40 +75,40 @@ export function advanceFlow(
   if (packet.protocol === PROTO_TCP) return advanceTcp(words, at, word, packet, fromLocal);
   const fromOpener = (word & OPENED_LOCALLY) !== 0 ? fromLocal : !fromLocal;
   const state = word & STATE_MASK;
-  // Nothing tells a new flow on these ports from the one that ended, but who begins: whoever opened that one.
-  if (state === TCP_REVOKED) return fromOpener ? FLOW_REOPENS : FLOW_IS_REVOKED;
+  // A revoked flow and a new one on the same ports differ only in who begins: the opener may begin a new one.
+  if (state === REVOKED_FLOW) return fromOpener ? FLOW_REOPENS : FLOW_IS_REVOKED;
   if (state === UDP_SINGLE) words[at + FLOW_STATE] = advanceUdp(word, fromOpener);
   else if (!fromOpener) words[at + FLOW_STATE] = word | REPLIED;
   return FLOW_PASSES;
 }
 
-/** FLOW_STATE of a flow that a change of rules has ended. */
+/** The FLOW_STATE word of a flow after a change of rules has ended it. */
 export function revokedState(word: number): number {
-  return (word & ~STATE_MASK) | TCP_REVOKED;
+  return (word & ~STATE_MASK) | REVOKED_FLOW;
 }
 
-/** Whether a flow entry makes sense for this packet: an ICMP message that asks nothing gets no answer to wait for. */
+/** Whether to track a flow for this packet. An ICMP message that is neither query nor reply gets no answer. */
 export function isTrackable(packet: Packet): boolean {
   const isIcmp = packet.protocol === PROTO_ICMP || packet.protocol === PROTO_ICMPV6;
   return !isIcmp || packet.icmpKind === ICMP_QUERY || packet.icmpKind === ICMP_REPLY;
 }
 
-/** More than one request and response makes a stream: ask, answer, ask again, answer again. */
+/** A stream is more than one request and response: ask, answer, ask again, answer again. */
 function advanceUdp(word: number, fromOpener: boolean): number {
   if (fromOpener) return (word & REPLIED) !== 0 ? word | ASKED_AGAIN : word;
   if ((word & ASKED_AGAIN) !== 0) return (word & ~STATE_MASK) | UDP_STREAM;
   return word | REPLIED;
 }
 
-/** Whether the flow of this FLOW_STATE word has ended, and waits to be forgotten. */
+/** Whether the flow with this FLOW_STATE word has ended and waits to be forgotten. */
 export function isEnding(word: number): boolean {
   const state = word & STATE_MASK;
   return state === TCP_CLOSING || state === TCP_CLOSED;
 }
 
-/** What a packet that may not move a TCP connection gets from it, by its FLOW_STATE word. @returns the verdict */
+/** Judges a packet that must not move its TCP connection, by the FLOW_STATE word. @returns a verdict of verdicts.ts */
 export function judgeUnmoved(word: number): number {
   const state = word & STATE_MASK;
   if (state === TCP_CLOSED) return FLOW_IS_CLOSED;
-  return state === TCP_REVOKED ? FLOW_IS_REVOKED : FLOW_PASSES_UNCHANGED;
+  return state === REVOKED_FLOW ? FLOW_IS_REVOKED : FLOW_PASSES_UNCHANGED;
 }

@@ -1,25 +1,26 @@
 /**
- * Who opened the UDP flows that nobody tracks.
+ * Remembers who opened the UDP flows that nobody tracks.
  *
  * Theory of operation
  *
- * Problem. A flow that is untracked ends when a change of rules takes away what kept it so. But nothing in a UDP packet tells
- * an answer from a new request: the next packet of the side that answered would open a flow by the rules for its own
- * direction, and let the other side in again, which the change shut out. A whole range of ports can't be kept
- * shut either, or nobody could ask a name server any more after "everything, both ways" was narrowed.
+ * Problem. An untracked flow ends when a change of rules takes away the rule that kept it untracked. But a UDP packet
+ * does not show whether it is an answer or a new request. The next packet of the side that answered would open a flow
+ * by the rules for its own direction, and the answers to it would let the other side in again, which the change shut
+ * out. To block a whole range of ports is no way out: after "everything, both ways" was narrowed, nobody could ask a
+ * name server.
  *
- * So of each untracked flow it is kept who sent its first packet: by the hash of its tuple and interface, in sets of four
- * places, 8 bytes each, of which the one used longest ago gives way. 256 KB, whatever comes. It decides nothing while the flow is
- * untracked.
+ * So the table keeps, for each untracked flow, who sent its first packet. The key is a hash of its tuple and
+ * interface. A set has four places of 8 bytes; a new flow replaces the one that was used longest ago. The table has
+ * 256 KB at all times. It decides nothing while the flow is untracked.
  *
- * Limits. 32,768 flows; a flood of others, while they are untracked, makes it forget one that is idle meanwhile. Two
- * flows with the same 31 bits of a keyed hash are taken for one. It does not outlive the process: the first packet of
- * a flow after a restart counts as its opening.
+ * Limits. It holds 32,768 flows. A flood of other untracked flows can make it forget an idle one. Two flows with the
+ * same 31 bits of a keyed hash count as one. It does not outlive the process: after a restart, the first packet of a
+ * flow counts as its opening.
  */
 const WAYS = 4;
 const SETS_BITS = 13;
 const SETS = 1 << SETS_BITS;
-/** A place: the key with the side in its lowest bit, and nowMs of the flow's last packet. */
+/** A place has two words: the key with the side in its lowest bit, and nowMs of the flow's last packet. */
 const PLACE_WORDS = 2;
 const SET_WORDS = WAYS * PLACE_WORDS;
 /** An odd constant of high entropy (from the digits of the golden ratio). */
@@ -31,14 +32,15 @@ export const OPENER_REMOTE = 2;
 
 export class UdpOpeners {
   private readonly words = new Int32Array(SETS * SET_WORDS);
-  /** Places in use: where no UDP flow is untracked, none is looked for. */
+  /** Places in use. While it is 0, lookups stop at once. */
   private used = 0;
 
   /**
-   * Takes down a packet of an untracked flow.
-   * @param hash of the tuple  @param port of the interface
-   * @param idleMs a flow that has been idle for longer is another
-   * @param isNew it opens the flow, whatever is known of one before
+   * Notes a packet of an untracked flow.
+   * @param hash of the tuple
+   * @param port of the interface
+   * @param isNew whether the packet opens the flow, whatever is known of an earlier one
+   * @param idleMs a flow that was idle for longer is another flow
    */
   note(
     hash: number,
@@ -62,7 +64,7 @@ export class UdpOpeners {
     words[at + 1] = nowMs;
   }
 
-  /** Who opened the flow of a packet that is untracked no longer, and renews what is known. @returns OPENER_… */
+  /** Tells who opened the flow of a packet that is no longer untracked, and renews the place. @returns OPENER_… */
   ask(hash: number, port: number, idleMs: number, nowMs: number): number {
     if (this.used === 0) return OPENER_UNKNOWN;
     const { words } = this;
@@ -72,7 +74,7 @@ export class UdpOpeners {
     return (words[at] & 1) !== 0 ? OPENER_LOCAL : OPENER_REMOTE;
   }
 
-  /** The flow has been opened anew, and is tracked. */
+  /** Forgets a flow that was opened anew and is tracked. */
   forget(hash: number, port: number): void {
     if (this.used === 0) return;
     const at = this.find(keyOf(hash, port));
@@ -102,7 +104,7 @@ export class UdpOpeners {
   }
 }
 
-/** Even, and not 0: that is a free place. */
+/** The key of a flow: even, and not 0, which marks a free place. */
 function keyOf(hash: number, port: number): number {
   const spread = Math.imul(port + 1, SPREAD);
   const key = (hash ^ spread ^ (spread >>> 15)) & ~1;

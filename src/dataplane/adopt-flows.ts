@@ -1,14 +1,14 @@
 /**
- * Taking over flows that were put into the tables before the loop began: those of the process before
- * this one (control/service/snapshot.ts). Until then their FLOW_SEEN is an age, since the loop's clock has not
- * begun when they are put there.
+ * Takes over the flows of the process before this one, which service/snapshot.ts put into the tables before the loop
+ * began. The loop's clock had not begun either. So until now the "last seen" word of these flows holds an age, not a
+ * time.
  */
 import { isHalfOpen } from '../conntrack/half-open.ts';
-import { STATE_MASK } from '../conntrack/states.ts';
-import { FLOW_SEEN, FLOW_STATE, type FlowIndex, type FlowTable } from '../conntrack/table.ts';
+import { type FlowIndex, seenOf, setSeenOf, stateWordOf } from '../conntrack/entry.ts';
+import { forEachFlow, type FlowTable } from '../conntrack/table.ts';
 import type { Tracker } from '../engine/tracker.ts';
 
-/** An account's interval starts anew with its next packet. */
+/** The interval number of a restored account. Its next packet starts a new interval. */
 const NO_INTERVAL = 0;
 
 export interface AdoptedFlows {
@@ -18,24 +18,21 @@ export interface AdoptedFlows {
   readonly aged: number;
 }
 
-/** Counts the flows of both tables among those tracked, and ends those past their time-out. */
+/** Counts the flows of both tables as tracked, and ends those past their time-out. */
 export function adoptFlows(tracker: Tracker, nowMs: number): AdoptedFlows {
   const { flows4, flows6 } = tracker;
   const count = flows4.count + flows6.count;
-  // Who is oldest among the half-open is given up first, so they are queued by age.
+  // The oldest half-open flow is evicted first, so they are queued by age.
   const halfOpen: [age: number, table: FlowTable, flow: FlowIndex][] = [];
   for (const table of [flows4, flows6]) {
     const accounts = tracker.accountsOf(table);
-    for (let flow = 0; flow < table.highWater; flow++) {
-      const at = flow * table.stride + table.keyWords;
-      const word = table.words[at + FLOW_STATE];
-      if ((word & STATE_MASK) === 0) continue;
-      const age = table.words[at + FLOW_SEEN];
-      table.words[at + FLOW_SEEN] = (nowMs - age) | 0;
+    forEachFlow(table, (flow) => {
+      const age = seenOf(table, flow);
+      setSeenOf(table, flow, (nowMs - age) | 0);
       accounts?.open(flow, NO_INTERVAL, nowMs);
-      if (isHalfOpen(word)) halfOpen.push([age, table, flow]);
+      if (isHalfOpen(stateWordOf(table, flow))) halfOpen.push([age, table, flow]);
       else tracker.adopt(table, flow);
-    }
+    });
   }
   halfOpen.sort(([a], [b]) => b - a);
   for (const [, table, flow] of halfOpen) tracker.adopt(table, flow);

@@ -1,9 +1,9 @@
-/** How V8 compiles the packet loop. */
+/** Sets how V8 compiles the packet loop. */
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Lets V8 inline all of a packet's way into one function. Its limits are made for code of which little is hot;
- * with them a packet makes some fifteen calls, which take a fifth of its time. Call before anything is hot.
+ * Lets V8 inline the whole way of a packet into one function. V8's default limits suit code of which little is hot:
+ * with them some fifteen calls remain for a packet, and take a fifth of its time. Call this before anything is hot.
  */
 export function letCompilerInline(): void {
   setFlagsFromString('--max-inlined-bytecode-size=1000');

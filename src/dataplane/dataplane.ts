@@ -1,19 +1,20 @@
 /**
- * The control plane's handle on the packet loops: starts their threads, hands them policies and ports, reads
+ * The control plane's handle on the packet loops. It starts their threads, gives them policies and ports, and reads
  * what they count.
  *
- * Mostly there is one loop. With more (`workers`), each has a queue of every device and its own share of the
- * hosts (steering.ts); what is read here is all of them together.
+ * Mostly there is one loop. With more (`workers`), each has a queue of every device and its own share of the hosts
+ * (steering.ts). What is read here is the sum of all loops.
  *
- * If a thread dies, the daemon must: `onFailure` is called, and whoever owns the handle ends the process.
- * Devices close with it, so traffic stops rather than passes unjudged.
+ * If a thread dies, the daemon must end too: `onFailure` is called, and the owner of the handle ends the process. Its
+ * devices close then, so traffic stops and nothing passes unjudged.
  */
+import { createAddressView } from '../conntrack/flow-key.ts';
 import { Macs } from '../engine/link-memory.ts';
 import { randomBytes } from 'node:crypto';
 import { setTimeouts, STATE_COUNT, timeoutState, type IdleTimeouts } from '../conntrack/states.ts';
 import type { FlowAccounts } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
-import { KEY_ADDRESSES, KEY_WORDS_4, type FlowTable } from '../conntrack/table.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
 import type { CaptureReader } from '../engine/capture-ring.ts';
 import { counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
@@ -27,50 +28,47 @@ import {
   tableNumber,
   type Assignment,
   type LoopMemory,
+  type LoopOrigin,
   type LoopSettings,
   type SharedMemory,
 } from './messages.ts';
 import { loopOfPair } from './steering.ts';
 
-export interface DataplaneOptions
-  extends Assignment, LoopListeners, Omit<LoopSettings, 'originMs' | 'hashKey' | 'maxHalfOpen'> {
-  /** Packet loops, each on a thread of its own; a device has a queue for each. */
-  readonly workers: number;
-  /** Of all flows, how many may be half-open; each loop has its part of them. */
-  readonly maxHalfOpen: number;
-  /** Count packets and bytes of each flow. */
-  readonly accounting: boolean;
-  /** Called before the loops begin: sets limits, and may fill the flow tables (adopt-flows.ts). */
+export interface DataplaneOptions extends Assignment, LoopListeners {
+  readonly settings: LoopSettings;
+  /** Called before the loops begin. It sets limits, and may fill the flow tables (adopt-flows.ts). */
   readonly prepare?: (dataplane: Dataplane) => void;
 }
 
 export class Dataplane {
   /**
-   * The flow tables: IPv4 and IPv6 of the first loop, then of the next. The loops write, this side reads.
-   * A table's number is its place here.
+   * The flow tables: IPv4 and IPv6 of the first loop, then of the next. The loops write them, this side reads them. A
+   * table's number is its index here.
    */
   readonly flows: readonly FlowTable[];
-  /** What each flow has carried, by table; null without accounting. */
+  /** What each flow has carried, by table. Null without accounting. */
   readonly accounts: readonly (FlowAccounts | null)[];
-  /** What the loops tell of packets and flows (engine/events.ts, capture-ring.ts), by loop. */
+  /** Events of packets and flows, and copies of packets, by loop (engine/events.ts, capture-ring.ts). */
   readonly events: readonly EventReader[];
   readonly captures: readonly CaptureReader[];
   readonly timeScale: number;
-  private readonly settings: LoopSettings;
+  private readonly origin: LoopOrigin;
   private readonly shared: SharedMemory = makeSharedMemory();
   private readonly memories: readonly LoopMemory[];
   private readonly threads: readonly LoopThread[];
   readonly macs = new Macs(this.shared.link);
   private readonly timeoutsMs = new Int32Array(this.shared.timeoutsMs);
   private readonly maxFlowsByPort = new Int32Array(this.shared.maxFlowsByPort);
+  /** The ports that the loops have. */
+  private ports: Assignment['ports'] = [];
   private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };
 
-  private constructor(native: Native, options: DataplaneOptions) {
-    const { workers, maxFlows, accounting } = options;
-    this.settings = readSettings(options);
-    this.timeScale = options.timeScale;
-    this.memories = Array.from({ length: workers }, () => makeLoopMemory(maxFlows, accounting));
-    this.threads = this.memories.map((memory) => new LoopThread(native, memory, this.settings));
+  private constructor(native: Native, settings: LoopSettings) {
+    const originMs = Number(process.hrtime.bigint()) / 1e6;
+    this.origin = { settings, originMs, hashKey: drawHashKey() };
+    this.timeScale = settings.timeScale;
+    this.memories = Array.from({ length: settings.workers }, () => makeLoopMemory(settings));
+    this.threads = this.memories.map((memory) => new LoopThread(native, memory, this.origin));
     this.flows = this.threads.flatMap(({ flows }) => flows);
     this.accounts = this.threads.flatMap(({ accounts }) => accounts);
     preferHugePages(native, [...this.flows, ...this.accounts]);
@@ -78,9 +76,9 @@ export class Dataplane {
     this.captures = this.threads.map(({ capture }) => capture);
   }
 
-  /** Starts the loops; resolves when packets flow, rejects if a thread dies before. */
+  /** Starts the loops. Resolves when packets flow; rejects if a thread dies before. */
   static async start(native: Native, options: DataplaneOptions): Promise<Dataplane> {
-    const dataplane = new Dataplane(native, options);
+    const dataplane = new Dataplane(native, options.settings);
     options.prepare?.(dataplane);
     await dataplane.startLoops(options);
     return dataplane;
@@ -88,11 +86,12 @@ export class Dataplane {
 
   private async startLoops(options: DataplaneOptions): Promise<void> {
     const { ports, policy, hasUplink, onFailure, onLost } = options;
+    this.ports = ports;
     const adopted = await Promise.all(
       this.threads.map((thread, number) =>
         thread.start(
           {
-            ...this.settings,
+            ...this.origin,
             ports,
             policy,
             hasUplink,
@@ -110,26 +109,27 @@ export class Dataplane {
     };
   }
 
-  /** The moment on the loops' clock, scaled, as packets would be judged at now: int32, as flows carry it. */
+  /** The time on the loops' scaled clock, by which packets are judged now: int32, as flows hold it. */
   get nowMs(): number {
-    return (this.clockMs * this.timeScale) | 0;
+    return (this.uptimeMs * this.timeScale) | 0;
   }
 
-  /** How long a flow of a port may be idle, in ms of the loops' scaled clock. @param word its FLOW_STATE */
+  /** How long a flow of a port may be idle, in ms of the loops' scaled clock. @param word its state word */
   idleTimeoutMs(port: number, word: number): number {
     return this.timeoutsMs[port * STATE_COUNT + timeoutState(word)];
   }
 
-  /** Real milliseconds since a moment of the loops' scaled clock, which must be less than 24 scaled days ago. */
+  /** Real milliseconds since a time on the loops' scaled clock, which must be less than 24 scaled days ago. */
   msSince(momentMs: number): number {
     return ((this.nowMs - momentMs) | 0) / this.timeScale;
   }
 
-  private get clockMs(): number {
-    return Number(process.hrtime.bigint()) / 1e6 - this.settings.originMs;
+  /** The loops' clock, not scaled: real milliseconds with a fraction. */
+  get uptimeMs(): number {
+    return Number(process.hrtime.bigint()) / 1e6 - this.origin.originMs;
   }
 
-  /** What was passed and dropped until now, in the rows of engine/counters.ts; not to be written. */
+  /** Packets passed and dropped so far, in the rows of engine/counters.ts. Don't write to the result. */
   readCounters(): Float64Array {
     const [first, ...others] = this.threads.map(({ counters }) => counters);
     if (others.length === 0) return first;
@@ -139,12 +139,12 @@ export class Dataplane {
     return total;
   }
 
-  /** What the loops tell of themselves: a GAUGE_… of engine/counters.ts that adds up. */
+  /** Sums a gauge over the loops. @param gauge GAUGE_… of engine/counters.ts */
   readGauge(gauge: number): number {
     return sum(this.threads, ({ gauges }) => gauges[gauge]);
   }
 
-  /** A gauge by loop. */
+  /** Reads a gauge of each loop. */
   readGauges(gauge: number): readonly number[] {
     return this.threads.map(({ gauges }) => gauges[gauge]);
   }
@@ -154,10 +154,19 @@ export class Dataplane {
     return sum(this.threads, ({ ruleHits }) => ruleHits.hits[rule]);
   }
 
+  /** Has these rules admitted nothing so far. No policy in force may have one. */
+  clearHits(rules: readonly number[]): void {
+    for (const { ruleHits } of this.threads)
+      for (const rule of rules) {
+        ruleHits.hits[rule] = 0;
+        ruleHits.lastHitSec[rule] = 0;
+      }
+  }
+
   /** When a rule last admitted something, in ms since 1970; undefined: never. */
   lastHitAt(rule: number): number | undefined {
     const sec = Math.max(...this.threads.map(({ ruleHits }) => ruleHits.lastHitSec[rule]));
-    return sec === 0 ? undefined : Date.now() - (this.clockMs - 1000 * (sec - 1));
+    return sec === 0 ? undefined : Date.now() - (this.uptimeMs - 1000 * (sec - 1));
   }
 
   /** Flows tracked now, both families. */
@@ -167,9 +176,10 @@ export class Dataplane {
 
   /** The number of the table that a flow of this key belongs to. */
   tableOf(key: Int32Array): number {
-    const isIpv4 = key.length === KEY_WORDS_4;
-    const loop = loopOfPair(key, KEY_ADDRESSES, isIpv4 ? 1 : 4, this.threads.length);
-    return tableNumber(loop, isIpv4);
+    const pair = createAddressView(key);
+    const addressWords = pair.length / 2;
+    const loop = loopOfPair(pair, 0, addressWords, this.threads.length);
+    return tableNumber(loop, addressWords === 1);
   }
 
   /** What became of the flows that `prepare` put into the tables. */
@@ -177,12 +187,12 @@ export class Dataplane {
     return this.adoptedFlows;
   }
 
-  /** Changes when every loop has gone a round. */
+  /** A number that changes when every loop has made a round. */
   get pulse(): number {
     return Math.min(...this.threads.map(({ pulse }) => pulse));
   }
 
-  /** Makes the loops go a round, also if they have nothing to do. */
+  /** Makes every loop run a round, even without packets. */
   nudge(): void {
     for (const thread of this.threads) thread.nudge();
   }
@@ -195,8 +205,8 @@ export class Dataplane {
 
   /**
    * Ends flows.
-   * @param flows each (table, entry, FLOW_STATE's incarnation bits): three numbers after each other
-   * @returns how many were still there
+   * @param flows three numbers for each: table, entry, incarnation
+   * @returns how many of them were still there
    */
   async endFlows(flows: readonly number[]): Promise<number> {
     const ended = this.threads.map(async (thread, loop) => {
@@ -214,26 +224,37 @@ export class Dataplane {
     return sum(await Promise.all(ended), (count) => count);
   }
 
-  /** Sets the idle time-outs of a port; in force at once, also for flows tracked already. */
+  /** How each loop judges packets that nobody sends (probes.ts). One call at a time. @returns the answers, by loop */
+  async judge(probes: Int32Array): Promise<readonly Int32Array[]> {
+    const judged = this.threads.map((thread) => {
+      const report = thread.reported('judged');
+      thread.send({ kind: 'judge', probes });
+      return report;
+    });
+    return (await Promise.all(judged)).map(({ answers }) => answers);
+  }
+
+  /** Sets the idle time-outs of a port. They apply at once, also to flows that are already tracked. */
   setTimeouts(port: number, idle: IdleTimeouts): void {
     setTimeouts(this.timeoutsMs, port, idle);
   }
 
-  /** Sets how many flows the interface of a port may have; 0: as many as there are. In force for new flows. */
+  /** Sets the most flows of a port's interface; 0: no limit of its own. It applies to new flows. */
   setMaxFlows(port: number, maxFlows: number): void {
     this.maxFlowsByPort[port] = maxFlows;
   }
 
-  /** Sets the counters of a port to zero. Only for a port the loops do not use. */
+  /** Sets the counters of a port to 0. Only for a port that the loops do not use. */
   clearCounters(port: number): void {
     const start = counterRow(port, INGRESS);
     for (const { counters } of this.threads) counters.fill(0, start, start + 2 * ROW_CELLS);
   }
 
   /**
-   * Hands the loops a policy and its ports; each swaps between two of its rounds. Resolves when all have: a
-   * device that is no longer among the ports may be closed then.
-   * @returns a promise of the number of flows they ended, once all have been held against it
+   * Gives the loops a policy and its ports. Each loop swaps them between two of its rounds. Resolves when all have:
+   * then a device that is no longer among the ports may be closed. Ports that are the same object as last time are not
+   * sent again.
+   * @returns a promise of the number of flows that the policy ended, once all flows have been checked
    */
   async assign(assignment: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
     const { generation } = assignment.policy;
@@ -243,41 +264,26 @@ export class Dataplane {
     const assigned = this.threads.map((thread) =>
       thread.reported('assigned', (report) => report.generation === generation),
     );
-    for (const thread of this.threads) thread.send({ kind: 'assign', ...assignment });
+    const ports = assignment.ports === this.ports ? undefined : assignment.ports;
+    this.ports = assignment.ports;
+    for (const thread of this.threads) thread.send({ kind: 'assign', ...assignment, ports });
     await Promise.all(assigned);
     return {
       rechecked: Promise.all(rechecked).then((reports) => sum(reports, ({ revoked }) => revoked)),
     };
   }
 
-  /** Stops the loops; resolves when their threads have ended. Devices stay open: they are the caller's. */
+  /** Stops the loops. Resolves when their threads have ended. The devices stay open; they belong to the caller. */
   async stop(): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.stop()));
   }
-}
-
-function readSettings(options: DataplaneOptions): LoopSettings {
-  const { maxFlows, maxHalfOpen, workers, timeScale } = options;
-  const { acceptsMidstream, checksWindow, passes } = options;
-  return {
-    maxFlows,
-    // To each its part: a flood that comes to one loop leaves the others theirs, and what is given up for a new
-    // flow is always a loop's own.
-    maxHalfOpen: Math.ceil(maxHalfOpen / workers),
-    timeScale,
-    originMs: Number(process.hrtime.bigint()) / 1e6,
-    acceptsMidstream,
-    checksWindow,
-    passes,
-    hashKey: drawHashKey(),
-  };
 }
 
 function sum<T>(items: readonly T[], amount: (item: T) => number): number {
   return items.reduce((total, item) => total + amount(item), 0);
 }
 
-/** A secret of this process: who sends can't know which flows meet in the tables. */
+/** Draws a secret for this process, so that senders can't know which flows collide in the tables. */
 function drawHashKey(): HashKey {
   const secret = randomBytes(8);
   return { k0: secret.readInt32LE(0), k1: secret.readInt32LE(4) };

@@ -1,4 +1,4 @@
-/** One packet loop as the control plane holds it: its thread, its memory, and what is said between them. */
+/** One packet loop as the control plane sees it: its thread, its memory, and the messages between them. */
 import type { Worker } from 'node:worker_threads';
 import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { FlowTable } from '../conntrack/table.ts';
@@ -14,22 +14,22 @@ import {
   type Command,
   type LoopInput,
   type LoopMemory,
-  type LoopSettings,
+  type LoopOrigin,
   type Report,
 } from './messages.ts';
 
 export interface LoopListeners {
-  /** The thread has died, or ended unasked. */
+  /** The thread has died, or ended without being asked to. */
   readonly onFailure: (error: Error) => void;
-  /** The device of a port is gone; the loop uses its descriptor no longer. */
+  /** The device of a port is gone. The loop no longer uses its descriptor. */
   readonly onLost: (port: number) => void;
 }
 
 export class LoopThread {
-  /** What the loop passed and dropped, and tells of itself (engine/counters.ts). */
+  /** Passed and dropped packets, and the loop's gauges (engine/counters.ts). */
   readonly counters: Float64Array;
   readonly gauges: Float64Array;
-  /** Its flow tables, IPv4 and IPv6, and what each flow has carried; null without accounting. */
+  /** Its flow tables, IPv4 and IPv6, and what each flow has carried (null without accounting). */
   readonly flows: readonly [FlowTable, FlowTable];
   readonly accounts: readonly [FlowAccounts | null, FlowAccounts | null];
   readonly events: EventReader;
@@ -43,12 +43,12 @@ export class LoopThread {
   private readonly waiting = new Set<(report: Report) => void>();
   private isStopping = false;
 
-  constructor(native: Native, memory: LoopMemory, settings: LoopSettings) {
+  constructor(native: Native, memory: LoopMemory, origin: LoopOrigin) {
     this.native = native;
     this.memory = memory;
     this.counters = new Float64Array(memory.counters);
     this.gauges = new Float64Array(memory.gauges);
-    const { flows4, flows6 } = openFlowTables(memory, settings);
+    const { flows4, flows6 } = openFlowTables(memory, origin);
     this.flows = [flows4, flows6];
     const { accounts4, accounts6 } = memory;
     this.accounts = [
@@ -66,13 +66,13 @@ export class LoopThread {
     return this.flows[0].count + this.flows[1].count;
   }
 
-  /** Changes with every round of the loop. */
+  /** A number that changes with every round of the loop. */
   get pulse(): number {
     return this.gauges[GAUGE_LAST_ROUND_MS];
   }
 
   /**
-   * Starts the loop; resolves when its packets flow, rejects if its thread dies before.
+   * Starts the loop. Resolves when its packets flow; rejects if its thread dies before.
    * @returns what became of the flows that were in its tables
    */
   async start(
@@ -95,12 +95,12 @@ export class LoopThread {
     this.nudge();
   }
 
-  /** Makes the loop go a round, also if it has nothing to do. */
+  /** Makes the loop run a round, even without packets. */
   nudge(): void {
     this.native.signalEventfd(this.wakeFd);
   }
 
-  /** The next report of a kind that is wanted. */
+  /** Resolves with the next report of this kind for which `isWanted` is true. */
   reported<Kind extends Report['kind']>(
     kind: Kind,
     isWanted: (report: Extract<Report, { kind: Kind }>) => boolean = () => true,
@@ -115,7 +115,7 @@ export class LoopThread {
     });
   }
 
-  /** Stops the loop; resolves when its thread has ended. */
+  /** Stops the loop. Resolves when its thread has ended. */
   async stop(): Promise<void> {
     this.isStopping = true;
     this.send({ kind: 'stop' });

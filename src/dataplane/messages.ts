@@ -1,14 +1,15 @@
 /**
- * What crosses between the control plane and a packet loop's thread. Memory that both use is shared
- * and made here; everything else is a message, taken by the loop between two batches.
+ * Defines what passes between the control plane and the threads of packet loops. Memory that both use is shared and
+ * made here. Everything else is a message, which the loop takes between two batches.
  */
+import type { FlowFamily } from '../conntrack/entry.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
 import { captureRingBytes } from '../engine/capture-ring.ts';
 import { eventRingBytes } from '../engine/events.ts';
-import type { ExceptionPasses } from '../engine/gate.ts';
+import type { GateSettings } from '../engine/gate.ts';
 import type { FlowTables } from '../engine/flow-limits.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
-import { FlowTable, flowTableBytes, KEY_WORDS_4, KEY_WORDS_6 } from '../conntrack/table.ts';
+import { FlowTable, flowTableBytes } from '../conntrack/table.ts';
 import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';
 import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
@@ -16,27 +17,24 @@ import type { HashKey } from '../conntrack/hash.ts';
 import { createLinkMemory, type LinkMemory } from '../engine/link-memory.ts';
 import type { NextHops } from '../engine/next-hops.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
-import type { CompiledPolicy } from '../policy/compiled.ts';
-
-/**
- * Most ports at once, the uplink included: the shared counters and time-outs have room for so many, 0.8 KB each of
- * memory that is taken as it is used. Interface numbers in flow keys would allow 65,535.
- */
-export const PORTS_MAX = 8192;
+import { PORTS_MAX, type CompiledPolicy } from '../policy/compiled.ts';
+import type { PortKindName } from '../ports/port-kind.ts';
 
 export interface PortSpec {
-  /** By packet loop, its queue of the device; none: no device has this port. */
+  /** By loop: the descriptor of its queue of the device. Empty: no device has this port. */
   readonly fds: readonly number[];
-  readonly isTap: boolean;
-  /** Its kernel takes UDP superpackets. */
+  readonly kind: PortKindName;
+  /** Whether its kernel takes UDP superpackets. */
   readonly takesUso: boolean;
-  /** The largest IP packet that the device takes; undefined: not known. */
+  /** The largest IP packet that the device takes; undefined if it is not known. */
   readonly mtu?: number;
-  /** MAC address of the instance on a TAP, 6 bytes; undefined where it has to be learned. */
+  /** MAC address of the instance, 6 bytes, if frames carry Ethernet; undefined if it has to be learned. */
   readonly macAddress?: Uint8Array;
-  /** Of a TAP uplink: to whom on its link packets are handed. */
+  /** No frame of the instance may come from another MAC address. */
+  readonly isMacFixed?: boolean;
+  /** Next hops on the link of an uplink whose frames carry Ethernet. */
   readonly nextHops?: NextHops;
-  /** For messages: `eth0 in /run/netns/web-1`. */
+  /** Name for messages: `eth0 in /run/netns/web-1`. */
   readonly label: string;
 }
 
@@ -45,57 +43,63 @@ export interface Assignment {
   /** By port; port 0 is the uplink. */
   readonly ports: readonly PortSpec[];
   readonly policy: CompiledPolicy;
-  /** Whether there is a way out; its device may be missing. */
+  /** Whether the configuration has an uplink. Its device may be missing. */
   readonly hasUplink: boolean;
 }
 
-/** What stays as it is while the daemon runs, the same for every loop. */
-export interface LoopSettings {
-  /** Flows tracked at once, by all loops together. */
-  readonly maxFlows: number;
-  /** Of each loop's, how many may be half-open. */
-  readonly maxHalfOpen: number;
+/**
+ * The settings of packet loops, from the configuration and the command line. They are the same for each loop while
+ * the daemon runs. daemon/loop-settings.ts makes them once, and they are handed on as one object. Apart from that
+ * file, only the reader of a setting names it.
+ */
+export interface LoopSettings extends GateSettings {
+  /** Number of packet loops. Each has a thread of its own, and a queue of each device. */
+  readonly workers: number;
+  /** Whether to count packets and bytes of each flow. */
+  readonly accounting: boolean;
   /** How many times faster than real time the loops' clock runs. */
   readonly timeScale: number;
-  /** process.hrtime in ms when that clock, not scaled, was 0. */
+}
+
+/** What all loops of one process share besides memory. */
+export interface LoopOrigin {
+  readonly settings: LoopSettings;
+  /** process.hrtime in ms at which the loops' clock was 0, not scaled. */
   readonly originMs: number;
-  readonly acceptsMidstream: boolean;
-  readonly checksWindow: boolean;
-  readonly passes: ExceptionPasses;
   readonly hashKey: HashKey;
 }
 
-/** What a loop's thread is given before it runs. */
-export interface LoopInput extends Assignment, LoopSettings {
-  /** Of the loop, from 0 on. */
+/** The input of a loop's thread. */
+export interface LoopInput extends Assignment, LoopOrigin {
+  /** Number of the loop, from 0 on. */
   readonly number: number;
   readonly memory: LoopMemory;
   readonly shared: SharedMemory;
-  /** Of the other loops, to count flows by; read, never written. */
+  /** Flow tables of the other loops, to count their flows. Read, never written. */
   readonly others: readonly FlowMemory[];
-  /** eventfd that wakes the loop for a message. */
+  /** The eventfd that wakes the loop for a message. */
   readonly wakeFd: number;
 }
 
 /** Memory that all loops use. */
 export interface SharedMemory {
-  /** Idle time-outs by port and state, in ms (conntrack/states.ts); Int32Array, written by the control plane. */
+  /** Idle time-outs in ms by port and state (conntrack/states.ts). Int32Array, written by the control plane. */
   readonly timeoutsMs: SharedArrayBuffer;
-  /** By port, Int32Array, written by the control plane: flows its interface may have; 0: no limit of its own. */
+  /** The most flows of a port's interface; 0: no limit of its own. Int32Array, written by the control plane. */
   readonly maxFlowsByPort: SharedArrayBuffer;
-  /** MAC addresses of instances and of the uplink's neighbours (engine/link.ts), written by whichever loop learns one. */
+  /** MAC addresses of instances and of the uplink's neighbours (engine/link.ts). The loop that learns one writes it. */
   readonly link: LinkMemory;
 }
 
-/** Where a loop has its flows. */
+/** The flow tables of a loop. */
 export interface FlowMemory {
   readonly flows4: SharedArrayBuffer;
   readonly flows6: SharedArrayBuffer;
-  /** How many of them are of each port, Int32Array. */
+  /** Flows by port, Int32Array. */
   readonly flowsByPort: SharedArrayBuffer;
 }
 
-/** Memory that one loop writes, and by which the control plane sees what it does. */
+/** Memory that one loop writes and the control plane reads. */
 export interface LoopMemory extends FlowMemory {
   /** engine/counters.ts, PORTS_MAX ports. */
   readonly counters: SharedArrayBuffer;
@@ -120,8 +124,14 @@ export function makeSharedMemory(): SharedMemory {
   };
 }
 
-/** Each table could hold all flows the daemon may track; pages are taken as they are used. */
-export function makeLoopMemory(maxFlows: number, accounting: boolean): LoopMemory {
+/**
+ * Makes the memory of a loop. Each table has room for all flows the daemon may track; pages are taken as they are
+ * used.
+ */
+export function makeLoopMemory({
+  maxFlows,
+  accounting,
+}: Pick<LoopSettings, 'maxFlows' | 'accounting'>): LoopMemory {
   const accounts = (): SharedArrayBuffer | null =>
     accounting ? new SharedArrayBuffer(accountBytes(maxFlows)) : null;
   return {
@@ -138,10 +148,10 @@ export function makeLoopMemory(maxFlows: number, accounting: boolean): LoopMemor
   };
 }
 
-/** The tables of a loop, as either side reads them. */
+/** Opens the tables of a loop, on either side. */
 export function openFlowTables(
   { flows4, flows6, flowsByPort }: FlowMemory,
-  { maxFlows, hashKey }: LoopSettings,
+  { settings: { maxFlows }, hashKey }: LoopOrigin,
 ): FlowTables {
   return {
     flows4: new FlowTable(flowLayout(4, maxFlows), hashKey, flows4),
@@ -150,35 +160,44 @@ export function openFlowTables(
   };
 }
 
-/** Tables of a loop: one a family. */
+/** Tables of a loop: one for each family. */
 const TABLES = 2;
 
-/** A table's place among those of all loops, which come one loop after the other. */
+/** A table's number among those of all loops, which are ordered by loop. */
 export function tableNumber(loop: number, isIpv4: boolean): number {
   return TABLES * loop + (isIpv4 ? 0 : 1);
 }
 
-/** To the loop. */
+export interface AssignCommand extends Omit<Assignment, 'ports'> {
+  readonly kind: 'assign';
+  /** undefined: as they were */
+  readonly ports: Assignment['ports'] | undefined;
+}
+
+/** A message to the loop. */
 export type Command =
-  | ({ readonly kind: 'assign' } & Assignment)
-  /** End these flows, each (family, entry, FLOW_STATE's incarnation bits): three numbers after each other. */
+  | AssignCommand
+  /** Ends these flows: three numbers for each (family, entry, incarnation). */
   | { readonly kind: 'end-flows'; readonly flows: Int32Array }
+  /** Asks how the policy in force judges packets that nobody sends (probes.ts). */
+  | { readonly kind: 'judge'; readonly probes: Int32Array }
   | { readonly kind: 'stop' };
 
-/** From the loop. */
+/** A message from the loop. */
 export type Report =
-  /** Packets flow; `adopted` tells of the flows that were in the tables before. */
+  /** Packets flow. `adopted` tells what became of the flows that were in the tables before. */
   | { readonly kind: 'running'; readonly adopted: AdoptedFlows }
-  /** The last `assign` is in force; devices it took away are no longer used. */
+  /** The last `assign` is in force. The loop no longer uses devices that it took away. */
   | { readonly kind: 'assigned'; readonly generation: number }
-  /** Every flow has been held against it; `revoked` of them ended. */
+  /** All flows have been checked against that policy, and `revoked` of them ended. */
   | { readonly kind: 'rechecked'; readonly generation: number; readonly revoked: number }
-  /** An `end-flows` was carried out; those that had ended meanwhile don't count. */
+  /** An `end-flows` was carried out. Flows that had already ended don't count. */
   | { readonly kind: 'ended-flows'; readonly ended: number }
-  /** The device of a port is gone; the loop uses its descriptor no longer. */
-  | { readonly kind: 'lost'; readonly port: number }
-  | { readonly kind: 'stopped' };
+  /** The answers to the probes of a `judge`. */
+  | { readonly kind: 'judged'; readonly answers: Int32Array }
+  /** The device of a port is gone. The loop no longer uses its descriptor. */
+  | { readonly kind: 'lost'; readonly port: number };
 
-export function flowLayout(family: 4 | 6, maxFlows: number): FlowTableLayout {
-  return { capacity: maxFlows, keyWords: family === 4 ? KEY_WORDS_4 : KEY_WORDS_6 };
+export function flowLayout(family: FlowFamily, maxFlows: number): FlowTableLayout {
+  return { capacity: maxFlows, family };
 }

@@ -1,4 +1,7 @@
-/** The packet loop's thread: waits for its input from the control plane, runs the loop, says when it starts and stops. */
+/**
+ * The thread of a packet loop: it waits for its input from the control plane, runs the loop, and reports start and
+ * stop.
+ */
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { restorePolicy } from '../policy/compiled.ts';
 import { loadNative } from '../ports/native.ts';
@@ -9,11 +12,11 @@ import type { Command, LoopInput, Report } from './messages.ts';
 if (parentPort === null) throw new Error('dataplane/worker.ts runs as a worker thread only');
 const port = parentPort;
 
-/** The loop never returns to the event loop, so messages are taken by hand. */
+/** Takes a message by hand, since the loop never returns to the event loop. */
 function takeCommand(): Command | undefined {
   const received = receiveMessageOnPort(port) as { message: Command } | undefined;
   const command = received?.message;
-  // A structured clone keeps the arrays and strips the classes around them.
+  // A structured clone keeps the arrays, but loses the classes around them.
   return command?.kind === 'assign'
     ? { ...command, policy: restorePolicy(command.policy) }
     : command;
@@ -23,7 +26,7 @@ function report(message: Report): void {
   port.postMessage(message);
 }
 
-/** Until the loop is told to stop: what is sent after its input is for takeCommand. */
+/** Runs the loop until it is told to stop. takeCommand gets all messages after the input. */
 function run(input: LoopInput): void {
   letCompilerInline();
   const loop = new Loop(
@@ -34,7 +37,6 @@ function run(input: LoopInput): void {
   );
   report({ kind: 'running', adopted: loop.adopted });
   loop.run();
-  report({ kind: 'stopped' });
 }
 
 port.once('message', run);

@@ -1,12 +1,13 @@
 /**
- * One batch: packets that were read from one port, judged in order, made ready to be written.
+ * Processes one batch: judges the packets that were read from one port, in order, and prepares them for the write.
  *
- * A batch is an arena and a list of slots in it, three int32 each: offset of the virtio header, length
- * from there, and the port to write to. `process` fills the third (NOT_SENT for a drop) and moves
- * virtio and Ethernet headers where a packet leaves by another kind of port than it came in by. Nothing
- * is reordered, so packets of a flow keep their order. Packets are decoded some ahead of their verdicts
- * (lookahead.ts), and only packets: a frame for the link itself waits until all before it have been judged.
+ * A batch is an arena and a list of slots. A slot has three int32: offset of the virtio header, length from there,
+ * and the port to write to. `process` sets the port (NOT_SENT for a drop). It moves virtio and Ethernet headers where
+ * a packet leaves by another kind of port than it came in by. It reorders nothing, so the packets of a flow keep
+ * their order. It decodes some packets ahead of their verdicts (lookahead.ts). A frame for the link itself is not
+ * decoded ahead: it waits until all packets before it have been judged.
  */
+import { failInvariant } from '../conntrack/invariant.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import {
   ETHERNET_HEADER_BYTES,
@@ -30,37 +31,52 @@ import { TooBig } from './too-big.ts';
 export const SLOT_WORDS = 3;
 export const SLOT_OFFSET = 0;
 export const SLOT_LENGTH = 1;
-/** Port to write to; NOT_SENT; after the write also minus an errno. */
+/** Port to write to, or NOT_SENT. After the write also minus an errno. */
 export const SLOT_PORT = 2;
 export const NOT_SENT = -1;
-/** What portOf answers for a packet that goes on in fragments, which are not in the batch: beside every reason. */
+/**
+ * portOf's result for a packet that was cut into fragments, which are not in the batch. No drop reason has this
+ * number.
+ */
 export const CUT = -REASON_COUNT;
-/** For one that goes on once the MAC address it is for is known (engine/waiting.ts). */
+/** portOf's result for a packet that waits until the MAC address of its next hop is known (engine/waiting.ts). */
 export const HELD = CUT - 1;
 
-/** Of the first byte of a MAC address: many are meant. */
+/** The bit in a MAC address's first byte that marks a group address. */
 const MAC_GROUP = 0x01;
 
 const NOTE_WORDS = 5;
-/** Offset of the IP packet behind the virtio header, ANSWERED, or minus a drop reason. */
+/** Offset of the IP packet behind the virtio header; ANSWERED; or minus a drop reason. */
 const NOTE_IP = 0;
-/** The engine's record of it. */
+/** Number of the engine's record of the packet. */
 const NOTE_RECORD = 1;
-/** Port as `process` chose it: the write replaces those it could not serve. */
+/** The port that `process` chose. The write overwrites SLOT_PORT where it fails. */
 const NOTE_PORT = 2;
-/** What the receiver's counters were told of a slot that goes on; nothing of an answer to its own port. */
+/**
+ * How many packets the slot counts as, 0 for an answer to its own port; and the bytes that the receiver's counters
+ * got.
+ */
 const NOTE_PACKETS = 3;
 const NOTE_BYTES = 4;
 
 export class Batch {
   readonly view: DataView;
   readonly slots: Int32Array;
-  /** NOTE_WORDS of what is known of each slot. In one array: for each array that V8 reads, it loads and checks four words. */
+  /**
+   * NOTE_WORDS for each slot. They share one array, since V8 loads and checks four words for every array that it
+   * reads.
+   */
   private readonly notes: Int32Array;
-  /** MTUs by port, and what is to be written behind the batch. */
+  /** Packets to count beyond one for each slot: the segments of superpackets, minus the answered frames. */
+  private beyondSlots = 0;
+  /** MTUs by port, and the fragments and errors to write behind the batch. */
   readonly tooBig: TooBig;
 
-  /** @param arena holds the packets  @param packetsMax most packets in a batch  @param ports how many there may be */
+  /**
+   * @param arena holds the packets
+   * @param packetsMax most packets in a batch
+   * @param ports number of ports
+   */
   constructor(arena: Uint8Array, packetsMax: number, ports = 64) {
     this.tooBig = new TooBig(ports);
     this.view = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
@@ -69,34 +85,38 @@ export class Batch {
   }
 
   /**
-   * Judges `count` packets that came in by `port`.
-   * @param isTap by port: 1 if frames carry Ethernet
-   * @returns packets to be written
+   * Judges the `count` packets that came in by `port`.
+   * @param hasEthernet by port: 1 if frames carry Ethernet
+   * @returns how many packets are to be written
    */
   process(
     engine: Engine,
     link: LinkLayer,
-    isTap: Uint8Array,
+    hasEthernet: Uint8Array,
     port: number,
     count: number,
     nowMs: number,
   ): number {
+    const before = engine.countedFrom(port);
+    this.beyondSlots = 0;
     let sent = 0;
     for (let start = 0; start < count;) {
-      const end = this.prepare(engine, link, isTap[port] === 1, port, start, count, nowMs);
+      const end = this.prepare(engine, link, hasEthernet[port] === 1, port, start, count, nowMs);
       for (let i = start; i < end; i++)
-        if (this.judge(engine, link, isTap, port, i, nowMs) >= 0) sent++;
+        if (this.judge(engine, link, hasEthernet, port, i, nowMs) >= 0) sent++;
       start = end;
     }
     engine.endRun();
+    if (engine.countedFrom(port) - before !== count + this.beyondSlots)
+      failInvariant('a packet that came in was neither passed nor dropped');
     return sent;
   }
 
-  /** Prepares packets from slot `start` on, some of them. @returns the slot behind the last */
+  /** Prepares some packets from slot `start` on. @returns the slot behind the last */
   private prepare(
     engine: Engine,
     link: LinkLayer,
-    isTap: boolean,
+    hasEthernet: boolean,
     port: number,
     start: number,
     count: number,
@@ -111,7 +131,7 @@ export class Batch {
       const length = slots[i * SLOT_WORDS + SLOT_LENGTH];
       let ip = VNET_HDR_BYTES;
       let isForLink = false;
-      if (isTap) {
+      if (hasEthernet) {
         isForLink = mayBeForLink(view, at, length);
         if (isForLink && i > start) break;
         ip = link.receiveFrame(view, at, length, port, nowMs);
@@ -120,15 +140,18 @@ export class Batch {
       if (ip > 0) {
         const record = engine.prepare(view, at + ip, length - ip, port);
         notes[i * NOTE_WORDS + NOTE_RECORD] = record;
-        notes[i * NOTE_WORDS + NOTE_PACKETS] = isPlainVnet(view, at)
-          ? 1
-          : engine.holdOffload(record, view, at);
+        notes[i * NOTE_WORDS + NOTE_PACKETS] = 1;
+        if (!isPlainVnet(view, at)) {
+          const packets = engine.holdOffload(record, view, at);
+          notes[i * NOTE_WORDS + NOTE_PACKETS] = packets;
+          this.beyondSlots += packets - 1;
+        }
         prepared++;
       }
       i++;
       if (isForLink) break;
     }
-    // A frame that gets no record is dropped: there are as many records as packets, one behind the other.
+    // A frame without an IP packet takes no record, so the records of the prepared packets are consecutive.
     if (prepared > 1) engine.fetch(prepared);
     return i;
   }
@@ -137,7 +160,7 @@ export class Batch {
   private judge(
     engine: Engine,
     link: LinkLayer,
-    isTap: Uint8Array,
+    hasEthernet: Uint8Array,
     port: number,
     i: number,
     nowMs: number,
@@ -147,10 +170,11 @@ export class Batch {
     const note = i * NOTE_WORDS;
     const ip = notes[note + NOTE_IP];
     let to = port;
-    if (ip > 0) to = this.judgePacket(engine, link, isTap, port, i, ip, nowMs) | 0;
+    if (ip > 0) to = this.judgePacket(engine, link, hasEthernet, port, i, ip, nowMs) | 0;
     else if (ip === ANSWERED) {
       slots[slot + SLOT_LENGTH] = link.answerBytes;
       notes[note + NOTE_PACKETS] = 0;
+      this.beyondSlots--;
       notes[note + NOTE_BYTES] = 0;
     } else {
       const direction = port === UPLINK_PORT ? INGRESS : EGRESS;
@@ -163,13 +187,13 @@ export class Batch {
     return to;
   }
 
-  /** Port that `process` chose for slot `i`, CUT, HELD, or minus why it was dropped, whatever became of the write. */
+  /** What `process` chose for slot `i`, whatever became of the write: a port, CUT, HELD, or minus a drop reason. */
   portOf(i: number): number {
     return this.notes[i * NOTE_WORDS + NOTE_PORT];
   }
 
   /**
-   * After the write: counts the packets of the batch that their device refused.
+   * Counts the packets of the batch that their device refused. Call it after the write.
    * @param head by slot: the slot whose write carried it (engine/coalesce.ts)
    */
   countFailures(engine: Engine, count: number, head: Int32Array): void {
@@ -190,11 +214,11 @@ export class Batch {
     }
   }
 
-  /** `ip` is the offset of the IP packet behind the slot's virtio header. */
+  /** Judges the IP packet in slot `i`. @param ip its offset behind the slot's virtio header */
   private judgePacket(
     engine: Engine,
     link: LinkLayer,
-    isTap: Uint8Array,
+    hasEthernet: Uint8Array,
     port: number,
     i: number,
     ip: number,
@@ -208,20 +232,20 @@ export class Batch {
     const ipBytes = slots[slot + SLOT_LENGTH] - ip;
     const packets = notes[note + NOTE_PACKETS];
     const to = engine.judge(notes[note + NOTE_RECORD], view, ipOffset, ipBytes, packets, nowMs) | 0;
-    if (to >= 0 && isTap[port] === 1) link.learn(view, at, port, nowMs);
+    if (to >= 0 && hasEthernet[port] === 1) link.learn(view, at, port, nowMs);
     if (to < 0) return to;
     notes[note + NOTE_BYTES] = ipBytes;
-    // The frame's padding ends here: what goes on is what was judged.
+    // The frame may have padding behind the packet. Only what was judged goes on.
     const { packet } = engine;
     const judgedBytes = packet.endOffset - ipOffset;
     if (judgedBytes > tooBig.mtu[to] && !tooBig.fitsCut(view, at, packet, packets, to)) {
       if (tooBig.cut(view, at, packet, packets, to)) return CUT;
-      // About a frame to everybody, everybody's router would send an error.
-      if (isTap[port] !== 1 || (view.getUint8(at + VNET_HDR_BYTES) & MAC_GROUP) === 0)
+      // A frame to a group reaches every router on the link, and each of them would send an error.
+      if (hasEthernet[port] !== 1 || (view.getUint8(at + VNET_HDR_BYTES) & MAC_GROUP) === 0)
         tooBig.tell(view, packet, port, to, nowMs);
       return engine.takeBack(view, ipOffset, ipBytes, to, PACKET_TOO_BIG, packets);
     }
-    if (isTap[to] === 1) {
+    if (hasEthernet[to] === 1) {
       if (!link.resolve(view, ipOffset, to, port, nowMs))
         return this.hold(engine, link, i, ipOffset, judgedBytes, port, to, nowMs);
       slots[slot + SLOT_OFFSET] = link.wrap(view, at, ipOffset);
@@ -233,7 +257,10 @@ export class Batch {
     return to;
   }
 
-  /** The packet in slot `i` goes to a TAP whose MAC address is not known. @returns HELD, or what a drop is */
+  /**
+   * Keeps the packet in slot `i`, whose next hop on a TAP has no known MAC address.
+   * @returns HELD, or the result of a drop
+   */
   private hold(
     engine: Engine,
     link: LinkLayer,
@@ -255,7 +282,7 @@ export class Batch {
   }
 }
 
-/** Whether the frame may be one that the link layer answers or learns from before any gate: all but plain IP packets. */
+/** Whether the link layer may answer the frame, or learn from it before any gate. True for all but plain IP packets. */
 function mayBeForLink(view: DataView, at: number, length: number): boolean {
   if (length < VNET_HDR_BYTES + ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES) return true;
   const frame = at + VNET_HDR_BYTES;

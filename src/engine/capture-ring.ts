@@ -1,10 +1,9 @@
 /**
- * Copies of packets for `sgctl capture`: a ring of bytes in shared memory, beside the events.
+ * Copies packets for `sgctl capture` into a ring of bytes in shared memory.
  *
- * One writer (the packet loop), one reader (the control plane); HEAD and TAIL are byte counts modulo 2^32
- * and a record never wraps: what is left at the end of the ring is skipped by a record of kind SKIP. A
- * full ring loses the copy and counts it. Nothing is copied unless the reader asked for it
- * (WANT_CAPTURE), and no more than `snapLength` bytes of a packet.
+ * The packet loop writes and the control plane reads. HEAD and TAIL are byte counts modulo 2^32. A record never
+ * wraps: a record of kind SKIP fills the rest at the end of the ring. When the ring is full, the copy is lost and
+ * counted. The loop copies only if the reader asks for it (WANT_CAPTURE), and at most `snapLength` bytes of a packet.
  */
 const HEAD = 0;
 const LOST = 1;
@@ -16,17 +15,21 @@ export const CAPTURE_BYTES = 1 << 22;
 export const SNAP_LENGTH_MAX = 65535;
 
 /** int32 words of a record's header; the packet's bytes follow, padded to 4. */
-export const CAPTURE_WORDS = 6;
+export const CAPTURE_WORDS = 7;
 /** Bytes of the whole record. */
 export const CAPTURE_RECORD_BYTES = 0;
-/** Bytes of packet in it, and bytes the packet had. */
+/** Bytes of the packet in the record, and bytes of the whole packet. */
 export const CAPTURE_COPIED = 1;
 export const CAPTURE_LENGTH = 2;
-/** port << 16 | direction << 8 | drop reason (0: passed); SKIP: nothing here, go on at the start of the ring. */
+/**
+ * port << 16 | direction << 8 | drop reason (0: passed). SKIP: no packet, the next record is at the start of the
+ * ring.
+ */
 export const CAPTURE_META = 3;
 export const CAPTURE_RULE = 4;
-/** nowMs. */
-export const CAPTURE_TIME = 5;
+/** The round's time on the loop's clock, not scaled: whole seconds, and microseconds within the second. */
+export const CAPTURE_SEC = 5;
+export const CAPTURE_USEC = 6;
 
 const SKIP = -1;
 
@@ -38,6 +41,9 @@ export function captureRingBytes(): number {
 export class CaptureRing {
   private readonly words: Int32Array;
   private readonly bytes: Uint8Array;
+  // The time of this round.
+  private sec = 0;
+  private usec = 0;
 
   /** @param buffer captureRingBytes() */
   constructor(buffer: SharedArrayBuffer) {
@@ -45,7 +51,21 @@ export class CaptureRing {
     this.bytes = new Uint8Array(buffer);
   }
 
-  /** Copies a packet. @param reason drop reason, 0 if it passed  @param rule number of the rule, -1 for none */
+  /**
+   * Sets the time of a round, before its packets.
+   * @param sec seconds of the loop's clock
+   * @param usec microseconds within the second
+   */
+  beginRound(sec: number, usec: number): void {
+    this.sec = sec;
+    this.usec = usec;
+  }
+
+  /**
+   * Copies a packet.
+   * @param reason drop reason, 0 if it passed
+   * @param rule number of the rule, -1 for none
+   */
   copy(
     view: DataView,
     offset: number,
@@ -54,7 +74,6 @@ export class CaptureRing {
     direction: number,
     reason: number,
     rule: number,
-    nowMs: number,
   ): void {
     const { words, bytes } = this;
     const snapLength = words[SNAP_LENGTH];
@@ -80,7 +99,8 @@ export class CaptureRing {
     words[at + CAPTURE_LENGTH] = length;
     words[at + CAPTURE_META] = (port << 16) | (direction << 8) | reason;
     words[at + CAPTURE_RULE] = rule;
-    words[at + CAPTURE_TIME] = nowMs;
+    words[at + CAPTURE_SEC] = this.sec;
+    words[at + CAPTURE_USEC] = this.usec;
     const data = start + 4 * CAPTURE_WORDS;
     for (let i = 0; i < copied; i++) bytes[data + i] = view.getUint8(offset + i);
     Atomics.store(words, HEAD, (head + size) | 0);
@@ -98,7 +118,7 @@ export class CaptureReader {
     this.bytes = new Uint8Array(buffer);
   }
 
-  /** Bytes of a packet copied at most; 1 to SNAP_LENGTH_MAX. */
+  /** The most bytes of a packet that are copied: 1 to SNAP_LENGTH_MAX. */
   set snapLength(bytes: number) {
     this.words[SNAP_LENGTH] = bytes;
   }
@@ -108,11 +128,12 @@ export class CaptureReader {
     return this.words[LOST] >>> 0;
   }
 
-  /** Forgets what is in the ring. */
+  /** Discards all records in the ring. */
   clear(): void {
     Atomics.store(this.words, TAIL, Atomics.load(this.words, HEAD));
   }
 
+  /** Time of the oldest record: microseconds of the loop's clock, modulo 2^32. Undefined if the ring is empty. */
   nextMoment(): number | undefined {
     const { words } = this;
     const head = Atomics.load(words, HEAD);
@@ -121,15 +142,15 @@ export class CaptureReader {
       const at = (HEADER_BYTES + position) >> 2;
       const size = words[at + CAPTURE_RECORD_BYTES];
       if (position + size !== CAPTURE_BYTES || !isSkipAt(words, at, size))
-        return words[at + CAPTURE_TIME];
+        return (Math.imul(words[at + CAPTURE_SEC], 1_000_000) + words[at + CAPTURE_USEC]) | 0;
       tail = (tail + size) | 0;
     }
     return undefined;
   }
 
   /**
-   * Calls `take` with the first word of each record and the first byte of its packet, at most `most`.
-   * @returns how many
+   * Calls `take` for at most `most` records, with the first word of the record and the first byte of its packet.
+   * @returns how many records it took
    */
   drain(take: (at: number, data: number) => void, most: number): number {
     const { words } = this;
@@ -153,7 +174,7 @@ export class CaptureReader {
   }
 }
 
-/** A rest of the ring too short for a record, or one that says so. */
+/** Whether the record at `at` is the unused rest of the ring: too short for a record, or marked with SKIP. */
 function isSkipAt(words: Int32Array, at: number, size: number): boolean {
   return size < 4 * CAPTURE_WORDS || words[at + CAPTURE_META] === SKIP;
 }

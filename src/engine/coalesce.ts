@@ -1,33 +1,33 @@
 /**
- * Write-side coalescing: packets of one flow that lie in one batch leave in one write, as a GSO superpacket.
+ * Joins packets of one flow in one batch into a GSO superpacket, so that they leave in one write.
  *
  * Theory of operation
  *
- * Problem. A write to a TUN takes a packet through the receiver's whole stack, one at a time: for small
- * packets that is most of what a packet costs. A superpacket takes it once for up to 64 of them, and the
- * kernel cuts it apart where nobody wants it whole: before a socket that asked for no GRO, before a link
- * that can't segment.
+ * Problem. A write to a TUN takes one packet through the receiver's whole stack. For small packets that is most of
+ * their cost. A superpacket pays it once for up to 64 packets. The kernel cuts the superpacket apart where it has to:
+ * before a socket that did not ask for GRO, and before a link that can't segment.
  *
- * Invisible. A packet joins a run only if the kernel's segmentation gives back its very bytes. So in a run
- * all headers are equal, but for what segmentation counts up itself: IPv4's identification goes up by one a
- * packet (also where DF is set and it means nothing: a sender whose datagrams all bear 0 is left alone),
- * TCP's sequence number by the payload. All payloads are of one length, the last may be shorter; none is
- * empty, since an empty one would vanish. TCP segments bear ACK and nothing else, the last may bear PSH.
- * Options are equal, IP has none. Checksums are held against the bytes first, since segmentation makes
- * right ones: a wrong one must stay wrong, for the receiver to see. Three kinds of transport checksum:
- * partial (the field has the sum of the pseudo-header, the kernel does the rest), complete (summed up
- * here), none (UDP over IPv4; left alone). A run has one kind.
+ * Invisible. A packet joins a run only if the kernel's segmentation gives back exactly its bytes. So all headers in a
+ * run are equal, except for the fields that segmentation counts up: IPv4's identification goes up by one a packet,
+ * and TCP's sequence number by the payload. (With DF the identification means nothing, but the kernel counts it up
+ * too. So packets of a sender that always sends 0 are not joined.) All payloads have one length; the last may be
+ * shorter. None is empty: an empty one would vanish. TCP segments have the ACK flag and no other; the last may have
+ * PSH. Options are equal. The IP header has none. Checksums are verified first, because segmentation writes right
+ * ones, and a wrong one must stay wrong for the receiver to see. A transport checksum is of one of two kinds: partial
+ * (the field holds the sum of the pseudo-header, the kernel does the rest) or complete (verified here). A UDP packet
+ * over IPv4 without a checksum is not joined. All packets of a run have the same kind.
  *
- * Order. A run stands where its first packet stood. Packets of other flows may lie between its packets,
- * so flows move against each other, but never a packet against its own flow: whatever can't join its flow's
- * run ends that run, and what has no ports to tell its flow by (fragments, other protocols) ends all.
+ * Order. A run leaves in place of its first packet. Packets of other flows may lie between its packets, so flows can
+ * overtake each other, but a packet never overtakes one of its own flow. A packet that can't join its flow's run ends
+ * that run. A packet without ports (a fragment, another protocol) ends all runs, since its flow is not known.
  *
- * Nothing is copied. The first packet's headers are rewritten; of the others only the payload is left in
- * their slots, and `next` links them for writev(2). Runs live in a small table, by a hash that needs no
- * secret: a collision ends a run early and no more.
+ * No copies. The code rewrites the first packet's headers. The slots of the others keep only their payload, and
+ * `next` links them for writev(2). Runs are in a small table, found by a hash without a secret: a collision only ends
+ * a run early.
  *
- * Rejected: compacting payloads in the arena (a second copy of every byte); runs across batches (a packet
- * would wait for one that may never come); joining superpackets to each other (they are long already).
+ * Rejected: moving payloads together in the arena (a second copy of every byte). Rejected: runs across batches (a
+ * packet would wait for one that may never come). Rejected: joining superpackets with each other (they are long
+ * already).
  */
 import { foldChecksum, sumWords } from '../wire/checksum.ts';
 import {
@@ -78,16 +78,22 @@ import {
 import { NOT_SENT, SLOT_LENGTH, SLOT_OFFSET, SLOT_PORT, SLOT_WORDS } from './batch.ts';
 import { LITTLE_ENDIAN } from './vnet-header.ts';
 
-/** The kernel takes so many segments of UDP in one (UDP_MAX_SEGMENTS before Linux 6.9), and so many words of iovec are few. */
+/**
+ * The most packets in a run: the kernel's limit for UDP segments before Linux 6.9 (UDP_MAX_SEGMENTS). It keeps iovecs
+ * short.
+ */
 export const RUN_PACKETS_MAX = 64;
-/** IPv4's total length; the bound of IPv6, 40 bytes above it, is not worth a case. */
+/**
+ * The most that IPv4's total length can say. The limit of IPv6 is 40 bytes higher; a case of its own would gain
+ * nothing.
+ */
 const SUPERPACKET_BYTES_MAX = 65535;
 
-/** The byte that holds the length of a TCP header of 20 bytes. */
+/** The data offset byte of a TCP header of 20 bytes. */
 const TCP_OFFSET_MIN = 0x50;
 
 const RUNS = 16;
-/** Golden ratio in 32 bits: spreads what differs in few bits over the top ones. */
+/** 2^32 divided by the golden ratio: spreads differences in a few bits over the top bits. */
 const SPREAD = 0x9e3779b1 | 0;
 
 /** Ends a chain in `next`: slot 0 never follows another. */
@@ -95,20 +101,20 @@ export const NO_NEXT = 0;
 const NO_RUN = -1;
 
 export class Coalescer {
-  /** By slot: the slot whose bytes follow it in the same write, or NO_NEXT. */
+  /** By slot: the slot that follows it in the same write, or NO_NEXT. */
   readonly next: Int32Array;
-  /** By slot: the slot whose write carries it; itself, if it goes alone. */
+  /** By slot: the slot whose write carries it. A slot that goes alone carries itself. */
   readonly head: Int32Array;
-  /** By run: first and last slot; -1: no such run. */
+  /** By run: first and last slot. A first slot of -1 means no run. */
   private readonly first = new Int32Array(RUNS).fill(NO_RUN);
   private readonly last = new Int32Array(RUNS);
   private readonly packets = new Int32Array(RUNS);
-  /** Payload of the first packet, and of all so far. */
+  /** By run: payload bytes of the first packet, and of all packets so far. */
   private readonly size = new Int32Array(RUNS);
   private readonly bytes = new Int32Array(RUNS);
   private readonly ipOffset = new Int32Array(RUNS);
 
-  // The packet at hand, set by `measure`.
+  // The current packet, as findTransport and measure found it.
   private ip = 0;
   private transport = 0;
   private payload = 0;
@@ -118,7 +124,7 @@ export class Coalescer {
   private isPartial = false;
   private isLast = false;
 
-  /** Packets that left with others of their flow in one write, since the start. */
+  /** Packets since the start that left in the write of another packet. */
   joined = 0;
 
   constructor(packetsMax: number) {
@@ -127,16 +133,16 @@ export class Coalescer {
   }
 
   /**
-   * Joins what can be joined of a judged batch (engine/batch.ts): slots that are carried by another's
-   * write become NOT_SENT and keep their payload only.
-   * @param isTap by port: 1 if frames carry Ethernet
+   * Joins packets of a judged batch (engine/batch.ts). The slots of packets that another's write carries become
+   * NOT_SENT and keep only their payload.
+   * @param hasEthernet by port: 1 if frames carry Ethernet
    * @param takesUso by port: 1 if its kernel takes UDP superpackets (Linux 6.2)
    */
   join(
     view: DataView,
     slots: Int32Array,
     count: number,
-    isTap: Uint8Array,
+    hasEthernet: Uint8Array,
     takesUso: Uint8Array,
   ): void {
     const { next, head } = this;
@@ -146,7 +152,7 @@ export class Coalescer {
       const port = slots[i * SLOT_WORDS + SLOT_PORT];
       if (port < 0) continue;
       const at = slots[i * SLOT_WORDS + SLOT_OFFSET];
-      this.ip = at + VNET_HDR_BYTES + (isTap[port] === 1 ? ETHERNET_HEADER_BYTES : 0);
+      this.ip = at + VNET_HDR_BYTES + (hasEthernet[port] === 1 ? ETHERNET_HEADER_BYTES : 0);
       this.end = at + slots[i * SLOT_WORDS + SLOT_LENGTH];
       if (!this.findTransport(view)) {
         this.endAll(view, slots);
@@ -165,7 +171,10 @@ export class Coalescer {
     this.endAll(view, slots);
   }
 
-  /** Finds the transport header of a packet whose flow can be told. @returns false for fragments, options, other protocols */
+  /**
+   * Finds the transport header.
+   * @returns false for fragments, IP options and other protocols: their flow is not known here
+   */
   private findTransport(view: DataView): boolean {
     const { ip } = this;
     const bytes = this.end - ip;
@@ -188,7 +197,7 @@ export class Coalescer {
     return protocol === PROTO_TCP || protocol === PROTO_UDP;
   }
 
-  /** Which run the packet's flow would be in. */
+  /** The run that packets of this flow would be in. */
   private runOf(view: DataView): number {
     const { ip, isIpv4 } = this;
     const source = isIpv4 ? IPV4_SOURCE : IPV6_SOURCE + 12;
@@ -200,13 +209,13 @@ export class Coalescer {
     return Math.imul(mixed, SPREAD) >>> 28;
   }
 
-  /** Looks at what a packet of a run has to have by itself. @returns whether it may be in one */
+  /** Whether the packet, looked at alone, may be in a run. */
   private measure(view: DataView, vnet: number): boolean {
     const { ip, transport, end, isTcp } = this;
     if (view.getUint8(vnet + VNET_GSO_TYPE) !== VNET_GSO_NONE) return false;
     if (this.isIpv4) {
       if (view.getUint16(ip + IPV4_TOTAL_LENGTH) !== end - ip) return false;
-      // 0xffff is another way to write 0, and not the one the kernel would.
+      // 0xffff and 0 mean the same checksum, and the kernel writes 0.
       if (view.getUint16(ip + IPV4_CHECKSUM) === 0xffff) return false;
       if (foldChecksum(sumWords(view, ip, IPV4_HEADER_BYTES, 0)) !== 0) return false;
     } else if (view.getUint16(ip + IPV6_PAYLOAD_LENGTH) !== end - transport) {
@@ -218,7 +227,7 @@ export class Coalescer {
       if ((flags & ~TCP_PSH) !== TCP_ACK) return false;
       this.isLast = flags !== TCP_ACK;
       const offset = view.getUint8(transport + TCP_DATA_OFFSET);
-      // Behind the length are reserved bits and one of accurate ECN, which segmentation may treat as flags.
+      // The bits behind the length are reserved, or belong to accurate ECN. Segmentation may treat them as flags.
       if ((offset & 0x0f) !== 0 || offset < TCP_OFFSET_MIN) return false;
       this.payload = transport + (offset >>> 2);
     } else {
@@ -245,7 +254,8 @@ export class Coalescer {
         (foldChecksum(sum) ^ 0xffff) === field
       );
     }
-    // As the kernel would write it: a UDP sum of 0 as 0xffff, since 0 means "none"; a TCP sum of 0 as 0.
+    // The field must be as the kernel writes it. For UDP a sum of 0 is written as 0xffff, since 0 means "none"; for
+    // TCP as 0.
     if (field === (isTcp ? 0xffff : 0)) return false;
     return foldChecksum(sumWords(view, transport, bytes, sum)) === 0;
   }
@@ -260,7 +270,7 @@ export class Coalescer {
     this.ipOffset[run] = this.ip;
   }
 
-  /** Joins the packet to the run if it follows its last one. */
+  /** Appends the packet to the run if it continues it. @returns whether it did */
   private append(view: DataView, slots: Int32Array, run: number, i: number, port: number): boolean {
     const first = this.first[run];
     if (first === NO_RUN || slots[first * SLOT_WORDS + SLOT_PORT] !== port) return false;
@@ -296,7 +306,7 @@ export class Coalescer {
     return true;
   }
 
-  /** Whether the packet's transport header is that of the run's first packet at `head`, `bytes` of payload further on. */
+  /** Whether the transport header continues that of the run's first packet at `head`, behind `bytes` of payload. */
   private hasSameTransport(view: DataView, head: number, bytes: number): boolean {
     const { transport } = this;
     if (view.getInt32(head) !== view.getInt32(transport)) return false;
@@ -320,7 +330,7 @@ export class Coalescer {
     for (let run = 0; run < RUNS; run++) this.endRun(view, slots, run);
   }
 
-  /** Ends a run; if it has more than one packet, makes its first one the head of a superpacket. */
+  /** Ends a run. If it has several packets, makes the first one the head of a superpacket. */
   private endRun(view: DataView, slots: Int32Array, run: number): void {
     const first = this.first[run];
     if (first === NO_RUN) return;
@@ -361,7 +371,10 @@ export class Coalescer {
   }
 }
 
-/** Whether the IPv4 header at `ip` is the one at `head`, `packets` identifications further on; length and checksum aside. */
+/**
+ * Whether the IPv4 header at `ip` continues the one at `head`: the identification `packets` higher, the rest equal
+ * except length and checksum.
+ */
 function hasSameIpv4(view: DataView, head: number, ip: number, packets: number): boolean {
   return (
     view.getUint16(head) === view.getUint16(ip) &&
@@ -373,7 +386,7 @@ function hasSameIpv4(view: DataView, head: number, ip: number, packets: number):
   );
 }
 
-/** Whether the IPv6 headers are the same; length aside. */
+/** Whether the IPv6 headers are equal except for the length. */
 function hasSameIpv6(view: DataView, head: number, ip: number): boolean {
   if (
     view.getInt32(head) !== view.getInt32(ip) ||
@@ -385,7 +398,7 @@ function hasSameIpv6(view: DataView, head: number, ip: number): boolean {
   return true;
 }
 
-/** Sum of the addresses, and of `rest`: protocol and transport length; not yet folded. */
+/** Sums up the addresses and `rest` (protocol plus transport length), without folding. */
 function sumPseudoHeader(view: DataView, ip: number, isIpv4: boolean, rest: number): number {
   return isIpv4
     ? sumWords(view, ip + IPV4_SOURCE, 8, rest)

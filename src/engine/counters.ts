@@ -1,15 +1,15 @@
 /**
- * What was let through and what was dropped, in shared memory: the packet loop adds, others read.
+ * Counts passed and dropped packets in shared memory. The packet loop adds, others read.
  *
- * A row a (port, direction): packets and bytes passed, packets and bytes dropped, then packets dropped
- * by reason. What ends at the link (LINK_SCOPE: router solicitations, reports of groups) has its own cell alone:
- * hosts send it when they please, it goes nowhere by nature, and as a drop it would hide those that mean something.
- * Doubles hold integers exactly to 2^53 and are written whole on 64-bit machines, so a reader
- * sees no torn value. Packets are what was on the wire: a GSO superpacket counts as its segments.
+ * Each (port, direction) has a row: packets and bytes passed, packets and bytes dropped, then packets dropped by
+ * reason. LINK_SCOPE drops (router solicitations, multicast reports) count only in their own cell. Hosts send them at
+ * any time and they go nowhere by nature; in the total they would hide drops that mean something. Doubles hold
+ * integers exactly to 2^53. A 64-bit machine writes them whole, so a reader sees no torn value. A GSO superpacket
+ * counts as its segments, which are the packets on the wire.
  */
 import { LINK_SCOPE, PASS, REASON_COUNT } from './reasons.ts';
 
-/** Towards the instance; for the uplink row: what came in through it. Same numbers as gates. */
+/** Towards the instance. In the uplink's row: what came in by the uplink. The numbers are those of the gates. */
 export const INGRESS = 0;
 export const EGRESS = 1;
 
@@ -24,12 +24,12 @@ export function counterBytes(ports: number): number {
   return 8 * 2 * ports * ROW_CELLS;
 }
 
-/** First cell of a row. */
+/** First cell of the row of a port and direction. */
 export function counterRow(port: number, direction: number): number {
   return (2 * port + direction) * ROW_CELLS;
 }
 
-/** Counts `packets` of `bytes` in all as passed (reason PASS) or dropped. */
+/** Counts packets as passed (reason PASS) or dropped. @param bytes of all `packets` together */
 export function count(
   cells: Float64Array,
   port: number,
@@ -50,7 +50,7 @@ export function count(
   cells[row + DROPPED_BYTES] += bytes;
 }
 
-/** Takes back a count as passed and makes it a drop: a packet that was let through and then could not be written. */
+/** Turns a count of passed packets into drops, for packets that passed the gates and could not be delivered. */
 export function countUndelivered(
   cells: Float64Array,
   port: number,
@@ -63,25 +63,25 @@ export function countUndelivered(
   count(cells, port, direction, reason, packets, bytes);
 }
 
-/** What the loop tells of its flow tables, in shared memory of their own; written every tick. */
+/** Gauges: the loop's figures about its flow tables and rounds, in shared memory of their own. Written every tick. */
 export const GAUGE_HALF_OPEN = 0;
 export const GAUGE_EVICTED = 1;
 export const GAUGE_PASSED_TABLE_FULL = 2;
 export const GAUGE_PASSED_INVALID = 3;
 export const GAUGE_PASSED_FRAGMENT = 4;
-/** The last round's moment on the loop's clock, not scaled, in ms. */
+/** The last round's time on the loop's clock, not scaled, in ms. */
 export const GAUGE_LAST_ROUND_MS = 5;
 /** Flows opened since the start. */
 export const GAUGE_OPENED = 6;
-/** Milliseconds the loop did not wait in poll. */
+/** Milliseconds in which the loop did not wait for packets. */
 export const GAUGE_BUSY_MS = 7;
 export const GAUGE_ROUNDS = 8;
-/** Batches read, and packets in them; a superpacket counts as one. */
+/** Batches read, and packets in them. Here a superpacket counts as one. */
 export const GAUGE_READ_BATCHES = 9;
 export const GAUGE_READ_PACKETS = 10;
-/** Writes to devices, and packets that went out as part of another's write. */
+/** Writes to devices, and packets that left in the write of another packet. */
 export const GAUGE_WRITES = 11;
 export const GAUGE_COALESCED = 12;
-/** Revoked flows that were given up for others. */
+/** Revoked flows that were evicted for others. */
 export const GAUGE_EVICTED_REVOKED = 13;
 export const GAUGE_COUNT = 14;

@@ -1,22 +1,33 @@
 /**
- * One packet, from the port it came in by to the port it goes out by, or to the reason it was dropped.
+ * Takes one packet from the port it came in by to the port it goes out by, or to its drop reason.
  *
  *   decode ► source check ► egress gate of A ─┬─► ingress gate of B ► B
  *                                             └─► uplink
  *   uplink ► spoof check ─────────────────────────► ingress gate of B ► B
  *
- * Port 0 is the uplink, whether or not there is one; interfaces have the ports behind it.
- * Every way out returns a port or minus a drop reason and counts it.
+ * Port 0 is the uplink, whether or not there is one; interfaces have the ports from 1 on. Every way out returns a
+ * port or minus a drop reason, and counts it.
  */
+import { failInvariant } from '../conntrack/invariant.ts';
+import { packMeta } from '../conntrack/flow-key.ts';
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { NO_HOST } from '../policy/match.ts';
 import { decode } from '../wire/decode.ts';
 import type { Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import type { FlowAccounts } from '../conntrack/accounts.ts';
-import { NO_FLOW, type FlowTable } from '../conntrack/table.ts';
+import { NO_FLOW } from '../conntrack/entry.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 import type { CaptureRing } from './capture-ring.ts';
-import { count, EGRESS, INGRESS } from './counters.ts';
+import {
+  DROPPED_BY_REASON,
+  DROPPED_PACKETS,
+  EGRESS,
+  INGRESS,
+  PASSED_PACKETS,
+  count,
+  counterRow,
+} from './counters.ts';
 import {
   EVENT_DROP,
   EVENT_NO_RULE,
@@ -28,7 +39,7 @@ import {
   type EventRing,
 } from './events.ts';
 import { Gates, type GateOptions } from './gate.ts';
-import { Ahead, hasSameEnds, hasSamePorts, RECORDS } from './lookahead.ts';
+import { hasSameEnds, hasSamePorts, PreparedPacket, RECORDS } from './lookahead.ts';
 import { findNeighbourMessage } from './neighbour-messages.ts';
 import { MISFIT, segmentsOf } from './offload.ts';
 import {
@@ -64,25 +75,25 @@ export interface EngineParts {
 export class Engine {
   readonly gates: Gates;
   readonly counters: Float64Array;
-  /** The packet last judged; the caller may read it until another is prepared in its place. */
+  /** The packet judged last. It is valid until another is prepared in its record. */
   packet: Packet;
-  private readonly records: readonly Ahead[];
-  /** Of the record that the next packet is prepared in. */
+  private readonly records: readonly PreparedPacket[];
+  /** Number of the record for the next packet. */
   private next = 0;
-  /** Index slots that were read ahead, by family; at most two a packet of a chunk. */
+  /** Index slots read ahead, by family: at most two for each packet of a chunk. */
   private readonly touched4 = new Int32Array(RECORDS);
   private readonly touched6 = new Int32Array(RECORDS);
-  /** Nobody reads it: what was read ahead ends here, or the reads would be left out. */
+  /** Sink for the reads ahead, so that the compiler does not drop them. Never read. */
   sink = 0;
   private readonly events: EventRing;
   private readonly capture: CaptureRing;
   private readonly ruleHits: RuleHits;
-  // Packets that passed from one port to another, one after the other: counted at once, when another pair comes.
+  // A run is a sequence of packets from one port to another. It is counted when a packet of another pair comes.
   private runFrom = NO_PORT;
   private runTo = NO_PORT;
   private runPackets = 0;
   private runBytes = 0;
-  /** Packets prepared since `fetch` that don't repeat the one before: for the others there is nothing to bring in. */
+  /** Packets prepared since `fetch` that don't repeat the one before. The others need nothing fetched. */
   private fresh = 0;
   private policy: CompiledPolicy;
   private hasUplink: boolean;
@@ -95,7 +106,7 @@ export class Engine {
     this.capture = parts.capture;
     this.counters = parts.counters;
     this.hasUplink = parts.hasUplink;
-    this.records = Array.from({ length: RECORDS }, () => new Ahead());
+    this.records = Array.from({ length: RECORDS }, () => new PreparedPacket());
     this.packet = this.records[0].packet;
   }
 
@@ -105,27 +116,35 @@ export class Engine {
     this.forgetPackets();
   }
 
-  /** Whether what is for nobody here has a way out. To be followed by no packet that was prepared before. */
+  /**
+   * Sets whether packets for no local interface have a way out. Packets prepared before must not be judged
+   * afterwards.
+   */
   setUplink(hasUplink: boolean): void {
     this.hasUplink = hasUplink;
     this.forgetPackets();
   }
 
-  /** Forgets what is known of the packets before: under another policy it is no help. */
+  /** Forgets the routes and hashes of earlier packets. Under another policy they may be wrong. */
   forgetPackets(): void {
     for (let i = 0; i < RECORDS; i++) this.records[i].from = NO_PORT;
   }
 
-  /** Before the packets of a round. @param uptimeSec seconds of the loop's clock, not scaled */
-  beginRound(nowMs: number, uptimeSec: number): void {
+  /**
+   * Sets the time of a round, before its packets.
+   * @param uptimeSec seconds of the loop's clock, not scaled
+   * @param usec microseconds within the second
+   */
+  beginRound(nowMs: number, uptimeSec: number, usec: number): void {
     this.events.beginRound(nowMs);
     this.ruleHits.nowSec = uptimeSec;
+    this.capture.beginRound(uptimeSec, usec);
   }
 
   /**
    * Judges the IP packet at `offset` that came in by `port`.
    * @param length bytes captured
-   * @param packets what it counts as: 1, or the segments of a GSO superpacket
+   * @param packets how many it counts as: 1, or the segments of a GSO superpacket
    * @returns the port to write it to, or minus a drop reason
    */
   evaluate(
@@ -143,63 +162,63 @@ export class Engine {
   }
 
   /**
-   * Decodes and routes a packet that `judge` is to be asked about, before LOOKAHEAD others have been prepared.
-   * Nothing is counted yet.
-   * @returns the record it stands in
+   * Decodes and routes a packet for `judge`, which must be called before LOOKAHEAD others are prepared. Counts
+   * nothing.
+   * @returns the number of its record
    */
   prepare(view: DataView, offset: number, length: number, port: number): number {
     const at = this.next;
     this.next = (at + 1) & (RECORDS - 1);
-    const ahead = this.records[at];
+    const prepared = this.records[at];
     const before = this.records[(at - 1) & (RECORDS - 1)];
-    const { packet } = ahead;
-    ahead.from = port;
-    ahead.repeats = 0;
+    const { packet } = prepared;
+    prepared.from = port;
+    prepared.repeats = 0;
     if (decode(view, offset, length, packet) !== DECODE_OK) {
-      ahead.reason = packet.status;
+      prepared.reason = packet.status;
       return at;
     }
     if (before.from === port && before.reason === PASS && hasSameEnds(packet, before.packet)) {
-      ahead.reason = PASS;
-      ahead.to = before.to;
+      prepared.reason = PASS;
+      prepared.to = before.to;
       if (hasSamePorts(packet, before.packet)) {
-        ahead.hash = before.hash;
-        ahead.repeats = 1;
+        prepared.hash = before.hash;
+        prepared.repeats = 1;
         return at;
       }
     } else {
-      ahead.reason =
+      prepared.reason =
         port === UPLINK_PORT ? this.checkFromUplink(packet) : this.checkFromInterface(packet, port);
-      if (ahead.reason !== PASS) return at;
+      if (prepared.reason !== PASS) return at;
       const to = this.route(packet);
-      // The uplink is no transit, and what an instance sends to itself never leaves it: a packet that did
-      // would meet at the ingress gate the very flow entry that its egress just made.
+      // The uplink is no transit. And a packet that an instance sends to itself never leaves the instance; one that
+      // did would meet, at its ingress gate, the flow entry that its egress just made.
       if (to === NO_PORT || to === port) {
-        ahead.reason = NO_ROUTE;
+        prepared.reason = NO_ROUTE;
         return at;
       }
-      ahead.to = to;
+      prepared.to = to;
     }
-    ahead.hash = this.gates.tracker.tupleHash.ofPacket(packet);
+    prepared.hash = this.gates.tracker.tupleHash.ofPacket(packet);
     this.fresh++;
     return at;
   }
 
   /**
-   * Holds what the virtio header at `vnet` asks of the kernel against the packet prepared in the record `at`, which
-   * is dropped if it does not fit.
-   * @returns packets it will be on the wire
+   * Checks the virtio header at `vnet` against the packet prepared in record `at`. If it asks the kernel for
+   * something that does not fit, the packet will be dropped.
+   * @returns how many packets it becomes on the wire
    */
   holdOffload(at: number, view: DataView, vnet: number): number {
-    const ahead = this.records[at];
-    if (ahead.packet.status !== DECODE_OK) return 1;
-    const segments = segmentsOf(view, vnet, ahead.packet);
+    const prepared = this.records[at];
+    if (prepared.packet.status !== DECODE_OK) return 1;
+    const segments = segmentsOf(view, vnet, prepared.packet);
     if (segments !== MISFIT) return segments;
-    ahead.reason = BAD_OFFLOAD;
+    prepared.reason = BAD_OFFLOAD;
     return 1;
   }
 
-  /** Brings what `judge` will ask of the flow tables into the cache, for the packets that were prepared last, so many. */
+  /** Prefetches the entries of the flow tables that `judge` will read for the last `prepared` packets. */
   fetch(prepared: number): void {
     if (this.fresh === 0) return;
     this.fresh = 0;
@@ -215,20 +234,22 @@ export class Engine {
       if (packet.family === 4) {
         const { flows4 } = tracker;
         if (from !== UPLINK_PORT)
-          touched4[count4++] = flows4.touchIndex(hash, (from << 16) | protocol);
-        if (to !== UPLINK_PORT) touched4[count4++] = flows4.touchIndex(hash, (to << 16) | protocol);
+          touched4[count4++] = flows4.touchIndex(hash, packMeta(from, protocol));
+        if (to !== UPLINK_PORT)
+          touched4[count4++] = flows4.touchIndex(hash, packMeta(to, protocol));
       } else {
         const { flows6 } = tracker;
         if (from !== UPLINK_PORT)
-          touched6[count6++] = flows6.touchIndex(hash, (from << 16) | protocol);
-        if (to !== UPLINK_PORT) touched6[count6++] = flows6.touchIndex(hash, (to << 16) | protocol);
+          touched6[count6++] = flows6.touchIndex(hash, packMeta(from, protocol));
+        if (to !== UPLINK_PORT)
+          touched6[count6++] = flows6.touchIndex(hash, packMeta(to, protocol));
       }
     }
     if (count4 > 0) this.fetchEntries(tracker.flows4, tracker.accounts4, touched4, count4);
     if (count6 > 0) this.fetchEntries(tracker.flows6, tracker.accounts6, touched6, count6);
   }
 
-  /** @param touched index slots that name the entries, so many */
+  /** @param touched index slots that name the entries */
   private fetchEntries(
     table: FlowTable,
     accounts: FlowAccounts | null,
@@ -245,7 +266,7 @@ export class Engine {
     this.sink = sink;
   }
 
-  /** Judges the packet prepared in the record `at`. The other arguments, and what it returns, as for evaluate. */
+  /** Judges the packet prepared in record `at`. The other arguments and the result are as for evaluate. */
   judge(
     at: number,
     view: DataView,
@@ -263,8 +284,8 @@ export class Engine {
       return this.refuse(view, offset, length, port, first, reason, packets);
     }
     gates.tracker.begin(hash, repeats === 1);
-    // The sender's gate, if it has one, then the receiver's: one after the other in one place, so that V8 makes one
-    // piece of code of all that a gate asks.
+    // The sender's gate comes first, if it has one, then the receiver's. Both calls are in one place, so that V8
+    // inlines all of a gate once.
     for (let direction = first; ; direction = INGRESS) {
       const gate = direction === EGRESS ? port : to;
       const refused = gates.judge(view, packet, port, gate, direction, nowMs);
@@ -285,19 +306,32 @@ export class Engine {
     return to;
   }
 
-  /** Counts what has passed and is not counted yet. To be called after a batch. */
+  /** Counts packets that have passed and are not counted yet. Call it after a batch. */
   endRun(): void {
     const { counters, runFrom, runTo, runPackets, runBytes } = this;
     if (runPackets === 0) return;
     const direction = runFrom === UPLINK_PORT ? INGRESS : EGRESS;
     const towards = runTo === UPLINK_PORT ? EGRESS : INGRESS;
+    if (counterRow(runTo, towards) >= counters.length)
+      failInvariant('a packet was sent to a port that does not exist');
     count(counters, runFrom, direction, PASS, runPackets, runBytes);
     count(counters, runTo, towards, PASS, runPackets, runBytes);
     this.runPackets = 0;
     this.runBytes = 0;
   }
 
-  /** Counts the drop of the frame at `frame`, which holds no IP packet to judge; returns what evaluate returns for it. */
+  /** How many packets that came in by a port are counted, as passed or dropped. Call it after endRun. */
+  countedFrom(port: number): number {
+    const { counters } = this;
+    const row = counterRow(port, port === UPLINK_PORT ? INGRESS : EGRESS);
+    return (
+      counters[row + PASSED_PACKETS] +
+      counters[row + DROPPED_PACKETS] +
+      counters[row + DROPPED_BY_REASON + LINK_SCOPE]
+    );
+  }
+
+  /** Counts the drop of the frame at `frame`, which has no IP packet to judge. @returns minus the reason */
   drop(
     view: DataView,
     frame: number,
@@ -331,7 +365,10 @@ export class Engine {
     return -reason;
   }
 
-  /** The packet last judged passed to `to`, and can't be delivered there. @returns what judge returns of a drop */
+  /**
+   * Turns the last judged packet, which passed towards `to`, into a drop, since it can't be delivered.
+   * @returns minus the reason
+   */
   takeBack(
     view: DataView,
     offset: number,
@@ -346,7 +383,7 @@ export class Engine {
     return this.refuse(view, offset, length, to, direction, reason, packets);
   }
 
-  /** Counts and tells of a packet that a gate, or what comes before it, dropped. @returns minus the reason */
+  /** Counts a packet that a gate or an earlier check drops, and records the event. @returns minus the reason */
   private refuse(
     view: DataView,
     offset: number,
@@ -374,11 +411,11 @@ export class Engine {
         length,
       );
     if ((wanted & WANT_CAPTURE) !== 0)
-      this.capture.copy(view, offset, length, port, direction, reason, gates.rule, events.nowMs);
+      this.capture.copy(view, offset, length, port, direction, reason, gates.rule);
     return -reason;
   }
 
-  /** Accounts and tells of a packet that passed the gate of an interface. */
+  /** Counts a packet that passed the gate of an interface in its flow's account, and records the event. */
   private admit(
     view: DataView,
     offset: number,
@@ -419,17 +456,17 @@ export class Engine {
         length,
       );
     if ((wanted & WANT_CAPTURE) !== 0)
-      this.capture.copy(view, offset, length, port, direction, PASS, rule, events.nowMs);
+      this.capture.copy(view, offset, length, port, direction, PASS, rule);
   }
 
-  /** Link scope comes before the source check: a host without an address yet speaks to its link from `::`. */
+  /** Link scope comes before the source check, since a host without an address speaks to its link from `::`. */
   private checkFromInterface(packet: Packet, port: number): number {
     if (isLinkScope(packet)) return LINK_SCOPE;
     if (isMartian(this.policy, packet)) return MARTIAN;
     const owner = portOfSource(this.policy, packet);
     if (owner === port) return PASS;
-    // Without the check an interface speaks for strangers, never for another interface, the platform or the uplink
-    // device itself: groups would take it for one of their members.
+    // Without the check an interface may use strangers' addresses, but never those of another interface, the platform
+    // or the uplink device: groups would take it for one of their members.
     if (this.policy.sourceDestCheck[port] === 1 || owner !== NO_HOST) return SOURCE_CHECK;
     return isSpecialSource(this.policy, packet) ? SOURCE_CHECK : PASS;
   }
@@ -440,7 +477,7 @@ export class Engine {
     return portOfSource(this.policy, packet) !== NO_HOST ? UPLINK_SPOOF : PASS;
   }
 
-  /** The port of the destination: a local interface, else the uplink, else NO_PORT. */
+  /** The port of the destination: a local interface, otherwise the uplink, otherwise NO_PORT. */
   private route(packet: Packet): number {
     const local = portOfDestination(this.policy, packet);
     if (local !== NO_HOST) return local;

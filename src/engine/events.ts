@@ -1,41 +1,44 @@
 /**
- * What happened, told to the control plane: a ring of records in shared memory.
+ * Tells the control plane what happened to packets and flows, by a ring of records in shared memory.
  *
  * Theory of operation
  *
- * Problem. Flow logs, `sgctl trace`, `drops` and `top` want to know of single packets and flows. The packet
- * loop can neither wait for them nor allocate for them.
+ * Problem. Flow logs, `sgctl trace`, `drops` and `top` need events of single packets and flows. The packet loop can
+ * neither wait nor allocate for them.
  *
- * Shape. EVENTS_MAX records of EVENT_WORDS int32 words, one writer (the loop), one reader (the control
- * plane). The writer owns HEAD, the reader TAIL; both only grow, modulo 2^32. A record is written before
- * HEAD tells of it. When the ring is full the record is lost and counted: packets never wait for a reader.
- * Whoever must not have unrecorded flows sets conntrack.exceptions.eventsFull to drop; then what would
- * open one is refused for as long as the ring is full (`events-full`).
+ * Shape. The ring has EVENTS_MAX records of EVENT_WORDS int32 words. The loop writes and the control plane reads. The
+ * writer owns HEAD, the reader TAIL; both only grow, modulo 2^32. The writer writes a record before it moves HEAD.
+ * When the ring is full, the record is lost and counted: packets never wait for a reader. Where every flow must be
+ * recorded, conntrack.exceptions.eventsFull is set to drop. Then no flow opens while the ring is full
+ * (`events-full`).
  *
- * What is told is chosen by the reader: WANTED is a set of WANT_… bits, looked at once a round. With none
- * set, telling costs one comparison a packet.
+ * The reader chooses what is recorded: WANTED is a set of WANT_… bits, which the loop reads once a round. With no bit
+ * set, the ring costs one comparison a packet.
  *
- * A reader that has found the ring empty may sleep until there is something (ASLEEP): the next record wakes it, and
- * only that one. It says that it sleeps and then looks once more; the writer adds a record and then looks
- * whether the reader sleeps. So one of the two sees the other, and nothing is left lying.
+ * A reader that finds the ring empty may sleep (ASLEEP). The next record wakes it, and only that one. The reader
+ * first says that it sleeps and then looks for records again. The writer first adds a record and then looks whether
+ * the reader sleeps. So at least one of them sees the other, and no record is left lying.
  *
- * Rejected: messages between threads (each allocates and wakes the other side), a ring that overwrites
- * the oldest (the reader could not tell what it is reading while it is being written), a reader that looks
- * every so often (an idle daemon woke up four times a second for nothing).
+ * Rejected: messages between threads (each allocates, and wakes the other side). Rejected: a ring that overwrites the
+ * oldest records (a reader could read one while it is overwritten). Rejected: a reader that polls (an idle daemon
+ * woke up four times a second for nothing).
  */
 import type { FlowAccounts } from '../conntrack/accounts.ts';
 import { ACCOUNT_WORDS } from '../conntrack/accounts.ts';
 import {
-  FLOW_RULE,
-  FLOW_SEEN,
-  FLOW_STATE,
-  KEY_ADDRESSES,
-  KEY_META,
-  KEY_PORTS,
-  KEY_WORDS_4,
   type FlowIndex,
-  type FlowTable,
-} from '../conntrack/table.ts';
+  addressWordsOf,
+  localAddressAt,
+  localPortOf,
+  portOf,
+  protocolOf,
+  remoteAddressAt,
+  remotePortOf,
+  ruleWordOf,
+  seenOf,
+  stateWordOf,
+} from '../conntrack/entry.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 import {
   ARP_OPERATION,
   ARP_SENDER_ADDRESS,
@@ -49,21 +52,21 @@ import {
 } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 
-// Header words: what the writer writes, then on a cache line of its own what the reader writes.
+// Header words: those that the writer writes, then, on a cache line of their own, those that the reader writes.
 const HEAD = 0;
 const LOST = 1;
 const TAIL = 16;
 const WANTED = 17;
 const INTERVAL = 18;
-/** 1: the reader sleeps, and wants to be woken by the next record. */
+/** 1: the reader sleeps, and the next record must wake it. */
 const ASLEEP = 19;
 const HEADER_WORDS = 32;
 
 export const EVENTS_MAX = 16384;
 
-/** Packets dropped. */
+/** Dropped packets. */
 export const WANT_DROPS = 1;
-/** Flows opened and ended. */
+/** Flows that open and end. */
 export const WANT_FLOWS = 2;
 /** Packets that passed a gate and belong to no tracked flow. */
 export const WANT_UNTRACKED = 4;
@@ -79,43 +82,47 @@ export const EVENT_FLOW_ENDED = 4;
 
 /** Words of a record; even, so that doubles in it are aligned. */
 export const EVENT_WORDS = 24;
-/** Kind in bits 0–7; drop reason, or why a flow ended, in 8–15; direction of the gate in 16; TCP flags in 24–31. */
+/**
+ * Kind in bits 0–7. In bits 8–15 a drop reason, or why a flow ended. Gate's direction in bit 16. TCP flags in bits
+ * 24–31.
+ */
 export const EVENT_KIND = 0;
 export const EVENT_REASON_SHIFT = 8;
 export const EVENT_DIRECTION_BIT = 1 << 16;
-/** Addresses, ports and protocol are valid: not of a packet that could not be decoded. */
+/** Addresses, ports and protocol are valid. Not set for a packet that could not be decoded. */
 export const EVENT_HAS_TUPLE = 1 << 17;
 export const EVENT_IS_IPV6 = 1 << 18;
-/** Of a dropped ARP message: its sender is in EVENT_LOCAL, its target in EVENT_REMOTE, the operation in EVENT_ACCOUNT. */
+/** A dropped ARP message. EVENT_LOCAL holds its sender, EVENT_REMOTE its target, EVENT_ACCOUNT its operation. */
 export const EVENT_IS_ARP = 1 << 19;
 /**
- * Of a neighbour solicitation or advertisement: its source and destination are in EVENT_LOCAL and EVENT_REMOTE, its target in the
- * four words from EVENT_TARGET. EVENT_HAS_TUPLE is set of neither: no gate has judged them.
+ * A dropped neighbour solicitation or advertisement. EVENT_LOCAL and EVENT_REMOTE hold its source and destination, as
+ * the direction has it. The four words from EVENT_TARGET hold its target. Neither this nor ARP has EVENT_HAS_TUPLE,
+ * since no gate has judged them.
  */
 export const EVENT_HAS_TARGET = 1 << 20;
 export const EVENT_FLAGS_SHIFT = 24;
 /** port << 16 | protocol */
 export const EVENT_META = 1;
-/** Number of the rule that admitted it; EVENT_NO_RULE for none. */
+/** For a packet: number of the rule that admitted it, or EVENT_NO_RULE. For a flow: its rule word. */
 export const EVENT_RULE = 2;
 /** local port << 16 | remote port. */
 export const EVENT_PORTS = 3;
-/** Entry in the flow table of its family; NO_FLOW (-1) if it has none. */
+/** Entry in the flow table of its family, or NO_FLOW (-1). */
 export const EVENT_FLOW = 4;
-/** nowMs. */
+/** When it happened (nowMs). */
 export const EVENT_TIME = 5;
 export const EVENT_BYTES = 6;
 export const EVENT_PACKETS = 7;
-/** Four words each; IPv4 in the first. */
+/** Four words each. An IPv4 address is in the first. */
 export const EVENT_LOCAL = 8;
 export const EVENT_REMOTE = 12;
 /**
- * Of a flow: its account (conntrack/accounts.ts), zeros without accounting. Of a packet: ICMP type << 8 |
- * code in the first word.
+ * For a flow: its account (conntrack/accounts.ts), all 0 without accounting. For a packet: ICMP type << 8 | code in
+ * the first word.
  */
 export const EVENT_ACCOUNT = 16;
 export const EVENT_TARGET = 17;
-/** Of a flow, in place of EVENT_BYTES and EVENT_PACKETS: nowMs of its last packet, its FLOW_STATE word. */
+/** For a flow, in place of EVENT_BYTES and EVENT_PACKETS: when its last packet came (nowMs), and its state word. */
 export const EVENT_SEEN = 6;
 export const EVENT_STATE = 7;
 
@@ -123,11 +130,11 @@ export const EVENT_NO_RULE = -1;
 
 /** Why a flow ended. */
 export const ENDED_BY_TIMEOUT = 1;
-/** For another flow, being half-open. */
+/** It was half-open, ended or revoked, and made room for another flow. */
 export const ENDED_BY_EVICTION = 2;
-/** A new connection of the same addresses and ports began. */
+/** A new connection with the same addresses and ports began. */
 export const ENDED_BY_REOPENING = 3;
-/** By a change of rules, or by hand. */
+/** A change of rules, or a command, ended it. */
 export const ENDED_BY_REVOCATION = 4;
 export const ENDED_NAMES: readonly string[] = ['', 'timeout', 'evicted', 'reopened', 'revoked'];
 
@@ -137,11 +144,11 @@ export function eventRingBytes(): number {
 
 /** The packet loop's side. */
 export class EventRing {
-  /** WANT_… bits of this round. */
+  /** The WANT_… bits of this round. */
   wanted = 0;
-  /** Number of the flow log's aggregation interval, of this round. */
+  /** Number of the flow log's aggregation interval in this round. */
   interval = 0;
-  /** Clock of this round. */
+  /** The loop's clock in this round. */
   nowMs = 0;
   private readonly words: Int32Array;
 
@@ -150,7 +157,7 @@ export class EventRing {
     this.words = new Int32Array(buffer);
   }
 
-  /** Looks what the reader wants; once before the packets of a round. */
+  /** Reads what the reader wants. Call it once before the packets of a round. */
   beginRound(nowMs: number): void {
     this.nowMs = nowMs;
     this.wanted = Atomics.load(this.words, WANTED);
@@ -163,9 +170,10 @@ export class EventRing {
   }
 
   /**
-   * Tells of a packet at a gate.
-   * @param kind EVENT_DROP or EVENT_PASS  @param reason drop reason or 0
-   * @param hasTuple whether `packet` has been decoded
+   * Records what happened to a packet at a gate.
+   * @param kind EVENT_DROP or EVENT_PASS
+   * @param reason drop reason, or 0
+   * @param hasTuple whether `packet` was decoded
    */
   tellPacket(
     kind: number,
@@ -207,8 +215,8 @@ export class EventRing {
   }
 
   /**
-   * Tells of the drop of an ARP message (for Ethernet and IPv4), or of a neighbour solicitation or advertisement, at
-   * `offset`; it has been found to be long enough.
+   * Records the drop of a neighbour's message at `offset`: ARP for Ethernet and IPv4, or a neighbour solicitation or
+   * advertisement. The caller has checked that it is long enough.
    */
   tellNeighbour(
     isArp: boolean,
@@ -251,7 +259,7 @@ export class EventRing {
     this.commit();
   }
 
-  /** Tells of a flow that was opened or has ended. @param why ENDED_BY_…; 0 for one that was opened */
+  /** Records that a flow opened or ended. @param why ENDED_BY_…, or 0 for a flow that opened */
   tellFlow(
     kind: number,
     why: number,
@@ -262,25 +270,23 @@ export class EventRing {
     const at = this.claim();
     if (at < 0) return;
     const { words } = this;
-    const key = flow * table.stride;
-    const state = key + table.keyWords;
-    const isIpv4 = table.keyWords === KEY_WORDS_4;
-    const addressWords = isIpv4 ? 1 : 4;
-    const meta = table.words[key + KEY_META];
+    const isIpv4 = table.family === 4;
+    const addressWords = addressWordsOf(table);
+    const local = localAddressAt(table, flow);
+    const remote = remoteAddressAt(table, flow);
     words[at + EVENT_KIND] =
       kind | (why << EVENT_REASON_SHIFT) | EVENT_HAS_TUPLE | (isIpv4 ? 0 : EVENT_IS_IPV6);
-    words[at + EVENT_META] = (meta & 0xffff0000) | (meta & 0xff);
-    words[at + EVENT_RULE] = table.words[state + FLOW_RULE];
-    words[at + EVENT_PORTS] = table.words[key + KEY_PORTS];
+    words[at + EVENT_META] = (portOf(table, flow) << 16) | protocolOf(table, flow);
+    words[at + EVENT_RULE] = ruleWordOf(table, flow);
+    words[at + EVENT_PORTS] = (localPortOf(table, flow) << 16) | remotePortOf(table, flow);
     words[at + EVENT_FLOW] = flow;
     words[at + EVENT_TIME] = this.nowMs;
-    words[at + EVENT_SEEN] = table.words[state + FLOW_SEEN];
-    words[at + EVENT_STATE] = table.words[state + FLOW_STATE];
+    words[at + EVENT_SEEN] = seenOf(table, flow);
+    words[at + EVENT_STATE] = stateWordOf(table, flow);
     for (let i = 0; i < 4; i++) {
       const isUsed = i < addressWords;
-      const local = key + KEY_ADDRESSES + i;
-      words[at + EVENT_LOCAL + i] = isUsed ? table.words[local] : 0;
-      words[at + EVENT_REMOTE + i] = isUsed ? table.words[local + addressWords] : 0;
+      words[at + EVENT_LOCAL + i] = isUsed ? table.words[local + i] : 0;
+      words[at + EVENT_REMOTE + i] = isUsed ? table.words[remote + i] : 0;
     }
     for (let i = 0; i < ACCOUNT_WORDS; i++)
       words[at + EVENT_ACCOUNT + i] =
@@ -327,9 +333,9 @@ export class EventRing {
 
 /** The control plane's side. */
 export class EventReader {
-  /** Records; `take` gives where one starts. */
+  /** All records. `take` gets the word where one starts. */
   readonly words: Int32Array;
-  /** The same memory as doubles, for an account's bytes. */
+  /** The same memory as doubles, for the bytes in an account. */
   readonly doubles: Float64Array;
 
   /** @param buffer eventRingBytes() */
@@ -338,7 +344,7 @@ export class EventReader {
     this.doubles = new Float64Array(buffer);
   }
 
-  /** Chooses what is told from the loop's next round on: WANT_… bits. */
+  /** Sets what the loop records from its next round on: WANT_… bits. */
   want(bits: number): void {
     Atomics.store(this.words, WANTED, bits);
   }
@@ -358,7 +364,7 @@ export class EventReader {
     return Atomics.load(this.words, HEAD) === this.words[TAIL];
   }
 
-  /** @returns what resolves with the next record; undefined if there is one already */
+  /** Waits for the next record. @returns a promise that resolves with it; undefined if there is a record already */
   sleep(): Promise<unknown> | undefined {
     const { words } = this;
     Atomics.store(words, ASLEEP, 1);
@@ -374,7 +380,10 @@ export class EventReader {
     return words[HEADER_WORDS + (words[TAIL] & (EVENTS_MAX - 1)) * EVENT_WORDS + EVENT_TIME];
   }
 
-  /** Calls `take` with the first word of each record there is, at most `most`, oldest first. @returns how many */
+  /**
+   * Calls `take` with the first word of each record, oldest first, for at most `most` records.
+   * @returns how many it took
+   */
   drain(take: (at: number) => void, most: number): number {
     const { words } = this;
     const head = Atomics.load(words, HEAD);

@@ -1,32 +1,35 @@
 /**
- * How many flows there may be, and whose make room for others.
+ * Limits how many flows there are, and decides which flows make room for others.
  *
  * Theory of operation
  *
- * Three limits: of the table (`maxFlows`, both families), of an interface that has one of its own, and of
- * half-open flows. The first two hold for all packet loops together, and each counts what the others have;
- * the third is each loop's own.
+ * There are three limits: of the table (`maxFlows`, both families together), of an interface that has one of its own,
+ * and of half-open flows. The first two hold for all packet loops together, and each loop counts the flows of the
+ * others. The third holds for each loop by itself.
  *
- * Fair shares. In AWS every interface has its own allowance; here they share a table, and none may shut out
- * another. An established flow is never given up, so a part of the table is kept: each interface has an even
- * part of a quarter of it for itself (its reserve), and the rest is whoever's comes first. An interface beyond its
- * reserve may open a flow as long as what is free is more than what the others have not used of theirs. Half-open
- * flows need no reserve, since they can be given up: those of the interface that has the most go
- * first, and what an instance opens and what others open towards it count as two.
+ * Fair shares. In AWS every interface has an allowance of its own. Here interfaces share a table, and none may shut
+ * out another. An established flow is never evicted. So a quarter of the table is reserved: each interface has an
+ * even part of it (its reserve). The rest goes to whoever comes first. An interface beyond its reserve may open a
+ * flow only while there are more free places than the others have unused in their reserves. Half-open flows need no
+ * reserve, since they can be evicted: the oldest of the interface with the most goes first. For this, the flows that
+ * an instance opens and the flows that others open towards it count as two owners.
  *
- * What makes room, in this order: for an interface at its own limit, one of its flows; for one beyond its
- * reserve, one of its own that has ended, else the oldest revoked of whoever has the most of those, else the oldest
- * half-open of whoever has the most, if that one is beyond its reserve as well, else of its own; for the budget of
- * half-open flows, the oldest of whoever has the most. If there is none, the flow is refused.
+ * Who makes room, in this order. For an interface at its own limit: one of its own flows. For an interface beyond its
+ * reserve: one of its own flows that has ended; else the oldest revoked flow of the interface with the most of them;
+ * else the oldest half-open flow of the owner with the most, if that one is beyond its reserve too; else one of its
+ * own flows. For the budget of half-open flows: the oldest of the owner with the most. If none is found, the flow is
+ * refused.
  *
- * Revoked flows go before half-open ones, or in a table full of them no handshake would come to its end. But where
- * a quarter of an interface's flows is half-open, those go first: else who was shut out would only have to send
- * SYNs until his own connection is forgotten, and could be picked up.
+ * Revoked flows go before half-open ones. Otherwise no handshake could finish in a table full of revoked flows. But
+ * where a quarter of an interface's flows is half-open, those go first. Otherwise somebody who was shut out could
+ * send SYNs until his revoked connection is forgotten, and then pick it up again.
  *
- * Several loops. How much of the reserves is unused changes with what other loops do. Each keeps it by what it does
- * itself and counts anew once a millisecond in which it matters, so loops may take a few flows of a reserve
- * that they would have left alone had they known.
+ * Several loops. What is unused of the reserves depends on what other loops do. Each loop updates its own number by
+ * what it does itself, and counts again at most once a millisecond, when it matters. So within a millisecond, loops
+ * may take a few flows out of a reserve without knowing it.
  */
+import { failInvariant } from '../conntrack/invariant.ts';
+import { type FlowIndex, portOf, stateWordOf } from '../conntrack/entry.ts';
 import {
   FlowLines,
   isHalfOpen,
@@ -37,34 +40,38 @@ import {
   LINE_REVOKED,
   lineOf,
   NO_LINE,
-  stateWord,
 } from '../conntrack/half-open.ts';
 import { Shares } from '../conntrack/shares.ts';
-import { KEY_META, type FlowIndex, type FlowTable } from '../conntrack/table.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 
-/** Where a packet loop has its flows. */
+/** The flows of a packet loop. */
 export interface FlowTables {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
-  /** How many of them are of each port. */
+  /** Flows by port. */
   readonly flowsByPort: Int32Array;
 }
 
-export interface LimitOptions extends FlowTables {
-  /** Of the other packet loops: what they track counts towards the limits, and is theirs to change. */
-  readonly others: readonly FlowTables[];
-  /** Flows of both families together that may be tracked at once. */
+/** The configured limits. */
+export interface LimitSettings {
+  /** The most flows of both families that may be tracked, by all loops together. */
   readonly maxFlows: number;
-  /** How many of this loop's may be half-open. */
+  /** The most half-open flows of one loop. */
   readonly maxHalfOpen: number;
-  /** By port: how many of them its interface may have; 0: as many as there are. */
+}
+
+export interface LimitOptions extends FlowTables {
+  readonly settings: LimitSettings;
+  /** The flows of the other packet loops. They count towards the limits; only their loop may change them. */
+  readonly others: readonly FlowTables[];
+  /** By port: the most flows of its interface; 0: no limit of its own. */
   readonly maxFlowsByPort: Int32Array;
 }
 
-/** The part of the table that is kept for interfaces, evenly: one in so many. */
+/** One part in this many of the table is reserved for interfaces, evenly. */
 const RESERVED_PART = 4;
 
-// What has to make room.
+// What askFor returns.
 export const ROOM = 0;
 export const NO_ROOM = 1;
 export const GIVE_UP = 2;
@@ -72,26 +79,30 @@ export const GIVE_UP = 2;
 export class FlowLimits {
   /** Flows that are half-open now. */
   halfOpenFlows = 0;
-  /** Whose flow `askFor` says is to be given up: its `foundTable` and `foundFlow`. */
+  /** Holds the flow to evict after `askFor` returned GIVE_UP: `foundTable` and `foundFlow`. */
   readonly lines: FlowLines;
   private readonly options: LimitOptions;
+  private readonly maxFlows: number;
+  private readonly maxHalfOpen: number;
   private readonly flowsByPort: Int32Array;
   /** Half-open flows by line. */
   private readonly shares: Shares;
   /** Revoked flows by port. */
   private readonly revoked: Shares;
-  /** Flows kept for each port, and for all. */
+  /** Reserved flows by port, and for all ports. */
   private readonly reserves: Int32Array;
   private reserved = 0;
-  /** Behind the last one of those. */
+  /** The port behind the last one that may have a reserve. */
   private ports = 0;
-  /** How many of those kept are not there. */
+  /** Unused places in all reserves together, and when they were counted. */
   private unused = 0;
   private unusedAtMs = 0;
 
   constructor(options: LimitOptions) {
     const ports = options.flowsByPort.length;
     this.options = options;
+    this.maxFlows = options.settings.maxFlows;
+    this.maxHalfOpen = options.settings.maxHalfOpen;
     this.flowsByPort = options.flowsByPort;
     this.lines = new FlowLines(options.flows4, options.flows6, ports << LINE_BITS);
     this.shares = new Shares(ports << LINE_BITS);
@@ -99,10 +110,10 @@ export class FlowLimits {
     this.reserves = new Int32Array(ports);
   }
 
-  /** Shares the table out among the ports that have an interface: those whose profile is none of -1. */
+  /** Divides the reserved part among the ports that have an interface: those whose profile is not -1. */
   setPorts(profiles: Int32Array): void {
-    const { reserves } = this;
-    const { maxFlows, maxFlowsByPort } = this.options;
+    const { reserves, maxFlows } = this;
+    const { maxFlowsByPort } = this.options;
     let interfaces = 0;
     for (let port = 1; port < profiles.length; port++) if (profiles[port] >= 0) interfaces++;
     const even = Math.floor(maxFlows / RESERVED_PART / Math.max(1, interfaces));
@@ -117,45 +128,59 @@ export class FlowLimits {
     this.countUnused();
   }
 
-  /** Counts a flow that has come. */
+  /** Counts a flow that was added. */
   add(table: FlowTable, flow: FlowIndex): void {
     const port = portOf(table, flow);
+    if (port >= this.flowsByPort.length) failInvariant('a flow is of a port that does not exist');
     if (this.flowsOf(port) < this.reserves[port]) this.unused--;
     this.flowsByPort[port]++;
     this.join(table, flow);
   }
 
-  /** Counts one that is about to go. */
+  /** Counts a flow that is about to be removed. */
   remove(table: FlowTable, flow: FlowIndex): void {
     const port = portOf(table, flow);
-    this.leave(table, flow, stateWord(table, flow));
+    if (!(this.flowsByPort[port] > 0)) failInvariant('a flow goes whose port has none');
+    this.leave(table, flow, stateWordOf(table, flow));
     if (this.flowsOf(port) <= this.reserves[port]) this.unused++;
     this.flowsByPort[port]--;
   }
 
-  /** After a flow has changed. @param before its FLOW_STATE word then */
+  /** Checks that the counts by port agree with the tables. It reads all ports, so call it only now and then. */
+  assertCounts(): void {
+    const { flowsByPort } = this;
+    const { flows4, flows6 } = this.options;
+    let flows = 0;
+    for (let port = 0; port < flowsByPort.length; port++) flows += flowsByPort[port];
+    if (flows !== flows4.count + flows6.count)
+      failInvariant('the flows of all ports are not those of the tables');
+    if (this.halfOpenFlows < 0 || this.halfOpenFlows > flows)
+      failInvariant('more flows are half-open than there are');
+  }
+
+  /** Updates the lines after a flow's state has changed. @param before its state word before the change */
   change(table: FlowTable, flow: FlowIndex, before: number): void {
-    if (lineOf(before) === lineOf(stateWord(table, flow))) return;
+    if (lineOf(before) === lineOf(stateWordOf(table, flow))) return;
     this.leave(table, flow, before);
     this.join(table, flow);
   }
 
   /**
-   * Whether there is room for a flow of `port`. Loops that open one at the same moment may exceed a limit by
-   * one each.
+   * Whether there is room for a flow of `port`. Loops that open flows at the same moment may exceed a limit by one
+   * each.
    */
   hasRoom(port: number, nowMs: number): boolean {
     return (
-      this.halfOpenFlows < this.options.maxHalfOpen &&
+      this.halfOpenFlows < this.maxHalfOpen &&
       !this.isPortFull(port) &&
       this.hasTableRoom(port, nowMs)
     );
   }
 
   /**
-   * Looks for a flow to be given up for one of `port`, where `hasRoom` said no.
-   * @param hasPlace one was given up for it already, so it takes that one's place in the table
-   * @returns ROOM if none has to be; GIVE_UP if `lines` has found one; NO_ROOM
+   * Finds a flow to evict for a new one of `port`, after `hasRoom` returned false.
+   * @param hasPlace a flow was already evicted, so the new one has a place in the table
+   * @returns ROOM if none must be evicted; GIVE_UP if `lines` holds the one to evict; NO_ROOM
    */
   askFor(port: number, fromLocal: boolean, hasPlace: boolean, nowMs: number): number {
     const line = (port << LINE_BITS) | (fromLocal ? LINE_OPENED_LOCALLY : LINE_OPENED_REMOTELY);
@@ -165,15 +190,15 @@ export class FlowLimits {
       const { lines } = this;
       if (lines.findOldest((port << LINE_BITS) | LINE_ENDED)) return GIVE_UP;
       if (this.findRevoked(port)) return GIVE_UP;
-      // Either way neither what is free nor what is unused of the reserves changes by the exchange.
+      // The exchange changes neither what is free nor what is unused of the reserves.
       if (this.mayTakeFrom(largest >> LINE_BITS, port) && lines.findOldest(largest)) return GIVE_UP;
       return this.findOwn(port, line) ? GIVE_UP : NO_ROOM;
     }
-    if (this.halfOpenFlows < this.options.maxHalfOpen) return ROOM;
+    if (this.halfOpenFlows < this.maxHalfOpen) return ROOM;
     return this.lines.findOldest(largest) ? GIVE_UP : NO_ROOM;
   }
 
-  /** Whether a flow of the port `other` makes room in the table for one of `port`. */
+  /** Whether a flow of the port `other` may be evicted for one of `port`. */
   private mayTakeFrom(other: number, port: number): boolean {
     const { reserves } = this;
     return (
@@ -181,7 +206,7 @@ export class FlowLimits {
     );
   }
 
-  /** The oldest revoked flow of whoever has the most, if those of `port` have to go before its half-open ones. */
+  /** Finds the oldest revoked flow of the interface with the most, unless many flows of `port` are half-open. */
   private findRevoked(port: number): boolean {
     if (!this.hasFewHalfOpen(port)) return false;
     const largest = this.revoked.largestFor(port);
@@ -191,7 +216,7 @@ export class FlowLimits {
     );
   }
 
-  /** Less than a quarter of a port's flows. */
+  /** Whether less than a quarter of a port's flows is half-open. */
   private hasFewHalfOpen(port: number): boolean {
     const { shares } = this;
     const line = port << LINE_BITS;
@@ -200,8 +225,9 @@ export class FlowLimits {
   }
 
   /**
-   * A flow of `port` that has ended, else one that was revoked, else the oldest of its longer line of half-open ones, of two
-   * as long, of `line`; the latter two the other way round where many are half-open.
+   * Finds a flow of `port` to evict: one that has ended, else the oldest revoked, else the oldest of its longer line
+   * of half-open flows (of `line` if both are equally long). Where many are half-open, those go before the revoked
+   * ones.
    */
   private findOwn(port: number, line: number): boolean {
     const { lines, shares } = this;
@@ -214,7 +240,7 @@ export class FlowLimits {
   }
 
   private hasTableRoom(port: number, nowMs: number): boolean {
-    const free = this.options.maxFlows - this.trackedFlows();
+    const free = this.maxFlows - this.trackedFlows();
     if (free <= 0) return false;
     if (free > this.reserved || this.flowsOf(port) < this.reserves[port]) return true;
     if (this.options.others.length > 0 && nowMs !== this.unusedAtMs) {
@@ -234,7 +260,7 @@ export class FlowLimits {
     }
   }
 
-  /** By all loops. */
+  /** Flows of all loops. */
   private trackedFlows(): number {
     const { flows4, flows6, others } = this.options;
     let flows = flows4.count + flows6.count;
@@ -243,7 +269,7 @@ export class FlowLimits {
     return flows;
   }
 
-  /** Of a port, by all loops. */
+  /** Flows of a port in all loops. */
   private flowsOf(port: number): number {
     const { others } = this.options;
     let flows = this.flowsByPort[port];
@@ -251,14 +277,14 @@ export class FlowLimits {
     return flows;
   }
 
-  /** Whether the interface of `port` is at its own limit, if it has one. */
+  /** Whether the interface of `port` has a limit of its own and is at it. */
   isPortFull(port: number): boolean {
     const most = this.options.maxFlowsByPort[port];
     return most !== 0 && this.flowsOf(port) >= most;
   }
 
   private join(table: FlowTable, flow: FlowIndex): void {
-    const word = stateWord(table, flow);
+    const word = stateWordOf(table, flow);
     const line = lineOf(word);
     if (line === NO_LINE) return;
     const at = (portOf(table, flow) << LINE_BITS) | line;
@@ -279,8 +305,4 @@ export class FlowLimits {
     this.shares.shrink(at);
     this.halfOpenFlows--;
   }
-}
-
-function portOf(table: FlowTable, flow: FlowIndex): number {
-  return table.words[flow * table.stride + KEY_META] >>> 16;
 }

@@ -1,34 +1,41 @@
 /**
- * One gate: the groups of one interface, in one direction, asked about one packet.
+ * A gate judges packets by the groups of one interface in one direction.
  *
  * Theory of operation
  *
- * Order of questions: later fragment? known flow? ICMP error about a known flow? rules? untracked or
- * tracked? The flow table comes before the rules, so that what was admitted goes on when rules change
- * (AWS keeps tracked connections); the rules come before tracking, so that nothing is remembered of
- * what was refused. Each gate has its own flow entry, since each interface is a tracker of its own: the
+ * A gate asks in this order. Is it a later fragment? Does it belong to a known flow? Is it an ICMP error about a
+ * known flow? Do the rules admit it? Does its flow get an entry? The flow table comes before the rules, so that an
+ * admitted flow goes on when rules change (AWS keeps tracked connections). The rules come before tracking, so that
+ * nothing refused is remembered. Each gate has its own flow entry, since each interface is a tracker of its own. The
  * sender's egress and the receiver's ingress are judged independently, and both must agree.
  *
- * "Local" is the instance's side. At an egress gate the source is local; at an ingress gate the
- * destination is.
+ * "Local" is the instance's side. At an egress gate the source is local, at an ingress gate the destination.
  *
- * Untracked flows (AWS, "Untracked connections"): TCP or UDP that a rule for the literal 0.0.0.0/0 or
- * ::/0 admits, while the other direction admits everything from or to it on all ports. No entry is made
- * and both directions live by the rules alone, so the question has to give the same answer for either
- * packet of the flow: it asks about the tuple, not about the packet's direction.
+ * Untracked flows (AWS, "Untracked connections") are TCP or UDP. A rule for exactly 0.0.0.0/0 or ::/0 admits them,
+ * and the other direction admits everything from or to that range on all ports. Such a flow gets no entry, and both
+ * directions live by the rules alone. So the check must give the same answer for packets of both directions: it looks
+ * at the tuple, not at the packet's direction.
  */
 import type { FragmentTable } from '../conntrack/fragments.ts';
 import { FRAGMENT_TO_JUDGE } from '../conntrack/fragments.ts';
 import { isSegmentOf } from '../conntrack/quotation.ts';
-import { STATE_MASK, TCP_REVOKED } from '../conntrack/states.ts';
+import { REVOKED_FLOW } from '../conntrack/states.ts';
 import {
-  FLOW_RULE,
-  FLOW_STATE,
-  KEY_META,
-  NO_FLOW,
   type FlowIndex,
-  type FlowTable,
-} from '../conntrack/table.ts';
+  NO_FLOW,
+  RULE_PLATFORM,
+  generationIn,
+  isUsed,
+  packRule,
+  placeOf,
+  portOf,
+  ruleIn,
+  ruleWordOf,
+  setRuleWordOf,
+  stateOf,
+  wrapGeneration,
+} from '../conntrack/entry.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
 import { FLOW_ASKS_RULES, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
@@ -67,19 +74,12 @@ import {
   TCP_STATE,
   TCP_WINDOW,
 } from './reasons.ts';
-import {
-  flowOutlives,
-  hasInterface,
-  GENERATION_MASK,
-  RULE_BITS,
-  RULE_MASK,
-  RULE_PLATFORM,
-} from './revocation.ts';
+import { flowOutlives, hasInterface } from './revocation.ts';
 import type { RuleHits } from './rule-hits.ts';
 import { isToExempt, portOfDestination } from './scope.ts';
-import { FLOW_IS_STALE, Tracker, type TrackerOptions } from './tracker.ts';
+import { FLOW_IS_STALE, Tracker, type TrackerOptions, type TrackerSettings } from './tracker.ts';
 
-/** By what FragmentTable.offer answers; FRAGMENT_TO_JUDGE never gets here. */
+/** Drop reason by result of FragmentTable.offer. FRAGMENT_TO_JUDGE is handled before. */
 const REASON_BY_FRAGMENT: readonly number[] = [
   PASS,
   PASS,
@@ -90,7 +90,7 @@ const REASON_BY_FRAGMENT: readonly number[] = [
   FRAGMENT_LIMIT,
 ];
 
-/** By verdict of conntrack/verdicts.ts; FLOW_REOPENS and FLOW_ASKS_RULES never get here. */
+/** Drop reason by verdict (conntrack/verdicts.ts). FLOW_REOPENS and FLOW_ASKS_RULES are handled before. */
 const REASON_BY_VERDICT: readonly number[] = [
   PASS,
   PASS,
@@ -102,33 +102,38 @@ const REASON_BY_VERDICT: readonly number[] = [
 ];
 
 /**
- * Exception policies: where tracking can't do what it should, a packet that the rules admit may be passed
- * instead of dropped (conntrack.exceptions). Each that passes so is counted (GAUGE_PASSED_…).
+ * Exception policies (conntrack.exceptions): where tracking can't do its work, a packet may pass instead of being
+ * dropped. Packets that passed by the first three are counted (GAUGE_PASSED_…).
  */
 export interface ExceptionPasses {
-  /** No room to track the flow: it passes untracked. */
+  /** There is no room to track the flow: it passes untracked, if the rules admit it. */
   readonly tableFull: boolean;
-  /** A TCP packet that misfits its connection. */
+  /** A TCP packet does not fit its connection. */
   readonly invalid: boolean;
-  /** A later fragment whose first one is not known. */
+  /** A later fragment came without its first one. */
   readonly fragment: boolean;
-  /** A new flow while the ring of events is full: it passes unrecorded. */
+  /** The ring of events is full: a new flow passes unrecorded, if the rules admit it. */
   readonly eventsFull: boolean;
 }
 
-export interface GateOptions extends TrackerOptions {
+/** The settings of gates and of what they track. */
+export interface GateSettings extends TrackerSettings {
   readonly passes: ExceptionPasses;
-  readonly fragments: FragmentTable;
-  /** Judge TCP packets of no known connection like new flows (true), or drop them unless they are SYNs. */
+  /** Judge TCP packets of no known connection as new flows (true), or drop them unless they are SYNs (false). */
   readonly acceptsMidstream: boolean;
+}
+
+export interface GateOptions extends TrackerOptions {
+  readonly settings: GateSettings;
+  readonly fragments: FragmentTable;
   readonly ruleHits: RuleHits;
 }
 
 export class Gates {
   readonly tracker: Tracker;
-  /** Flows that the policy of the last setPolicy has ended so far. */
+  /** Flows that the policy in force has ended so far. */
   revokedFlows = 0;
-  /** Of the packet last judged: its flow, and the number of the rule that admitted it; NO_FLOW and EVENT_NO_RULE if none. */
+  /** Of the packet judged last: its flow or NO_FLOW, and the number of the rule that admitted it or EVENT_NO_RULE. */
   flow: FlowIndex = NO_FLOW;
   rule = EVENT_NO_RULE;
   private readonly events: EventRing;
@@ -138,8 +143,9 @@ export class Gates {
   private readonly excused = new Float64Array(GAUGE_COUNT);
   private readonly fragments: FragmentTable;
   private readonly acceptsMidstream: boolean;
-  private policy: CompiledPolicy;
-  private readonly matcher: Matcher;
+  /** In force; setPolicy changes it. */
+  policy: CompiledPolicy;
+  readonly matcher: Matcher;
   private recheckAt4 = 0;
   private recheckAt6 = 0;
   private readonly quoted = new Packet();
@@ -150,8 +156,8 @@ export class Gates {
     this.tracker = new Tracker(options);
     this.tracker.setPolicy(policy);
     this.fragments = options.fragments;
-    this.passes = options.passes;
-    this.acceptsMidstream = options.acceptsMidstream;
+    this.passes = options.settings.passes;
+    this.acceptsMidstream = options.settings.acceptsMidstream;
     this.events = options.events;
     this.ruleHits = options.ruleHits;
   }
@@ -167,10 +173,9 @@ export class Gates {
   }
 
   /**
-   * Goes on with holding the flows against the policy that setPolicy brought, `entries` of each table at
-   * a time, so that a big table makes no pause; a packet that finds its flow not yet held against it
-   * does so itself. revokedFlows counts those that ended.
-   * @returns whether there are more
+   * Checks the next `entries` flows of each table against the policy of the last setPolicy. So a big table causes no
+   * pause. A packet whose flow is not checked yet checks it first. revokedFlows counts the flows that ended.
+   * @returns whether there are more flows to check
    */
   recheckFlows(entries: number, nowMs: number): boolean {
     const { flows4, flows6 } = this.tracker;
@@ -183,30 +188,29 @@ export class Gates {
     return this.recheckAt4 < flows4.highWater || this.recheckAt6 < flows6.highWater;
   }
 
-  /** Past its time-out a flow is absent: revoked, it would come back for the time-out of those. */
+  /** Frees a flow past its time-out instead of revoking it: a revoked flow would be remembered longer. */
   private recheckInTime(table: FlowTable, flow: FlowIndex, nowMs: number): void {
     if (!this.tracker.freeExpired(table, flow, nowMs)) this.recheck(table, flow, nowMs);
   }
 
-  /** Holds an entry against the policy in force. @returns whether it is still in use afterwards */
+  /** Checks an entry against the policy in force. @returns whether it is still in use afterwards */
   private recheck(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
-    const at = flow * table.stride + table.keyWords;
-    const state = table.words[at + FLOW_STATE];
-    if (state === 0) return false;
-    const rule = table.words[at + FLOW_RULE];
-    if (rule >>> RULE_BITS === (this.policy.generation & GENERATION_MASK)) return true;
+    if (!isUsed(table, flow)) return false;
+    const { generation } = this.policy;
+    const rule = ruleWordOf(table, flow);
+    if (generationIn(rule) === wrapGeneration(generation)) return true;
     const outlives = flowOutlives(table, flow, this.policy, this.matcher);
-    table.words[at + FLOW_RULE] = (rule & RULE_MASK) | (this.policy.generation << RULE_BITS);
+    setRuleWordOf(table, flow, packRule(ruleIn(rule), generation));
     if (outlives) return true;
     this.revokedFlows++;
-    const port = table.words[flow * table.stride + KEY_META] >>> 16;
-    return this.tracker.revoke(table, flow, !hasInterface(this.policy, port), nowMs);
+    const isPortGone = !hasInterface(this.policy, portOf(table, flow));
+    return this.tracker.revoke(table, flow, isPortGone, nowMs);
   }
 
   /**
    * Judges a decoded packet at the gate of interface `port` in `direction` (GATE_INGRESS or GATE_EGRESS).
-   * `from` is the port it came in by: what is kept of its fragments counts as that one's.
-   * `view` holds the packet: an ICMP error's quotation is read from it.
+   * @param view holds the packet; an ICMP error's quotation is read from it
+   * @param from the port it came in by: the fragment table counts its fragments for that port
    * @returns PASS, or a drop reason
    */
   judge(
@@ -234,7 +238,7 @@ export class Gates {
     this.rule = EVENT_NO_RULE;
   }
 
-  /** Writes what the control plane wants to know of flows and exceptions. */
+  /** Writes the gauges of flows and exceptions. */
   writeGauges(gauges: Float64Array): void {
     for (let i = GAUGE_PASSED_TABLE_FULL; i <= GAUGE_PASSED_FRAGMENT; i++)
       gauges[i] = this.excused[i];
@@ -254,7 +258,7 @@ export class Gates {
     return this.excuse(this.judgeStrictly(view, packet, port, direction, nowMs));
   }
 
-  /** PASS for a reason that an exception policy excuses. What the rules refuse has no excuse. */
+  /** Returns PASS for a reason that an exception policy excuses. No policy excuses what the rules refuse. */
   private excuse(reason: number): number {
     if (reason === PASS) return PASS;
     const { passes } = this;
@@ -275,31 +279,31 @@ export class Gates {
     direction: number,
     nowMs: number,
   ): number {
-    // Excused flags go on to the rules, like those of any packet: a flow may open with none of them.
-    const isOdd = packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags);
-    if (isOdd) {
+    // A packet with excused flags goes on to the rules like any other. A flow that is known is not moved by it.
+    const hasIllegalFlags = packet.protocol === PROTO_TCP && !areFlagsLegal(packet.tcpFlags);
+    if (hasIllegalFlags) {
       if (!this.passes.invalid) return TCP_FLAGS_ILLEGAL;
       this.excused[GAUGE_PASSED_INVALID]++;
     }
     const fromLocal = direction === GATE_EGRESS;
     const { tracker } = this;
-    let verdict = tracker.follow(packet, port, direction, isOdd, nowMs);
+    let verdict = tracker.follow(packet, port, direction, hasIllegalFlags, nowMs);
     if (verdict === FLOW_IS_STALE) {
       if (!this.recheck(tracker.aimedTable, tracker.followed, nowMs)) return REVOKED;
-      verdict = tracker.follow(packet, port, direction, isOdd, nowMs);
+      verdict = tracker.follow(packet, port, direction, hasIllegalFlags, nowMs);
     }
     let ended = NO_FLOW;
     if (verdict >= 0) {
       if (verdict !== FLOW_REOPENS) {
         this.flow = tracker.followed;
-        this.rule = tracker.followedRule & RULE_MASK;
+        this.rule = ruleIn(tracker.followedRule);
         if (verdict === FLOW_PASSES) return PASS;
         return verdict === FLOW_ASKS_RULES
           ? this.judgeByRules(packet, port, direction, nowMs)
           : REASON_BY_VERDICT[verdict];
       }
-      // Kept until the rules have admitted the SYN: else one that they refuse would have what has ended, or was
-      // revoked, picked up in mid-stream by the next packet of the side that they still let out.
+      // Keep the entry until the rules have admitted the SYN. Without it, a refused SYN would let the next packet of
+      // the side that the rules still let out pick up, in mid-stream, a connection that has ended or was revoked.
       ended = tracker.followed;
       tracker.aim(packet, port, fromLocal);
     }
@@ -311,7 +315,7 @@ export class Gates {
     return this.judgeNewFlow(packet, port, direction, ended, nowMs);
   }
 
-  /** @param ended what the packet opens anew, or NO_FLOW: forgotten if it is admitted */
+  /** Judges a packet of a new flow. @param ended the flow that it opens anew, freed if it is admitted; or NO_FLOW */
   private judgeNewFlow(
     packet: Packet,
     port: number,
@@ -324,7 +328,7 @@ export class Gates {
     const rule = this.findRule(packet, port, direction);
     const isUdp = protocol === PROTO_UDP;
     if (rule === NO_RULE) {
-      // Whoever opened the flow while it was untracked still wants it: what is known of it is renewed.
+      // The side that opened the untracked flow is still sending: renew what is known about the flow.
       if (isUdp) this.tracker.isAnswer(port, fromLocal, nowMs);
       return fromLocal ? EGRESS_RULES : INGRESS_RULES;
     }
@@ -339,7 +343,7 @@ export class Gates {
         this.tracker.openRevoked(packet, this.wordOf(rule), fromLocal, nowMs);
         return REVOKED;
       }
-      // A connection that lived by rules that are gone ends with them, as in AWS; a SYN may open it anew.
+      // A connection that lived by rules that are gone ends with them, as in AWS. A SYN may open it again.
       if (
         protocol === PROTO_TCP &&
         !isOpeningSyn(packet.tcpFlags) &&
@@ -353,7 +357,7 @@ export class Gates {
     if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
     this.forgetEnded(ended);
     this.flow = this.tracker.open(packet, this.wordOf(rule), fromLocal, nowMs);
-    // Also without room, for the exception that lets it pass: the rule has admitted it.
+    // Set the rule even without room, for the exception that lets the packet pass: the rule has admitted it.
     this.rule = rule - 1;
     if (this.flow === NO_FLOW) return CONNTRACK_FULL;
     this.ruleHits.note(rule - 1);
@@ -361,8 +365,8 @@ export class Gates {
   }
 
   /**
-   * A packet of a tracked connection that the rules in force decide about: a SYN of another connection on its ports,
-   * or what follows an opening that was not seen whole.
+   * Judges a packet of a tracked connection by the rules in force: a SYN of another connection on its ports, or a
+   * packet behind an opening that was not seen whole.
    */
   private judgeByRules(packet: Packet, port: number, direction: number, nowMs: number): number {
     const isSyn = isOpeningSyn(packet.tcpFlags);
@@ -379,11 +383,11 @@ export class Gates {
     return PASS;
   }
 
-  /** The rule that admits a packet as one of a new flow, plus 1; RULE_PLATFORM + 1 where none is asked; or NO_RULE. */
+  /** The rule that admits a packet as a new flow: its number plus 1; RULE_PLATFORM + 1 if none is needed; NO_RULE. */
   private findRule(packet: Packet, port: number, direction: number): number {
     const fromLocal = direction === GATE_EGRESS;
-    // Never filtered on the way out. The answer passes because its flow is tracked: admitting whatever
-    // bears the platform's address as its source would let a spoofer outside reach every port.
+    // Traffic to the platform is never filtered. Its answers pass because the flow is tracked. To admit every packet
+    // with the platform's address as its source would let a spoofer outside reach every port.
     if (fromLocal && isToExempt(this.policy, packet)) return RULE_PLATFORM + 1;
     return this.matcher.match(
       2 * this.policy.profiles[port] + direction,
@@ -397,9 +401,9 @@ export class Gates {
     );
   }
 
-  /** The FLOW_RULE word of what a rule (its number plus 1) admits now. */
+  /** The rule word of a flow that a rule (its number plus 1) admits now. */
   private wordOf(rule: number): number {
-    return (rule - 1) | (this.policy.generation << RULE_BITS);
+    return packRule(rule - 1, this.policy.generation);
   }
 
   private admitUntracked(rule: number, ended: FlowIndex): number {
@@ -416,9 +420,9 @@ export class Gates {
   }
 
   /**
-   * Whether the ICMP error quotes a packet that the other side of this flow sent, so that path MTU
-   * discovery and refusals work without a rule for them. The error must be addressed to the sender of
-   * the quoted packet: else anybody who guesses a flow could have errors about it delivered elsewhere.
+   * Whether the ICMP error quotes a packet of a known flow, sent by the side that the error goes to. Such errors pass
+   * without a rule, so that path MTU discovery and refusals work. The error must be addressed to the sender of the
+   * quoted packet. Otherwise anybody who guesses a flow could have errors about it delivered elsewhere.
    */
   private isAboutKnownFlow(
     view: DataView,
@@ -442,19 +446,19 @@ export class Gates {
       packet.dst3 !== quoted.src3
     )
       return false;
-    // An error on its way in is about what the instance sent: the quoted source is local.
+    // An inbound error is about a packet that the instance sent, so the quoted source is local.
     const quotedFromLocal = direction === GATE_INGRESS;
     const { tracker } = this;
     tracker.aim(quoted, port, quotedFromLocal);
     const flow = tracker.find(nowMs);
-    // Held against new rules as by a packet of its own: else errors about what they end would pass for a while.
+    // Check the flow against new rules, as a packet of its own would. Otherwise errors about an ended flow would pass.
     const isKnown =
       flow !== NO_FLOW &&
       this.recheck(tracker.aimedTable, flow, nowMs) &&
       isSentBy(tracker.aimedTable, flow, quoted, quotedFromLocal);
     tracker.aim(packet, port, direction === GATE_EGRESS);
     if (isKnown) return true;
-    // With no flow to say so, an instance may only speak of what was sent to itself.
+    // Without a flow, an instance may only report about packets that were sent to itself.
     if (!quotedFromLocal && portOfDestination(this.policy, quoted) !== port) return false;
     const localPort = quotedFromLocal ? quoted.srcPort : quoted.dstPort;
     const remotePort = quotedFromLocal ? quoted.dstPort : quoted.srcPort;
@@ -462,16 +466,16 @@ export class Gates {
   }
 }
 
-/** Whether the flow lives and may have sent the quoted packet. */
+/** Whether the flow is not revoked and may have sent the quoted packet. */
 function isSentBy(table: FlowTable, flow: FlowIndex, quoted: Packet, fromLocal: boolean): boolean {
-  const at = flow * table.stride + table.keyWords;
-  if ((table.words[at + FLOW_STATE] & STATE_MASK) === TCP_REVOKED) return false;
+  if (stateOf(table, flow) === REVOKED_FLOW) return false;
+  const { protocol, tcpSequence } = quoted;
   return (
-    quoted.protocol !== PROTO_TCP || isSegmentOf(table.words, at, quoted.tcpSequence, fromLocal)
+    protocol !== PROTO_TCP || isSegmentOf(table.words, placeOf(table, flow), tcpSequence, fromLocal)
   );
 }
 
-/** What rules call the port: the destination's, ICMP type and code, or 0 where there is none. */
+/** The port as rules name it: the destination port, ICMP type and code, or 0 where there is none. */
 function rulePort(packet: Packet): number {
   const { protocol } = packet;
   if (protocol === PROTO_ICMP || protocol === PROTO_ICMPV6)

@@ -1,19 +1,22 @@
-/** What all packet loops know of who is beyond their TAPs, in memory they share. */
+/** Holds what all packet loops know about the hosts beyond their TAPs, in memory that they share. */
 import { ASK_MS, createNeighbours, REACHABLE_MS } from './neighbours.ts';
 
-/** An instance's MAC address that is not known: broadcast, which is nobody's. */
+/** Marks an instance's MAC address as unknown: the broadcast address, which no host has. */
 export const MAC_UNKNOWN_HIGH = 0xffff;
 export const MAC_UNKNOWN_LOW = -1;
 
-/** What all loops know of who is beyond their TAPs. */
+/** The memory that all packet loops share. */
 export interface LinkMemory {
-  /** By port, four times: MAC address of the instance, as 16 high and 32 low bits; when it last spoke; when it was last asked. */
+  /**
+   * Four words by port: MAC address of the instance (16 high bits, 32 low bits), when it last spoke, when it was last
+   * asked.
+   */
   readonly macs: SharedArrayBuffer;
-  /** Of the uplink (neighbours.ts). */
+  /** The neighbour table of the uplink (neighbours.ts). */
   readonly neighbours: SharedArrayBuffer;
 }
 
-/** The MAC addresses of instances, for what is no packet loop. */
+/** Reads and writes the MAC addresses of instances from outside a packet loop. */
 export class Macs {
   private readonly words: Int32Array;
   private readonly ports: number;
@@ -23,7 +26,7 @@ export class Macs {
     this.ports = this.words.length / 4;
   }
 
-  /** @returns 12 hexadecimal digits; undefined if it is not known */
+  /** @returns 12 hexadecimal digits; undefined if the address is not known */
   read(port: number): string | undefined {
     const high = this.words[port];
     const low = this.words[this.ports + port];
@@ -31,7 +34,7 @@ export class Macs {
     return high.toString(16).padStart(4, '0') + (low >>> 0).toString(16).padStart(8, '0');
   }
 
-  /** @param mac of `read`; anything else is passed over */
+  /** @param mac as `read` returns it; anything else is ignored */
   write(port: number, mac: unknown): void {
     if (typeof mac !== 'string' || !/^[0-9a-f]{12}$/.test(mac)) return;
     this.words[port] = Number.parseInt(mac.slice(0, 4), 16);
@@ -39,7 +42,7 @@ export class Macs {
   }
 }
 
-/** Memory for so many ports; nothing is known yet. */
+/** Creates the memory for `ports` ports, without any addresses. */
 export function createLinkMemory(ports: number): LinkMemory {
   const macs = new SharedArrayBuffer(16 * ports);
   const words = new Int32Array(macs);

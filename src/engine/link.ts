@@ -1,23 +1,26 @@
 /**
- * The link layer of TAP ports: frames to IP packets and back, and the neighbour the instance talks to.
+ * The link layer of TAP ports: turns frames into IP packets and back, and answers as the instance's neighbour.
  *
- * An instance on a TAP sees one neighbour, the gateway, for every address but its own, as an instance in
- * a VPC does: ARP requests and neighbour solicitations for any address are answered with GATEWAY_MAC,
- * in place, and everything the instance sends goes to the gates whatever neighbour it had in mind. No
- * frame ever passes from one port to another; only IP packets do, behind a new Ethernet header. On a TAP
- * uplink the gateway answers for the interfaces' addresses only: the others have their own hosts there.
+ * An instance on a TAP sees one neighbour, the gateway, for every address but its own, as in a VPC. The link layer
+ * answers ARP requests and neighbour solicitations for any address with GATEWAY_MAC, in place. Everything the
+ * instance sends goes to the gates, whatever neighbour it was for. No frame passes from one port to another: IP
+ * packets do, behind a new Ethernet header. On a TAP uplink the gateway answers only for the interfaces' addresses:
+ * the others have their own hosts there.
  *
- * An instance's MAC address is learned from its packets that go on, and its ARP and neighbour messages, while they
- * bear an address of its own: a message that claims another's is spoofing (NEIGHBOUR_SPOOF). What bears none
- * (router solicitations, reports of groups, detection of duplicates) teaches nothing: where a virtual machine's TAP is
- * on a bridge, its host says such things on it, too. One that has said nothing for REACHABLE_MS is asked beside what is sent to it, and keeps its address; one that is not known at
- * all is asked while a few packets wait (waiting.ts): Linux hands TCP no segment that came by broadcast.
+ * Learning. An instance's MAC address is learned from its packets that go on, and from its ARP and neighbour
+ * messages. They must have an address of the instance as their source: a message that claims another's is spoofing
+ * (NEIGHBOUR_SPOOF). A message without such an address (router solicitation, multicast report, duplicate address
+ * detection) teaches nothing, because the host of a bridge sends such messages too, on a virtual machine's TAP. An
+ * instance that was silent for REACHABLE_MS is asked for its address, and packets still go to the known one. For an
+ * instance without a known address a few packets wait while it is asked (waiting.ts). Where the configuration gives the
+ * MAC address, nothing is learned, and frames from another drop. Broadcast is no way out: Linux
+ * does not hand TCP a segment that came so.
  *
- * Beyond an uplink there may be many, who are not to be believed like that: a packet goes to its next hop
- * (next-hops.ts), whose MAC address is in a table of answers to questions of ours (neighbours.ts).
+ * Beyond an uplink there may be many hosts, and they are believed less. A packet goes to its next hop (next-hops.ts).
+ * The next hop's MAC address comes from a table of answers to our own questions (neighbours.ts).
  *
- * The virtio header stands right before the frame; its csum_start and hdr_len count from the frame's
- * start, so they move by the Ethernet header's length when that is put on or taken off.
+ * The virtio header stands right before the frame. Its csum_start and hdr_len count from the frame's start, so they
+ * move by the Ethernet header's length when that is added or removed.
  */
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
@@ -65,11 +68,11 @@ import {
   setGatewayMac,
 } from './neighbour-messages.ts';
 import { isOnLink, NO_NEXT_HOPS, type NextHops } from './next-hops.ts';
-import { LINK_SCOPE, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
+import { LINK_SCOPE, MAC_SPOOF, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
 import { moveVnetHeader } from './vnet-header.ts';
 import { Waiting } from './waiting.ts';
 
-/** What receiveFrame answers when the frame has been turned into a reply to its own port. */
+/** receiveFrame's result when it has turned the frame into a reply to its own port. */
 export const ANSWERED = 0;
 
 const ARP_REQUEST = 1;
@@ -80,31 +83,32 @@ const ADVERTISEMENT_BYTES = 32;
 const ADVERTISEMENT_FLAGS = 0xe0000000;
 /** The top 10 bits of fe80::/10. */
 const LINK_LOCAL_TOP = 0xfe80 >>> 6;
-/** Of a MAC address's high bits: many are meant (I/G). */
+/** The group bit (I/G) in the high bits of a MAC address. */
 const MAC_GROUP = 0x0100;
 const ADVERTISEMENT_SOLICITED = 0x40000000;
 
 export class LinkLayer {
   /**
-   * By port: MAC address of the instance, as 16 high and 32 low bits. Packet loops share it: an instance may
-   * have spoken to another than the one that has a packet for it. Half an address from before a change of it
-   * costs a frame.
+   * By port: MAC address of the instance, as 16 high and 32 low bits. Packet loops share it, because an instance may
+   * have spoken to another loop than the one that has a packet for it. A reader that sees half a change loses a frame.
    */
   private readonly macHigh: Int32Array;
   private readonly macLow: Int32Array;
   private readonly seenMs: Int32Array;
   private readonly askedMs: Int32Array;
+  /** By port: 1 if the configuration gives the MAC address of the instance. */
+  private readonly isFixed: Uint8Array;
   private readonly neighbours: Neighbours;
   private policy: CompiledPolicy;
   private nextHops: NextHops = NO_NEXT_HOPS;
-  /** The policy that admitted what waits is another's by now. */
+  /** The policy has changed since the waiting packets were admitted. */
   private isOutdated = false;
-  /** What `resolve` found. */
+  /** The MAC address that `resolve` found. */
   private hopHigh = 0;
   private hopLow = 0;
-  /** Length of the frame that receiveFrame last answered in place, with its virtio header. */
+  /** Length of the frame that receiveFrame last turned into an answer, with its virtio header. */
   answerBytes = 0;
-  /** Packets that wait for a MAC address, and questions to be sent. */
+  /** Packets that wait for a MAC address, and questions to send. */
   readonly waiting = new Waiting();
 
   /** @param memory of createLinkMemory */
@@ -115,10 +119,11 @@ export class LinkLayer {
     this.macLow = new Int32Array(memory.macs, 4 * ports, ports);
     this.seenMs = new Int32Array(memory.macs, 8 * ports, ports);
     this.askedMs = new Int32Array(memory.macs, 12 * ports, ports);
+    this.isFixed = new Uint8Array(ports);
     this.neighbours = new Neighbours(memory.neighbours, ports);
   }
 
-  /** What waits was admitted by the old policy, and is given up when `settle` is called next, which is to be at once. */
+  /** Sets the policy. Packets that wait were admitted by the old one: the next `settle` drops them. Call it at once. */
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.isOutdated = true;
@@ -128,14 +133,14 @@ export class LinkLayer {
     this.nextHops = nextHops;
   }
 
-  /** Whether the instance on the port has a MAC address. */
+  /** Whether the MAC address of the instance on the port is known. */
   knows(port: number): boolean {
     return this.macHigh[port] !== MAC_UNKNOWN_HIGH || this.macLow[port] !== MAC_UNKNOWN_LOW;
   }
 
   /**
-   * A port that has another device now.
-   * @param macHigh, macLow the instance's MAC address where it is known, as 16 and 32 bits; else broadcast
+   * Resets a port that has another device now.
+   * @param macHigh, macLow the instance's MAC address as 16 and 32 bits, or broadcast if it is not known
    */
   startPort(port: number, macHigh: number, macLow: number, nowMs: number): void {
     this.macHigh[port] = macHigh;
@@ -144,10 +149,20 @@ export class LinkLayer {
     this.askedMs[port] = (nowMs - ASK_MS) | 0;
   }
 
+  /** Has the port of an instance know this MAC address and no other, or learn again. */
+  fixMac(port: number, isFixed: boolean, macHigh: number, macLow: number): void {
+    this.isFixed[port] = isFixed ? 1 : 0;
+    if (!isFixed) return;
+    this.macHigh[port] = macHigh;
+    this.macLow[port] = macLow;
+  }
+
   /**
-   * Takes a frame that came in by a TAP port; `at` is its virtio header, `length` counts from there.
-   * @returns offset of the IP packet behind `at`; ANSWERED if the slot now holds a reply of answerBytes to
-   *   be written to the same port; or minus a drop reason
+   * Takes a frame that came in by a TAP port.
+   * @param at offset of its virtio header
+   * @param length counted from there
+   * @returns offset of the IP packet behind `at`; ANSWERED if the slot now holds a reply of answerBytes for the same
+   *   port; or minus a drop reason
    */
   receiveFrame(view: DataView, at: number, length: number, port: number, nowMs: number): number {
     const frame = at + VNET_HDR_BYTES;
@@ -156,10 +171,15 @@ export class LinkLayer {
     if (payload < 0) return payload;
     const type = etherType(view, frame, payload);
     if (type < 0) return type;
+    if (this.isFixed[port] === 1) {
+      const source = frame + ETHERNET_SOURCE;
+      if (view.getUint16(source) !== this.macHigh[port]) return -MAC_SPOOF;
+      if (view.getInt32(source + 2) !== this.macLow[port]) return -MAC_SPOOF;
+    }
     const ip = frame + payload;
     const ipBytes = frameBytes - payload;
     if (type === ETHERTYPE_ARP) return this.receiveArp(view, at, ip, ipBytes, port, nowMs);
-    // The frame says one family and the packet another: some stacks would believe the frame.
+    // The frame names one family and the packet another: some stacks would believe the frame.
     const version = ipBytes > 0 ? view.getUint8(ip) >>> 4 : 0;
     if (version !== (type === ETHERTYPE_IPV4 ? 4 : 6)) return -BAD_IP_VERSION;
     if (version === 6 && isNeighbourMessage(view, ip, ipBytes)) {
@@ -175,8 +195,8 @@ export class LinkLayer {
   }
 
   /**
-   * Remembers the sender's MAC address; call for packets that went on.
-   * Of those beyond the uplink, only answers to questions are believed.
+   * Learns the sender's MAC address. Call it for packets that went on. On the uplink it does nothing: there, only
+   * answers to our questions are believed.
    */
   learn(view: DataView, at: number, port: number, nowMs: number): void {
     if (port === UPLINK_PORT) return;
@@ -187,9 +207,9 @@ export class LinkLayer {
   }
 
   /**
-   * Finds the MAC address that the packet at `ip` is for, on its way to `port`, and asks for it if need be.
-   * @param share port of the interface whose packet it is, if it goes to the uplink
-   * @returns whether it is known; `wrap` uses it then
+   * Finds the MAC address that the packet at `ip` needs on its way to `port`, and asks for it if necessary.
+   * @param share port of the interface that the packet belongs to, if it goes to the uplink
+   * @returns whether the address is known; `wrap` then uses it
    */
   resolve(view: DataView, ip: number, port: number, share: number, nowMs: number): boolean {
     if (port === UPLINK_PORT) return this.resolveNextHop(view, ip, share, nowMs);
@@ -215,8 +235,8 @@ export class LinkLayer {
   }
 
   /**
-   * Makes ready what is to be written beside batches, in `waiting`: packets whose neighbour is known by now,
-   * and questions. What has waited too long is dropped and counted.
+   * Prepares, in `waiting`, what is written beside the batches: packets whose neighbour is now known, and questions.
+   * Drops and counts packets that have waited too long.
    */
   settle(counters: Float64Array, nowMs: number): void {
     const { waiting } = this;
@@ -242,9 +262,9 @@ export class LinkLayer {
   }
 
   /**
-   * Puts an Ethernet header before the IP packet at `ip`, which `resolve` was asked about last, and the virtio
-   * header `vnet` before that.
-   * There must be ETHERNET_HEADER_BYTES + VNET_HDR_BYTES of arena in front of `ip` that nobody needs.
+   * Puts an Ethernet header in front of the IP packet at `ip`, and the virtio header `vnet` in front of that. The
+   * address is that of the last `resolve`. ETHERNET_HEADER_BYTES + VNET_HDR_BYTES of arena in front of `ip` must be
+   * free.
    * @returns offset of the new virtio header
    */
   wrap(view: DataView, vnet: number, ip: number): number {
@@ -286,7 +306,7 @@ export class LinkLayer {
     return isKnown;
   }
 
-  /** Asks for an address beyond `port`, in the name of the packet at `ip`; all there, or who `resolve` found. */
+  /** Asks for an address beyond `port`, with the packet's source as its own: everybody, or the host `resolve` found. */
   private ask(
     view: DataView,
     ip: number,
@@ -326,7 +346,7 @@ export class LinkLayer {
       this.hear(4, sender, 0, 0, 0, high, low, operation === ARP_REPLY, nowMs);
     } else if (sender !== 0) this.learn(view, at, port, nowMs);
     if (operation === ARP_REPLY) return -LINK_SCOPE;
-    // Sender 0 is a probe for an address in use (RFC 5227): an answer would tell the instance it may not have its own.
+    // Sender 0 probes whether an address is in use (RFC 5227). An answer would deny the instance its own address.
     if (sender === 0 || sender === target || !this.answersFor(port, 4, target, 0, 0, 0))
       return -LINK_SCOPE;
     answerFrom(view, at);
@@ -363,7 +383,7 @@ export class LinkLayer {
       const mac = at + VNET_HDR_BYTES + ETHERNET_SOURCE;
       this.hear(6, s0, s1, s2, s3, view.getUint16(mac), view.getInt32(mac + 2), false, nowMs);
     }
-    // Duplicate address detection comes from `::` (RFC 4862): an answer would take the address away.
+    // Duplicate address detection comes from `::` (RFC 4862). An answer would take the address away.
     if (isUnspecified) return -LINK_SCOPE;
     const icmp = ip + IPV6_HEADER_BYTES;
     const target = icmp + NEIGHBOUR_TARGET;
@@ -401,7 +421,7 @@ export class LinkLayer {
     return ANSWERED;
   }
 
-  /** @returns minus a drop reason, or 0: it goes the way of packets */
+  /** @returns minus a drop reason, or 0 if the message goes on like any packet */
   private receiveAdvertisement(
     view: DataView,
     at: number,
@@ -416,7 +436,7 @@ export class LinkLayer {
     const t2 = view.getInt32(icmp + NEIGHBOUR_TARGET + 8);
     const t3 = view.getInt32(icmp + NEIGHBOUR_TARGET + 12);
     if (!this.maySpeakFor(port, 6, t0, t1, t2, t3)) {
-      // Whatever is on an instance's link may have a link-local address there.
+      // Any host on an instance's link may have a link-local address there.
       return port !== UPLINK_PORT && t0 >>> 22 === LINK_LOCAL_TOP ? 0 : -NEIGHBOUR_SPOOF;
     }
     const length = view.getUint16(ip + IPV6_PAYLOAD_LENGTH);
@@ -433,7 +453,7 @@ export class LinkLayer {
     return 0;
   }
 
-  /** Somebody beyond the uplink says which MAC address an address has: as an answer, or unasked. */
+  /** Takes what a host beyond the uplink says about an address's MAC address, as an answer or unasked. */
   private hear(
     family: number,
     a0: number,
@@ -445,14 +465,14 @@ export class LinkLayer {
     isAnswer: boolean,
     nowMs: number,
   ): void {
-    // A group's address, or none: no frame for one host goes there.
+    // A group's MAC address or none: frames for one host must not go there.
     if ((macHigh & MAC_GROUP) !== 0 || (macHigh | macLow) === 0) return;
     const { neighbours } = this;
     if (isAnswer) neighbours.answer(family, a0, a1, a2, a3, macHigh, macLow, nowMs);
     else neighbours.announce(family, a0, a1, a2, a3, macHigh, macLow, nowMs);
   }
 
-  /** Whether a neighbour on `port` may claim the address: its interface's; on the uplink, any that is no interface's. */
+  /** Whether a neighbour on `port` may claim the address: an interface's own; on the uplink, one of no interface. */
   private maySpeakFor(
     port: number,
     family: number,
@@ -465,7 +485,7 @@ export class LinkLayer {
     return lookUpHost(this.policy.hosts4, this.policy.hosts6, family, a0, a1, a2, a3) === port;
   }
 
-  /** Whether the gateway stands for the address on `port`: any but the interface's own; on the uplink, the interfaces'. */
+  /** Whether the gateway answers for the address on `port`: every address that a neighbour there may not claim. */
   private answersFor(
     port: number,
     family: number,

@@ -1,14 +1,14 @@
-/** Records of several rings, one a packet loop, in the order in which they happened. */
+/** Merges the records of several rings, one for each packet loop, by the time they were written. */
 
-/** A reader of records that carry the moment (nowMs) they were written at. */
+/** A reader of records that have a time. */
 export interface MomentRing {
-  /** Of the oldest record that is there; undefined: none. */
+  /** Time of the oldest record, in a unit that all rings share, modulo 2^32; undefined if the ring is empty. */
   nextMoment(): number | undefined;
 }
 
 /**
- * Calls `takeFrom` with the place of the ring whose next record is the oldest; it has to take that one.
- * @returns how many times, at most `most`
+ * Calls `takeFrom` with the index of the ring whose next record is the oldest. `takeFrom` must take that record.
+ * @returns how many times it did, at most `most`
  */
 export function takeInOrder(
   rings: readonly MomentRing[],
@@ -17,14 +17,14 @@ export function takeInOrder(
 ): number {
   for (let taken = 0; taken < most; taken++) {
     let oldest = -1;
-    let oldestMs = 0;
+    let oldestMoment = 0;
     for (let i = 0; i < rings.length; i++) {
-      const momentMs = rings[i].nextMoment();
-      if (momentMs === undefined) continue;
-      // Moments wrap; those of records that wait at the same time are near one another.
-      if (oldest >= 0 && ((momentMs - oldestMs) | 0) >= 0) continue;
+      const moment = rings[i].nextMoment();
+      if (moment === undefined) continue;
+      // Times wrap, but those of records that wait together are close.
+      if (oldest >= 0 && ((moment - oldestMoment) | 0) >= 0) continue;
       oldest = i;
-      oldestMs = momentMs;
+      oldestMoment = moment;
     }
     if (oldest < 0) return taken;
     takeFrom(oldest);

@@ -1,4 +1,4 @@
-/** ARP and neighbour messages as bytes: what the link layer reads of them, and how an answer is addressed. */
+/** Reads ARP and neighbour messages for the link layer, and addresses the answers. */
 import { foldChecksum, sumWords } from '../wire/checksum.ts';
 import { etherPayload, etherType, isArpIpv4 } from '../wire/ethernet.ts';
 import {
@@ -14,21 +14,21 @@ import {
   VNET_HDR_BYTES,
 } from '../wire/fields.ts';
 
-/** The neighbour that stands for everything behind the gates: locally administered, the same on every port. */
+/** The gateway's MAC address: locally administered, the same on every port. */
 export const GATEWAY_MAC_HIGH = 0x0273;
 export const GATEWAY_MAC_LOW = 0x67000001;
 
 export const NEIGHBOUR_SOLICITATION = 135;
 export const NEIGHBOUR_ADVERTISEMENT = 136;
-/** Where the options of a solicitation or an advertisement begin. */
+/** Offset of the options in a solicitation or an advertisement. */
 export const NEIGHBOUR_OPTIONS = 24;
 /** Type 2, one unit of 8 bytes. */
 export const OPTION_TARGET_LINK_ADDRESS = 0x0201;
 const NEIGHBOUR_HOP_LIMIT = 255;
-/** Longer than any that a neighbour has reason to send. */
+/** Longer than any advertisement that a neighbour has reason to send. */
 const ADVERTISEMENT_BYTES_MAX = 1280;
 
-/** Turns the frame's addresses round: from the gateway to whoever sent it, with a virtio header that asks for nothing. */
+/** Addresses a frame as an answer: from the gateway to the sender, with a virtio header that asks for nothing. */
 export function answerFrom(view: DataView, at: number): void {
   for (let i = 0; i < VNET_HDR_BYTES; i += 2) view.setUint16(at + i, 0);
   const frame = at + VNET_HDR_BYTES;
@@ -38,19 +38,20 @@ export function answerFrom(view: DataView, at: number): void {
   setGatewayMac(view, source);
 }
 
-/** With room for a solicitation or an advertisement; what it is its type says. */
+/** Whether a packet may be a neighbour message and is long enough for one. The caller checks the ICMPv6 type. */
 export function isNeighbourMessage(view: DataView, ip: number, bytes: number): boolean {
   return (
     bytes >= IPV6_HEADER_BYTES + NEIGHBOUR_OPTIONS &&
-    // Next header and hop limit: a lower one has come from beyond the link (RFC 4861 section 7.1.1).
+    // Next header and hop limit. A lower hop limit shows that the message came from beyond the link (RFC 4861 section
+    // 7.1.1).
     view.getUint16(ip + IPV6_NEXT_HEADER) === ((PROTO_ICMPV6 << 8) | NEIGHBOUR_HOP_LIMIT)
   );
 }
 
 /**
- * Whether the frame at `frame` holds a message of neighbours, for whoever tells of it.
- * @returns minus where its ARP message begins, where the IPv6 packet with a solicitation or an advertisement does, behind
- *   `frame`; 0: it is neither
+ * Looks for a neighbour message in the frame at `frame`, to report its drop.
+ * @returns the distance from `frame`: negative to an ARP message, positive to an IPv6 packet with a solicitation or
+ *   an advertisement; 0 if it is neither
  */
 export function findNeighbourMessage(view: DataView, frame: number, bytes: number): number {
   const payload = etherPayload(view, frame, bytes);
@@ -65,11 +66,11 @@ export function findNeighbourMessage(view: DataView, frame: number, bytes: numbe
   return view.getUint8(ip) >>> 4 === 6 && isKnown ? payload : 0;
 }
 
-/** What RFC 4861 section 7.1.2 asks of an advertisement, but for its options. `length` is the IPv6 payload's. */
+/** Checks an advertisement by RFC 4861 section 7.1.2, without its options. @param length the IPv6 payload's */
 export function isSoundAdvertisement(view: DataView, ip: number, length: number): boolean {
   if (length < NEIGHBOUR_OPTIONS || length > ADVERTISEMENT_BYTES_MAX) return false;
   if (view.getUint8(ip + IPV6_HEADER_BYTES + 1) !== 0) return false;
-  // Source, destination and message lie side by side.
+  // Source, destination and message are adjacent.
   const sum = sumWords(view, ip + IPV6_SOURCE, 32 + length, length + PROTO_ICMPV6);
   return foldChecksum(sum) === 0;
 }

@@ -1,30 +1,32 @@
 /**
- * The neighbour table of a TAP uplink: which MAC address a next hop has.
+ * The neighbour table of a TAP uplink: it knows the MAC addresses of next hops.
  *
  * Theory of operation
  *
- * The problem. Several hosts may be behind an uplink. Each of them can say anything about MAC addresses, and none
- * may draw the others' traffic to itself by it.
+ * Problem. Several hosts may be behind an uplink. Each of them can claim anything about MAC addresses, and none may
+ * attract the others' traffic by it.
  *
- * What is believed. An entry is made when a packet wants a next hop, never because somebody said something. It is
- * INCOMPLETE until an answer (ARP reply, solicited neighbour advertisement) comes within ANSWER_MS of a question of
- * ours. REACHABLE_MS after that it is asked again, at its own MAC address, while packets still go there; only when
- * PROBES_MAX such questions stayed without an answer is the entry given up and everybody asked. So who answers
- * for another's address gets nothing as long as the other answers. Whoever announces an address with another MAC
- * address (gratuitous ARP, an override) makes the entry be asked early, and changes nothing: a router that
- * failed over is found within some seconds. Nothing here protects the first question: ARP and neighbour discovery
- * can't (RFC 826, RFC 4861 section 11).
+ * What is believed. An entry is made only when a packet needs a next hop, never because somebody announced something.
+ * It is INCOMPLETE until an answer (ARP reply, solicited neighbour advertisement) comes within ANSWER_MS of a
+ * question of ours. REACHABLE_MS later the neighbour is asked again, at its own MAC address, while packets still go
+ * there. If PROBES_MAX such questions get no answer, the entry is given up and everybody is asked. So a host that
+ * answers for another's address gets nothing while that other one answers. If somebody announces the address with
+ * another MAC address (gratuitous ARP, an override), the known neighbour is asked early, and nothing else changes. So
+ * a router that failed over is found within some seconds. Nothing here protects the first question: ARP and neighbour
+ * discovery can't (RFC 826, RFC 4861 section 11).
  *
- * Limits. SETS × WAYS entries. In a set, an entry that is in use (asked lately, or confirmed lately) is never
- * pushed out: a new one is refused, and its packet is dropped as unresolved. A port makes CREATED_BURST entries at
- * once and then one every CREATED_MS, so an instance that scans a network takes a small part of the table.
- * An entry is asked for once every ASK_MS. The place in the table depends on a secret drawn at start.
+ * Limits. There are SETS × WAYS entries. An entry in use (asked or confirmed lately) is never evicted from its set.
+ * If all are in use, the new one is refused, and its packet is dropped as unresolved. A port may make CREATED_BURST
+ * entries at once and then one every CREATED_MS, so an instance that scans a network takes a small part of the table.
+ * An entry is asked for at most once every ASK_MS. The place in the table depends on a secret that is drawn at start.
  *
- * Packet loops share the table: the answer may come to another than the one that asked. A writer takes the entry
- * by making its version odd, and gives up if another has it; that costs a question. A reader whose version
- * changed takes the entry for unknown. So nobody ever sees one neighbour's address with another's MAC address.
+ * Sharing. Packet loops share the table, because the answer may come to another loop than the one that asked. A
+ * writer locks an entry by making its version odd. If another writer has it, it gives up, which costs one question.
+ * If the version changed during a read, the reader treats the entry as unknown. So no reader combines one neighbour's
+ * address with another's MAC address.
  *
- * Time is the loop's clock, wrapped; ages are unsigned, so a moment that is slightly ahead (of another loop) is old.
+ * Time is the loop's clock, wrapped. Ages are unsigned, so a time slightly in the future (from another loop) counts
+ * as old.
  */
 import { randomInt } from 'node:crypto';
 
@@ -38,7 +40,7 @@ export const CREATED_MS = 50;
 export const SETS = 256;
 export const WAYS = 8;
 
-/** What is to be asked after a look-up: nothing, everybody, or the neighbour itself. */
+/** What to ask after a lookup: nobody, everybody, or the neighbour itself. */
 export const ASK_NOBODY = 0;
 export const ASK_ALL = 1;
 export const ASK_NEIGHBOUR = 2;
@@ -54,7 +56,7 @@ const ASKED = 9;
 /** Questions since the last answer. */
 const ASKS = 10;
 
-/** States, with the family in the bits above. */
+/** States, in the low bits. The bits above hold the family. */
 const FREE = 0;
 const INCOMPLETE = 1;
 const KNOWN = 2;
@@ -63,7 +65,7 @@ const FAMILY_SHIFT = 2;
 
 const NONE = -1;
 
-/** Memory for a table that all loops share. */
+/** Creates the memory of a table that all loops share. */
 export function createNeighbours(): SharedArrayBuffer {
   const buffer = new SharedArrayBuffer(4 * (1 + SETS * WAYS * ENTRY_WORDS));
   new Int32Array(buffer)[SETS * WAYS * ENTRY_WORDS] = randomInt(2 ** 31);
@@ -73,17 +75,20 @@ export function createNeighbours(): SharedArrayBuffer {
 export class Neighbours {
   private readonly words: Int32Array;
   private readonly seed: number;
-  /** By port: when its share of new entries is used up, less CREATED_BURST of them. */
+  /** By port: how far its new entries are paid for, as a time. At most CREATED_BURST entries ahead of now. */
   private readonly paidUntil: Int32Array;
-  /** By port: 1 once it has made an entry. Before, paidUntil would mean a moment to come where the clock is just before 0. */
+  /** By port: 1 once it has made an entry. Until then paidUntil means nothing. */
   private readonly hasPaid: Uint8Array;
   /** The MAC address that lookUp found. */
   macHigh = 0;
   macLow = 0;
-  /** What lookUp wants asked: ASK_… */
+  /** Whom lookUp wants asked: ASK_… */
   ask = ASK_NOBODY;
 
-  /** @param memory of createNeighbours  @param ports how many there may be */
+  /**
+   * @param memory from createNeighbours
+   * @param ports number of ports
+   */
   constructor(memory: SharedArrayBuffer, ports: number) {
     this.words = new Int32Array(memory);
     this.seed = this.words[SETS * WAYS * ENTRY_WORDS];
@@ -93,8 +98,8 @@ export class Neighbours {
 
   /**
    * Looks a next hop up for a packet, and makes an entry if there is none. IPv4 addresses have a1 … a3 = 0.
-   * @param port of the interface the packet is from
-   * @returns whether it is known; `ask` says what is to be asked, in either case
+   * @param port of the interface that the packet comes from
+   * @returns whether the MAC address is known; `ask` says whom to ask, in either case
    */
   lookUp(
     family: number,
@@ -130,7 +135,7 @@ export class Neighbours {
     return this.askAgain(at, version, state, nowMs);
   }
 
-  /** Takes an answer to a question of ours. @returns whether it was one, and is believed */
+  /** Takes an answer. @returns whether we had asked and believe it */
   answer(
     family: number,
     a0: number,
@@ -164,7 +169,10 @@ export class Neighbours {
     return isStill;
   }
 
-  /** Somebody says the address is theirs, and was not asked: if that is another than is known, the known one is asked. */
+  /**
+   * Takes an unasked claim on an address. If it names another MAC address than the known one, the known neighbour is
+   * asked.
+   */
   announce(
     family: number,
     a0: number,
@@ -246,7 +254,10 @@ export class Neighbours {
     this.ask = ASK_ALL;
   }
 
-  /** A place in the set that is free, or whose entry nobody has asked for or heard of lately: incomplete ones first. */
+  /**
+   * A place in the set for a new entry: a free one, else the oldest unused one, incomplete ones first; NONE if all
+   * are in use.
+   */
   private findRoom(set: number, nowMs: number): number {
     const { words } = this;
     let found = NONE;
@@ -260,7 +271,7 @@ export class Neighbours {
         idle > ANSWER_MS &&
         (state === INCOMPLETE || (nowMs - words[at + CONFIRMED]) >>> 0 >= REACHABLE_MS);
       if (!isOld) continue;
-      // Incomplete ones count as older than any that was ever known.
+      // Incomplete entries count as older than all others.
       const age = (state === INCOMPLETE ? 0x100000000 : 0) + idle;
       if (age <= foundAge) continue;
       found = at;
@@ -269,7 +280,7 @@ export class Neighbours {
     return found;
   }
 
-  /** Takes one of the port's new entries. @returns false if it has used up its share */
+  /** Takes one of the port's new entries. @returns false if its share is used up */
   private pay(port: number, nowMs: number): boolean {
     let ahead = (this.paidUntil[port] - nowMs) | 0;
     if (this.hasPaid[port] === 0 || ahead < 0 || ahead > CREATED_BURST * CREATED_MS) ahead = 0;
@@ -279,7 +290,7 @@ export class Neighbours {
     return true;
   }
 
-  /** The entry's time to be asked has come. @returns whether it is still known */
+  /** Marks an entry as asked again, since its time has come. @returns whether its MAC address is still known */
   private askAgain(at: number, version: number, state: number, nowMs: number): boolean {
     const { words } = this;
     const isKnown = (state & STATE_MASK) === KNOWN;
@@ -294,7 +305,7 @@ export class Neighbours {
     return staysKnown;
   }
 
-  /** Makes a known entry be asked when the next packet comes. */
+  /** Makes the next packet ask a known neighbour again. */
   private doubt(at: number, version: number, nowMs: number): void {
     const { words } = this;
     if ((nowMs - words[at + CONFIRMED]) >>> 0 >= REACHABLE_MS || !this.take(at, version)) return;

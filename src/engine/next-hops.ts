@@ -1,27 +1,27 @@
 /**
- * To whom on the link of a TAP uplink a packet is handed: its destination where that is on the link, else the
- * gateway of its family. Made by the control plane (control/next-hops.ts), read by the packet loops.
+ * Finds the next hop of a packet on the link of a TAP uplink: its destination if that is on the link, else the
+ * gateway of its family. The control plane makes the data (daemon/next-hops.ts), the packet loops read it.
  */
 
 /** Words of an on-link prefix: family, address and mask of 4 words each. */
 const PREFIX_WORDS = 9;
 
 export interface NextHops {
-  /** PREFIX_WORDS each: prefixes of the uplink's own addresses. */
+  /** Prefixes of the uplink's own addresses, PREFIX_WORDS each. */
   readonly onLink: Int32Array;
-  /** By family, 4 words: the gateway. */
+  /** The gateway of each family, 4 words, or null. */
   readonly gateway4: Int32Array | null;
   readonly gateway6: Int32Array | null;
 }
 
-/** Every destination is on the link. */
+/** Treats every destination as on the link. */
 export const NO_NEXT_HOPS: NextHops = {
   onLink: new Int32Array(0),
   gateway4: null,
   gateway6: null,
 };
 
-/** Whether the address is the destination's own next hop. IPv4 addresses have a1 … a3 = 0. */
+/** Whether the address is on the link, so that it is its own next hop. IPv4 addresses have a1 … a3 = 0. */
 export function isOnLink(
   nextHops: NextHops,
   family: number,

@@ -1,29 +1,31 @@
 /**
- * What a virtio header may ask of the kernel: to sum up one checksum, and to cut one packet into segments.
+ * Checks what a virtio header asks of the kernel: to complete one checksum, and to cut one packet into segments.
  *
  * Theory of operation
  *
- * Problem. Whoever sends a packet through a TUN or TAP writes the virtio header in front of it, and the kernel does
- * what it says after the verdict: it writes two bytes at csum_start + csum_offset, and cuts behind headers that it
- * finds by gso_type. A sender that may point anywhere has itself judged with one port, or one address, and has the
- * next hop that sums in software write another over it.
+ * Problem. Whoever sends a packet through a TUN or TAP writes the virtio header in front of it, and the kernel obeys
+ * that header after the verdict. It writes two bytes at csum_start + csum_offset, and it cuts behind headers that it
+ * finds by gso_type. A sender free to point anywhere would have its packet judged with one port or address, and have
+ * the next hop that completes the checksum overwrite it with another.
  *
- * So the header is held against the decoded packet, before any gate. Only this passes:
+ * So the header is checked against the decoded packet, before any gate. Only this passes:
  *
- * - Flags: NEEDS_CSUM or DATA_VALID, not both. No other flag is known here, so none can be meant.
- * - The word that is written is the checksum field of the TCP or UDP header that was judged, summed from the start of
- *   that header; or it lies wholly behind that header, as with the inner packet of a tunnel. Of other protocols
- *   nothing behind the IP header was judged, so it may be anywhere there (Linux has GRE's checksum done so). ICMP is
- *   an exception: its type, code, identifier and quotation were judged, and Linux sums it up itself.
- * - Segmentation is of whole TCP or UDP packets, by a gso_type of that protocol and family, with the checksum partial
- *   as virtio demands. UFO is not among them: no TUN of ours offers it. gso_size leaves something to cut, and not
- *   more segments than an honest sender makes. SYN and RST are not cut: the copies would each be one.
- * - hdr_len is a hint how much the kernel should keep together: none, or from the transport header to the packet's end.
- * - A fragment asks for nothing: Linux sums up before it cuts.
+ * - Flags: NEEDS_CSUM or DATA_VALID, not both. Other flags are unknown and refused.
+ * - The checksum word is the checksum field of the TCP or UDP header that was judged, and the sum starts at that
+ *   header. Or it lies wholly behind that header, as for the inner packet of a tunnel. For other protocols nothing
+ *   behind the IP header was judged, so the word may be anywhere there (Linux leaves GRE's checksum to the device).
+ *   ICMP is an exception: its type, code, identifier and quotation were judged, and Linux completes its checksum
+ *   itself.
+ * - Only whole TCP or UDP packets are segmented, by a gso_type of their protocol and family, with a partial checksum
+ *   as virtio demands. UFO is refused: none of our TUNs offers it. gso_size leaves something to cut, and no more
+ *   segments than an honest sender makes. SYN and RST are not cut: each segment would be one.
+ * - hdr_len hints how much the kernel should keep together. It is 0, or from the transport header to the packet's
+ *   end.
+ * - A fragment asks for nothing: Linux completes checksums before it fragments.
  *
- * Offsets count from the start of the frame. They are held to what still fits 16 bits when an Ethernet header is put
- * on. What Linux writes is in virtio_net_hdr_from_skb() and what it takes in virtio_net_hdr_to_skb()
- * (include/linux/virtio_net.h); the meaning is in virtio 1.2 section 5.1.6.
+ * Offsets count from the start of the frame. They must still fit 16 bits after an Ethernet header is added. Linux
+ * writes the header in virtio_net_hdr_from_skb() and reads it in virtio_net_hdr_to_skb()
+ * (include/linux/virtio_net.h). Its meaning is in virtio 1.2 section 5.1.6.
  */
 import {
   ETHERNET_HEADER_BYTES,
@@ -55,30 +57,30 @@ import {
 import type { Packet } from '../wire/packet.ts';
 import { LITTLE_ENDIAN } from './vnet-header.ts';
 
-/** What segmentsOf answers when the header does not fit the packet. */
+/** segmentsOf's result when the header does not fit the packet. */
 export const MISFIT = 0;
 
 /**
- * Most segments of a TCP superpacket. 64 KB in segments of 64 bytes: less than any path of the Internet takes (68
- * bytes, RFC 791). One of a byte each would have the kernel build 65,000 packets for one verdict.
+ * Most segments of a TCP superpacket: 64 KB in segments of 64 bytes. That is smaller than any MTU on the Internet (68
+ * bytes, RFC 791). With segments of one byte the kernel would build 65,000 packets for one verdict.
  */
 export const TCP_SEGMENTS_MAX = 1024;
-/** UDP_MAX_SEGMENTS of Linux 6.9; 64 before. */
+/** UDP_MAX_SEGMENTS of Linux 6.9. It was 64 before. */
 export const UDP_SEGMENTS_MAX = 128;
-/** GSO_BY_FRAGS: to the kernel this size means something else. */
+/** GSO_BY_FRAGS: the kernel gives this size another meaning. */
 const GSO_SIZE_SPECIAL = 0xffff;
-/** An offset in a virtio header has 16 bits, also when the frame has got an Ethernet header. */
+/** Largest offset that still fits 16 bits after an Ethernet header is added. */
 const OFFSET_MAX = 0xffff - ETHERNET_HEADER_BYTES;
 
-/** Whether the virtio header asks for nothing and hints at nothing: that of nearly every small packet. */
+/** Whether the virtio header asks for nothing and hints at nothing, as for nearly every small packet. */
 export function isPlainVnet(view: DataView, vnet: number): boolean {
-  // Flags, gso_type and hdr_len at once.
+  // Reads flags, gso_type and hdr_len at once.
   return view.getInt32(vnet + VNET_FLAGS) === 0;
 }
 
 /**
- * Holds the virtio header at `vnet` against the packet behind it, which has been decoded.
- * @returns packets that it will be on the wire; MISFIT if it must not go on
+ * Checks the virtio header at `vnet` against the decoded packet behind it.
+ * @returns how many packets it becomes on the wire; MISFIT if it must be dropped
  */
 export function segmentsOf(view: DataView, vnet: number, packet: Packet): number {
   if (isPlainVnet(view, vnet)) return 1;
@@ -100,9 +102,9 @@ export function segmentsOf(view: DataView, vnet: number, packet: Packet): number
   return isPartial ? countSegments(view, vnet, packet, gsoType) : MISFIT;
 }
 
-/** Whether the word that the kernel is to write is a checksum that no verdict depends on. */
+/** Whether the word that the kernel will write is a checksum that no verdict depends on. */
 function fitsChecksum(view: DataView, vnet: number, packet: Packet, gsoType: number): boolean {
-  // A fragment header, also that of an atomic fragment, has set it.
+  // fragmentEnd is set by any fragment header, also that of an atomic fragment.
   if (packet.fragmentEnd !== 0) return false;
   const start = view.getUint16(vnet + VNET_CSUM_START, LITTLE_ENDIAN);
   const offset = view.getUint16(vnet + VNET_CSUM_OFFSET, LITTLE_ENDIAN);
@@ -118,13 +120,13 @@ function fitsChecksum(view: DataView, vnet: number, packet: Packet, gsoType: num
   return protocol !== PROTO_ICMP && protocol !== PROTO_ICMPV6 && at >= transportOffset;
 }
 
-/** Of a TCP or UDP packet that is no fragment. */
+/** Bytes of the transport header of a whole TCP or UDP packet. */
 function transportHeaderBytes(packet: Packet): number {
   if (packet.protocol === PROTO_UDP) return UDP_HEADER_BYTES;
   return packet.endOffset - packet.transportOffset - packet.tcpPayloadBytes;
 }
 
-/** Of a superpacket whose checksum field is that of its transport. @returns its segments, or MISFIT */
+/** Counts the segments of a superpacket with a partial checksum of its own. @returns MISFIT if it must be dropped */
 function countSegments(view: DataView, vnet: number, packet: Packet, gsoType: number): number {
   const { protocol, transportOffset, endOffset, family } = packet;
   let segmentsMax = TCP_SEGMENTS_MAX;

@@ -1,10 +1,10 @@
 /**
- * Why a packet was dropped. Numbers 1 … DECODE_STATUS_COUNT - 1 are the statuses of wire/status.ts; the
- * rest follow here. A name is a metric label and a word people search for: it is never reused or renamed.
+ * The reasons to drop a packet. Numbers 1 … DECODE_STATUS_COUNT - 1 are the statuses of wire/status.ts; the rest
+ * follow here. A name is a metric label and a word that people search for, so it is never reused or renamed.
  */
 import { DECODE_STATUS_COUNT, DECODE_STATUSES } from '../wire/status.ts';
 
-/** Not a reason: the packet goes on. */
+/** No reason: the packet goes on. */
 export const PASS = 0;
 export const SOURCE_CHECK = DECODE_STATUS_COUNT;
 export const UPLINK_SPOOF = DECODE_STATUS_COUNT + 1;
@@ -31,9 +31,10 @@ export const EVENTS_FULL = DECODE_STATUS_COUNT + 21;
 export const BAD_OFFLOAD = DECODE_STATUS_COUNT + 22;
 export const PACKET_TOO_BIG = DECODE_STATUS_COUNT + 23;
 export const UNRESOLVED = DECODE_STATUS_COUNT + 24;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 25;
+export const MAC_SPOOF = DECODE_STATUS_COUNT + 25;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 26;
 
-/** Name and meaning by number: metric label, documentation. Entry 0 is "passed". */
+/** Name and meaning by number, for metric labels and documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   ['passed', 'not dropped'],
   ...DECODE_STATUSES.slice(1),
@@ -116,4 +117,5 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'unresolved',
     'nobody on the link of the TAP answers for the next hop (ARP, neighbour discovery): an address that is not there, or a guest that is down',
   ],
+  ['mac-spoof', "a frame from another MAC address than the interface's (device.mac)"],
 ];

@@ -1,9 +1,9 @@
 /**
- * How often each rule has admitted something, and when last, in shared memory: the packet loop writes.
+ * Counts how often each rule admitted something, and when last, in shared memory. The packet loop writes.
  *
- * A hit is a flow that was opened by the rule, or a packet of an untracked one: what the rules were asked
- * about. Packets of a tracked flow are not asked about. By rule number (policy/rule-numbers.ts), so counts
- * go on over reloads for as long as a rule is the same; numbers are dense, so only memory in use is touched.
+ * A hit is a flow that the rule opened, or a packet of an untracked flow. Packets of a tracked flow don't ask the
+ * rules. Counts are by rule number (policy/rule-numbers.ts), so a rule that stays the same keeps its count over
+ * reloads. Numbers are dense, so only memory in use is touched.
  */
 import { RULES_MAX } from '../policy/compiled.ts';
 
@@ -13,9 +13,9 @@ export function ruleHitBytes(): number {
 
 export class RuleHits {
   readonly hits: Float64Array;
-  /** Seconds of the loop's clock plus one; 0: never. */
+  /** When the rule was last hit: seconds of the loop's clock plus one; 0: never. */
   readonly lastHitSec: Int32Array;
-  /** Set once a round. */
+  /** Seconds of the loop's clock, set once a round. */
   nowSec = 0;
 
   /** @param buffer ruleHitBytes() */

@@ -1,6 +1,6 @@
 /**
- * What the addresses of a packet stand for, before any rule is asked.
- * Sources: RFC 6890 (special-purpose addresses), RFC 4291 sections 2.4 and 2.5.6, RFC 4890.
+ * Classifies the addresses of a packet, before any rule is asked: link scope, martian, local, platform. Sources: RFC
+ * 6890 (special-purpose addresses), RFC 4291 sections 2.4 and 2.5.6, RFC 4890.
  */
 import type { CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
@@ -13,18 +13,18 @@ import {
 import { PROTO_ICMPV6 } from '../wire/fields.ts';
 import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
 
-const LOOPBACK_4 = 127;
-const MULTICAST_4 = 224;
-const CLASS_E = 240;
+export const LOOPBACK_4 = 127;
+export const MULTICAST_4 = 224;
+export const CLASS_E = 240;
 const BROADCAST_4 = -1;
 const UNSPECIFIED_4 = 0;
-const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
-const LINK_LOCAL_6 = 0xfe800000 | 0;
-const MAPPED_WORD = 0xffff;
+export const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
+export const LINK_LOCAL_6 = 0xfe800000 | 0;
+export const MAPPED_WORD = 0xffff;
 
 /**
- * The packet ends at this link: to a multicast or broadcast address, from or to an IPv6 link-local one, or
- * a message that neighbours send each other (RFC 4890 section 4.3.3), whatever addresses it bears.
+ * Whether the packet ends at this link. It goes to a multicast or broadcast address, goes from or to an IPv6
+ * link-local one, or is a message between neighbours (RFC 4890 section 4.3.3), whatever its addresses.
  */
 export function isLinkScope(packet: Packet): boolean {
   if (packet.family === 4) {
@@ -33,7 +33,7 @@ export function isLinkScope(packet: Packet): boolean {
   }
   if (packet.dst0 >>> 24 === 0xff) return true;
   if ((packet.dst0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
-  // No router forwards these (RFC 4291 section 2.5.6), and a rule for ::/0 would take them for strangers.
+  // No router forwards these (RFC 4291 section 2.5.6), and a rule for ::/0 would treat them as strangers.
   if ((packet.src0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
   return (
     packet.protocol === PROTO_ICMPV6 &&
@@ -43,11 +43,11 @@ export function isLinkScope(packet: Packet): boolean {
 }
 
 /**
- * Multicast listener discovery (130–132, 143), neighbour discovery (133–137), its inverse (141, 142) and
- * its certificates (148, 149), multicast router discovery (151–153). A receiver believes them for their
- * hop limit of 255, which nothing here lowers.
+ * Multicast listener discovery (130–132, 143), neighbour discovery (133–137), its inverse (141, 142) and its
+ * certificates (148, 149), multicast router discovery (151–153). A receiver trusts them because of their hop limit of
+ * 255, and the gates don't lower it.
  */
-function isNeighbourMessage(type: number): boolean {
+export function isNeighbourMessage(type: number): boolean {
   return (
     (type >= 130 && type <= 137) ||
     (type >= 141 && type <= 143) ||
@@ -58,9 +58,9 @@ function isNeighbourMessage(type: number): boolean {
 }
 
 /**
- * A source or destination that no packet on a wire may have. An unspecified source is how a host without
- * an address speaks to its link (DHCP, duplicate address detection): martian beyond that. 240.0.0.0/4 is reserved
- * and not forwardable (RFC 6890 table 15), if the configuration does not say otherwise.
+ * Whether the source or destination is one that no packet on a wire may have. A host without an address speaks to its
+ * link from the unspecified address (DHCP, duplicate address detection); beyond the link that is martian. 240.0.0.0/4
+ * is reserved and not forwardable (RFC 6890 table 15), unless the configuration allows it.
  */
 export function isMartian(policy: CompiledPolicy, packet: Packet): boolean {
   if (packet.family === 4) {
@@ -83,7 +83,7 @@ export function isMartian(policy: CompiledPolicy, packet: Packet): boolean {
   );
 }
 
-/** Unspecified, loopback, or IPv4-mapped (which would carry an IPv4 address past rules for IPv4). */
+/** Unspecified, loopback, or IPv4-mapped. A mapped address would take an IPv4 address past the rules for IPv4. */
 function isReserved6(a0: number, a1: number, a2: number, a3: number): boolean {
   if (a0 !== 0 || a1 !== 0) return false;
   return a2 === MAPPED_WORD || (a2 === 0 && (a3 === 0 || a3 === 1));
@@ -101,7 +101,7 @@ export function portOfDestination(policy: CompiledPolicy, packet: Packet): numbe
   return lookUpHost(policy.hosts4, policy.hosts6, packet.family, dst0, dst1, dst2, dst3);
 }
 
-/** Whether a packet bears the platform's address, or the uplink device's own, as its source. */
+/** Whether the packet's source is an address of the platform or of the uplink device. */
 export function isSpecialSource(policy: CompiledPolicy, packet: Packet): boolean {
   const { src0, src1, src2, src3 } = packet;
   const { special4, special6 } = policy;
@@ -115,9 +115,10 @@ export function isToExempt(policy: CompiledPolicy, packet: Packet): boolean {
 }
 
 /**
- * The destination is a link-local one or one of the platform's, and nothing here provides a service at it. It is not
- * forwarded (RFC 3927 section 7), whatever the rules say: what answers there answers for the host, as the metadata
- * service of a cloud does, which hands out the host's credentials. Asked by address alone, since fragments have no ports.
+ * Whether the destination is link-local or the platform's, and no service is configured there. Such packets are not
+ * forwarded (RFC 3927 section 7), whatever the rules say: what answers there answers for the host. An example is the
+ * metadata service of a cloud, which hands out the host's credentials. Only the address counts, since fragments have
+ * no ports.
  */
 export function isUnprovided(policy: CompiledPolicy, packet: Packet): boolean {
   const isOfBlock =

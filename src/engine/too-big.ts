@@ -1,25 +1,28 @@
 /**
- * Packets larger than the device they are for: cut into fragments, or refused and their sender told, as a router does.
+ * Handles packets that are larger than the MTU of their device: cuts them into fragments, or refuses them and tells
+ * the sender, as a router does.
  *
  * Theory of operation
  *
- * Problem. Behind a device is a link that takes packets of its MTU. TUN and TAP take longer ones from us without a
- * word, and who stands behind them (a bridge, a hypervisor) loses them, so the sender would wait for ever: a path MTU
- * black hole. So the size is held against the MTU behind the gates, where a router would: what the rules refuse gets
- * no error that would tell of it.
+ * Problem. The link behind a device takes packets up to its MTU. TUN and TAP silently take longer ones from us, and a
+ * bridge or hypervisor behind them loses them. The sender would wait for ever: a path MTU black hole. So the size is
+ * compared with the MTU. This happens behind the gates, as in a router, so that no error tells of a packet that the
+ * rules refuse.
  *
- * - IPv4 without DF is cut into fragments (RFC 791 section 3.2), fragments too. A checksum that was left to the device
- *   is filled in first, since nobody behind could.
- * - Everything else drops as `packet-too-big`, and its sender is sent "fragmentation needed" (RFC 1191) or "packet too
- *   big" (RFC 4443 section 3.2) with the MTU, by the port that it came in by. Not about ICMP errors, fragments but the
- *   first, and frames to everybody (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e)). The gates have no address of
- *   their own: the error comes from the address that the packet was for, whose link is too small for it.
- * - A superpacket is one of segments, and they have to fit. One of TCP without DF is cut into smaller ones, which are
- *   as good; all others are told of, UDP without DF too: senders that segment understand that.
+ * - IPv4 packets without DF are cut into fragments (RFC 791 section 3.2), and so are fragments. A checksum that was
+ *   left to the device is filled in first, since nobody behind could do it.
+ * - All other packets are dropped as `packet-too-big`. Their sender gets "fragmentation needed" (RFC 1191) or "packet
+ *   too big" (RFC 4443 section 3.2) with the MTU, by the port that the packet came in by. There is no such error
+ *   about an ICMP error, a later fragment, or a frame to a group (RFC 1812 section 4.3.2.7, RFC 4443 section 2.4
+ *   (e)). The gates have no address of their own. So the error comes from the packet's destination, whose link is too
+ *   small for it.
+ * - The segments of a superpacket must fit. A TCP superpacket without DF is cut into smaller segments, which are as
+ *   good. For all others the sender gets an error, for UDP without DF too: senders that segment understand it.
  *
- * Limits. Errors: 1,000 a second and 50 at once for each port, as Linux by default (icmp_msgs_per_sec,
- * icmp_msgs_burst), so that nobody is silent because of another's flood. What is sent here lies in an arena of its own
- * and is written behind the batch; what has no room there, a batch of some 500 packets that all have to be cut, drops.
+ * Limits. Each port gets 1,000 errors a second and 50 at once, as Linux's defaults (icmp_msgs_per_sec,
+ * icmp_msgs_burst). So no sender goes without errors because of another's flood. Fragments and errors are in an arena
+ * of their own, which is written behind the batch. A packet for which it has no room is dropped: that takes some 500
+ * packets in a batch that must all be cut.
  */
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import { foldChecksum, sumWords } from '../wire/checksum.ts';
@@ -57,25 +60,25 @@ import { type LinkLayer } from './link.ts';
 import { TCP_SEGMENTS_MAX } from './offload.ts';
 import { UNRESOLVED, WRITE_FAILED } from './reasons.ts';
 
-/** More than any packet has: a device whose MTU is not known. */
+/** The MTU of a device whose MTU is not known: larger than any packet. */
 export const MTU_UNKNOWN = 1 << 20;
 
 const ARENA_BYTES = 1 << 20;
 const SLOTS_MAX = 1024;
 const SLOT_WORDS = 3;
-/** Room in front of an IP packet for virtio and Ethernet header. */
+/** Room in front of an IP packet for the virtio and the Ethernet header. */
 const HEAD_BYTES = 24;
 
-/** Errors at once, and one more a millisecond. */
+/** Errors that may be sent at once. One more is allowed each millisecond. */
 const BURST = 50;
 
-/** RFC 1812 section 4.3.2.3; RFC 4443 section 3.2: as much of the packet as fits. */
+/** Largest error (RFC 1812 section 4.3.2.3; RFC 4443 section 3.2): it quotes as much of the packet as fits. */
 const ERROR_BYTES_4 = 576;
 const ERROR_BYTES_6 = 1280;
 const UNREACHABLE_4 = 3;
 const FRAGMENTATION_NEEDED = 4;
 const TOO_BIG_6 = 2;
-/** ICMPv6 types below are errors (RFC 4443 section 2.1). */
+/** ICMPv6 types below this one are errors (RFC 4443 section 2.1). */
 const QUERIES_6 = 128;
 /** Version, header length, precedence "internetwork control" (RFC 1812 section 4.3.2.5). */
 const ERROR_START_4 = 0x45c0;
@@ -83,10 +86,10 @@ const ERROR_HOPS = 64;
 
 const OPTION_END = 0;
 const OPTION_NO_OPERATION = 1;
-/** Of an option's type: it goes into every fragment (RFC 791 section 3.1). */
+/** The bit of an option's type that says that every fragment gets a copy (RFC 791 section 3.1). */
 const OPTION_COPIED = 0x80;
 
-/** In place of the port of a slot: nobody is known there. No errno. */
+/** Marks a slot whose next hop is not known, in place of its port. It is no errno. */
 const NO_NEIGHBOUR = -0x7fff;
 
 export class TooBig {
@@ -94,17 +97,19 @@ export class TooBig {
   readonly mtu: Int32Array;
   readonly arena = new Uint8Array(ARENA_BYTES);
   private readonly view = new DataView(this.arena.buffer);
-  /** What is to be written behind the batch, slots as a batch's (engine/batch.ts). */
+  /** What to write behind the batch. Slots are as in a batch (engine/batch.ts). */
   readonly slots = new Int32Array(SLOTS_MAX * SLOT_WORDS);
   count = 0;
-  /** By slot: the port it is for; of a fragment, the number of its packet from 1 on, and the bytes of that; else 0. */
+  /**
+   * By slot: its port. For a fragment also the number of its packet, from 1 on, and that packet's bytes; otherwise 0.
+   */
   private readonly ports = new Int32Array(SLOTS_MAX);
   private readonly packets = new Int32Array(SLOTS_MAX);
   private readonly bytes = new Int32Array(SLOTS_MAX);
-  /** Packets cut since `clear`. */
+  /** Packets that were cut since `clear`. */
   private cutPackets = 0;
   private end = 0;
-  /** By port: errors that may be sent, as of a moment. */
+  /** By port: errors that may be sent, and when that was computed. */
   private readonly left: Int32Array;
   private readonly filledMs: Int32Array;
 
@@ -114,7 +119,7 @@ export class TooBig {
     this.filledMs = new Int32Array(ports);
   }
 
-  /** Forgets what has been written. */
+  /** Forgets everything that has been written. */
   clear(): void {
     this.count = 0;
     this.end = 0;
@@ -122,13 +127,14 @@ export class TooBig {
   }
 
   /**
-   * Before the write: puts Ethernet headers on what goes to TAPs. What has no neighbour yet does not wait: it is
-   * not sent. @param isTap by port: 1 if frames carry Ethernet
+   * Adds Ethernet headers to what goes to TAPs. Call it before the write. A packet whose next hop is not known does
+   * not wait: it is not sent.
+   * @param hasEthernet by port: 1 if frames carry Ethernet
    */
-  wrap(link: LinkLayer, isTap: Uint8Array, nowMs: number): void {
+  wrap(link: LinkLayer, hasEthernet: Uint8Array, nowMs: number): void {
     const { view, slots, ports } = this;
     for (let i = 0; i < this.count; i++) {
-      if (isTap[ports[i]] !== 1) continue;
+      if (hasEthernet[ports[i]] !== 1) continue;
       const vnet = slots[i * SLOT_WORDS];
       const ip = vnet + VNET_HDR_BYTES;
       if (!link.resolve(view, ip, ports[i], ports[i], nowMs)) {
@@ -140,7 +146,7 @@ export class TooBig {
     }
   }
 
-  /** After the write: counts the packets of which a device refused a fragment. */
+  /** Counts the packets of which a device refused a fragment. Call it after the write. */
   countFailures(counters: Float64Array): void {
     let counted = 0;
     for (let i = 0; i < this.count; i++) {
@@ -155,8 +161,8 @@ export class TooBig {
   }
 
   /**
-   * Whether a packet that is longer than the MTU of `port` is one of segments that fit, or that can be made so.
-   * @param segments what it is on the wire
+   * Whether a packet longer than the MTU of `port` is a superpacket whose segments fit, or can be made to fit.
+   * @param segments how many packets it becomes on the wire
    */
   fitsCut(view: DataView, vnet: number, packet: Packet, segments: number, port: number): boolean {
     if (segments === 1) return false;
@@ -207,7 +213,7 @@ export class TooBig {
     return true;
   }
 
-  /** Tells the sender of a packet that came in by `from` and was too long for `to`, if that is to be told. */
+  /** Sends an error to the sender of a packet that came in by `from` and was too long for `to`, if one may be sent. */
   tell(view: DataView, packet: Packet, from: number, to: number, nowMs: number): void {
     if (!isTold(packet) || !this.mayTell(from, nowMs)) return;
     const isIpv4 = packet.family === 4;
@@ -227,7 +233,7 @@ export class TooBig {
 
   private mayTell(port: number, nowMs: number): boolean {
     const elapsed = (nowMs - this.filledMs[port]) | 0;
-    // Beyond 24 days a difference of clocks turns negative.
+    // After more than 24 days without an error the difference is negative.
     if (elapsed < 0 || elapsed > BURST) this.left[port] = BURST;
     else this.left[port] = Math.min(BURST, this.left[port] + elapsed);
     this.filledMs[port] = nowMs;
@@ -272,13 +278,13 @@ export class TooBig {
   }
 
   /**
-   * Begins an IP packet for `port`, behind a virtio header that asks for nothing.
-   * @param wholeBytes of the packet that it is a fragment of; 0 if it is none
+   * Begins an IP packet for `port`, behind an empty virtio header.
+   * @param wholeBytes bytes of the packet that it is a fragment of; 0 if it is none
    * @returns where it starts
    */
   private begin(port: number, bytes: number, wholeBytes: number): number {
     const { view, count } = this;
-    // On a 4-byte boundary, as the packets of a batch.
+    // On a 4-byte boundary, like the packets of a batch.
     const ip = (this.end + HEAD_BYTES + 3) & ~3;
     for (let at = ip - VNET_HDR_BYTES; at < ip; at += 2) view.setUint16(at, 0);
     this.slots[count * SLOT_WORDS] = ip - VNET_HDR_BYTES;
@@ -306,7 +312,7 @@ function mayBeCut(view: DataView, packet: Packet): boolean {
   return family === 4 && (view.getUint16(ipOffset + IPV4_FRAGMENT) & IPV4_DONT_FRAGMENT) === 0;
 }
 
-/** Whether an error about the packet may be sent at all. */
+/** Whether an error may be sent about the packet at all. */
 function isTold(packet: Packet): boolean {
   if (packet.fragment === FRAGMENT_LATER) return false;
   const { protocol, icmpType } = packet;
@@ -319,13 +325,13 @@ function isError4(type: number): boolean {
   return type === 3 || type === 4 || type === 5 || type === 11 || type === 12;
 }
 
-/** Does what the virtio header asks for: the checksum that was left to the device. The header asks for nothing then. */
+/** Completes the checksum that the virtio header leaves to the device. */
 function fillChecksum(view: DataView, vnet: number, end: number): void {
   if (view.getUint8(vnet + VNET_FLAGS) !== VNET_FLAG_NEEDS_CSUM) return;
   const start = vnet + VNET_HDR_BYTES + view.getUint16(vnet + VNET_CSUM_START, LITTLE_ENDIAN);
   const field = start + view.getUint16(vnet + VNET_CSUM_OFFSET, LITTLE_ENDIAN);
   const sum = foldChecksum(sumWords(view, start, end - start, 0));
-  // As skb_checksum_help() of Linux: 0 would mean "none" in UDP.
+  // As skb_checksum_help() of Linux does: 0 would mean "none" in UDP.
   view.setUint16(field, sum === 0 ? 0xffff : sum);
 }
 
@@ -334,7 +340,7 @@ function sumHeader(view: DataView, ip: number, bytes: number): void {
   view.setUint16(ip + IPV4_CHECKSUM, foldChecksum(sumWords(view, ip, bytes, 0)));
 }
 
-/** Blanks options that are for the first fragment only. Decoding has found that they keep inside the header. */
+/** Overwrites options that belong to the first fragment only. Decoding has checked that they stay inside the header. */
 function dropOptions(view: DataView, start: number, end: number): void {
   let at = start;
   while (at < end) {

@@ -1,42 +1,52 @@
 /**
- * The flows the gates know: found, opened, moved on, given up and forgotten, within their limits.
+ * Finds, opens, moves and ends the flows that the gates know, within their limits.
  *
  * Theory of operation
  *
- * Limits. flow-limits.ts says how many flows there may be, and which gives way to another. Before that, entries
- * past their time-out go, as far as a short look finds them. An established flow is never given up for a
- * new one.
+ * Limits. flow-limits.ts says how many flows there may be, and which one makes room for another. Before that, a short
+ * sweep frees entries past their time-out. An established flow is never evicted for a new one.
  *
- * Time. A flow past its time-out counts as absent from that moment; the sweep frees it, a bounded number
- * of entries a tick. A TCP connection that was picked up in mid-stream and never answered has the
- * time-out of an opening: otherwise a flood of ACKs would fill the table for five days.
+ * Time. A flow past its time-out counts as absent from that moment. The sweep frees it later, a bounded number of
+ * entries a tick. A TCP connection that was picked up in mid-stream and never answered has the time-out of an
+ * opening. Otherwise a flood of ACKs would fill the table for five days.
  */
+import { failInvariant } from '../conntrack/invariant.ts';
+import { createKey, metaOf, writeKey } from '../conntrack/flow-key.ts';
 import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { TupleHash } from '../conntrack/flow-hash.ts';
-import { stateWord } from '../conntrack/half-open.ts';
+import {
+  type FlowIndex,
+  NO_FLOW,
+  generationIn,
+  idleMsOf,
+  isUsed,
+  placeOf,
+  portOf,
+  ruleWordAt,
+  seenAt,
+  setRuleWordAt,
+  setRuleWordOf,
+  setSeenAt,
+  setSeenOf,
+  setStateWordOf,
+  stateOf,
+  stateWordAt,
+  stateWordOf,
+  wrapGeneration,
+} from '../conntrack/entry.ts';
 import {
   OPENED_LOCALLY,
   STATE_COUNT,
   STATE_MASK,
-  TCP_REVOKED,
+  REVOKED_FLOW,
   timeoutState,
 } from '../conntrack/states.ts';
-import {
-  FLOW_RULE,
-  FLOW_SEEN,
-  FLOW_STATE,
-  KEY_META,
-  KEY_WORDS_4,
-  KEY_WORDS_6,
-  NO_FLOW,
-  type FlowIndex,
-  type FlowTable,
-} from '../conntrack/table.ts';
+import type { FlowTable } from '../conntrack/table.ts';
 import { takeAdmitted } from '../conntrack/tcp-handshake.ts';
 import { advanceFlow, isEnding, judgeUnmoved, openFlow, revokedState } from '../conntrack/track.ts';
 import { OPENER_LOCAL, OPENER_UNKNOWN, UdpOpeners } from '../conntrack/udp-openers.ts';
 import { FLOW_PASSES } from '../conntrack/verdicts.ts';
-import type { CompiledPolicy } from '../policy/compiled.ts';
+import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { PROTO_UDP } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 import { EGRESS } from './counters.ts';
@@ -49,39 +59,41 @@ import {
   WANT_FLOWS,
   type EventRing,
 } from './events.ts';
-import { metaOf, writeKey } from './flow-key.ts';
-import { FlowLimits, GIVE_UP, ROOM, type LimitOptions } from './flow-limits.ts';
-import { GENERATION_MASK, RULE_BITS } from './revocation.ts';
+import { FlowLimits, GIVE_UP, ROOM, type LimitOptions, type LimitSettings } from './flow-limits.ts';
 
-/** Answers of `follow` beside the verdicts of verdicts.ts. */
+/** Results of `follow` in addition to the verdicts of verdicts.ts. */
 export const FLOW_IS_UNKNOWN = -1;
 export const FLOW_IS_STALE = -2;
 
-/** Entries looked at to make room when a limit is reached, before anything is given up. */
+/** Entries that a sweep looks at when a limit is reached, before any flow is evicted. */
 const SWEEP_WHEN_FULL = 16;
 
-/** Flows given up for one at most: for its place, for its place in the budget, and to get back below a limit. */
+/** The most flows evicted for one: for its place, for the budget of half-open flows, and to get back below a limit. */
 const GIVE_UP_MOST = 3;
 
-export interface TrackerOptions extends LimitOptions {
-  /** Idle time-outs: timeoutsMs[port * STATE_COUNT + state]. */
-  readonly timeoutsMs: Int32Array;
+export interface TrackerSettings extends LimitSettings {
   /** Drop TCP packets outside the window of their connection. */
   readonly checksWindow: boolean;
-  /** Told of flows that open and end. */
+}
+
+export interface TrackerOptions extends LimitOptions {
+  readonly settings: TrackerSettings;
+  /** Idle time-outs: timeoutsMs[port * STATE_COUNT + state]. */
+  readonly timeoutsMs: Int32Array;
+  /** Records flows that open and end. */
   readonly events: EventRing;
-  /** accountBytes(capacity) for each table; null: flows are not accounted. */
+  /** accountBytes(capacity) for each table; null without accounting. */
   readonly accounts4: SharedArrayBuffer | null;
   readonly accounts6: SharedArrayBuffer | null;
 }
 
 /**
- * What `follow` found last at gates of one direction, for packets of the tuple that `begin` was told of. As long as
- * the table's `changes` stays, so does the answer.
+ * What `follow` last found at gates of one direction, for the tuple that `begin` was called with. It is valid as long
+ * as the table's `changes` stays the same.
  */
 class Memory {
   flow: FlowIndex = NO_FLOW;
-  /** Of the flow's first state word. */
+  /** The place of the flow's state (conntrack/entry.ts). */
   at = 0;
   changes = 0;
 }
@@ -89,29 +101,31 @@ class Memory {
 export class Tracker {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
-  /** Half-open flows that were given up for others, since the start. */
+  /** Flows that were evicted for others since the start, other than revoked ones. */
   evictedFlows = 0;
-  /** The same, of revoked ones. */
+  /** Revoked flows that were evicted for others since the start. */
   evictedRevoked = 0;
-  /** Flows that were opened since the start. */
+  /** Flows opened since the start. */
   openedFlows = 0;
   readonly accounts4: FlowAccounts | null;
   readonly accounts6: FlowAccounts | null;
   private readonly events: EventRing;
-  private readonly options: TrackerOptions;
+  private readonly checksWindow: boolean;
   private readonly timeoutsMs: Int32Array;
   private readonly limits: FlowLimits;
   private readonly udpOpeners = new UdpOpeners();
-  private readonly key4 = new Int32Array(KEY_WORDS_4);
-  private readonly key6 = new Int32Array(KEY_WORDS_6);
-  /** Hash of the packet's tuple, as begin was told. */
+  private readonly key4 = createKey(4);
+  private readonly key6 = createKey(6);
+  /** Hash of the packet's tuple, from `begin`. */
   private hash = 0;
   private readonly atEgress = new Memory();
   private readonly atIngress = new Memory();
-  /** The flow that `follow` answered for, and its FLOW_RULE word. */
+  /** The flow that `follow` found, and its rule word. */
   followed: FlowIndex = NO_FLOW;
   followedRule = 0;
-  /** Of the policy in force, modulo 4096: flows that carry another have to be held against it first. */
+  /**
+   * Generation of the policy in force, modulo 4096. A flow with another one must be checked against the policy first.
+   */
   generation = 0;
   /** What `aim` was called for. */
   private table: FlowTable;
@@ -119,7 +133,7 @@ export class Tracker {
   private port = 0;
 
   constructor(options: TrackerOptions) {
-    this.options = options;
+    this.checksWindow = options.settings.checksWindow;
     this.timeoutsMs = options.timeoutsMs;
     this.flows4 = options.flows4;
     this.flows6 = options.flows6;
@@ -136,21 +150,21 @@ export class Tracker {
     return this.limits.halfOpenFlows;
   }
 
-  /** Takes over a policy's ports and generation; flows that carry another generation have to be held against it. */
+  /** Takes over a policy's ports and generation. A flow with another generation must be checked against the policy. */
   setPolicy(policy: CompiledPolicy): void {
-    this.generation = policy.generation & GENERATION_MASK;
+    this.generation = wrapGeneration(policy.generation);
     this.limits.setPorts(policy.profiles);
   }
 
-  /** Hashes packets for `begin`. */
+  /** Computes the hash for `begin`. */
   get tupleHash(): TupleHash {
     return this.flows4.tupleHash;
   }
 
   /**
-   * Before the gates are asked about a packet.
+   * Begins a packet. Call it before its gates.
    * @param hash of its tuple
-   * @param isRepeat its tuple is that of the packet before, and so are the gates it passes
+   * @param isRepeat whether it has the tuple of the packet before, and so passes the same gates
    */
   begin(hash: number, isRepeat: boolean): void {
     this.hash = hash;
@@ -159,12 +173,12 @@ export class Tracker {
     this.atIngress.flow = NO_FLOW;
   }
 
-  /** The table of the flow that was aimed at, or that `follow` found stale. */
+  /** The table of the flow that `aim` chose, or that `follow` found stale. */
   get aimedTable(): FlowTable {
     return this.table;
   }
 
-  /** Sets the flow that `find` and `open` are about: the packet's, as the interface at `port` sees it. */
+  /** Chooses the flow for `find` and `open`: that of the packet, as the interface at `port` sees it. */
   aim(packet: Packet, port: number, fromLocal: boolean): void {
     const isIpv4 = packet.family === 4;
     const key = isIpv4 ? this.key4 : this.key6;
@@ -175,14 +189,20 @@ export class Tracker {
   }
 
   /**
-   * Finds the flow of the packet that `begin` was called for, moves it by the packet, and renews its time if the
-   * packet keeps it alive. One past its time-out is freed. `followed` is the flow.
+   * Finds the flow of the packet that `begin` was called for, and moves it. Renews its time if the packet keeps it
+   * alive. Frees it if it is past its time-out. Sets `followed`.
    * @param direction of the gate: EGRESS or INGRESS
-   * @param isOdd it may not move a TCP connection
-   * @returns a verdict of verdicts.ts; FLOW_IS_STALE if the flow has to be held against the policy first, and
-   *   nothing was done; FLOW_IS_UNKNOWN if there is none, and then it is aimed at, so that `open` may be called
+   * @param hasIllegalFlags the packet has illegal TCP flags, which are excused: it may not move its connection
+   * @returns a verdict of verdicts.ts; FLOW_IS_STALE if the flow must be checked against the policy first, and
+   *   nothing was done; FLOW_IS_UNKNOWN if there is none; then it is aimed at, so that `open` may be called
    */
-  follow(packet: Packet, port: number, direction: number, isOdd: boolean, nowMs: number): number {
+  follow(
+    packet: Packet,
+    port: number,
+    direction: number,
+    hasIllegalFlags: boolean,
+    nowMs: number,
+  ): number {
     const fromLocal = direction === EGRESS;
     const table = packet.family === 4 ? this.flows4 : this.flows6;
     const { changes, words } = table;
@@ -194,55 +214,55 @@ export class Tracker {
         this.aim(packet, port, fromLocal);
         return FLOW_IS_UNKNOWN;
       }
-      memory.at = found * table.stride + table.keyWords;
+      memory.at = placeOf(table, found);
       memory.changes = changes;
     }
     const { flow, at } = memory;
-    const before = words[at + FLOW_STATE];
-    if (this.isPast(before, words[at + FLOW_SEEN], port, nowMs)) {
+    const before = stateWordAt(words, at);
+    if (this.isPast(before, (nowMs - seenAt(words, at)) | 0, port)) {
       this.remove(table, flow, ENDED_BY_TIMEOUT);
       this.aim(packet, port, fromLocal);
       return FLOW_IS_UNKNOWN;
     }
-    const rule = words[at + FLOW_RULE];
+    const rule = ruleWordAt(words, at);
     this.followed = flow;
     this.followedRule = rule;
-    if (rule >>> RULE_BITS !== this.generation) {
+    if (generationIn(rule) !== this.generation) {
       this.table = table;
       return FLOW_IS_STALE;
     }
-    if (isOdd) return judgeUnmoved(before);
+    if (hasIllegalFlags) return judgeUnmoved(before);
     const verdict = advanceFlow(words, at, before, packet, fromLocal);
-    const after = words[at + FLOW_STATE];
-    // A closing connection lives by the moment it closed: packets of the dead don't keep it in the table.
-    // A revoked flow is kept for as long as something would bring it back.
+    const after = stateWordAt(words, at);
+    // A closing connection keeps the time at which it closed: late packets don't keep it in the table. A revoked flow
+    // stays as long as packets come that would bring it back.
     const isMoved = ((before ^ after) & STATE_MASK) !== 0;
     if (
-      verdict === FLOW_PASSES ? isMoved || !isEnding(after) : (before & STATE_MASK) === TCP_REVOKED
+      verdict === FLOW_PASSES ? isMoved || !isEnding(after) : (before & STATE_MASK) === REVOKED_FLOW
     )
-      words[at + FLOW_SEEN] = nowMs;
+      setSeenAt(words, at, nowMs);
     if (before !== after) this.limits.change(table, flow, before);
     return verdict;
   }
 
   /**
-   * Moves the flow that `follow` said FLOW_ASKS_RULES about, now that the rules have admitted the packet.
-   * @param rule the FLOW_RULE word of what they admit
+   * Moves the flow for which `follow` returned FLOW_ASKS_RULES. The rules have admitted the packet.
+   * @param rule the rule word of the rule that admitted it
    */
   take(packet: Packet, direction: number, rule: number, nowMs: number): void {
     const fromLocal = direction === EGRESS;
     const table = packet.family === 4 ? this.flows4 : this.flows6;
     const { words } = table;
     const { flow, at } = fromLocal ? this.atEgress : this.atIngress;
-    const before = words[at + FLOW_STATE];
-    if (takeAdmitted(words, at, packet, fromLocal) === FLOW_PASSES) words[at + FLOW_SEEN] = nowMs;
-    const after = words[at + FLOW_STATE];
-    // A flow goes by the rule that admits its opener's packets.
-    if (((after & OPENED_LOCALLY) !== 0) === fromLocal) words[at + FLOW_RULE] = rule;
+    const before = stateWordAt(words, at);
+    if (takeAdmitted(words, at, packet, fromLocal) === FLOW_PASSES) setSeenAt(words, at, nowMs);
+    const after = stateWordAt(words, at);
+    // A flow keeps the rule that admits its opener's packets.
+    if (((after & OPENED_LOCALLY) !== 0) === fromLocal) setRuleWordAt(words, at, rule);
     if (before !== after) this.limits.change(table, flow, before);
   }
 
-  /** The flow of the packet that `begin` was called for, past its time-out or not; NO_FLOW if there is none. */
+  /** The flow of the packet that `begin` was called for, even past its time-out; NO_FLOW if there is none. */
   private look(table: FlowTable, packet: Packet, port: number, fromLocal: boolean): FlowIndex {
     if (packet.family === 4) {
       const { src0, dst0, srcPort, dstPort } = packet;
@@ -255,7 +275,7 @@ export class Tracker {
     return table.findHashed(this.key, this.hash);
   }
 
-  /** The flow aimed at, or NO_FLOW; one past its time-out is freed. */
+  /** The flow aimed at, or NO_FLOW. Frees one past its time-out. */
   find(nowMs: number): FlowIndex {
     const flow = this.table.find(this.key);
     if (flow === NO_FLOW || !this.isExpired(this.table, flow, nowMs)) return flow;
@@ -263,17 +283,16 @@ export class Tracker {
     return NO_FLOW;
   }
 
-  /** Frees an entry that is in use and past its time-out. @returns whether it was */
+  /** Frees an entry in use that is past its time-out. @returns whether it did */
   freeExpired(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
-    const state = table.words[flow * table.stride + table.keyWords + FLOW_STATE] & STATE_MASK;
-    if (state === 0 || !this.isExpired(table, flow, nowMs)) return false;
+    if (!isUsed(table, flow) || !this.isExpired(table, flow, nowMs)) return false;
     this.remove(table, flow, ENDED_BY_TIMEOUT);
     return true;
   }
 
   /**
-   * Tracks the flow aimed at, which must not be tracked yet, from its first packet on.
-   * @param rule the FLOW_RULE word
+   * Starts tracking the flow aimed at, from its first packet. It must not be tracked yet.
+   * @param rule the rule word
    * @returns the flow, or NO_FLOW if there was no room
    */
   open(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): FlowIndex {
@@ -281,11 +300,10 @@ export class Tracker {
     const { table, events } = this;
     const flow = table.insertHashed(this.key, this.hash);
     if (flow === NO_FLOW) return NO_FLOW;
-    const { words } = table;
-    const at = flow * table.stride + table.keyWords;
-    openFlow(words, at, packet, fromLocal, this.options.checksWindow);
-    words[at + FLOW_SEEN] = nowMs;
-    words[at + FLOW_RULE] = rule;
+    const at = placeOf(table, flow);
+    openFlow(table.words, at, packet, fromLocal, this.checksWindow);
+    setSeenAt(table.words, at, nowMs);
+    setRuleWordAt(table.words, at, rule);
     this.limits.add(table, flow);
     this.openedFlows++;
     if (packet.protocol === PROTO_UDP) this.udpOpeners.forget(this.hash, this.port);
@@ -297,8 +315,8 @@ export class Tracker {
   }
 
   /**
-   * Takes down who opened an untracked UDP flow, for the packet that `begin` was called for.
-   * @param isNew it opens it anew
+   * Notes a packet of an untracked UDP flow, to know who opened it: the packet that `begin` was called for.
+   * @param isNew it opens the flow again
    */
   noteUntracked(port: number, fromLocal: boolean, isNew: boolean, nowMs: number): void {
     this.udpOpeners.note(this.hash, port, fromLocal, isNew, this.revokedMs(port), nowMs);
@@ -311,8 +329,8 @@ export class Tracker {
   }
 
   /**
-   * Remembers the flow aimed at, which the other side opened while it was untracked, as revoked. It makes nobody give way: where
-   * there is no room, what is known of the flow without an entry has to do.
+   * Keeps the flow aimed at as revoked. The other side opened it while it was untracked. No flow is evicted for it:
+   * without room, the table of UDP openers must do.
    */
   openRevoked(packet: Packet, rule: number, fromLocal: boolean, nowMs: number): void {
     const { table, limits, port } = this;
@@ -320,22 +338,21 @@ export class Tracker {
     if (!limits.hasRoom(port, nowMs)) return;
     const flow = table.insertHashed(this.key, this.hash);
     if (flow === NO_FLOW) return;
-    const at = flow * table.stride + table.keyWords;
-    openFlow(table.words, at, packet, !fromLocal, this.options.checksWindow);
-    table.words[at + FLOW_STATE] = revokedState(table.words[at + FLOW_STATE]);
-    table.words[at + FLOW_SEEN] = nowMs;
-    table.words[at + FLOW_RULE] = rule;
+    openFlow(table.words, placeOf(table, flow), packet, !fromLocal, this.checksWindow);
+    setStateWordOf(table, flow, revokedState(stateWordOf(table, flow)));
+    setSeenOf(table, flow, nowMs);
+    setRuleWordOf(table, flow, rule);
     limits.add(table, flow);
     const accounts = this.accountsOf(table);
     if (accounts !== null) accounts.open(flow, this.events.interval, nowMs);
   }
 
-  /** How long revoked flows of a port are remembered. */
+  /** How long revoked flows of a port are remembered, in ms. */
   private revokedMs(port: number): number {
-    return this.timeoutsMs[port * STATE_COUNT + TCP_REVOKED];
+    return this.timeoutsMs[port * STATE_COUNT + REVOKED_FLOW];
   }
 
-  /** Counts a flow among those tracked that is in its table already: one restored from before a restart. */
+  /** Counts a flow that is already in its table: one restored after a restart. */
   adopt(table: FlowTable, flow: FlowIndex): void {
     this.limits.add(table, flow);
   }
@@ -344,24 +361,24 @@ export class Tracker {
     return table === this.flows4 ? this.accounts4 : this.accounts6;
   }
 
-  /** Ends a flow that rules no longer admit. @returns whether its entry is still in use */
+  /** Ends a flow that the rules no longer admit. @returns whether its entry is still in use */
   revoke(table: FlowTable, flow: FlowIndex, isPortGone: boolean, nowMs: number): boolean {
     if (isPortGone) {
       this.remove(table, flow, ENDED_BY_REVOCATION);
       return false;
     }
-    // It stays in the table as revoked: with its entry gone, the next packet of the side that rules still let out
-    // would open it again, and the other side's would pass as answers.
-    const at = flow * table.stride + table.keyWords;
-    const before = table.words[at + FLOW_STATE];
-    table.words[at + FLOW_STATE] = revokedState(before);
-    // From now on, not since its last packet: one that was idle for longer would be gone, and come back like that.
-    table.words[at + FLOW_SEEN] = nowMs;
+    // The entry stays, as revoked. If it were gone, the next packet of the side that the rules still let out would
+    // open the flow again, and the other side's packets would pass as answers.
+    const before = stateWordOf(table, flow);
+    setStateWordOf(table, flow, revokedState(before));
+    // Its time starts now, not at its last packet. Otherwise one that was idle for long would be freed at once, and
+    // come back.
+    setSeenOf(table, flow, nowMs);
     this.limits.change(table, flow, before);
     return true;
   }
 
-  /** @param why ENDED_BY_… of events.ts */
+  /** Removes a flow. @param why ENDED_BY_… of events.ts */
   remove(table: FlowTable, flow: FlowIndex, why: number): void {
     const { events } = this;
     if ((events.wanted & WANT_FLOWS) !== 0)
@@ -371,8 +388,8 @@ export class Tracker {
   }
 
   /**
-   * Looks at `entries` entries of each table and frees those past their time-out. Bounded work, called every tick.
-   * @returns how many were freed
+   * Looks at the next `entries` entries of each table and frees those past their time-out. Called every tick.
+   * @returns how many it freed
    */
   sweep(entries: number, nowMs: number): number {
     return (
@@ -383,33 +400,46 @@ export class Tracker {
   private sweepTable(table: FlowTable, entries: number, nowMs: number): number {
     const looks = entries < table.highWater ? entries : table.highWater;
     let freed = 0;
+    let isFirst = true;
     for (let i = 0; i < looks; i++) {
       const flow = table.nextToSweep();
-      if (flow === NO_FLOW || !this.isExpired(table, flow, nowMs)) continue;
+      if (flow === NO_FLOW) continue;
+      this.assertSound(table, flow);
+      // Only one entry is checked: the check costs a cache miss.
+      if (isFirst) table.assertIndexed(flow);
+      isFirst = false;
+      if (!this.isExpired(table, flow, nowMs)) continue;
       this.remove(table, flow, ENDED_BY_TIMEOUT);
       freed++;
     }
     return freed;
   }
 
+  /** Checks that an entry's state and port exist: its time-out is found by them. */
+  private assertSound(table: FlowTable, flow: FlowIndex): void {
+    if (stateOf(table, flow) >= STATE_COUNT)
+      failInvariant('a flow is in a state that does not exist');
+    const port = portOf(table, flow);
+    if (port === UPLINK_PORT || port * STATE_COUNT >= this.timeoutsMs.length)
+      failInvariant('a flow is of a port that does not exist');
+  }
+
+  /** Checks that the counts of flows agree with each other. */
+  assertCounts(): void {
+    this.limits.assertCounts();
+  }
+
   private isExpired(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
-    const { words } = table;
-    const base = flow * table.stride;
-    const at = base + table.keyWords;
-    return this.isPast(
-      words[at + FLOW_STATE],
-      words[at + FLOW_SEEN],
-      words[base + KEY_META] >>> 16,
-      nowMs,
-    );
+    const idleMs = idleMsOf(table, flow, nowMs);
+    return this.isPast(stateWordOf(table, flow), idleMs, portOf(table, flow));
   }
 
-  /** Whether a flow of `port` is past its time-out, by its FLOW_STATE and FLOW_SEEN words. */
-  private isPast(state: number, seenMs: number, port: number, nowMs: number): boolean {
-    return ((nowMs - seenMs) | 0) > this.timeoutsMs[port * STATE_COUNT + timeoutState(state)];
+  /** Whether a flow of `port` is past its time-out. @param state its state word */
+  private isPast(state: number, idleMs: number, port: number): boolean {
+    return idleMs > this.timeoutsMs[port * STATE_COUNT + timeoutState(state)];
   }
 
-  /** Makes room for the flow aimed at. @returns whether there is some now */
+  /** Makes room for the flow aimed at. @returns whether there is room now */
   private makeRoom(fromLocal: boolean, nowMs: number): boolean {
     const { limits, port } = this;
     this.sweep(SWEEP_WHEN_FULL, nowMs);
@@ -418,11 +448,11 @@ export class Tracker {
       const answer = limits.askFor(port, fromLocal, given > 0, nowMs);
       if (answer !== GIVE_UP) return answer === ROOM;
       const { foundTable, foundFlow } = limits.lines;
-      if ((stateWord(foundTable, foundFlow) & STATE_MASK) === TCP_REVOKED) this.evictedRevoked++;
+      if (stateOf(foundTable, foundFlow) === REVOKED_FLOW) this.evictedRevoked++;
       else this.evictedFlows++;
       this.remove(foundTable, foundFlow, ENDED_BY_EVICTION);
     }
-    // The budget may be exceeded by connections that an odd handshake made half-open again: it is got back to in steps.
+    // Odd handshakes can make connections half-open again, so their budget may be exceeded. It recovers step by step.
     return !limits.isPortFull(port);
   }
 }

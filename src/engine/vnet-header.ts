@@ -1,4 +1,4 @@
-/** Moves virtio headers, some of whose fields count from the frame's start. */
+/** Moves virtio headers. Some of their fields count from the frame's start, and change with it. */
 import {
   VNET_CSUM_OFFSET,
   VNET_CSUM_START,
@@ -9,17 +9,17 @@ import {
   VNET_HDR_LEN,
 } from '../wire/fields.ts';
 
-/** virtio_net_hdr is in host byte order. */
+/** Byte order of the host, which virtio_net_hdr has. */
 export const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-/** Takes the link layer off: the virtio header moves to right before `ip`. @returns its new offset */
+/** Removes the link layer: moves the virtio header to right before `ip`. @returns its new offset */
 export function unwrap(view: DataView, vnet: number, ip: number): number {
   const linkBytes = ip - vnet - VNET_HDR_BYTES;
   if (linkBytes !== 0) moveVnetHeader(view, vnet, ip - VNET_HDR_BYTES, -linkBytes);
   return ip - VNET_HDR_BYTES;
 }
 
-/** Moves a virtio header and shifts what it counts from the frame's start. The two places may overlap. */
+/** Moves a virtio header, and adds `shift` to what counts from the frame's start. The two places may overlap. */
 export function moveVnetHeader(view: DataView, from: number, to: number, shift: number): void {
   const flagsAndType = view.getUint16(from + VNET_FLAGS);
   const hdrLen = view.getUint16(from + VNET_HDR_LEN, LITTLE_ENDIAN);

@@ -1,14 +1,14 @@
 /**
- * Packets that wait for a neighbour's MAC address, and the questions that ask for it.
+ * Holds packets that wait for a neighbour's MAC address, and writes the questions that ask for it.
  *
- * A packet that was admitted, whose next hop on a TAP is not known yet, is copied here behind room for its Ethernet
- * header. It leaves when the address is known, in the order in which they came, or is dropped as unresolved
- * after WAIT_MS. Bounds: WAITING_MAX packets in a loop, WAITING_SHARE of them an interface, and none longer than
- * a slot. A packet that finds no room is dropped at once: those before it in its flow come first.
+ * A packet that was admitted, but whose next hop on a TAP has no known MAC address, is copied here with room for an
+ * Ethernet header. Packets leave in their order when the address is known. After WAIT_MS they are dropped as
+ * unresolved. Bounds: at most WAITING_MAX packets in a loop, WAITING_SHARE of them for an interface, none longer than
+ * a slot. A packet that finds no room is dropped, and those before it in its flow go first.
  *
- * Questions are ARP requests and neighbour solicitations (RFC 826, RFC 4861 section 4.3). They bear the source of the
- * packet that waits: it is an address that the daemon answers for on that link, so whoever is asked learns nothing wrong.
- * How often one is asked is for the tables to say (neighbours.ts, link.ts).
+ * Questions are ARP requests and neighbour solicitations (RFC 826, RFC 4861 section 4.3). Their source is that of the
+ * waiting packet. The daemon answers for that address on the link, so whoever is asked learns nothing wrong. The
+ * tables decide how often to ask (neighbours.ts, link.ts).
  */
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import { foldChecksum, sumWords } from '../wire/checksum.ts';
@@ -44,7 +44,7 @@ import { WRITE_FAILED } from './reasons.ts';
 export const WAITING_MAX = 128;
 export const WAITING_SHARE = 8;
 export const WAIT_MS = 3000;
-/** Questions between two writes. */
+/** Most questions between two writes. */
 export const ASKS_MAX = 64;
 
 export const SLOT_BYTES = 2048;
@@ -65,10 +65,10 @@ const OPTION_SOURCE_LINK_ADDRESS = 0x0101;
 const SOLICITED_NODE_0 = 0xff020000 | 0;
 const SOLICITED_NODE_3 = 0xff000000 | 0;
 
-/** Offset, length from there and port, as batches have them (engine/batch.ts). */
+/** Words of a slot, as in a batch (engine/batch.ts): offset, length from there, port. */
 const WORDS = 3;
 
-/** Place of a waiting packet: words of a note. */
+/** Words of a waiting packet's note. */
 const NOTE_WORDS = 7;
 const NOTE_PORT = 0;
 const NOTE_SHARE = 1;
@@ -83,29 +83,33 @@ export class Waiting {
   readonly view = new DataView(this.arena.buffer);
   /** What is to be written, for writeBatch. */
   readonly slots = new Int32Array((WAITING_MAX + ASKS_MAX) * WORDS);
-  /** How many slots those are. */
+  /** Number of slots to write. */
   ready = 0;
-  /** Packets that wait; their notes are in the order in which they came. */
+  /** Number of waiting packets. Their notes are in the order of arrival. */
   count = 0;
   private asks = 0;
   private readonly notes = new Int32Array(WAITING_MAX * NOTE_WORDS);
-  /** Slots of the arena that no packet has, `WAITING_MAX - count` of them; what is being written is among them until the next. */
+  /**
+   * Free slots of the arena: the first `WAITING_MAX - count` of this list. A slot that is being written stays intact
+   * until the next `hold`.
+   */
   private readonly free = Int32Array.from({ length: WAITING_MAX }, (_, i) => i);
 
-  /** Of the first slots, which are packets: where they go, and what they count. */
+  /** Of the packets among the first slots to write: port, and what they count as. */
   private sent = 0;
   private readonly sentNotes = new Int32Array(WAITING_MAX * WORDS);
   private readonly askPorts = new Int32Array(ASKS_MAX);
 
-  /** Whether something is to be written, or may come to be. */
+  /** Whether packets wait, or questions are to be sent. */
   get isBusy(): boolean {
     return this.count > 0 || this.asks > 0;
   }
 
   /**
-   * Copies a packet, whose virtio header counts from the IP packet on.
-   * @param vnet offset of that header, right before the packet  @param length of both
-   * @param share port of the interface it counts for
+   * Copies a packet whose virtio header counts from the IP packet on.
+   * @param vnet offset of that header, right before the packet
+   * @param length of both
+   * @param share port of the interface that the packet counts for
    * @returns false if there is no room for it
    */
   hold(
@@ -138,7 +142,7 @@ export class Waiting {
     return true;
   }
 
-  /** Before a write is made ready. */
+  /** Begins the preparation of a write. */
   begin(): void {
     this.ready = 0;
     this.sent = 0;
@@ -164,12 +168,12 @@ export class Waiting {
     return (nowMs - this.notes[i * NOTE_WORDS + NOTE_SINCE]) >>> 0 >= WAIT_MS;
   }
 
-  /** Offset of the IP packet. */
+  /** Offset of the IP packet in the arena. */
   ipOf(i: number): number {
     return this.notes[i * NOTE_WORDS + NOTE_SLOT] * SLOT_BYTES + IP_AT;
   }
 
-  /** Puts packet `i` among what is to be written, from `at` on, where its virtio header is now. */
+  /** Adds packet `i` to what is to be written. @param at offset of its virtio header */
   send(i: number, at: number): void {
     const bytes = this.notes[i * NOTE_WORDS + NOTE_LENGTH] + ETHERNET_HEADER_BYTES;
     const note = this.sent * WORDS;
@@ -180,7 +184,7 @@ export class Waiting {
     this.push(at, bytes, this.portOf(i));
   }
 
-  /** Puts what was asked since the last time among what is to be written. */
+  /** Adds the questions since the last call to what is to be written. */
   sendAsks(): void {
     for (let i = 0; i < this.asks; i++) {
       const at = ASKS_AT + i * ASK_BYTES;
@@ -191,7 +195,7 @@ export class Waiting {
     this.asks = 0;
   }
 
-  /** After the write: counts the packets that their device refused. Questions are asked again anyway. */
+  /** Counts the packets that their device refused. Call it after the write. Lost questions are asked again anyway. */
   countFailures(counters: Float64Array): void {
     for (let i = 0; i < this.sent; i++) {
       if (this.slots[i * WORDS + 2] >= 0) continue;
@@ -211,7 +215,7 @@ export class Waiting {
     this.ready++;
   }
 
-  /** Moves the note of packet `from` to place `to`; used to close gaps. */
+  /** Moves the note of packet `from` to place `to`, to close a gap. */
   move(from: number, to: number): void {
     if (from === to) return;
     const { notes } = this;
@@ -222,7 +226,7 @@ export class Waiting {
     }
   }
 
-  /** Keeps the first `count` notes and gives the others' slots back. */
+  /** Keeps the first `count` notes and frees the slots of the others. */
   keep(count: number): void {
     for (let i = count; i < this.count; i++)
       this.free[WAITING_MAX - 1 - i] = this.notes[i * NOTE_WORDS + NOTE_SLOT];
@@ -230,9 +234,9 @@ export class Waiting {
   }
 
   /**
-   * Asks the neighbours at `port` who has an IPv4 address.
-   * @param ip offset of the packet that wants to know, in `view`
-   * @param macHigh, macLow who is asked: the neighbour itself, or broadcast
+   * Asks for an IPv4 address at `port`.
+   * @param ip offset of the waiting packet in `view`
+   * @param macHigh, macLow whom to ask: the neighbour itself, or broadcast
    */
   askArp(
     view: DataView,
@@ -258,7 +262,7 @@ export class Waiting {
     out.setInt32(arp + ARP_TARGET_ADDRESS, target);
   }
 
-  /** The same for an IPv6 address. */
+  /** Asks for an IPv6 address at `port`, as askArp does. */
   askNeighbour(
     view: DataView,
     ip: number,
@@ -308,7 +312,7 @@ export class Waiting {
     out.setUint16(icmp + 2, foldChecksum(sum));
   }
 
-  /** @returns offset of a question's virtio header, which asks for nothing; -1 if there are too many */
+  /** @returns offset of the question's virtio header, which asks for nothing; -1 if there are too many questions */
   private beginAsk(
     port: number,
     macHigh: number,

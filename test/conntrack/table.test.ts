@@ -1,34 +1,27 @@
 /** The flow table against a Map, by random operations on few keys, and with keys that all hash alike. */
+import { createKey } from '../../src/conntrack/flow-key.ts';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
-  FLOW_STATE,
-  FlowTable,
-  flowTableBytes,
+  type FlowFamily,
   KEY_META,
   KEY_PORTS,
-  KEY_WORDS_4,
-  KEY_WORDS_6,
   NO_FLOW,
-} from '../../src/conntrack/table.ts';
+  setStateWordOf,
+  stateWordOf,
+} from '../../src/conntrack/entry.ts';
+import { FlowTable, flowTableBytes } from '../../src/conntrack/table.ts';
 
 const SECRET = { k0: 0x01234567, k1: 0x89abcdef | 0 };
 
-function makeTable(
-  capacity: number,
-  keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6,
-  Table = FlowTable,
-): FlowTable {
-  const layout = { capacity, keyWords };
+function makeTable(capacity: number, family: FlowFamily, Table = FlowTable): FlowTable {
+  const layout = { capacity, family };
   return new Table(layout, SECRET, new SharedArrayBuffer(flowTableBytes(layout)));
 }
 
-function keyOf(keyWords: number, number: number): Int32Array {
-  const key = Int32Array.from(
-    { length: keyWords },
-    (_, i) => Math.imul(number + 1, 0x9e3779b1) ^ i,
-  );
+function keyOf(family: FlowFamily, number: number): Int32Array {
+  const key = createKey(family).map((_, i) => Math.imul(number + 1, 0x9e3779b1) ^ i);
   // One interface: it is mixed into the hash behind what CollidingTable makes of the rest.
   key[KEY_META] = (1 << 16) | (number & 0xff);
   return key;
@@ -43,13 +36,13 @@ class CollidingTable extends FlowTable {
 
 type Operation = { readonly kind: 'insert' | 'remove' | 'find'; readonly key: number };
 
-for (const [keyWords, Table] of [
-  [KEY_WORDS_4, FlowTable],
-  [KEY_WORDS_6, FlowTable],
-  [KEY_WORDS_4, CollidingTable],
-  [KEY_WORDS_6, CollidingTable],
+for (const [family, Table] of [
+  [4, FlowTable],
+  [6, FlowTable],
+  [4, CollidingTable],
+  [6, CollidingTable],
 ] as const) {
-  test(`a ${Table.name} with ${keyWords}-word keys does what a Map does`, () => {
+  test(`a ${Table.name} of IPv${family} flows does what a Map does`, () => {
     const operations: fc.Arbitrary<Operation[]> = fc.array(
       fc.record({
         kind: fc.constantFrom(
@@ -65,10 +58,10 @@ for (const [keyWords, Table] of [
     let crowded = 0;
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 36 }), operations, (capacity, list) => {
-        const table = makeTable(capacity, keyWords, Table);
+        const table = makeTable(capacity, family, Table);
         const twin = new Map<number, number>();
         for (const { kind, key } of list) {
-          const words = keyOf(keyWords, key);
+          const words = keyOf(family, key);
           const { changes } = table;
           const before = table.find(words);
           if (kind === 'insert' && !twin.has(key)) {
@@ -80,14 +73,14 @@ for (const [keyWords, Table] of [
             );
             if (entry === NO_FLOW) continue;
             assert.ok(![...twin.values()].includes(entry), 'an entry has one owner');
-            table.words[entry * table.stride + keyWords + FLOW_STATE] = key + 1;
+            setStateWordOf(table, entry, key + 1);
             twin.set(key, entry);
           } else if (kind === 'remove' && twin.has(key)) {
             table.remove(twin.get(key)!);
             twin.delete(key);
           }
           assert.equal(table.find(words), twin.get(key) ?? NO_FLOW);
-          if (keyWords === KEY_WORDS_4) {
+          if (family === 4) {
             const [meta, ports, local, remote] = words;
             const hash = table.hashTuple(words, 0);
             assert.equal(
@@ -100,12 +93,8 @@ for (const [keyWords, Table] of [
         }
         assert.equal(table.count, twin.size);
         for (const [key, entry] of twin) {
-          assert.equal(table.find(keyOf(keyWords, key)), entry);
-          assert.equal(
-            table.words[entry * table.stride + keyWords + FLOW_STATE],
-            key + 1,
-            'state stays with its flow',
-          );
+          assert.equal(table.find(keyOf(family, key)), entry);
+          assert.equal(stateWordOf(table, entry), key + 1, 'state stays with its flow');
         }
         const swept = new Set<number>();
         for (let i = 0; i < table.highWater; i++) {
@@ -126,18 +115,18 @@ for (const [keyWords, Table] of [
 
 test('filled to capacity, emptied in another order and filled again, nothing is lost', () => {
   const capacity = 5000;
-  const table = makeTable(capacity, KEY_WORDS_4);
+  const table = makeTable(capacity, 4);
   for (let round = 0; round < 3; round++) {
     const entries = Array.from({ length: capacity }, (_, i) => {
-      const entry = table.insert(keyOf(KEY_WORDS_4, i));
-      table.words[entry * table.stride + KEY_WORDS_4 + FLOW_STATE] = 1;
+      const entry = table.insert(keyOf(4, i));
+      setStateWordOf(table, entry, 1);
       return entry;
     });
-    assert.equal(table.insert(keyOf(KEY_WORDS_4, capacity)), NO_FLOW);
-    for (let i = 0; i < capacity; i++) assert.equal(table.find(keyOf(KEY_WORDS_4, i)), entries[i]);
+    assert.equal(table.insert(keyOf(4, capacity)), NO_FLOW);
+    for (let i = 0; i < capacity; i++) assert.equal(table.find(keyOf(4, i)), entries[i]);
     for (let i = 0; i < capacity; i++) table.remove(entries[(i * 7919) % capacity]);
     assert.equal(table.count, 0);
-    assert.equal(table.find(keyOf(KEY_WORDS_4, 0)), NO_FLOW);
+    assert.equal(table.find(keyOf(4, 0)), NO_FLOW);
   }
   assert.equal(table.highWater, capacity, 'memory is used again');
 });
@@ -145,13 +134,13 @@ test('filled to capacity, emptied in another order and filled again, nothing is 
 test('an IPv4 flow takes 64 bytes and an IPv6 flow 88, index counted', () => {
   const capacity = 1 << 20;
   const headerBytes = 16;
-  const bytesEach = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): number =>
-    (flowTableBytes({ capacity, keyWords }) - headerBytes) / capacity;
-  assert.equal(bytesEach(KEY_WORDS_4), 64);
-  assert.equal(bytesEach(KEY_WORDS_6), 88);
+  const bytesEach = (family: FlowFamily): number =>
+    (flowTableBytes({ capacity, family }) - headerBytes) / capacity;
+  assert.equal(bytesEach(4), 64);
+  assert.equal(bytesEach(6), 88);
 });
 
 test('a capacity the index cannot name is refused', () => {
-  assert.throws(() => makeTable(0, KEY_WORDS_4), /holds 1 to 16777214 flows, not 0/);
-  assert.throws(() => makeTable(1 << 24, KEY_WORDS_4), RangeError);
+  assert.throws(() => makeTable(0, 4), /holds 1 to 16777214 flows, not 0/);
+  assert.throws(() => makeTable(1 << 24, 4), RangeError);
 });

@@ -132,6 +132,56 @@ test('once a connection is open, the opener sends no SYN-ACK and the other side 
   );
 });
 
+test('the opener’s SYN-ACK passes while the handshake is on, with its numbers, and in no other state', () => {
+  const verdictsOf = (track: Track): string[] => {
+    const { server } = track.talk;
+    // Right; without an acknowledgment of the SYN; of what was not sent; with another number of its own.
+    const packets = [
+      { seq: 1000, ack: server.next },
+      { seq: 1000, ack: 900_000 },
+      { seq: 1000, ack: (server.next + 1) >>> 0 },
+      { seq: 1001, ack: server.next },
+    ];
+    return packets.map((numbers) =>
+      track.client(track.talk.send('client', { flags: 'SA', ...numbers })),
+    );
+  };
+  const none = (reason: string): string[] => [reason, reason, reason, reason];
+  const during = ['web', 'tcp-state', 'tcp-state', 'tcp-state'];
+  const unanswered = new Track();
+  unanswered.client(unanswered.talk.syn());
+  assert.deepEqual(verdictsOf(unanswered), none('tcp-state'));
+  assert.deepEqual(unanswered.rig.states, ['syn-sent']);
+
+  const answered = new Track();
+  answered.client(answered.talk.syn());
+  answered.server(answered.talk.synAck());
+  assert.deepEqual(verdictsOf(answered), during);
+  // Behind data that came before the handshake was done, also if an older segment came last.
+  answered.server(answered.talk.data('server', 500));
+  const older = { flags: 'A', seq: answered.talk.server.next - 1 };
+  assert.equal(answered.server(answered.talk.send('server', older)), 'uplink');
+  assert.deepEqual(verdictsOf(answered), during);
+  assert.deepEqual(answered.rig.states, ['syn-received']);
+  assert.equal(answered.client(answered.talk.ack('client')), 'web');
+  assert.deepEqual(verdictsOf(answered), none('tcp-state'));
+  assert.deepEqual(answered.rig.states, ['established']);
+
+  const closing = new Track().open();
+  closing.client(closing.talk.fin('client'));
+  assert.deepEqual(verdictsOf(closing), none('tcp-state'));
+  closing.server(closing.talk.fin('server'));
+  assert.deepEqual(closing.rig.states, ['closing']);
+  assert.deepEqual(verdictsOf(closing), none('tcp-state'));
+
+  const closed = new Track().open();
+  closed.server(closed.talk.rst('server'));
+  assert.deepEqual(closed.rig.states, ['closed']);
+  assert.deepEqual(verdictsOf(closed), none('tcp-closed'));
+  const unknown = new Track();
+  assert.deepEqual(verdictsOf(unknown), none('tcp-midstream'));
+});
+
 test('a simultaneous open: SYN, SYN, then SYN-ACKs with the right numbers, and nothing else before them', () => {
   const track = new Track();
   const { talk } = track;

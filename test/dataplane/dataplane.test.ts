@@ -2,21 +2,22 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { REPLIED, STATE_MASK, TCP_REVOKED, UDP_STREAM } from '../../src/conntrack/states.ts';
+import { REPLIED, REVOKED_FLOW, UDP_STREAM } from '../../src/conntrack/states.ts';
 import {
-  FLOW_RULE,
-  FLOW_SEEN,
-  FLOW_STATE,
   KEY_META,
   KEY_WORDS_4,
-  KEY_WORDS_6,
   NO_FLOW,
-  type FlowTable,
-} from '../../src/conntrack/table.ts';
+  incarnationIn,
+  setRuleWordOf,
+  setSeenOf,
+  setStateWordOf,
+  stateOf,
+  stateWordOf,
+} from '../../src/conntrack/entry.ts';
+import type { FlowTable } from '../../src/conntrack/table.ts';
 import { Dataplane } from '../../src/dataplane/dataplane.ts';
 import { loopOfPair } from '../../src/dataplane/steering.ts';
 import { GAUGE_LAST_ROUND_MS, GAUGE_ROUNDS } from '../../src/engine/counters.ts';
-import { INCARNATION_MASK } from '../../src/conntrack/half-open.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
@@ -27,7 +28,7 @@ const WORKERS = 3;
 const MAX_FLOWS = 1024;
 const UDP = 17;
 const PORT = 1;
-const NO_DEVICE = { fds: [], isTap: false, takesUso: false, label: 'none' };
+const NO_DEVICE = { fds: [], kind: 'tun', takesUso: false, label: 'none' } as const;
 
 /** @param port of the one interface */
 function makePolicy(generation: number, port = PORT): ReturnType<typeof compilePolicy> {
@@ -49,17 +50,19 @@ function makePolicy(generation: number, port = PORT): ReturnType<typeof compileP
 async function start(t: TestContext, prepare: (dataplane: Dataplane) => void): Promise<Dataplane> {
   const failures: Error[] = [];
   const dataplane = await Dataplane.start(loadNative(), {
-    workers: WORKERS,
     ports: [NO_DEVICE, NO_DEVICE],
     policy: makePolicy(1),
     hasUplink: true,
-    maxFlows: MAX_FLOWS,
-    maxHalfOpen: 256,
-    timeScale: 1,
-    acceptsMidstream: true,
-    checksWindow: true,
-    accounting: true,
-    passes: { tableFull: false, invalid: false, fragment: false, eventsFull: true },
+    settings: {
+      workers: WORKERS,
+      maxFlows: MAX_FLOWS,
+      maxHalfOpen: 256,
+      timeScale: 1,
+      acceptsMidstream: true,
+      checksWindow: true,
+      accounting: true,
+      passes: { tableFull: false, invalid: false, fragment: false, eventsFull: true },
+    },
     onFailure: (error) => failures.push(error),
     onLost: () => undefined,
     prepare: (made) => {
@@ -92,27 +95,22 @@ function fill(dataplane: Dataplane, count: number): [table: number, flow: number
     const table = dataplane.flows[number];
     const flow = table.insert(key);
     assert.notEqual(flow, NO_FLOW);
-    const at = flow * table.stride + table.keyWords;
-    table.words[at + FLOW_STATE] |= UDP_STREAM | REPLIED;
-    table.words[at + FLOW_SEEN] = 0;
-    table.words[at + FLOW_RULE] = 0;
+    setStateWordOf(table, flow, stateWordOf(table, flow) | UDP_STREAM | REPLIED);
+    setSeenOf(table, flow, 0);
+    setRuleWordOf(table, flow, 0);
     return [number, flow];
   });
 }
 
 function incarnationOf(table: FlowTable, flow: number): number {
-  return table.words[flow * table.stride + table.keyWords + FLOW_STATE] & INCARNATION_MASK;
-}
-
-function stateOf(table: FlowTable, flow: number): number {
-  return table.words[flow * table.stride + table.keyWords + FLOW_STATE] & STATE_MASK;
+  return incarnationIn(stateWordOf(table, flow));
 }
 
 test('a table is a loop and a family; flows go to the loop of their pair', async (t) => {
   const dataplane = await start(t, () => undefined);
   assert.deepEqual(
-    dataplane.flows.map(({ keyWords }) => keyWords),
-    [KEY_WORDS_4, KEY_WORDS_6, KEY_WORDS_4, KEY_WORDS_6, KEY_WORDS_4, KEY_WORDS_6],
+    dataplane.flows.map(({ family }) => family),
+    [4, 6, 4, 6, 4, 6],
   );
   assert.deepEqual([dataplane.accounts.length, dataplane.events.length, dataplane.captures.length], [6, 3, 3]); // prettier-ignore
   fc.assert(
@@ -144,16 +142,12 @@ test('flows of before are taken over by every loop, counted and ended together',
     incarnationOf(dataplane.flows[number], flow),
   ]);
   const [otherTable, otherFlow] = placed[1];
-  const stale = [
-    otherTable,
-    otherFlow,
-    incarnationOf(dataplane.flows[otherTable], otherFlow) ^ (1 << 24),
-  ];
+  const stale = [otherTable, otherFlow, incarnationOf(dataplane.flows[otherTable], otherFlow) ^ 1];
   assert.equal(await dataplane.endFlows([...triples, ...stale, 5, 900, 0]), ended.length);
   for (const [i, [number, flow]] of placed.entries())
     assert.equal(
       stateOf(dataplane.flows[number], flow),
-      i % 3 === 0 ? TCP_REVOKED : UDP_STREAM,
+      i % 3 === 0 ? REVOKED_FLOW : UDP_STREAM,
       `flow ${i}`,
     );
   assert.equal(

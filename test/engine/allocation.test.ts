@@ -107,14 +107,14 @@ function aim(batch: Batch, length: number): void {
 for (const [name, from, packet] of KINDS) {
   test(`${name}: 0 bytes a packet`, () => {
     const link = new LinkLayer(rig.policy, createLinkMemory(3));
-    const isTap = new Uint8Array(3);
+    const hasEthernet = new Uint8Array(3);
     const port = ['uplink', 'web', 'app'].indexOf(from);
     const batch = batchOf(packet);
     const rounds = 16_000;
     const bytes = leastBytesPerRun(() => {
       for (let round = 0; round < rounds; round++) {
         aim(batch, packet.length);
-        batch.process(rig.engine, link, isTap, port, PACKETS_IN_BATCH, round);
+        batch.process(rig.engine, link, hasEthernet, port, PACKETS_IN_BATCH, round);
       }
     }, rounds * PACKETS_IN_BATCH);
     assert.ok(bytes <= BYTES_PER_PACKET_MAX, `${bytes} bytes a packet`);
@@ -131,7 +131,7 @@ for (const [name, packet] of [
   test(`${name}: 0 bytes a packet`, () => {
     const link = new LinkLayer(rig.policy, createLinkMemory(3));
     link.startPort(2, 0x0600, 0xff, 0);
-    const isTap = Uint8Array.of(0, 0, 1);
+    const hasEthernet = Uint8Array.of(0, 0, 1);
     const batch = batchOf(packet);
     batch.tooBig.mtu[2] = 100;
     const rounds = 2_000;
@@ -139,8 +139,8 @@ for (const [name, packet] of [
     const bytes = leastBytesPerRun(() => {
       for (let round = 0; round < rounds; round++) {
         aim(batch, packet.length);
-        batch.process(rig.engine, link, isTap, 1, PACKETS_IN_BATCH, round * 100);
-        batch.tooBig.wrap(link, isTap, round * 100);
+        batch.process(rig.engine, link, hasEthernet, 1, PACKETS_IN_BATCH, round * 100);
+        batch.tooBig.wrap(link, hasEthernet, round * 100);
         written += batch.tooBig.count;
         batch.tooBig.clear();
       }
@@ -186,7 +186,7 @@ for (const [name, to, mac, packet, answer] of [
   test(`to ${name}, questions included: 0 bytes a packet`, () => {
     const link = new LinkLayer(rig.policy, createLinkMemory(3));
     const port = ['uplink', 'web', 'app'].indexOf(to);
-    const isTap = Uint8Array.from([0, 1, 2], (n) => (n === port ? 1 : 0));
+    const hasEthernet = Uint8Array.from([0, 1, 2], (n) => (n === port ? 1 : 0));
     if (mac !== undefined) link.startPort(port, 0x0600, mac, 0);
     const batch = batchOf(packet);
     const arena = new Uint8Array(batch.view.buffer);
@@ -204,14 +204,14 @@ for (const [name, to, mac, packet, answer] of [
         // The Ethernet header of the round before lies where the virtio header is.
         for (let i = 0; i < PACKETS_IN_BATCH; i++)
           arena.fill(0, i * 256 + 46, i * 256 + 46 + VNET_BYTES);
-        sentOn += batch.process(rig.engine, link, isTap, 1, PACKETS_IN_BATCH, nowMs);
+        sentOn += batch.process(rig.engine, link, hasEthernet, 1, PACKETS_IN_BATCH, nowMs);
         link.settle(rig.engine.counters, nowMs);
         beside += link.waiting.ready;
         if (answer === undefined) continue;
         // The frame is judged where it lies, and left as it was.
         answers.slots[SLOT_OFFSET] = 46;
         answers.slots[SLOT_LENGTH] = VNET_BYTES + answer.length;
-        answers.process(rig.engine, link, isTap, 0, 1, nowMs);
+        answers.process(rig.engine, link, hasEthernet, 0, 1, nowMs);
       }
     }, rounds * PACKETS_IN_BATCH);
     assert.deepEqual(answerArena.subarray(56, 56 + (answer ?? packet).length), answer ?? packet);
@@ -251,7 +251,7 @@ test('joining packets of a batch: 0 bytes a packet', () => {
     ),
   );
   const arena = new Uint8Array(batch.view.buffer);
-  const isTap = new Uint8Array(3);
+  const hasEthernet = new Uint8Array(3);
   const takesUso = new Uint8Array(3).fill(1);
   const rounds = 16_000;
   let joined = 0;
@@ -264,7 +264,7 @@ test('joining packets of a batch: 0 bytes a packet', () => {
         arena.fill(0, i * 256 + 46, i * 256 + 46 + VNET_BYTES);
         batch.slots[i * SLOT_WORDS + SLOT_PORT] = 2;
       }
-      coalescer.join(batch.view, batch.slots, PACKETS_IN_BATCH, isTap, takesUso);
+      coalescer.join(batch.view, batch.slots, PACKETS_IN_BATCH, hasEthernet, takesUso);
       joined += batch.slots[SLOT_WORDS + SLOT_PORT] < 0 ? 1 : 0;
     }
   }, rounds * PACKETS_IN_BATCH);

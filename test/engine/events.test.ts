@@ -9,14 +9,15 @@ import {
   createCarried,
   FlowAccounts,
 } from '../../src/conntrack/accounts.ts';
-import { readTold, type FlowTold, type PacketTold } from '../../src/control/views/told.ts';
+import { readEvent, type FlowEvent, type PacketEvent } from '../../src/telemetry/packet-events.ts';
 import {
   CAPTURE_BYTES,
   CAPTURE_COPIED,
   CAPTURE_LENGTH,
   CAPTURE_META,
   CAPTURE_RULE,
-  CAPTURE_TIME,
+  CAPTURE_SEC,
+  CAPTURE_USEC,
   CaptureReader,
   CaptureRing,
   captureRingBytes,
@@ -57,11 +58,11 @@ function makeRig(options: RigOptions = {}): Rig {
   );
 }
 
-function takeAll(rig: Rig): (PacketTold | FlowTold)[] {
-  const told: (PacketTold | FlowTold)[] = [];
+function takeAll(rig: Rig): (PacketEvent | FlowEvent)[] {
+  const events: (PacketEvent | FlowEvent)[] = [];
   const { words, doubles } = rig.events;
-  rig.events.drain((at) => told.push(readTold(words, doubles, at, 0)), Infinity);
-  return told;
+  rig.events.drain((at) => events.push(readEvent(words, doubles, at, 0)), Infinity);
+  return events;
 }
 
 const syn = (srcPort: number): Uint8Array => tcp4(OUT, WEB, { srcPort, dstPort: 22, flags: 'S' });
@@ -80,9 +81,9 @@ test('a drop is told with its reason, its gate and who it was between', () => {
   rig.send('uplink', udp6(OUT6, WEB6, { srcPort: 8, dstPort: 9 }), 6);
   rig.send('uplink', icmp4(OUT, WEB, { type: 8, code: 0 }), 7);
   rig.send('uplink', Uint8Array.of(0x45), 8);
-  const told = takeAll(rig) as PacketTold[];
+  const events = takeAll(rig) as PacketEvent[];
   assert.deepEqual(
-    told.map(({ timeMs, reason, direction, rule, port }) => [
+    events.map(({ timeMs, reason, direction, rule, port }) => [
       timeMs,
       reason,
       direction,
@@ -96,7 +97,7 @@ test('a drop is told with its reason, its gate and who it was between', () => {
       [8, 'truncated', 'ingress', undefined, 0],
     ],
   );
-  assert.deepEqual(told[0].tuple, {
+  assert.deepEqual(events[0].tuple, {
     family: 4,
     protocol: 6,
     localAddress: WEB,
@@ -104,10 +105,10 @@ test('a drop is told with its reason, its gate and who it was between', () => {
     localPort: 23,
     remotePort: 7,
   });
-  assert.equal(told[0].tcpFlags, 0x42);
-  assert.deepEqual([told[1].tuple?.localAddress, told[1].tuple?.remoteAddress], [WEB6, OUT6]);
-  assert.deepEqual(told[2].icmp, { type: 8, code: 0 });
-  assert.equal(told[3].tuple, undefined, 'no tuple of the packet before it');
+  assert.equal(events[0].tcpFlags, 0x42);
+  assert.deepEqual([events[1].tuple?.localAddress, events[1].tuple?.remoteAddress], [WEB6, OUT6]);
+  assert.deepEqual(events[2].icmp, { type: 8, code: 0 });
+  assert.equal(events[3].tuple, undefined, 'no tuple of the packet before it');
 });
 
 test('a flow is told when it opens, and with what it carried when it ends', () => {
@@ -125,9 +126,9 @@ test('a flow is told when it opens, and with what it carried when it ends', () =
   send('web', talk.synAck(), 20);
   send('uplink', talk.ack('client'), 30);
   send('uplink', talk.data('client', 100), 40);
-  rig.engine.beginRound(433_000_000, 0);
+  rig.engine.beginRound(433_000_000, 0, 0);
   rig.engine.gates.tracker.sweep(100, 433_000_000);
-  const [opened, ended] = takeAll(rig) as FlowTold[];
+  const [opened, ended] = takeAll(rig) as FlowEvent[];
   assert.deepEqual([opened.kind, opened.state, opened.timeMs], ['opened', 'syn-sent', 10]);
   const { kind, state, endedBy, lastSeenMs, carried, tuple, rule } = ended;
   assert.deepEqual([kind, state, endedBy, lastSeenMs], ['ended', 'established', 'timeout', 40]);
@@ -154,14 +155,14 @@ test('packets of untracked flows are told by themselves, those of tracked ones o
   rig.send('uplink', untracked);
   rig.send('uplink', syn(1));
   assert.deepEqual(
-    (takeAll(rig) as PacketTold[]).map(({ kind, isTracked, rule }) => [kind, isTracked, rule]),
+    (takeAll(rig) as PacketEvent[]).map(({ kind, isTracked, rule }) => [kind, isTracked, rule]),
     [['passed', false, rig.ruleNumber('web', 'ingress', 1)]],
   );
   rig.events.want(WANT_PASSES);
   rig.send('uplink', untracked);
   rig.send('uplink', syn(1));
   assert.deepEqual(
-    (takeAll(rig) as PacketTold[]).map(({ isTracked }) => isTracked),
+    (takeAll(rig) as PacketEvent[]).map(({ isTracked }) => isTracked),
     [false, true],
   );
 });
@@ -243,8 +244,8 @@ test('capture copies what was judged, cut to the length asked for', () => {
   rig.capture.snapLength = 40;
   const passed = syn(1);
   const dropped = udp4(OUT, WEB, { srcPort: 1, dstPort: 99, payload: new Uint8Array(100).fill(7) });
-  rig.send('uplink', passed, 3);
-  rig.send('uplink', dropped, 4);
+  rig.send('uplink', passed, 3.25);
+  rig.send('uplink', dropped, 2_000_004.5);
   const copies: unknown[] = [];
   const { words, bytes } = rig.capture;
   rig.capture.drain((at, data) => {
@@ -252,15 +253,16 @@ test('capture copies what was judged, cut to the length asked for', () => {
       words[at + CAPTURE_META] >>> 16,
       (words[at + CAPTURE_META] & 0xff) === 0,
       words[at + CAPTURE_RULE],
-      words[at + CAPTURE_TIME],
+      words[at + CAPTURE_SEC],
+      words[at + CAPTURE_USEC],
       words[at + CAPTURE_LENGTH],
       Buffer.from(bytes.subarray(data, data + words[at + CAPTURE_COPIED])).toString('hex'),
     ]);
   }, Infinity);
   const hex = (packet: Uint8Array): string => Buffer.from(packet.subarray(0, 40)).toString('hex');
   assert.deepEqual(copies, [
-    [1, true, rig.ruleNumber('web', 'ingress', 0), 3, passed.length, hex(passed)],
-    [1, false, -1, 4, dropped.length, hex(dropped)],
+    [1, true, rig.ruleNumber('web', 'ingress', 0), 0, 3250, passed.length, hex(passed)],
+    [1, false, -1, 2000, 4500, dropped.length, hex(dropped)],
   ]);
 });
 
@@ -284,7 +286,8 @@ test('the capture ring gives back what was put in, in order, and counts the rest
         reader.drain((at, data) => {
           const { length, serial: expected } = kept.shift()!;
           const copied = Math.min(length, snapLength);
-          assert.equal(reader.words[at + CAPTURE_TIME], expected);
+          assert.equal(reader.words[at + CAPTURE_SEC], expected);
+          assert.equal(reader.words[at + CAPTURE_USEC], expected % 1_000_000);
           assert.equal(reader.words[at + CAPTURE_LENGTH], length);
           assert.equal(reader.words[at + CAPTURE_COPIED], copied);
           for (const i of [0, copied >> 1, copied - 1])
@@ -296,7 +299,8 @@ test('the capture ring gives back what was put in, in order, and counts the rest
         else
           for (let i = 0; i < action.times; i++) {
             const lostBefore = reader.lost;
-            writer.copy(source, 0, action.length, 1, 0, 0, -1, ++serial);
+            writer.beginRound(++serial, serial % 1_000_000);
+            writer.copy(source, 0, action.length, 1, 0, 0, -1);
             if (reader.lost > lostBefore) lost++;
             else kept.push({ length: action.length, serial });
           }

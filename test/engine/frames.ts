@@ -75,12 +75,12 @@ export class Wire {
   private readonly arena = new Uint8Array(ARENA_BYTES);
   readonly link: LinkLayer;
   private readonly names: readonly string[];
-  private readonly isTap: Uint8Array;
+  private readonly hasEthernet: Uint8Array;
 
   constructor(text: ModelText, taps: readonly string[], options: RigOptions = {}) {
     this.rig = new Rig(text, options);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
-    this.isTap = Uint8Array.from(this.names, (name) => (taps.includes(name) ? 1 : 0));
+    this.hasEthernet = Uint8Array.from(this.names, (name) => (taps.includes(name) ? 1 : 0));
     this.link = new LinkLayer(this.rig.policy, createLinkMemory(this.names.length));
     for (const [port, name] of this.names.entries())
       if (taps.includes(name)) this.link.startPort(port, 0x0600, 0xff, 0);
@@ -94,12 +94,12 @@ export class Wire {
     nowMs = 0,
   ): Sent[] {
     const port = this.portOf(from);
-    const spans = this.lay(contents, this.isTap[port] === 1);
+    const spans = this.lay(contents, this.hasEthernet[port] === 1);
     const { batch, arena } = this;
     const sent = batch.process(
       this.rig.engine,
       this.link,
-      this.isTap,
+      this.hasEthernet,
       port,
       contents.length,
       nowMs,
@@ -129,7 +129,7 @@ export class Wire {
   /** What is written behind the batches since it was last asked for: fragments, and errors about what was too big. */
   takeBehind(): Sent[] {
     const { tooBig } = this.batch;
-    tooBig.wrap(this.link, this.isTap, 0);
+    tooBig.wrap(this.link, this.hasEthernet, 0);
     const found = Array.from({ length: tooBig.count }, (_, i): Sent => {
       const [at, length, to] = tooBig.slots.subarray(i * SLOT_WORDS);
       const end = at + length;
@@ -165,7 +165,7 @@ export class Wire {
   /** Fills the arena as readBatch does: headroom, and IP headers on multiples of 4. */
   private lay(
     contents: readonly (Uint8Array | readonly [Vnet, Uint8Array])[],
-    isTap: boolean,
+    hasEthernet: boolean,
   ): [number, number][] {
     this.arena.fill(CANARY);
     let at = 0;
@@ -173,7 +173,7 @@ export class Wire {
       const [vnet, bytes] = content instanceof Uint8Array ? [{}, content] : content;
       const whole = concat(vnetHeader(vnet), bytes);
       at += HEADROOM_BYTES;
-      const ipAt = VNET_BYTES + (isTap ? 14 : 0);
+      const ipAt = VNET_BYTES + (hasEthernet ? 14 : 0);
       while ((at + ipAt) % 4 !== 0) at++;
       this.arena.set(whole, at);
       this.batch.slots.set([at, whole.length, 0], i * SLOT_WORDS);

@@ -136,6 +136,16 @@ test("an ARP request that bears another's address is spoofing", () => {
   }
 });
 
+test('where the MAC address is given, frames from another are spoofing', () => {
+  const w = wire();
+  w.link.fixMac(w.portOf('a'), true, 0x0600, 0x0a);
+  assert.equal(w.pass('a', arpFrame({})).to, 'a');
+  assert.equal(w.pass('a', arpFrame({}, MAC_B)).to, DROPPED);
+  assert.deepEqual(w.rig.counts, ['a egress: 0 passed, 1 dropped (mac-spoof 1)']);
+  w.link.fixMac(w.portOf('a'), false, 0, 0);
+  assert.equal(w.pass('a', arpFrame({}, MAC_B)).to, 'a');
+});
+
 test('a neighbour solicitation is answered, with or without the link-layer address option', () => {
   for (const sourceMac of [MAC_A, undefined]) {
     for (const target of [B6, OUT6, 'fe80::1']) {

@@ -2,20 +2,13 @@
 import { FlowAccounts } from '../../src/conntrack/accounts.ts';
 import { FragmentTable } from '../../src/conntrack/fragments.ts';
 import {
-  setTimeouts,
-  STATE_COUNT,
-  STATE_MASK,
-  STATE_NAMES,
   type IdleTimeouts,
+  STATE_COUNT,
+  STATE_NAMES,
+  setTimeouts,
 } from '../../src/conntrack/states.ts';
-import {
-  FLOW_STATE,
-  FlowTable,
-  flowTableBytes,
-  KEY_WORDS_4,
-  KEY_WORDS_6,
-  NO_FLOW,
-} from '../../src/conntrack/table.ts';
+import { type FlowFamily, NO_FLOW, stateOf } from '../../src/conntrack/entry.ts';
+import { FlowTable, flowTableBytes } from '../../src/conntrack/table.ts';
 import {
   counterBytes,
   counterRow,
@@ -99,12 +92,12 @@ export class Rig {
     this.model = built;
     this.current = built;
     const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
-    const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
-      const layout = { capacity: maxFlows, keyWords };
+    const table = (family: FlowFamily): FlowTable => {
+      const layout = { capacity: maxFlows, family };
       return new FlowTable(layout, KEY, new SharedArrayBuffer(flowTableBytes(layout)));
     };
-    this.flows4 = table(KEY_WORDS_4);
-    this.flows6 = table(KEY_WORDS_6);
+    this.flows4 = table(4);
+    this.flows6 = table(6);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
     const timeoutsMs = new Int32Array(this.names.length * STATE_COUNT);
     for (const [id, port] of ports) {
@@ -119,7 +112,7 @@ export class Rig {
       special: this.special,
       generation: 1,
     });
-    const memory = makeLoopMemory(maxFlows, true);
+    const memory = makeLoopMemory({ maxFlows, accounting: true });
     this.flowsByPort = new Int32Array(memory.flowsByPort);
     this.events = new EventReader(memory.events);
     this.capture = new CaptureReader(memory.capture);
@@ -135,16 +128,24 @@ export class Rig {
         others,
         fragments: new FragmentTable(KEY),
         timeoutsMs,
-        maxFlows,
-        maxHalfOpen,
-        passes: { tableFull: false, invalid: false, fragment: false, eventsFull: true, ...passes },
+        settings: {
+          maxFlows,
+          maxHalfOpen,
+          passes: {
+            tableFull: false,
+            invalid: false,
+            fragment: false,
+            eventsFull: true,
+            ...passes,
+          },
+          acceptsMidstream,
+          checksWindow,
+        },
         events: new EventRing(memory.events),
         ruleHits: this.ruleHits,
         accounts4: memory.accounts4,
         accounts6: memory.accounts6,
         maxFlowsByPort: this.maxFlowsByPort,
-        acceptsMidstream,
-        checksWindow,
       },
       capture: new CaptureRing(memory.capture),
       counters: new Float64Array(counterBytes(this.names.length) / 8),
@@ -181,12 +182,14 @@ export class Rig {
   }
 
   /** Sends a packet in by the port of that name; returns the port it leaves by, or the drop reason. */
-  send(from: string, packet: Uint8Array, nowMs = 0): string {
+  send(from: string, packet: Uint8Array, atMs = 0): string {
     const port = this.names.indexOf(from);
     if (port < 0) throw new Error(`no port ${from}`);
     const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
+    const nowMs = Math.floor(atMs);
     this.nowMs = nowMs;
-    this.engine.beginRound(nowMs, Math.floor(nowMs / 1000));
+    const sec = Math.floor(atMs / 1000);
+    this.engine.beginRound(nowMs, sec, Math.round(1000 * (atMs - 1000 * sec)));
     const to = this.engine.evaluate(view, 0, packet.byteLength, port, 1, nowMs);
     return to >= 0 ? this.names[to] : REASONS[-to][0];
   }
@@ -198,12 +201,7 @@ export class Rig {
         const found: string[] = [];
         for (let i = 0; i < table.highWater; i++) {
           const entry = table.nextToSweep();
-          if (entry !== NO_FLOW)
-            found.push(
-              STATE_NAMES[
-                table.words[entry * table.stride + table.keyWords + FLOW_STATE] & STATE_MASK
-              ],
-            );
+          if (entry !== NO_FLOW) found.push(STATE_NAMES[stateOf(table, entry)]);
         }
         return found;
       })

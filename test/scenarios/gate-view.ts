@@ -1,6 +1,7 @@
 /** What the gates of an engine know of a flow: read from the flow tables, where the control plane reads it too. */
-import { STATE_MASK, STATE_NAMES } from '../../src/conntrack/states.ts';
-import { FLOW_STATE, KEY_META, type FlowTable } from '../../src/conntrack/table.ts';
+import { STATE_NAMES } from '../../src/conntrack/states.ts';
+import { type FlowIndex, isUsed, portOf, stateOf } from '../../src/conntrack/entry.ts';
+import type { FlowTable } from '../../src/conntrack/table.ts';
 import type { Rig } from '../engine/rig.ts';
 import { addressBytes } from '../packets/build.ts';
 import type { FlowName } from './packet-words.ts';
@@ -31,11 +32,10 @@ export function countFlows(rig: Rig, port: number): number {
 export function stateAt(rig: Rig, port: number, flow: FlowName, isSource: boolean): string {
   const table = flow.src.includes(':') ? rig.flows6 : rig.flows4;
   const key = keyOf(port, flow, isSource);
-  const base = entriesOf(table, port).find((at) =>
-    key.every((word, i) => table.words[at + i] === word),
+  const found = entriesOf(table, port).find((entry) =>
+    key.every((word, i) => table.words[entry * table.stride + i] === word),
   );
-  if (base === undefined) return NO_STATE;
-  return STATE_NAMES[table.words[base + table.keyWords + FLOW_STATE] & STATE_MASK];
+  return found === undefined ? NO_STATE : STATE_NAMES[stateOf(table, found)];
 }
 
 /** The words in front of a flow's entry (conntrack/table.ts): interface, role and protocol; ports; addresses. */
@@ -55,13 +55,10 @@ function wordsOf(address: string): number[] {
   return Array.from({ length: bytes.length / 4 }, (_, i) => view.getInt32(4 * i));
 }
 
-/** Where the entries of a port that are in use begin. */
-function entriesOf(table: FlowTable, port: number): number[] {
-  const found: number[] = [];
-  for (let flow = 0; flow < table.highWater; flow++) {
-    const base = flow * table.stride;
-    const isUsed = (table.words[base + table.keyWords + FLOW_STATE] & STATE_MASK) !== 0;
-    if (isUsed && table.words[base + KEY_META] >>> 16 === port) found.push(base);
-  }
+/** The entries of a port that are in use. */
+function entriesOf(table: FlowTable, port: number): FlowIndex[] {
+  const found: FlowIndex[] = [];
+  for (let flow = 0; flow < table.highWater; flow++)
+    if (isUsed(table, flow) && portOf(table, flow) === port) found.push(flow);
   return found;
 }

@@ -156,6 +156,7 @@ describe('the scenarios', () => {
     const elsewhere = [
       'bad-offload',
       'events-full',
+      'mac-spoof',
       'neighbour-spoof',
       'packet-too-big',
       'unknown-ethertype',

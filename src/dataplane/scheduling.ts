@@ -1,42 +1,47 @@
 /**
- * Whether the loop's thread may interrupt whoever runs on its processor when a packet comes.
+ * Decides whether the loop's thread may preempt the thread on its processor when a packet comes.
  *
  * Theory of operation
  *
- * Problem. The write of a packet into a TUN wakes the loop, and the scheduler lets it run at once, in place
- * of the sender, which was about to wait for its answer anyway. Now two threads want this processor, so the
- * receiver that the loop wakes is sent to another, idle one. Waking that takes 13 µs on a virtual machine,
- * 10 of which the loop pays; the answer takes the same way. A loop that lets the sender go to sleep first
- * finds its processor to itself, and the receiver stays: the scheduler keeps whoever is woken by a thread
- * that is alone. That is SCHED_BATCH: a thread of it takes turns like any other, but interrupts nobody.
+ * Problem. The write of a packet into a TUN wakes the loop. The scheduler then lets the loop preempt the sender,
+ * which was about to wait for its answer anyway. Now two threads want this processor, so the receiver that the loop
+ * wakes is sent to another, idle one. To wake that one takes 13 µs on a virtual machine, 10 of which the loop pays,
+ * and the answer costs the same. If the loop lets the sender go to sleep first, it has its processor to itself, and
+ * the receiver stays there: the scheduler does not move a thread that is woken by a thread that is alone. SCHED_BATCH
+ * does that: a thread with it gets its turns like any other, but preempts nobody.
  *
- * Limit. Where others compute, not interrupting means to wait for the end of their slice: 4 ms a packet. So the
- * loop looks at what it has waited for its turns (schedstat), and goes back to interrupting if that was long;
- * later it tries again, less and less often while it fails. A try is over after one look, 50 ms.
+ * Limit. Where other threads compute, a loop that does not preempt waits for the end of their slice: 4 ms a packet.
+ * So the loop reads how long it waited for its turns (schedstat). If that was long, it goes back to preempting. Later
+ * it tries SCHED_BATCH again, less and less often while that fails. A try ends after one look, 50 ms.
  *
  * A policy that somebody else gave the thread (`chrt -f`, systemd's CPUSchedulingPolicy) is left alone.
  *
- * Rejected: spinning instead of sleeping (a core while packets come); a shorter slice or a higher priority
- * (interrupts more); a longer slice (interrupts as before: the sender has used up its share when it sends).
+ * Rejected: spinning instead of sleeping (it takes a core while packets come). Rejected: a shorter slice or a higher
+ * priority (it preempts more). Rejected: a longer slice (it preempts as before: the sender has used up its share when
+ * it sends).
  */
 import { openSync, readSync } from 'node:fs';
 import type { Native } from '../ports/native.ts';
 
-/** A turn's mean wait: 2–7 µs with a processor to spare, 26 with many TCP streams; more than 100 beside others that compute. */
+/**
+ * Longest mean wait for a turn. Seen: 2–7 µs with an idle processor, 26 with many TCP streams, over 100 beside
+ * threads that compute.
+ */
 const WAIT_MAX_NS = 50_000;
-/** From giving up to the next try: doubled with each that fails. */
+/** Time from giving up to the next try. It doubles with each try that fails. */
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 64_000;
 
-/** What the kernel counts of a thread, since its start. */
+/** What the kernel counts for a thread, since its start. */
 export interface Waits {
-  /** Time for which it could have run and did not. */
+  /** Time in which it was ready to run and did not run. */
   waitedNs: number;
   /** How often it got the processor. */
   turns: number;
 }
 
-export class Turns {
+/** Switches the calling thread between SCHED_BATCH and the usual policy. */
+export class Scheduling {
   private readonly native: Pick<Native, 'setBatchScheduling'>;
   private readonly readWaits: ((waits: Waits) => void) | null;
   private readonly waits: Waits = { waitedNs: 0, turns: 0 };
@@ -45,13 +50,15 @@ export class Turns {
   private changeMs = -Infinity;
   private retryMs = RETRY_MIN_MS / 2;
 
-  /** @param readWaits of the calling thread, as all else here; null where the kernel does not tell: nothing is changed then */
+  /**
+   * @param readWaits reads the waits of the calling thread; null if the kernel has none, and then nothing is changed
+   */
   constructor(native: Pick<Native, 'setBatchScheduling'>, readWaits = openWaits()) {
     this.native = native;
     this.readWaits = readWaits;
   }
 
-  /** To be called every now and then while packets come. */
+  /** Looks at the waits and may switch. Call it every now and then while packets come. */
   review(nowMs: number): void {
     const { readWaits, waits } = this;
     if (readWaits === null || this.isLeftAlone) return;
@@ -75,7 +82,7 @@ export class Turns {
       this.isLeftAlone = !this.native.setBatchScheduling(isBatch);
       this.isBatch = isBatch;
     } catch {
-      // Not permitted here (a seccomp filter): it interrupts, as ever.
+      // Not permitted (by a seccomp filter): the thread preempts, as before.
       this.isLeftAlone = true;
     }
   }
@@ -92,7 +99,7 @@ function openWaits(): ((waits: Waits) => void) | null {
   const bytes = Buffer.alloc(80);
   return (waits) => {
     const length = readSync(fd, bytes, 0, bytes.length, 0);
-    // Time run, time waited, turns.
+    // The fields are time run, time waited, turns.
     const [, waited, turns] = bytes.toString('latin1', 0, length).split(' ');
     waits.waitedNs = Number(waited);
     waits.turns = Number(turns);

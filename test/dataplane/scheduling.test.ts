@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Turns, type Waits } from '../../src/dataplane/turns.ts';
+import { Scheduling, type Waits } from '../../src/dataplane/scheduling.ts';
 
 /** A kernel that says what the test has it say, and writes down what is asked of it. */
 function rig(answer: () => boolean = () => true): {
@@ -16,7 +16,7 @@ function rig(answer: () => boolean = () => true): {
     asked.push(isBatch);
     return answer();
   };
-  const turns = new Turns({ setBatchScheduling }, (waits) => {
+  const scheduling = new Scheduling({ setBatchScheduling }, (waits) => {
     Object.assign(waits, kernel);
   });
   return {
@@ -24,7 +24,7 @@ function rig(answer: () => boolean = () => true): {
     look: (nowMs, count, waitUs) => {
       kernel.turns += count;
       kernel.waitedNs += count * waitUs * 1000;
-      turns.review(nowMs);
+      scheduling.review(nowMs);
     },
   };
 }
@@ -85,6 +85,6 @@ test('leaves a policy alone that somebody else chose, or that it may not change'
 test('changes nothing where the kernel does not tell of waits', () => {
   let asked = 0;
   const setBatchScheduling = (): boolean => ++asked > 0;
-  new Turns({ setBatchScheduling }, null).review(0);
+  new Scheduling({ setBatchScheduling }, null).review(0);
   assert.equal(asked, 0);
 });

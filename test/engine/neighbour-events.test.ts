@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { verdictText } from '../../src/cli/traffic-text.ts';
-import type { RuleBook } from '../../src/control/views/rule-book.ts';
-import { readTold, type PacketTold } from '../../src/control/views/told.ts';
-import { viewVerdict, type VerdictView } from '../../src/control/views/verdict-view.ts';
+import type { RuleBook } from '../../src/queries/rule-book.ts';
+import { readEvent, type PacketEvent } from '../../src/telemetry/packet-events.ts';
+import { viewVerdict, type VerdictView } from '../../src/queries/verdict-view.ts';
 import { WANT_DROPS } from '../../src/engine/events.ts';
 import {
   arp,
@@ -42,17 +42,17 @@ function arpFrame(o: Partial<ArpOptions>, vlan?: number): Uint8Array {
 }
 
 /** Sends a frame by a TAP and reads what is told of its drop. */
-function tell(content: Uint8Array, port: 'a' | 'uplink' = 'a'): [PacketTold, VerdictView] {
+function tell(content: Uint8Array, port: 'a' | 'uplink' = 'a'): [PacketEvent, VerdictView] {
   const wire = new Wire(OPEN, ['a', 'b', 'uplink']);
   wire.rig.events.want(WANT_DROPS);
-  wire.rig.engine.beginRound(1000, 1);
+  wire.rig.engine.beginRound(1000, 1, 0);
   wire.pass(port, content);
-  const found: PacketTold[] = [];
+  const found: PacketEvent[] = [];
   const { words, doubles } = wire.rig.events;
   wire.rig.events.drain((at) => {
-    const told = readTold(words, doubles, at, 0);
-    assert.equal(told.kind, 'dropped');
-    found.push(told);
+    const event = readEvent(words, doubles, at, 0);
+    assert.equal(event.kind, 'dropped');
+    found.push(event);
   }, 10);
   assert.equal(found.length, 1);
   const clock = { wallMs: (ms: number) => ms };
@@ -111,10 +111,10 @@ const CASES: readonly [string, Uint8Array, string, string][] = [
 
 for (const [name, content, reason, text] of CASES)
   test(`${name}: ${text}`, () => {
-    const [told, view] = tell(content);
-    assert.equal(told.reason, reason);
-    assert.equal(told.direction, 'egress');
-    assert.equal(told.tuple, undefined, 'no gate has judged it');
+    const [event, view] = tell(content);
+    assert.equal(event.reason, reason);
+    assert.equal(event.direction, 'egress');
+    assert.equal(event.tuple, undefined, 'no gate has judged it');
     assert.equal(verdictText(view), text);
   });
 
@@ -138,8 +138,8 @@ test('what is cut short, or no ARP for IPv4, is told without words of its own', 
     arpFrame({ hardwareType: 6 }),
     arpFrame({ protocolType: 0x86dd }),
   ]) {
-    const [told, view] = tell(content);
-    assert.equal(told.neighbour, undefined);
+    const [event, view] = tell(content);
+    assert.equal(event.neighbour, undefined);
     assert.match(verdictText(view), /^\d+ bytes that can't be read$/);
   }
 });
