@@ -1,0 +1,116 @@
+/**
+ * This file says what rows a host writes about what its configuration file declares.
+ *
+ * The rows let the API show declared groups, lists and interfaces, and refuse to change them. What belongs to no VPC in
+ * the file is in the API's default VPC.
+ */
+import { formatAddress } from '../addr/address.ts';
+import type { Config } from '../config/config.ts';
+import { macAddressText } from '../config/device-specs.ts';
+import type { NetworkInterface, Origin, SecurityGroup, VpcId } from '../policy/model.ts';
+import { foldGroupName } from '../policy/texts.ts';
+import { ONLY_VPC_ID } from '../policy/vpcs.ts';
+import { ownAttachment } from './attachments.ts';
+import { addressKey, declaredKey, nameKey } from './keys.ts';
+import type { DeclaredAt } from './model.ts';
+import { ROW_FORMS, vpcRef } from './rows.ts';
+
+export interface DeclaredRows {
+  /** Values: they belong to this host alone. */
+  readonly values: ReadonlyMap<string, string>;
+  /** Names and addresses, each with what has it: somebody else may have them already. */
+  readonly claims: ReadonlyMap<string, string>;
+}
+
+export function declaredRows(config: Config, host: string): DeclaredRows {
+  const values = new Map<string, string>();
+  const claims = new Map<string, string>();
+  const { model } = config;
+  const at = ({ file, line }: Pick<Origin, 'file' | 'line'>): DeclaredAt => ({ host, file, line });
+  const vpcOf = ({ vpc }: Pick<SecurityGroup, 'vpc'>): VpcId => vpc?.id ?? ONLY_VPC_ID;
+  for (const { id, cidrBlocks, origin } of model.vpcs?.values() ?? []) {
+    if (isImplied(origin)) continue;
+    const blocks = cidrBlocks.map((cidr) => ({ associationId: `${id}-declared`, cidr }));
+    const vpc = {
+      id,
+      blocks,
+      isDefault: false,
+      enableDnsHostnames: false,
+      enableDnsSupport: true,
+      enableNetworkAddressUsageMetrics: false,
+      tags: [],
+      declaredAt: at(origin),
+    };
+    values.set(declaredKey(host, 'vpcs', id), JSON.stringify(ROW_FORMS.vpcs.encode(vpc)));
+  }
+  for (const group of model.groups.values()) {
+    const { id, name, origin } = group;
+    if (isImplied(origin)) continue;
+    const vpc = vpcRef(vpcOf(group));
+    const value = {
+      group: { ...group, vpc },
+      ruleTags: new Map(),
+      tags: [],
+      declaredAt: at(origin),
+    };
+    values.set(declaredKey(host, 'groups', id), JSON.stringify(ROW_FORMS.groups.encode(value)));
+    claims.set(nameKey(vpc.id, foldGroupName(name)), JSON.stringify({ groupId: id, host }));
+  }
+  for (const list of model.prefixLists.values()) {
+    const value = {
+      list: { ...list, version: 1 },
+      lastChange: 'create' as const,
+      former: new Map(),
+      tags: [],
+      declaredAt: at(list.origin),
+    };
+    const text = JSON.stringify(ROW_FORMS['prefix-lists'].encode(value));
+    values.set(declaredKey(host, 'prefix-lists', list.id), text);
+  }
+  for (const { device, id } of config.interfaces) {
+    const one = model.interfaces.get(id)!;
+    const value = declaredInterface(one, vpcOf(one), host, device);
+    const text = JSON.stringify(ROW_FORMS.interfaces.encode(value));
+    values.set(declaredKey(host, 'interfaces', id), text);
+    for (const address of one.addresses) {
+      const key = addressKey(vpcOf(one), formatAddress(address));
+      claims.set(key, JSON.stringify({ interfaceId: id, host }));
+    }
+  }
+  return { values, claims };
+}
+
+/** What is there without anyone having written it belongs to the API: the VPC and the default group. */
+function isImplied({ line }: Origin): boolean {
+  return line === 0;
+}
+
+function declaredInterface(
+  { id, name, addresses, groupIds, sourceDestCheck, connectionTracking, origin }: NetworkInterface,
+  vpcId: VpcId,
+  host: string,
+  {
+    kind,
+    name: deviceName,
+    netns,
+    mtu,
+    configure,
+    persist,
+  }: Config['interfaces'][number]['device'],
+): Parameters<(typeof ROW_FORMS)['interfaces']['encode']>[0] {
+  const device = { kind, name: deviceName, netns, mtu, configure, persist };
+  return {
+    id,
+    vpcId,
+    subnetId: undefined,
+    addresses,
+    groupIds,
+    description: name,
+    sourceDestCheck,
+    connectionTracking,
+    macAddress: macAddressText(id),
+    attachment: ownAttachment(id, host, device, new Date(0)),
+    tags: [{ key: 'Name', value: name }],
+    declaredAt: { host, file: origin.file, line: origin.line },
+  };
+}

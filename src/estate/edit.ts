@@ -1,0 +1,232 @@
+/**
+ * An edit collects what one call changes, and what must still be as it was read for that to be right.
+ *
+ * Theory of operation. A call reads the estate through its edit, which notes the revision of every row that was looked
+ * at, also of rows that were not there. What the call writes is seen by its later reads. The commit goes through only
+ * if none of the rows has changed since; else the call is made again on the newer estate. So two calls that each are
+ * right alone can't be wrong together: no rule is authorized twice, and no group is deleted while another call names
+ * it.
+ *
+ * Several calls may be made on one edit, one after the other: each sees what those before it wrote.
+ *
+ * A look at an index (who names this group?) notes no row. Whoever relies on one reads or writes the `uses/…` row of
+ * what the index is about, which every call writes that makes the index longer.
+ */
+import type { ValueFolder } from './keys.ts';
+import { isUsesKey, usesKey, valueKey } from './keys.ts';
+import type { Estate, EstateView } from './estate.ts';
+import type { EstateGroup, EstateInterface, SubnetId } from './model.ts';
+import type { GroupId, InterfaceId } from '../policy/model.ts';
+import { ROW_FORMS, type FolderValues } from './rows.ts';
+
+/** What the store is asked to do. */
+export interface EditCommit {
+  readonly conditions: readonly { readonly key: string; readonly revision: number }[];
+  readonly puts: readonly { readonly key: string; readonly value: string }[];
+  readonly deletes: readonly string[];
+}
+
+export class Edit {
+  readonly estate: Estate;
+  private readonly conditions = new Map<string, number>();
+  private readonly puts = new Map<string, string>();
+  private readonly deletes = new Set<string>();
+  /** The text of each row that is written, as it was before; undefined: it was not there. */
+  private readonly before = new Map<string, string | undefined>();
+  private readonly written = new Map<string, FolderValues[ValueFolder] | undefined>();
+  private readonly attachedTo = new Map<InterfaceId, string>();
+
+  constructor(estate: Estate) {
+    this.estate = estate;
+  }
+
+  /** Interfaces that get a device, with the host that has to open it. */
+  get attached(): ReadonlyMap<InterfaceId, string> {
+    return this.attachedTo;
+  }
+
+  /** The estate as this edit would leave it. */
+  get view(): EstateView {
+    return {
+      unreadable: this.estate.unreadable,
+      find: (folder, id) => this.peek(folder, id),
+      list: (folder) => this.list(folder),
+      groupsThatName: (id) => this.groupsThatName(id),
+      interfacesOfGroup: (id) => this.interfacesOfGroup(id),
+      interfacesOfHost: (host) =>
+        this.overlay(
+          'interfaces',
+          this.estate.interfacesOfHost(host),
+          ({ attachment }) => attachment?.host === host,
+        ),
+    };
+  }
+
+  get isEmpty(): boolean {
+    return this.puts.size === 0 && this.deletes.size === 0;
+  }
+
+  /** A value as this edit leaves it. The commit fails if somebody changes its row meanwhile. */
+  read<F extends ValueFolder>(folder: F, id: string): FolderValues[F] | undefined {
+    this.require(valueKey(folder, id));
+    return this.peek(folder, id);
+  }
+
+  /** A value as this edit leaves it, for whoever relies on something else that keeps it as it is. */
+  peek<F extends ValueFolder>(folder: F, id: string): FolderValues[F] | undefined {
+    const key = valueKey(folder, id);
+    if (this.written.has(key)) return this.written.get(key) as FolderValues[F] | undefined;
+    return this.estate.find(folder, id);
+  }
+
+  /** All values of a folder as this edit leaves them: those that it made come last. */
+  list<F extends ValueFolder>(folder: F): readonly FolderValues[F][] {
+    return this.overlay(folder, this.estate.list(folder), () => true);
+  }
+
+  /** Groups with a rule that names this group or prefix list, as this edit leaves them. */
+  groupsThatName(id: string): readonly EstateGroup[] {
+    return this.overlay('groups', this.estate.groupsThatName(id), ({ group }) =>
+      [...group.ingress, ...group.egress].some(
+        ({ peer }) =>
+          (peer.kind === 'group' && peer.groupId === id) ||
+          (peer.kind === 'prefixList' && peer.prefixListId === id),
+      ),
+    );
+  }
+
+  interfacesOfGroup(id: GroupId): readonly EstateInterface[] {
+    return this.overlay('interfaces', this.estate.interfacesOfGroup(id), ({ groupIds }) =>
+      groupIds.includes(id),
+    );
+  }
+
+  interfacesOfSubnet(id: SubnetId): readonly EstateInterface[] {
+    return this.overlay(
+      'interfaces',
+      this.estate.interfacesOfSubnet(id),
+      ({ subnetId }) => subnetId === id,
+    );
+  }
+
+  write<F extends ValueFolder>(folder: F, id: string, value: FolderValues[F]): void {
+    const key = valueKey(folder, id);
+    const { encode } = ROW_FORMS[folder] as { encode: (one: FolderValues[F]) => object };
+    this.put(key, JSON.stringify(encode(value)));
+    this.written.set(key, value);
+  }
+
+  erase(folder: ValueFolder, id: string): void {
+    const key = valueKey(folder, id);
+    this.remove(key);
+    this.written.set(key, undefined);
+  }
+
+  /** Whether a row is there that holds no value, such as a name's. */
+  has(key: string): boolean {
+    this.require(key);
+    return this.seems(key);
+  }
+
+  /** As `has`, for whoever looks at many and relies on none: the commit goes through if somebody changes it. */
+  seems(key: string): boolean {
+    if (this.deletes.has(key)) return false;
+    return this.puts.has(key) || this.estate.revisionOf(key) > 0;
+  }
+
+  /** The text of a row that holds no value, such as a client token's; undefined: it is not there. */
+  text(key: string): string | undefined {
+    this.require(key);
+    return this.puts.get(key) ?? (this.deletes.has(key) ? undefined : this.estate.textOf(key));
+  }
+
+  /** Writes a row. The commit fails if somebody changes it meanwhile. */
+  put(key: string, value: string): void {
+    this.require(key);
+    this.keep(key);
+    this.deletes.delete(key);
+    this.puts.set(key, value);
+  }
+
+  remove(key: string): void {
+    this.require(key);
+    this.keep(key);
+    this.puts.delete(key);
+    if (this.estate.revisionOf(key) > 0) this.deletes.add(key);
+  }
+
+  /** Notes that something new names a group, prefix list, subnet or VPC, so that it can't be deleted meanwhile. */
+  use(id: string): void {
+    this.put(usesKey(id), '{}');
+  }
+
+  /** Notes that an interface gets a device. Of two calls that attach on one host at once, one is made again. */
+  attach(id: InterfaceId, host: string): void {
+    this.attachedTo.set(id, host);
+    this.use(`host-${encodeURIComponent(host)}`);
+  }
+
+  /** The commit fails if something new names it meanwhile. Call it before looking at who names it. */
+  requireUnused(id: string): void {
+    this.require(usesKey(id));
+    if (this.estate.revisionOf(usesKey(id)) > 0) this.remove(usesKey(id));
+  }
+
+  commit(): EditCommit {
+    return {
+      conditions: [...this.conditions].map(([key, revision]) => ({ key, revision })),
+      puts: [...this.puts].map(([key, value]) => ({ key, value })),
+      deletes: [...this.deletes],
+    };
+  }
+
+  /**
+   * What takes this edit back after it was committed: every row is again as it was, if nobody has changed it since.
+   * `uses/…` rows stay: others write the same ones all the time, and one that says too much keeps nothing from going.
+   * @param revision of the commit
+   * @param since rows that later reversals changed again, with their revisions (0: they deleted it)
+   */
+  reversal(revision: number, since: ReadonlyMap<string, number> = new Map()): EditCommit {
+    const commit = this.commit();
+    const puts = commit.puts.filter(({ key }) => !isUsesKey(key));
+    const deletes = commit.deletes.filter((key) => !isUsesKey(key));
+    const changed = [...puts.map(({ key }) => key), ...deletes];
+    const texts = changed.map((key) => [key, this.before.get(key)] as const);
+    return {
+      conditions: [
+        ...puts.map(({ key }) => ({ key, revision: since.get(key) ?? revision })),
+        ...deletes.map((key) => ({ key, revision: since.get(key) ?? 0 })),
+      ],
+      puts: texts.flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }])),
+      deletes: texts.flatMap(([key, value]) => (value === undefined ? [key] : [])),
+    };
+  }
+
+  /** What an index of the estate found, with what this edit wrote in place of what it was. */
+  private overlay<F extends ValueFolder>(
+    folder: F,
+    found: readonly FolderValues[F][],
+    belongs: (value: FolderValues[F]) => boolean,
+  ): readonly FolderValues[F][] {
+    const kept = found.filter((value) => !this.written.has(valueKey(folder, idOf(value))));
+    const written = [...this.written].flatMap(([key, value]) =>
+      value !== undefined && key.startsWith(`${folder}/`) && belongs(value as FolderValues[F])
+        ? [value as FolderValues[F]]
+        : [],
+    );
+    return [...kept, ...written];
+  }
+
+  private keep(key: string): void {
+    if (!this.before.has(key)) this.before.set(key, this.estate.textOf(key));
+  }
+
+  private require(key: string): void {
+    if (!this.conditions.has(key)) this.conditions.set(key, this.estate.revisionOf(key));
+  }
+}
+
+function idOf(value: FolderValues[ValueFolder]): string {
+  if ('group' in value) return value.group.id;
+  return 'list' in value ? value.list.id : value.id;
+}

@@ -1,0 +1,337 @@
+/**
+ * The estate as one process sees it: every value, indices to find it by, and the revision it is of.
+ *
+ * Theory of operation. An Estate is filled from a snapshot of the store and brought up to date by whole revisions, in
+ * their order. It never writes: an Edit (edit.ts) collects what a call changes, and the store decides whether that may
+ * happen. So any number of processes hold an Estate each, and all agree at equal revisions.
+ *
+ * Values of both sides are in the same maps: what calls made and what hosts declare. If both have an id, the one of the
+ * call counts here; what is in force then, join.ts says.
+ *
+ * A row that can't be read leaves no value behind. It is in `unreadable`, and whoever enforces the estate must close
+ * what the row is about: a group that can't be read lets nothing through.
+ */
+import { formatAddress, type Address } from '../addr/address.ts';
+import type { GroupId, InterfaceId, PrefixListId, RuleId, VpcId } from '../policy/model.ts';
+import { foldGroupName } from '../policy/texts.ts';
+import {
+  APPLIED,
+  parseValueKey,
+  PREVIEWS,
+  UNENFORCED_FOLDERS,
+  type ValueFolder,
+  type ValuePlace,
+} from './keys.ts';
+import type {
+  AppliedState,
+  EstateGroup,
+  EstateInterface,
+  EstatePrefixList,
+  EstateSubnet,
+  EstateVpc,
+  SubnetId,
+} from './model.ts';
+import { RowError, RowReader } from './row-reader.ts';
+import { decodeApplied, ROW_FORMS, type FolderValues } from './rows.ts';
+
+/** A row of the store, as far as it is looked at here. */
+export interface EstateRow {
+  readonly key: string;
+  readonly value: string;
+  readonly revision: number;
+}
+
+export interface EstateChange {
+  readonly revision: number;
+  readonly puts: readonly EstateRow[];
+  readonly deletes: readonly string[];
+}
+
+/** What is in an estate, as it is or as an edit would leave it. */
+export type EstateView = Pick<
+  Estate,
+  'unreadable' | 'find' | 'list' | 'groupsThatName' | 'interfacesOfGroup' | 'interfacesOfHost'
+>;
+
+type ValueMaps = { readonly [F in ValueFolder]: Map<string, FolderValues[F]> };
+
+export class Estate {
+  /** Of the last change that was taken in. */
+  revision = 0;
+  /** Of the last change to something that hosts enforce: their own answers are no news to them. */
+  contentRevision = 0;
+  /** Rows that can't be read, and why. */
+  readonly unreadable = new Map<string, string>();
+  /** Ids of the questions what a change would do. */
+  readonly previews = new Set<string>();
+  /** The revision of every row, by its key. */
+  private readonly revisions = new Map<string, number>();
+  /** Of rows that hold no value of the estate, such as client tokens, or that can't be read. */
+  private readonly rowTexts = new Map<string, string>();
+  private readonly maps = emptyMaps();
+  private readonly declaredMaps = emptyMaps();
+  /** See `follow`. */
+  private readonly followers: Set<string>[] = [];
+  private readonly appliedByHost = new Map<string, AppliedState>();
+  private readonly indices = new Indices();
+
+  /** Takes in one revision as a whole. */
+  apply({ revision, puts, deletes }: EstateChange): void {
+    for (const key of deletes) this.remove(key);
+    for (const row of puts) this.put(row);
+    this.revision = revision;
+    if (deletes.some(isContent) || puts.some(({ key }) => isContent(key)))
+      this.contentRevision = revision;
+  }
+
+  /** A set that gets the key of every value that is written or deleted from now on. Whoever asked for it empties it. */
+  follow(): Set<string> {
+    const keys = new Set<string>();
+    this.followers.push(keys);
+    return keys;
+  }
+
+  /** 0: there is no such row. */
+  revisionOf(key: string): number {
+    return this.revisions.get(key) ?? 0;
+  }
+
+  /** The keys of all rows. */
+  keys(): readonly string[] {
+    return [...this.revisions.keys()];
+  }
+
+  /** The text of a row; undefined if there is none. */
+  textOf(key: string): string | undefined {
+    const text = this.rowTexts.get(key);
+    const place = parseValueKey(key);
+    if (text !== undefined || place === undefined) return text;
+    const maps = place.host === undefined ? this.maps : this.declaredMaps;
+    const value = maps[place.folder].get(place.id);
+    const { encode } = ROW_FORMS[place.folder] as { encode: (one: typeof value) => object };
+    return value === undefined ? undefined : JSON.stringify(encode(value));
+  }
+
+  find<F extends ValueFolder>(folder: F, id: string): FolderValues[F] | undefined {
+    return this.maps[folder].get(id) ?? this.declaredMaps[folder].get(id);
+  }
+
+  /** All values of a folder: those that calls made, then those that files declare; each in the order they came in. */
+  list<F extends ValueFolder>(folder: F): readonly FolderValues[F][] {
+    const made = this.maps[folder] as Map<string, FolderValues[F]>;
+    const declared = this.declaredMaps[folder] as Map<string, FolderValues[F]>;
+    const others = [...declared].filter(([id]) => !made.has(id));
+    return [...made.values(), ...others.map(([, value]) => value)];
+  }
+
+  vpc(id: VpcId): EstateVpc | undefined {
+    return this.find('vpcs', id);
+  }
+
+  defaultVpc(): EstateVpc | undefined {
+    return this.list('vpcs').find(({ isDefault }) => isDefault);
+  }
+
+  subnet(id: SubnetId): EstateSubnet | undefined {
+    return this.find('subnets', id);
+  }
+
+  group(id: GroupId): EstateGroup | undefined {
+    return this.find('groups', id);
+  }
+
+  prefixList(id: PrefixListId): EstatePrefixList | undefined {
+    return this.find('prefix-lists', id);
+  }
+
+  interface(id: InterfaceId): EstateInterface | undefined {
+    return this.find('interfaces', id);
+  }
+
+  groupByName(vpcId: VpcId, name: string): EstateGroup | undefined {
+    const [id] = this.indices.groupsByName.get(nameIndex(vpcId, name));
+    return id === undefined ? undefined : this.group(id);
+  }
+
+  /** The group that has a rule. */
+  groupOfRule(id: RuleId): EstateGroup | undefined {
+    const [groupId] = this.indices.groupsByRule.get(id);
+    return groupId === undefined ? undefined : this.group(groupId);
+  }
+
+  /** Groups with a rule that names this group or prefix list. */
+  groupsThatName(id: GroupId): readonly EstateGroup[] {
+    return [...this.indices.groupsByPeer.get(id)].flatMap((one) => this.group(one) ?? []);
+  }
+
+  interfacesOfGroup(id: GroupId): readonly EstateInterface[] {
+    return this.interfacesOf(this.indices.interfacesByGroup.get(id));
+  }
+
+  interfacesOfSubnet(id: SubnetId): readonly EstateInterface[] {
+    return this.interfacesOf(this.indices.interfacesBySubnet.get(id));
+  }
+
+  interfacesOfHost(host: string): readonly EstateInterface[] {
+    return this.interfacesOf(this.indices.interfacesByHost.get(host));
+  }
+
+  /** Who has an address in a VPC. */
+  interfaceAt(vpcId: VpcId, address: Address): EstateInterface | undefined {
+    const [id] = this.indices.interfacesByAddress.get(`${vpcId} ${formatAddress(address)}`);
+    return id === undefined ? undefined : this.interface(id);
+  }
+
+  /** What each host has in force. */
+  applied(): ReadonlyMap<string, AppliedState> {
+    return this.appliedByHost;
+  }
+
+  private interfacesOf(ids: ReadonlySet<InterfaceId>): readonly EstateInterface[] {
+    return [...ids].flatMap((id) => this.interface(id) ?? []);
+  }
+
+  private put({ key, value, revision }: EstateRow): void {
+    const place = parseValueKey(key);
+    // A value that is replaced keeps its place among the others.
+    if (place === undefined || this.unreadable.has(key)) this.remove(key);
+    this.revisions.set(key, revision);
+    this.touch(key);
+    try {
+      if (place !== undefined) this.take(place, key, value);
+      else if (key.startsWith(APPLIED)) {
+        const host = decodeURIComponent(key.slice(APPLIED.length));
+        this.appliedByHost.set(host, decodeApplied(key, value));
+      } else {
+        this.rowTexts.set(key, value);
+        if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
+      }
+    } catch (error) {
+      if (!(error instanceof RowError)) throw error;
+      this.remove(key);
+      this.revisions.set(key, revision);
+      this.unreadable.set(key, error.message);
+      this.rowTexts.set(key, value);
+    }
+  }
+
+  private take({ folder, id, host }: ValuePlace, key: string, text: string): void {
+    const value = ROW_FORMS[folder].decode(id, RowReader.parse(key, text));
+    const maps = host === undefined ? this.maps : this.declaredMaps;
+    const map = maps[folder] as Map<string, typeof value>;
+    const before = map.get(id);
+    if (before !== undefined) this.indices.change(folder, id, before, 'delete');
+    map.set(id, value);
+    this.indices.change(folder, id, value, 'add');
+  }
+
+  private touch(key: string): void {
+    if (parseValueKey(key) === undefined) return;
+    for (const keys of this.followers) keys.add(key);
+  }
+
+  private remove(key: string): void {
+    if (!this.revisions.delete(key)) return;
+    this.touch(key);
+    this.unreadable.delete(key);
+    this.rowTexts.delete(key);
+    const place = parseValueKey(key);
+    if (place === undefined) {
+      if (key.startsWith(APPLIED))
+        this.appliedByHost.delete(decodeURIComponent(key.slice(APPLIED.length)));
+      if (key.startsWith(PREVIEWS)) this.previews.delete(key.slice(PREVIEWS.length));
+      return;
+    }
+    const map = (place.host === undefined ? this.maps : this.declaredMaps)[place.folder];
+    const value = map.get(place.id);
+    if (value === undefined) return;
+    map.delete(place.id);
+    this.indices.change(place.folder, place.id, value, 'delete');
+  }
+}
+
+function emptyMaps(): ValueMaps {
+  return {
+    vpcs: new Map(),
+    subnets: new Map(),
+    groups: new Map(),
+    'prefix-lists': new Map(),
+    interfaces: new Map(),
+    'flow-logs': new Map(),
+    'insights-paths': new Map(),
+    'insights-analyses': new Map(),
+  };
+}
+
+/** Whether a row says something that a host has to enforce. */
+export function isContent(key: string): boolean {
+  const place = parseValueKey(key);
+  return (
+    place !== undefined && place.host === undefined && !UNENFORCED_FOLDERS.includes(place.folder)
+  );
+}
+
+/** Ids by something that many have in common. Most have it alone: a set for each would take twice the memory. */
+class IdIndex {
+  private static readonly NONE: ReadonlySet<string> = new Set();
+  private readonly found = new Map<string, string | Set<string>>();
+
+  get(key: string): ReadonlySet<string> {
+    const found = this.found.get(key);
+    if (found === undefined) return IdIndex.NONE;
+    return typeof found === 'string' ? new Set([found]) : found;
+  }
+
+  change(key: string, id: string, how: 'add' | 'delete'): void {
+    const found = this.found.get(key);
+    if (how === 'add') {
+      if (found === undefined) this.found.set(key, id);
+      else if (typeof found !== 'string') found.add(id);
+      else if (found !== id) this.found.set(key, new Set([found, id]));
+    } else if (typeof found === 'string' ? found === id : found?.delete(id) && found.size === 0)
+      this.found.delete(key);
+  }
+}
+
+class Indices {
+  readonly groupsByName = new IdIndex();
+  readonly groupsByRule = new IdIndex();
+  readonly groupsByPeer = new IdIndex();
+  readonly interfacesByGroup = new IdIndex();
+  readonly interfacesBySubnet = new IdIndex();
+  readonly interfacesByHost = new IdIndex();
+  readonly interfacesByAddress = new IdIndex();
+
+  change(
+    folder: ValueFolder,
+    id: string,
+    value: FolderValues[ValueFolder],
+    how: 'add' | 'delete',
+  ): void {
+    if (folder === 'groups') this.changeGroup(id, value as EstateGroup, how);
+    if (folder === 'interfaces') this.changeInterface(id, value as EstateInterface, how);
+  }
+
+  private changeGroup(id: GroupId, { group }: EstateGroup, how: 'add' | 'delete'): void {
+    this.groupsByName.change(nameIndex(group.vpc.id, group.name), id, how);
+    for (const rule of [...group.ingress, ...group.egress]) {
+      this.groupsByRule.change(rule.id, id, how);
+      const { peer } = rule;
+      if (peer.kind === 'group') this.groupsByPeer.change(peer.groupId, id, how);
+      if (peer.kind === 'prefixList') this.groupsByPeer.change(peer.prefixListId, id, how);
+    }
+  }
+
+  private changeInterface(id: InterfaceId, value: EstateInterface, how: 'add' | 'delete'): void {
+    for (const groupId of value.groupIds) this.interfacesByGroup.change(groupId, id, how);
+    if (value.subnetId !== undefined) this.interfacesBySubnet.change(value.subnetId, id, how);
+    if (value.attachment !== undefined)
+      this.interfacesByHost.change(value.attachment.host, id, how);
+    for (const address of value.addresses)
+      this.interfacesByAddress.change(`${value.vpcId} ${formatAddress(address)}`, id, how);
+  }
+}
+
+function nameIndex(vpcId: VpcId, name: string): string {
+  return `${vpcId} ${foldGroupName(name)}`;
+}
