@@ -1,0 +1,169 @@
+/**
+ * This file reads `platformServices` and `classE`: which services the platform provides, and at which addresses. Some
+ * addresses are reserved whatever the configuration says.
+ * Sources: Amazon VPC User Guide, "Control traffic to your AWS resources using security groups" (services and
+ * addresses), and each service's own page for its port.
+ */
+import {
+  formatAddress,
+  parseAddress,
+  sameAddress,
+  sameAddresses,
+  type Address,
+} from '../addr/address.ts';
+import { PROTOCOL_TCP, PROTOCOL_UDP } from '../policy/protocols.ts';
+import type { ExemptService, SpecialAddresses } from '../policy/special-addresses.ts';
+import { get, type Node } from '../source/yaml.ts';
+import { fail, readBoolean, readItems, readText, report, type Reader } from './config-reader.ts';
+import type { VpcAddresses } from './config-vpc-directory.ts';
+import type { UplinkConfig } from './config.ts';
+
+export const PLATFORM_SERVICES = [
+  'dns',
+  'dhcp',
+  'instance-metadata',
+  'task-metadata',
+  'time-sync',
+  'windows-activation',
+] as const;
+export type PlatformService = (typeof PLATFORM_SERVICES)[number];
+
+interface ServicePlace {
+  /** Services whose addresses do not depend on the VPC. */
+  readonly addresses: readonly Address[];
+  readonly ports: readonly (readonly [protocol: 6 | 17, port: number])[];
+}
+
+const PLACES: Readonly<Record<PlatformService, ServicePlace>> = {
+  dns: {
+    addresses: ['169.254.169.253', 'fd00:ec2::253'].map(mustParse),
+    ports: [
+      [PROTOCOL_UDP, 53],
+      [PROTOCOL_TCP, 53],
+    ],
+  },
+  // Only unicast renewals need this: broadcasts and all of DHCPv6 stay on the link.
+  dhcp: { addresses: [], ports: [[PROTOCOL_UDP, 67]] },
+  'instance-metadata': {
+    addresses: ['169.254.169.254', 'fd00:ec2::254'].map(mustParse),
+    ports: [[PROTOCOL_TCP, 80]],
+  },
+  'task-metadata': { addresses: ['169.254.170.2'].map(mustParse), ports: [[PROTOCOL_TCP, 80]] },
+  'time-sync': {
+    addresses: ['169.254.169.123', 'fd00:ec2::123'].map(mustParse),
+    ports: [[PROTOCOL_UDP, 123]],
+  },
+  'windows-activation': {
+    addresses: ['169.254.169.250', '169.254.169.251', 'fd00:ec2::250'].map(mustParse),
+    ports: [[PROTOCOL_TCP, 1688]],
+  },
+};
+
+/** The router's address for IPv6 hosts. */
+const ROUTER_6 = mustParse('fe80:ec2::1');
+
+/** Services that give out credentials. */
+const CREDENTIALS: ReadonlySet<PlatformService> = new Set(['instance-metadata', 'task-metadata']);
+
+interface ServiceAt {
+  readonly service: PlatformService;
+  readonly node: Node;
+}
+
+/** Addresses that no interface may have, even if nothing here provides AWS's service there. */
+export function reservedAddresses({
+  dnsAddresses,
+  routerAddresses,
+}: VpcAddresses): readonly Address[] {
+  const fixed = PLATFORM_SERVICES.flatMap((service) => PLACES[service].addresses);
+  return [...fixed, ROUTER_6, ...dnsAddresses, ...routerAddresses];
+}
+
+export function readClassE(reader: Reader, root: Node): boolean {
+  return readBoolean(reader, root, 'classE', false);
+}
+
+/** Reads `platformServices`. Warns if one of them would be answered by the host itself. */
+export function readSpecialAddresses(
+  reader: Reader,
+  root: Node,
+  vpc: VpcAddresses,
+  uplink: UplinkConfig | undefined,
+  allowsClassE: boolean,
+): SpecialAddresses {
+  const services = readServices(reader, get(root, 'platformServices'));
+  if (uplink !== undefined && uplink.device.netns === undefined)
+    for (const one of services) warnOfHost(reader, one);
+  return {
+    reserved: reservedAddresses(vpc),
+    uplink: uplink?.addresses.map(({ address }) => address) ?? [],
+    exempt: services.flatMap(({ service }) => exemptBy(service, vpc)),
+    allowsClassE,
+  };
+}
+
+function readServices(reader: Reader, list: Node | undefined): readonly ServiceAt[] {
+  return readItems(reader, list).flatMap((node) => {
+    const text = readText(reader, node);
+    if (text === undefined) return [];
+    const service = PLATFORM_SERVICES.find((one) => one === text);
+    if (service !== undefined) return [{ service, node }];
+    const names = PLATFORM_SERVICES.join(', ');
+    fail(
+      reader,
+      node,
+      'unknown-service',
+      `'${text}' is no service of the platform`,
+      `services: ${names}`,
+    );
+    return [];
+  });
+}
+
+/**
+ * The uplink ends in the daemon's own namespace, usually the host's. The host then answers for the service, or
+ * forwards.
+ */
+function warnOfHost(reader: Reader, { service, node }: ServiceAt): void {
+  if (!CREDENTIALS.has(service)) return;
+  const [address] = PLACES[service].addresses;
+  report(
+    reader,
+    'warning',
+    node,
+    'host-credentials',
+    `every instance may reach ${formatAddress(address)} as this host does; on a cloud host the credentials of the host's own role are there`,
+    'leave it out, or give the uplink a `netns` in which only a service for instances is reached',
+  );
+}
+
+function exemptBy(service: PlatformService, vpc: VpcAddresses): readonly ExemptService[] {
+  const { addresses, ports } = PLACES[service];
+  const ofVpc =
+    service === 'dns' ? vpc.dnsAddresses : service === 'dhcp' ? vpc.routerAddresses : [];
+  return [...addresses, ...ofVpc].flatMap((address) =>
+    ports.map(([protocol, port]) => ({ address, protocol, port })),
+  );
+}
+
+/** Whether both match the same packets. */
+export function isSameSpecial(a: SpecialAddresses, b: SpecialAddresses): boolean {
+  const isSameService = (one: ExemptService, other: ExemptService | undefined): boolean =>
+    other !== undefined &&
+    one.protocol === other.protocol &&
+    one.port === other.port &&
+    sameAddress(one.address, other.address);
+  return (
+    a.allowsClassE === b.allowsClassE &&
+    a.exempt.length === b.exempt.length &&
+    a.exempt.every((one, i) => isSameService(one, b.exempt[i])) &&
+    sameAddresses(a.reserved, b.reserved) &&
+    sameAddresses(a.uplink, b.uplink)
+  );
+}
+
+function mustParse(text: string): Address {
+  const parsed = parseAddress(text);
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.value;
+}

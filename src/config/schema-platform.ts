@@ -1,0 +1,22 @@
+/** This file has the part of the configuration's schema for the platform's services and reserved addresses. */
+import { PLATFORM_SERVICES } from './config-platform.ts';
+import { list } from './schema-parts.ts';
+
+export const PLATFORM_SERVICES_LIST = list(
+  { type: 'string', enum: [...PLATFORM_SERVICES] },
+  {
+    default: [],
+    title: 'Platform services',
+    description:
+      "Services of the platform that something here provides: what an instance sends to them is never filtered, as in AWS, by address, protocol and port. dns: udp and tcp 53 of 169.254.169.253, fd00:ec2::253 and base + 2 of the VPC. dhcp: udp 67 of the subnets' routers. instance-metadata: tcp 80 of 169.254.169.254 and fd00:ec2::254. task-metadata: tcp 80 of 169.254.170.2. time-sync: udp 123 of 169.254.169.123 and fd00:ec2::123. windows-activation: tcp 1688 of 169.254.169.250, .251 and fd00:ec2::250. To an address of 169.254.0.0/16 or fd00:ec2::/32 without a service named here nothing is forwarded by the uplink, whatever the rules say. Where the uplink ends in the host, the metadata services are the host's own.",
+    examples: [['dns', 'time-sync']],
+  },
+);
+
+export const CLASS_E = {
+  type: 'boolean',
+  default: false,
+  title: 'Class E addresses',
+  description:
+    'Take 240.0.0.0/4 for ordinary unicast addresses. Without it they are reserved (RFC 1112, RFC 6890): packets from and to them drop as martian, and no interface may have one.',
+};

@@ -1,0 +1,337 @@
+/**
+ * This file keeps the estate in force beside the configuration file.
+ *
+ * Theory of operation. What runs is always the join of the file that was read last and the estate as it is. Either of
+ * the two changes it: a reload brings another file, a revision of the store another estate. Both wait for their turn,
+ * so each joins what the other left. Revisions that come while a change is under way are put in force together.
+ *
+ * After each change the host tells the store which revision it has in force (`applied/HOST`), or which one it refused
+ * and why. Calls of the API wait for that answer. A host that stops in order takes its answer away, since nothing waits
+ * for a host that does not run. One that was killed leaves it, so calls fail rather than pretend. The answer also says
+ * what of the estate is not in force though the revision is. That changes without a revision when a device comes or
+ * goes, so we look once a second.
+ *
+ * A refusal is of the estate as it is, so of all revisions that were taken together. A host refuses only what no single
+ * change is to blame for: descriptors or memory are short, there are too many interfaces, or the packet loops judge
+ * wrongly, and then nothing that they hold of these revisions can be relied on. What one change is to blame for, such
+ * as a device that can't be opened, refuses no revision: it is left out, and whoever made it learns so (`leftOut`).
+ * Calls that were refused together answer ServiceUnavailable, which AWS's clients repeat.
+ *
+ * What the file declares is in the store too (`declared/HOST/…`), so that the API can show it and refuses to change it.
+ */
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.ts';
+import { declaredRows } from '../estate/declared.ts';
+import type { Edit } from '../estate/edit.ts';
+import { EstateClient } from '../estate/estate-client.ts';
+import { Joiner } from '../estate/join.ts';
+import { appliedKey, declaredPrefix } from '../estate/keys.ts';
+import type { AppliedState } from '../estate/model.ts';
+import { encodeApplied } from '../estate/rows.ts';
+import type { InterfaceId } from '../policy/model.ts';
+import type { Changes, Impact } from '../queries/reload-result.ts';
+import type { StoreStatus } from '../queries/status-view.ts';
+import { everySecond } from '../telemetry/every-second.ts';
+import { admittedAnew } from './admitted-anew.ts';
+import { PreviewAnswers } from './previews.ts';
+import type { Reloadable } from './reloader.ts';
+
+export interface EstateInForceOptions {
+  readonly client: EstateClient;
+  /** Where the store is. */
+  readonly file: string;
+  readonly host: string;
+  readonly netnsDirectory: string;
+  readonly flowLogDirectory: string;
+  readonly log: Logger;
+  /** What the configuration file says. */
+  readonly declared: Config;
+}
+
+/** So often a question what a change would do is asked again because what is in force has changed meanwhile. */
+const ATTEMPTS_MAX = 3;
+
+/** Rows of what a file declares that one commit writes at most. */
+const ROWS_MAX = 100;
+
+/**
+ * Opens the store in a file, and reads the estate.
+ * @throws StoreError
+ */
+export async function openEstateInForce(
+  options: Omit<EstateInForceOptions, 'client'>,
+): Promise<EstateInForce> {
+  const { openSqliteStore } = await import('../store/sqlite-store.ts');
+  const store = await openSqliteStore(options.file);
+  const onTrouble = (message: string): void => options.log.error({ message }, 'the store');
+  const client = await EstateClient.open({ store, onTrouble });
+  return new EstateInForce({ ...options, client });
+}
+
+export class EstateInForce implements Reloadable {
+  readonly client: EstateClient;
+  readonly host: string;
+  private readonly file: string;
+  private readonly log: Logger;
+  private readonly joiner: Joiner;
+  private readonly previews: PreviewAnswers;
+  private declared: Config;
+  private leftOut: ReadonlyMap<string, string> = new Map();
+  /** Of the estate that was joined last. */
+  private joinedRevision = 0;
+  private enforcer: Reloadable | undefined;
+  private applied: AppliedState = { revision: 0 };
+  private isWaiting = false;
+  private last: Promise<unknown> = Promise.resolve();
+  private stopListening: (() => void) | undefined;
+  /** The row that the store has of this host. */
+  private told = '';
+  private isTelling = false;
+
+  constructor(options: EstateInForceOptions) {
+    const { client, file, host, log, declared } = options;
+    this.client = client;
+    this.file = file;
+    this.host = host;
+    this.log = log;
+    this.declared = declared;
+    this.joiner = new Joiner(client.estate, options);
+    const assess = (edit: Edit): ReturnType<EstateInForce['assess']> => this.assess(edit);
+    this.previews = new PreviewAnswers({ client, host, log, assess });
+  }
+
+  /** What is to run now. What of the estate can't is logged. */
+  join(declared = this.declared): Config {
+    const { config, leftOut } = this.joiner.join(declared);
+    for (const [id, reason] of leftOut)
+      if (this.leftOut.get(id) !== reason) this.log.warn({ id, reason }, 'not in force');
+    this.leftOut = leftOut;
+    this.joinedRevision = this.client.estate.contentRevision;
+    return config;
+  }
+
+  get config(): Config {
+    return this.enforcer!.config;
+  }
+
+  get generation(): number {
+    return this.enforcer!.generation;
+  }
+
+  get observatory(): Reloadable['observatory'] {
+    return this.enforcer!.observatory;
+  }
+
+  waiting(): ReturnType<Reloadable['waiting']> {
+    return this.enforcer!.waiting();
+  }
+
+  /** For metrics. */
+  get counts(): { readonly revision: number; readonly notInForce: number } {
+    return { revision: this.applied.revision, notInForce: this.notInForce().size };
+  }
+
+  status(): StoreStatus {
+    const notInForce = [...this.notInForce()].map(([id, reason]) => ({ id, reason }));
+    const { file, host } = this;
+    return { file, host, ...this.applied, notInForce };
+  }
+
+  /** Begins to follow the store. `enforcer` has put in force what `join` gave. */
+  async follow(enforcer: Reloadable): Promise<void> {
+    this.enforcer = enforcer;
+    const revision = this.joinedRevision;
+    await this.publish();
+    await this.tell({ revision });
+    const stopListening = this.client.listen(() => {
+      this.lookForNews();
+      this.previews.look();
+    });
+    const stopLooking = everySecond(() => this.lookForDevices());
+    this.stopListening = () => {
+      stopListening();
+      stopLooking();
+    };
+    this.lookForNews();
+    this.previews.look();
+  }
+
+  /** Puts another file in force. @throws Error of the enforcer; nothing has changed then */
+  reload(declared: Config): Promise<Changes> {
+    return this.inTurn(async () => {
+      const changes = await this.enforcer!.reload(this.join(declared));
+      this.declared = declared;
+      await this.publish();
+      await this.tell(this.applied);
+      return changes;
+    });
+  }
+
+  plan(declared: Config): ReturnType<Reloadable['plan']> {
+    return this.inTurn(() => this.enforcer!.plan(this.joiner.preview(declared).config));
+  }
+
+  /** Waits until the estate as it is now was looked at. @returns why it is not in force; undefined: it is */
+  async settle(): Promise<string | undefined> {
+    const revision = this.client.estate.contentRevision;
+    while (this.newest() < revision) {
+      this.lookForNews();
+      await this.inTurn(() => Promise.resolve());
+    }
+    const { revision: inForce, refused } = this.applied;
+    return inForce >= revision ? undefined : refused?.message;
+  }
+
+  /** Why an interface of the estate is not in force here; undefined: it is. */
+  whyNotInForce(id: InterfaceId): string | undefined {
+    const found = this.config.interfaces.find((one) => one.id === id);
+    if (this.leftOut.has(id) || found === undefined)
+      return this.leftOut.get(id) ?? 'it is not there any more';
+    return this.waiting().find(({ name }) => name === found.name)?.reason;
+  }
+
+  /** Ends in order: nobody waits for this host any more. */
+  async stop(): Promise<void> {
+    this.stopListening?.();
+    await this.previews.stop();
+    await this.last;
+    await this.write((edit) => edit.remove(appliedKey(this.host)));
+    await this.client.close();
+  }
+
+  /**
+   * What an edit would do here, were it made. It changes nothing. Changes that are made don't wait while the
+   * connections are looked at; if one was made meanwhile, we look again.
+   * @throws Error why it could not be put in force, or can't be told
+   */
+  private async assess(
+    edit: Edit,
+  ): Promise<{ readonly impact: Impact; readonly admitted: readonly string[] }> {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const { generation, admitted, planned } = await this.inTurn(() => {
+        const { config } = this.joiner.previewEdit(this.declared, edit);
+        return Promise.resolve({
+          generation: this.generation,
+          admitted: admittedAnew(this.config, config),
+          planned: this.enforcer!.plan(config),
+        });
+      });
+      const { impact } = await planned;
+      if (this.generation === generation) return { impact, admitted };
+    }
+    throw new Error('the rules in force changed all the time');
+  }
+
+  /** What of the estate is not in force here, and why: what was left out, and interfaces that wait for their device. */
+  private notInForce(): ReadonlyMap<string, string> {
+    const found = new Map(this.leftOut);
+    if (this.enforcer === undefined) return found;
+    const ids = new Map(this.config.interfaces.map(({ name, id }) => [name, id]));
+    for (const { name, device, reason } of this.waiting()) {
+      const one = this.client.estate.interface(ids.get(name) ?? '');
+      if (one !== undefined && one.declaredAt === undefined)
+        found.set(one.id, `it waits for its device ${device}: ${reason}`);
+    }
+    return found;
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
+    return done;
+  }
+
+  private lookForNews(): void {
+    if (this.isWaiting || this.client.estate.contentRevision <= this.newest()) return;
+    this.isWaiting = true;
+    void this.inTurn(() => this.apply());
+  }
+
+  /** The revision that was looked at last. */
+  private newest(): number {
+    const { revision, refused } = this.applied;
+    return Math.max(revision, refused?.revision ?? 0);
+  }
+
+  private async apply(): Promise<void> {
+    this.isWaiting = false;
+    const { contentRevision: revision } = this.client.estate;
+    if (revision <= this.newest()) return;
+    try {
+      await this.enforcer!.reload(this.join());
+      await this.tell({ revision });
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.log.error({ revision, err: error }, 'a revision of the store is not in force');
+      await this.tell({ revision: this.applied.revision, refused: { revision, message } });
+    }
+    this.lookForNews();
+  }
+
+  /** Tells the store if a device has come or gone since it was told last, or that could not be written. */
+  private lookForDevices(): void {
+    if (this.isTelling) return;
+    this.isTelling = true;
+    void this.inTurn(() => this.tell(this.applied)).finally(() => (this.isTelling = false));
+  }
+
+  private async tell(state: AppliedState): Promise<void> {
+    this.applied = state;
+    const notInForce = this.notInForce();
+    const leftOut = Object.fromEntries(notInForce);
+    const text = encodeApplied({ ...state, ...(notInForce.size === 0 ? {} : { leftOut }) });
+    const isThere = this.client.estate.revisionOf(appliedKey(this.host)) > 0;
+    if (isThere && text === this.told) return;
+    if (await this.write((edit) => edit.put(appliedKey(this.host), text))) this.told = text;
+  }
+
+  /** Writes what the file declares, and removes what it no longer does. */
+  private async publish(): Promise<void> {
+    const { estate } = this.client;
+    const { values, claims } = declaredRows(this.declared, this.host);
+    const own = declaredPrefix(this.host);
+    const gone = estate.keys().filter((key) => key.startsWith(own) && !values.has(key));
+    const changed = [...values].filter(([key, text]) => estate.textOf(key) !== text);
+    const claimed = [...claims].filter(([key]) => estate.revisionOf(key) === 0);
+    const works: ((edit: Edit) => void)[] = [
+      ...gone.map((key) => (edit: Edit) => edit.remove(key)),
+      ...changed.map(
+        ([key, text]) =>
+          (edit: Edit) =>
+            edit.put(key, text),
+      ),
+      ...claimed.map(([key, text]) => (edit: Edit) => {
+        if (!edit.has(key)) edit.put(key, text);
+      }),
+      ...this.staleClaims(claims).map((key) => (edit: Edit) => edit.remove(key)),
+    ];
+    for (let at = 0; at < works.length; at += ROWS_MAX)
+      await this.write((edit) => {
+        for (const work of works.slice(at, at + ROWS_MAX)) work(edit);
+      });
+  }
+
+  /** Names and addresses that this host holds and no longer declares. */
+  private staleClaims(claims: ReadonlyMap<string, unknown>): readonly string[] {
+    const { estate } = this.client;
+    return estate.keys().filter((key) => {
+      if (!/^(names|addresses)\//.test(key) || claims.has(key)) return false;
+      return estate.textOf(key)?.includes(`"host":${JSON.stringify(this.host)}`) === true;
+    });
+  }
+
+  /** @returns whether it was written */
+  private async write(work: (edit: Edit) => void): Promise<boolean> {
+    try {
+      await this.client.change((edit) => {
+        work(edit);
+        return { ok: true, value: undefined };
+      });
+      return true;
+    } catch (error) {
+      // Whoever waits for it fails after a while; packets are not affected.
+      this.log.error({ err: error }, 'the store could not be written');
+      return false;
+    }
+  }
+}

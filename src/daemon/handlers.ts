@@ -1,0 +1,93 @@
+/** This file puts together the handlers for all requests of the control socket. */
+import type { Logger } from 'pino';
+import { CaptureHub } from '../queries/capture-stream.ts';
+import type { Daemon } from './daemon.ts';
+import type { EstateInForce } from './estate-in-force.ts';
+import type { InterfaceCalls } from './interface-calls.ts';
+import { DropExamples } from '../queries/drop-examples.ts';
+import { explainDrop, listDrops } from '../queries/drops-view.ts';
+import { FlowsView } from '../queries/flows-view.ts';
+import { listInterfaces } from '../queries/interfaces-view.ts';
+import type { Handlers } from '../control-socket/protocol.ts';
+import type { Reloader } from './reloader.ts';
+import { RuleBook } from '../queries/rule-book.ts';
+import { listGroups, listRules } from '../queries/rules-view.ts';
+import { RateMeter, readHealth } from '../queries/status-view.ts';
+import { TopSampler } from '../queries/top-stream.ts';
+import { followVerdicts } from '../queries/trace-stream.ts';
+import { RequestError } from '../queries/traffic-filter.ts';
+import { version } from '../service/version.ts';
+
+export interface HandlerParts {
+  readonly daemon: Daemon;
+  readonly reloader: Reloader;
+  /** Undefined: there is no store. */
+  readonly estate: EstateInForce | undefined;
+  readonly calls: InterfaceCalls | undefined;
+  readonly log: Logger;
+}
+
+export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerParts): Handlers {
+  const { observatory } = daemon;
+  const book = new RuleBook(observatory);
+  const flows = new FlowsView(observatory, book);
+  const seen = new DropExamples(observatory);
+  const meter = new RateMeter(observatory);
+  const capture = new CaptureHub(observatory, book);
+  const top = new TopSampler(observatory, book, flows, (error) =>
+    log.error({ err: error }, 'sgctl top got no answer'),
+  );
+  const interfaceCalls = (): InterfaceCalls => {
+    if (calls !== undefined) return calls;
+    throw new RequestError(
+      'this daemon has no store where an interface would outlive it; start it with --store FILE',
+    );
+  };
+  return {
+    methods: {
+      status: async () => ({
+        version,
+        pid: process.pid,
+        ...daemon.status(),
+        health: await readHealth(observatory, meter),
+        ...(estate === undefined ? {} : { store: estate.status() }),
+      }),
+      explain: (question) => daemon.explain(question),
+      reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
+      interfaces: () =>
+        listInterfaces(observatory, daemon.waiting(), (port) => daemon.placeOf(port)),
+      addInterface: (question) => interfaceCalls().add(question),
+      removeInterface: ({ id }) => interfaceCalls().remove(id),
+      setInterfaceGroups: ({ id, securityGroups }) =>
+        interfaceCalls().setGroups(id, securityGroups),
+      getInterface: ({ id }) => Promise.resolve(interfaceCalls().get(id)),
+      listInterfaces: ({ owner }) => Promise.resolve(interfaceCalls().list(owner)),
+      reconcileInterfaces: ({ owner, keep }) => interfaceCalls().reconcile(owner, keep),
+      groups: () => listGroups(observatory, book),
+      rules: (question) => listRules(observatory, book, question),
+      flows: (question) => flows.list(question),
+      endFlows: async (filter) => {
+        const ended = await flows.end(filter);
+        log.info({ filter, ended }, 'connections ended by hand');
+        return { ended };
+      },
+      drops: (question) => Promise.resolve(listDrops(observatory, book, seen, question)),
+      explainDrop: ({ id }) => {
+        if (id !== undefined && !Number.isSafeInteger(id))
+          throw new RequestError('id is the number of a drop');
+        return Promise.resolve(explainDrop(observatory, book, seen, id));
+      },
+    },
+    streams: {
+      trace: (question, sink) => followVerdicts(observatory, book, question, sink),
+      top: (question, sink) => top.follow(question, sink),
+      capture: (question, sink) => capture.follow(question, sink),
+    },
+    stop: () => {
+      seen.stop();
+      meter.stop();
+      capture.stop();
+      top.stop();
+    },
+  };
+}

@@ -1,0 +1,56 @@
+/** This file makes the ports of the packet loops from devices and their configuration. */
+import type { Logger } from 'pino';
+import type { Config } from '../config/config.ts';
+import { deviceLabel } from '../config/device-specs.ts';
+import type { PortSpec } from '../dataplane/messages.ts';
+import { UPLINK_PORT } from '../policy/compiled.ts';
+import type { Device, DeviceSpec } from '../ports/device.ts';
+import { NO_KIND } from '../ports/port-kind.ts';
+import { nextHopsOf } from './next-hops.ts';
+
+export function logDevice(log: Logger, { spec, offloads }: Device): void {
+  log.info(
+    { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
+    'device opened',
+  );
+}
+
+/** Makes a placeholder for a device that can't be opened. */
+export function absentDevice(spec: DeviceSpec): Device {
+  const offloads = { checksum: false, tso4: false, tso6: false, uso: false };
+  const { name } = spec;
+  const none = {
+    ...{ fds: [], ifindex: 0, mtu: 0, isUp: false },
+    ...{ created: false, namespace: undefined },
+  };
+  return { ...none, name, offloads, spec };
+}
+
+/** A port without a device. */
+export const NO_DEVICE: PortSpec = { fds: [], kind: NO_KIND, takesUso: false, label: 'none' };
+
+/** Describes the port of a device for the packet loop. */
+export function portOf(device: Device, port: number, { uplink }: Config): PortSpec {
+  const { fds, spec, offloads } = device;
+  const { kind, macAddress, isMacFixed = false } = spec;
+  const mtu = knownMtu(device);
+  return {
+    fds,
+    kind,
+    takesUso: offloads.uso,
+    label: deviceLabel(spec),
+    ...(mtu === 0 ? {} : { mtu }),
+    ...(macAddress === undefined ? {} : { macAddress, isMacFixed }),
+    ...(port === UPLINK_PORT && uplink !== undefined ? { nextHops: nextHopsOf(uplink) } : {}),
+  };
+}
+
+/**
+ * Gives the MTU that a device configured by somebody else was found with. It is 0 if the device was not there before:
+ * then it has the kernel's default until somebody sets another.
+ */
+function knownMtu(device: Device): number {
+  const { spec, created, mtu } = device;
+  if (spec.configure) return spec.mtu;
+  return created ? 0 : mtu;
+}

@@ -1,0 +1,232 @@
+/**
+ * This is the main program of the daemon: it starts everything in order and handles signals. It runs when it is
+ * imported (src/main.ts).
+ *
+ * Exit codes: 0 stopped by a signal, 1 the configuration is wrong or something failed, 2 wrong arguments.
+ */
+import type { Logger } from 'pino';
+import { readTask, type RunArguments } from '../service/arguments.ts';
+import { checkSystem } from '../config/check-system.ts';
+import type { Config } from '../config/config.ts';
+import { Daemon } from './daemon.ts';
+import type { EstateInForce } from './estate-in-force.ts';
+import type { HandlerParts } from './handlers.ts';
+import { advising, endAtOnce, endOnSurprise, logFailure, type Advice } from '../service/failure.ts';
+import { FdStore } from '../service/fd-store.ts';
+import { loadConfig } from '../config/load-config.ts';
+import { createLog } from '../service/log.ts';
+import {
+  Notifier,
+  startWatchdog,
+  takeServiceEnvironment,
+  type ServiceEnvironment,
+} from '../service/notify.ts';
+import { describeDaemon, describeReload } from './status-text.ts';
+import { Reloader } from './reloader.ts';
+import { SnapshotStore, systemBootClock } from '../service/snapshot-store.ts';
+import { version } from '../service/version.ts';
+import { loadNative, type Native } from '../ports/native.ts';
+import { formatProblem, hasErrors } from '../source/problem.ts';
+
+/** What all parts of the running program share. */
+interface Service {
+  readonly args: RunArguments;
+  readonly native: Native;
+  readonly log: Logger;
+  readonly notifier: Notifier;
+  readonly environment: ServiceEnvironment;
+}
+
+/** Reads the configuration. If it has errors, prints its problems and returns undefined. */
+function readConfig({ config: file, netnsDir }: RunArguments): Config | undefined {
+  const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
+  const all = [...problems];
+  if (config !== undefined) checkSystem(config, all);
+  for (const problem of all) process.stderr.write(`${formatProblem(problem)}\n`);
+  return hasErrors(all) ? undefined : config;
+}
+
+function stopOnSignals(stop: () => Promise<void>, { log, native, notifier }: Service): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info({ signal }, 'stopping');
+      notifier.stopping();
+      stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          logFailure(log, 'could not stop cleanly', error);
+          native.exitNow(1);
+        },
+      );
+    });
+  }
+}
+
+/** Reloads while the service manager waits. It ends with READY=1, whatever the outcome. */
+async function reloadOnHangUp(
+  daemon: Daemon,
+  reloader: Reloader,
+  notifier: Notifier,
+): Promise<void> {
+  notifier.reloading();
+  // Log rotation expects this of a process that gets SIGHUP.
+  daemon.flowLogs.reopen();
+  notifier.ready(describeReload(daemon, await reloader.reload('SIGHUP')));
+}
+
+/** Starts everything that listens to the outside, loaded only once packets flow. @returns a function that stops it */
+async function serve(
+  daemon: Daemon,
+  estate: EstateInForce | undefined,
+  service: Service,
+): Promise<() => Promise<void>> {
+  const { args, log, notifier, environment } = service;
+  await estate?.follow(daemon);
+  const reloader = new Reloader({
+    daemon: estate ?? daemon,
+    file: args.config,
+    netnsDirectory: args.netnsDir,
+    log,
+    onResult: (result) => notifier.status(describeReload(daemon, result)),
+  });
+  process.on('SIGHUP', () => void reloadOnHangUp(daemon, reloader, notifier));
+  if (args.watch) reloader.watch();
+  const closeControl =
+    args.control === undefined
+      ? undefined
+      : await openControl(args.control, { daemon, reloader, estate, log });
+  const { watchdogMs } = environment;
+  const watchdog =
+    watchdogMs === undefined
+      ? undefined
+      : startWatchdog({
+          notifier,
+          log,
+          intervalMs: watchdogMs,
+          pulse: () => daemon.loop.pulse,
+          nudge: () => daemon.loop.nudge(),
+        });
+  return async () => {
+    watchdog?.stop();
+    reloader.stopWatching();
+    closeControl?.();
+    await estate?.stop();
+    await daemon.stop();
+  };
+}
+
+const SOCKET_ADVICE: Advice = {
+  EADDRINUSE: 'stop that one, or name another path with --control',
+  EEXIST: 'name another path with --control, or move away what is there',
+  EINVAL: 'the path of a socket has at most 107 bytes: name a shorter one with --control',
+  ENAMETOOLONG: 'the path of a socket has at most 107 bytes: name a shorter one with --control',
+  fallback: 'let this user make files in its directory, or name another path with --control',
+};
+
+/** Listens at the control socket. @returns a function that ends it */
+async function openControl(path: string, parts: Omit<HandlerParts, 'calls'>): Promise<() => void> {
+  const { makeHandlers } = await import('./handlers.ts');
+  const { listenForControl } = await import('../control-socket/control-server.ts');
+  const { estate } = parts;
+  // Without a store they can't be answered, and nobody waits for their modules.
+  const calls =
+    estate === undefined
+      ? undefined
+      : new (await import('./interface-calls.ts')).InterfaceCalls(estate);
+  const handlers = makeHandlers({ ...parts, calls });
+  const server = await advising(`no control socket at ${path}`, SOCKET_ADVICE, () =>
+    listenForControl(path, handlers, {
+      onError: (what, error) =>
+        parts.log.error({ err: error, what }, 'a request on the control socket failed'),
+    }),
+  );
+  return () => {
+    server.close();
+    handlers.stop();
+  };
+}
+
+function startDaemon(
+  config: Config,
+  estate: EstateInForce | undefined,
+  service: Service,
+): Promise<Daemon> {
+  const { args, native, log, notifier, environment } = service;
+  return Daemon.start({
+    config,
+    native,
+    log,
+    version,
+    store: () => estate?.counts,
+    timeScale: args.timeScale,
+    devices: new FdStore(native, notifier, log, environment.stored),
+    snapshots: new SnapshotStore({
+      directory: args.stateDir ?? environment.stateDirectory,
+      log,
+      notifier,
+      clock: systemBootClock(),
+    }),
+    onFailure: (error) => endAtOnce(log, native, error),
+  });
+}
+
+/** Opens the store of what API calls made. Without it, what files declare is in force alone. */
+async function openEstate(
+  declared: Config,
+  { args, log }: Service,
+): Promise<EstateInForce | undefined> {
+  const { store, host, netnsDir: netnsDirectory, flowLogDir: flowLogDirectory } = args;
+  if (store === undefined) return undefined;
+  const { openEstateInForce } = await import('./estate-in-force.ts');
+  const places = { file: store, host, netnsDirectory, flowLogDirectory };
+  return openEstateInForce({ ...places, log, declared });
+}
+
+async function run(args: RunArguments): Promise<void> {
+  const environment = takeServiceEnvironment(process.env, process.pid);
+  const config = readConfig(args);
+  if (config === undefined) {
+    process.exitCode = 1;
+    return;
+  }
+  const native = loadNative();
+  const log = createLog(native, process.env);
+  const notifier = new Notifier(native, environment.notifySocket, log);
+  const service = { args, native, log, notifier, environment };
+  try {
+    const estate = await openEstate(config, service);
+    const daemon = await startDaemon(estate?.join() ?? config, estate, service);
+    endOnSurprise(log, native, () => daemon.stop());
+    try {
+      stopOnSignals(await serve(daemon, estate, service), service);
+    } catch (error) {
+      await daemon.stop();
+      throw error;
+    }
+    const { interfaces, groups } = daemon.status();
+    log.info({ interfaces, groups, version }, 'packets flow');
+    notifier.ready(describeDaemon(daemon));
+    process.send?.({ kind: 'ready' });
+  } catch (error) {
+    logFailure(log, 'could not start', error);
+    // Everything is stopped. A forgotten handle must not keep the process alive, because the service manager waits.
+    native.exitNow(1);
+  }
+}
+
+const task = readTask();
+switch (task.kind) {
+  case 'run':
+    await run(task.args);
+    break;
+  case 'doctor': {
+    const { runDoctor } = await import('../doctor/doctor.ts');
+    process.exitCode = runDoctor(task.args);
+    break;
+  }
+  case 'store': {
+    const { runStoreCommand } = await import('./store-command.ts');
+    process.exitCode = await runStoreCommand(task.args);
+    break;
+  }
+}

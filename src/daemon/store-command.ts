@@ -1,0 +1,79 @@
+/** `secgroupd store backup|restore|check`: what is done, in words or as JSON. */
+import { resolve } from 'node:path';
+import type { StoreArguments } from '../service/arguments.ts';
+import { count } from '../source/count.ts';
+import { backUpStore } from '../store/backup.ts';
+import { checkStore, type StoreReport } from '../store/check.ts';
+import { restoreStore } from '../store/restore.ts';
+import { StoreError } from '../store/store.ts';
+
+/** What a command has to say. */
+interface Answer {
+  readonly isOk: boolean;
+  readonly lines: readonly string[];
+  readonly json: object;
+}
+
+/** Does what the command line asks for. @returns the exit code */
+export async function runStoreCommand(args: StoreArguments): Promise<number> {
+  try {
+    const { isOk, lines, json } = await answer(args);
+    process.stdout.write(`${args.json ? JSON.stringify(json, null, 2) : lines.join('\n')}\n`);
+    return isOk ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const { fault, message } = error;
+    if (args.json)
+      process.stdout.write(`${JSON.stringify({ error: { fault, message } }, null, 2)}\n`);
+    else process.stderr.write(`${message}\n`);
+    return 1;
+  }
+}
+
+async function answer(args: StoreArguments): Promise<Answer> {
+  const store = resolve(args.store);
+  switch (args.action) {
+    case 'backup': {
+      const report = backUpStore(store, resolve(args.file));
+      const lines = [`${report.file}: a backup, and sound`, `    ${contentOf(report)}`];
+      return { isOk: true, lines, json: report };
+    }
+    case 'restore': {
+      const restored = await restoreStore(resolve(args.file), store);
+      const { rows, file, revision, kept } = restored;
+      const lines = [
+        `${file}: restored, ${rowsOf(rows)}`,
+        `    it goes on at revision ${revision}`,
+      ];
+      if (kept !== undefined) lines.push(`    what was there before: ${kept}`);
+      return { isOk: true, lines, json: restored };
+    }
+    case 'check':
+      return answerOf(checkStore(store));
+  }
+}
+
+function answerOf(report: StoreReport): Answer {
+  const { file, problems, formerRows, compactedRevision } = report;
+  const lines =
+    problems.length === 0
+      ? [
+          `${file}: sound`,
+          `    ${contentOf(report)}`,
+          `    history since revision ${compactedRevision}, ${rowsOf(formerRows)}`,
+        ]
+      : [
+          ...problems.map(({ code, message }) => `${file}: ${message} [${code}]`),
+          "    bring back a backup with 'secgroupd store restore'; this one is kept",
+        ];
+  return { isOk: problems.length === 0, lines, json: report };
+}
+
+function contentOf({ format, revision, rows, bytes }: StoreReport): string {
+  const size = `${bytes.toLocaleString('en-US')} bytes`;
+  return `format ${format}, revision ${revision}, ${rowsOf(rows)}, ${size}`;
+}
+
+function rowsOf(rows: number): string {
+  return count(rows, 'row', rows.toLocaleString('en-US'));
+}

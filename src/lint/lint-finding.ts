@@ -1,0 +1,44 @@
+/** This file has what the lint rules share: findings, blocks, and a limit on the work. */
+import { cidrContains, type Cidr } from '../addr/address.ts';
+import type { Origin } from '../policy/model.ts';
+import type { Problem, Severity } from '../source/problem.ts';
+
+/** Most comparisons in a run: about a second. Models within AWS's quotas stay far below. */
+const STEPS_MAX = 20_000_000;
+
+export interface Budget {
+  /** Comparisons that are left. At 0 or below nothing more is compared. */
+  steps: number;
+}
+
+export function makeBudget(): Budget {
+  return { steps: STEPS_MAX };
+}
+
+export function problemAt(
+  { file, line, column, path }: Origin,
+  severity: Severity,
+  code: string,
+  message: string,
+  hint?: string,
+): Problem {
+  const at = { file, line, column };
+  return { severity, code, at, path, message, ...(hint === undefined ? {} : { hint }) };
+}
+
+/** Checks whether every address of `inner` is in `outer`. */
+export function containsBlock(outer: Cidr, inner: Cidr): boolean {
+  return outer.length <= inner.length && cidrContains(outer, inner);
+}
+
+/** Formats a list: `a`, `a and b`, `a, b and c`, `a, b and 7 more`. */
+export function listTexts(texts: readonly string[], max = 4): string {
+  const shown = texts.length > max ? texts.slice(0, max - 1) : texts.slice(0, -1);
+  const last = texts.length > max ? `${texts.length - max + 1} more` : texts.at(-1)!;
+  return shown.length === 0 ? last : `${shown.join(', ')} and ${last}`;
+}
+
+/** Makes one key of the place where a rule is written. */
+export function placeKey({ file, line, column }: Origin): string {
+  return `${file}:${line}:${column}`;
+}

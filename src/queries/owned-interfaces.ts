@@ -1,0 +1,44 @@
+/** What is asked and answered about interfaces that come and go by requests (`sgctl interface`, container runtimes). */
+import { PORT_KIND_NAMES, type PortKindName } from '../ports/port-kind.ts';
+
+export { TAGS_MAX } from '../policy/tags.ts';
+export const DEVICE_KINDS = PORT_KIND_NAMES;
+
+export interface DeviceQuestion {
+  /** `tun` if it is left out. */
+  readonly kind?: PortKindName;
+  /** `eth0` if it is left out. */
+  readonly name?: string;
+  /** A name below the namespace directory, or a path; the daemon's own namespace if it is left out. */
+  readonly netns?: string;
+  /** Bytes. */
+  readonly mtu?: number;
+  /** Whether the daemon gives the device its addresses and routes; if left out, in another namespace than its own. */
+  readonly configure?: boolean;
+  /** Whether the device stays when the daemon ends. */
+  readonly persist?: boolean;
+}
+
+export interface InterfaceQuestion {
+  /** `eni-…`; the same request again is answered with what is there. */
+  readonly id: string;
+  /** Who asks, such as `docker`: it lists and reconciles its own. */
+  readonly owner: string;
+  readonly device?: DeviceQuestion;
+  readonly addresses: readonly string[];
+  /** Ids or names. */
+  readonly securityGroups: readonly string[];
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+export interface OwnedInterfaceView {
+  readonly id: string;
+  readonly owner: string;
+  readonly device: Required<Omit<DeviceQuestion, 'netns'>> & Pick<DeviceQuestion, 'netns'>;
+  readonly addresses: readonly string[];
+  readonly securityGroups: readonly { readonly id: string; readonly name: string }[];
+  readonly tags: Readonly<Record<string, string>>;
+  readonly macAddress: string;
+  /** Why the rules do not hold for it; absent: they do. */
+  readonly notInForce?: string;
+}

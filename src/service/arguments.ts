@@ -1,0 +1,149 @@
+/** This file defines the daemon's command line. */
+import { hostname } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { version } from './version.ts';
+import { daemonExitCodeHelp } from './exit-codes.ts';
+import { STORE_DEFAULT } from '../store/place.ts';
+
+export const CONFIG_DEFAULT = '/etc/secgroupd/secgroupd.yaml';
+const NETNS_DIRECTORY = '/run/netns';
+const FLOW_LOG_DIRECTORY = '/var/log/secgroupd';
+
+export interface RunArguments {
+  readonly config: string;
+  readonly netnsDir: string;
+  readonly control?: string;
+  readonly stateDir?: string;
+  /** The store of what API calls make; absent: there is none. */
+  readonly store?: string;
+  /** The name of this host in the store. */
+  readonly host: string;
+  readonly flowLogDir: string;
+  readonly watch: boolean;
+  readonly timeScale: number;
+}
+
+export interface DoctorArguments {
+  readonly config?: string;
+  readonly netnsDir: string;
+  readonly stateDir?: string;
+  readonly json: boolean;
+}
+
+/** `file` is the backup. */
+export type StoreArguments = { readonly store: string; readonly json: boolean } & (
+  { readonly action: 'backup' | 'restore'; readonly file: string } | { readonly action: 'check' }
+);
+
+/** What the process is to do, with its arguments. */
+export type Task =
+  | { readonly kind: 'run'; readonly args: RunArguments }
+  | { readonly kind: 'doctor'; readonly args: DoctorArguments }
+  | { readonly kind: 'store'; readonly args: StoreArguments };
+
+/**
+ * Ages are int32 milliseconds and overflow after 24 days. At 10,000 times real time a flow reaches that age after three
+ * and a half minutes of silence.
+ */
+const TIME_SCALE_MAX = 10_000;
+
+function parseScale(text: string): number {
+  const scale = Number(text);
+  if (!Number.isInteger(scale) || scale < 1 || scale > TIME_SCALE_MAX) {
+    throw new InvalidArgumentError(`it goes from 1 to ${TIME_SCALE_MAX}`);
+  }
+  return scale;
+}
+
+/** Defines the daemon's command. `take` is called with the task. */
+export function daemonCommand(take: (task: Task) => void): Command {
+  const command = new Command('secgroupd')
+    .description('AWS-style security groups on real packets: the daemon')
+    .version(version)
+    .option('-c, --config <file>', 'configuration file', CONFIG_DEFAULT)
+    .option('--netns-dir <directory>', 'where named network namespaces are', NETNS_DIRECTORY)
+    .option('--control <socket>', 'unix socket to take requests of sgctl at (default: none)')
+    .option(
+      '--state-dir <directory>',
+      "keep connections over a restart there (default: systemd's STATE_DIRECTORY, else none)",
+    )
+    .option('--store <file>', 'put in force what API calls make, too: the store they write to')
+    .option('--host <name>', 'the name of this host in the store', hostname())
+    .option(
+      '--flow-log-dir <directory>',
+      'flow logs that API calls make are written there',
+      FLOW_LOG_DIRECTORY,
+    )
+    .option(
+      '--time-scale <factor>',
+      'let flows age so many times faster, to meet a time-out in a test',
+      parseScale,
+      1,
+    )
+    .option('--watch', 'reload when the configuration or a template changes', false)
+    .addHelpText(
+      'after',
+      `
+SIGHUP reloads the configuration; a bad one is refused and what ran keeps running.
+
+${daemonExitCodeHelp('secgroupd')}`,
+    )
+    .allowExcessArguments(false)
+    .enablePositionalOptions()
+    .action((args: RunArguments) => take({ kind: 'run', args }));
+  command
+    .command('doctor')
+    .description('checks whether this machine has what the daemon needs, and says how to mend it')
+    .option(
+      '-c, --config <file>',
+      `configuration file (default: ${CONFIG_DEFAULT}, if it is there)`,
+    )
+    .option('--netns-dir <directory>', 'where named network namespaces are', NETNS_DIRECTORY)
+    .option('--state-dir <directory>', 'where connections are kept over a restart')
+    .option('--json', 'the checks as JSON', false)
+    .addHelpText('after', `\n${daemonExitCodeHelp('secgroupd doctor')}`)
+    .allowExcessArguments(false)
+    .action((args: DoctorArguments) => take({ kind: 'doctor', args }));
+  addStoreCommands(command, (args) => take({ kind: 'store', args }));
+  return command;
+}
+
+function addStoreCommands(daemon: Command, take: (args: StoreArguments) => void): void {
+  const store = daemon
+    .command('store')
+    .description('backs up, restores and checks the store of what the API made');
+  const add = (name: StoreArguments['action'], description: string): Command =>
+    store
+      .command(name)
+      .description(description)
+      .option('--store <file>', 'the store', STORE_DEFAULT)
+      .option('--json', 'the result as JSON', false)
+      .addHelpText('after', `\n${daemonExitCodeHelp(`secgroupd store ${name}`)}`)
+      .allowExcessArguments(false);
+  type Options = Pick<StoreArguments, 'store' | 'json'>;
+  add('backup', 'writes the store, also one in use, to a file that is not there yet')
+    .argument('<file>', 'the backup')
+    .action((file: string, options: Options) => take({ action: 'backup', file, ...options }));
+  add('restore', 'puts a backup in place of the store, which nobody may have open')
+    .argument('<file>', 'the backup')
+    .action((file: string, options: Options) => take({ action: 'restore', file, ...options }));
+  add('check', 'says what is wrong with the store').action((options: Options) =>
+    take({ action: 'check', ...options }),
+  );
+}
+
+/** Reads the command line. Wrong arguments end the process with exit code 2. */
+export function readTask(): Task {
+  let task: Task | undefined;
+  const command = daemonCommand((chosen) => {
+    task = chosen;
+  });
+  for (const each of withSubcommands(command))
+    each.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2));
+  command.parse();
+  return task!;
+}
+
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withSubcommands)];
+}

@@ -1,0 +1,127 @@
+/** This file converts flows between this process's numbering (ports, rule numbers) and the snapshot format. */
+import type { Logger } from 'pino';
+import { forEachFlow, type FlowTable } from '../conntrack/table.ts';
+import { ruleOf } from '../conntrack/entry.ts';
+import type { AdoptedFlows } from '../dataplane/adopt-flows.ts';
+import type { Macs } from '../engine/link-memory.ts';
+import type { RuleNumbers } from '../policy/rule-numbers.ts';
+import type { SavedRange, UntrackedPast } from '../policy/untracked-past.ts';
+import type { ConntrackConfig } from '../config/config-conntrack.ts';
+import { restoreFlows, type Restored } from './restore.ts';
+import type { SnapshotInterface, SnapshotRule } from './snapshot.ts';
+import { TIME_BUDGET_MS, type OpenedSnapshot, type SnapshotStore } from './snapshot-store.ts';
+import { count } from '../source/count.ts';
+
+export interface FlowState {
+  readonly flows: readonly FlowTable[];
+  /** Finds the index of the table that a flow with this key belongs to. */
+  readonly tableOf: (key: Int32Array) => number;
+  readonly interfaces: readonly SnapshotInterface[];
+  /** MAC addresses of the instances, by port. */
+  readonly macs: Macs;
+  readonly ruleNumbers: RuleNumbers;
+  /** Generation of the policy in force. */
+  readonly generation: number;
+  /** Ranges that were untracked under this policy or an earlier one. */
+  readonly untracked: readonly SavedRange[];
+  /** The moment of saving, on the loop's clock. */
+  readonly nowMs: number;
+}
+
+/** Saves the flows of a loop that has stopped. Never throws. */
+export function saveState(snapshots: SnapshotStore, state: FlowState): void {
+  if (!snapshots.isEnabled) return;
+  const { flows, ruleNumbers, macs, untracked, nowMs } = state;
+  const interfaces = state.interfaces.map((entry) => {
+    const mac = macs.read(entry.port);
+    return mac === undefined ? entry : { ...entry, mac };
+  });
+  snapshots.save({ interfaces, rules: rulesOf(flows, ruleNumbers), untracked }, flows, nowMs);
+}
+
+/** Collects the rules that admitted the flows in the tables. */
+function rulesOf(flows: readonly FlowTable[], ruleNumbers: RuleNumbers): SnapshotRule[] {
+  const used = new Set<number>();
+  for (const table of flows) forEachFlow(table, (flow) => used.add(ruleOf(table, flow)));
+  return [...used].flatMap((number) => {
+    const rule = ruleNumbers.ruleOf(number);
+    return rule === undefined
+      ? []
+      : [{ number, rule, revocation: ruleNumbers.revocationOf(number) }];
+  });
+}
+
+/** The state that an earlier process saved, before it is put into the tables of this one. */
+export class SavedState {
+  private readonly snapshots: SnapshotStore;
+  private readonly opened: OpenedSnapshot;
+  private readonly rules: ReadonlyMap<number, number>;
+  private restored: Restored | undefined;
+
+  /** Numbers the saved rules, so that the policy compiled next knows them. */
+  constructor(snapshots: SnapshotStore, opened: OpenedSnapshot, ruleNumbers: RuleNumbers) {
+    this.snapshots = snapshots;
+    this.opened = opened;
+    this.rules = new Map(
+      opened.snapshot.content.rules.map(({ number, rule, revocation }) => [
+        number,
+        ruleNumbers.restore(rule, revocation),
+      ]),
+    );
+  }
+
+  /** Puts the flows into tables that no loop uses yet. */
+  restore(
+    { flows, tableOf, interfaces, macs, generation }: FlowState,
+    { maxFlows, maxHalfOpen }: ConntrackConfig,
+    timeScale: number,
+  ): void {
+    const { snapshot, elapsedMs } = this.opened;
+    const ports = new Map(
+      snapshot.content.interfaces.flatMap(({ port, id, device, mac }) => {
+        const now = interfaces.find((entry) => entry.id === id && entry.device === device);
+        if (now === undefined) return [];
+        macs.write(now.port, mac);
+        return [[port, now.port] as const];
+      }),
+    );
+    this.restored = restoreFlows(snapshot, {
+      tables: flows,
+      tableOf,
+      ports,
+      rules: this.rules,
+      elapsedMs: elapsedMs * timeScale,
+      generation,
+      maxFlows,
+      maxHalfOpen,
+      timeBudgetMs: TIME_BUDGET_MS,
+      onProgress: this.snapshots.progress('restoring flows'),
+    });
+    snapshot.close();
+  }
+
+  /** Logs how many flows were restored. Call it when the loop has them. */
+  tell(log: Logger, adopted: AdoptedFlows): void {
+    if (this.restored === undefined) return;
+    const { strangers, left } = this.restored;
+    const restored = adopted.restored;
+    const aged = adopted.aged + this.restored.aged;
+    log.info(
+      { restored, aged, strangers, left },
+      `restored ${count(restored, 'flow', restored.toLocaleString('en-US'))}, ${aged.toLocaleString('en-US')} aged out`,
+    );
+  }
+}
+
+/** Opens the state that an earlier process saved, if it fits. Never throws. */
+export function openState(
+  snapshots: SnapshotStore,
+  ruleNumbers: RuleNumbers,
+  past: UntrackedPast,
+): SavedState | undefined {
+  const opened = snapshots.open();
+  if (opened === undefined) return undefined;
+  // Without this, connections that a restart with other rules has ended could come back.
+  past.restore(opened.snapshot.content.untracked ?? [], opened.elapsedMs / 1000);
+  return new SavedState(snapshots, opened, ruleNumbers);
+}

@@ -1,0 +1,353 @@
+/**
+ * This file writes the flow table to a file when the daemon stops and reads it when it starts. So a restart keeps
+ * every tracked connection with its state.
+ *
+ * Theory of operation
+ *
+ * Contents. Magic, version, a JSON header, blocks of records, and a SHA-256 over all of that. A record has the key
+ * and state words of an entry, and its age in place of the moment it was last seen. Ports and rule numbers have a
+ * meaning only within a process, so the header describes them: a port by its interface and device, a rule by its
+ * text. The next process gives them its own numbers. Flows of an interface that was removed, or has another device,
+ * are left out.
+ *
+ * Trust. A snapshot is used as a whole or not at all: magic, version, layout of the entries, boot and checksum must
+ * fit. A file from another boot has connections whose instances have ended. Time is CLOCK_BOOTTIME. It goes on while
+ * the machine sleeps, and setting the clock does not change it. So flows age by the time that has passed.
+ *
+ * A snapshot is used once: the file is deleted before packets flow. A second process that read it after a crash would
+ * judge TCP by old windows, and cut connections that `midstream: accept` keeps.
+ *
+ * Order. Answered flows come first, half-open ones last. So if the new table is smaller, the answered ones stay.
+ *
+ * There is no fsync: after a power failure the file would be from another boot anyway. The file is renamed into place
+ * only when it is complete, and the checksum finds any damage.
+ *
+ * Limits. There are as many records as the table has flows (60 bytes each, 84 for IPv6). Writing has a time budget.
+ * Flows that do not fit into it are left out, and their connections go on by `midstream: accept`.
+ */
+import {
+  FlowRecord,
+  RECORD_LAYOUT,
+  familyOfMark,
+  recordMark,
+  recordWords,
+  writeRecord,
+} from '../conntrack/flow-record.ts';
+import { createHash, type Hash } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { endianness } from 'node:os';
+import { isHalfOpen } from '../conntrack/half-open.ts';
+import { type FlowFamily, isUsed, stateWordOf } from '../conntrack/entry.ts';
+import type { FlowTable } from '../conntrack/table.ts';
+import type { InterfaceId, Revocation, Rule } from '../policy/model.ts';
+import type { SavedRange } from '../policy/untracked-past.ts';
+import { count } from '../source/count.ts';
+
+export const SNAPSHOT_VERSION = 1;
+
+const MAGIC = 'SGFLOWS\n';
+const PREFIX_BYTES = 16;
+const DIGEST_BYTES = 32;
+const BLOCK_HEADER_BYTES = 8;
+const BLOCK_RECORDS = 4096;
+/** Stands in place of a family after the last block. */
+const END_MARK = 0;
+const READ_BYTES = 1 << 20;
+/** The header has a line for each interface and each rule in use. */
+const HEADER_BYTES_MAX = 64 << 20;
+const FILE_MODE = 0o600;
+
+/** Names every number that the words of an entry depend on. Another version of the program may have others. */
+const LAYOUT = JSON.stringify([endianness(), ...RECORD_LAYOUT]);
+
+/** The header: it explains the numbers in the records. */
+export interface SnapshotContent {
+  /** From /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
+  /** CLOCK_BOOTTIME when the packet loops had stopped. */
+  readonly boottimeMs: number;
+  readonly interfaces: readonly SnapshotInterface[];
+  readonly rules: readonly SnapshotRule[];
+  /** Ranges that were untracked (policy/untracked-past.ts). Earlier versions did not save them. */
+  readonly untracked?: readonly SavedRange[];
+}
+
+export interface SnapshotInterface {
+  readonly port: number;
+  readonly id: InterfaceId;
+  /** MAC address of the instance on a TAP, if it was known (engine/link.ts, Macs). */
+  readonly mac?: string;
+  /** The stored name of its device (service/fd-store.ts, storedName). */
+  readonly device: string;
+}
+
+export interface SnapshotRule {
+  readonly number: number;
+  readonly rule: Rule;
+  readonly revocation: Revocation;
+}
+
+export interface WriteOptions {
+  readonly content: SnapshotContent;
+  readonly tables: readonly FlowTable[];
+  /** The present on the loop's clock. No packet is judged any more. */
+  readonly nowMs: number;
+  readonly timeBudgetMs: number;
+  /** Called between blocks with the number of flows. */
+  readonly onProgress: (flows: number) => void;
+}
+
+export interface Written {
+  readonly flows: number;
+  /** Flows that were left out because time had run out. */
+  readonly left: number;
+  readonly bytes: number;
+}
+
+/**
+ * Writes a snapshot beside `file` and renames it into place.
+ * @throws Error with `code` (ENOSPC, EACCES, …). Then no new file is left, and an older `file` stays.
+ */
+export function writeSnapshot(file: string, options: WriteOptions): Written {
+  const temporary = `${file}.tmp`;
+  rmSync(temporary, { force: true });
+  const fd = openSync(
+    temporary,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    FILE_MODE,
+  );
+  try {
+    const written = new Writer(fd).write(options);
+    fchmodSync(fd, FILE_MODE);
+    renameSync(temporary, file);
+    return written;
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+class Writer {
+  private readonly fd: number;
+  private readonly hash: Hash = createHash('sha256');
+  private bytes = 0;
+  private flows = 0;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  write({ content, tables, nowMs, timeBudgetMs, onProgress }: WriteOptions): Written {
+    const header = Buffer.from(JSON.stringify({ ...content, layout: LAYOUT }));
+    const prefix = Buffer.alloc(PREFIX_BYTES);
+    prefix.write(MAGIC);
+    prefix.writeUInt32LE(SNAPSHOT_VERSION, 8);
+    prefix.writeUInt32LE(header.length, 12);
+    this.append(prefix);
+    this.append(header);
+    const deadline = performance.now() + timeBudgetMs;
+    for (const wanted of [false, true])
+      for (const table of tables) this.writeTable(table, wanted, nowMs, deadline, onProgress);
+    this.append(blockHeader(END_MARK, this.flows));
+    const digest = this.hash.digest();
+    writeFully(this.fd, digest);
+    const count = tables.reduce((flows, table) => flows + table.count, 0);
+    return { flows: this.flows, left: count - this.flows, bytes: this.bytes + digest.length };
+  }
+
+  /** Writes the half-open flows of a table, or all the others. */
+  private writeTable(
+    table: FlowTable,
+    halfOpen: boolean,
+    nowMs: number,
+    deadline: number,
+    onProgress: (flows: number) => void,
+  ): void {
+    const { family, highWater } = table;
+    const size = recordWords(family);
+    const block = new Int32Array(BLOCK_RECORDS * size);
+    let records = 0;
+    const flush = (): void => {
+      if (records === 0) return;
+      this.append(blockHeader(recordMark(family), records));
+      this.append(new Uint8Array(block.buffer, 0, 4 * records * size));
+      this.flows += records;
+      records = 0;
+      onProgress(this.flows);
+    };
+    for (let flow = 0; flow < highWater; flow++) {
+      if (!isUsed(table, flow) || isHalfOpen(stateWordOf(table, flow)) !== halfOpen) continue;
+      writeRecord(table, flow, nowMs, block, records * size);
+      records++;
+      if (records < BLOCK_RECORDS) continue;
+      flush();
+      if (performance.now() > deadline) return;
+    }
+    flush();
+  }
+
+  private append(bytes: Uint8Array): void {
+    this.hash.update(bytes);
+    this.bytes += bytes.length;
+    writeFully(this.fd, bytes);
+  }
+}
+
+/** @param mark the family of the records, or END_MARK after the last block */
+function blockHeader(mark: number, records: number): Buffer {
+  const header = Buffer.alloc(BLOCK_HEADER_BYTES);
+  header.writeUInt32LE(mark, 0);
+  header.writeUInt32LE(records, 4);
+  return header;
+}
+
+/** Writes all bytes. write(2) may take only a part, for example when the disk becomes full. */
+function writeFully(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+}
+
+/** A snapshot can't be used. The message is for the log. */
+export class SnapshotRefusal extends Error {}
+
+/** Takes a record. The record is valid only until this returns. @returns false to stop */
+export type RecordTaker = (record: FlowRecord) => boolean;
+
+/** A snapshot that has been checked and is held open. */
+export class Snapshot {
+  readonly content: SnapshotContent;
+  private readonly fd: number;
+  private readonly recordsAt: number;
+
+  private constructor(fd: number, content: SnapshotContent, recordsAt: number) {
+    this.fd = fd;
+    this.content = content;
+    this.recordsAt = recordsAt;
+  }
+
+  /**
+   * Opens a snapshot; undefined if there is none.
+   * @throws SnapshotRefusal if it doesn't fit or is damaged; Error with `code` if it can't be read
+   */
+  static open(file: string, onProgress: () => void): Snapshot | undefined {
+    let fd: number;
+    try {
+      fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+    try {
+      const [content, recordsAt] = check(fd, onProgress);
+      return new Snapshot(fd, content, recordsAt);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  /** Hands over the records, in their order. */
+  forEach(take: RecordTaker): void {
+    let at = this.recordsAt;
+    for (;;) {
+      const { family, records } = readBlockHeader(this.fd, at);
+      if (family === undefined) return;
+      const size = recordWords(family);
+      const block = readAt(this.fd, at + BLOCK_HEADER_BYTES, 4 * records * size);
+      const words = new Int32Array(block.buffer, block.byteOffset, records * size);
+      for (let i = 0; i < records; i++)
+        if (!take(new FlowRecord(words.subarray(i * size, (i + 1) * size)))) return;
+      at += BLOCK_HEADER_BYTES + block.length;
+    }
+  }
+
+  close(): void {
+    closeSync(this.fd);
+  }
+}
+
+/** Checks the whole file. @returns its header, and the offset of the records */
+function check(fd: number, onProgress: () => void): [SnapshotContent, number] {
+  const { size } = fstatSync(fd);
+  if (size < PREFIX_BYTES + BLOCK_HEADER_BYTES + DIGEST_BYTES)
+    throw new SnapshotRefusal(`it is cut short: ${count(size, 'byte')}`);
+  const prefix = readAt(fd, 0, PREFIX_BYTES);
+  if (prefix.toString('latin1', 0, MAGIC.length) !== MAGIC)
+    throw new SnapshotRefusal('it is no snapshot of flows');
+  const version = prefix.readUInt32LE(8);
+  if (version !== SNAPSHOT_VERSION)
+    throw new SnapshotRefusal(
+      `it has version ${version}, and this program reads ${SNAPSHOT_VERSION}`,
+    );
+  checkDigest(fd, size - DIGEST_BYTES, onProgress);
+  // The checksum is right. What does not fit from here on is from another version, not damage.
+  const headerBytes = prefix.readUInt32LE(12);
+  if (headerBytes > Math.min(size, HEADER_BYTES_MAX))
+    throw new SnapshotRefusal(`its header claims ${count(headerBytes, 'byte')}`);
+  const header = JSON.parse(readAt(fd, PREFIX_BYTES, headerBytes).toString()) as SnapshotContent & {
+    readonly layout: string;
+  };
+  if (header.layout !== LAYOUT)
+    throw new SnapshotRefusal('its entries are laid out otherwise: it is of another version');
+  const recordsAt = PREFIX_BYTES + headerBytes;
+  checkBlocks(fd, recordsAt, size - DIGEST_BYTES);
+  return [header, recordsAt];
+}
+
+function checkDigest(fd: number, end: number, onProgress: () => void): void {
+  const hash = createHash('sha256');
+  for (let at = 0; at < end; at += READ_BYTES) {
+    hash.update(readAt(fd, at, Math.min(READ_BYTES, end - at)));
+    onProgress();
+  }
+  if (!hash.digest().equals(readAt(fd, end, DIGEST_BYTES)))
+    throw new SnapshotRefusal('its checksum is wrong: it is damaged or cut short');
+}
+
+function checkBlocks(fd: number, start: number, end: number): void {
+  let flows = 0;
+  for (let at = start; at <= end - BLOCK_HEADER_BYTES;) {
+    const { mark, family, records } = readBlockHeader(fd, at);
+    at += BLOCK_HEADER_BYTES;
+    if (mark === END_MARK && records === flows && at === end) return;
+    if (family === undefined || records > BLOCK_RECORDS) break;
+    flows += records;
+    at += 4 * records * recordWords(family);
+  }
+  throw new SnapshotRefusal('its blocks do not fit together');
+}
+
+interface BlockHeader {
+  readonly mark: number;
+  /** The family of the records; undefined after the last block, or if the mark is unknown. */
+  readonly family: FlowFamily | undefined;
+  readonly records: number;
+}
+
+function readBlockHeader(fd: number, at: number): BlockHeader {
+  const header = readAt(fd, at, BLOCK_HEADER_BYTES);
+  const mark = header.readUInt32LE(0);
+  return { mark, family: familyOfMark(mark), records: header.readUInt32LE(4) };
+}
+
+function readAt(fd: number, position: number, bytes: number): Buffer {
+  // Not from Buffer's pool: the words of records must be aligned.
+  const buffer = Buffer.from(new ArrayBuffer(bytes));
+  for (let at = 0; at < bytes;) {
+    const read = readSync(fd, buffer, at, bytes - at, position + at);
+    if (read === 0) throw new SnapshotRefusal(`it is cut short at ${count(position + at, 'byte')}`);
+    at += read;
+  }
+  return buffer;
+}

@@ -1,0 +1,150 @@
+/** Interfaces that come and go by requests, with a real daemon: what is answered when, and what is taken back. */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { InterfaceCalls } from '../../src/daemon/interface-calls.ts';
+import type { InterfaceQuestion } from '../../src/queries/owned-interfaces.ts';
+import { RequestError } from '../../src/queries/traffic-filter.ts';
+import { startEstateWorld, type EstateWorld } from './estate-world.ts';
+
+const TEXT = `
+securityGroups:
+  web: { ingress: [{ protocol: udp, ports: 53, from: 10.0.0.0/8 }] }
+  db: {}
+interfaces:
+  a: { device: { name: dev-a }, addresses: [10.0.0.1], securityGroups: [web] }
+`;
+const ID = 'eni-00000000000000001';
+const OTHER = 'eni-00000000000000002';
+const QUESTION: InterfaceQuestion = {
+  id: ID,
+  owner: 'docker',
+  device: { name: 'dev-x' },
+  addresses: ['10.0.0.7'],
+  securityGroups: ['web'],
+};
+
+async function serve(t: TestContext): Promise<EstateWorld & { readonly calls: InterfaceCalls }> {
+  const world = await startEstateWorld(t, TEXT, {
+    prepare: ({ refused }) => void refused.set('dev-bad', 'ENODEV'),
+  });
+  return { ...world, calls: new InterfaceCalls(world.inForce) };
+}
+
+function refused(work: Promise<unknown>, message: string): Promise<void> {
+  return assert.rejects(work, new RequestError(message));
+}
+
+test('an interface is in force when the request is answered, and gone when it is removed', async (t) => {
+  const { calls, daemon, devices } = await serve(t);
+  devices.takeCalls();
+  const added = await calls.add(QUESTION);
+  const web = [...daemon.config.model.groups.values()].find(({ name }) => name === 'web')!;
+  assert.deepEqual(added, {
+    id: ID,
+    owner: 'docker',
+    device: { kind: 'tun', name: 'dev-x', mtu: 1500, configure: false, persist: false },
+    addresses: ['10.0.0.7'],
+    securityGroups: [{ id: web.id, name: 'web' }],
+    tags: {},
+    macAddress: '02:00:00:00:00:01',
+  });
+  assert.ok(devices.takeCalls().includes('open dev-x'));
+  assert.deepEqual(daemon.config.model.interfaces.get(ID)?.groupIds, [web.id]);
+  const { generation } = daemon;
+  assert.deepEqual(await calls.add(QUESTION), added);
+  assert.equal(daemon.generation, generation);
+  assert.deepEqual(calls.get(ID), added);
+  assert.deepEqual(calls.list('docker'), [added]);
+  assert.deepEqual(calls.list('cni'), []);
+  assert.deepEqual(await calls.remove(ID), { removed: true });
+  assert.ok(devices.takeCalls().includes('close dev-x'));
+  assert.deepEqual(await calls.remove(ID), { removed: false });
+  assert.throws(() => calls.get(ID), new RequestError(`nobody asked this daemon for ${ID}`));
+});
+
+test('what can not be put in force is taken back, and the answer says why', async (t) => {
+  const { calls, daemon, client } = await serve(t);
+  const bad = { ...QUESTION, device: { name: 'dev-bad' } };
+  await refused(calls.add(bad), `${ID} can't be put in force: ENODEV: no dev-bad`);
+  assert.deepEqual(calls.list(), []);
+  assert.equal(daemon.config.model.interfaces.has(ID), false);
+  assert.deepEqual(daemon.waiting(), []);
+  assert.equal(client.estate.revisionOf(`interfaces/${ID}`), 0);
+  // Its device is the file's; the addresses are free again.
+  const taken = { ...QUESTION, device: { name: 'dev-a' } };
+  await assert.rejects(calls.add(taken), /The device dev-a in the host is that of eni-/);
+  await calls.add(QUESTION);
+});
+
+test('wrong requests change nothing', async (t) => {
+  const { calls, client } = await serve(t);
+  const { revision } = client.estate;
+  await refused(
+    calls.add({ ...QUESTION, securityGroups: ['wbe'] }),
+    "The security group 'wbe' does not exist: sgctl groups shows which there are",
+  );
+  await refused(
+    calls.add({ ...QUESTION, owner: 'a b' }),
+    'owner is a word of letters, digits, dots, dashes and underscores',
+  );
+  await refused(calls.add({ ...QUESTION, device: { mtu: 575 } }), 'mtu is from 576 to 65535');
+  await refused(
+    calls.add({ ...QUESTION, addresses: ['fd00::1'], device: { mtu: 1279 } }),
+    'mtu is from 1280 to 65535',
+  );
+  await refused(
+    calls.add({ ...QUESTION, addresses: ['10.0.0.1'] }),
+    `Address 10.0.0.1 is in use: ${[...client.estate.interfacesOfHost('here')][0].id} has it`,
+  );
+  assert.equal(client.estate.revision, revision);
+});
+
+test('other groups are in force when that is answered', async (t) => {
+  const { calls, daemon } = await serve(t);
+  const db = [...daemon.config.model.groups.values()].find(({ name }) => name === 'db')!;
+  await calls.add(QUESTION);
+  const set = await calls.setGroups(ID, ['db']);
+  assert.deepEqual(set.securityGroups, [{ id: db.id, name: 'db' }]);
+  assert.deepEqual(daemon.config.model.interfaces.get(ID)?.groupIds, [db.id]);
+  await refused(
+    calls.setGroups(OTHER, ['db']),
+    `The networkInterface ID '${OTHER}' does not exist`,
+  );
+  await assert.rejects(calls.setGroups(ID, []), /must contain the parameter securityGroups/);
+  assert.deepEqual(calls.get(ID).securityGroups, set.securityGroups);
+});
+
+test('many at once are all in force, also beside one that can not be', async (t) => {
+  const { calls, daemon } = await serve(t);
+  const numbers = Array.from({ length: 20 }, (_, n) => 10 + n);
+  const bad = { ...QUESTION, device: { name: 'dev-bad' } };
+  const [outcome] = await Promise.all([
+    calls.add(bad).then(
+      () => 'added',
+      (error: Error) => error.message,
+    ),
+    ...numbers.map((n) =>
+      calls.add({
+        ...QUESTION,
+        id: `eni-000000000000000${n}`,
+        device: { name: `dev-${n}` },
+        addresses: [`10.0.1.${n}`],
+      }),
+    ),
+  ]);
+  assert.equal(outcome, `${ID} can't be put in force: ENODEV: no dev-bad`);
+  assert.equal(calls.list().length, 20);
+  assert.equal(daemon.config.interfaces.length, 21);
+  assert.deepEqual(
+    calls.list().map(({ notInForce }) => notInForce),
+    numbers.map(() => undefined),
+  );
+  const keep = ['eni-00000000000000010', OTHER];
+  const { removed } = await calls.reconcile('docker', keep);
+  assert.equal(removed.length, 19);
+  assert.deepEqual(
+    calls.list().map(({ id }) => id),
+    ['eni-00000000000000010'],
+  );
+  assert.equal(daemon.config.interfaces.length, 2);
+});
