@@ -1,0 +1,57 @@
+/** This file opens the store for the API, with what every account has from the start. */
+import type { Logger } from 'pino';
+import { DEFAULT_ACCOUNT_ID } from '../cloudformation/account.ts';
+import { randomId, type CallContext } from '../estate/calls.ts';
+import { EstateClient } from '../estate/estate-client.ts';
+import { ensureDefaultVpc } from '../estate/vpcs.ts';
+import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
+import { openSqliteStore } from '../store/sqlite-store.ts';
+import { removeAllPreviews } from '../estate/previews.ts';
+import { Managed } from './managed.ts';
+import { PREVIEW_TIMEOUT_MS, Previews } from './previews.ts';
+import { zonesOf } from './zones.ts';
+
+export interface EstateOptions {
+  readonly store: string;
+  readonly region: string;
+  readonly wait: 'hosts' | 'none';
+  readonly log: Logger;
+}
+
+/** How long hosts may take to put a change in force. A large one takes tens of milliseconds. */
+const ENFORCE_TIMEOUT_MS = 10_000;
+
+export interface OpenedEstate {
+  readonly managed: Managed;
+  readonly close: () => Promise<void>;
+}
+
+/** @throws StoreError */
+export async function openEstate({
+  store: file,
+  region,
+  wait,
+  log,
+}: EstateOptions): Promise<OpenedEstate> {
+  const client = await EstateClient.open({
+    store: await openSqliteStore(file),
+    onTrouble: (message) => log.error({ message }, 'the store'),
+  });
+  const context: CallContext = {
+    newId: randomId,
+    quotas: QUOTA_DEFAULTS,
+    accountId: DEFAULT_ACCOUNT_ID,
+  };
+  const zones = zonesOf(region).map(({ name }) => name);
+  await client.change((edit) => ({ ok: true, value: ensureDefaultVpc(edit, zones, context) }));
+  await removeAllPreviews(client);
+  const managed = new Managed({
+    client,
+    previews: new Previews({ client, newId: randomId, timeoutMs: PREVIEW_TIMEOUT_MS }),
+    context,
+    region,
+    wait,
+    enforceTimeoutMs: ENFORCE_TIMEOUT_MS,
+  });
+  return { managed, close: () => client.close() };
+}

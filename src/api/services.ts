@@ -1,0 +1,21 @@
+/** The services that are served, by the name that stands in a signature's scope. */
+import { SSM_PROTOCOL } from './json-protocol.ts';
+import type { Protocol } from './protocol.ts';
+import { queryProtocol } from './query-protocol.ts';
+import { S3_PROTOCOL } from './s3/s3-protocol.ts';
+import { CLOUDFORMATION_TABLE } from './wire-cloudformation.ts';
+import { EC2_TABLE } from './wire-ec2.ts';
+import { STS_TABLE } from './wire-sts.ts';
+import { readTable, type Service } from './wire-table.ts';
+
+/** Those with the query protocol. */
+export const SERVICES: ReadonlyMap<string, Service> = new Map(
+  [EC2_TABLE, STS_TABLE, CLOUDFORMATION_TABLE].map((table) => [table.service, readTable(table)]),
+);
+
+export const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map(
+  [...[...SERVICES.values()].map(queryProtocol), S3_PROTOCOL, SSM_PROTOCOL].map((one) => [
+    one.service,
+    one,
+  ]),
+);
