@@ -1,0 +1,166 @@
+/**
+ * What each call of CNI does. An attachment (network, container, name of the interface) is an interface of the daemon,
+ * by an id that follows from these three. The owner is the network, so GC sees the interfaces of its own network alone.
+ *
+ * Order. At ADD the daemon is asked first: if it is dead, no address is taken, and the container does not start. Then
+ * come the address and the interface, and what fails gives the address back. At DEL the interface goes before its
+ * address: another container that gets the address would be refused while the interface has it. If the daemon is dead,
+ * both stay. A later ADD of the same attachment in another namespace removes what such a DEL left.
+ */
+import { ControlError } from '../../control-socket/control-client.ts';
+import { addInterface, askDaemon, findInterface } from '../ask-daemon.ts';
+import type { JsonObject } from '../json-input.ts';
+import { interfaceId } from '../names.ts';
+import { readSelection } from '../selection.ts';
+import { readArgs, readAttachment, type Attachment, type Env } from './environment.ts';
+import { CniError, CODES } from './failure.ts';
+import { callIpam } from './ipam.ts';
+import {
+  badConfig,
+  readValidAttachments,
+  refuseUnsupported,
+  type NetworkConfig,
+} from './network-config.ts';
+import { addressesOf, formatResult } from './result.ts';
+
+const RUNTIME = 'cni';
+/** A pod's name, as runtimes hand it on: it becomes the tag Name, if it can. */
+const POD_NAME = 'K8S_POD_NAME';
+const TAG_VALUE = /^[\w.-]{1,255}$/;
+const SHORT_ID_LENGTH = 12;
+
+export async function add(env: Env, config: NetworkConfig): Promise<JsonObject> {
+  refuseUnsupported(config);
+  const attachment = readAttachment(env, 'ADD');
+  const netns = attachment.netns!;
+  const args = readArgs(env);
+  const securityGroups = chooseGroups(config, args);
+  const id = idOf(config, attachment);
+  const before = await findInterface(config.socket, { id, owner: ownerOf(config) });
+  if (before?.device.netns === netns)
+    throw badConfig(`${attachment.ifName} of this container is there already, as ${id}`);
+  if (before !== undefined) await remove(env, config, id);
+
+  const leased = await callIpam('ADD', config, env);
+  try {
+    const added = await addInterface(config.socket, {
+      id,
+      owner: ownerOf(config),
+      device: {
+        kind: config.kind,
+        name: attachment.ifName,
+        netns,
+        ...(config.mtu === undefined ? {} : { mtu: config.mtu }),
+        configure: true,
+        // The container keeps its device, addresses and routes while the daemon is away.
+        persist: true,
+      },
+      addresses: addressesOf(leased),
+      securityGroups,
+      tags: { Name: tagName(args, attachment) },
+    });
+    return formatResult(config.cniVersion, netns, added, dnsOf(config, leased));
+  } catch (error) {
+    await callIpam('DEL', config, env).catch(() => undefined);
+    throw error;
+  }
+}
+
+export async function del(env: Env, config: NetworkConfig): Promise<undefined> {
+  await remove(env, config, idOf(config, readAttachment(env, 'DEL')));
+}
+
+export async function check(env: Env, config: NetworkConfig): Promise<undefined> {
+  const attachment = readAttachment(env, 'CHECK');
+  const { prevResult } = config;
+  if (prevResult === undefined) throw badConfig('prevResult is missing');
+  const id = idOf(config, attachment);
+  const found = await findInterface(config.socket, { id, owner: ownerOf(config) });
+  if (found === undefined)
+    throw new CniError(
+      CODES.unknownContainer,
+      `the daemon has no interface ${id} of this container`,
+    );
+  if (found.device.netns !== attachment.netns)
+    throw refusedBy(
+      `${id} is in ${found.device.netns ?? 'no namespace'}, not in ${attachment.netns}`,
+    );
+  if (found.notInForce !== undefined) throw refusedBy(`${id} is not in force: ${found.notInForce}`);
+  const missing = addressesOf(prevResult).filter((address) => !found.addresses.includes(address));
+  if (missing.length > 0) throw refusedBy(`${id} does not have ${missing.join(', ')}`);
+  const open = (await askDaemon(config.socket, 'interfaces', {})).find((one) => one.id === id);
+  if (open?.waiting !== undefined) throw refusedBy(`${id} is cut off: ${open.waiting}`);
+  if (open?.configured !== undefined)
+    throw refusedBy(`${id} is ${open.device} in ${open.netns ?? 'no namespace'} by now`);
+  await callIpam('CHECK', config, env);
+}
+
+/** Ready for ADD: the daemon answers, and has a store. */
+export async function status(env: Env, config: NetworkConfig): Promise<undefined> {
+  try {
+    await askDaemon(config.socket, 'listInterfaces', { owner: ownerOf(config) });
+  } catch (error) {
+    if (error instanceof ControlError) throw new CniError(CODES.notAvailable, error.message);
+    throw error;
+  }
+  await callIpam('STATUS', config, env);
+}
+
+/** Removes what the runtime no longer knows, and lets the IPAM plugin do so too, whether or not that failed. */
+export async function collect(env: Env, config: NetworkConfig): Promise<undefined> {
+  const keep = readValidAttachments(config).map((one) => idOf(config, one));
+  const owner = ownerOf(config);
+  const done = await Promise.allSettled([
+    askDaemon(config.socket, 'reconcileInterfaces', { owner, keep }),
+    callIpam('GC', config, env),
+  ]);
+  for (const one of done) if (one.status === 'rejected') throw one.reason;
+}
+
+/** What is nearer to the container wins: CNI_ARGS, then `args.cni`, then the network. */
+function chooseGroups(
+  { argsGroups, securityGroups }: NetworkConfig,
+  args: ReadonlyMap<string, string>,
+): readonly string[] {
+  if (args.has('ENI')) throw badConfig('ENI= in CNI_ARGS is not possible: name groups with SG=');
+  const sg = args.get('SG');
+  if (sg !== undefined) {
+    const selection = readSelection(new Map([['sg', sg]]));
+    if (selection.kind === 'groups') return selection.securityGroups;
+  }
+  const groups = argsGroups ?? securityGroups ?? [];
+  if (groups.length > 0) return groups;
+  throw badConfig(
+    'no security group is named: write securityGroups into the network configuration, or SG=web,db into CNI_ARGS',
+  );
+}
+
+async function remove(env: Env, config: NetworkConfig, id: string): Promise<void> {
+  await askDaemon(config.socket, 'removeInterface', { id });
+  await callIpam('DEL', config, env);
+}
+
+function idOf(
+  { name }: NetworkConfig,
+  { containerId, ifName }: Pick<Attachment, 'containerId' | 'ifName'>,
+): string {
+  return interfaceId(RUNTIME, name, containerId, ifName);
+}
+
+function ownerOf({ name }: NetworkConfig): string {
+  return `${RUNTIME}.${name}`;
+}
+
+function tagName(args: ReadonlyMap<string, string>, { containerId }: Attachment): string {
+  const pod = args.get(POD_NAME) ?? '';
+  return TAG_VALUE.test(pod) ? pod : containerId.slice(0, SHORT_ID_LENGTH);
+}
+
+function dnsOf(config: NetworkConfig, leased: JsonObject): JsonObject | undefined {
+  const theirs = leased['dns'] as JsonObject | undefined;
+  return config.dns ?? theirs;
+}
+
+function refusedBy(message: string): CniError {
+  return new CniError(CODES.refused, message);
+}

@@ -1,0 +1,148 @@
+/**
+ * This file reads the requests of Docker's network driver protocol into what the driver acts on. Whatever the driver
+ * can't do is refused here, with a sentence that `docker` shows its user.
+ */
+import {
+  formatAddress,
+  parseAddress,
+  parseCidr,
+  formatCidr,
+  type Parsed,
+} from '../../addr/address.ts';
+import { printable } from '../../source/excerpt.ts';
+import { listWords } from '../../source/suggest.ts';
+import { DoorError, readGroupList, readSelection } from '../selection.ts';
+import type { Members } from './members.ts';
+import type { Network, PublishedPort } from './state.ts';
+
+/** Docker's ids have 64 hexadecimal digits. */
+const ID = /^[0-9a-f]{1,128}$/;
+/** Keys of Docker's own among the options of an endpoint. All others are the user's. */
+const OWN_PREFIX = 'com.docker.';
+const NETWORK_KEYS = ['sg', 'masquerade'];
+const PROTOCOLS: Readonly<Record<number, PublishedPort['protocol']>> = {
+  6: 'tcp',
+  17: 'udp',
+  132: 'sctp',
+};
+const PORT_MAX = 65_535;
+
+export interface EndpointRequest {
+  readonly networkId: string;
+  readonly endpointId: string;
+  readonly addresses: readonly string[];
+  readonly securityGroups: readonly string[];
+  readonly ports: readonly PublishedPort[];
+}
+
+export function readId(request: Members, name: 'NetworkID' | 'EndpointID'): string {
+  const id = request.text(name);
+  if (ID.test(id)) return id;
+  throw new DoorError(`${name} '${printable(id.slice(0, 64))}' is no id`);
+}
+
+/** CreateNetwork. @throws DoorError if the network is to be what it can't be */
+export function readNetwork(request: Members): Network {
+  const options = request.object('Options');
+  if (options.flag('com.docker.network.internal'))
+    throw new DoorError(
+      'a network of secgroupd is never --internal: the egress rules of the groups say what its containers reach',
+    );
+  const given = options.object('com.docker.network.generic');
+  const unknown = given.names.filter((name) => !NETWORK_KEYS.includes(name));
+  if (unknown.length > 0)
+    throw new DoorError(
+      `${listWords(unknown.map((name) => printable(name.slice(0, 64))))} is no option of a network of secgroupd: there are sg=web,db and masquerade=false`,
+    );
+  const data = [...request.objects('IPv4Data'), ...request.objects('IPv6Data')];
+  const subnets = data.map((one) => {
+    const pool = must(parseCidr(one.text('Pool'), 'mask'), 'the subnet');
+    const gateway = one.text('Gateway').replace(/\/\d+$/, '');
+    return {
+      cidr: formatCidr(pool),
+      ...(gateway === '' ? {} : { gateway: addressText(gateway, 'the gateway') }),
+    };
+  });
+  const sg = given.text('sg');
+  const masquerade = given.text('masquerade');
+  if (!['', 'true', 'false'].includes(masquerade))
+    throw new DoorError(`masquerade=${printable(masquerade.slice(0, 64))} is not true or false`);
+  return {
+    subnets,
+    masquerade: masquerade !== 'false',
+    ...(sg === '' ? {} : { securityGroups: readGroupList(sg) }),
+  };
+}
+
+/** CreateEndpoint. @throws DoorError if no group is named, or something is asked for that can't be had */
+export function readEndpoint(request: Members, network: Network): EndpointRequest {
+  const device = request.object('Interface');
+  const options = request.object('Options');
+  if (device.text('MacAddress') !== '')
+    throw new DoorError(
+      'a container of a secgroupd network has no MAC address (its device is a TUN): leave --mac-address out',
+    );
+  const addresses = ['Address', 'AddressIPv6']
+    .map((name) => device.text(name).replace(/\/\d+$/, ''))
+    .filter((text) => text !== '')
+    .map((text) => addressText(text, 'the address'));
+  return {
+    networkId: readId(request, 'NetworkID'),
+    endpointId: readId(request, 'EndpointID'),
+    addresses,
+    securityGroups: readGroups(options, network),
+    ports: options
+      .objects('com.docker.network.portmap')
+      .flatMap((binding) => readPort(binding, addresses)),
+  };
+}
+
+function readGroups(options: Members, network: Network): readonly string[] {
+  const own = options.names.filter((name) => !name.startsWith(OWN_PREFIX));
+  if (own.length === 0 && network.securityGroups !== undefined) return network.securityGroups;
+  const selection = readSelection(new Map(own.map((name) => [name, options.text(name)])));
+  if (selection.kind === 'groups') return selection.securityGroups;
+  throw new DoorError(
+    `eni=${selection.id}: a container gets an interface of its own; name its groups with sg=`,
+  );
+}
+
+/** A binding as one port for each family that it is for. */
+function readPort(binding: Members, addresses: readonly string[]): PublishedPort[] {
+  const protocol = PROTOCOLS[binding.count('Proto')];
+  const port = binding.count('Port');
+  const hostPort = binding.count('HostPort');
+  const hostPortEnd = binding.count('HostPortEnd');
+  if (protocol === undefined) throw new DoorError('only ports of tcp, udp and sctp are published');
+  if (hostPort === 0 || (hostPortEnd !== 0 && hostPortEnd !== hostPort))
+    throw new DoorError(
+      `port ${port} is published without a port of the host, which Docker has no way to be told: write -p 8080:${port}`,
+    );
+  if (port === 0 || port > PORT_MAX || hostPort > PORT_MAX)
+    throw new DoorError(`ports go from 1 to ${PORT_MAX}`);
+  const given = binding.text('HostIP');
+  const hostAddress = given === '' ? '' : addressText(given, 'the address of the host');
+  if (hostAddress.startsWith('127.') || hostAddress === '::1')
+    throw new DoorError(
+      `port ${hostPort} is published at ${hostAddress}, from where no packet can reach a container: publish it at an address of the host, and say in a group who may come in`,
+    );
+  return addresses
+    .filter((address) => hostAddress === '' || isIpv6(hostAddress) === isIpv6(address))
+    .map((address) => ({
+      ...{ protocol, hostPort, address, port },
+      hostAddress: ['0.0.0.0', '::'].includes(hostAddress) ? '' : hostAddress,
+    }));
+}
+
+export function isIpv6(address: string): boolean {
+  return address.includes(':');
+}
+
+function addressText(text: string, what: string): string {
+  return formatAddress(must(parseAddress(text), what));
+}
+
+function must<T>(parsed: Parsed<T>, what: string): T {
+  if (parsed.ok) return parsed.value;
+  throw new DoorError(`${what}: ${printable(parsed.message.slice(0, 200))}`);
+}

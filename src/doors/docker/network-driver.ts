@@ -1,0 +1,275 @@
+/**
+ * NetworkDriver answers what Docker asks of a network driver (libnetwork's remote driver protocol).
+ *
+ * Theory of operation. For each endpoint the daemon opens a TUN in the namespace that dockerd is in too, and the groups
+ * hold for it before Docker hears of it. Docker moves the device into the container and gives it its address. Join sets
+ * a gateway and DisableGatewayService: else Docker would add a second interface, on a bridge that no group guards.
+ *
+ * Docker repeats calls, and takes things away twice: each call may come again. The ids of interfaces follow from those
+ * of Docker, so an interface is found again whatever was lost here. An endpoint of a network that isn't known is
+ * refused: its default groups and its translation would be guessed.
+ *
+ * Calls for one endpoint are taken in turn, since Docker gives up waiting after a while and then deletes.
+ *
+ * A dockerd that was killed takes its containers' endpoints away when it starts again, and does not call us for that:
+ * it has not loaded its plugins yet. So an endpoint may be left over. It is, if Docker gives its address to another.
+ * One from before dockerd started that stands in the way by a port is, if its device is in no container any more.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { listWords } from '../../source/suggest.ts';
+import { hostDeviceName, interfaceId } from '../names.ts';
+import { DoorError } from '../selection.ts';
+import {
+  isIpv6,
+  readEndpoint,
+  readId,
+  readNetwork,
+  type EndpointRequest,
+} from './docker-requests.ts';
+import type { HostNat } from './host-nat.ts';
+import type { Members } from './members.ts';
+import type { DockerState, Endpoint, Network, PublishedPort } from './state.ts';
+
+export const OWNER = 'docker';
+/** In every container, as Docker's own drivers call it. */
+const NAME_PREFIX = 'eth';
+const LEFT_OVER_MS = 5000;
+const INTERVAL_MS = 50;
+
+/** What is asked of the daemon. */
+export interface Interfaces {
+  add(question: {
+    readonly id: string;
+    readonly name: string;
+    readonly addresses: readonly string[];
+    readonly securityGroups: readonly string[];
+  }): Promise<void>;
+  remove(id: string): Promise<void>;
+  /** Whether the device is in another namespace than that it was made in. */
+  isMoved(id: string): Promise<boolean>;
+}
+
+export interface NetworkDriverOptions {
+  readonly state: DockerState;
+  readonly nat: Pick<HostNat, 'apply'>;
+  readonly interfaces: Interfaces;
+  /** How long the devices of containers that dockerd killed may take to go. */
+  readonly leftOverMs?: number;
+}
+
+type Answer = Readonly<Record<string, unknown>>;
+const DONE: Answer = {};
+
+export class NetworkDriver {
+  private readonly state: DockerState;
+  private readonly nat: Pick<HostNat, 'apply'>;
+  private readonly interfaces: Interfaces;
+  private readonly leftOverMs: number;
+  private readonly turns = new Map<string, Promise<unknown>>();
+  /** Endpoints that were there when dockerd started: it may have forgotten them. */
+  private former: ReadonlySet<string>;
+  /** By the method's name in the protocol. */
+  readonly methods: ReadonlyMap<string, (request: Members) => Answer | Promise<Answer>>;
+
+  constructor({ state, nat, interfaces, leftOverMs = LEFT_OVER_MS }: NetworkDriverOptions) {
+    this.leftOverMs = leftOverMs;
+    this.state = state;
+    this.nat = nat;
+    this.interfaces = interfaces;
+    this.former = new Set(state.endpoints.keys());
+    const forEndpoint =
+      (work: (request: Members, networkId: string, endpointId: string) => Promise<Answer>) =>
+      (request: Members): Promise<Answer> => {
+        const endpointId = readId(request, 'EndpointID');
+        return this.inTurn(endpointId, () =>
+          work(request, readId(request, 'NetworkID'), endpointId),
+        );
+      };
+    this.methods = new Map<string, (request: Members) => Answer | Promise<Answer>>([
+      ['GetCapabilities', () => ({ Scope: 'local', ConnectivityScope: 'local' })],
+      ['CreateNetwork', (request) => this.createNetwork(request)],
+      ['DeleteNetwork', (request) => this.deleteNetwork(request)],
+      ['CreateEndpoint', forEndpoint((request, id) => this.createEndpoint(request, id))],
+      ['DeleteEndpoint', forEndpoint((_, __, endpointId) => this.deleteEndpoint(endpointId))],
+      ['EndpointOperInfo', () => ({ Value: {} })],
+      ['Join', forEndpoint((_, id, endpointId) => Promise.resolve(this.join(id, endpointId)))],
+      ['Leave', forEndpoint((_, __, endpointId) => this.leave(endpointId))],
+      ['DiscoverNew', () => DONE],
+      ['DiscoverDelete', () => DONE],
+    ]);
+  }
+
+  /** A dockerd has started. */
+  activate(): void {
+    this.former = new Set(this.state.endpoints.keys());
+  }
+
+  private async createNetwork(request: Members): Promise<Answer> {
+    const id = readId(request, 'NetworkID');
+    this.state.networks.set(id, readNetwork(request));
+    try {
+      this.state.save();
+      await this.nat.apply();
+    } catch (error) {
+      this.state.networks.delete(id);
+      throw error;
+    }
+    return DONE;
+  }
+
+  private async deleteNetwork(request: Members): Promise<Answer> {
+    if (!this.state.networks.delete(readId(request, 'NetworkID'))) return DONE;
+    this.state.save();
+    await this.nat.apply();
+    return DONE;
+  }
+
+  private async createEndpoint(request: Members, networkId: string): Promise<Answer> {
+    const asked = readEndpoint(request, this.networkOf(networkId));
+    const { endpointId, addresses, securityGroups, ports } = asked;
+    await this.makeWay(asked);
+    const before = this.state.endpoints.get(endpointId);
+    this.state.endpoints.set(endpointId, { networkId, addresses, ports });
+    const id = interfaceId(OWNER, endpointId);
+    try {
+      this.state.save();
+      await this.interfaces.add({ id, name: hostDeviceName(id), addresses, securityGroups });
+      if (ports.length > 0) await this.nat.apply();
+    } catch (error) {
+      if (before === undefined) await this.takeBack(endpointId, id);
+      throw error;
+    }
+    return { Interface: {} };
+  }
+
+  /** After a failure, which is what the caller hears of. */
+  private async takeBack(endpointId: string, id: string): Promise<void> {
+    try {
+      await this.interfaces.remove(id);
+      this.state.endpoints.delete(endpointId);
+      this.state.save();
+    } catch {
+      // It stays noted, and Docker's DeleteEndpoint tries again.
+      await this.unpublish(endpointId);
+    }
+  }
+
+  private async deleteEndpoint(endpointId: string): Promise<Answer> {
+    await this.interfaces.remove(interfaceId(OWNER, endpointId));
+    const endpoint = this.state.endpoints.get(endpointId);
+    if (endpoint === undefined) return DONE;
+    this.state.endpoints.delete(endpointId);
+    this.state.save();
+    if (endpoint.ports.length > 0) await this.nat.apply();
+    return DONE;
+  }
+
+  private join(networkId: string, endpointId: string): Answer {
+    const endpoint = this.state.endpoints.get(endpointId);
+    if (endpoint === undefined)
+      throw new DoorError(`nobody made the endpoint ${endpointId} here: start the container again`);
+    const { subnets } = this.networkOf(networkId);
+    const gateway = (wantsIpv6: boolean): string | undefined =>
+      endpoint.addresses.some((address) => isIpv6(address) === wantsIpv6)
+        ? subnets.find(({ cidr }) => isIpv6(cidr) === wantsIpv6)?.gateway
+        : undefined;
+    const [ipv4, ipv6] = [gateway(false), gateway(true)];
+    return {
+      InterfaceName: {
+        SrcName: hostDeviceName(interfaceId(OWNER, endpointId)),
+        DstPrefix: NAME_PREFIX,
+      },
+      ...(ipv4 === undefined ? {} : { Gateway: ipv4 }),
+      ...(ipv6 === undefined ? {} : { GatewayIPv6: ipv6 }),
+      DisableGatewayService: true,
+    };
+  }
+
+  private async leave(endpointId: string): Promise<Answer> {
+    await this.unpublish(endpointId);
+    return DONE;
+  }
+
+  /** Nothing comes to its ports any more: its address may be another container's soon. */
+  private async unpublish(endpointId: string): Promise<void> {
+    const endpoint = this.state.endpoints.get(endpointId);
+    if (endpoint === undefined || endpoint.ports.length === 0) return;
+    this.state.endpoints.set(endpointId, { ...endpoint, ports: [] });
+    this.state.save();
+    await this.nat.apply();
+  }
+
+  private networkOf(networkId: string): Network {
+    const network = this.state.networks.get(networkId);
+    if (network !== undefined) return network;
+    throw new DoorError(
+      `the network ${networkId} is not known here, so what was written about it is lost: remove it, and create it again`,
+    );
+  }
+
+  /**
+   * Takes away what is left over and has an address or a port that is asked for.
+   * @throws DoorError if another container has one of the ports of the host
+   */
+  private async makeWay(asked: EndpointRequest): Promise<void> {
+    for (const id of this.othersWith(asked, (other) => hasAddressOf(other, asked)))
+      await this.deleteEndpoint(id);
+    const taken = (other: Endpoint): readonly PublishedPort[] =>
+      asked.ports.filter((one) => other.ports.some((port) => isSamePort(one, port)));
+    const deadline = performance.now() + this.leftOverMs;
+    for (;;) {
+      const rivals = this.othersWith(asked, (other) => taken(other).length > 0);
+      if (rivals.length === 0) return;
+      const isTooLate = performance.now() > deadline;
+      for (const id of rivals) {
+        if (isTooLate || !this.former.has(id)) {
+          const ports = taken(this.state.endpoints.get(id)!);
+          const names = ports.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`);
+          throw new DoorError(
+            `another container has ${listWords([...new Set(names)])} of the host`,
+          );
+        }
+        if (!(await this.interfaces.isMoved(interfaceId(OWNER, id)))) await this.deleteEndpoint(id);
+      }
+      await sleep(INTERVAL_MS);
+    }
+  }
+
+  private othersWith(
+    { endpointId }: EndpointRequest,
+    what: (endpoint: Endpoint) => boolean,
+  ): readonly string[] {
+    return [...this.state.endpoints].flatMap(([id, endpoint]) =>
+      id !== endpointId && what(endpoint) ? [id] : [],
+    );
+  }
+
+  private inTurn<T>(endpointId: string, work: () => Promise<T>): Promise<T> {
+    const done = (this.turns.get(endpointId) ?? Promise.resolve()).then(work);
+    const settled = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.turns.set(endpointId, settled);
+    void settled.then(() => {
+      if (this.turns.get(endpointId) === settled) this.turns.delete(endpointId);
+    });
+    return done;
+  }
+}
+
+/** Docker gives an address of a network to one endpoint at a time. */
+function hasAddressOf(other: Endpoint, { networkId, addresses }: EndpointRequest): boolean {
+  return (
+    other.networkId === networkId && other.addresses.some((address) => addresses.includes(address))
+  );
+}
+
+function isSamePort(a: PublishedPort, b: PublishedPort): boolean {
+  return (
+    a.protocol === b.protocol &&
+    a.hostPort === b.hostPort &&
+    isIpv6(a.address) === isIpv6(b.address) &&
+    (a.hostAddress === '' || b.hostAddress === '' || a.hostAddress === b.hostAddress)
+  );
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env node
+/**
+ * secgroupd-docker: the network driver that Docker calls. It asks the daemon for interfaces by the control socket, and
+ * has nft translate published ports. It opens no device itself.
+ *
+ * Exit codes: 0 stopped by a signal, 1 it can't listen or something failed, 2 wrong arguments.
+ */
+import { join } from 'node:path';
+import { ask } from '../../control-socket/control-client.ts';
+import { createLog } from '../../service/log.ts';
+import { version } from '../../service/version.ts';
+import { startOwnDaemon } from '../own-daemon.ts';
+import { HostNat } from './host-nat.ts';
+import { NetworkDriver, OWNER, type Interfaces } from './network-driver.ts';
+import { dockerCommand, type DockerOptions } from './options.ts';
+import { PluginServer } from './plugin-server.ts';
+import { DockerState } from './state.ts';
+
+/** Docker waits for 30 s, and then gives up the container. */
+const DAEMON_TIMEOUT_MS = 25_000;
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+const command = dockerCommand((options) => void run(options));
+command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
+command.parse();
+
+async function run(options: DockerOptions): Promise<void> {
+  const log = createLog(undefined, process.env);
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'the driver failed');
+    process.exit(EXIT_FAILED);
+  });
+  const { socket, control, state: directory, withDaemon } = options;
+  try {
+    const daemon =
+      withDaemon === undefined
+        ? undefined
+        : await startOwnDaemon({
+            configFile: withDaemon,
+            control,
+            store: join(directory, 'store.db'),
+            onEnd: (how) => {
+              log.fatal({ how }, 'the daemon ended');
+              process.exit(EXIT_FAILED);
+            },
+          });
+    const state = new DockerState(directory);
+    const nat = new HostNat(state);
+    await nat.apply();
+    const driver = new NetworkDriver({ state, nat, interfaces: askDaemon(control) });
+    const onActivate = (): void => driver.activate();
+    const server = new PluginServer({ methods: driver.methods, onActivate, log });
+    await server.listen(socket, process.env);
+    const { networks, endpoints } = state;
+    log.info({ networks: networks.size, endpoints: endpoints.size, version }, 'listening');
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.once(signal, () => {
+        log.info({ signal }, 'stopping');
+        void server
+          .stop()
+          .then(() => daemon?.stop())
+          .then(() => process.exit(0));
+      });
+  } catch (error) {
+    process.stderr.write(`secgroupd-docker: can't start: ${(error as Error).message}\n`);
+    process.exit(EXIT_FAILED);
+  }
+}
+
+/** A device in the namespace that Docker takes it from; Docker configures it. */
+function askDaemon(control: string): Interfaces {
+  return {
+    add: async ({ id, name, addresses, securityGroups }) => {
+      const device = { kind: 'tun', name, configure: false } as const;
+      const question = { id, owner: OWNER, device, addresses, securityGroups };
+      await ask(control, 'addInterface', question, DAEMON_TIMEOUT_MS);
+    },
+    remove: async (id) => {
+      await ask(control, 'removeInterface', { id }, DAEMON_TIMEOUT_MS);
+    },
+    isMoved: async (id) => {
+      const all = await ask(control, 'interfaces', {}, DAEMON_TIMEOUT_MS);
+      return all.some((one) => one.id === id && one.netns !== undefined);
+    },
+  };
+}

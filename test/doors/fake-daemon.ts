@@ -1,0 +1,82 @@
+/** A daemon that only remembers interfaces: enough to see what a door asks, and what it makes of each answer. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { listenForControl, type ControlHandlers } from '../../src/control-socket/control-server.ts';
+import { REQUEST_NAMES } from '../../src/control-socket/requests.ts';
+import { macAddressText } from '../../src/config/device-specs.ts';
+import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
+import type { InterfaceQuestion, OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
+import { RequestError } from '../../src/queries/traffic-filter.ts';
+
+export interface FakeDaemon {
+  readonly socket: string;
+  /** What was asked, `list`s aside. */
+  readonly asked: string[];
+  readonly there: Map<string, OwnedInterfaceView>;
+  /** What the next `addInterface` is refused with. */
+  refusal: string | undefined;
+  /** What `interfaces` answers. */
+  views: readonly Partial<InterfaceView>[];
+  stop(): Promise<void>;
+}
+
+export async function fakeDaemon(t: TestContext): Promise<FakeDaemon> {
+  const folder = mkdtempSync(join(tmpdir(), 'sgt-door-'));
+  const socket = join(folder, 'control.sock');
+  const there = new Map<string, OwnedInterfaceView>();
+  const asked: string[] = [];
+  const methods: Partial<ControlHandlers['methods']> = {
+    addInterface: (question) => {
+      asked.push(`add ${question.id}`);
+      if (daemon.refusal !== undefined) return Promise.reject(new RequestError(daemon.refusal));
+      const view = viewOf(question);
+      there.set(question.id, view);
+      return Promise.resolve(view);
+    },
+    removeInterface: ({ id }) => {
+      asked.push(`remove ${id}`);
+      return Promise.resolve({ removed: there.delete(id) });
+    },
+    listInterfaces: ({ owner }) =>
+      Promise.resolve([...there.values()].filter((one) => one.owner === owner)),
+    reconcileInterfaces: ({ owner, keep }) => {
+      const gone = [...there.values()].filter(
+        (one) => one.owner === owner && !keep.includes(one.id),
+      );
+      for (const { id } of gone) there.delete(id);
+      return Promise.resolve({ removed: gone.map(({ id }) => id) });
+    },
+    interfaces: () => Promise.resolve(daemon.views as readonly InterfaceView[]),
+  };
+  const unasked = (): never => {
+    throw new Error('nobody asks for this');
+  };
+  const others = Object.fromEntries(REQUEST_NAMES.map((name) => [name, unasked]));
+  const handlers: ControlHandlers = {
+    methods: { ...(others as unknown as ControlHandlers['methods']), ...methods },
+    streams: { trace: unasked, top: unasked, capture: unasked },
+  };
+  const server = await listenForControl(socket, handlers);
+  const stop = () => new Promise<void>((resolve) => void server.close(() => resolve()));
+  t.after(async () => {
+    await stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const daemon: FakeDaemon = { socket, asked, there, refusal: undefined, views: [], stop };
+  return daemon;
+}
+
+function viewOf(question: InterfaceQuestion): OwnedInterfaceView {
+  const { device = {}, securityGroups, tags = {} } = question;
+  const { kind = 'tun', name = 'eth0', mtu = 1500, configure = false, persist = false } = device;
+  const { netns } = device;
+  return {
+    ...question,
+    tags,
+    device: { kind, name, mtu, configure, persist, ...(netns === undefined ? {} : { netns }) },
+    securityGroups: securityGroups.map((group) => ({ id: 'sg-0', name: group })),
+    macAddress: macAddressText(question.id),
+  };
+}

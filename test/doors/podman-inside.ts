@@ -1,0 +1,260 @@
+/**
+ * What podman.test.ts runs in network, mount and process namespaces of its own: /run, the runtime's state and the host's
+ * network are this program's alone, and the kernel ends whatever is left of the containers with it.
+ */
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ask } from '../../src/control-socket/control-client.ts';
+import { Daemon } from '../netns/world.ts';
+import { mustRun, run, type CommandResult } from '../support/process.ts';
+import { findTool } from '../support/require.ts';
+
+const PLUGIN = fileURLToPath(new URL('../../src/doors/cni/secgroupd-cni.js', import.meta.url));
+const COMMAND_TIMEOUT_MS = 240_000;
+const PATIENCE_MS = 60_000;
+const LOOK_MS = 100;
+const MANY = 20;
+const HTTP = 8080;
+const ECHO = 8081;
+
+const ROOT = '/run/rootfs';
+const SOCKET = '/run/control.sock';
+const LEASES = '/run/leases';
+const ENV = {
+  ...process.env,
+  CONTAINERS_CONF: '/run/containers.conf',
+  CONTAINERS_STORAGE_CONF: '/run/storage.conf',
+};
+const CONFIG = `
+uplink: { tun: up0, addresses: [10.9.0.1/24, "fd00:9::1/64"] }
+securityGroups:
+  web:
+    ingress:
+      - { protocol: tcp, ports: 8080-8081, from: 10.9.0.0/24 }
+      - { protocol: tcp, ports: 8080-8081, from: "fd00:9::/64" }
+      - { protocol: tcp, ports: 8080, from: sg:app }
+  app: { ingress: [] }
+`;
+const CONTAINERS_CONF = `
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime = "runc"
+[network]
+network_backend = "cni"
+network_config_dir = "/run/net.d"
+cni_plugin_dirs = ["/run/cni"]
+`;
+const STORAGE_CONF = `
+[storage]
+driver = "vfs"
+graphroot = "/run/p/graph"
+runroot = "/run/p/run"
+`;
+
+/** A network whose containers have the group of its name, and addresses of one part of the subnet. */
+function network(name: string, first: number, last: number): object {
+  const range = (subnet: string, prefix: string) => [
+    { subnet, rangeStart: `${prefix}${first}`, rangeEnd: `${prefix}${last}` },
+  ];
+  const ranges = [range('10.77.0.0/24', '10.77.0.'), range('fd00:77::/64', 'fd00:77::')];
+  const ipam = { type: 'host-local', dataDir: LEASES, ranges };
+  const plugin = { type: 'secgroupd', socket: SOCKET, securityGroups: [name], ipam };
+  return { cniVersion: '0.4.0', name, plugins: [plugin] };
+}
+
+async function prepare(): Promise<void> {
+  await mustRun('mount', ['--make-rprivate', '/']);
+  mkdirSync('/var/lib/cni', { recursive: true });
+  for (const place of ['/run', '/var/lib/cni', '/dev/shm'])
+    await mustRun('mount', ['-t', 'tmpfs', 'none', place]);
+  await mustRun('ip', ['link', 'set', 'lo', 'up']);
+  for (const folder of ['/run/netns', '/run/net.d', '/run/cni', LEASES]) mkdirSync(folder);
+  for (const folder of ['bin', 'dev', 'etc', 'proc', 'sys', 'tmp', 'www'])
+    mkdirSync(`${ROOT}/${folder}`, { recursive: true });
+  copyFileSync(findTool('busybox')!, `${ROOT}/bin/busybox`);
+  for (const name of ['sh', 'httpd', 'nc', 'cat', 'sleep'])
+    symlinkSync('busybox', `${ROOT}/bin/${name}`);
+  writeFileSync(`${ROOT}/www/index.html`, 'here\n');
+  symlinkSync('/usr/lib/cni/host-local', '/run/cni/host-local');
+  symlinkSync(PLUGIN, '/run/cni/secgroupd');
+  for (const [name, first, last] of [
+    ['web', 10, 99],
+    ['app', 100, 199],
+  ] as const)
+    writeFileSync(`/run/net.d/${name}.conflist`, JSON.stringify(network(name, first, last)));
+  writeFileSync('/run/c.yaml', CONFIG);
+  writeFileSync(ENV.CONTAINERS_CONF, CONTAINERS_CONF);
+  writeFileSync(ENV.CONTAINERS_STORAGE_CONF, STORAGE_CONF);
+}
+
+const podman = (...args: readonly string[]): Promise<CommandResult> =>
+  run('podman', ['--tmpdir', '/run/p/tmp', ...args], { env: ENV, timeoutMs: COMMAND_TIMEOUT_MS });
+
+async function mustPodman(...args: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await podman(...args);
+  assert.equal(code, 0, `podman ${args.join(' ')}: ${stderr}`);
+  return stdout.trim();
+}
+
+const SERVERS = `httpd -p ${HTTP} -h /www; exec nc -ll -p ${ECHO} -e cat`;
+const runArgs = (name: string, group: string): readonly string[] => [
+  ...['run', '--detach', '--name', name, '--network', group, '--stop-signal', 'KILL'],
+  ...['--rootfs', `${ROOT}:O`, '/bin/sh', '-c', SERVERS],
+];
+
+const startDaemon = (t: TestContext): Promise<Daemon> =>
+  Daemon.start(t, '/run/c.yaml', [
+    ...['--control', SOCKET, '--store', '/run/store.db', '--host', 'here'],
+  ]);
+
+/** The addresses of a container, of each family. */
+async function addressesOf(name: string): Promise<readonly [string, string]> {
+  const all = await ask(SOCKET, 'listInterfaces', {});
+  const found = all.filter(({ tags }) => tags['Name'] === name);
+  assert.equal(found.length, 1, `${name} has one interface`);
+  const [four, six] = found[0].addresses;
+  return [four, `[${six}]`];
+}
+
+async function enter(name: string): Promise<readonly string[]> {
+  const pid = await mustPodman('inspect', '--format', '{{.State.Pid}}', name);
+  return ['nsenter', '--net', '--target', pid];
+}
+
+const command = ([first, ...args]: readonly string[]): Promise<CommandResult> =>
+  run(first, args, { timeoutMs: COMMAND_TIMEOUT_MS });
+
+/** Asks the web server, from the host or from within a container, until it answers. */
+async function answers(address: string, from: readonly string[] = []): Promise<void> {
+  const deadline = Date.now() + PATIENCE_MS;
+  const curl = ['curl', '-gsS', '-m', '10', `http://${address}:${HTTP}/index.html`];
+  for (;;) {
+    const { stdout, stderr } = await command([...from, ...curl]);
+    if (stdout === 'here\n') return;
+    assert.ok(Date.now() < deadline, `${address} does not answer: ${stderr}`);
+    await sleep(LOOK_MS);
+  }
+}
+
+async function pingsInVain(address: string, from: readonly string[] = []): Promise<void> {
+  const plain = address.replace(/[[\]]/g, '');
+  const { code, stdout } = await command([...from, 'ping', '-c', '1', '-W', '1', plain]);
+  assert.match(stdout, / 100% packet loss/);
+  assert.equal(code, 1);
+}
+
+class Echo {
+  private readonly socket: Socket;
+  private said = '';
+  private sent = '';
+  failure: Error | undefined;
+
+  constructor(host: string) {
+    this.socket = connect(ECHO, host);
+    this.socket.on('data', (chunk) => (this.said += chunk.toString()));
+    this.socket.on('error', (error) => (this.failure = error));
+  }
+
+  send(text: string): void {
+    this.sent += text;
+    this.socket.write(text);
+  }
+
+  /** All that was sent has come back. */
+  async settles(): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS;
+    while (this.said !== this.sent) {
+      assert.equal(this.failure, undefined);
+      assert.ok(Date.now() < deadline, `${this.said} came back of ${this.sent}`);
+      await sleep(LOOK_MS);
+    }
+  }
+
+  end(): void {
+    this.socket.destroy();
+  }
+}
+
+await prepare();
+
+test('containers', async (t) => {
+  let daemon = await startDaemon(t);
+
+  await t.test('are guarded by the groups of their network, in both families', async () => {
+    await mustPodman(...runArgs('web1', 'web'));
+    await mustPodman(...runArgs('app1', 'app'));
+    const [web, app] = [await enter('web1'), await enter('app1')];
+    const appAddresses = await addressesOf('app1');
+    for (const [i, address] of (await addressesOf('web1')).entries()) {
+      await answers(address);
+      await pingsInVain(address);
+      await answers(address, app);
+      await pingsInVain(address, app);
+      await pingsInVain(appAddresses[i], web);
+    }
+  });
+
+  await t.test('keep their groups over a restart', async () => {
+    await mustPodman('restart', 'web1');
+    for (const address of await addressesOf('web1')) {
+      await answers(address);
+      await pingsInVain(address);
+    }
+  });
+
+  await t.test(
+    'keep connections when the daemon is killed, and do not start without it',
+    async () => {
+      const [web] = await addressesOf('web1');
+      const echo = new Echo(web);
+      echo.send('before ');
+      await echo.settles();
+      await daemon.kill();
+      echo.send('between ');
+      const device = await command([...(await enter('web1')), 'ip', '-o', 'addr', 'show', 'eth0']);
+      assert.match(device.stdout, new RegExp(` inet ${web}/32 `));
+      const refused = await podman(...runArgs('late', 'web'));
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.stderr, /secgroupd: no daemon listens at \/run\/control\.sock/);
+      assert.equal(await mustPodman('ps', '--quiet', '--filter', 'name=late'), '');
+      await podman('rm', '--force', 'late');
+      daemon = await startDaemon(t);
+      await echo.settles();
+      echo.send('after');
+      await echo.settles();
+      echo.end();
+      for (const address of await addressesOf('web1')) {
+        await answers(address);
+        await pingsInVain(address);
+      }
+    },
+  );
+
+  await t.test('that stop while the daemon is away start again', async () => {
+    await daemon.kill();
+    await podman('stop', 'app1');
+    daemon = await startDaemon(t);
+    await mustPodman('start', 'app1');
+    const [address] = await addressesOf('web1');
+    await answers(address, await enter('app1'));
+  });
+
+  await t.test('twenty at once are all guarded, and leave nothing behind', async () => {
+    const names = Array.from({ length: MANY }, (_, n) => `many${n}`);
+    await Promise.all(names.map((name) => mustPodman(...runArgs(name, 'web'))));
+    for (const name of names) await answers((await addressesOf(name))[0]);
+    await mustPodman('rm', '--force', '--all');
+    assert.deepEqual(await ask(SOCKET, 'listInterfaces', {}), []);
+    const leases = ['web', 'app'].flatMap((name) => readdirSync(`${LEASES}/${name}`));
+    assert.deepEqual(
+      leases.filter((name) => /^[0-9a-f.:]+$/.test(name)),
+      [],
+    );
+    assert.deepEqual(readdirSync('/run/netns'), []);
+  });
+});
