@@ -6,14 +6,14 @@ import {
   SNAP_LENGTH_MAX,
   type CapturedPacket,
   type CaptureQuestion,
-} from '../control/socket/capture-stream.ts';
-import { ask, follow } from '../control/socket/control-client.ts';
-import type { InterfaceView } from '../control/views/interfaces-view.ts';
-import { DIRECTIONS } from '../control/socket/trace-stream.ts';
-import { meaningOf, REASON_NAMES } from '../control/views/verdict-view.ts';
-import { version } from '../control/version.ts';
+} from '../queries/capture-stream.ts';
+import { ask, follow } from '../control-socket/control-client.ts';
+import type { InterfaceView } from '../queries/interfaces-view.ts';
+import { DIRECTIONS } from '../queries/trace-stream.ts';
+import { meaningOf, REASON_NAMES } from '../queries/verdict-view.ts';
+import { version } from '../service/version.ts';
 import { LabError, messageOf } from '../lab/errors.ts';
-import { count as countOf } from './check-text.ts';
+import { count as countOf } from '../source/count.ts';
 import {
   addFilterOptions,
   choiceList,

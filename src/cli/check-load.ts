@@ -1,18 +1,20 @@
 /**
- * Reads what `sgctl check` is given: configurations, each with the templates it names, and templates
- * by themselves; and puts what is wrong with them in one order, nothing twice.
+ * Reads the files given to `sgctl check`: configurations, each with the templates it names, and templates by
+ * themselves. Puts their problems in one order, without repeats.
  */
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { isFolder } from '../cloudformation/cloud-assembly.ts';
-import { lint } from '../control/lint/lint.ts';
-import { foreignText, isTemplate } from '../control/config/foreign-input.ts';
-import { buildConfig } from '../control/config/load-config.ts';
+import { parseTemplate } from '../cloudformation/template-tree.ts';
+import { lint } from '../lint/lint.ts';
+import { foreignText, isTemplate } from '../config/foreign-input.ts';
+import { buildConfig } from '../config/load-config.ts';
 import type { PolicyModel } from '../policy/model.ts';
 import { hasErrors, type Position, type Problem } from '../source/problem.ts';
 import { DOCUMENT_BYTES_MAX, parseDocument, readText, type Node } from '../source/yaml.ts';
 import {
   NO_SETTINGS,
   readTemplateFiles,
+  type GivenTemplate,
   type TemplateRead,
   type TemplateSettings,
 } from './check-templates.ts';
@@ -20,10 +22,10 @@ import { countSeverities } from './check-text.ts';
 import type { TemplateInterface } from './template-interfaces.ts';
 
 export interface CheckedFile {
-  /** As it was named. */
+  /** As the caller named it. */
   readonly file: string;
   readonly kind: 'configuration' | 'template' | 'assembly';
-  /** Of a template without errors: what it has for interfaces of a configuration to stand for. */
+  /** The interfaces of a template without errors that interfaces of a configuration can stand for. */
   readonly interfaces?: readonly TemplateInterface[];
   /** Whether it has no errors. */
   readonly ok: boolean;
@@ -31,7 +33,7 @@ export interface CheckedFile {
     readonly interfaces: number;
     readonly groups: number;
     readonly rules: number;
-    /** Groups that may say more than was understood. */
+    /** Groups that may have more rules than could be read. */
     readonly groupsNotUnderstood: number;
     readonly errors: number;
     readonly warnings: number;
@@ -41,23 +43,26 @@ export interface CheckedFile {
 
 export interface Checked {
   readonly files: readonly CheckedFile[];
-  /** Of all files: sorted by file, in the order they were named, by line and by column; each once. */
+  /** Problems of all files, without repeats. Sorted by file, in the given order, then by line and column. */
   readonly problems: readonly Problem[];
-  /** What each file comes to, by its name, as far as it has no errors; with groups that it adds rules to and does not define. A nested template is in that of the one around it. */
+  /**
+   * The model of each file without errors, by its name. It includes groups that the file adds rules to and does not
+   * define. A nested template is part of the model of the outer one.
+   */
   readonly models: ReadonlyMap<string, PolicyModel>;
   /** How many of the files are templates. */
   readonly templates: number;
-  /** Names of given parameters that none of them has. */
+  /** Names of given parameters that no template has. */
   readonly strangers: readonly string[];
 }
 
 export interface CheckOptions {
   readonly netnsDirectory: string;
-  /** Paths under it are shown as seen from here. */
+  /** Paths below this directory are shown relative to it. */
   readonly cwd: string;
 }
 
-/** @param settings for what of the files is a template */
+/** @param settings apply to the templates among the files */
 export function checkFiles(
   files: readonly string[],
   options: CheckOptions,
@@ -100,23 +105,28 @@ export function checkFiles(
 /** What a file is, as far as it could be read. */
 interface Input {
   readonly file: string;
-  /** A template, by its text; without it, a cloud assembly. */
-  readonly template?: { readonly text: string | undefined };
-  /** The tree of anything else. */
+  /** Set for a template. Without a text it is a cloud assembly. */
+  readonly template?: Pick<GivenTemplate, 'text' | 'tree'>;
+  /** The tree of any other file. */
   readonly root?: Node | undefined;
   readonly problems: readonly Problem[];
 }
 
 function readInput(file: string): Input {
   const problems: Problem[] = [];
-  if (isFolder(file)) return { file, template: { text: undefined }, problems };
+  if (isFolder(file)) return { file, template: { text: undefined, tree: undefined }, problems };
   const text = readText(file, problems, DOCUMENT_BYTES_MAX);
   if (text === undefined) return { file, problems };
   const foreign = foreignText(file, text, 'configuration');
   if (foreign !== undefined) return { file, problems: [foreign] };
+  // Nearly every template contains the name of an AWS type, and hardly another file does. So each text is parsed only
+  // once.
+  const tree = text.includes('AWS::') ? parseTemplate(file, text) : undefined;
+  if (tree?.root !== undefined && isTemplate(tree.root, text))
+    return { file, template: { text, tree }, problems };
   const root = parseDocument(file, text, problems);
   return isTemplate(root, text)
-    ? { file, template: { text }, problems: [] }
+    ? { file, template: { text, tree }, problems: [] }
     : { file, root, problems };
 }
 
@@ -156,7 +166,7 @@ function summarize(
   };
 }
 
-/** Paths as the caller named them, or as seen from `cwd`: a configuration's templates come with absolute ones. */
+/** Shows paths as the caller named them, or relative to `cwd`. A configuration's templates have absolute paths. */
 function showPaths(problem: Problem, shown: ReadonlyMap<string, string>, cwd: string): Problem {
   const shorten = (text: string): string => text.replaceAll(cwd + sep, '');
   const { at, message, hint } = problem;

@@ -1,8 +1,9 @@
 /**
- * Templates by themselves, and cloud assemblies, as `sgctl check` and `sgctl rules` are given them.
+ * Reads templates by themselves, and cloud assemblies, for `sgctl check` and `sgctl rules`.
  *
- * They may belong together: what one exports, another imports, and a rule of one may be for a group of another, in any
- * order. They need not: several may export the same name, or have a group of the same name, as copies for stages do.
+ * They may belong together: one exports what another imports, or has a rule for a group of another, in any order.
+ * They may also be unrelated: several may export the same name or have groups of the same name, as copies for stages
+ * do.
  */
 import { basename, extname, resolve } from 'node:path';
 import {
@@ -15,8 +16,8 @@ import { ExportDirectory } from '../cloudformation/exports.ts';
 import {
   buildTemplate,
   openTemplate,
+  stackOptions,
   surveyTemplate,
-  TEMPLATE_BYTES_MAX,
   type LoadedTemplate,
   type OpenTemplate,
   type OutsideRule,
@@ -25,14 +26,11 @@ import {
 import { KIND_STACK } from '../cloudformation/kinds.ts';
 import { NestedStacks } from '../cloudformation/nested-stacks.ts';
 import type { GivenValue } from '../cloudformation/parameters.ts';
+import { TEMPLATE_BYTES_MAX, type TemplateTree } from '../cloudformation/template-tree.ts';
 import { nameVpcs } from '../cloudformation/vpcs.ts';
-import { AWS_QUOTAS, checkQuotas } from '../control/config/config-quotas.ts';
-import {
-  addOutsideRules,
-  outsidePartsOf,
-  rulesByGroup,
-} from '../control/config/config-templates.ts';
-import { lintModel } from '../control/lint/lint.ts';
+import { AWS_QUOTAS, checkQuotas } from '../config/config-quotas.ts';
+import { addOutsideRules, outsidePartsOf, rulesByGroup } from '../config/config-templates.ts';
+import { lintModel } from '../lint/lint.ts';
 import { isId } from '../policy/ids.ts';
 import type { GroupId, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { findForeignReferences, foreignReferenceText } from '../policy/vpcs.ts';
@@ -40,12 +38,12 @@ import { hasErrors, type Problem } from '../source/problem.ts';
 import { readText } from '../source/yaml.ts';
 import { listTemplateInterfaces, type TemplateInterface } from './template-interfaces.ts';
 
-/** What the command line says of templates. */
+/** The command line's settings for templates. */
 export interface TemplateSettings {
-  /** Of the only template; undefined: the file's name without its extension. */
+  /** Name of the stack, if there is only one template; undefined: the file's name without its extension. */
   readonly stackName: string | undefined;
   readonly account: Partial<Account>;
-  /** By name; each template takes those it has. */
+  /** By name. Each template takes those that it has. */
   readonly parameters: ReadonlyMap<string, string>;
 }
 
@@ -58,17 +56,19 @@ export const NO_SETTINGS: TemplateSettings = {
 /** A template, or a folder that is a cloud assembly. */
 export interface GivenTemplate {
   readonly file: string;
-  /** Undefined: a folder. */
+  /** Undefined for a folder. */
   readonly text: string | undefined;
+  /** The parsed text, if somebody has parsed it already. A template of 1 MB takes half a second. */
+  readonly tree?: TemplateTree | undefined;
 }
 
 export interface TemplateRead {
   /** Undefined if there are errors. */
   readonly model: PolicyModel | undefined;
-  /** Groups that it adds rules to and no template given defines, with these rules alone. */
+  /** Groups that it adds rules to and that no given template defines, with only these rules. */
   readonly outside: readonly SecurityGroup[];
   readonly problems: readonly Problem[];
-  /** It is nested in another one that is given, whose model has what it makes. */
+  /** It is nested in another given template, whose model includes it. */
   readonly isNested: boolean;
 }
 
@@ -82,9 +82,9 @@ interface Unit {
 export interface TemplatesRead {
   /** By file. */
   readonly files: ReadonlyMap<string, TemplateRead>;
-  /** What the templates without errors have for `from` of an interface, by file. */
+  /** By file: what the templates without errors offer to `from` of an interface. */
   readonly interfaces: ReadonlyMap<string, readonly TemplateInterface[]>;
-  /** Names of given parameters that none of the templates has. */
+  /** Names of given parameters that no template has. */
   readonly strangers: readonly string[];
 }
 
@@ -125,7 +125,7 @@ export function readTemplateFiles(
   };
 }
 
-/** The files that are templates of nested stacks in others that are given: these are no stacks of their own. */
+/** Finds the files that are nested stacks of other given templates. They are no stacks of their own. */
 function findNestedFiles(
   given: readonly GivenTemplate[],
   settings: TemplateSettings,
@@ -144,7 +144,7 @@ interface Start {
   readonly file: string;
   readonly problems: Problem[];
   readonly nested: NestedStacks;
-  /** The template and all that is nested in it. */
+  /** Follows nested stacks. Returns the template and all templates nested in it. */
   readonly followAll: () => readonly OpenTemplate[];
 }
 
@@ -172,18 +172,19 @@ function startUnit(
 
 type Stack = Omit<AssemblyStack, 'artifactId' | 'where' | 'assets'> & {
   readonly text: string;
+  readonly tree?: TemplateTree | undefined;
   readonly assets?: ReadonlyMap<string, string>;
 };
 
-/** The one stack of a template, or all of a cloud assembly, as far as they can be read. */
+/** Reads the one stack of a template, or all stacks of a cloud assembly. */
 function readStacks(
-  { file, text }: GivenTemplate,
+  { file, text, tree }: GivenTemplate,
   { stackName, account }: TemplateSettings,
   problems: Problem[],
 ): readonly Stack[] {
   if (text !== undefined) {
     const name = stackName ?? basename(file, extname(file));
-    return [{ file, text, stackName: name, account, parameters: new Map() }];
+    return [{ file, text, tree, stackName: name, account, parameters: new Map() }];
   }
   const { stacks } = readCloudAssembly(file, problems);
   return uniqueNames(stacks, problems).flatMap((stack) => {
@@ -194,7 +195,7 @@ function readStacks(
 }
 
 function openStack(
-  { file, text, stackName, account, parameters, assets }: Stack,
+  { file, text, tree, stackName, account, parameters, assets }: Stack,
   settings: TemplateSettings,
   shared: Pick<TemplateOptions, 'exports' | 'nested'>,
   known: ReadonlySet<GroupId>,
@@ -213,32 +214,29 @@ function openStack(
     });
     return undefined;
   }
-  const options = {
-    stackName,
-    account,
-    parameters,
-    sharedParameters: new Map(
-      [...settings.parameters].map(([name, value]): [string, GivenValue] => [
-        name,
-        { text: value, at, path: `--parameter ${name}` },
-      ]),
-    ),
-    ...(assets === undefined ? {} : { assets }),
-    // An id that looks right may well exist in AWS.
+  const given = [...settings.parameters].map(([name, value]): [string, GivenValue] => [
+    name,
+    { text: value, at, path: `--parameter ${name}` },
+  ]);
+  const said = { stackName, account, parameters, sharedParameters: new Map(given), assets };
+  const options = stackOptions(said, {
+    // An id in the right form may well exist in AWS.
     resolveGroup: (reference: string) =>
       known.has(reference) || isId('sg', reference) ? reference : undefined,
     resolvePrefixList: (reference: string) => (isId('pl', reference) ? reference : undefined),
     ...shared,
-    acceptsOutsideRules: true,
-  };
-  return openTemplate(file, text, options, problems);
+  });
+  return openTemplate(file, tree ?? text, options, problems);
 }
 
 interface Built extends Unit {
   readonly loaded: readonly LoadedTemplate[];
 }
 
-/** Tells the groups of several VPCs apart, and refuses rules that name a group of another. What is not known is passed over. */
+/**
+ * Assigns groups to their VPCs if there are several, and refuses rules that name a group of another VPC. Groups whose
+ * VPC is not known are left alone.
+ */
 function putIntoVpcs(built: readonly Built[]): readonly Built[] {
   const names = nameVpcs(built.flatMap(({ loaded }) => loaded));
   if (names.size < 2) return built;
@@ -270,11 +268,11 @@ function putIntoVpcs(built: readonly Built[]): readonly Built[] {
         ...foreignReferenceText(reference),
       });
   }
-  // What is in one VPC needs no name of it: most often files have nothing to do with each other.
+  // Within one VPC no name is needed: mostly, several files have nothing to do with each other.
   return built.map((unit, i) => (nameVpcs(unit.loaded).size < 2 ? unit : placed[i]));
 }
 
-/** The model of a unit, with what the others do to its groups; and what of it is too much, or surely not meant. */
+/** Makes the model of a unit, with the rules that the others add to its groups. Adds problems of quotas and lint. */
 function finish(
   { loaded, problems }: Built,
   all: readonly Built[],
@@ -297,7 +295,7 @@ function finish(
   return { model, outside: outsideGroups(outside), problems: found, isNested: false };
 }
 
-/** What the templates around it made of a nested one. */
+/** The part of the outer templates' result that comes from a nested template. */
 function readInner(file: string, all: readonly TemplateRead[]): TemplateRead {
   const isHere = (origin: { readonly file: string } | undefined): boolean =>
     origin !== undefined && resolve(origin.file) === resolve(file);
@@ -313,7 +311,7 @@ function readInner(file: string, all: readonly TemplateRead[]): TemplateRead {
   return { model: hasErrors(problems) ? undefined : model, outside: [], problems, isNested: true };
 }
 
-/** Groups of which nothing is known but their ids and what is added to them. */
+/** Makes groups of which only the ids and the added rules are known. */
 function outsideGroups(added: readonly OutsideRule[]): readonly SecurityGroup[] {
   return [...rulesByGroup(added)].map(([id, rules]) => ({
     id,

@@ -1,4 +1,6 @@
-/** Problems as compilers print them: place and message, the line of the text with a mark under it, what would be right. */
+/**
+ * Prints problems as compilers do: place and message, then the line of the text with a mark under it, then the hint.
+ */
 import { ExcerptReader, printable } from '../source/excerpt.ts';
 import { formatProblem, type Problem, type Severity } from '../source/problem.ts';
 import { paint, type Style } from './output.ts';
@@ -17,13 +19,13 @@ export function printProblems(problems: readonly Problem[], withExcerpts: boolea
   for (const problem of problems) console.error(problemText(problem, excerpts));
 }
 
-/** One problem; without a reader, no excerpt. What people wrote can't steer the terminal. */
+/** The text of one problem. Without a reader it has no excerpt. The text of a file can't control the terminal. */
 export function problemText(problem: Problem, excerpts?: ExcerptReader): string {
   const { hint, ...head } = problem;
   const style = STYLE_OF[problem.severity];
   const label = `${problem.severity}:`;
   const styled = paint(label, style, process.stderr);
-  // A function, because `$` in what a person wrote would be a pattern in a replacement text.
+  // A function, because a `$` in the text would have a meaning in a replacement text.
   const lines = [printable(formatProblem(head)).replace(label, () => styled)];
   const excerpt = problem.at === undefined ? undefined : excerpts?.read(problem.at);
   if (excerpt !== undefined) {
@@ -44,9 +46,4 @@ export function countSeverities(problems: readonly Problem[]): Counts {
   const counts = { error: 0, warning: 0, notice: 0 };
   for (const { severity } of problems) counts[severity] += 1;
   return counts;
-}
-
-/** `1 warning`, `2 warnings`. */
-export function count(amount: number, noun: string): string {
-  return `${amount} ${noun}${amount === 1 ? '' : 's'}`;
 }

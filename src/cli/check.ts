@@ -1,9 +1,13 @@
-/** `sgctl check FILE…`: reads configurations and templates as the daemon would, and tells everything that is wrong with them. */
+/**
+ * `sgctl check FILE…`: reads configurations and templates as the daemon would, and reports everything wrong with
+ * them.
+ */
 import { Option, type Command } from 'commander';
-import type { Config } from '../control/config/config.ts';
+import type { Config } from '../config/config.ts';
 import type { Checked, CheckedFile } from './check-load.ts';
 import { interfaceLines } from './template-interfaces.ts';
-import { count, countSeverities, printProblems } from './check-text.ts';
+import { countSeverities, printProblems } from './check-text.ts';
+import { count } from '../source/count.ts';
 import { EXIT_FAILED, paint, programName } from './output.ts';
 import { printJson } from './traffic-text.ts';
 import { exitCodeHelp } from './exit-codes.ts';
@@ -103,14 +107,14 @@ function summaryLine({ file, kind, ok, counts }: CheckedFile, isGood: boolean): 
 }
 
 /**
- * Reads what a command is given, with the options for templates; ends by command.error if these don't fit.
+ * Reads the files given to a command, with the options for templates. Ends by command.error if the options don't fit.
  */
 export async function checkGivenFiles(
   files: readonly string[],
   options: TemplateOptions,
   command: Command,
 ): Promise<Checked> {
-  // The loaders are read only when they are needed: `lab exec` starts in half the time without them.
+  // Load the loaders only when they are needed: without them `lab exec` starts in half the time.
   const { checkFiles } = await import('./check-load.ts');
   const { readTemplateOptions } = await import('./template-settings.ts');
   const settings = readTemplateOptions(options);
@@ -127,12 +131,12 @@ export async function checkGivenFiles(
 }
 
 /**
- * Reads the configuration for a command that goes on to use it. Warnings are counted, not told: the
- * same ones every time would bury what the command has to say.
- * @returns undefined if it has errors, which are printed by then
+ * Reads the configuration for a command that goes on to use it. Warnings are counted, not printed: repeated every
+ * time, they would bury the command's own output.
+ * @returns undefined if it has errors; they are already printed
  */
 export async function loadOrPrint(file: string): Promise<Config | undefined> {
-  const { loadConfig } = await import('../control/config/load-config.ts');
+  const { loadConfig } = await import('../config/load-config.ts');
   const { config, problems } = loadConfig(file, { netnsDirectory: NETNS_DIRECTORY });
   const { error, warning } = countSeverities(problems);
   if (config === undefined || error > 0) {
@@ -147,7 +151,7 @@ export async function loadOrPrint(file: string): Promise<Config | undefined> {
   return config;
 }
 
-/** Says how many warnings there are, and how to see them. */
+/** Prints how many warnings there are, and how to see them. */
 export function tellWarnings(file: string, warnings: number): void {
   if (warnings === 0) return;
   const label = paint('warning:', 'yellow', process.stderr);

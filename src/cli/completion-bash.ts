@@ -1,4 +1,5 @@
 /** The completion script of bash: no library needed, not even the package bash-completion. */
+import { COMPLETE_WORD } from './complete-word.ts';
 import {
   listCommands,
   type ArgumentNode,
@@ -9,16 +10,40 @@ import {
 /**
  * The script finds out where it is by walking the words before the cursor: a subcommand's name goes one
  * level down, an option that takes a value swallows the next word, all else is an argument.
+ *
+ * Names that `sgctl __complete` prints are anybody's text. `compgen -W` would run what is written in them, so they
+ * are compared and quoted one by one; a word that begins with a quotation mark gets none.
  */
 export function bashCompletion(program: CommandNode): string {
   const commands = listCommands(program);
   const name = `_${program.name}`;
   return `# Completion of ${program.name} for bash, made by \`${program.name} completion bash\`.
+${name}_live() {
+    local name quoted typed=\${current//\\\\/}
+    local before=\${current%"\${current##*:}"}
+    [[ $current == [\\"\\']* ]] && return
+    while IFS= read -r name; do
+        [[ $name == "$typed"* ]] || continue
+        printf -v quoted %q "$name"
+        COMPREPLY+=("\${quoted#"$before"}")
+    done < <(${program.name} ${COMPLETE_WORD} "$1" -- "\${words[@]:1}" 2>/dev/null)
+}
 ${name}() {
-    local current=\${COMP_WORDS[COMP_CWORD]} at=${program.name} value= word i
+    local current at=${program.name} value= word i
     local -i arguments=0
-    for ((i = 1; i < COMP_CWORD; i++)); do
+    # bash takes words apart at colons, and we don't.
+    local -a words=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
         word=\${COMP_WORDS[i]}
+        if ((i > 1)) && [[ $word == :* || \${COMP_WORDS[i - 1]} == *: ]]; then
+            words[\${#words[@]} - 1]+=$word
+        else
+            words+=("$word")
+        fi
+    done
+    current=\${words[\${#words[@]} - 1]}
+    for ((i = 1; i < \${#words[@]} - 1; i++)); do
+        word=\${words[i]}
         if [[ -n $value ]]; then
             value=
             continue
@@ -30,17 +55,18 @@ ${commands.slice(1).map(descend).join('')}${commands.flatMap(swallow).join('')} 
     done
     COMPREPLY=()
     if [[ -z $value ]]; then
-        local words=
+        local offered=
         case $at in
 ${commands.map(offer).join('')}        esac
-        if [[ $current == -* || -n $words && -z $value ]]; then
-            mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+        if [[ $current == -* || -n $offered && -z $value ]]; then
+            mapfile -t COMPREPLY < <(compgen -W "$offered" -- "$current")
             return
         fi
     fi
     case $value in
         file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         directory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+        'live '*) ${name}_live "\${value#live }" ;;
         'words '*) mapfile -t COMPREPLY < <(compgen -W "\${value#words }" -- "$current") ;;
     esac
 }
@@ -62,13 +88,13 @@ function swallow({ path, options }: CommandNode): string[] {
     });
 }
 
-/** Sets \`words\` to what can be named here, or \`value\` to what kind of argument is next. */
+/** Sets \`offered\` to what can be named here, or \`value\` to what kind of argument is next. */
 function offer({ path, options, commands, arguments: places }: CommandNode): string {
   const flags = options.flatMap(({ names }) => names).join(' ');
   const names = commands.map((command) => command.name).join(' ');
   const place = argumentCases(places);
   return `            ${path.join('/')})
-                if [[ $current == -* ]]; then words='${flags}'; ${names === '' ? '' : `elif ((arguments == 0)); then words='${names}'; `}${place === '' ? '' : `else ${place}`}fi ;;
+                if [[ $current == -* ]]; then offered='${flags}'; ${names === '' ? '' : `elif ((arguments == 0)); then offered='${names}'; `}${place === '' ? '' : `else ${place}`}fi ;;
 `;
 }
 
@@ -80,5 +106,6 @@ function argumentCases(places: readonly ArgumentNode[]): string {
 }
 
 function valueWord(value: ValueKind): string {
+  if (value.kind === 'live') return `'live ${value.live}'`;
   return value.kind === 'words' ? `'words ${value.words.join(' ')}'` : value.kind;
 }

@@ -1,4 +1,5 @@
 /** The completion script of fish. */
+import { COMPLETE_WORD } from './complete-word.ts';
 import { listCommands, type CommandNode, type ValueKind } from './completion-tree.ts';
 
 /** A function walks the words before the cursor to the subcommand they are in; each line below asks it. */
@@ -18,6 +19,11 @@ function __${name}_at
 ${commands.slice(1).map(descend).join('')}${commands.flatMap(swallow).join('')}        end
     end
     test "$at" = "$argv[1]"
+end
+# fish quotes what it inserts.
+function __${name}_live
+    set -l words (commandline -opc)
+    command ${name} ${COMPLETE_WORD} $argv[1] -- $words[2..] (commandline -ct) 2>/dev/null
 end
 complete -c ${name} -f
 ${commands.flatMap((command) => lines(name, command)).join('\n')}
@@ -47,15 +53,15 @@ function lines(program: string, command: CommandNode): string[] {
       const flags = names.map((flag) =>
         flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
       );
-      return `${at} ${flags.join(' ')}${value === undefined ? '' : ` -r ${offer(value)}`} -d ${quote(description)}`;
+      return `${at} ${flags.join(' ')}${value === undefined ? '' : ` -r ${offer(program, value)}`} -d ${quote(description)}`;
     }),
     ...command.arguments
       .filter(({ value }) => value.kind !== 'text')
-      .map(({ value }) => `${at} ${offer(value)}`),
+      .map(({ value }) => `${at} ${offer(program, value)}`),
   ];
 }
 
-function offer(value: ValueKind): string {
+function offer(program: string, value: ValueKind): string {
   switch (value.kind) {
     case 'text':
       return '-f';
@@ -63,6 +69,8 @@ function offer(value: ValueKind): string {
       return '-F';
     case 'directory':
       return "-f -a '(__fish_complete_directories)'";
+    case 'live':
+      return `-f -a '(__${program}_live ${value.live})'`;
     case 'words':
       return `-f -a ${quote(value.words.join(' '))}`;
     default:

@@ -9,7 +9,28 @@ export type ValueKind =
   | { readonly kind: 'text' }
   | { readonly kind: 'file' }
   | { readonly kind: 'directory' }
-  | { readonly kind: 'words'; readonly words: readonly string[] };
+  | { readonly kind: 'words'; readonly words: readonly string[] }
+  /** Names that are there when somebody types: complete.ts finds them. */
+  | { readonly kind: 'live'; readonly live: LiveKind };
+
+/** What names are of. `end`: whatever `explain` takes for an end; `owned`: what `interface add` made. */
+export type LiveKind = 'interface' | 'group' | 'rule' | 'owned' | 'lab' | 'namespace' | 'end';
+
+/** By the option, or by the command and its argument. */
+const LIVE_KINDS: Readonly<Record<string, LiveKind | undefined>> = {
+  '--interface': 'interface',
+  '--group': 'group',
+  '--rule': 'rule',
+  '--lab': 'lab',
+  '--from': 'end',
+  '--to': 'end',
+  'down name': 'lab',
+  'env name': 'lab',
+  'exec namespace': 'namespace',
+  'rm id': 'owned',
+  'set-groups id': 'owned',
+  'set-groups group': 'group',
+};
 
 export interface OptionNode {
   /** As typed: `-c`, `--config`. */
@@ -53,7 +74,7 @@ export function describeCommand(command: Command, above: readonly string[] = [])
     summary,
     description: command.description(),
     options: help.visibleOptions(command).map(describeOption),
-    arguments: command.registeredArguments.map(describeArgument),
+    arguments: command.registeredArguments.map((one) => describeArgument(one, command.name())),
     commands: help.visibleCommands(command).map((child) => describeCommand(child, path)),
   };
 }
@@ -75,23 +96,25 @@ function describeOption(option: Option): OptionNode {
     names,
     flags: option.flags,
     description: `${option.description}${fallback}`,
-    value: takesValue ? valueKind(place, option.argChoices) : undefined,
+    value: takesValue ? valueKind(place, option.argChoices, option.long ?? '') : undefined,
   };
 }
 
-function describeArgument(argument: Argument): ArgumentNode {
+function describeArgument(argument: Argument, command: string): ArgumentNode {
   return {
     name: argument.name(),
     description: argument.description,
-    value: valueKind(argument.name(), argument.argChoices),
+    value: valueKind(argument.name(), argument.argChoices, `${command} ${argument.name()}`),
     isRequired: argument.required,
     isRepeated: argument.variadic,
   };
 }
 
 /** By the name of the placeholder: help says `<file>` where it means one. */
-function valueKind(place: string, choices: readonly string[] | undefined): ValueKind {
+function valueKind(place: string, choices: readonly string[] | undefined, what: string): ValueKind {
   if (choices !== undefined) return { kind: 'words', words: choices };
+  const live = LIVE_KINDS[what];
+  if (live !== undefined) return { kind: 'live', live };
   const name = place.replace(/\.\.\.$/, '');
   if (name === 'file' || name === 'path' || name === 'socket') return { kind: 'file' };
   if (name === 'directory') return { kind: 'directory' };

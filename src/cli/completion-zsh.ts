@@ -1,4 +1,5 @@
 /** The completion script of zsh, for its own system (compinit). */
+import { COMPLETE_WORD } from './complete-word.ts';
 import {
   listCommands,
   type CommandNode,
@@ -13,6 +14,12 @@ export function zshCompletion(program: CommandNode): string {
   );
   return `#compdef ${program.name}
 # Completion of ${program.name} for zsh, made by \`${program.name} completion zsh\`.
+
+# compadd quotes what is inserted.
+_${program.name}_live() {
+    local -a names=("\${(@f)$(command ${program.name} ${COMPLETE_WORD} $1 -- "\${(Q)words[@]:1:$((CURRENT - 2))}" "$PREFIX" 2>/dev/null)}")
+    compadd -- "\${(@)names:#}"
+}
 ${functions.join('')}
 if [[ $funcstack[1] == _${program.name} ]]; then
     _${program.name} "$@"
@@ -76,6 +83,9 @@ function action(value: ValueKind): string {
       return '_files';
     case 'directory':
       return '_files -/';
+    case 'live':
+      // The blank keeps what _arguments would put in front of the kind.
+      return ` _sgctl_live ${value.live}`;
     case 'words':
       return `(${value.words.join(' ')})`;
     default:

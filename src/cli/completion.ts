@@ -17,7 +17,7 @@ export function addCompletionCommand(program: Command): void {
     .command('completion')
     .summary('print a script that completes sgctl in a shell')
     .description(
-      'Prints a script that completes the subcommands and options of sgctl. The Debian package has installed them.',
+      'Prints a script that completes the subcommands and options of sgctl, and the names of interfaces, groups, rules and labs that are there. The Debian package has installed them.',
     )
     .addArgument(new Argument('<shell>', 'which shell').choices(Object.keys(SHELLS)))
     .addHelpText(

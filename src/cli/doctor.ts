@@ -1,6 +1,6 @@
 /** `sgctl doctor`: `secgroupd doctor`, where people look for it. */
 import type { Command } from 'commander';
-import type { DoctorArguments } from '../control/service/arguments.ts';
+import type { DoctorArguments } from '../service/arguments.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
 export function addDoctorCommand(program: Command): void {
@@ -28,7 +28,7 @@ Examples:
     )
     .action(async (options: DoctorArguments) => {
       // Loaded when asked for: it brings the native addon.
-      const { runDoctor } = await import('../control/service/doctor.ts');
+      const { runDoctor } = await import('../doctor/doctor.ts');
       process.exitCode = runDoctor(options);
     });
 }

@@ -1,8 +1,8 @@
 /** `sgctl drops`: what was dropped, why, and the latest examples. */
 import type { Command } from 'commander';
-import { ask } from '../control/socket/control-client.ts';
-import type { DropCount, DropsAnswer, DropsQuestion } from '../control/views/drops-view.ts';
-import { CHATTER, REASON_NAMES } from '../control/views/verdict-view.ts';
+import { ask } from '../control-socket/control-client.ts';
+import type { DropCount, DropsAnswer, DropsQuestion } from '../queries/drops-view.ts';
+import { CHATTER, REASON_NAMES } from '../queries/verdict-view.ts';
 import { choiceList, parseDurationOption, wholeNumber } from './filter-options.ts';
 import { cut, formatFitted, terminalColumns } from './fit-table.ts';
 import { paint } from './output.ts';
@@ -12,6 +12,7 @@ import { printJson, verdictText } from './traffic-text.ts';
 import { formatAgo, formatCount } from './units.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { count as countOf } from '../source/count.ts';
 
 interface Options extends SocketOptions {
   readonly interface?: readonly string[];
@@ -112,7 +113,9 @@ export function formatDrops({ drops, lost }: DropsAnswer, examples: number): str
   );
   const parts = [table, ...drops.flatMap((drop) => exampleLines(drop, examples))];
   if (lost > 0)
-    parts.push(paint(`${formatCount(lost)} events were lost: examples may be missing`, 'yellow'));
+    parts.push(
+      paint(`lost ${countOf(lost, 'event', formatCount(lost))}: examples may be missing`, 'yellow'),
+    );
   return parts.join('\n\n');
 }
 

@@ -41,6 +41,7 @@ export const EXIT_CODES = {
     ['127', 'it was not found'],
     ['128 + N', 'signal N ended it'],
   ],
+  'sgctl lab env': [DONE, ['1', 'no lab has an API, or several do'], WRONG_USAGE],
   'sgctl lab ls': [DONE, ['1', 'they could not be read'], WRONG_USAGE],
   'sgctl lab down': [
     ['0', 'nothing is left of it'],
@@ -54,6 +55,18 @@ export const EXIT_CODES = {
   ],
   'sgctl status': [['0', 'it answered'], ['1', 'it did not'], WRONG_USAGE],
   'sgctl interfaces': [DONE, NO_ANSWER, WRONG_USAGE],
+  'sgctl interface add': [
+    ['0', 'the rules hold for it'],
+    ['1', 'refused, or no answer'],
+    WRONG_USAGE,
+  ],
+  'sgctl interface rm': [
+    ['0', 'it is not there any more'],
+    ['1', 'refused, or no answer'],
+    WRONG_USAGE,
+  ],
+  'sgctl interface set-groups': [['0', 'it has them'], ['1', 'refused, or no answer'], WRONG_USAGE],
+  'sgctl interface ls': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl groups': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl rules': [DONE, ['1', 'no answer, or the files have errors'], WRONG_USAGE],
   'sgctl flows': [['0', 'done, also if there are none'], NO_ANSWER, WRONG_USAGE, INTERRUPTED],
@@ -78,6 +91,16 @@ export const EXIT_CODES = {
   'sgctl doctor': [
     ['0', 'the service can run (there may be warnings)'],
     ['1', 'it can not'],
+    WRONG_USAGE,
+  ],
+  'sgctl api up': [['0', 'it answers'], ['1', "it can't be started"], WRONG_USAGE],
+  'sgctl api down': [['0', 'nothing is left of it'], ['1', "it can't be ended"], WRONG_USAGE],
+  'sgctl api status': [['0', 'it runs'], ['1', 'it does not'], WRONG_USAGE],
+  'sgctl api key create': [DONE, ['1', "the file with the keys can't be used"], WRONG_USAGE],
+  'sgctl api key list': [DONE, ['1', "the file with the keys can't be used"], WRONG_USAGE],
+  'sgctl api key delete': [
+    DONE,
+    ['1', "there is no such key, or the file with the keys can't be used"],
     WRONG_USAGE,
   ],
   'sgctl completion': [DONE, ['1', 'it failed'], WRONG_USAGE],

@@ -1,6 +1,6 @@
 /** `sgctl explain --drop N`: what the rules say of a packet that was dropped. */
-import { ask } from '../control/socket/control-client.ts';
-import type { DropExplanation } from '../control/views/drops-view.ts';
+import { ask } from '../control-socket/control-client.ts';
+import type { DropExplanation } from '../queries/drops-view.ts';
 import { formatExplanation } from './explain-text.ts';
 import { EXIT_FAILED, EXIT_OK } from './output.ts';
 import { findSocket, type SocketOptions } from './socket.ts';

@@ -1,21 +1,16 @@
 /** What `sgctl explain` does: reads the question and the file, answers, prints. */
 import type { Command } from 'commander';
-import type { Parsed } from '../addr/address.ts';
-import type { Config } from '../control/config/config.ts';
-import {
-  networkOf,
-  parseQuestion,
-  resolveQuestion,
-  type QuestionText,
-} from '../control/views/explain.ts';
-import { parsePort, SERVICE_WORDS } from '../control/views/explain-names.ts';
-import { explain } from '../policy/explain.ts';
-import type { Explanation } from '../policy/explanation.ts';
-import { ask } from '../control/socket/control-client.ts';
+import { refuse, type Parsed } from '../addr/address.ts';
+import { parseQuestion, type QuestionText } from '../explain/question.ts';
+import { answerQuestion } from '../explain/question-ends.ts';
+import { parsePort, SERVICE_WORDS } from '../explain/question-names.ts';
+import type { Explanation, Service } from '../explain/explanation.ts';
+import { ask } from '../control-socket/control-client.ts';
+import type { ExplainedPair } from '../queries/explain-live.ts';
 import { loadOrPrint } from './check.ts';
 import { formatConnections } from './connections.ts';
-import { formatExplanation } from './explain-text.ts';
-import type { ExplainOptions } from './explain.ts';
+import { formatExplanation, formatPairs } from './explain-text.ts';
+import type { ExplainOptions } from './explain-options.ts';
 import { EXIT_FAILED, EXIT_OK } from './output.ts';
 import { printJson } from './traffic-text.ts';
 import { findSocket } from './socket.ts';
@@ -35,8 +30,8 @@ export async function explainFile(
   const text = takeOrExit(readQuestion(question, options), command);
   const config = await loadOrPrint(file);
   if (config === undefined) return EXIT_BAD_CONFIG;
-  const { verdict } = answerFrom(config, text, command, options.json ?? false);
-  return verdict === 'allowed' ? EXIT_OK : EXIT_FAILED;
+  const { service, pairs } = takeOrExit(answerQuestion(config, text), command);
+  return tellAnswers(pairs, { text, service, options, command, file: config.file });
 }
 
 /** The same, asked of a running daemon. */
@@ -49,37 +44,52 @@ export async function explainLive(
   const answer = await ask(findSocket(options), 'explain', text);
   if (answer.outcome === 'misunderstood')
     return command.error(`error: ${answer.message}\n    ${answer.hint}`);
-  const { explanation, connections, service } = answer;
-  if (explanation.answers.length === 0) command.error(`error: ${nothingText(text, explanation)}`);
-  if (options.json === true) {
-    const question = { ...text, service, detail: undefined };
-    printJson({ question, ...explanation, connections });
-  } else {
-    console.log(formatExplanation(titleOf(text), explanation));
-    console.log(
-      connections.length === 0 ? '\nNo such connection is tracked now.' : '\nTracked now:',
-    );
-    if (connections.length > 0) console.log(formatConnections(connections));
-  }
-  return explanation.verdict === 'allowed' ? EXIT_OK : EXIT_FAILED;
+  return tellAnswers(answer.pairs, { text, service: answer.service, options, command });
 }
 
-function answerFrom(
-  config: Config,
-  text: QuestionText,
-  command: Command,
-  asJson: boolean,
-): Explanation {
-  const question = takeOrExit(resolveQuestion(config, text), command);
-  const explanation = explain(networkOf(config), question);
-  if (explanation.answers.length === 0) command.error(`error: ${nothingText(text, explanation)}`);
-  if (asJson) {
-    const asked = { ...text, service: question.service, detail: undefined };
-    printJson({ file: config.file, question: asked, ...explanation });
+interface Asked {
+  readonly text: QuestionText;
+  readonly service: Service;
+  readonly options: ExplainOptions;
+  readonly command: Command;
+  /** The configuration that was asked; undefined: a running daemon. */
+  readonly file?: string;
+}
+
+/** A pair of ends with what is said of it; of a running daemon with the connections there are. */
+type Pair = Omit<ExplainedPair, 'connections'> & Partial<ExplainedPair>;
+
+/** Prints them: one as it is, several below a table of their verdicts. @returns the exit code */
+function tellAnswers(pairs: readonly Pair[], asked: Asked): number {
+  const { text, options, command } = asked;
+  if (pairs.every(({ explanation }) => explanation.answers.length === 0))
+    return command.error(`error: ${nothingText(text, pairs[0].explanation)}`);
+  if (options.json === true) {
+    const answers = pairs.map((pair) => answerJson(pair, asked));
+    printJson(answers.length === 1 ? answers[0] : answers);
   } else {
-    console.log(formatExplanation(titleOf(text), explanation));
+    const sections = pairs.map((pair) => formatPair(pair, text));
+    console.log(
+      pairs.length === 1
+        ? sections[0]
+        : [formatPairs(titleOf(text), pairs), ...sections].join('\n\n'),
+    );
   }
-  return explanation;
+  const isAllowed = pairs.every(({ explanation }) => explanation.verdict === 'allowed');
+  return isAllowed ? EXIT_OK : EXIT_FAILED;
+}
+
+function answerJson({ from, to, explanation, connections }: Pair, asked: Asked): unknown {
+  const { text, service, file } = asked;
+  const question = { ...text, from, to, service, detail: undefined };
+  return { file, question, ...explanation, connections };
+}
+
+function formatPair({ from, to, explanation, connections }: Pair, text: QuestionText): string {
+  const told = formatExplanation(titleOf({ ...text, from, to }), explanation);
+  if (connections === undefined) return told;
+  if (connections.length === 0) return `${told}\n\nNo such connection is tracked now.`;
+  return `${told}\n\nTracked now:\n${formatConnections(connections)}`;
 }
 
 /** The question as it can be asked again. */
@@ -114,11 +124,10 @@ function readShort(short: string, options: ExplainOptions): Parsed<QuestionText>
     (key) => options[key] !== undefined,
   );
   if (twice === undefined) return parseQuestion(short);
-  return {
-    ok: false,
-    message: `the question is asked twice: '${short}' and --${twice}`,
-    hint: 'give the one or the other',
-  };
+  return refuse(
+    `the question is asked twice: '${short}' and --${twice}`,
+    'give the one or the other',
+  );
 }
 
 function readOptions(options: ExplainOptions): Parsed<QuestionText> {
@@ -138,7 +147,7 @@ function readOptions(options: ExplainOptions): Parsed<QuestionText> {
       given.length === 0
         ? 'what is sent is missing'
         : `${given.map((word) => `--${word}`).join(' and ')} exclude each other`;
-    return { ok: false, message, hint };
+    return refuse(message, hint);
   }
   const [service] = given;
   return { ok: true, value: { from, to, service, detail: options[service]! } };

@@ -10,9 +10,10 @@ import type {
   RuleRef,
   Tracking,
   Verdict,
-} from '../policy/explanation.ts';
+} from '../explain/explanation.ts';
 import type { Origin } from '../policy/model.ts';
-import { paint } from './output.ts';
+import { count } from '../source/count.ts';
+import { formatTable, paint } from './output.ts';
 
 const COLUMNS = 80;
 /** Rules listed of each kind; the rest is counted. */
@@ -30,6 +31,26 @@ export function formatExplanation(title: string, explanation: Explanation): stri
     ...notAsked.map(({ family, why }) => `IPv${family}  not asked: ${why}`),
   ];
   return sections.join('\n\n');
+}
+
+/** Several pairs of ends at a glance. @param title the question as it was asked */
+export function formatPairs(
+  title: string,
+  pairs: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly explanation: Explanation;
+  }[],
+): string {
+  const allowed = pairs.filter(({ explanation }) => explanation.verdict === 'allowed').length;
+  const rows = pairs.map(({ from, to, explanation }) => {
+    const { verdict, answers } = explanation;
+    const refusals = answers.filter((answer) => answer.verdict === 'refused');
+    const reasons = refusals.map(({ family, reason }) => `IPv${family}: ${reason}`);
+    return [from, to, paintVerdict(verdict), reasons.join(', ')];
+  });
+  const head = `${paint(title, 'bold')}: ${allowed} of ${count(pairs.length, 'pair')} allowed`;
+  return `${head}\n\n${formatTable(['from', 'to', 'verdict', 'reason'], rows)}`;
 }
 
 function formatAnswer(answer: FamilyAnswer): string {

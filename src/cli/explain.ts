@@ -1,24 +1,9 @@
 /** `sgctl explain FILE QUESTION`: who may reach whom, which rule says so, and what was nearly right. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DropId } from './explain-drop.ts';
-import { addSocketOptions, type SocketOptions } from './socket.ts';
+import type { ExplainOptions } from './explain-options.ts';
+import { addSocketOptions } from './socket.ts';
 import { exitCodeHelp } from './exit-codes.ts';
-
-/** Options as they were given. */
-export interface ExplainOptions extends SocketOptions {
-  readonly from?: string;
-  readonly to?: string;
-  readonly tcp?: string;
-  readonly udp?: string;
-  readonly icmp?: string;
-  readonly icmpv6?: string;
-  readonly protocol?: string;
-  readonly sourcePort?: string;
-  readonly family?: '4' | '6';
-  readonly json?: boolean;
-  readonly live?: boolean;
-  readonly drop?: DropId;
-}
 
 /** A number as `sgctl drops` shows it, `17` or `#17`, or `last`. */
 function parseDropId(text: string): DropId {
@@ -60,12 +45,19 @@ An end is an interface, by its key, its id, an address of it or the namespace of
 its device; or any other address, which is then outside. outside:10.0.0.11 is
 that address as a stranger would forge it.
 
+An end may stand for several: a security group, by name or id, for the interfaces
+it is on; a CIDR block for the interfaces in it, and for one address of each part
+that rules tell apart; internet (or stranger) for anybody outside. Then there is
+a table of all pairs and an explanation of each; --json prints a list of them. A
+name that an interface and a group have is the interface; sg:NAME is the group.
+
 ${exitCodeHelp('sgctl explain')}
 
 Examples:
   sgctl explain config/demo.yaml 'eni-web-1 -> eni-db-1 tcp 5432'
   sgctl explain config/demo.yaml --from 198.51.100.7 --to sgd-web --tcp 443
   sgctl explain config/demo.yaml 'sgd-web -> sgd-app icmp echo' --json | jq .verdict
+  sgctl explain config/demo.yaml 'sg:app -> sg:db tcp 5432'
   sgctl explain --lab demo 'eni-web-1 -> eni-app-1 tcp 8080'
   sgctl explain --drop last`,
     );

@@ -1,8 +1,8 @@
 /** Options by which commands are told what traffic they are about: the same words everywhere. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Parsed } from '../addr/address.ts';
-import { parseBlock, parsePortRange, parseProtocolWord } from '../control/views/filter-words.ts';
-import type { TrafficFilter } from '../control/views/traffic-filter.ts';
+import { parseBlock, parsePortRange, parseProtocolWord } from '../queries/filter-words.ts';
+import type { TrafficFilter } from '../queries/traffic-filter.ts';
 import { parseDuration } from './units.ts';
 
 export interface FilterOptions {

@@ -1,7 +1,7 @@
 /** `sgctl flows` and `sgctl flows delete`: what is tracked, and its end by hand. */
 import { createInterface } from 'node:readline/promises';
 import { Option, type Command } from 'commander';
-import { ask } from '../control/socket/control-client.ts';
+import { ask } from '../control-socket/control-client.ts';
 import {
   FLOWS_SHOWN,
   FLOWS_SHOWN_MAX,
@@ -12,8 +12,8 @@ import {
   type FlowsAnswer,
   type FlowsQuestion,
   type FlowView,
-} from '../control/views/flows-view.ts';
-import { count } from './check-text.ts';
+} from '../queries/flows-view.ts';
+import { count } from '../source/count.ts';
 import {
   addFilterOptions,
   choiceList,

@@ -1,9 +1,9 @@
 /** `sgctl interfaces` and `sgctl groups`: what is guarded, and by what. */
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { ask } from '../control/socket/control-client.ts';
-import type { InterfaceView, Traffic } from '../control/views/interfaces-view.ts';
-import type { GroupUse } from '../control/views/rules-view.ts';
+import { ask } from '../control-socket/control-client.ts';
+import type { InterfaceView, Traffic } from '../queries/interfaces-view.ts';
+import type { GroupUse } from '../queries/rules-view.ts';
 import { printable } from '../source/excerpt.ts';
 import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
@@ -65,8 +65,12 @@ Examples:
   });
 }
 
+/** Of no use where all are in one. */
+const VPC = 'vpc';
+
 const INTERFACE_COLUMNS: readonly Column[] = [
   { title: 'interface', min: 10 },
+  { title: VPC, min: 8 },
   { title: 'groups', min: 10 },
   { title: 'dropped in', align: 'right' },
   { title: 'dropped out', align: 'right' },
@@ -77,9 +81,18 @@ const INTERFACE_COLUMNS: readonly Column[] = [
   { title: 'passed out', align: 'right', leaves: 4 },
 ];
 
-function formatInterfaces(interfaces: readonly InterfaceView[], options: TableOptions): string {
+/** @param width of the terminal, where it is not that of stdout */
+export function formatInterfaces(
+  interfaces: readonly InterfaceView[],
+  options: TableOptions,
+  width?: number,
+): string {
+  const vpcs = new Set(interfaces.flatMap(({ vpc }) => vpc ?? []));
+  const isShown = ({ title }: Column): boolean =>
+    title !== VPC || vpcs.size > 1 || options.columns !== undefined;
   const rows = interfaces.map((one) => [
     one.name,
+    one.vpc ?? '',
     one.groups.join(' '),
     formatCount(one.ingress.droppedPackets),
     formatCount(one.egress.droppedPackets),
@@ -94,10 +107,29 @@ function formatInterfaces(interfaces: readonly InterfaceView[], options: TableOp
   const waits = interfaces.flatMap((one) =>
     one.waiting === undefined ? [] : [waitingText(one, one.waiting)],
   );
-  return [formatList(INTERFACE_COLUMNS, rows, options), ...waits].join('\n');
+  const moved = interfaces.flatMap((one) =>
+    one.configured === undefined ? [] : [movedText(one, one.configured)],
+  );
+  const table = formatList(
+    INTERFACE_COLUMNS.filter(isShown),
+    rows.map((row) => row.filter((_, i) => isShown(INTERFACE_COLUMNS[i]))),
+    options,
+    width,
+  );
+  return [table, ...waits, ...moved].join('\n');
 }
 
-function deviceText({ device, netns }: InterfaceView): string {
+/** A line below the table: the device is another than the configuration says, and packets flow. */
+function movedText(
+  one: InterfaceView,
+  configured: NonNullable<InterfaceView['configured']>,
+): string {
+  return printable(
+    `the device of ${one.name} is ${deviceText(one)}; the configuration has ${deviceText(configured)}`,
+  );
+}
+
+function deviceText({ device, netns }: Pick<InterfaceView, 'device' | 'netns'>): string {
   return netns === undefined ? device : `${device} in ${basename(netns)}`;
 }
 

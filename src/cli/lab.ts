@@ -9,6 +9,7 @@ import { listStoredLabs } from '../lab/state.ts';
 import type { LabInstance, LabState, StoredLab } from '../lab/state.ts';
 import { labNameOf, upLab } from '../lab/up.ts';
 import { loadOrPrint } from './check.ts';
+import { addLabEnvCommand } from './lab-env.ts';
 import { addLabExecCommand } from './lab-exec.ts';
 import { EXIT_FAILED, EXIT_SIGNAL_BASE, paint, printError, programName } from './output.ts';
 import { exitCodeHelp } from './exit-codes.ts';
@@ -39,6 +40,7 @@ Example:
     );
   addUpCommand(lab);
   addLabExecCommand(lab);
+  addLabEnvCommand(lab);
   addListCommand(lab);
   addDownCommand(lab);
 }
@@ -52,6 +54,8 @@ function addUpCommand(lab: Command): void {
     )
     .argument('<file>', 'configuration (YAML)')
     .option('--name <name>', "the lab's name (default: the file's base name)")
+    .option('--api', "give it a server of EC2's API, for the aws CLI, Terraform and the like")
+    .option('--json', 'print the lab as JSON, as `sgctl lab ls` does')
     .addOption(
       new Option(
         '--time-scale <factor>',
@@ -75,7 +79,8 @@ ${exitCodeHelp('sgctl lab up')}
 
 Examples:
   sgctl lab up config/demo.yaml
-  sgctl lab up config/demo.yaml --name second`,
+  sgctl lab up config/demo.yaml --name second
+  sgctl lab up config/demo.yaml --api`,
     )
     .action(runUp);
 }
@@ -99,7 +104,13 @@ function parseScale(text: string): number {
 
 async function runUp(
   file: string,
-  options: { name?: string; timeout: number; timeScale: number },
+  options: {
+    readonly name?: string;
+    readonly timeout: number;
+    readonly timeScale: number;
+    readonly api?: true;
+    readonly json?: true;
+  },
 ): Promise<void> {
   const config = await loadOrPrint(file);
   if (config === undefined) {
@@ -122,11 +133,13 @@ async function runUp(
       name: options.name ?? labNameOf(file),
       timeoutMs: options.timeout * 1000,
       timeScale: options.timeScale,
+      hasApi: options.api === true,
       signal: interrupt.signal,
       waiting: showWaiting,
       progress: startProgress(),
     });
-    printUp(stored);
+    if (options.json === true) printJson(describeLab(stored));
+    else printUp(stored);
   } catch (thrown) {
     printError(thrown);
     process.exitCode =
@@ -158,25 +171,30 @@ function printUp({ name, state }: StoredLab): void {
   console.log(formatInstances(state.instances));
   const program = programName();
   const first = state.namespaces[0]?.name;
+  if (state.api !== undefined) console.log(`\nEC2's API is at ${state.api.url}.`);
   console.log('\nGo on with:');
+  if (state.api !== undefined) console.log(`  eval "$(${program} lab env ${name})"`);
   if (first !== undefined) console.log(`  ${program} lab exec ${first} -- ip address`);
   console.log(`  ${program} lab down ${name}`);
 }
 
 export function formatInstances(instances: readonly LabInstance[]): string {
   const shown = instances.slice(0, INSTANCES_SHOWN);
+  const isSeveral = instances.some(({ vpc }) => vpc !== undefined);
   const table = formatFitted(
     [
       { title: 'NAMESPACE', min: 12 },
       { title: 'DEVICE', leaves: 1 },
       { title: 'INTERFACE', min: 12 },
+      ...(isSeveral ? [{ title: 'VPC', min: 8 }] : []),
       { title: 'ADDRESSES', min: 15 },
       { title: 'GROUPS', min: 10 },
     ],
-    shown.map(({ netns, device, name, addresses, groups }) => [
+    shown.map(({ netns, device, name, vpc, addresses, groups }) => [
       netns ?? "(the daemon's)",
       device,
       name,
+      ...(isSeveral ? [vpc ?? '-'] : []),
       addresses.join(' '),
       groups.join(' ') || '-',
     ]),
@@ -224,17 +242,28 @@ function describeLab({ name, directory, state }: StoredLab): Record<string, unkn
     mode: state?.mode,
     createdMs: state === undefined ? undefined : Date.parse(state.createdAt),
     daemonPid: state?.daemon?.pid,
+    apiUrl: state?.api?.url,
     namespaces: state?.namespaces.map((one) => one.name) ?? [],
     instances: state?.instances ?? [],
     directory,
   };
 }
 
-function formatLabs(labs: readonly StoredLab[]): string {
+/** A namespace with the VPCs of the instances in it, where there are several. */
+function namespaceText(name: string, instances: readonly LabInstance[]): string {
+  const here = instances.filter(({ netns }) => netns === name);
+  const vpcs = [...new Set(here.flatMap(({ vpc }) => vpc ?? []))];
+  return vpcs.length === 0 ? name : `${name} (${vpcs.join(', ')})`;
+}
+
+export function formatLabs(labs: readonly StoredLab[]): string {
   const namesOf = (state: LabState | undefined): string => {
     const names = state?.namespaces.map((one) => one.name) ?? [];
+    const shown = names
+      .slice(0, NAMESPACES_SHOWN)
+      .map((name) => namespaceText(name, state?.instances ?? []));
     const more = names.length - NAMESPACES_SHOWN;
-    return [...names.slice(0, NAMESPACES_SHOWN), ...(more > 0 ? [`… ${more} more`] : [])].join(' ');
+    return [...shown, ...(more > 0 ? [`… ${more} more`] : [])].join(' ');
   };
   return formatFitted(
     [
@@ -261,6 +290,7 @@ function addDownCommand(lab: Command): void {
     )
     .argument('[name]', "the lab's name; may be left out if there is only one")
     .option('--all', 'remove all your labs')
+    .option('--json', 'print what became of each as JSON')
     .addHelpText(
       'after',
       `
@@ -270,7 +300,7 @@ Examples:
   sgctl lab down demo
   sgctl lab down --all`,
     )
-    .action(async (name: string | undefined, options: { all?: boolean }, command: Command) => {
+    .action(async (name: string | undefined, options: DownOptions, command: Command) => {
       if (name !== undefined && options.all) command.error('error: give a name or --all, not both');
       const labs = listStoredLabs();
       const chosen = name === undefined ? labs : labs.filter((one) => one.name === name);
@@ -278,21 +308,35 @@ Examples:
         const names = labs.map((one) => one.name).join(', ');
         command.error(`error: there are several labs (${names}); name one, or give --all`);
       }
-      if (chosen.length === 0) {
-        console.log(name === undefined ? 'no labs' : `no lab called ${name}`);
+      const tell = (text: string): void => {
+        if (options.json !== true) console.log(text);
+      };
+      if (chosen.length === 0) tell(name === undefined ? 'no labs' : `no lab called ${name}`);
+      const ends: { readonly name: string; readonly isGone: boolean }[] = [];
+      for (const one of chosen) {
+        const isGone = await takeDown(one);
+        if (isGone) tell(`lab ${one.name} is gone`);
+        ends.push({ name: one.name, isGone });
       }
-      for (const one of chosen) await takeDown(one);
+      if (options.json === true) printJson(ends);
     });
 }
 
-async function takeDown(stored: StoredLab): Promise<void> {
+interface DownOptions {
+  readonly all?: true;
+  readonly json?: true;
+}
+
+/** @returns whether nothing is left of it; what is, has been told */
+async function takeDown(stored: StoredLab): Promise<boolean> {
   try {
     checkNotBeingMade(stored);
     const left = await removeLab(stored, startProgress());
     if (left.length > 0) throw new LabError(`lab ${stored.name}: ${left.join('; ')}`);
-    console.log(`lab ${stored.name} is gone`);
+    return true;
   } catch (thrown) {
     printError(thrown);
     process.exitCode = EXIT_FAILED;
+    return false;
   }
 }

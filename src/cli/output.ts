@@ -63,7 +63,7 @@ export function printError(thrown: unknown): void {
 /** How to call sgctl from here, to be shown in what a person might type next. */
 export function programName(): string {
   if (basename(process.argv[1] ?? '') === 'sgctl') return 'sgctl';
-  const script = fileURLToPath(new URL('./sgctl.js', import.meta.url));
+  const script = fileURLToPath(new URL('../cli/sgctl.js', import.meta.url));
   const path = relative(process.cwd(), script);
   return `node ${path.startsWith('../../') ? script : path}`;
 }

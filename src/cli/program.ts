@@ -1,6 +1,7 @@
 /** The command line of sgctl: subcommands, help, and what exit codes mean. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addApiCommands } from './api.ts';
 import { addCaptureCommand } from './capture.ts';
 import { addCheckCommand } from './check.ts';
 import { addCompletionCommand } from './completion.ts';
@@ -8,6 +9,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addDropsCommand } from './drops.ts';
 import { addExplainCommand } from './explain.ts';
 import { addFlowsCommand } from './flows.ts';
+import { addInterfaceCommands } from './interface.ts';
 import { addGroupsCommand, addInterfacesCommand } from './interfaces.ts';
 import { addLabCommands } from './lab.ts';
 import { addReloadCommand } from './reload.ts';
@@ -53,6 +55,7 @@ Examples:
   addReloadCommand(program);
   addStatusCommand(program);
   addInterfacesCommand(program);
+  addInterfaceCommands(program);
   addGroupsCommand(program);
   addRulesCommand(program);
   addFlowsCommand(program);
@@ -61,6 +64,7 @@ Examples:
   addDropsCommand(program);
   addCaptureCommand(program);
   addTestCommand(program);
+  addApiCommands(program);
   addDoctorCommand(program);
   addCompletionCommand(program);
   exitByThrowing(program);

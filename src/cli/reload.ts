@@ -1,11 +1,12 @@
 /** `sgctl reload`: the running daemon reads its configuration again. */
 import type { Command } from 'commander';
-import { ask } from '../control/socket/control-client.ts';
-import { hasChanges, type Changes } from '../control/changes.ts';
-import type { Connection } from '../control/views/connections.ts';
-import type { Impact } from '../control/impact.ts';
-import type { ReloadResult } from '../control/socket/protocol.ts';
+import { ask } from '../control-socket/control-client.ts';
+import { hasChanges, type Changes } from '../queries/reload-result.ts';
+import type { Connection } from '../queries/connections.ts';
+import type { Impact } from '../queries/reload-result.ts';
+import type { ReloadResult } from '../queries/reload-result.ts';
 import { formatProblem } from '../source/problem.ts';
+import { count } from '../source/count.ts';
 import { formatConnections } from './connections.ts';
 import { EXIT_FAILED } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
@@ -72,19 +73,25 @@ function printResult(result: ReloadResult): void {
   }
 }
 
-function printChanges({ rules, groups, prefixLists, interfaces }: Changes): void {
+function printChanges(changes: Changes): void {
+  const { rules, groups, prefixLists, interfaces, flowLogs, order, settings } = changes;
   for (const [kind, names] of [
     ['group', groups],
     ['prefix list', prefixLists],
     ['interface', interfaces],
+    ['flow log', flowLogs],
   ] as const) {
     for (const name of names.removed) console.log(`- ${kind} ${name}`);
     for (const name of names.added) console.log(`+ ${kind} ${name}`);
     for (const name of names.changed) console.log(`~ ${kind} ${name}`);
   }
+  for (const path of settings) console.log(`~ ${path}`);
+  for (const what of order) console.log(`~ order of ${what}`);
   for (const rule of rules.removed) console.log(`- ${rule}`);
   for (const rule of rules.added) console.log(`+ ${rule}`);
-  console.log(`  ${rules.kept} rules stay as they are`);
+  for (const rule of rules.changed) console.log(`~ ${rule} (its description)`);
+  const kept = rules.kept - rules.changed.length;
+  console.log(`  ${count(kept, 'rule')} ${kept === 1 ? 'stays as it is' : 'stay as they are'}`);
 }
 
 function printImpact(impact: Impact): void {
@@ -95,11 +102,11 @@ function printImpact(impact: Impact): void {
   printConnections('', impact.refusedAnewConnections, impact.keptButRefusedAnew);
 }
 
-function printConnections(title: string, connections: readonly Connection[], count: number): void {
-  if (count === 0) return;
+function printConnections(title: string, connections: readonly Connection[], total: number): void {
+  if (total === 0) return;
   if (title !== '') console.log(`\n${title}`);
   const shown = connections.slice(0, CONNECTIONS_SHOWN);
   console.log(formatConnections(shown));
-  if (count > shown.length)
-    console.log(`… and ${count - shown.length} more (--json lists up to 100)`);
+  if (total > shown.length)
+    console.log(`… and ${total - shown.length} more (--json lists up to 100)`);
 }

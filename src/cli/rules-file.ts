@@ -1,12 +1,13 @@
 /** `sgctl rules FILE…`: the rules of configurations and templates, as the daemon would have them, without one. */
-import { groupIdOf } from '../control/views/rules-view.ts';
-import { viewRule, type RuleView } from '../control/views/rule-book.ts';
+import { groupIdOf } from '../queries/rules-view.ts';
+import { viewRule, type RuleView } from '../queries/rule-book.ts';
 import type { PolicyModel, SecurityGroup } from '../policy/model.ts';
 import type { Checked } from './check-load.ts';
-import { count, printProblems } from './check-text.ts';
+import { printProblems } from './check-text.ts';
+import { count } from '../source/count.ts';
 import { tellWarnings } from './check.ts';
 import { EXIT_FAILED, EXIT_OK, paint } from './output.ts';
-import { FILE_COLUMNS, type RulesOptions } from './rules.ts';
+import { FILE_COLUMNS, type RulesOptions } from './rules-options.ts';
 import { formatList } from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
 

@@ -1,31 +1,17 @@
 /** `sgctl rules`: which rules are used, and which never were; of files, which rules there are. */
 import { Option, type Command } from 'commander';
-import { ask } from '../control/socket/control-client.ts';
-import { RULE_ORDERS, type RulesAnswer, type RulesQuestion } from '../control/views/rules-view.ts';
+import { ask } from '../control-socket/control-client.ts';
+import { RULE_ORDERS, type RulesAnswer, type RulesQuestion } from '../queries/rules-view.ts';
 import { choiceList } from './filter-options.ts';
-import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
-import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
-import {
-  addTableOptions,
-  columnName,
-  formatList,
-  titlesOf,
-  type TableOptions,
-} from './table-options.ts';
+import { FILE_COLUMNS, RULE_COLUMNS, type RulesOptions } from './rules-options.ts';
+import { addSocketOptions, findSocket } from './socket.ts';
+import { addTableOptions, columnName, formatList, titlesOf } from './table-options.ts';
 import { placeText, printJson } from './traffic-text.ts';
 import { formatAgo, formatCount, formatDuration } from './units.ts';
 import { checkGivenFiles } from './check.ts';
 import { exitCodeHelp } from './exit-codes.ts';
-import { addTemplateOptions, type TemplateOptions } from './template-options.ts';
-
-export interface RulesOptions extends SocketOptions, TableOptions, TemplateOptions {
-  readonly group?: readonly string[];
-  readonly direction?: readonly string[];
-  readonly neverHit?: true;
-  readonly sort?: (typeof RULE_ORDERS)[number];
-  readonly json?: true;
-}
+import { addTemplateOptions } from './template-options.ts';
 
 export function addRulesCommand(program: Command): void {
   const command = program
@@ -112,23 +98,6 @@ function readQuestion({ group, direction, neverHit, sort }: RulesOptions): Rules
     ...(sort === undefined ? {} : { sort }),
   };
 }
-
-const RULE_COLUMNS: readonly Column[] = [
-  { title: 'group', min: 8 },
-  { title: 'direction' },
-  { title: 'rule', min: 22 },
-  { title: 'hits', align: 'right' },
-  { title: 'last hit', align: 'right', leaves: 2 },
-  { title: 'flows', align: 'right', leaves: 3 },
-  { title: 'from', min: 16, leaves: 1 },
-  { title: 'id', leaves: 4 },
-  { title: 'description', min: 8, leaves: 5 },
-];
-const LIVE_TITLES = ['hits', 'last hit', 'flows'];
-/** What a file can say of a rule. */
-export const FILE_COLUMNS: readonly Column[] = RULE_COLUMNS.filter(
-  ({ title }) => !LIVE_TITLES.includes(title),
-);
 
 export function formatRules({ rules, sinceMs }: RulesAnswer, options: RulesOptions): string {
   const since = `since the daemon started ${formatDuration(Date.now() - sinceMs)} ago`;

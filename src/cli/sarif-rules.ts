@@ -1,4 +1,7 @@
-/** What each code of a problem is about in general, for lists of rules; the problem itself says what is wrong in the case. */
+/**
+ * What each code of a problem is about in general, for lists of rules; the problem itself says what is wrong in the
+ * case.
+ */
 
 export interface RuleTexts {
   /** One sentence: what it is. */
@@ -80,11 +83,13 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'unknown-prefix-list': ['A prefix list that is named does not exist.', WRITE_AS_HINT],
   // Addresses and devices.
   'address-outside-vpc': ['An address is in no block of the VPC.', 'Correct the address, or the blocks of the VPC.'],
+  'attached-device': ['An attached device is given settings.', 'Leave them out: who makes the device configures it.'],
   'bad-address': ['A text is not an IP address.', WRITE_AS_HINT],
   'bad-cidr': ['A text is not a CIDR block.', WRITE_AS_HINT],
   'bad-device-name': ['A text cannot be the name of a network device.', WRITE_AS_HINT],
   'bad-listen': ['A text is not an address to listen on.', WRITE_AS_HINT],
   'bad-workers': ['The number of workers is out of range.', WRITE_AS_HINT],
+  'bad-mac': ['A text is not the MAC address of a host, or the kind of device has none.', WRITE_AS_HINT],
   'bad-max-flows': ['The number of flows is out of range.', WRITE_AS_HINT],
   'bad-mtu': ['An MTU is out of range.', 'IPv6 needs 1280 at least.'],
   'bad-netns': ['A text does not name a network namespace.', 'Write a name, an absolute path, or a process id.'],
@@ -153,6 +158,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'bad-property': ['A property has a wrong value.', WRITE_AS_HINT],
   'circular-reference': ['Things wait for each other.', 'Use separate rule resources for groups that name each other.'],
   'group-name-as-id': ['A group name stands where a group id should.', 'Write !GetAtt Group.GroupId.'],
+  'group-name-of-vpc': ['A group of another VPC than the default one is named by its name.', 'Write !GetAtt Group.GroupId.'],
   'lost-indentation': ['A template has lost its indentation.', 'Indent it as YAML wants it.'],
   'many-resources': ['A template has more resources than AWS takes.', 'Split the template.'],
   'missing-property': ['A property that AWS needs is missing.', AS_AWS],

@@ -4,7 +4,7 @@
  */
 import { isAbsolute, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { version } from '../control/version.ts';
+import { version } from '../service/version.ts';
 import { ExcerptReader } from '../source/excerpt.ts';
 import type { Position, Problem, Severity } from '../source/problem.ts';
 import { ruleTexts } from './sarif-rules.ts';
@@ -18,7 +18,10 @@ const LEVEL_OF: Readonly<Record<Severity, Level>> = {
   notice: 'note',
 };
 
-/** The log, one run; rules are the codes that occur. Relative paths count from `cwd`, which is taken for the root of the sources. */
+/**
+ * The log, one run; rules are the codes that occur. Relative paths count from `cwd`, which is taken for the root of the
+ * sources.
+ */
 export function makeSarif(problems: readonly Problem[], cwd: string): object {
   const codes = [...new Set(problems.map(({ code }) => code))].sort();
   const excerpts = new ExcerptReader();

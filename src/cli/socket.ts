@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { DEFAULT_SOCKET } from '../control/socket/control-client.ts';
+import { DEFAULT_SOCKET } from '../control-socket/control-client.ts';
 import { LabError } from '../lab/errors.ts';
 import { CONTROL_SOCKET, listStoredLabs } from '../lab/state.ts';
 

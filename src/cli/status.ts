@@ -1,8 +1,8 @@
 /** `sgctl status`: what the running daemon has in force, and how it is. */
 import type { Command } from 'commander';
-import { ask } from '../control/socket/control-client.ts';
-import type { Status } from '../control/socket/protocol.ts';
-import { count } from './check-text.ts';
+import { ask } from '../control-socket/control-client.ts';
+import type { Status, StoreStatus } from '../queries/status-view.ts';
+import { count } from '../source/count.ts';
 import { formatFitted } from './fit-table.ts';
 import { formatTable, paint } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
@@ -62,6 +62,7 @@ function statusRows({
   groups,
   flows,
   health,
+  store,
 }: Status): string[][] {
   const { total, rates, events, flowsByState, policySinceMs, uptimeMs, workers, maxFlows } = health;
   const states = Object.entries(flowsByState)
@@ -75,6 +76,7 @@ function statusRows({
     ['configuration', config],
     ['generation', `${generation}, in force for ${formatDuration(Date.now() - policySinceMs)}`],
     ['last reload', reloadText(health)],
+    ...(store === undefined ? [] : storeRows(store)),
     ['interfaces', namesText(interfaces)],
     ...waitingRows(waiting),
     ['groups', String(groups)],
@@ -95,6 +97,19 @@ export function namesText(names: readonly string[]): string {
   const more = names.length - NAMES_SHOWN;
   const rest = more > 0 ? ` … and ${more} more (sgctl interfaces lists them)` : '';
   return `${names.length}: ${shown}${rest}`;
+}
+
+function storeRows({ file, host, revision, refused, notInForce }: StoreStatus): string[][] {
+  const rows = notInForce
+    .slice(0, NAMES_SHOWN)
+    .map(({ id, reason }) => ['not in force', paint(`${id}: ${reason}`, 'yellow')]);
+  const more = notInForce.length - rows.length;
+  if (more > 0) rows.push(['not in force', `… and ${more} more (--json has all)`]);
+  const late =
+    refused === undefined
+      ? []
+      : [['refused', paint(`revision ${refused.revision}: ${refused.message}`, 'red')]];
+  return [['store', `${file}, revision ${revision} as ${host}`], ...late, ...rows];
 }
 
 function waitingRows(waiting: Status['waiting']): string[][] {
@@ -118,7 +133,7 @@ function reloadText({ reloads }: Status['health']): string {
 }
 
 function trafficText(packets: number, bytes: number): string {
-  return `${count(packets, 'packet').replace(String(packets), formatCount(packets))}, ${formatBytes(bytes)}`;
+  return `${count(packets, 'packet', formatCount(packets))}, ${formatBytes(bytes)}`;
 }
 
 function rateText(packets: number, bytes: number): string {

@@ -1,6 +1,9 @@
-/** `--stack-name`, `--parameter`, `--region` and the like: what a template can't say of itself, the same in every command that takes one. */
+/**
+ * `--stack-name`, `--parameter`, `--region` and the like: what a template can't say of itself, the same in every
+ * command that takes one.
+ */
 import { InvalidArgumentError, type Command } from 'commander';
-import { ACCOUNT_ID, REGION, STACK_NAME } from '../control/config/template-names.ts';
+import { ACCOUNT_ID, REGION, STACK_NAME } from '../config/template-names.ts';
 
 export interface TemplateOptions {
   readonly stackName?: string;

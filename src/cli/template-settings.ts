@@ -1,5 +1,5 @@
 /** What the options for templates say, with their parameters file read. */
-import { readParametersFile } from '../control/config/config-parameters-file.ts';
+import { readParametersFile } from '../config/config-parameters-file.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import type { TemplateSettings } from './check-templates.ts';
 import { printProblems } from './check-text.ts';

@@ -8,7 +8,7 @@ import {
   type NamedService,
 } from '../reach/suite.ts';
 import type { CaseReport, CheckReport, Outcome, Report } from '../reach/run.ts';
-import type { Explanation } from '../policy/explanation.ts';
+import type { Explanation } from '../explain/explanation.ts';
 import { printable } from '../source/excerpt.ts';
 import { formatExplanation } from './explain-text.ts';
 import { formatTable, paint, type Style } from './output.ts';

@@ -1,5 +1,5 @@
 /** What `sgctl top` shows, as lines: for a screen of a size, or as long as it gets. */
-import type { TopAnswer, TopFlow } from '../control/socket/top-stream.ts';
+import type { TopAnswer, TopFlow } from '../queries/top-stream.ts';
 import { cut, tableLines, type Column } from './fit-table.ts';
 import { paint } from './output.ts';
 import { chooseColumns } from './table-options.ts';

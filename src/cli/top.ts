@@ -1,7 +1,7 @@
 /** `sgctl top`: what moves, second by second. */
 import { Option, type Command } from 'commander';
-import { follow } from '../control/socket/control-client.ts';
-import { TOP_FLOWS_MAX, TOP_ORDERS, type TopAnswer } from '../control/socket/top-stream.ts';
+import { follow } from '../control-socket/control-client.ts';
+import { TOP_FLOWS_MAX, TOP_ORDERS, type TopAnswer } from '../queries/top-stream.ts';
 import { wholeNumber } from './filter-options.ts';
 import { terminalColumns } from './fit-table.ts';
 import { runLive, Screen } from './live.ts';

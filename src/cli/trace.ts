@@ -1,8 +1,8 @@
 /** `sgctl trace`: verdicts as they fall. */
 import { Option, type Command } from 'commander';
-import { follow } from '../control/socket/control-client.ts';
-import { DIRECTIONS, VERDICTS, type TraceQuestion } from '../control/socket/trace-stream.ts';
-import { REASON_NAMES, type VerdictView } from '../control/views/verdict-view.ts';
+import { follow } from '../control-socket/control-client.ts';
+import { DIRECTIONS, VERDICTS, type TraceQuestion } from '../queries/trace-stream.ts';
+import { REASON_NAMES, type VerdictView } from '../queries/verdict-view.ts';
 import { printable } from '../source/excerpt.ts';
 import {
   addFilterOptions,
@@ -20,6 +20,7 @@ import { addTableOptions, type TableOptions } from './table-options.ts';
 import { paintVerdictWord, VERDICT_WORDS, verdictText, whyTexts } from './traffic-text.ts';
 import { formatClock } from './units.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { count as countOf } from '../source/count.ts';
 
 interface Options extends FilterOptions, SocketOptions, FollowOptions {
   readonly all?: true;
@@ -102,7 +103,7 @@ export async function followVerdicts(
           if (missed > 0)
             console.error(`sgctl: ${missed} more matched and could not be shown in time`);
           if (lost > 0)
-            console.error(`sgctl: ${lost} events were lost: the daemon could not keep up`);
+            console.error(`sgctl: lost ${countOf(lost, 'event')}: the daemon could not keep up`);
           if (shown >= count) stop.abort();
           return drained();
         },

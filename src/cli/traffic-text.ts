@@ -1,8 +1,9 @@
 /** Ends, packets, rules and verdicts in words, the same in every command. */
 import { relative } from 'node:path';
-import type { RuleView } from '../control/views/rule-book.ts';
-import type { NeighbourView, PacketView, VerdictView } from '../control/views/verdict-view.ts';
+import type { RuleView } from '../queries/rule-book.ts';
+import type { NeighbourView, PacketView, VerdictView } from '../queries/verdict-view.ts';
 import { paint } from './output.ts';
+import { count } from '../source/count.ts';
 
 const PROTOCOLS_WITH_PORTS: ReadonlySet<string> = new Set(['tcp', 'udp']);
 
@@ -42,7 +43,7 @@ export function packetText(direction: 'ingress' | 'egress', packet: PacketView):
 export function verdictText({ direction, packet, neighbour, bytes }: VerdictView): string {
   if (neighbour !== undefined) return neighbourText(neighbour);
   return packet === undefined
-    ? `${bytes ?? 0} bytes that can't be read`
+    ? `${count(bytes ?? 0, 'byte')} that can't be read`
     : packetText(direction, packet);
 }
 

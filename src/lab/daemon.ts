@@ -1,4 +1,4 @@
-/** Starts the daemon for a lab, apart from the terminal, and waits until packets flow. */
+/** Starts the daemon for a lab, detached from the terminal, and waits until packets flow. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -8,20 +8,22 @@ import { LAB_MARK, identify } from './processes.ts';
 import type { ProcessIdentity } from './processes.ts';
 
 export interface DaemonOptions {
-  /** What to run instead of this build's own daemon; the arguments below are added to it. */
+  /** The command to run instead of this build's own daemon. The arguments below are added to it. */
   readonly command?: readonly string[];
   readonly configFile: string;
   readonly netnsDirectory: string;
   readonly logFile: string;
-  /** Where the daemon takes the requests of sgctl. */
+  /** The socket on which the daemon takes requests of sgctl. */
   readonly controlSocket: string;
   readonly labId: string;
   readonly timeoutMs: number;
   readonly timeScale: number;
+  /** Further arguments. */
+  readonly more: readonly string[];
   readonly signal: AbortSignal;
   /** Called as soon as the process exists, before it is ready. */
   readonly started: (daemon: ProcessIdentity) => void;
-  /** Called once a second while it is not ready. */
+  /** Called once a second until it is ready. */
   readonly waiting: (elapsedMs: number) => void;
 }
 
@@ -33,11 +35,14 @@ function defaultCommand(): readonly string[] {
   return [process.execPath, '--enable-source-maps', main];
 }
 
-/** Returns once the daemon said it is ready. Throws LabError; the daemon may then still run, as `started` told. */
+/**
+ * Returns when the daemon reports that it is ready. Throws LabError; then the daemon given to `started` may still
+ * run.
+ */
 export async function startDaemon(options: DaemonOptions): Promise<void> {
   const [command = process.execPath, ...args] = options.command ?? defaultCommand();
   const log = openSync(options.logFile, 'w', 0o600);
-  // A session of its own, no terminal, and a directory that can't be unmounted under it.
+  // It gets a session of its own, no terminal, and a working directory that can't be unmounted.
   const child = spawn(
     command,
     [
@@ -46,6 +51,7 @@ export async function startDaemon(options: DaemonOptions): Promise<void> {
       ...['--netns-dir', options.netnsDirectory],
       ...['--control', options.controlSocket],
       ...(options.timeScale === 1 ? [] : ['--time-scale', String(options.timeScale)]),
+      ...options.more,
     ],
     {
       cwd: '/',
@@ -73,7 +79,7 @@ function waitReady(child: ChildProcess, options: DaemonOptions): Promise<void> {
       clearTimeout(timer);
       options.signal.removeEventListener('abort', onAbort);
       child.removeAllListeners();
-      // A late 'error' (a failed disconnect) must not end the program that waits no more.
+      // A late 'error' (a failed disconnect) must not end the program, which no longer waits.
       child.on('error', () => undefined);
       if (error === undefined) resolve();
       else reject(error);
@@ -98,7 +104,7 @@ function waitReady(child: ChildProcess, options: DaemonOptions): Promise<void> {
   });
 }
 
-/** The last lines of the daemon's log, as a person reads them. */
+/** The last lines of the daemon's log, in readable form. */
 export function readLogTail(file: string): string {
   let text: string;
   try {
@@ -111,7 +117,7 @@ export function readLogTail(file: string): string {
   return lines.map((line) => `    ${humanize(line)}`).join('\n');
 }
 
-/** A line of pino's JSON as "message: error"; any other line as it is. */
+/** Writes a line of pino's JSON as "message: error". Other lines stay as they are. */
 function humanize(line: string): string {
   try {
     const { msg, err } = JSON.parse(line) as { msg?: string; err?: { message?: string } };

@@ -1,9 +1,9 @@
 /**
- * Removes a lab: daemon, namespaces with what still runs in them, persistent devices, files.
+ * Removes a lab: its daemon, its namespaces with the processes in them, persistent devices, and files.
  *
- * May be called at any time and any number of times: for a lab that is up, half-made, whose
- * daemon was killed, or that a reboot has already taken away. The state file goes last, so that a
- * removal that was itself interrupted can be repeated.
+ * It may be called at any time and any number of times: for a lab that is up or half-made, whose daemon was killed,
+ * or that a reboot has already removed. The state file is removed last, so that an interrupted removal can be
+ * repeated.
  */
 import { LabError, messageOf } from './errors.ts';
 import { removeLink, removeNamed } from './namespaces.ts';
@@ -13,15 +13,14 @@ import { NO_PROGRESS, type Progress } from './progress.ts';
 import { readBootId, removeLabDirectory } from './state.ts';
 import type { LabState, StoredLab } from './state.ts';
 import { inChunks } from './tools.ts';
+import { count } from '../source/count.ts';
 
 const DAEMON_GRACE_MS = 3000;
 const OTHERS_GRACE_MS = 1000;
-/** How long what was killed may take: the kernel takes thousands of devices away in many seconds. */
+/** The longest wait for killed processes: the kernel needs many seconds to remove thousands of devices. */
 const GONE_WAIT_MS = 120_000;
 
-/**
- * Refuses to remove a lab that another process is just making. Throws LabError.
- */
+/** Refuses to remove a lab that another process is still making. Throws LabError. */
 export function checkNotBeingMade({ name, state }: StoredLab): void {
   if (state?.phase !== 'making' || state.maker.pid === process.pid || !isRunning(state.maker))
     return;
@@ -32,22 +31,23 @@ export function checkNotBeingMade({ name, state }: StoredLab): void {
 }
 
 /**
- * Removes everything the lab made.
- * @returns what could not be removed, a sentence each; the state file stays then, so that it can be tried again
+ * Removes everything that the lab made.
+ * @returns what could not be removed, a sentence each; then the state file stays, so that the removal can be repeated
  */
 export async function removeLab(
   { directory, state }: StoredLab,
   progress: Progress = NO_PROGRESS,
 ): Promise<readonly string[]> {
   const left: string[] = [];
-  // After a reboot the names may be somebody else's, and nothing of the lab is left but its files.
+  // After a reboot the names may belong to somebody else, and only the lab's files are left.
   if (state !== undefined && state.bootId === readBootId()) {
     const killed = await endAll(state);
-    // With the namespaces the kernel takes all their devices away at once. A daemon that was killed gives them
-    // back one by one, 20 ms each: it is waited for last.
+    // When the namespaces go, the kernel removes all their devices at once. A killed daemon gives them back one by
+    // one, 20 ms each. So wait for it last.
     await removeNamespaces(state, left, progress);
     await removeLinks(state, left);
-    const waiting = (): void => progress(`the kernel takes ${state.instances.length} devices away`);
+    const waiting = (): void =>
+      progress(`the kernel takes ${count(state.instances.length, 'device')} away`);
     for (const { pid } of await waitGone(killed, GONE_WAIT_MS, waiting))
       left.push(`process ${pid} can't be ended`);
   }
@@ -55,20 +55,20 @@ export async function removeLab(
   return left;
 }
 
-/** @returns those that were killed and are not gone yet */
+/** @returns the processes that were killed and are not gone yet */
 async function endAll(state: LabState): Promise<readonly ProcessIdentity[]> {
   const holders = state.namespaces.flatMap(({ holder }) => (holder === undefined ? [] : [holder]));
   const holderPids = new Set(holders.map(({ pid }) => pid));
   const inside = new Set(state.namespaces.flatMap(({ id }) => (id === undefined ? [] : [id])));
   const daemon = state.daemon === undefined ? [] : [state.daemon];
-  // First the daemon alone: it closes its devices while their namespaces are still there.
+  // End the daemon first, alone: it closes its devices while their namespaces still exist.
   const marked = findMarked(state.id).filter(({ pid }) => !holderPids.has(pid));
   const killed = [
     ...(await endProcesses([...daemon, ...marked], DAEMON_GRACE_MS)),
     ...(await endProcesses(findInside(inside), OTHERS_GRACE_MS)),
     ...(await endProcesses([...holders, ...findMarked(state.id)], OTHERS_GRACE_MS)),
   ];
-  // One may be known both by its pid and by its mark.
+  // A process may be known both by its pid and by its mark.
   return [...new Map(killed.map((one) => [one.pid, one])).values()];
 }
 
@@ -77,14 +77,14 @@ async function removeNamespaces(
   left: string[],
   progress: Progress,
 ): Promise<void> {
-  // Held namespaces went with their holders.
+  // Held namespaces disappeared with their holders.
   const namespaces = state.mode === 'named' ? state.namespaces : [];
   let gone = 0;
   for (const chunk of inChunks(namespaces)) {
     await Promise.all(
       chunk.map(async ({ name, id }) => {
         try {
-          // False: the name is another namespace's by now, so ours is gone.
+          // False means that another namespace has the name now, so ours is gone.
           await removeNamed(name, id);
         } catch (thrown) {
           left.push(`namespace ${name}: ${messageOf(thrown)}`);
@@ -92,7 +92,7 @@ async function removeNamespaces(
       }),
     );
     gone += chunk.length;
-    progress(`${gone} of ${namespaces.length} namespaces removed`);
+    progress(`${gone} of ${count(namespaces.length, 'namespace')} removed`);
   }
 }
 

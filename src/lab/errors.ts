@@ -1,4 +1,4 @@
-/** A lab that can't be made, entered or removed: says what happened, and what to do about it. */
+/** A lab can't be made, entered or removed. The error says what happened and what to do. */
 export class LabError extends Error {
   override readonly name = 'LabError';
   readonly hint: string | undefined;
@@ -9,14 +9,14 @@ export class LabError extends Error {
   }
 }
 
-/** The person asked for the making of a lab to stop (Ctrl-C); everything was undone. */
+/** The user interrupted the making of a lab (Ctrl-C). Everything was undone. */
 export class LabInterrupted extends LabError {
   constructor() {
     super('interrupted: what was made of the lab has been removed');
   }
 }
 
-/** The text of whatever was thrown. */
+/** The message of anything thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

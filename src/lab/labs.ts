@@ -1,4 +1,4 @@
-/** The labs that are there: how each one is, and the way into its namespaces. */
+/** Lists labs with their condition, and builds the command that enters their namespaces. */
 import { readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { LabError } from './errors.ts';
@@ -8,11 +8,12 @@ import { listStoredLabs, readBootId } from './state.ts';
 import type { LabState, StoredLab } from './state.ts';
 
 /**
- * - `up`: made, and its daemon runs
- * - `making`: `up` is at work on it
- * - `daemon-gone`: made, but its daemon has ended: nothing passes
+ * The condition of a lab:
+ * - `up`: it is made, and its daemon runs
+ * - `making`: `up` is making it
+ * - `daemon-gone`: it is made, but its daemon has ended: no packet passes
  * - `half-made`: `up` was killed before it was done
- * - `stale`: of an earlier boot; only its files are left
+ * - `stale`: it is from an earlier boot, and only its files are left
  */
 export type LabCondition = 'up' | 'making' | 'daemon-gone' | 'half-made' | 'stale';
 
@@ -29,8 +30,8 @@ export interface EnterCommand {
 }
 
 /**
- * What to run so that `argv` runs inside a lab's namespace. Throws LabError if no lab has it.
- * @param labName which lab's, where several have a namespace of that name
+ * Builds the command that runs `argv` inside a lab's namespace. Throws LabError if no lab has the namespace.
+ * @param labName which lab, if several have a namespace of that name
  */
 export function enterCommand(
   namespace: string,
@@ -66,7 +67,7 @@ export function enterCommand(
   return { command: 'nsenter', args: [...user, `--net=${path}`, '--', ...argv] };
 }
 
-/** A held namespace belongs to the user namespace its lab was made in; from a shell outside, that one comes first. */
+/** A held namespace belongs to the user namespace that its lab was made in. From outside, enter that one first. */
 function enterUser(pid: number): readonly string[] {
   const theirs = `/proc/${pid}/ns/user`;
   return readlinkSync(theirs) === readlinkSync('/proc/self/ns/user')

@@ -1,13 +1,13 @@
 /**
- * Network namespaces for a lab, in one of two ways.
+ * Makes and removes network namespaces for a lab, in one of two ways.
  *
- * - `named`: `ip netns add`, which binds the namespace to a file in /run/netns. Needs the right to mount.
- * - `held`: a process started by `unshare --net` keeps the namespace open, and a symlink in the lab's directory
- *   gives it a name. Works for anyone inside `unshare -Urn`, where nothing may be mounted. The namespace
- *   is gone as soon as nothing runs in it.
+ * - `named`: `ip netns add` binds the namespace to a file in /run/netns. It needs the right to mount.
+ * - `held`: a process started by `unshare --net` keeps the namespace open, and a symlink in the lab's directory names
+ *   it. This works for everybody inside `unshare -Urn`, where nothing may be mounted. The namespace disappears when
+ *   nothing runs in it.
  *
- * Which one is possible is found out by trying: capabilities, user namespaces and security modules each
- * have a say in it, and only the kernel knows the sum.
+ * Only a try shows which way is possible: capabilities, user namespaces and security modules all have a say, and only
+ * the kernel knows the result.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync, statSync, symlinkSync } from 'node:fs';
@@ -19,23 +19,23 @@ import type { ProcessIdentity } from './processes.ts';
 import type { LabMode } from './state.ts';
 import { missingTool, runTool, tryTool } from './tools.ts';
 
-/** Where `ip netns` keeps its namespaces. */
+/** The directory in which `ip netns` keeps its namespaces. */
 export const NAMED_DIRECTORY = '/run/netns';
 
 const HOLDER_TIMEOUT_MS = 5000;
 const HOLDER_POLL_MS = 5;
 
-/** Where the namespaces of a lab have their names: what the daemon is given as --netns-dir. */
+/** The directory with the names of a lab's namespaces. The daemon gets it as --netns-dir. */
 export function namespaceDirectory(mode: LabMode, labDirectory: string): string {
   return mode === 'named' ? NAMED_DIRECTORY : join(labDirectory, 'netns');
 }
 
-/** Those of `names` that `ip netns` already has. */
+/** The names that `ip netns` already has. */
 export function findTaken(names: readonly string[]): readonly string[] {
   return names.filter((name) => existsSync(join(NAMED_DIRECTORY, name)));
 }
 
-/** `ip netns add`; false, and why, where the kernel doesn't let us. */
+/** Runs `ip netns add`. Returns false and the reason if the kernel refuses. */
 export function addNamed(name: string): ReturnType<typeof tryTool> {
   return tryTool('ip', ['netns', 'add', name]);
 }
@@ -50,8 +50,9 @@ export interface Holder {
 }
 
 /**
- * Starts the process that holds a new namespace open, and returns once it is inside.
- * `started` gets the process as soon as there is one. Throws LabError with what `unshare` said.
+ * Starts the process that holds a new namespace open. Returns when the process is inside. Throws LabError with the
+ * output of `unshare`.
+ * @param started gets the process as soon as it exists
  */
 export async function startHolder(
   labId: string,
@@ -59,7 +60,7 @@ export async function startHolder(
   started: (holder: ProcessIdentity) => void,
 ): Promise<Holder> {
   const log = openSync(logFile, 'w', 0o600);
-  // A session of its own: Ctrl-C in the terminal of `up` must not end it, `up` decides.
+  // It gets a session of its own. Ctrl-C in the terminal of `up` must not end it: `up` decides.
   const child = spawn('unshare', ['--net', 'sleep', 'infinity'], {
     cwd: '/',
     detached: true,
@@ -92,8 +93,8 @@ export function nameHeld(directory: string, name: string, holder: ProcessIdentit
 
 /**
  * Removes a named namespace that a lab made.
- * @param id what it was when it was made; undefined if `up` was killed at that very moment
- * @returns false if another namespace has the name by now, which is left alone
+ * @param id its id when it was made; undefined if `up` was killed at that very moment
+ * @returns false if another namespace has the name now; it is left alone
  */
 export async function removeNamed(name: string, id: string | undefined): Promise<boolean> {
   const path = join(NAMED_DIRECTORY, name);
@@ -108,12 +109,12 @@ export function namespaceExists(path: string): boolean {
   return existsSync(path) && isMounted(path);
 }
 
-/** Whether a namespace is bound to the file, or only the bare file is left. */
+/** Whether a namespace is bound to the file. Otherwise only the bare file is left. */
 function isMounted(path: string): boolean {
   return statSync(path).dev === statSync('/proc/self/ns/net').dev;
 }
 
-/** Removes a persistent device. One that is gone already is fine. */
+/** Removes a persistent device. It is fine if the device is already gone. */
 export async function removeLink(name: string, netnsPath: string | undefined): Promise<void> {
   const enter = netnsPath === undefined ? [] : ['nsenter', `--net=${netnsPath}`];
   if (!(await hasLink(name, netnsPath))) return;

@@ -1,9 +1,9 @@
 /**
- * Processes by identity, not by number alone.
+ * Identifies processes by more than their pid.
  *
- * A pid is reused. A state file can be hours old, and a lab is removed as root: signalling a
- * remembered pid without a check could end a stranger's process. So a process is remembered with the time
- * it started (proc(5), /proc/PID/stat field 22), and signalled only while both still agree.
+ * Pids are reused. A state file can be hours old, and a lab is removed as root. To signal a remembered pid without a
+ * check could end a stranger's process. So a process is remembered with its start time (proc(5), /proc/PID/stat field
+ * 22), and signalled only while both still match.
  */
 import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,14 +14,14 @@ export interface ProcessIdentity {
   readonly startTicks: string;
 }
 
-/** Environment variable that marks the processes a lab starts; its value is the lab's id. */
+/** The environment variable that marks processes of a lab. Its value is the lab's id. */
 export const LAB_MARK = 'SECGROUPD_LAB';
 
 const POLL_MS = 10;
-/** A process that was killed is gone at once, unless the kernel still has much to take away for it. */
+/** A killed process is gone at once, unless the kernel has much to clean up for it. */
 const KILLED_WAIT_MS = 300;
 
-/** Fields of /proc/PID/stat after the command name, which may itself hold spaces and brackets. */
+/** Returns the fields of /proc/PID/stat behind the command name, which may itself contain spaces and brackets. */
 function readStat(pid: number): readonly string[] | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -35,13 +35,13 @@ const STATE = 0; //       field 3
 const PARENT = 1; //      field 4
 const START_TICKS = 19; // field 22
 
-/** Who `pid` is now; undefined if there is no such process. */
+/** The identity of the process that has `pid` now; undefined if there is none. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const startTicks = readStat(pid)?.[START_TICKS];
   return startTicks === undefined ? undefined : { pid, startTicks };
 }
 
-/** Whether this very process still runs. A zombie does not: it holds no device and no namespace. */
+/** Whether this very process still runs. A zombie does not count: it holds no device and no namespace. */
 export function isRunning(process: ProcessIdentity): boolean {
   const stat = readStat(process.pid);
   if (stat === undefined || stat[START_TICKS] !== process.startTicks) return false;
@@ -49,8 +49,8 @@ export function isRunning(process: ProcessIdentity): boolean {
 }
 
 /**
- * Ends processes: SIGTERM, and SIGKILL to those that are still there after `graceMs`.
- * @returns those that were killed and are not gone yet; see `waitGone`
+ * Ends processes by SIGTERM, and by SIGKILL those that are still there after `graceMs`.
+ * @returns the killed processes that are not gone yet; see `waitGone`
  */
 export async function endProcesses(
   processes: readonly ProcessIdentity[],
@@ -64,7 +64,7 @@ export async function endProcesses(
 
 /**
  * Waits until processes are gone.
- * @param waiting called again and again while there are any
+ * @param waiting called repeatedly until then
  * @returns those that are still there after `limitMs` (no permission to end them, or stuck in the kernel)
  */
 export async function waitGone(
@@ -87,13 +87,13 @@ function signal(target: ProcessIdentity, name: 'SIGTERM' | 'SIGKILL'): void {
   try {
     process.kill(target.pid, name);
   } catch {
-    // Gone in between, or not ours: the caller sees by isRunning whether it is still there.
+    // It is gone already, or not ours. The caller uses isRunning to see which.
   }
 }
 
 /**
- * Processes that carry the mark of this lab, whether or not the state file knows their pid:
- * `up` may have been killed between starting one and writing its pid down.
+ * Finds the processes with the mark of this lab, whether or not the state file has their pid. `up` may have been
+ * killed between starting a process and writing its pid down.
  */
 export function findMarked(labId: string): readonly ProcessIdentity[] {
   const mark = `${LAB_MARK}=${labId}`;
@@ -103,8 +103,8 @@ export function findMarked(labId: string): readonly ProcessIdentity[] {
 }
 
 /**
- * Processes inside the namespaces with these ids (see `namespaceId`), but for the calling process
- * and its ancestors: a shell inside the lab may be where `down` was typed.
+ * Finds the processes inside the namespaces with these ids (see `namespaceId`). It leaves out the calling process and
+ * its ancestors, since `down` may have been typed in a shell inside the lab.
  */
 export function findInside(namespaceIds: ReadonlySet<string>): readonly ProcessIdentity[] {
   if (namespaceIds.size === 0) return [];
@@ -116,7 +116,7 @@ export function findInside(namespaceIds: ReadonlySet<string>): readonly ProcessI
   });
 }
 
-/** What tells one network namespace from every other while it exists: device and inode of its file. */
+/** A network namespace's identity while it exists: device and inode of its file. */
 export function namespaceId(path: string): string | undefined {
   try {
     const { dev, ino } = statSync(path, { bigint: true });
@@ -135,7 +135,7 @@ function findProcesses(matches: (pid: number) => boolean): readonly ProcessIdent
       const who = identify(pid);
       if (who !== undefined && matches(pid) && isRunning(who)) found.push(who);
     } catch {
-      // Ended while we looked, or another user's: neither is ours to end.
+      // It ended meanwhile, or belongs to another user. Either way it is not ours to end.
     }
   }
   return found;

@@ -1,6 +1,6 @@
-/** What a long step of making or removing a lab says of itself, for whoever wants to show it. */
+/** Reports the progress of a long step in making or removing a lab. */
 
-/** Called often: whoever shows it decides how often somebody wants to read. */
+/** Called often. The receiver decides how often to show it. */
 export type Progress = (text: string) => void;
 
 export const NO_PROGRESS: Progress = () => undefined;

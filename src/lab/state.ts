@@ -1,18 +1,17 @@
 /**
- * What is remembered of a lab, on disk.
+ * Stores what is known about a lab on disk.
  *
- * Theory of operation. A lab must be removable whatever ended the process that made it, so every
- * namespace, device and process is written down BEFORE it is made: the file may name things that
- * don't exist, never the other way round. The lab's directory is made with an exclusive mkdir,
- * which is also the lock between two `up` of one name; the file is replaced by rename, so that it is never
- * half-written. Each boot has an id: a file from another boot names nothing that still
- * exists, and only its directory is removed.
+ * Theory of operation. It must be possible to remove a lab however its maker ended. So every namespace, device and
+ * process is written down BEFORE it is made: the file may name things that don't exist, but everything that exists is
+ * named. An exclusive mkdir makes the lab's directory, which is also the lock between two `up` of the same name. A
+ * rename replaces the file, so it is never half-written. Each boot has an id. A file from another boot names nothing
+ * that still exists, and only its directory is removed.
  *
- * Where: /run/secgroupd-labs for the machine's root, since /run/secgroupd is the service's, which has it made for
- * its user and removed with everything in it when it stops; otherwise below $XDG_RUNTIME_DIR, or
- * /tmp/secgroupd-UID. That last one is in a directory where anybody may make files, so it is used only if
- * it is a real directory, ours, and writable by nobody else (a stranger could otherwise plant state files
- * that make us end processes or delete namespaces).
+ * Place. The machine's root uses /run/secgroupd-labs. (It can't be /run/secgroupd, which belongs to the service:
+ * systemd makes it for the service's user and removes it with all its contents when the service stops.) Other users
+ * use a directory below $XDG_RUNTIME_DIR, or else /tmp/secgroupd-UID. Anybody may create files in /tmp, so that last
+ * one is used only if it is a real directory, ours, and writable by nobody else. Otherwise a stranger could plant
+ * state files that make us end processes or delete namespaces.
  */
 import {
   chmodSync,
@@ -28,21 +27,21 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { LabError, messageOf } from './errors.ts';
 import type { ProcessIdentity } from './processes.ts';
 
-/** `named`: namespaces by `ip netns`. `held`: each namespace lives as long as a process inside it. */
+/** `named`: namespaces by `ip netns`. `held`: a namespace lives as long as a process inside it. */
 export type LabMode = 'named' | 'held';
 
 export interface LabNamespace {
   readonly name: string;
-  /** Device and inode of the namespace; undefined until it has been made. */
+  /** Device and inode of the namespace; undefined until it is made. */
   readonly id?: string;
   /** The process that keeps it open, in mode `held`. */
   readonly holder?: ProcessIdentity;
 }
 
-/** A persistent device that the daemon makes in a namespace that is not the lab's: it outlives the daemon. */
+/** A persistent device that the daemon makes in a namespace outside the lab. It outlives the daemon. */
 export interface LabLink {
   readonly name: string;
-  /** Path of the namespace; undefined: the one `up` ran in. */
+  /** Path of the namespace; undefined: the one that `up` ran in. */
   readonly netnsPath?: string;
 }
 
@@ -50,15 +49,17 @@ export interface LabInstance {
   readonly netns: string | undefined;
   readonly device: string;
   readonly name: string;
+  /** The name of its VPC, where there are several. */
+  readonly vpc?: string;
   readonly addresses: readonly string[];
-  /** Group names; empty for the uplink, which is no instance and has none. */
+  /** Group names. Empty for the uplink, which is no instance. */
   readonly groups: readonly string[];
 }
 
 export interface LabState {
   readonly version: 1;
   readonly name: string;
-  /** Random; the mark in the environment of the lab's processes. */
+  /** Random. It marks the lab's processes, in their environment. */
   readonly id: string;
   readonly bootId: string;
   readonly configFile: string;
@@ -70,9 +71,11 @@ export interface LabState {
   readonly links: readonly LabLink[];
   readonly instances: readonly LabInstance[];
   readonly daemon?: ProcessIdentity;
+  /** The server of EC2's API, if the lab has one, and where it listens. */
+  readonly api?: { readonly process: ProcessIdentity; readonly url: string };
 }
 
-/** A lab's directory; `state` is undefined if `up` was killed before it wrote the first one. */
+/** A lab's directory. `state` is undefined if `up` was killed before it first wrote one. */
 export interface StoredLab {
   readonly name: string;
   readonly directory: string;
@@ -86,7 +89,7 @@ const STATE_FILE = 'state.json';
 /** Name of the daemon's control socket in the lab's directory. */
 export const CONTROL_SOCKET = 'control.sock';
 
-/** Root of the machine, or of a container with all ids: not root by name only inside `unshare -Ur`. */
+/** Whether we are root of the machine, or of a container with all ids; not merely root inside `unshare -Ur`. */
 export function isHostRoot(): boolean {
   if (process.getuid?.() !== 0) return false;
   try {
@@ -97,7 +100,7 @@ export function isHostRoot(): boolean {
   }
 }
 
-/** The user id outside a user namespace: 1000 also where `unshare -Ur` shows 0. */
+/** The user id outside a user namespace: 1000 even where `unshare -Ur` shows 0. */
 function outerUid(): number {
   const inner = process.getuid?.() ?? 0;
   try {
@@ -106,12 +109,12 @@ function outerUid(): number {
       if (inner >= from && inner < from + count) return to + (inner - from);
     }
   } catch {
-    // No user namespaces in this kernel: inside and outside are the same.
+    // This kernel has no user namespaces: the id is the same outside.
   }
   return inner;
 }
 
-/** Directories that may hold labs of this user, the one for new labs first. */
+/** The directories that may hold labs of this user. New labs go into the first. */
 export function labRoots(): readonly string[] {
   const own = join('/tmp', `secgroupd-${outerUid()}`, 'labs');
   const runtime = process.env['XDG_RUNTIME_DIR'];
@@ -119,12 +122,12 @@ export function labRoots(): readonly string[] {
     runtime !== undefined && isAbsolute(runtime) && isOurs(runtime)
       ? [join(runtime, 'secgroupd', 'labs'), own]
       : [own];
-  // Root also looks into the others: it may have made a lab inside `unshare -Urn`.
+  // Root also looks into the other directories: it may have made a lab inside `unshare -Urn`.
   return isHostRoot() ? [HOST_ROOT_LABS, ...roots] : roots;
 }
 
-/** A directory, no symlink, of this user and writable by this user alone. */
-function isOurs(directory: string): boolean {
+/** Whether it is a directory, no symlink, that belongs to this user and that nobody else may write to. */
+export function isOurs(directory: string): boolean {
   try {
     const stat = lstatSync(directory);
     return (
@@ -135,22 +138,11 @@ function isOurs(directory: string): boolean {
   }
 }
 
-/** Makes the lab's directory, which must not be there. Throws LabError. */
+/** Makes the lab's directory, which must not exist yet. Throws LabError. */
 export function createLabDirectory(name: string): string {
   const root = labRoots()[0];
-  const base = dirname(root);
-  try {
-    mkdirSync(base, { recursive: true, mode: 0o700 });
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-  } catch (thrown) {
-    throw new LabError(`cannot make ${root}: ${messageOf(thrown)}`);
-  }
-  if (!isOurs(base) || !isOurs(root)) {
-    throw new LabError(
-      `${base} belongs to another user, or others may write in it`,
-      'remove it, or set XDG_RUNTIME_DIR to a directory of your own',
-    );
-  }
+  makeOwnDirectory(dirname(root));
+  makeOwnDirectory(root);
   const directory = join(root, name);
   try {
     mkdirSync(directory, { mode: 0o700 });
@@ -166,7 +158,22 @@ export function createLabDirectory(name: string): string {
   return directory;
 }
 
-export function writeState(directory: string, state: LabState): void {
+/** Makes a directory that is this user's alone, unless it is there. Throws LabError. */
+export function makeOwnDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (thrown) {
+    throw new LabError(`cannot make ${path}: ${messageOf(thrown)}`);
+  }
+  if (!isOurs(path)) {
+    throw new LabError(
+      `${path} belongs to another user, or others may write in it`,
+      'remove it, or set XDG_RUNTIME_DIR to a directory of your own',
+    );
+  }
+}
+
+export function writeState(directory: string, state: { readonly version: 1 }): void {
   const file = join(directory, STATE_FILE);
   writeFileSync(`${file}.new`, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
   renameSync(`${file}.new`, file);
@@ -179,13 +186,16 @@ export function listStoredLabs(): readonly StoredLab[] {
     if (!isOurs(dirname(root)) || !isOurs(root)) continue;
     for (const name of readdirSync(root).sort()) {
       const directory = join(root, name);
-      labs.push({ name, directory, state: readState(directory) });
+      labs.push({ name, directory, state: readState<LabState>(directory) });
     }
   }
   return labs;
 }
 
-function readState(directory: string): LabState | undefined {
+/** What `writeState` wrote; undefined: nothing. Throws LabError. */
+export function readState<State extends { readonly version: 1 }>(
+  directory: string,
+): State | undefined {
   const file = join(directory, STATE_FILE);
   let text: string;
   try {
@@ -194,19 +204,19 @@ function readState(directory: string): LabState | undefined {
     return undefined;
   }
   try {
-    const state = JSON.parse(text) as LabState;
+    const state = JSON.parse(text) as State;
     if (state.version === 1) return state;
   } catch {
-    // Told below, as for an unknown version: what it names can't be removed unread.
+    // Throw below, as for an unknown version: what an unreadable file names can't be removed.
   }
   throw new LabError(
     `${file} is not a state file of this version of sgctl`,
-    `remove what the lab made by hand, and then the directory ${directory}`,
+    `remove what it tells of by hand, and then the directory ${directory}`,
   );
 }
 
 export function removeLabDirectory(directory: string): void {
-  // `held` labs keep symlinks to /proc in here; rm removes the links, not what they point to.
+  // `held` labs keep symlinks to /proc here. rmSync removes the links, not their targets.
   rmSync(directory, { recursive: true, force: true });
 }
 

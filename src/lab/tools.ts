@@ -1,4 +1,4 @@
-/** Runs the system's own tools (`ip`, `nsenter`, `unshare`). Only the lab does; the daemon never does. */
+/** Runs the system's own tools (`ip`, `nsenter`, `unshare`). Only the lab does that; the daemon never does. */
 import { execFile } from 'node:child_process';
 import { LabError } from './errors.ts';
 
@@ -8,12 +8,12 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   unshare: 'util-linux',
 };
 const TOOL_TIMEOUT_MS = 10_000;
-/** Tools that run at the same time, where many are to be run. */
+/** The most tools to run at the same time. */
 const TOOLS_AT_ONCE = 16;
 
 export type ToolResult = { readonly ok: true } | { readonly ok: false; readonly message: string };
 
-/** Runs a tool to its end. A failure is returned with what the tool said; a tool that isn't there throws LabError. */
+/** Runs a tool to its end. Returns a failure with the tool's output. Throws LabError if the tool is missing. */
 export function tryTool(command: string, args: readonly string[]): Promise<ToolResult> {
   return new Promise((resolve, reject) => {
     execFile(command, args, { timeout: TOOL_TIMEOUT_MS }, (error, _stdout, stderr) => {
@@ -32,14 +32,14 @@ export function tryTool(command: string, args: readonly string[]): Promise<ToolR
   });
 }
 
-/** Parts of a list for each of which tools are run at the same time. */
+/** Splits a list into parts. For the items of a part, tools run at the same time. */
 export function inChunks<T>(items: readonly T[]): readonly (readonly T[])[] {
   return Array.from({ length: Math.ceil(items.length / TOOLS_AT_ONCE) }, (_, i) =>
     items.slice(i * TOOLS_AT_ONCE, (i + 1) * TOOLS_AT_ONCE),
   );
 }
 
-/** As `tryTool`, but a failure throws LabError. */
+/** Runs a tool as `tryTool` does, but throws LabError on a failure. */
 export async function runTool(command: string, args: readonly string[]): Promise<void> {
   const result = await tryTool(command, args);
   if (!result.ok) throw new LabError(result.message);

@@ -1,18 +1,18 @@
 /**
  * Makes a lab: the namespaces that a configuration names, and the daemon on them.
  *
- * Theory of operation. Each step writes down what it is about to make before it makes it (state.ts), and whatever
- * goes wrong, Ctrl-C included, ends in `removeLab`, the same code that `sgctl lab down` runs. So there is one
- * way to undo, and a lab is either wholly up or gone. If `up` itself is killed, the state file is
- * still there and `down` does the rest.
+ * Theory of operation. Each step writes down what it is about to make before it makes it (state.ts). Every failure,
+ * Ctrl-C included, ends in `removeLab`, the same code that `sgctl lab down` runs. So there is only one way to undo,
+ * and a lab is either completely up or gone. If `up` itself is killed, the state file is still there, and `down` does
+ * the rest.
  *
- * Namespaces that are given as a path or a pid belong to somebody else: the lab makes and removes only
- * those that are given by name.
+ * Namespaces given by path or pid belong to somebody else. The lab makes and removes only those given by name.
  */
 import { randomUUID } from 'node:crypto';
 import { basename, extname, join, resolve } from 'node:path';
 import { formatAddress, formatCidr } from '../addr/address.ts';
-import type { Config, DeviceConfig } from '../control/config/config.ts';
+import type { Config, DeviceConfig } from '../config/config.ts';
+import { labStore, startLabApi } from './api.ts';
 import { startDaemon } from './daemon.ts';
 import { removeLab } from './down.ts';
 import { LabError, LabInterrupted, messageOf } from './errors.ts';
@@ -37,34 +37,37 @@ import {
 import type { LabInstance, LabLink, LabNamespace, LabState, StoredLab } from './state.ts';
 import { NO_PROGRESS, type Progress } from './progress.ts';
 import { inChunks, runTool } from './tools.ts';
+import { count } from '../source/count.ts';
 
 export interface UpOptions {
   readonly config: Config;
-  /** The configuration file; the daemon reads it again for itself. */
+  /** The configuration file. The daemon reads it again by itself. */
   readonly file: string;
-  /** See `labNameOf` for the usual one. */
+  /** `labNameOf` gives the usual one. */
   readonly name: string;
   readonly timeoutMs: number;
-  /** How many times faster than real time flows age; 1 if absent. */
+  /** How many times faster than real time flows age. Absent: 1. */
   readonly timeScale?: number;
-  /** Aborted: undo everything and throw LabInterrupted. */
+  /** Give the lab a server of EC2's API. */
+  readonly hasApi?: boolean;
+  /** When aborted, everything is undone and LabInterrupted is thrown. */
   readonly signal: AbortSignal;
-  /** Called about once a second while the daemon is not ready. */
+  /** Called about once a second until the daemon is ready. */
   readonly waiting?: (elapsedMs: number) => void;
-  /** Told how far making the namespaces, or undoing it, has come. */
+  /** Reports the progress of making namespaces, or of removing them again. */
   readonly progress?: Progress;
-  /** What to run as the daemon; this build's own if not given. */
+  /** The command to run as the daemon. Absent: this build's own. */
   readonly daemonCommand?: readonly string[];
 }
 
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** `config/demo.yaml` makes the lab `demo`. */
+/** The usual name of a lab: `demo` for `config/demo.yaml`. */
 export function labNameOf(file: string): string {
   return basename(file, extname(file));
 }
 
-/** Makes the lab and returns it once packets flow. Throws LabError after undoing everything. */
+/** Makes the lab, and returns it when packets flow. After a failure it undoes everything and throws LabError. */
 export async function upLab(options: UpOptions): Promise<StoredLab> {
   if (!NAME_PATTERN.test(options.name)) {
     throw new LabError(
@@ -74,7 +77,7 @@ export async function upLab(options: UpOptions): Promise<StoredLab> {
   }
   const names = namespacesOf(options.config);
   const taken = findTaken(names);
-  // Outside a user namespace /run/netns is everybody's: what is there already is not ours to use or to delete.
+  // Outside a user namespace /run/netns is shared: namespaces that already exist are not ours to use or to delete.
   if (taken.length > 0 && isHostRoot()) {
     throw new LabError(
       `${taken.length === 1 ? 'this namespace is' : 'these namespaces are'} there already: ${taken.join(', ')}`,
@@ -164,16 +167,16 @@ class LabMaker {
     if (first === undefined) return;
     this.stopIfAborted();
     await this.makeFirst(first);
-    // The state is written once for many, not once for each: with two thousand it is 300 KB long.
+    // Write the state once for many namespaces: with two thousand it is 300 KB long.
     for (const chunk of inChunks(rest)) {
       this.stopIfAborted();
       if (this.current().mode === 'named') await this.makeNamed(chunk);
       else for (const name of chunk) await this.makeHeld(name);
-      progress(`${this.current().namespaces.length} of ${names.length} namespaces made`);
+      progress(`${this.current().namespaces.length} of ${count(names.length, 'namespace')} made`);
     }
   }
 
-  /** The first one is a question: whether the kernel lets us make namespaces by name. */
+  /** Makes the first namespace, and finds out whether the kernel lets us make namespaces by name. */
   private async makeFirst(name: string): Promise<void> {
     if (this.current().mode === 'held') return this.makeHeld(name);
     try {
@@ -202,7 +205,7 @@ class LabMaker {
       const id = namespaceId(join(directory, name));
       return [id === undefined ? { name } : { name, id }];
     });
-    // What was not made is not ours to remove: somebody may have taken the name since we looked.
+    // What was not made is not ours to remove. Somebody may have taken the name since we looked.
     this.change({ namespaces: [...before, ...made] });
     const failed = added.find((result) => !result.ok);
     if (failed !== undefined && !failed.ok) throw new LabError(failed.message);
@@ -223,7 +226,7 @@ class LabMaker {
     await bringLoopbackUp(join(directory, name));
   }
 
-  /** Persistent devices outside the lab's namespaces outlive the daemon: `down` must remove the ones it made. */
+  /** Plans the removal of persistent devices outside the lab's namespaces: they outlive the daemon. */
   private async planLinks(): Promise<void> {
     const { config } = this.options;
     const made = new Set(this.current().namespaces.map((one) => one.name));
@@ -240,11 +243,13 @@ class LabMaker {
   private async runDaemon(): Promise<void> {
     const { options } = this;
     const { mode, id } = this.current();
-    if (mode === 'held' && options.config.metrics !== undefined) {
-      // Inside `unshare -Urn` the loopback is down, and the daemon could not listen for scrapes.
+    if (mode === 'held' && (options.config.metrics !== undefined || options.hasApi === true)) {
+      // Inside `unshare -Urn` the loopback is down, and nobody could listen there.
       await runTool('ip', ['link', 'set', 'lo', 'up']);
     }
+    const more = options.hasApi === true ? await this.runApi() : [];
     await startDaemon({
+      more,
       ...(options.daemonCommand === undefined ? {} : { command: options.daemonCommand }),
       configFile: resolve(options.file),
       netnsDirectory: namespaceDirectory(mode, this.directory),
@@ -258,6 +263,19 @@ class LabMaker {
       waiting: (elapsedMs) => options.waiting?.(elapsedMs),
     });
   }
+
+  /** @returns the daemon's arguments for what calls make */
+  private async runApi(): Promise<readonly string[]> {
+    const { directory, options } = this;
+    const { timeoutMs, signal, name } = options;
+    const api = await startLabApi({ directory, labId: this.current().id, timeoutMs, signal });
+    this.change({ api });
+    return [
+      ...['--store', labStore(directory)],
+      ...['--host', name],
+      ...['--flow-log-dir', directory],
+    ];
+  }
 }
 
 function devicesOf(config: Config): readonly DeviceConfig[] {
@@ -265,7 +283,7 @@ function devicesOf(config: Config): readonly DeviceConfig[] {
   return config.uplink === undefined ? devices : [...devices, config.uplink.device];
 }
 
-/** The namespaces to make: those given by name, each once, in the order of the file. */
+/** The namespaces to make: those given by name, without repeats, in the order of the file. */
 export function namespacesOf(config: Config): readonly string[] {
   const names = devicesOf(config)
     .map((device) => device.netns)
@@ -281,6 +299,7 @@ function instancesOf(config: Config): readonly LabInstance[] {
       netns: device.netns,
       device: device.name,
       name,
+      ...(networkInterface?.vpc === undefined ? {} : { vpc: networkInterface.vpc.name }),
       addresses: networkInterface?.addresses.map(formatAddress) ?? [],
       groups:
         networkInterface?.groupIds.map((group) => model.groups.get(group)?.name ?? group) ?? [],

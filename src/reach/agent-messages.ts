@@ -1,7 +1,7 @@
-/** What is said between sgctl and its agents in the namespaces, over Node's IPC channel. */
+/** The messages between sgctl and its agents in the namespaces, over Node's IPC channel. */
 import type { Family } from '../addr/address.ts';
 
-/** A server to be offered: it answers whoever reaches it with the agent's name. */
+/** A server to offer. It answers with the agent's name. */
 export interface Offer {
   readonly kind: 'tcp' | 'http' | 'udp';
   readonly family: Family;
@@ -9,22 +9,22 @@ export interface Offer {
   readonly port: number;
 }
 
-/** One try to reach an address. */
+/** One attempt to reach an address. */
 export interface Probe {
   readonly kind: 'tcp' | 'udp' | 'ping';
   readonly family: Family;
-  /** What to send from; absent: what the kernel chooses. */
+  /** The address to send from. Absent: the kernel chooses one. */
   readonly source?: string;
   readonly address: string;
-  /** Nothing to a ping. */
+  /** Unused by a ping. */
   readonly port: number;
   /** How long a silence must last to count. */
   readonly timeoutMs: number;
 }
 
 /**
- * `yes`: it answered; `detail` is the name it gave (none for a ping). `no`: silence. `error`: something
- * else, as a refusal; `detail` says what, and `code` how the system calls it, if it has a name for it.
+ * What a probe saw. `yes`: an answer; `detail` is the name in it (empty for a ping). `no`: silence. `error`:
+ * something else, as a refusal; `detail` describes it, and `code` is the system's name for it, if there is one.
  */
 export interface Seen {
   readonly seen: 'yes' | 'no' | 'error';

@@ -1,8 +1,8 @@
 /**
- * The program that runs inside a namespace: offers servers, and tries to reach others, as it is told.
+ * The program inside a namespace: it offers servers and tries to reach others, as sgctl tells it.
  *
- * One process a namespace instead of one a probe: starting Node a hundred times would take longer
- * than the probes. Its argument is the name it answers with. It ends when whoever started it is gone.
+ * There is one process for each namespace, not for each probe: starting Node a hundred times would take longer than
+ * the probes. Its argument is the name that it answers with. It ends when the process that started it is gone.
  */
 import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -13,9 +13,9 @@ import type { Offer, Probe, Reply, Request, Seen } from './agent-messages.ts';
 const UDP_RESEND_MS = 300;
 const PING_COUNT = 2;
 const PING_INTERVAL_S = 0.3;
-/** ping(8): no reply at all is 1, any other trouble is 2. */
+/** Exit code of ping(8) when no reply came. Any other trouble gives 2. */
 const PING_NO_REPLY = 1;
-/** Beyond what ping was told to wait. */
+/** Time beyond what ping was told to wait. */
 const PING_GRACE_MS = 3000;
 
 const name = process.argv[2] ?? '';
@@ -24,7 +24,7 @@ function offer({ kind, family, address, port }: Offer): Promise<Seen> {
   switch (kind) {
     case 'tcp': {
       const server = createServer((socket) => {
-        socket.on('error', () => undefined); // The client's business.
+        socket.on('error', () => undefined); // The client deals with it.
         socket.end(name);
       });
       return listen(server, address, port);
@@ -52,7 +52,7 @@ function listen(server: Server, host: string, port: number): Promise<Seen> {
 function offerUdp(family: 4 | 6, address: string, port: number): Promise<Seen> {
   const socket = createSocket({ type: `udp${family}`, ipv6Only: family === 6 });
   socket.on('message', (question, from) => {
-    // May be refused on the way out; the one who asked notices.
+    // It may be refused on its way out. Then the client notices.
     socket.send(`${name} ${question.toString('latin1')}`, from.port, from.address, () => undefined);
   });
   return new Promise((resolve) => {
@@ -116,11 +116,11 @@ function probeUdp(request: Probe, question: string): Promise<Seen> {
       const [who = '', echoed] = answer.toString('latin1').split(' ');
       if (echoed === question) finish({ seen: 'yes', detail: who });
     });
-    // Also what `send` could not do.
+    // Errors of `send` arrive here too.
     socket.on('error', (error) => finish(failed(error)));
     socket.bind({ port: 0, ...(source === undefined ? {} : { address: source }) }, () => {
       ask();
-      // UDP may lose one; that would say nothing about the groups.
+      // UDP may lose a packet, and that would say nothing about the groups.
       resend = setInterval(ask, UDP_RESEND_MS);
     });
   });
@@ -139,7 +139,7 @@ function ping({ address, family, source, timeoutMs }: Probe): Promise<Seen> {
       else if (error.code === 'ENOENT') resolve({ ...failed(error), detail: 'ping was not found' });
       else if (/Network is unreachable/i.test(said))
         resolve({ seen: 'error', detail: said, code: 'ENETUNREACH' });
-      // Exit code 1 is also "an ICMP error came back": that is no silence.
+      // With exit code 1 an ICMP error may also have come back, and that is no silence.
       else if (Number(error.code) === PING_NO_REPLY && !/\+\d+ errors/.test(said))
         resolve({ seen: 'no', detail: 'no reply' });
       else resolve({ seen: 'error', detail: said === '' ? error.message : said });
@@ -163,7 +163,7 @@ if (process.send !== undefined) {
     const done = request.do === 'offer' ? offer(request) : probe(request, id);
     void done.then((seen) => reply({ kind: 'seen', id, ...seen }));
   });
-  // Whoever started it is gone, whatever ended it.
+  // The process that started this one is gone, for whatever reason.
   process.on('disconnect', () => process.exit(0));
   reply({ kind: 'started' });
 }

@@ -1,4 +1,4 @@
-/** Starts the agents in a lab's namespaces, and asks them. */
+/** Starts agents in a lab's namespaces and sends them requests. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { LabError } from '../lab/errors.ts';
@@ -6,7 +6,7 @@ import { enterCommand } from '../lab/labs.ts';
 import type { Offer, Probe, Reply, Request, Seen } from './agent-messages.ts';
 
 const START_TIMEOUT_MS = 10_000;
-/** How much longer than the probe itself an answer may take, on a machine that is busy. */
+/** How much longer than the probe itself an answer may take on a busy machine. */
 const ANSWER_GRACE_MS = 15_000;
 
 const AGENT_ENDED: Seen = { seen: 'error', detail: 'the agent in the namespace has ended' };
@@ -22,14 +22,14 @@ export class Agent {
   }
 
   /**
-   * Starts an agent inside a namespace of a lab; it ends with this process, or by `stop`. Throws LabError.
-   * @param name what it answers with
+   * Starts an agent inside a namespace of a lab. It ends with this process, or by `stop`. Throws LabError.
+   * @param name the name that it answers with
    */
   static async start(labName: string, namespace: string, name: string): Promise<Agent> {
     const script = fileURLToPath(new URL('./agent.js', import.meta.url));
     const argv = [process.execPath, '--enable-source-maps', script, name];
     const { command, args } = enterCommand(namespace, argv, labName);
-    // What it says on stderr is for us; its stdout could only spoil ours.
+    // Its stderr is shown; its stdout would only spoil ours.
     const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const agent = new Agent(child);
     child.on('message', (message) => agent.take(message as Reply));
@@ -57,7 +57,7 @@ export class Agent {
       this.child.once('exit', (code, signal) => {
         this.hasEnded = true;
         refuse(`the agent ended (${signal ?? code})`);
-        // Whoever still waits for an answer gets one.
+        // Answer everybody who still waits.
         for (const answer of this.waiting.values()) answer(AGENT_ENDED);
       });
     });
@@ -69,7 +69,7 @@ export class Agent {
     this.waiting.get(id)?.(seen);
   }
 
-  /** `yes` once the server is there; `error` says why it can't be. */
+  /** Resolves with `yes` once the server is there, or with `error` and the reason. */
   offer(offer: Offer): Promise<Seen> {
     return this.ask({ id: this.nextId++, do: 'offer', ...offer }, 0);
   }
@@ -100,7 +100,7 @@ export class Agent {
   }
 }
 
-/** Runs `work` on all items, `parallel` at a time; stops taking new ones once `signal` is aborted. */
+/** Runs `work` on all items, `parallel` at a time. Starts no more once `signal` is aborted. */
 export async function forEachParallel<T>(
   items: readonly T[],
   parallel: number,

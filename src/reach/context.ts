@@ -1,6 +1,6 @@
-/** What the readers of a file of expectations share. */
+/** Holds what the readers of a file of expectations share. */
 import type { Family } from '../addr/address.ts';
-import { readOneOrMore, readText, take, type Reader } from '../control/config/config-reader.ts';
+import { readOneOrMore, readText, take, type Reader } from '../config/config-reader.ts';
 import type { Node } from '../source/yaml.ts';
 import type { EndFinder, Target } from './ends.ts';
 import type { Expander } from './expand.ts';
@@ -11,7 +11,7 @@ export interface Context {
   readonly expander: Expander;
 }
 
-/** The names of a list, or the one name; each once. */
+/** Reads the names of a list, or a single name, without repeats. */
 export function readTargets(context: Context, node: Node | undefined): readonly Target[] {
   const targets = new Map<string, Target>();
   for (const item of node === undefined ? [] : readOneOrMore(node)) {
@@ -23,7 +23,7 @@ export function readTargets(context: Context, node: Node | undefined): readonly 
   return [...targets.values()];
 }
 
-/** Undefined if absent, or if the schema objects to it. */
+/** Reads an address family. Undefined if absent, or if the schema refuses it. */
 export function readFamily(node: Node | undefined): Family | undefined {
   const value = node?.kind === 'scalar' ? node.value : undefined;
   return value === 4 || value === 6 ? value : undefined;

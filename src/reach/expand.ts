@@ -1,18 +1,18 @@
 /**
- * Checks to cases: which single packets a check stands for.
+ * Expands checks into cases: the single packets that a check stands for.
  *
- * Bounded: a group on a thousand interfaces towards itself would be a million packets a port. Each
- * case, and each pair of ends looked at, is taken from a budget; whoever runs out stops and says so.
+ * The number is bounded: a group on a thousand interfaces towards itself would be a million packets a port. Each
+ * case, and each pair of ends, is taken from a budget. When the budget is used up, the reading stops with an error.
  */
 import type { Family } from '../addr/address.ts';
-import { choosePath } from '../policy/explain-path.ts';
-import type { Network } from '../policy/explanation.ts';
+import { choosePath } from '../explain/explain-path.ts';
+import type { Network } from '../explain/explanation.ts';
 import type { Target } from './ends.ts';
 import type { Case, CaseEnd, Check } from './suite.ts';
 
-/** Single packets in one file of expectations. */
+/** The most packets for one file of expectations. */
 export const CASES_MAX = 10_000;
-/** Pairs of ends looked at for them: those that give no packet cost time as well. */
+/** The most pairs of ends for them. Pairs that give no packet cost time too. */
 const PAIRS_MAX = 4 * CASES_MAX;
 
 export class OverBudget extends Error {
@@ -30,15 +30,15 @@ export class Expander {
     this.network = network;
   }
 
-  /** To be called for each pair of names looked at. Throws OverBudget. */
+  /** Counts a pair of names. Call it for each pair. Throws OverBudget. */
   countPair(): void {
     this.pairs++;
     if (this.pairs > PAIRS_MAX) throw new OverBudget();
   }
 
   /**
-   * The check with its cases. Throws OverBudget.
-   * @param family the only one to be tried; undefined: all
+   * Makes the check with its cases. Throws OverBudget.
+   * @param family the only family to try; undefined: all
    */
   expand(
     check: Omit<Check, 'cases' | 'untestable'>,
@@ -67,7 +67,7 @@ export class Expander {
     return { ...check, cases, untestable: worst.why };
   }
 
-  /** Why no such packet can be; undefined if it can. */
+  /** Why there can be no such packet; undefined if there can. */
   private obstacle(
     { from, to, service }: Omit<Check, 'cases' | 'untestable'>,
     source: CaseEnd,
@@ -91,7 +91,7 @@ export class Expander {
   }
 }
 
-/** Of several obstacles, the one with the highest rank is told: a person can do most about it. */
+/** Of several obstacles the one with the highest rank is reported: the user can do most about it. */
 interface Obstacle {
   readonly rank: number;
   readonly why: string;

@@ -1,16 +1,16 @@
 /**
- * The verdict on a case, from the configuration alone, found three times over: by the compiled policy
- * that the packet path asks, by the plain reference, and by what explains verdicts to people. The three
- * must agree; where they don't, this program is wrong, and says so instead of passing a test.
+ * Finds the verdict on a case from the configuration alone, in three ways: by the compiled policy of the packet path,
+ * by the plain reference, and by the explanation shown to people. The three must agree. If they don't, this program
+ * is wrong, and it reports that instead of passing a test.
  */
 import type { Address } from '../addr/address.ts';
-import type { Config } from '../control/config/config.ts';
-import { networkOf } from '../control/views/explain.ts';
+import type { Config } from '../config/config.ts';
+import { networkOf } from '../explain/question.ts';
 import { compilePolicy } from '../policy/compile.ts';
 import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
-import { explain } from '../policy/explain.ts';
-import { checkPath, choosePath, isExempt, type Path } from '../policy/explain-path.ts';
-import type { Explanation, Network, Service } from '../policy/explanation.ts';
+import { explain } from '../explain/explain.ts';
+import { checkPath, choosePath, isExempt, type Path } from '../explain/explain-path.ts';
+import type { Explanation, Network, Service } from '../explain/explanation.ts';
 import { lookUpHost, Matcher, NO_HOST, NO_RULE } from '../policy/match.ts';
 import type { Direction } from '../policy/model.ts';
 import { matchingRules, type Probe } from '../policy/reference.ts';
@@ -20,11 +20,11 @@ import type { Case, Expected } from './suite.ts';
 
 export interface Judgement {
   readonly verdict: Expected;
-  /** What each of the three says, if they don't all say the same. */
+  /** What each of the three says, if they disagree. */
   readonly disagreement?: string;
 }
 
-/** Interfaces of the model by the number of their port; port 0 is the uplink. */
+/** Compiles a configuration. Interfaces get the ports from 1 on, in their order; port 0 is the uplink. */
 export function compileConfig({ model, special }: Config): CompiledPolicy {
   const ids = [...model.interfaces.keys()];
   return compilePolicy({
@@ -41,7 +41,7 @@ export class Judge {
   private readonly policy: CompiledPolicy;
   private readonly matcher: Matcher;
 
-  /** @param policy compiled from the same configuration; a test hands in another */
+  /** @param policy compiled from the same configuration; a test passes another one */
   constructor(config: Config, policy = compileConfig(config)) {
     this.network = networkOf(config);
     this.policy = policy;
@@ -51,7 +51,7 @@ export class Judge {
   judge(one: Case): Judgement {
     const path = this.pathOf(one);
     const { service } = one.check.service;
-    // What drops a packet before the gates asks no rule.
+    // A packet that is dropped before the gates asks no rule.
     const checks = checkPath(this.network, path, service);
     const isDropped = checks.some(({ outcome }) => outcome === 'refused');
     const answers = {
@@ -66,7 +66,7 @@ export class Judge {
     return { verdict, disagreement: said.join(', ') };
   }
 
-  /** The whole story of a case, in one family. */
+  /** Explains a case, in one family. */
   explain({ check, family, from, to }: Case): Explanation {
     const { service } = check.service;
     return explain(this.network, { from: from.endpoint, to: to.endpoint, service, family });
@@ -90,11 +90,11 @@ export class Judge {
     return leaves && (to.network === undefined || ask(to.network.id, 'ingress', from.address));
   }
 
-  /** As engine/evaluate.ts asks it: ports by address, then the gates. */
+  /** Judges as engine/evaluate.ts does: ports by address, then the gates. */
   private passesCompiled({ from, to }: Path, service: Service): boolean {
     const source = from.network === undefined ? UPLINK_PORT : this.portOf(from.address);
     const destination = this.portOf(to.address);
-    // Whether a path is refused by its addresses was asked before; that the compiled tables know the same owners was not.
+    // checkPath has already checked the path by its addresses. Here: do the compiled tables have the same owners?
     if (from.network !== undefined && source === NO_HOST) return false;
     if ((destination === NO_HOST) !== (to.network === undefined)) return false;
     const leaves =
@@ -145,7 +145,7 @@ function probeOf(service: Service, remote: Address): Probe {
   };
 }
 
-/** What compiled rules are asked for: a port, or type and code. */
+/** The port as compiled rules have it: a port, or type and code. */
 function rulePort(service: Service): number {
   switch (service.kind) {
     case 'ports':

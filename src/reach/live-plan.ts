@@ -1,20 +1,21 @@
 /**
- * Which cases can be tried with real packets, from where to where, and why the others can't.
+ * Plans which cases are tried with real packets and from where to where, or says why a case can't be tried.
  *
- * Only what was really tried may pass, so every doubt ends in a reason to skip: a packet that the
- * kernel would deliver by itself, an address that nobody in the lab has, a protocol without a program to speak it.
+ * Only what was really tried may pass. So every doubt ends in a reason to skip: a packet that the kernel would
+ * deliver by itself, an address that nobody in the lab has, a protocol that no program speaks.
  */
 import { formatAddress, sameAddress, type Address } from '../addr/address.ts';
-import type { Config } from '../control/config/config.ts';
+import type { Config } from '../config/config.ts';
 import { namespacesOf } from '../lab/up.ts';
 import type { Offer, Probe } from './agent-messages.ts';
 import type { Judge } from './judge.ts';
 import type { Case, CaseEnd } from './suite.ts';
+import { PROTOCOL_ICMP, PROTOCOL_TCP } from '../policy/protocols.ts';
 
 const ICMP_ECHO = 8;
 const ICMPV6_ECHO = 128;
 
-/** One try: a probe in one namespace, and the server it needs in the other. */
+/** One attempt: a probe in one namespace, and the server that it needs in the other. */
 export interface Attempt {
   readonly one: Case;
   readonly from: string;
@@ -62,7 +63,7 @@ class Planner {
     this.namespaces = new Set(namespacesOf(config));
   }
 
-  /** The attempt, or why there can be none. */
+  /** Returns the attempt, or why there can be none. */
   plan(one: Case): Attempt | string {
     const wire = wireOf(one);
     if (typeof wire === 'string') return wire;
@@ -100,7 +101,7 @@ class Planner {
     if (!configure) return `the device of ${name} is configured by someone else (configure: false)`;
     const sharing = this.config.interfaces.filter(({ device }) => device.netns === netns);
     const isShared = sharing.length > 1 || this.config.uplink?.device.netns === netns;
-    // The kernel would choose the device by its routes, whichever address it sends from.
+    // The kernel would choose the device by its routes, whatever the source address.
     if (isShared) return `${name} is not alone in the namespace ${namespace}`;
     return { namespace, address };
   }
@@ -126,7 +127,7 @@ class Planner {
     return netns !== undefined && this.namespaces.has(netns) ? netns : undefined;
   }
 
-  /** Where the uplink's own address stands for anyone's, it must be judged as anyone's is. */
+  /** If the uplink's own address stands for any stranger's, both must get the same verdict. */
   private checkStandIn(one: Case, from: Address, to: Address): string | undefined {
     const ends = { from: standIn(one.from, from), to: standIn(one.to, to) };
     if (ends.from === one.from && ends.to === one.to) return undefined;
@@ -149,15 +150,15 @@ function standIn(end: CaseEnd, address: Address): CaseEnd {
   return { ...end, address, endpoint: { kind: 'address', address } };
 }
 
-/** What goes over the wire, or why nobody here can send it. */
+/** What is sent, or why nothing here can send it. */
 function wireOf({ check }: Case): Pick<Probe, 'kind' | 'port'> | string {
   const { service, text } = check.service;
   switch (service.kind) {
     case 'ports':
       if (service.port === 0) return 'nobody can listen on port 0';
-      return { kind: service.protocol === 6 ? 'tcp' : 'udp', port: service.port };
+      return { kind: service.protocol === PROTOCOL_TCP ? 'tcp' : 'udp', port: service.port };
     case 'icmp': {
-      const echo = service.protocol === 1 ? ICMP_ECHO : ICMPV6_ECHO;
+      const echo = service.protocol === PROTOCOL_ICMP ? ICMP_ECHO : ICMPV6_ECHO;
       const isEcho = service.type === echo && service.code === 0;
       return isEcho ? { kind: 'ping', port: 0 } : `${text}: only echo can be sent for real`;
     }

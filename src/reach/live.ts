@@ -1,16 +1,15 @@
 /**
  * Tries cases with real packets in a lab.
  *
- * Theory of operation. An agent in each namespace offers the servers that the attempts need, and all
- * of them are there before the first probe, so that a silence can only be the groups' doing. A probe counts as
- * allowed if the answer came, and came from whom it was sent to. It counts as denied after a second
- * of silence; where that is not what the rules say, it is tried once more with more patience, since a
- * busy machine is slow as well. A silence that the rules explain is not tried again.
+ * Theory of operation. An agent in each namespace offers the servers that the attempts need. All of them are there
+ * before the first probe, so that only the groups can cause a silence. A probe counts as allowed if an answer came,
+ * and came from the right server. It counts as denied after a second of silence. If the rules say otherwise, it is
+ * tried once more with a longer wait, since a busy machine is slow too. A silence that the rules explain is not tried
+ * again.
  *
- * A lab that was made for the purpose is removed again whatever happens. One that was there before
- * stays as it was, but for the agents, which end.
+ * A lab that was made for this is removed in any case. One that existed before stays as it was; only the agents end.
  */
-import type { Config } from '../control/config/config.ts';
+import type { Config } from '../config/config.ts';
 import { removeLab } from '../lab/down.ts';
 import { LabError, LabInterrupted, messageOf } from '../lab/errors.ts';
 import { conditionOf } from '../lab/labs.ts';
@@ -24,15 +23,15 @@ import type { Expected } from './suite.ts';
 export interface LiveOptions {
   readonly config: Config;
   readonly configFile: string;
-  /** A lab that is up, to be used; undefined: one is made, and removed again. */
+  /** An existing lab to use. Undefined: one is made and removed again. */
   readonly labName: string | undefined;
-  /** What the rules say of an attempt: an unexpected silence is tried again. */
+  /** The verdict of the rules on an attempt. An unexpected silence is tried again. */
   readonly verdictOf: (attempt: Attempt) => Expected;
   readonly signal: AbortSignal;
   readonly progress: (text: string) => void;
 }
 
-/** `unsent`: nothing was learnt, since it could not be tried. `failed`: something came that is neither yes nor no. */
+/** `unsent`: it could not be tried, so nothing is known. `failed`: something came that is neither yes nor no. */
 export type LiveVerdict =
   | { readonly kind: 'allowed' | 'denied' }
   | { readonly kind: 'unsent' | 'failed'; readonly why: string };
@@ -42,12 +41,12 @@ const PATIENT_TIMEOUT_MS = 4000;
 const PARALLEL = 48;
 const LAB_TIMEOUT_MS = 30_000;
 
-/** Errors by which the kernel says that it sent nothing. */
+/** Errors by which the kernel reports that it sent nothing. */
 const NOT_SENT: ReadonlySet<string> = new Set(['ENETUNREACH', 'EADDRNOTAVAIL', 'ENOENT']);
 
 /**
- * What became of each attempt, in their order. Throws LabError if there can be no lab, and
- * LabInterrupted after `signal`; a lab of our own is gone by then.
+ * Runs the attempts. Returns their verdicts in the same order. Throws LabError if there can be no lab, and
+ * LabInterrupted after `signal`; a lab of our own is removed before.
  */
 export async function runLive(
   attempts: readonly Attempt[],
@@ -77,7 +76,7 @@ export async function runLive(
   return verdicts;
 }
 
-/** Throws LabError, with the problem there was before, if something of the lab is left. */
+/** Removes our own lab. If something of it is left, throws LabError, with the earlier problem in it. */
 async function removeOwn(lab: StoredLab, problem: string | undefined): Promise<void> {
   const left = await removeLab(lab);
   if (left.length === 0) return;
@@ -88,7 +87,7 @@ async function removeOwn(lab: StoredLab, problem: string | undefined): Promise<v
   );
 }
 
-/** Throws LabError if a lab has the namespaces already: it can be used as it is. */
+/** Throws LabError if a lab already has the namespaces, and tells how to use it. */
 function hintAtLab(config: Config): void {
   const needed = namespacesOf(config);
   const using = listStoredLabs().find(
@@ -149,7 +148,7 @@ async function useLab(
 class Session {
   private readonly agents: ReadonlyMap<string, Agent>;
   private readonly options: LiveOptions;
-  /** Why a server could not be offered; undefined: it is there. */
+  /** By server: why it could not be offered; undefined if it is there. */
   private readonly servers = new Map<string, string | undefined>();
 
   constructor(agents: ReadonlyMap<string, Agent>, options: LiveOptions) {
@@ -204,7 +203,7 @@ function isDoubtful(live: LiveVerdict | undefined, offline: Expected): boolean {
   return live?.kind === 'failed' || (live?.kind === 'denied' && offline === 'allowed');
 }
 
-/** @param name what the one that was asked answers with */
+/** @param name the name that the right server answers with */
 function verdictOn({ seen, detail, code }: Seen, name: string): LiveVerdict {
   switch (seen) {
     case 'yes':

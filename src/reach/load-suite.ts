@@ -1,8 +1,8 @@
 /**
- * A file of expectations, and the configuration it is about, to a Suite; or every mistake in them at once.
+ * Reads a file of expectations and its configuration into a Suite, or reports every mistake in them at once.
  *
- * As the configuration loader does it: readers take what they understand, report what a person got wrong
- * and go on; then the published schema finds what is of the wrong kind or has an unknown key.
+ * It works like the configuration loader. Readers take what they understand, report mistakes and go on. Then the
+ * published schema finds values of the wrong kind and unknown keys.
  */
 import { dirname, isAbsolute } from 'node:path';
 import {
@@ -13,16 +13,16 @@ import {
   readOneOrMore,
   readText,
   type Reader,
-} from '../control/config/config-reader.ts';
-import { addShapeProblems } from '../control/config/config-shape.ts';
+} from '../config/config-reader.ts';
+import { addShapeProblems } from '../config/config-shape.ts';
 import {
   foreignFolder,
   foreignTemplate,
   foreignText,
   foreignTree,
-} from '../control/config/foreign-input.ts';
-import { networkOf } from '../control/views/explain.ts';
-import { loadConfig, type LoadOptions } from '../control/config/load-config.ts';
+} from '../config/foreign-input.ts';
+import { networkOf } from '../explain/question.ts';
+import { loadConfig, type LoadOptions } from '../config/load-config.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import {
   DOCUMENT_BYTES_MAX,
@@ -40,18 +40,18 @@ import { readServices, requireService } from './services.ts';
 import type { Block, Check, Expected, Suite } from './suite.ts';
 
 export interface SuiteOptions extends LoadOptions {
-  /** The configuration, in place of the one that the file names. */
+  /** The configuration to use instead of the one in the file. */
   readonly configFile?: string;
 }
 
 export interface LoadedSuite {
   /** Undefined if any of the problems is an error. */
   readonly suite: Suite | undefined;
-  /** Errors of both files; warnings about the configuration are `sgctl check`'s to tell. */
+  /** Errors of both files. Warnings about the configuration are left to `sgctl check`. */
   readonly problems: readonly Problem[];
 }
 
-/** Reads and checks a file of expectations. Never throws for what is in the files, or for files that aren't there. */
+/** Reads and checks a file of expectations. Never throws for the contents of files, or for missing files. */
 export function loadSuite(file: string, options: SuiteOptions): LoadedSuite {
   const problems: Problem[] = [];
   const folder = foreignFolder(file, 'expectations');
@@ -92,7 +92,7 @@ function readConfigPath(reader: Reader, root: Node): string | undefined {
   return undefined;
 }
 
-/** Relative to where the file is, and no longer than it must be: it is told to people. */
+/** Makes a path relative to the file's directory, and as short as possible: it is shown to people. */
 function resolveBeside(file: string, path: string): string {
   const directory = dirname(file);
   return directory === '.' || isAbsolute(path) ? path : `${directory}/${path}`;
@@ -124,7 +124,7 @@ function readBlocks(reader: Reader, root: Node, config: Suite['config']): readon
   return blocks;
 }
 
-/** Reports at the entry that went over the limit; the OverBudget then ends the reading. */
+/** Reports the entry that exceeded the limit. The OverBudget then ends the reading. */
 function withinBudget<T>(reader: Reader, node: Node, read: () => T): T {
   try {
     return read();
@@ -153,7 +153,7 @@ function readExpectation(context: Context, node: Node): readonly Check[] {
   for (const source of from) {
     for (const destination of to) {
       expander.countPair();
-      // In `from: [web, app], to: [web, app]` the pair web and web is not what is meant.
+      // In `from: [web, app], to: [web, app]` nobody means the pair of web and web.
       if (source.label === destination.label && from.length + to.length > 2) continue;
       for (const service of services) {
         const { label } = source;
@@ -167,13 +167,15 @@ function readExpectation(context: Context, node: Node): readonly Check[] {
   return checks;
 }
 
-/** Undefined for everything that the schema objects to. */
+/** Undefined for everything that the schema refuses. */
 function readExpected(node: Node | undefined): Expected | undefined {
   const value = node?.kind === 'scalar' ? node.value : undefined;
   return value === 'allowed' || value === 'denied' ? value : undefined;
 }
 
-/** A gap in the schema must not let a value be passed over: what it took and no reader could use is an error. */
+/**
+ * A gap in the schema must not let a value go unnoticed: a value that it accepts and no reader could use is an error.
+ */
 function addMisses({ problems, misses }: Reader): void {
   const objected = new Set(problems.map(({ path }) => path));
   for (const { node, expected } of misses)

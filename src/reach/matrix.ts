@@ -1,5 +1,8 @@
-/** A matrix: every ordered pair of its ends, times its services. What is not listed must be denied. */
-import { fail, readItems, readText, type Reader } from '../control/config/config-reader.ts';
+/**
+ * Reads a matrix: every ordered pair of its ends, times its services. A pair that is not listed as allowed must be
+ * denied.
+ */
+import { fail, readItems, readText, type Reader } from '../config/config-reader.ts';
 import type { Position } from '../source/problem.ts';
 import { didYouMean, listWords } from '../source/suggest.ts';
 import { get, type Node } from '../source/yaml.ts';
@@ -11,7 +14,7 @@ import type { Block, Check, NamedService } from './suite.ts';
 
 const ALLOWED_SHAPE = 'write it as FROM>TO:PORT, FROM>TO:udp/PORT, FROM>TO:icmp/echo or FROM>TO:*';
 
-/** A block of one matrix; none if it is none. Throws OverBudget. */
+/** Reads one matrix into a block; none if the node is no matrix. Throws OverBudget. */
 export function readMatrix(context: Context, node: Node): readonly Block[] {
   const { reader } = context;
   if (node.kind !== 'mapping') return [];
@@ -34,7 +37,7 @@ export function readMatrix(context: Context, node: Node): readonly Block[] {
 interface Cells {
   readonly ends: readonly Target[];
   readonly services: readonly NamedService[];
-  /** What must be allowed, and where that is written. */
+  /** The cells that must be allowed, and where each is written. */
   readonly allowed: ReadonlyMap<string, Position>;
 }
 
@@ -53,7 +56,7 @@ function expandPairs(context: Context, node: Node, cells: Cells): readonly Check
         const at = allowedAt ?? node.at;
         const head = { name, at, from: from.label, to: to.label, service, expected } as const;
         const check = expander.expand(head, from, to, family);
-        // Two ends outside are in one matrix for the sake of the others.
+        // Two ends outside are in one matrix because of the others.
         if (check.untestable !== BOTH_OUTSIDE) checks.push(check);
       }
     }
@@ -78,7 +81,7 @@ function readAllowed(
     const cell = readCell(reader, item, text, labels);
     if (cell === undefined) continue;
     const meant = matchServices(cell.service, services);
-    // Services that could not be read have been told.
+    // If no service could be read, that has been reported.
     if (services.length === 0) continue;
     if (meant.length === 0) {
       const known = listWords(services.map(({ key }) => key));
@@ -100,7 +103,7 @@ interface Cell {
   readonly service: string;
 }
 
-/** `web>app:443`; the ends are the matrix's, and may themselves have colons. */
+/** Reads `web>app:443`. The ends are those of the matrix, and may contain colons. */
 function readCell(
   reader: Reader,
   node: Node,

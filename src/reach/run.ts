@@ -1,11 +1,11 @@
-/** Runs a suite, offline and if asked live, and sums up. */
-import type { Explanation } from '../policy/explanation.ts';
+/** Runs a suite, offline and on request with real packets, and sums up. */
+import type { Explanation } from '../explain/explanation.ts';
 import { Judge, type Judgement } from './judge.ts';
 import { runLive, type LiveOptions, type LiveVerdict } from './live.ts';
 import { planLive } from './live-plan.ts';
 import { titleOf, type Block, type Case, type Check, type Expected, type Suite } from './suite.ts';
 
-/** Cases explained: an explanation names every rule that came near, and there may be thousands of both. */
+/** The most cases explained: an explanation lists every rule that came near, and there may be thousands of both. */
 const EXPLAINED_MAX = 500;
 
 export type Outcome = 'passed' | 'failed' | 'skipped';
@@ -16,9 +16,9 @@ export interface CaseReport {
   readonly offline: Judgement;
   /** Undefined without --live. `skipped`: it could not be tried. */
   readonly live: LiveReport | undefined;
-  /** Why it failed or was skipped, in a sentence without a full stop; undefined if it passed. */
+  /** Why it failed or was skipped, as a sentence without a full stop; undefined if it passed. */
   readonly why: string | undefined;
-  /** Of the first failure of its check in each family, for the first failures of all. */
+  /** Set for the first failure of a check in each family, up to EXPLAINED_MAX. */
   readonly explanation: Explanation | undefined;
 }
 
@@ -30,7 +30,7 @@ export interface CheckReport {
   readonly check: Check;
   /** The worst of its cases. */
   readonly outcome: Outcome;
-  /** None if the check is untestable. */
+  /** Empty if the check is untestable. */
   readonly cases: readonly CaseReport[];
 }
 
@@ -43,21 +43,21 @@ export interface Report {
   readonly suite: Suite;
   readonly blocks: readonly BlockReport[];
   readonly counts: Readonly<Record<Outcome, number>>;
-  /** The compiled rules and the reference say different things of a case: this program is wrong. */
+  /** Whether the compiled rules and the reference disagree about a case. Then this program is wrong. */
   readonly hasDisagreement: boolean;
   readonly isLive: boolean;
 }
 
 export interface RunOptions {
-  /** Only checks whose title or name has this text in it, whatever its case. */
+  /** Run only checks whose title or name contains this text, ignoring case. */
   readonly filter?: string;
-  /** Real packets as well. */
+  /** Try real packets too. */
   readonly live?: Pick<LiveOptions, 'labName' | 'signal' | 'progress'>;
-  /** For tests: a judge with other rules compiled. */
+  /** For tests: a judge with other compiled rules. */
   readonly judge?: Judge;
 }
 
-/** Throws LabError and LabInterrupted, and only with `live`. */
+/** Runs a suite. With `live` it may throw LabError and LabInterrupted, otherwise nothing. */
 export async function runSuite(suite: Suite, options: RunOptions = {}): Promise<Report> {
   const judge = options.judge ?? new Judge(suite.config);
   const { filter } = options;
@@ -136,7 +136,7 @@ class Explainer {
     this.judge = judge;
   }
 
-  /** Undefined once its check has one in this family, or there are enough. */
+  /** Explains a case. Undefined if its check already has an explanation in this family, or there are enough. */
   explain(one: Case): Explanation | undefined {
     const families = this.explained.get(one.check) ?? new Set();
     if (families.has(one.family) || this.count >= EXPLAINED_MAX) return undefined;
@@ -203,7 +203,7 @@ function countOutcomes(blocks: readonly BlockReport[]): Report['counts'] {
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const { checks } of blocks) {
     for (const { cases } of checks) {
-      // A check that stands for no packet at all counts as one, so that it is not overlooked.
+      // A check without any packet counts as one, so that it is not overlooked.
       if (cases.length === 0) counts.skipped++;
       for (const { outcome } of cases) counts[outcome]++;
     }

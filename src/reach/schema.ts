@@ -1,6 +1,6 @@
 /**
- * The JSON Schema of a file of expectations: what editors complete and check, and what the loader
- * checks the shape with. config/expectations.schema.json is this object as text; a test keeps the two equal.
+ * The JSON Schema of a file of expectations. Editors complete and check by it, and the loader checks the structure by
+ * it. config/expectations.schema.json is this object as text; a test compares the two.
  */
 
 const PORTS = {
@@ -106,7 +106,7 @@ const MATRIX_PROPERTIES = {
   family: FAMILY,
 };
 
-/** JSON Schema, draft-07. That an expectation names a service is the loader's to check. */
+/** JSON Schema, draft-07. The loader checks that an expectation names a service. */
 export const EXPECTATIONS_SCHEMA = {
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'sgctl test expectations',
@@ -147,7 +147,7 @@ export const EXPECTATIONS_SCHEMA = {
   },
 };
 
-/** The text of config/expectations.schema.json. */
+/** Returns the text of config/expectations.schema.json. */
 export function expectationsSchemaText(): string {
   return `${JSON.stringify(EXPECTATIONS_SCHEMA, null, 2)}\n`;
 }

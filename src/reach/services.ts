@@ -1,18 +1,18 @@
-/** What is sent: `tcp`, `udp`, `icmp`, `icmpv6` and `protocol` of an expectation or a matrix. */
+/** Reads what is sent: `tcp`, `udp`, `icmp`, `icmpv6` and `protocol` of an expectation or a matrix. */
 import {
   fail,
   readOneOrMore,
   readTextOrNumber,
   take,
   type Reader,
-} from '../control/config/config-reader.ts';
-import { parseService, SERVICE_WORDS, type ServiceWord } from '../control/views/explain-names.ts';
-import type { Service } from '../policy/explanation.ts';
+} from '../config/config-reader.ts';
+import { parseService, SERVICE_WORDS, type ServiceWord } from '../explain/question-names.ts';
+import type { Service } from '../explain/explanation.ts';
 import { closest } from '../source/suggest.ts';
 import { get, type Entry, type Mapping, type Node } from '../source/yaml.ts';
 import type { NamedService } from './suite.ts';
 
-/** Reports a node that names no service, unless a mistyped key was meant for one, which the schema tells. */
+/** Reports a node without a service. If a mistyped key was meant for one, the schema reports that instead. */
 export function requireService(reader: Reader, node: Mapping, what: string): void {
   const isMeant = ({ key }: Entry): boolean => closest(key, SERVICE_WORDS) !== undefined;
   if (node.entries.some(isMeant)) return;
@@ -20,7 +20,7 @@ export function requireService(reader: Reader, node: Mapping, what: string): voi
   fail(reader, node, 'missing-service', message, `add one of ${SERVICE_WORDS.join(', ')}`);
 }
 
-/** Every service that the node names, each once, in the order of SERVICE_WORDS. */
+/** Reads every service of the node, without repeats, in the order of SERVICE_WORDS. */
 export function readServices(reader: Reader, node: Node): readonly NamedService[] {
   const services = new Map<string, NamedService>();
   for (const word of SERVICE_WORDS) {
@@ -31,7 +31,7 @@ export function readServices(reader: Reader, node: Node): readonly NamedService[
       const service = take(reader, item, 'bad-service', parseService(word, text, undefined));
       if (service === undefined) continue;
       const named = nameService(word, text, service);
-      // `echo` and `8` are one.
+      // `echo` and `8` are the same.
       if (!services.has(identityOf(service))) services.set(identityOf(service), named);
     }
   }
@@ -42,7 +42,7 @@ function nameService(word: ServiceWord, text: string, service: Service): NamedSe
   return { service, text: `${word} ${text}`, key: `${word}/${text}` };
 }
 
-/** Equal for services that are the same packet. */
+/** A key that is equal for services with the same packet. */
 export function identityOf(service: Service): string {
   switch (service.kind) {
     case 'ports':
@@ -56,7 +56,7 @@ export function identityOf(service: Service): string {
   }
 }
 
-/** What `443`, `udp/53`, `icmp/echo` or `*` means among the services of a matrix; none if there is no such. */
+/** Finds the services of a matrix that `443`, `udp/53`, `icmp/echo` or `*` means. */
 export function matchServices(
   text: string,
   services: readonly NamedService[],

@@ -1,14 +1,13 @@
 /**
- * What a file of expectations means, once its names have been looked up: checks, and the single
- * packets each of them stands for.
+ * Defines a suite: the checks of a file of expectations, and the single packets that each of them stands for.
  *
- * A *check* is what a person wrote, taken apart: one source, one destination, one service, one
- * expected verdict. A *case* is one packet of it: one address to one other. A check about a group stands for a case
- * for each interface of the group and each address family, and all of them must agree.
+ * A *check* is one part of what a person wrote: one source, one destination, one service, one expected verdict. A
+ * *case* is one packet of it, from one address to another. A check about a group has a case for each interface of the
+ * group and each address family, and all of them must agree.
  */
 import type { Address, Family } from '../addr/address.ts';
-import type { Config } from '../control/config/config.ts';
-import type { Endpoint, Service } from '../policy/explanation.ts';
+import type { Config } from '../config/config.ts';
+import type { Endpoint, Service } from '../explain/explanation.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import type { Position } from '../source/problem.ts';
 
@@ -18,16 +17,16 @@ export type Expected = 'allowed' | 'denied';
 export interface CaseEnd {
   readonly endpoint: Endpoint;
   readonly address: Address;
-  /** The interface; undefined: outside. */
+  /** The interface; undefined for an end outside. */
   readonly interfaceId: InterfaceId | undefined;
-  /** Key of the interface, or the address of an end outside. */
+  /** Key of the interface, or address of an end outside. */
   readonly name: string;
-  /** Somebody outside, whoever: any other address that no rule names would do as well. */
+  /** The end is any stranger: any other address that no rule names would do. */
   readonly isAnyone: boolean;
 }
 
 export interface Case {
-  /** Position among all cases of the suite. */
+  /** Index among all cases of the suite. */
   readonly index: number;
   readonly check: Check;
   readonly family: Family;
@@ -39,15 +38,15 @@ export interface NamedService {
   readonly service: Service;
   /** `tcp 443`, `icmp echo`, `protocol 47`. */
   readonly text: string;
-  /** `tcp/443`, as a matrix may write it. */
+  /** `tcp/443`, as a matrix writes it. */
   readonly key: string;
 }
 
 export interface Check {
-  /** What a person called it; undefined if nothing. */
+  /** The name that a person gave it, or undefined. */
   readonly name: string | undefined;
   readonly at: Position;
-  /** As written: `web`. */
+  /** The name as written: `web`. */
   readonly from: string;
   readonly to: string;
   readonly service: NamedService;
@@ -64,7 +63,7 @@ export type Block =
       readonly kind: 'matrix';
       readonly name: string;
       readonly at: Position;
-      /** Rows, and the destinations of the columns. */
+      /** The rows, and also the destinations of the columns. */
       readonly ends: readonly string[];
       readonly services: readonly NamedService[];
       readonly checks: readonly Check[];
@@ -81,12 +80,12 @@ export function checksOf(suite: Suite): readonly Check[] {
   return suite.blocks.flatMap(({ checks }) => checks);
 }
 
-/** `web -> db tcp 5432`. */
+/** The title of a check: `web -> db tcp 5432`. */
 export function titleOf({ from, to, service }: Check): string {
   return `${from} -> ${to} ${service.text}`;
 }
 
-/** `web -> db tcp 5432 (IPv4)`, with the interfaces where a name stands for others than itself. */
+/** The title of a case: `web -> db tcp 5432 (IPv4)`, with the interfaces where a name stands for others. */
 export function caseTitle({ check, family, from, to }: Case): string {
   const end = (label: string, { name }: CaseEnd): string =>
     label === name ? label : `${label} (${name})`;

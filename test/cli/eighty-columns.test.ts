@@ -1,8 +1,9 @@
 /** What people look at on a terminal of 80 columns: first what matters most, and whole. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { VerdictView } from '../../src/control/views/verdict-view.ts';
+import type { VerdictView } from '../../src/queries/verdict-view.ts';
 import { fitTable, type Column } from '../../src/cli/fit-table.ts';
+import { formatOwned } from '../../src/cli/interface.ts';
 import { namesText } from '../../src/cli/status.ts';
 import { chooseColumns, formatList } from '../../src/cli/table-options.ts';
 import { verdictLine } from '../../src/cli/trace.ts';
@@ -95,4 +96,30 @@ test('thousands of names are counted, not listed', () => {
     '2000: eni-0 eni-1 eni-2 eni-3 eni-4 eni-5 eni-6 eni-7 … and 1992 more (sgctl interfaces lists them)',
   );
   assert.equal(namesText(['a', 'b']), '2: a b');
+});
+
+test('interfaces that were added: id, groups and addresses before all else', () => {
+  const one = {
+    id: 'eni-0123456789abcdef0',
+    owner: 'docker',
+    device: {
+      ...({ kind: 'tun', name: 'eth0', netns: '/run/netns/web', mtu: 1500 } as const),
+      configure: true,
+      persist: false,
+    },
+    addresses: ['10.0.0.21', 'fd00:10::21'],
+    securityGroups: [{ id: 'sg-0123456789abcdef0', name: 'web' }],
+    tags: {},
+    macAddress: '02:89:ab:cd:ef:01',
+  };
+  assert.equal(
+    formatOwned([one, { ...one, notInForce: 'ENODEV: no eth0' }], {}, 80),
+    [
+      'id                     groups  addresses              owner   device',
+      'eni-0123456789abcdef0  web     10.0.0.21 fd00:10::21  docker  eth0 in web',
+      'eni-0123456789abcdef0  web     10.0.0.21 fd00:10::21  docker  eth0 in web',
+      '(no room for mac: --wide, --columns)',
+      'eni-0123456789abcdef0 is not in force: ENODEV: no eth0',
+    ].join('\n'),
+  );
 });

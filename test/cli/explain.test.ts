@@ -5,15 +5,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { parseAddress, type Address, type Parsed } from '../../src/addr/address.ts';
-import { parseQuestion, resolveQuestion } from '../../src/control/views/explain.ts';
-import { loadConfig } from '../../src/control/config/load-config.ts';
+import { parseQuestion } from '../../src/explain/question.ts';
+import { answerQuestion } from '../../src/explain/question-ends.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import type {
   Endpoint,
   Explanation,
   Question,
   RuleRef,
   Service,
-} from '../../src/policy/explanation.ts';
+} from '../../src/explain/explanation.ts';
 import { type Ran, runSgctl } from '../support/sgctl.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sgt-explain-'));
@@ -273,13 +274,18 @@ IPv6  not asked: 198.51.100.9 is an IPv4 address
   });
 });
 
-/** Without a process of its own: what the names of a question stand for, or the error. */
+/** Without a process of its own: what the names of a question stand for, the first of it, or the error. */
 function resolve(question: string): Parsed<Question> {
+  const asked = answer(question);
+  return asked.ok ? { ok: true, value: asked.value.pairs[0].question } : asked;
+}
+
+function answer(question: string): ReturnType<typeof answerQuestion> {
   const file = join(directory, 'tiers.yaml');
   const { config } = loadConfig(file, { netnsDirectory: '/run/netns' });
   assert.ok(config);
   const parsed = parseQuestion(question);
-  return parsed.ok ? resolveQuestion(config, parsed.value) : parsed;
+  return parsed.ok ? answerQuestion(config, parsed.value) : parsed;
 }
 
 describe('names', () => {
@@ -328,11 +334,18 @@ describe('names', () => {
   }
 
   const LIST =
-    '    interfaces: web, app, db, cache; namespaces: ns-web, ns-app, ns-data; or write an address\n';
+    '    interfaces: web, app, db, cache; groups: default, web, app, db, edge; namespaces: ns-web, ns-app, ns-data; or write an address, a CIDR block, or internet\n';
   const wrong: readonly (readonly [question: string, message: string])[] = [
-    ['webb -> db tcp 1', `there is no interface 'webb'; did you mean 'web'?\n${LIST}`],
-    ['web -> ns-ap tcp 1', `there is no interface 'ns-ap'; did you mean 'ns-app'?\n${LIST}`],
-    ['web -> edge tcp 1', `there is no interface 'edge'; sg:edge is a group, on web\n${LIST}`],
+    ['webb -> db tcp 1', `there is no interface and no group 'webb'; did you mean 'web'?\n${LIST}`],
+    [
+      'web -> ns-ap tcp 1',
+      `there is no interface and no group 'ns-ap'; did you mean 'ns-app'?\n${LIST}`,
+    ],
+    ['sg:edg -> db tcp 1', "there is no security group 'edg'; did you mean 'edge'?\n    groups: "],
+    [
+      'default -> db tcp 1',
+      "the security group 'default' is on no interface\n    name a group that is on one, or put it on one\n",
+    ],
     [
       'web -> ns-data tcp 1',
       "'ns-data' is the namespace of 2 interfaces\n    name one of them: db, cache\n",
@@ -341,10 +354,8 @@ describe('names', () => {
       'web -> 10.0.0.012 tcp 1',
       "'10.0.0.012' is not an IP address\n    a part with a leading zero is octal to some programs; write 10.0.0.12 if you mean decimal\n",
     ],
-    [
-      'web -> 10.0.0.0/24 tcp 1',
-      "'10.0.0.0/24' is a CIDR block, not an address\n    write the address alone: 10.0.0.0\n",
-    ],
+    ['web -> 10.0.0.1/24 tcp 1', "'10.0.0.1/24' has bits set beyond its prefix\n"],
+    ['web -> outside:10.0.0.0/24 tcp 1', "'10.0.0.0/24' is a CIDR block, not an address\n"],
     [
       'web db tcp 1',
       "'web db tcp 1' is no question\n    write it as 'FROM -> TO tcp PORT', or udp PORT, icmp echo, icmpv6 echo, protocol N\n",
@@ -383,7 +394,10 @@ describe('names', () => {
       ['198.51.100.9 -> 2001:db8::1 tcp 1'],
       'no such packet can go from 198.51.100.9 to 2001:db8::1\n    IPv4: 2001:db8::1 is an IPv6 address\n    IPv6: 198.51.100.9 is an IPv4 address\n',
     ],
-    [['webb -> db tcp 1'], `there is no interface 'webb'; did you mean 'web'?\n${LIST}`],
+    [
+      ['webb -> db tcp 1'],
+      `there is no interface and no group 'webb'; did you mean 'web'?\n${LIST}`,
+    ],
     [['web -> db tcp 1', '--family', '5'], "option '--family <family>' argument '5' is invalid."],
   ];
   for (const [args, message] of usage) {
@@ -394,6 +408,91 @@ describe('names', () => {
       assert.ok(stderr.includes(`error: ${message}`), stderr);
     });
   }
+});
+
+describe('ends that stand for several', () => {
+  /** `FROM > TO VERDICT` of each pair. */
+  function pairs(question: string): string[] {
+    const asked = answer(question);
+    assert.ok(asked.ok, asked.ok ? '' : asked.message);
+    return asked.value.pairs.map(
+      ({ from, to, explanation }) => `${from} > ${to} ${explanation.verdict}`,
+    );
+  }
+
+  for (const [question, expected] of [
+    ['sg:app -> sg:db tcp 5432', ['app > db allowed', 'app > cache allowed']],
+    // A name of both is the interface's.
+    ['app -> db tcp 5432', ['app > db allowed']],
+    ['edge -> sg:app tcp 8080', ['web > app allowed']],
+    ['sg-0000000000000000c -> app tcp 1', ['db > app refused', 'cache > app refused']],
+    // No packet of an interface to itself; nor of a family that one end has not.
+    ['sg:db -> sg:db tcp 5432', ['db > cache refused', 'cache > db refused']],
+    ['internet -> web tcp 443', ['198.51.100.7 > web allowed', '2001:db8:77::77 > web refused']],
+    ['stranger -> db tcp 5432', ['198.51.100.7 > db refused']],
+    // The office may, and who is beside it in the block may not.
+    ['203.0.112.0/23 -> web tcp 22', ['203.0.112.0 > web refused', '203.0.113.0 > web allowed']],
+    ['203.0.113.0/25 -> web tcp 22', ['203.0.113.0 > web allowed']],
+    ['10.0.0.12/31 -> web tcp 443', ['10.0.0.12 > web refused', '10.0.0.13 > web refused']],
+    ['web -> 10.0.0.12/32 tcp 8080', ['web > 10.0.0.12 allowed']],
+    // No host has an address of the first or the last part of everything.
+    [
+      '0.0.0.0/0 -> 10.0.0.13 tcp 5432',
+      [
+        '1.0.0.0',
+        '10.0.0.11',
+        '10.0.0.12',
+        '10.0.0.14',
+        '10.0.0.15',
+        '128.0.0.0',
+        '203.0.113.0',
+        '203.0.114.0',
+      ].map((from) => `${from} > 10.0.0.13 ${from === '10.0.0.12' ? 'allowed' : 'refused'}`),
+    ],
+  ] as const) {
+    test(question, () => assert.deepEqual(pairs(question), expected));
+  }
+
+  test('the text: a table, then each of them', () => {
+    const { stdout, code } = run('tiers.yaml', 'sg:db -> sg:app tcp 8080');
+    assert.equal(code, 1);
+    const [head, table, ...rest] = stdout.split('\n\n');
+    assert.equal(head, 'sg:db -> sg:app tcp 8080: 0 of 2 pairs allowed');
+    assert.deepEqual(
+      table.split('\n').map((line) => line.split(/ {2,}/)),
+      [
+        ['from', 'to', 'verdict', 'reason'],
+        ['db', 'app', 'refused', 'IPv4: egress-rules'],
+        ['cache', 'app', 'refused', 'IPv4: egress-rules'],
+      ],
+    );
+    assert.equal(rest[0], 'db -> app tcp 8080: refused');
+    assert.match(stdout, /^cache -> app tcp 8080: refused$/m);
+  });
+
+  test('--json: a list, each as it is alone', () => {
+    const { stdout, code } = run('tiers.yaml', 'sg:app -> sg:db tcp 5432', '--json');
+    assert.equal(code, 0);
+    const alone = ['app -> db tcp 5432', 'app -> cache tcp 5432'].map(
+      (question) => JSON.parse(run('tiers.yaml', question, '--json').stdout) as unknown,
+    );
+    assert.deepEqual(JSON.parse(stdout), alone);
+  });
+
+  test('too many are refused', () => {
+    const members = Array.from(
+      { length: 17 },
+      (_, i) =>
+        `  i${i}: { device: { name: t${i} }, addresses: [10.0.1.${i}], securityGroups: [g] }`,
+    );
+    writeFileSync(
+      join(directory, 'crowd.yaml'),
+      `securityGroups:\n  g: {}\ninterfaces:\n${members.join('\n')}\n`,
+    );
+    const { code, stderr } = run('crowd.yaml', 'g -> g tcp 1');
+    assert.equal(code, 2);
+    assert.match(stderr, /g -> g stands for 289 pairs, and at most 256 are answered at once/);
+  });
 });
 
 test('--help tells the exit codes and has examples', () => {

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { CaptureWriter, commentOf } from '../../src/cli/capture.ts';
 import { enhancedPacket, interfaceDescription, sectionHeader } from '../../src/cli/pcapng.ts';
-import type { CapturedPacket } from '../../src/control/socket/capture-stream.ts';
+import type { CapturedPacket } from '../../src/queries/capture-stream.ts';
 import { requireTools } from '../support/require.ts';
 
 /** An echo request, 10.0.0.11 to 10.0.0.12. */

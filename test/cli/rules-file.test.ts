@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { loadConfig } from '../../src/control/config/load-config.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { type Ran, runSgctl } from '../support/sgctl.ts';
 

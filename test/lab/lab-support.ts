@@ -18,17 +18,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findMarked } from '../../src/lab/processes.ts';
 import { labRoots } from '../../src/lab/state.ts';
 import type { LabState } from '../../src/lab/state.ts';
+import { uniqueName } from '../support/netns.ts';
 import { SGCTL } from '../support/sgctl.ts';
 
 const COMMAND_TIMEOUT_MS = 40_000;
-
-let lastNumber = 0;
-
-/** A name that no other test run uses. */
-export function uniqueName(): string {
-  lastNumber += 1;
-  return `sgt-${process.pid}-${lastNumber}`;
-}
 
 /** Why labs can't be made here; undefined if they can. */
 export function whyNoLab(): string | undefined {

@@ -52,6 +52,21 @@ describe('a lab, as root', { skip }, () => {
     assert.equal(down.stdout, `lab ${lab.name} is gone\n`);
     assert.equal(down.code, 0);
     lab.assertGone(id);
+    const made = lab.sgctl('up', lab.file, '--name', lab.name, '--json');
+    assert.deepEqual([made.code, made.stderr], [0, '']);
+    assert.deepEqual(
+      JSON.parse(made.stdout),
+      (JSON.parse(lab.sgctl('ls', '--json').stdout) as { name: string }[]).find(
+        ({ name }) => name === lab.name,
+      ),
+    );
+    const removed = lab.sgctl('down', lab.name, '--json');
+    assert.equal(
+      removed.stdout,
+      `${JSON.stringify([{ name: lab.name, isGone: true }], undefined, 2)}\n`,
+    );
+    assert.deepEqual([removed.code, removed.stderr], [0, '']);
+    assert.equal(lab.sgctl('down', lab.name, '--json').stdout, '[]\n');
     const again = lab.sgctl('down', lab.name);
     assert.equal(again.stdout, `no lab called ${lab.name}\n`);
     assert.equal(again.code, 0);

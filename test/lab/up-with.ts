@@ -2,7 +2,7 @@
  * Not a test: `node up-with.js FILE NAME TIMEOUT_MS SCRIPT` makes a lab with a shell script for a
  * daemon, so that a test can make the daemon fail in ways the real one does not.
  */
-import { loadConfig } from '../../src/control/config/load-config.ts';
+import { loadConfig } from '../../src/config/load-config.ts';
 import { messageOf } from '../../src/lab/errors.ts';
 import { NAMED_DIRECTORY } from '../../src/lab/namespaces.ts';
 import { upLab } from '../../src/lab/up.ts';

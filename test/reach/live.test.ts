@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { labRoots } from '../../src/lab/state.ts';
-import { uniqueName, waitExit, waitFor, whyNoLab } from '../lab/lab-support.ts';
+import { waitExit, waitFor, whyNoLab } from '../lab/lab-support.ts';
+import { uniqueName } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { runSgctl, SGCTL, type Ran } from '../support/sgctl.ts';
 
@@ -34,7 +35,7 @@ class DemoCopy {
 
   constructor(change: (text: string) => string = (text) => text) {
     mkdirSync(join(folder, 'templates'), { recursive: true });
-    const template = 'templates/security-groups.yaml';
+    const template = 'templates/public-web.yaml';
     writeFileSync(join(folder, template), readFileSync(join(CONFIG_FOLDER, template)));
     const text = readFileSync(join(CONFIG_FOLDER, 'demo.yaml'), 'utf8')
       .replaceAll('netns: sgd-', `netns: ${this.prefix}`)
