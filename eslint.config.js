@@ -78,7 +78,7 @@ export const hotPathBans = [
 ];
 
 export default defineConfig(
-  { ignores: ['build/', 'node_modules/', 'coverage/'] },
+  { ignores: ['build/', 'dist/', 'node_modules/', 'coverage/'] },
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     rules: {

@@ -1,5 +1,5 @@
 /** The daemon's drop counters, read from /metrics as Prometheus would. */
-import type { Config } from '../../src/control/config/config.ts';
+import type { Config } from '../../src/config/config.ts';
 import { formatTable } from '../../src/cli/output.ts';
 
 const METRIC = 'secgroupd_dropped_packets_total';

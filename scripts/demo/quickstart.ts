@@ -147,6 +147,9 @@ async function main(): Promise<boolean> {
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
       console.log(`\nThe lab is gone again (${seconds} s). To look around in it yourself:`);
       console.log(`  ${programName()} lab up ${CONFIG_FILE}`);
+      console.log('\nFor containers of Docker, once the driver is there (docs/howto/docker.md):');
+      console.log('  docker network create -d secgroupd --subnet 10.77.0.0/24 vpc');
+      console.log('  docker run --network name=vpc,driver-opt=sg=web nginx');
     } else {
       console.error(`\nnot everything could be removed: ${left.join('; ')}`);
       console.error(`try: sgctl lab down ${LAB_NAME}`);

@@ -1,7 +1,9 @@
 /** The reference pages of docs/, made from what the code itself uses: they can't drift from it. */
 import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
-import { DAEMON_EXIT_CODES } from '../../src/control/exit-codes.ts';
-import { createRegistry } from '../../src/control/metrics/metrics.ts';
+import { DAEMON_EXIT_CODES } from '../../src/service/exit-codes.ts';
+import type { Registry } from 'prom-client';
+import { createApiRegistry } from '../../src/metrics/metrics-api.ts';
+import { createRegistry } from '../../src/metrics/metrics.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 
 export interface Schema {
@@ -78,22 +80,15 @@ export function metricsPage(): string {
     rules: () => new Map(),
     events: () => ({ taken: 0, lost: 0 }),
     flowLogs: () => [],
+    store: () => undefined,
     policy: () => ({ generation: 1, sinceMs: 0 }),
     reloads: { changed: 0, unchanged: 0, refused: 0, lastSuccessMs: 0, isLastRefused: false },
     maxFlows: 0,
     maxHalfOpen: 0,
     version: '',
   });
-  const rows = registry
-    .getMetricsAsArray()
-    .filter(({ name }) => !/^(process|nodejs)_/.test(name))
-    // prom-client keeps label names, and types them as private.
-    .map((metric) => metric as typeof metric & { readonly labelNames: readonly string[] })
-    .map(({ name, help, type, labelNames }) => {
-      const labels = labelNames.map((label) => `\`${label}\``).join(', ');
-      return `| \`${name}\` | ${String(type)} | ${labels} | ${help} |`;
-    })
-    .sort();
+  const head = ['| metric | type | labels | what it is |', '| --- | --- | --- | --- |'];
+  const api = createApiRegistry({ requests: () => [], version: '' });
   return [
     '# Metrics',
     '',
@@ -107,14 +102,36 @@ export function metricsPage(): string {
     'the new one, an idle one of the address that has most of them first. A connection that sends a request before it has the answer to the',
     'one before, or does not read its answer within 10 s, is closed.',
     '',
-    '| metric | type | labels | what it is |',
-    '| --- | --- | --- | --- |',
-    ...rows,
+    ...head,
+    ...metricRows(registry),
+    '',
+    "## The server of EC2's API",
+    '',
+    '`secgroup-api --metrics ADDRESS:PORT` answers `/metrics` there in the same way, on loopback alone.',
+    '',
+    ...head,
+    ...metricRows(api),
     '',
     '`config/prometheus/` has a configuration for Prometheus and alert rules with their unit tests, `config/grafana/`',
     'a dashboard.',
     '',
   ].join('\n');
+}
+
+/** A row of the table for each metric that is ours. */
+function metricRows(registry: Registry): readonly string[] {
+  return (
+    registry
+      .getMetricsAsArray()
+      .filter(({ name }) => !/^(process|nodejs)_/.test(name))
+      // prom-client keeps label names, and types them as private.
+      .map((metric) => metric as typeof metric & { readonly labelNames: readonly string[] })
+      .map(({ name, help, type, labelNames }) => {
+        const labels = labelNames.map((label) => `\`${label}\``).join(', ');
+        return `| \`${name}\` | ${String(type)} | ${labels} | ${help} |`;
+      })
+      .sort()
+  );
 }
 
 /** docs/configuration.md, from the JSON Schema. */

@@ -5,16 +5,24 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { apiCommand } from '../../src/api/options.ts';
+import { dockerCommand } from '../../src/doors/docker/options.ts';
 import { describeCommand, listCommands, type CommandNode } from '../../src/cli/completion-tree.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { daemonCommand } from '../../src/control/service/arguments.ts';
-import { version } from '../../src/control/version.ts';
+import { daemonCommand } from '../../src/service/arguments.ts';
+import { version } from '../../src/service/version.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 import { listKeys, type Schema } from '../docs/reference.ts';
 import { escapeRoff, quoteRoff, sentence, tagged } from './roff.ts';
 
 /** File names of the pages; docs/man/NAME.in is the source. */
-export const PAGES = ['secgroupd.8', 'sgctl.1', 'secgroupd.yaml.5'] as const;
+export const PAGES = [
+  'secgroupd.8',
+  'secgroup-api.8',
+  'secgroupd-docker.8',
+  'sgctl.1',
+  'secgroupd.yaml.5',
+] as const;
 
 /** The text of each page by its file name. `date` is shown at the foot: YYYY-MM-DD. */
 export function makePages(root: string, date: string): Map<string, string> {
@@ -27,6 +35,8 @@ export function makePages(root: string, date: string): Map<string, string> {
     '@version@': version,
     '@date@': date,
     '@daemon-options@': optionList(daemon),
+    '@api-options@': optionList(describeCommand(apiCommand(() => undefined))),
+    '@docker-options@': optionList(describeCommand(dockerCommand(() => undefined))),
     '@daemon-commands@': commandList(daemon),
     '@sgctl-options@': optionList(program),
     '@sgctl-commands@': commandList(program),

@@ -26,7 +26,7 @@ const CASES: readonly (readonly [words: readonly string[], offers: readonly stri
   [['sgctl', 'che'], ['check']],
   [
     ['sgctl', 'lab', ''],
-    ['down', 'exec', 'help', 'ls', 'up'],
+    ['down', 'env', 'exec', 'help', 'ls', 'up'],
   ],
   [['sgctl', 'lab', 'up', '--na'], ['--name']],
   // The value of an option is nothing to complete, and what follows it is.

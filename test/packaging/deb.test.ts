@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { mustRun } from '../support/process.ts';
+import { mustRun, run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 
@@ -57,8 +57,12 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
     const programs = files.filter(({ mode }) => mode === '-rwxr-xr-x').map(({ name }) => name);
     assert.deepEqual(programs.sort(), [
       './usr/lib/secgroupd/bin/node',
-      './usr/lib/secgroupd/build/src/cli/sgctl.js',
-      './usr/lib/secgroupd/build/src/main.js',
+      './usr/lib/secgroupd/dist/src/api/secgroup-api.js',
+      './usr/lib/secgroupd/dist/src/cli/sgctl.js',
+      './usr/lib/secgroupd/dist/src/doors/cni/secgroupd-cni.js',
+      './usr/lib/secgroupd/dist/src/doors/docker/secgroupd-docker.js',
+      './usr/lib/secgroupd/dist/src/doors/netavark/secgroupd-netavark.js',
+      './usr/lib/secgroupd/dist/src/main.js',
     ]);
   });
 
@@ -73,16 +77,21 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
       assert.ok(names.has(`${modules}/${name}/package.json`), name);
     for (const name of Object.keys(manifest.devDependencies))
       assert.equal(names.has(`${modules}/${name}/package.json`), false, name);
-    const built = 'usr/lib/secgroupd/build';
+    assert.equal(names.has(`${modules}/cap/package.json`), false);
+    assert.deepEqual(
+      [...names].filter((name) => name.startsWith(modules) && name.endsWith('.node')),
+      [`${modules}/@libsql/linux-${process.arch}-gnu/index.node`],
+    );
+    const built = 'usr/lib/secgroupd/dist';
     assert.deepEqual(
       [...names].filter((name) => name.startsWith(built) && !/(\.js|\.node|\/)$/.test(name)).sort(),
       [
         `${built}/src/bundle/LICENSES.txt`,
         `${built}/src/bundle/config-validator.cjs`,
-        `${built}/src/control/config/config-validator.cjs`,
+        `${built}/src/config/config-validator.cjs`,
       ],
     );
-    for (const name of ['main.js', 'worker.js'])
+    for (const name of ['main.js', 'secgroup-api.js', 'worker.js'])
       assert.ok(names.has(`${built}/src/bundle/${name}`), name);
     assert.deepEqual(
       [...names].filter((name) => name.startsWith('etc/') && !name.endsWith('/')),
@@ -104,10 +113,16 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
     ]);
     assert.match(licence, /Node\.js is licensed for use as follows/);
     const loaded = await mustRun(join(home, 'bin/node'), [
-      join(home, 'build/src/cli/sgctl.js'),
+      join(home, 'dist/src/cli/sgctl.js'),
       '--version',
     ]);
     assert.match(loaded, /^\d+\.\d+\.\d+$/m);
+    // A store takes the binary of libsql.
+    const none = await run(join(home, 'bin/node'), [
+      join(home, 'dist/src/main.js'),
+      ...['store', 'check', '--store', join(home, 'package.json')],
+    ]);
+    assert.match(none.stderr, /: file is not a database; /);
   });
 
   await t.test('can depend on the Node.js of the system instead', async () => {
@@ -118,7 +133,7 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
     ]);
     assert.match(
       control,
-      /^libc6 \(>= [\d.]+\), systemd \(>= 252\) \| systemd-standalone-sysusers, nodejs \(>= 20\)$/m,
+      /^libc6 \(>= [\d.]+\), libgcc-s1, systemd \(>= 252\) \| systemd-standalone-sysusers, nodejs \(>= 20\)$/m,
     );
   });
 });

@@ -6,9 +6,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { makePages, PAGES } from '../../scripts/man/pages.ts';
 import { escapeRoff, quoteRoff } from '../../scripts/man/roff.ts';
+import { apiCommand } from '../../src/api/options.ts';
+import { dockerCommand } from '../../src/doors/docker/options.ts';
 import { describeCommand, listCommands } from '../../src/cli/completion-tree.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { daemonCommand } from '../../src/control/service/arguments.ts';
+import { daemonCommand } from '../../src/service/arguments.ts';
 import { run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
@@ -33,6 +35,18 @@ test('so are those of the daemon', () => {
   const text = textOf('secgroupd.8');
   for (const { options } of listCommands(describeCommand(daemonCommand(() => undefined))))
     for (const { flags } of options) assert.ok(text.includes(flags), flags);
+});
+
+test('so are those of the API server', () => {
+  const text = textOf('secgroup-api.8');
+  for (const { flags } of describeCommand(apiCommand(() => undefined)).options)
+    assert.ok(text.includes(flags), flags);
+});
+
+test("so are those of Docker's driver", () => {
+  const text = textOf('secgroupd-docker.8');
+  for (const { flags } of describeCommand(dockerCommand(() => undefined)).options)
+    assert.ok(text.includes(flags), flags);
 });
 
 test('the format page has keys, their types and the drop reasons', () => {

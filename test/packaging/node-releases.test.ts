@@ -1,6 +1,8 @@
 /**
  * The releases of Node.js that we say we work with, other than the one that runs these tests: the addon, the packet
  * path and real traffic under each.
+ *
+ * Runs alone: tests of memory and of timing are run inside.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -50,7 +52,7 @@ for (const release of Object.keys(releases)) {
       );
       const node = fetched.trim();
       assert.match(await mustRun(node, ['--version']), new RegExp(`^v${release}\\.`));
-      const files = TESTS.map((name) => join(root, 'build/test', `${name}.test.js`));
+      const files = TESTS.map((name) => join(root, 'dist/test', `${name}.test.js`));
       const result = await run(
         node,
         ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=tap', ...files],

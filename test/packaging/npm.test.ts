@@ -51,13 +51,13 @@ test('the package of npm', { timeout: 300_000 }, async (t) => {
 
   await t.test('has what runs and what builds the addon, and no more', () => {
     for (const needed of [
-      'build/src/main.js',
-      'build/src/bundle/main.js',
-      'build/src/bundle/worker.js',
-      'build/src/bundle/config-validator.cjs',
-      'build/src/bundle/LICENSES.txt',
-      'build/src/control/config/config-validator.cjs',
-      'build/src/cli/sgctl.js',
+      'dist/src/main.js',
+      'dist/src/bundle/main.js',
+      'dist/src/bundle/worker.js',
+      'dist/src/bundle/config-validator.cjs',
+      'dist/src/bundle/LICENSES.txt',
+      'dist/src/config/config-validator.cjs',
+      'dist/src/cli/sgctl.js',
       'build/native/secgroupd.node',
       'native/addon.c',
       'scripts/build-native',
@@ -68,16 +68,16 @@ test('the package of npm', { timeout: 300_000 }, async (t) => {
       assert.ok(paths.includes(needed), needed);
     const others = paths.filter(
       (path) =>
-        !/^(build\/(src|native)|native|config|systemd)\/|^scripts\/build-native$/.test(path),
+        !/^(dist\/src|build\/native|native|config|systemd)\/|^scripts\/build-native$/.test(path),
     );
     assert.deepEqual(others.sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']);
     assert.deepEqual(
-      paths.filter((path) => /\.map$|\.test\.js$|^build\/.*\.ts$/.test(path)),
+      paths.filter((path) => /\.map$|\.test\.js$|^(build|dist)\/.*\.ts$/.test(path)),
       [],
     );
   });
 
-  // As anywhere else. Optional packages (cap) are compiled at installation, and nothing here uses them.
+  // As anywhere else, but that cap is not compiled: nothing here uses it.
   const prefix = join(folder, 'prefix');
   const installed = await run(
     'npm',
@@ -85,7 +85,7 @@ test('the package of npm', { timeout: 300_000 }, async (t) => {
       'install',
       '--prefix',
       prefix,
-      '--omit=optional',
+      '--ignore-scripts',
       '--no-audit',
       '--no-fund',
       join(folder, filename),
@@ -109,6 +109,10 @@ test('the package of npm', { timeout: 300_000 }, async (t) => {
       await mustRun(join(prefix, 'node_modules/.bin/secgroupd'), ['--version']),
       `${version}\n`,
     );
+    const none = await run(join(prefix, 'node_modules/.bin/secgroupd'), [
+      ...['store', 'check', '--store', join(home, 'package.json')],
+    ]);
+    assert.match(none.stderr, /: file is not a database; /);
     const demo = join(home, 'config/demo.yaml');
     assert.match(await mustRun(sgctl, ['check', demo]), /: ok, 3 interfaces, /);
   });

@@ -77,7 +77,7 @@ test('the service, from its installation to its purge', { timeout: 300_000 }, as
     assert.equal(await container.property('UnitFileState'), 'enabled');
     assert.equal(
       await container.property('StatusText'),
-      'packets flow: 0 interfaces, 1 groups, policy generation 1',
+      'packets flow: 0 interfaces, 1 group, policy generation 1',
     );
   });
 
@@ -140,7 +140,7 @@ test('the service, from its installation to its purge', { timeout: 300_000 }, as
     assert.deepEqual([status.interfaces, status.generation], [['eni-web-1'], 2]);
     assert.equal(
       await container.property('StatusText'),
-      'packets flow: 1 interfaces, 2 groups, policy generation 2',
+      'packets flow: 1 interface, 2 groups, policy generation 2',
     );
     assert.match(await container.mustRun('ip', ['-o', 'link', 'show', 'sg-web']), / sg-web: </);
   });
@@ -158,7 +158,7 @@ test('the service, from its installation to its purge', { timeout: 300_000 }, as
     const shown = await container.run('systemctl', ['status', '--no-pager', '-l', 'secgroupd']);
     assert.match(
       shown.stdout,
-      /Status: "reload refused, nothing changed: \/etc\/secgroupd\/secgroupd\.yaml:4:\d+: error: .*70000.*; packets flow: 1 interfaces, 2 groups, policy generation 2"/,
+      /Status: "reload refused, nothing changed: \/etc\/secgroupd\/secgroupd\.yaml:4:\d+: error: .*70000.*; packets flow: 1 interface, 2 groups, policy generation 2"/,
     );
     assert.match(shown.stdout, /sgctl\[\d+\]: .*secgroupd\.yaml:4:\d+: error: .*70000/);
     assert.match(shown.stdout, /sgctl\[\d+\]: Refused: nothing was changed\./);

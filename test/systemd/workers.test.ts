@@ -1,7 +1,7 @@
 /** More than one packet loop in a real systemd: what the service lacks for it, and the example that gives it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Status } from '../../src/control/socket/protocol.ts';
+import type { Status } from '../../src/queries/status-view.ts';
 import { bootContainer, type Container } from './container.ts';
 import { buildDeb, installDeb } from './deb.ts';
 
