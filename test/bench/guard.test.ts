@@ -34,7 +34,7 @@ const WRITES_BESIDE_MAX = 20;
 /** Sends a packet of each of `count` flows in by a port; they differ in their source port. */
 function sendFlows(rig: Rig, packet: Uint8Array, count: number, port: number): void {
   const view = new DataView(packet.buffer, packet.byteOffset, packet.length);
-  rig.engine.beginRound(0, 0);
+  rig.engine.beginRound(0, 0, 0);
   for (let i = 0; i < count; i++) {
     view.setUint16(20, i);
     assert.ok(rig.engine.evaluate(view, 0, packet.length, port, 1, 0) >= 0);

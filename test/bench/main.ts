@@ -1,6 +1,7 @@
 /** scripts/bench: runs benchmarks in rounds, the rivals taking turns, and prints what came of it. */
 import { writeFileSync } from 'node:fs';
 import { requireNothingMissing } from './needs.ts';
+import { measureApi } from './api/measure.ts';
 import { readArguments, UsageError, type Arguments } from './arguments.ts';
 import { Bench } from './bench.ts';
 import { measureDecision } from './decision/parent.ts';
@@ -19,10 +20,12 @@ import { judgeTargets } from './targets.ts';
 const LOADS: readonly Load[] = [streams(1), streams(8), smallPackets, connections, roundTrips];
 const DECISION = 'decision';
 const IDLE = 'idle';
+const API = 'api';
 const ABOUT: readonly (readonly [name: string, about: string])[] = [
   ...LOADS.map(({ name, about }) => [name, about] as const),
   [DECISION, 'in-process: deciding, new flows, policy changes, memory (needs no root)'],
   [IDLE, 'memory and wake-ups of a daemon with nothing to do'],
+  [API, "calls of EC2's API with a large estate, and how soon packets obey them"],
 ];
 const NAMES = ABOUT.map(([name]) => name);
 /** More than this before the start, and something else is running. */
@@ -76,6 +79,7 @@ async function runAll(bench: Bench, args: Arguments): Promise<void> {
     for (const load of loads) await runLoad(bench, load, rivals, args.rounds);
     await bench.end();
   }
+  if (wants(API)) await measureApi(bench);
   if (wants(DECISION)) await measureDecision(bench, args.rounds);
 }
 

@@ -76,7 +76,7 @@ test('--quick --only decision measures every decision target and writes JSON', a
     judged.map(({ what }) => what),
     results.targets
       .map(({ what }) => what)
-      .filter((what) => !/^(TCP|UDP|round trip|resident|wake-ups)/.test(what)),
+      .filter((what) => !/^(TCP|UDP|round trip|resident|wake-ups|API)/.test(what)),
   );
   assert.match(text, /decision, UDP, hot/);
 });

@@ -64,6 +64,18 @@ function growth(what: string, metric: string, noun: string): Target {
   };
 }
 
+function api(
+  what: string,
+  metric: string,
+  limit: number,
+  suffix = ' ms',
+  bound: Target['bound'] = 'at most',
+): Target {
+  const values = (collector: Collector): readonly number[] =>
+    collector.values('api', metric, 'secgroupd');
+  return { what: `API: ${what}`, bound, limit, suffix, values };
+}
+
 const TARGETS: readonly Target[] = [
   ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 1.2, 'kernel'),
   ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 0.95, 'relay'),
@@ -94,6 +106,13 @@ const TARGETS: readonly Target[] = [
   inProcess('resident, idle', 'resident', 'secgroupd', 80, ' MB', 'idle'),
   // The control plane looks once a second how full the flow table is; the packet loop does nothing.
   inProcess('wake-ups, idle', 'wake-ups', 'secgroupd', 2, ' a second', 'idle'),
+  api('one group by id, p50', 'one group by id, p50', 5),
+  api('a page of 1,000 groups, p50', 'a page of 1,000, p50', 100),
+  api('authorize until packets obey, p50', 'authorize, one at a time, p50', 5),
+  api('authorize until packets obey, p99', 'authorize, one at a time, p99', 25),
+  api('changes a second, sustained', 'changes, 8 clients', 200, ' a second', 'at least'),
+  api('resident, the server', 'resident', 300, ' MB'),
+  api('start of the server', 'start', 3000),
 ];
 
 export function judgeTargets(collector: Collector): TargetResult[] {

@@ -5,7 +5,9 @@ import { dirname, join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { repositoryFiles, repositoryRoot } from '../support/repository.ts';
+import { whyNoPodman } from '../support/podman.ts';
 import { findTool } from '../support/require.ts';
+import { NEEDS_PROVIDER, terraformSettings } from '../support/terraform.ts';
 import { matchesOutput } from './match-output.ts';
 import { NOT_RUN } from './not-run.ts';
 import { PageShell, whyNotPrivate } from './page-shell.ts';
@@ -83,7 +85,11 @@ async function runPage(
 function whyNotHere({ needsRoot, tools, line }: CommandBlock): string | undefined {
   if (needsRoot && notPrivate !== undefined) return notPrivate;
   const lacking = tools.filter((tool) => findTool(tool) === undefined);
-  return lacking.length === 0 ? undefined : `line ${line} needs ${lacking.join(', ')}`;
+  if (lacking.length > 0) return `line ${line} needs ${lacking.join(', ')}`;
+  if (tools.includes('terraform') && terraformSettings() === undefined)
+    return `line ${line} ${NEEDS_PROVIDER}`;
+  const noPodman = tools.includes('podman') ? whyNoPodman() : undefined;
+  return noPodman === undefined ? undefined : `line ${line} ${noPodman}`;
 }
 
 function writeBlock(shell: PageShell, { kind, name, text }: FileBlock): void {

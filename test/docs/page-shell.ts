@@ -3,7 +3,7 @@
  *
  * Theory of operation. One bash for a page, so that directories, variables and background jobs are as for a reader. It is
  * process 1 of a process namespace, with network and mount namespaces of its own: /run (so also /run/netns, labs, and the control
- * socket), /var/log and changes to /etc are the page's alone. Two pages, or a page and another test, can't meet, whatever names they
+ * socket), /var/log, what container engines keep, and changes to /etc are the page's alone. Two pages, or a page and another test, can't meet, whatever names they
  * use; and when bash ends, in whatever way, the kernel ends all it has started and takes the namespaces away. Not being root,
  * the same is tried within a user namespace.
  *
@@ -27,14 +27,28 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { terraformSettings } from '../support/terraform.ts';
+import { awsClis } from '../support/aws-cli.ts';
 
-const COMMAND_TIMEOUT_MS = 40_000;
-const PROGRAMS = { sgctl: '../../src/cli/sgctl.js', secgroupd: '../../src/main.js' } as const;
+/** Terraform takes many seconds for each of its commands. */
+const COMMAND_TIMEOUT_MS = 240_000;
+const PROGRAMS = {
+  sgctl: '../../src/cli/sgctl.js',
+  secgroupd: '../../src/main.js',
+  'secgroup-api': '../../src/api/secgroup-api.js',
+  'secgroupd-cni': '../../src/doors/cni/secgroupd-cni.js',
+  'secgroupd-netavark': '../../src/doors/netavark/secgroupd-netavark.js',
+  'secgroupd-docker': '../../src/doors/docker/secgroupd-docker.js',
+} as const;
 
 const UNSHARE = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const PREPARE = `
 mount -t tmpfs none /run && mkdir /run/netns /run/etc /run/work || exit
 mount -t tmpfs none /var/log || exit
+for place in /var/lib/containers /var/lib/cni; do
+  mkdir -p $place 2>/dev/null
+  [ ! -d $place ] || mount -t tmpfs none $place || exit
+done
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work none /etc 2>/dev/null ||
   { cp -a /etc/. /run/etc 2>/dev/null; mount --bind /run/etc /etc || exit; }
 ip link set lo up || exit
@@ -78,6 +92,7 @@ export class PageShell {
     mkdirSync(this.folder);
     cpSync(config, join(this.folder, 'config'), { recursive: true });
     makePrograms(this.base);
+    writeFileSync(terraformFile(this.base), terraformSettings() ?? '');
     const bash = ['bash', '-c', `${isPrivate ? PREPARE : ''} exec bash --norc --noprofile`];
     const [command, ...args] = isPrivate ? ['unshare', ...privateArguments(), ...bash] : bash;
     this.child = spawn(command, args, {
@@ -142,10 +157,19 @@ function environment(base: string): NodeJS.ProcessEnv {
     XDG_RUNTIME_DIR: base,
     LC_ALL: 'C.UTF-8',
     TERM: 'dumb',
+    // Its provider is not downloaded.
+    TF_CLI_CONFIG_FILE: terraformFile(base),
   };
 }
 
-/** As `npm link` has them: a link called sgctl, so that it calls itself so. sudo does nothing: who runs the tests may all there is. */
+function terraformFile(base: string): string {
+  return join(base, 'terraform.rc');
+}
+
+/**
+ * As `npm link` has them: a link called sgctl, so that it calls itself so. sudo does nothing: who runs the tests may all
+ * there is. An aws CLI that reads no AWS_ENDPOINT_URL is told it as the pages say.
+ */
 function makePrograms(base: string): void {
   const bin = join(base, 'bin');
   const lib = join(base, 'lib');
@@ -160,4 +184,10 @@ function makePrograms(base: string): void {
     program(name, `exec '${process.execPath}' '${join(lib, name)}' "$@"`);
   }
   program('sudo', 'exec "$@"');
+  const [aws] = awsClis();
+  if (aws?.knowsEndpointVariable === false)
+    program(
+      'aws',
+      `exec '${aws.path}' \${AWS_ENDPOINT_URL:+--endpoint-url "$AWS_ENDPOINT_URL"} "$@"`,
+    );
 }

@@ -11,9 +11,14 @@ import {
   metricsPage,
 } from '../../scripts/docs/reference.ts';
 import { EXIT_CODES, exitCodeHelp, type CommandPath } from '../../src/cli/exit-codes.ts';
+import type { Action } from '../../src/api/action.ts';
+import { servedActions } from '../../src/api/served-actions.ts';
+import { apiCommand } from '../../src/api/options.ts';
+import { dockerCommand } from '../../src/doors/docker/options.ts';
 import { buildProgram } from '../../src/cli/program.ts';
-import { daemonCommand } from '../../src/control/service/arguments.ts';
-import { DAEMON_EXIT_CODES, daemonExitCodeHelp } from '../../src/control/exit-codes.ts';
+import { daemonCommand } from '../../src/service/arguments.ts';
+import { DAEMON_EXIT_CODES, daemonExitCodeHelp } from '../../src/service/exit-codes.ts';
+import { makeActions } from '../api/actions.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
 const root = repositoryRoot();
@@ -29,6 +34,23 @@ test('docs/metrics.md is up to date; if not, run scripts/generate-docs', () => {
 
 test('docs/exit-codes.md is up to date; if not, run scripts/generate-docs', () => {
   assert.equal(read('docs/exit-codes.md'), exitCodesPage());
+});
+
+test('docs/ec2-api.md names the actions that are served, all of them and no other', async (t) => {
+  let actions: readonly Action[] = [];
+  const keys = { find: (): undefined => undefined };
+  await makeActions(t, (managed) => (actions = servedActions(managed, { keys, now: Date.now })));
+  const served = new Set(actions.map(({ service, name }) => `${service} ${name}`));
+  const page = read('docs/ec2-api.md');
+  const [, section = ''] = /^## What is served\n(.*?)^Anything else/ms.exec(page) ?? [];
+  const named: string[] = [];
+  let last: string | undefined;
+  for (const [, service = '', names = ''] of section.matchAll(/^\| (\w*) *\| (.+?) *\|$/gm)) {
+    if (service === 'service') continue;
+    last = service === '' ? last : service.toLowerCase();
+    for (const name of names.split(', ')) named.push(`${last} ${name}`);
+  }
+  assert.deepEqual(named.toSorted(), [...served].toSorted());
 });
 
 /** Commands that do something, by what is typed; `lab` and `help` themselves do not. */
@@ -60,11 +82,21 @@ test("every command's exit codes are in the table, and its help tells them", () 
   );
 });
 
-test('so are those of the daemon', () => {
-  const commands = listActions(
-    daemonCommand(() => undefined),
-    'secgroupd',
-  );
+test('so are those of the other programs', () => {
+  const commands = new Map([
+    ...listActions(
+      daemonCommand(() => undefined),
+      'secgroupd',
+    ),
+    ...listActions(
+      apiCommand(() => undefined),
+      'secgroup-api',
+    ),
+    ...listActions(
+      dockerCommand(() => undefined),
+      'secgroupd-docker',
+    ),
+  ]);
   assert.deepEqual([...commands.keys()], Object.keys(DAEMON_EXIT_CODES));
   for (const [path, command] of commands) {
     const line = daemonExitCodeHelp(path as keyof typeof DAEMON_EXIT_CODES);

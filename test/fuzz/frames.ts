@@ -72,7 +72,7 @@ export class FrameEpisode {
   private readonly twinLink: TwinLink;
   private readonly arena = new Uint8Array((BATCH_MAX + 1) * SLOT_BYTES);
   private readonly batch = new Batch(this.arena, BATCH_MAX);
-  private readonly isTap: Uint8Array;
+  private readonly hasEthernet: Uint8Array;
   private nowMs: number;
   /** To be sent when their port's turn comes. */
   private answers: { readonly port: number; readonly frame: readonly number[] }[] = [];
@@ -87,7 +87,7 @@ export class FrameEpisode {
     this.twin = makeTwin(options);
     this.link = new LinkLayer(policyOf(options.world, 0, 1), createLinkMemory(PORT_NAMES.length));
     this.twinLink = new TwinLink((address) => this.twin.portOfAddress(address));
-    this.isTap = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
+    this.hasEthernet = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
     this.nowMs = options.startMs;
   }
 
@@ -102,7 +102,7 @@ export class FrameEpisode {
           Uint8Array.of(...new Array<number>(VNET_BYTES).fill(0), ...frame),
         ),
         ...Array.from({ length: 1 + this.random.below(BATCH_MAX - due.length) }, () =>
-          this.makeSlot(this.isTap[port] === 1),
+          this.makeSlot(this.hasEthernet[port] === 1),
         ),
       ];
       const wrong = this.sendBatch(port, slots, tell) ?? this.settle() ?? this.checkCounts();
@@ -118,13 +118,13 @@ export class FrameEpisode {
     slots: readonly Uint8Array[],
     tell: (verdict: number) => void,
   ): string | undefined {
-    const { batch, engine, link, isTap, nowMs } = this;
+    const { batch, engine, link, hasEthernet, nowMs } = this;
     const before = this.lay(slots);
     const expected = slots.map((slot) => this.expect(slot, port));
     for (const { packets } of expected) this.counted[port] += packets;
     try {
-      engine.beginRound(nowMs | 0, 0);
-      batch.process(engine, link, isTap, port, slots.length, nowMs | 0);
+      engine.beginRound(nowMs | 0, 0, 0);
+      batch.process(engine, link, hasEthernet, port, slots.length, nowMs | 0);
     } catch (error) {
       return `process threw ${String(error)} (${this.show(port, slots)})`;
     }
@@ -193,11 +193,11 @@ export class FrameEpisode {
 
   /** What is to become of one slot. */
   private expect(slot: Uint8Array, port: number): Expected {
-    const { twin, twinLink, isTap, nowMs } = this;
+    const { twin, twinLink, hasEthernet, nowMs } = this;
     const vnet = slot.subarray(0, VNET_BYTES);
     const frame = slot.subarray(VNET_BYTES);
     let at = 0;
-    if (isTap[port] === 1) {
+    if (hasEthernet[port] === 1) {
       const first = twinLink.receive(frame, port, nowMs);
       if (first.kind === 'dropped') return { verdict: first.reason, bytes: [], packets: 1 };
       if (first.kind === 'answered') {
@@ -211,13 +211,13 @@ export class FrameEpisode {
     const packets = typeof decoded === 'string' ? 1 : countPlainly(vnet, frame, decoded, at);
     if (packets === undefined) return { verdict: 'bad-offload', bytes: [], packets: 1 };
     const verdict = twin.judge(packet, packet.length, port, nowMs);
-    if (isTap[port] === 1 && typeof verdict === 'number') twinLink.learn(frame, port);
+    if (hasEthernet[port] === 1 && typeof verdict === 'number') twinLink.learn(frame, port);
     if (typeof verdict === 'string' || typeof twin.decoded === 'string')
       return { verdict, bytes: [], packets };
     // What was behind the packet's end does not go on.
     const judged = packet.subarray(0, twin.decoded.end);
     const bytes =
-      isTap[verdict] === 1
+      hasEthernet[verdict] === 1
         ? twinLink.wrap(shiftVnet(vnet, 14 - at), judged, verdict, port, nowMs)
         : [...shiftVnet(vnet, -at), ...judged];
     return typeof bytes === 'string'
@@ -357,7 +357,7 @@ export class FrameEpisode {
   }
 
   private show(port: number, slots: readonly Uint8Array[]): string {
-    const taps = PORT_NAMES.filter((_, i) => this.isTap[i] === 1).join(' ');
+    const taps = PORT_NAMES.filter((_, i) => this.hasEthernet[i] === 1).join(' ');
     const texts = slots.map((slot) => Buffer.from(slot).toString('hex'));
     return `batch from ${PORT_NAMES[port]}, TAPs ${taps}: ${texts.join(' ')}`;
   }

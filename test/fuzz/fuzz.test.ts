@@ -88,7 +88,8 @@ test('corpus and chance reach every reason but those that devices give', () => {
   const missing = REASONS.map(([name], reason) => ({ name, reason }))
     .filter(({ reason }) => reason !== PASS && tally[tallyIndex(-reason)] === 0)
     .map(({ name }) => name);
-  assert.deepEqual(missing, ['write-failed', 'packet-too-big', 'unresolved']);
+  // No port of the rig has a MAC address that the configuration names.
+  assert.deepEqual(missing, ['write-failed', 'packet-too-big', 'unresolved', 'mac-spoof']);
 });
 
 test('two jobs do together what one does alone', async () => {

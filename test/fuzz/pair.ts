@@ -8,12 +8,14 @@
 import { isHalfOpen } from '../../src/conntrack/half-open.ts';
 import { REPLIED, STATE_MASK, STATE_NAMES } from '../../src/conntrack/states.ts';
 import {
-  FLOW_SEEN,
-  FLOW_STATE,
-  KEY_META,
   type FlowIndex,
-  type FlowTable,
-} from '../../src/conntrack/table.ts';
+  idleMsOf,
+  isUsed,
+  portOf,
+  stateOf,
+  stateWordOf,
+} from '../../src/conntrack/entry.ts';
+import type { FlowTable } from '../../src/conntrack/table.ts';
 import {
   counterRow,
   DROPPED_BY_REASON,
@@ -114,7 +116,7 @@ export class Pair {
     this.sentBy[port]++;
     let verdict: number;
     try {
-      engine.beginRound(nowMs | 0, 0);
+      engine.beginRound(nowMs | 0, 0, 0);
       verdict = engine.evaluate(view, offset, length, port, 1, nowMs | 0);
     } catch (error) {
       return `evaluate threw ${String(error)}`;
@@ -197,8 +199,8 @@ export class Pair {
       if (flows.length !== table.count) return `${flows.length} flows, ${table.count} counted`;
       for (const flow of flows) {
         const at = flow * table.stride;
-        byPort[table.words[at + KEY_META] >>> 16]++;
-        if (isHalfOpen(table.words[at + table.keyWords + FLOW_STATE])) halfOpen++;
+        byPort[portOf(table, flow)]++;
+        if (isHalfOpen(stateWordOf(table, flow))) halfOpen++;
         const found = table.find(Int32Array.from(table.words.slice(at, at + table.keyWords)));
         if (found !== flow) return `flow ${flow} is looked for and ${found} found`;
       }
@@ -222,8 +224,7 @@ export class Pair {
     for (const table of [tracker.flows4, tracker.flows6])
       for (const flow of flowsOf(table)) {
         if (isExpired(table, flow, nowMs | 0)) continue;
-        const word = table.words[flow * table.stride + table.keyWords + FLOW_STATE];
-        const name = STATE_NAMES[word & STATE_MASK];
+        const name = STATE_NAMES[stateOf(table, flow)];
         counts[name] = (counts[name] ?? 0) + 1;
       }
     const expected = twin.census(nowMs);
@@ -249,21 +250,15 @@ export function nameVerdict(verdict: number): string {
 
 function flowsOf(table: FlowTable): FlowIndex[] {
   const flows: FlowIndex[] = [];
-  for (let flow = 0; flow < table.highWater; flow++)
-    if (table.words[flow * table.stride + table.keyWords + FLOW_STATE] !== 0) flows.push(flow);
-  return flows.filter((flow) => stateAt(table, flow) !== 0);
-}
-
-function stateAt(table: FlowTable, flow: FlowIndex): number {
-  return table.words[flow * table.stride + table.keyWords + FLOW_STATE] & STATE_MASK;
+  for (let flow = 0; flow < table.highWater; flow++) if (isUsed(table, flow)) flows.push(flow);
+  return flows;
 }
 
 /** docs/conntrack.md, "What is tracked": a connection picked up in mid-stream is opening until it is answered. */
 function isExpired(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
-  const at = flow * table.stride;
-  const word = table.words[at + table.keyWords + FLOW_STATE];
+  const word = stateWordOf(table, flow);
   const name = STATE_NAMES[word & STATE_MASK];
   const state = name === 'established' && (word & REPLIED) === 0 ? 'syn-sent' : name;
-  const limit = idleMs(table.words[at + KEY_META] >>> 16, STATE_NAMES.indexOf(state));
-  return ((nowMs - table.words[at + table.keyWords + FLOW_SEEN]) | 0) > limit;
+  const limit = idleMs(portOf(table, flow), STATE_NAMES.indexOf(state));
+  return idleMsOf(table, flow, nowMs) > limit;
 }

@@ -242,8 +242,8 @@ export class Twin {
     nowMs: number,
   ): string | undefined {
     const { tcp, icmp } = packet;
-    const isOdd = tcp !== undefined && !areLegal(tcp);
-    if (isOdd) {
+    const hasIllegalFlags = tcp !== undefined && !areLegal(tcp);
+    if (hasIllegalFlags) {
       if (!this.options.passes.invalid) return 'tcp-flags';
       this.excused.invalid++;
     }
@@ -253,8 +253,8 @@ export class Twin {
     if (flow !== undefined) {
       if (!this.hold(flow, nowMs)) return 'revoked';
       // "Exceptions", `invalid`: the packet passes and moves nothing. What has ended has ended.
-      if (isOdd && flow.isRevoked) return 'revoked';
-      if (isOdd) return flow.tcp!.state === 'closed' ? 'tcp-closed' : undefined;
+      if (hasIllegalFlags && flow.isRevoked) return 'revoked';
+      if (hasIllegalFlags) return flow.tcp!.state === 'closed' ? 'tcp-closed' : undefined;
       const verdict = this.flows.change(flow, () => advance(flow, packet, isLocal, nowMs));
       // A SYN opens it anew, and what is remembered goes once the rules have admitted that.
       if (verdict === 'asks') return this.passByRules(flow, packet, port, gate, nowMs);

@@ -1,13 +1,8 @@
 /** What the fuzzer sends packets through: three interfaces and an uplink, with real rules, and the twin of it. */
 import { FragmentTable } from '../../src/conntrack/fragments.ts';
 import { setTimeouts, STATE_COUNT } from '../../src/conntrack/states.ts';
-import {
-  FlowTable,
-  flowTableBytes,
-  KEY_WORDS_4,
-  KEY_WORDS_6,
-  NO_FLOW,
-} from '../../src/conntrack/table.ts';
+import { type FlowFamily, NO_FLOW } from '../../src/conntrack/entry.ts';
+import { FlowTable, flowTableBytes } from '../../src/conntrack/table.ts';
 import { counterBytes } from '../../src/engine/counters.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { CaptureReader, CaptureRing } from '../../src/engine/capture-ring.ts';
@@ -136,7 +131,7 @@ export function modelOf(world: number, policy: number): PolicyModel {
 }
 
 /** Rings that engines write to, one after the other, and one ring that stays full. */
-const memory = makeLoopMemory(1, false);
+const memory = makeLoopMemory({ maxFlows: 1, accounting: false });
 const fullEvents = new SharedArrayBuffer(eventRingBytes());
 const filler = new EventRing(fullEvents);
 for (let i = 0; i < EVENTS_MAX; i++)
@@ -156,29 +151,25 @@ function startRings(events: WorldOptions['events']): EventRing {
 /** An engine with nothing in its tables. */
 export function makeEngine(options: WorldOptions): Engine {
   const key = { k0: options.secret | 0, k1: ~options.secret };
-  const table = (keyWords: typeof KEY_WORDS_4 | typeof KEY_WORDS_6): FlowTable => {
-    const layout = { capacity: options.maxFlows, keyWords };
+  const table = (family: FlowFamily): FlowTable => {
+    const layout = { capacity: options.maxFlows, family };
     return new FlowTable(layout, key, new SharedArrayBuffer(flowTableBytes(layout)));
   };
   return new Engine({
     policy: policyOf(options.world, 0, 1),
     conntrack: {
-      flows4: table(KEY_WORDS_4),
-      flows6: table(KEY_WORDS_6),
+      flows4: table(4),
+      flows6: table(6),
       flowsByPort: new Int32Array(PORT_NAMES.length),
       others: [],
       fragments: new FragmentTable(key, PORT_NAMES.length, options.datagrams),
       timeoutsMs,
-      maxFlows: options.maxFlows,
-      maxHalfOpen: options.maxHalfOpen,
+      settings: options,
       maxFlowsByPort: new Int32Array(PORT_NAMES.length).fill(options.maxFlowsOfPort),
-      passes: options.passes,
       events: startRings(options.events),
       ruleHits: new RuleHits(memory.ruleHits),
       accounts4: null,
       accounts6: null,
-      acceptsMidstream: options.acceptsMidstream,
-      checksWindow: options.checksWindow,
     },
     capture: new CaptureRing(memory.capture),
     counters: new Float64Array(counterBytes(PORT_NAMES.length) / 8),

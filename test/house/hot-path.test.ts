@@ -1,4 +1,4 @@
-/** Each ban of eslint.config.js on the packet path catches what it says, and lets cold code be. */
+/** Each ban of eslint.config.js for the packet path catches what it says, and leaves other code alone. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';

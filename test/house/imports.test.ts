@@ -33,7 +33,7 @@ describe('imports of src/', () => {
 });
 
 describe('the import rules', () => {
-  const packages = new Set(['ipaddr.js', 'prom-client', 'cap', 'yaml']);
+  const packages = new Set(['ipaddr.js', 'prom-client', 'cap', 'libsql', 'yaml']);
   const cases: readonly (readonly [
     name: string,
     path: string,
@@ -42,7 +42,7 @@ describe('the import rules', () => {
   ])[] = [
     ['a folder imports itself', 'src/wire/a.ts', "import { b } from './b.ts';", []],
     ['the table allows it', 'src/engine/a.ts', "import { b } from '../conntrack/b.ts';", []],
-    ['main starts control', 'src/main.ts', "import { b } from './control/b.ts';", []],
+    ['main starts the daemon', 'src/main.ts', "import { b } from './daemon/b.ts';", []],
     [
       'upwards',
       'src/conntrack/a.ts',
@@ -70,7 +70,7 @@ describe('the import rules', () => {
       'src/lab/a.ts',
       "const b = await import('../cli/b.ts');",
       [
-        "src/lab/a.ts:1: lab must not import cli ('../cli/b.ts'); it may import control, ports, addr, source",
+        "src/lab/a.ts:1: lab must not import cli ('../cli/b.ts'); it may import config, ports, api, cloudformation, addr, source",
       ],
     ],
     [
@@ -118,23 +118,25 @@ describe('the import rules', () => {
       "import ipaddr from 'ipaddr.js';",
       ["src/policy/a.ts:1: only src/addr/ may import 'ipaddr.js'"],
     ],
-    [
-      'metrics and its parts',
-      'src/control/metrics/text.ts',
-      "import { Registry } from 'prom-client';",
-      [],
-    ],
+    ['metrics and its parts', 'src/metrics/text.ts', "import { Registry } from 'prom-client';", []],
     [
       'prom-client elsewhere',
-      'src/control/reload.ts',
+      'src/daemon/reload.ts',
       "import { Registry } from 'prom-client';",
-      ["src/control/reload.ts:1: only src/control/metrics/ may import 'prom-client'"],
+      ["src/daemon/reload.ts:1: only src/metrics/ may import 'prom-client'"],
     ],
     [
       'cap elsewhere',
       'src/ports/tun.ts',
       "const cap = require('cap');",
       ["src/ports/tun.ts:1: only src/ports/pcap.ts may import 'cap'"],
+    ],
+    ['the door of libsql', 'src/store/sqlite.ts', "import Libsql from 'libsql';", []],
+    [
+      'libsql elsewhere',
+      'src/store/check.ts',
+      "import Libsql from 'libsql';",
+      ["src/store/check.ts:1: only src/store/sqlite.ts may import 'libsql'"],
     ],
     [
       'undeclared',

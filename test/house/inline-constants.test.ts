@@ -1,4 +1,4 @@
-/** Constants are replaced where they are used, functions are called by constants, and nothing else changes. */
+/** The build writes constants where they are used and calls functions by constants. It changes nothing else. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { constantsOf, inlineConstants } from '../../scripts/inline/constants.ts';

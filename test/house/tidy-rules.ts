@@ -1,8 +1,9 @@
-/** The rules of form. Plain functions over names and texts, so that they can be tried on made-up ones. */
+/** Defines the rules of form. Plain functions over names and texts, so that tests can try them on made-up ones. */
 import ts from 'typescript';
 
 export const FILE_LINES_MAX = 500;
 export const FUNCTION_LINES_MAX = 70;
+export const COMMENT_COLUMNS_MAX = 120;
 
 const TOP_LEVEL_FOLDERS = ['.ci', 'config', 'docs', 'native', 'scripts', 'src', 'systemd', 'test'];
 const TOP_LEVEL_DOCUMENTS = [
@@ -68,6 +69,19 @@ export function fileLengthBreach(path: string, text: string): string | undefined
   return lines > FILE_LINES_MAX
     ? `${path}: ${lines} lines, more than ${FILE_LINES_MAX}`
     : undefined;
+}
+
+/** Lines that hold only a comment and are too wide. Code is as wide as Prettier makes it. */
+export function wideCommentBreaches(path: string, text: string): string[] {
+  return text
+    .split('\n')
+    .flatMap((line, i) =>
+      line.length > COMMENT_COLUMNS_MAX && /^\s*(\/\/|\/\*|\*)/.test(line)
+        ? [
+            `${path}:${i + 1}: a comment of ${line.length} columns, more than ${COMMENT_COLUMNS_MAX}`,
+          ]
+        : [],
+    );
 }
 
 /** What only the syntax tree of a file of src/ shows: long functions, `any`, console, no docstring at the top. */

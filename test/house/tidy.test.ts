@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { readSources, repositoryFiles, repositoryRoot } from '../support/repository.ts';
 import {
+  COMMENT_COLUMNS_MAX,
   FILE_LINES_MAX,
   FUNCTION_LINES_MAX,
   fileLengthBreach,
@@ -13,6 +14,7 @@ import {
   markerBreaches,
   nameBreaches,
   sourceBreaches,
+  wideCommentBreaches,
 } from './tidy-rules.ts';
 
 const root = repositoryRoot();
@@ -59,6 +61,13 @@ describe('the repository', () => {
   test('has in src/ short functions, no any, no console outside cli, and a docstring on top of each file', () => {
     assert.deepEqual(
       [...readSources(root)].flatMap(([path, text]) => sourceBreaches(path, text)),
+      [],
+    );
+  });
+
+  test(`has in src/ no comment of more than ${COMMENT_COLUMNS_MAX} columns`, () => {
+    assert.deepEqual(
+      [...readSources(root)].flatMap(([path, text]) => wideCommentBreaches(path, text)),
       [],
     );
   });
@@ -122,6 +131,18 @@ describe('the rules of form', () => {
     assert.equal(
       fileLengthBreach('src/a.ts', 'x\n'.repeat(501)),
       'src/a.ts: 501 lines, more than 500',
+    );
+  });
+
+  test('width of comments', () => {
+    const widest = `  // ${'x'.repeat(COMMENT_COLUMNS_MAX - 5)}`;
+    const code = `const a = '${'x'.repeat(COMMENT_COLUMNS_MAX)}';`;
+    assert.deepEqual(
+      wideCommentBreaches('src/a.ts', [code, widest, `${widest}x`, ` * ${widest}`].join('\n')),
+      [
+        'src/a.ts:3: a comment of 121 columns, more than 120',
+        'src/a.ts:4: a comment of 123 columns, more than 120',
+      ],
     );
   });
 

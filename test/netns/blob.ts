@@ -1,4 +1,4 @@
-/** A long text without repetition within a segment: a byte lost, doubled or moved changes its hash. */
+/** Makes a long text that never repeats within a segment. A byte that is lost, doubled or moved changes its hash. */
 import { createHash } from 'node:crypto';
 
 const BLOB_BYTES = 20_000_000;

@@ -1,9 +1,9 @@
-/** Coalescing before a real kernel: what it cuts superpackets into is what was sent, to the byte. */
+/** Coalescing with a real kernel: the kernel cuts superpackets into exactly the bytes that were sent. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { addressBytes, concat, counting, tcp4, tcp6, toHex, udp4, udp6 } from '../packets/build.ts';
-import { DEVICE_TUN, loadNative } from '../../src/ports/native.ts';
+import { loadNative } from '../../src/ports/native.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
 import { TUN_PORT, withPartialChecksum, writesOf, type Outgoing } from '../engine/coalescing.ts';
@@ -76,7 +76,7 @@ async function makeRouter(
   await forward(router);
   const native = loadNative();
   const device = native.openDevice({
-    kind: DEVICE_TUN,
+    kind: 'tun',
     netns: router.path,
     name: 'in0',
     persist: false,

@@ -1,4 +1,7 @@
-/** Clients of the control socket that mean harm: the real daemon answers in words and goes on; and how it ends where it can't. */
+/**
+ * Malicious clients of the control socket: the real daemon answers in words and goes on. Also how it ends when it
+ * can't.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
@@ -7,9 +10,9 @@ import { pathToFileURL } from 'node:url';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
-import { ask } from '../../src/control/socket/control-client.ts';
-import type { Response } from '../../src/control/socket/protocol.ts';
-import { controlLine } from '../control/control-lines.ts';
+import { ask } from '../../src/control-socket/control-client.ts';
+import type { Response } from '../../src/control-socket/protocol.ts';
+import { controlLine } from '../control-socket/control-lines.ts';
 import { canRun, Daemon, makeNamespaces, ping, temporaryFile } from './world.ts';
 
 const A = '10.0.0.11';
@@ -174,7 +177,10 @@ metrics: { listen: '127.0.0.1:1' }
   const { code, log } = await Daemon.startAndEnd(t, other);
   assert.equal(code, 1);
   const last = log.trim().split('\n').at(-1)!;
-  assert.match(last, /"code":"EADDRINUSE".*"msg":"could not start: listen EADDRINUSE/);
+  assert.match(
+    last,
+    /"code":"EADDRINUSE".*"msg":"could not start: no metrics at \S+ port \d+: listen EADDRINUSE/,
+  );
   assert.doesNotMatch(log, /"stack"/);
   assert.equal(await first.stop(), 0);
 });

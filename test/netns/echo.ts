@@ -1,7 +1,7 @@
 /**
- * Many connections that show a stall: `echo.js serve PORT` echoes; `echo.js ask HOST PORT COUNT SECONDS` holds
- * COUNT connections open, asks on each of them every second, and prints as JSON how many broke, how many
- * answers came, and the longest any of them had to wait, in ms.
+ * Holds many connections, to show a stall. `echo.js serve PORT` echoes. `echo.js ask HOST PORT COUNT SECONDS` holds
+ * COUNT connections open and asks on each of them every second. It prints as JSON how many broke, how many answers
+ * came, and the longest wait for one, in ms.
  */
 import { connect, createServer, type Socket } from 'node:net';
 

@@ -1,4 +1,4 @@
-/** What goes wrong, goes shut: no daemon, no traffic; no right configuration, no device. */
+/** Failures are closed: without a daemon no traffic passes, and without a valid configuration no device is opened. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

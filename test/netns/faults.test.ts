@@ -1,4 +1,4 @@
-/** What goes wrong under a running daemon: a device or a namespace that is deleted cuts off one interface, and nobody else. */
+/** Faults under a running daemon: a deleted device or namespace cuts off one interface and no other. */
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -42,6 +42,7 @@ test('a device that is deleted cuts off its interface, and comes back with its c
   a: { device: { netns: ${a.path}, name: eth0 }, addresses: [${A}] }
   b: { device: { netns: ${b.path}, name: eth0 }, addresses: [${B}] }
   c: { device: { kind: tap, netns: ${c.path}, name: eth0 }, addresses: [${C}] }
+metrics: { listen: '127.0.0.1:0' }
 `,
   );
   const daemon = await Daemon.start(t, file);
@@ -52,6 +53,9 @@ test('a device that is deleted cuts off its interface, and comes back with its c
   await toB.waitFor(/tick 3\n/);
   await toC.waitFor(/tick 3\n/);
 
+  const generation = async (): Promise<number | undefined> =>
+    (await daemon.metrics()).get('secgroupd_policy_generation');
+  assert.equal(await generation(), 1);
   await b.mustRun('ip', ['link', 'delete', 'eth0']);
   await until(t, () => LOST.test(daemon.output));
   assert.equal(LOST.exec(daemon.output)![1], b.path);
@@ -62,6 +66,7 @@ test('a device that is deleted cuts off its interface, and comes back with its c
   const before = toB.stdout().split('\n').length;
   await toB.waitFor(new RegExp(`tick ${before + 5}\n`), 10_000);
   assert.equal(await get(a, B), 'b\n');
+  assert.equal(await generation(), 1, 'the policy is what it was');
   assert.equal(await daemon.stop(), 0);
 });
 

@@ -1,6 +1,6 @@
 /**
- * Flow logs of a real daemon: the same traffic as in AWS's examples, made by hand and sent through real
- * devices, gives the same records, field by field.
+ * Flow logs of a real daemon: the traffic of AWS's examples, made by hand and sent through real devices, gives the
+ * same records, field by field.
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, rmdirSync } from 'node:fs';

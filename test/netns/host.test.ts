@@ -1,4 +1,6 @@
-/** What is not the daemon's stays as it is: the host's routes, and namespaces that a name or a number leads to by now. */
+/**
+ * The daemon leaves alone what is not its own: the host's routes, and namespaces that have got an old name or number.
+ */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';

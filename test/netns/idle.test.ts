@@ -1,4 +1,8 @@
-/** A daemon with flows and nothing to do leaves the processor alone, and still ends flows when their time is over. */
+/**
+ * A daemon with flows and nothing to do leaves the processor alone, and still ends flows in time.
+ *
+ * Runs beside others: it waits for half a minute, and counts how often its own daemon woke up.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';

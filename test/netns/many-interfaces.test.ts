@@ -1,4 +1,4 @@
-/** Two thousand interfaces on one daemon: the last of them works as the first does. */
+/** One daemon has two thousand interfaces, and the last works like the first. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,6 @@
 /**
- * Devices of different MTU, with real connections: who sends what is too long is told, and goes on with shorter
- * packets. Receivers offer segments too long for their own link, or TCP would never send any.
+ * Devices of different MTU with real connections: the sender of a packet that is too long gets an error, and goes on
+ * with shorter packets. The receivers offer segments too long for their own link, or TCP would never send any.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

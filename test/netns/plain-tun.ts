@@ -1,6 +1,6 @@
 /**
- * A wire to look at: a TUN without offloads, so that the kernel cuts superpackets apart and works checksums
- * out before it hands a packet over. Read by a few lines of Python, since our own addon asks for offloads.
+ * A TUN without offloads, to see packets as on a wire: the kernel cuts superpackets and completes checksums before it
+ * hands a packet over. A few lines of Python read it, since our own addon asks for offloads.
  */
 import type { Netns } from '../support/netns.ts';
 

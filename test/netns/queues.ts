@@ -1,10 +1,15 @@
-/** Devices with several queues, frames put into them from the kernel's side, and which queue each came out of. */
+/**
+ * Makes devices with several queues, puts frames into them from the kernel's side, and finds the queue that each came
+ * out of.
+ */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { join } from 'node:path';
-import { DEVICE_TAP, DEVICE_TUN, VNET_HDR_BYTES, loadNative } from '../../src/ports/native.ts';
+import { loadNative } from '../../src/ports/native.ts';
+import { linkBytesOf, portKind, type PortKindName } from '../../src/ports/port-kind.ts';
+import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import type { OpenOptions } from '../../src/ports/native.ts';
 import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
@@ -17,10 +22,12 @@ export const FRAMES_AT_ONCE = 400;
 const ARENA_BYTES = 1 << 20;
 const ARRIVE_MS = 5000;
 
-/** A TUN or TAP with `queues` queues that the program steers, up, and silent but for what is sent. */
+/** A device with `queues` queues that the program steers, up, and silent but for what is sent. */
 export interface QueuedDevice {
   readonly name: string;
-  readonly kind: 'tun' | 'tap';
+  readonly kind: PortKindName;
+  /** By which interface frames are sent into it. */
+  readonly by: string;
   readonly options: OpenOptions;
   readonly fds: readonly number[];
 }
@@ -28,17 +35,25 @@ export interface QueuedDevice {
 export async function openQueued(
   t: TestContext,
   netns: Netns,
-  kind: 'tun' | 'tap',
+  kind: PortKindName,
   name: string,
   queues: number,
 ): Promise<QueuedDevice> {
   const options: OpenOptions = {
-    kind: kind === 'tun' ? DEVICE_TUN : DEVICE_TAP,
+    kind,
     name,
     netns: netns.path,
     persist: false,
-    multiQueue: true,
+    queues,
   };
+  const by = kind === 'attach' ? `${name}p` : name;
+  if (kind === 'attach') {
+    await netns.mustRun('ip', ['link', 'add', name, 'type', 'veth', 'peer', 'name', by]);
+    for (const end of [name, by]) {
+      await netns.mustRun('sysctl', ['-qw', `net.ipv6.conf.${end}.disable_ipv6=1`]);
+      await netns.mustRun('ip', ['link', 'set', end, 'up']);
+    }
+  }
   const fds: number[] = [];
   t.after(() => {
     for (const fd of fds) native.closeFd(fd);
@@ -47,7 +62,7 @@ export async function openQueued(
   native.steerQueues(fds[0], options, queues);
   await netns.mustRun('sysctl', ['-qw', `net.ipv6.conf.${name}.disable_ipv6=1`]);
   await netns.mustRun('ip', ['link', 'set', name, 'up']);
-  return { name, kind, options, fds };
+  return { name, kind, by, options, fds };
 }
 
 /** Sends frames inside a namespace; one process for all. */
@@ -81,7 +96,7 @@ export async function queuesOf(
   sender: FrameSender,
   device: QueuedDevice,
   frames: readonly Uint8Array[],
-  { by = device.name, wire = (frame: Uint8Array): Uint8Array => frame } = {},
+  { by = device.by, wire = (frame: Uint8Array): Uint8Array => frame } = {},
 ): Promise<number[]> {
   const wanted = frames.map((frame) => Buffer.from(wire(frame)).toString('hex'));
   const missing = new Map<string, number>();
@@ -116,8 +131,9 @@ const slots = new Int32Array(3 * 256);
 
 function readAll(fd: number, kind: OpenOptions['kind']): string[] {
   const found: string[] = [];
+  const row = portKind(kind);
   for (;;) {
-    const count = native.readBatch(fd, arena, 0, slots, kind);
+    const count = native.readBatch(fd, arena, 0, slots, linkBytesOf(row), row.isAttached);
     if (count === 0) return found;
     for (let i = 0; i < count; i++) {
       const at = slots[3 * i];

@@ -1,4 +1,4 @@
-/** Changes while traffic flows: the real daemon, real connections, hundreds of reloads. */
+/** Reloads while traffic flows: the real daemon, real connections, hundreds of reloads. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ask } from '../../src/control/socket/control-client.ts';
-import type { ReloadResult } from '../../src/control/socket/protocol.ts';
+import { ask } from '../../src/control-socket/control-client.ts';
+import type { ReloadResult } from '../../src/queries/reload-result.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
@@ -145,7 +145,7 @@ test(`${RELOADS} reloads under load lose no packet and cut no connection`, async
     );
   let isOver = false;
   const totals = { tcpBytes: 0, udpPackets: 0, udpLost: 0 };
-  // A greedy stream for load, and a paced one whose every datagram is counted: again and again, for as long as reloads go on.
+  // A greedy stream makes load, and a paced one counts its datagrams. Both run again and again while reloads go on.
   const streams = (async () => {
     do {
       const texts = await Promise.all([
@@ -377,14 +377,16 @@ test('the generation goes up with changes only', async (t) => {
   // Another order of the same rules is another policy: hits are counted by the first that admits.
   const [first, ...rest] = ALLOW;
   world.write({ appIngress: [...rest, first] });
-  await world.reload();
+  const turned = await world.reload();
+  assert.ok(turned.outcome === 'changed' && turned.generation === 2);
+  assert.deepEqual(turned.changes.order, ['rules of app']);
   assert.equal(await generation(), 2);
   world.write({ appIngress: [...rest, first], interfaces: ['web', 'app', 'db'] });
   const added = await world.reload();
   assert.ok(added.outcome === 'changed' && added.generation === 3);
   assert.equal(
     (await world.daemon.metrics()).get('secgroupd_config_reloads_total{outcome="unchanged"}'),
-    4,
+    3,
   );
 });
 

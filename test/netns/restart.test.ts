@@ -1,8 +1,8 @@
 /**
- * Restarts under a stand-in for systemd that keeps the devices' descriptors: nothing is cut.
+ * Restarts under a stand-in for systemd that keeps the devices' descriptors cut nothing.
  *
- * With `midstream: drop` a packet of a connection that is not in the table drops, so what goes on there
- * does so by the saved flows alone.
+ * With `midstream: drop` a packet of an unknown connection is dropped. So connections that go on do so by the saved
+ * flows alone.
  */
 import assert from 'node:assert/strict';
 import {
@@ -66,7 +66,9 @@ function ticks(running: Running): number {
   return Number(/tick (\d+)\n$/.exec(running.stdout())?.[1] ?? -1);
 }
 
-/** Connections that carry a line every 20 ms, half of them over IPv6. Who answers speaks, who asked only acknowledges. */
+/**
+ * Connections that carry a line every 20 ms, half of them over IPv6. The server speaks, the client only acknowledges.
+ */
 async function connectClients(a: Netns): Promise<Running[]> {
   const clients = await Promise.all(
     Array.from({ length: CLIENTS }, (_, i) =>

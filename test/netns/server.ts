@@ -1,10 +1,11 @@
 /**
- * What listens in the namespaces of the tests: `node server.js NAME` answers on both families
+ * The servers in the namespaces of the tests: `node server.js NAME` answers on both families
  *
- * - HTTP on PORTS: `/` its name, `/blob` BLOB_BYTES of a known pattern, `/ticks` a line every 20 ms for ever;
- * - UDP on 5353: what was sent, with its name in front.
+ * - HTTP on PORTS: `/` with its name, `/blob` with BLOB_BYTES of a known pattern, `/ticks` with a line every 20 ms
+ *   for ever;
+ * - UDP on 5353: the datagram, with its name in front.
  *
- * Prints `ready` when all of it listens. Ends when its input does, or it is killed.
+ * It prints `ready` when all of them listen. It ends when its input ends, or when it is killed.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

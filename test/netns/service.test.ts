@@ -1,4 +1,4 @@
-/** The daemon as a service: what it says to a service manager, when, and that a stuck packet loop is found out. */
+/** The daemon as a service: what it reports to a service manager, and when, and that a stuck packet loop is noticed. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
@@ -47,7 +47,7 @@ test('READY=1 is said when packets flow, and not before', async (t) => {
   assert.deepEqual([storedA.said['FDSTORE'], storedA.fds, storedB.fds], ['1', 1, 1]);
   assert.deepEqual(said.said, {
     READY: '1',
-    STATUS: 'packets flow: 2 interfaces, 1 groups, policy generation 1',
+    STATUS: 'packets flow: 2 interfaces, 1 group, policy generation 1',
   });
   service.signal('TERM');
   assert.deepEqual((await service.heard('STOPPING')).said, { STOPPING: '1', STATUS: 'stopping' });

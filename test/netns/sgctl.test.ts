@@ -1,4 +1,4 @@
-/** sgctl against a real daemon with real traffic: each command that shows something, and the end of a connection by hand. */
+/** sgctl with a real daemon and real traffic: each command that shows something, and the one that ends a connection. */
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -6,13 +6,13 @@ import { dirname, join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DropsAnswer } from '../../src/control/views/drops-view.ts';
-import type { FlowsAnswer } from '../../src/control/views/flows-view.ts';
-import type { InterfaceView } from '../../src/control/views/interfaces-view.ts';
-import type { Status } from '../../src/control/socket/protocol.ts';
-import type { GroupUse, RulesAnswer } from '../../src/control/views/rules-view.ts';
-import type { TopAnswer } from '../../src/control/socket/top-stream.ts';
-import type { VerdictView } from '../../src/control/views/verdict-view.ts';
+import type { DropsAnswer } from '../../src/queries/drops-view.ts';
+import type { FlowsAnswer } from '../../src/queries/flows-view.ts';
+import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
+import type { Status } from '../../src/queries/status-view.ts';
+import type { GroupUse, RulesAnswer } from '../../src/queries/rules-view.ts';
+import type { TopAnswer } from '../../src/queries/top-stream.ts';
+import type { VerdictView } from '../../src/queries/verdict-view.ts';
 import type { Netns } from '../support/netns.ts';
 import { run, start, type CommandResult, type Running } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';

@@ -1,50 +1,41 @@
 /**
- * Programs that ask much of a path, between instances and across the uplink both ways, over IPv4 and IPv6: rsync (a
- * long push), HTTP/3 (QUIC over UDP, in long trains of packets) and OpenVPN with packets that leave in fragments.
+ * Programs that demand much of a path, between instances and across the uplink both ways, over IPv4 and IPv6: rsync
+ * (a long push), HTTP/3 (QUIC over UDP, in long trains of packets) and OpenVPN with packets that leave in fragments.
  */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
 import type { Netns } from '../support/netns.ts';
 import { mustRun } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { blob, blobHash } from './blob.ts';
+import {
+  ADDRESSES,
+  EVERYBODY,
+  inBrackets,
+  listening,
+  onEveryPath,
+  RUN_TIMEOUT_MS,
+  type Name,
+} from './software-world.ts';
 import { canRun, Daemon, makeNamespaces, temporaryFile } from './world.ts';
 
-const ADDRESSES = {
-  world: ['198.51.100.7', '2001:db8:51::7'],
-  web: ['10.0.0.11', 'fd00:10::11'],
-  app: ['10.0.0.12', 'fd00:10::12'],
-} as const;
-type Name = keyof typeof ADDRESSES;
-
-const PATHS: readonly (readonly [from: Name, to: Name])[] = [
-  ['app', 'web'],
-  ['world', 'web'],
-  ['app', 'world'],
-];
 const RSYNC_PORT = 873;
 const HTTPS_PORT = 443;
 const OPENVPN_PORT = 1194;
-const LISTEN_LOOKS = 100;
-const LISTEN_LOOK_MS = 100;
-const RUN_TIMEOUT_MS = 40_000;
-
 function configuration(names: Record<Name, Netns>): string {
   const eth0 = (name: Name): string => `{ netns: ${names[name].path}, name: eth0 }`;
   const interfaceOf = (name: Name): string =>
     `{ device: ${eth0(name)}, addresses: ${JSON.stringify(ADDRESSES[name])}, securityGroups: [${name}] }`;
-  const everybody = "[10.0.0.0/24, 198.51.100.0/24, 'fd00:10::/64', '2001:db8:51::/64']";
   return `
 uplink: { tun: up0, netns: ${names.world.path}, addresses: [${ADDRESSES.world[0]}/24, '${ADDRESSES.world[1]}/64'] }
 securityGroups:
   web:
     ingress:
-      - { protocol: tcp, ports: ${RSYNC_PORT}, from: ${everybody} }
-      - { protocol: udp, ports: ${HTTPS_PORT}, from: ${everybody} }
-      - { protocol: udp, ports: ${OPENVPN_PORT}, from: ${everybody} }
+      - { protocol: tcp, ports: ${RSYNC_PORT}, from: ${EVERYBODY} }
+      - { protocol: udp, ports: ${HTTPS_PORT}, from: ${EVERYBODY} }
+      - { protocol: udp, ports: ${OPENVPN_PORT}, from: ${EVERYBODY} }
     egress: []
   app: {}
 interfaces:
@@ -52,35 +43,6 @@ interfaces:
   app: ${interfaceOf('app')}
 metrics: { listen: '127.0.0.1:0' }
 `;
-}
-
-/** Each path, in each family; nothing may drop meanwhile. */
-async function onEveryPath(
-  t: TestContext,
-  daemon: Daemon,
-  names: Record<Name, Netns>,
-  run: (from: Netns, to: Netns, address: string) => Promise<void>,
-): Promise<void> {
-  for (const [from, to] of PATHS)
-    for (const address of ADDRESSES[to])
-      await t.test(`${from} to ${address}`, async () => {
-        const drops = await daemon.dropsDuring(() => run(names[from], names[to], address));
-        assert.deepEqual(drops, {});
-      });
-}
-
-/** Until something listens at a port of a namespace. */
-async function listening(netns: Netns, kind: 'tcp' | 'udp', port: number): Promise<void> {
-  for (let looks = 0; looks < LISTEN_LOOKS; looks++) {
-    const sockets = await netns.mustRun('ss', ['-Hln', kind === 'tcp' ? '-t' : '-u']);
-    if (new RegExp(`:${port}\\s`).test(sockets)) return;
-    await sleep(LISTEN_LOOK_MS);
-  }
-  throw new Error(`nothing listens at ${kind} ${port}`);
-}
-
-function inBrackets(address: string): string {
-  return address.includes(':') ? `[${address}]` : address;
 }
 
 test('rsync pushes a tree', async (t) => {

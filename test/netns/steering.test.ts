@@ -1,14 +1,12 @@
 /**
- * Which queue of a device the kernel puts a packet into, by the program of native/steer.c: held against a plain
- * reading of what it is to do, against the hash of src/dataplane/steering.ts, and against what the engine takes
- * for one flow.
+ * The queue that the kernel chooses for a packet, by the program of native/steer.c. It is compared with a plain
+ * version of the same rules, with the hash of src/dataplane/steering.ts, and with what the engine treats as one flow.
  */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { loopOfPair } from '../../src/dataplane/steering.ts';
 import { openDevices } from '../../src/ports/device.ts';
-import { DEVICE_TAP, DEVICE_TUN } from '../../src/ports/native.ts';
 import { decode, decodeQuoted } from '../../src/wire/decode.ts';
 import { FRAGMENT_NONE, ICMP_ERROR, Packet } from '../../src/wire/packet.ts';
 import { DECODE_OK } from '../../src/wire/status.ts';
@@ -167,6 +165,8 @@ const packets: fc.Arbitrary<Uint8Array> = fc
 
 type Framing = 'plain' | 'tagged' | 'VLAN' | 'cut';
 const framing = fc.constantFrom<Framing>('plain', 'plain', 'tagged', 'VLAN', 'cut');
+/** What a kernel hands on that takes tags out of frames itself. */
+const whole = fc.constantFrom<Framing>('plain', 'plain', 'tagged', 'VLAN');
 
 function frameOf(packet: Uint8Array, framed: Framing): Uint8Array {
   const frame = build.ethernet({
@@ -218,6 +218,7 @@ for (const queues of [2, 3, 16]) {
     const sender = new FrameSender(t, netns);
     const tun = await openQueued(t, netns, 'tun', 'tun0', queues);
     const tap = await openQueued(t, netns, 'tap', 'tap0', queues);
+    const attached = await openQueued(t, netns, 'attach', 'veth0', queues);
     const batch = { minLength: 1, maxLength: FRAMES_AT_ONCE, size: 'max' } as const;
     await t.test('TUN', () =>
       fc.assert(
@@ -240,10 +241,25 @@ for (const queues of [2, 3, 16]) {
         { numRuns: 8 },
       ),
     );
+    await t.test('attached', () =>
+      fc.assert(
+        fc.asyncProperty(fc.array(fc.tuple(packets, whole), batch), async (sent) => {
+          // A tag that nothing follows is no frame for a kernel.
+          const frames = sent.map(([packet, framed]) =>
+            frameOf(packet, packet.length < 2 ? 'plain' : framed),
+          );
+          const expected = sent.map(([packet]) => loopOf(pairOf(packet), queues));
+          assert.deepEqual(await queuesOf(sender, attached, frames), expected);
+        }),
+        { numRuns: 8 },
+      ),
+    );
     await t.test('a tag that the kernel puts in on the way out', (inTest) =>
       steersTagged(inTest, netns, sender, tap),
     );
-    await t.test('all of a flow comes to one queue', () => steersFlows(sender, [tun, tap]));
+    await t.test('all of a flow comes to one queue', () =>
+      steersFlows(sender, [tun, tap, attached]),
+    );
   });
 }
 
@@ -274,7 +290,7 @@ async function steersTagged(
   );
 }
 
-/** What belongs to a flow between two hosts, in both directions: packets, fragments, and errors from a router about them. */
+/** The packets of a flow between two hosts, both ways: whole packets, fragments, and a router's errors about them. */
 function packetsOfFlow(is6: boolean, a: string, b: string, router: string): Uint8Array[] {
   const udp = { srcPort: 1000, dstPort: 53, payload: build.counting(600) };
   return [
@@ -316,7 +332,10 @@ function packetsOfFlow(is6: boolean, a: string, b: string, router: string): Uint
   });
 }
 
-async function steersFlows(sender: FrameSender, [tun, tap]: QueuedDevice[]): Promise<void> {
+async function steersFlows(
+  sender: FrameSender,
+  [tun, tap, attached]: QueuedDevice[],
+): Promise<void> {
   const used = new Set<number>();
   await fc.assert(
     fc.asyncProperty(
@@ -330,6 +349,7 @@ async function steersFlows(sender: FrameSender, [tun, tap]: QueuedDevice[]): Pro
         const found = new Set([
           ...(await queuesOf(sender, tun, flow)),
           ...(await queuesOf(sender, tap, frames)),
+          ...(await queuesOf(sender, attached, frames)),
         ]);
         assert.equal(found.size, 1, [...found].join(', '));
         for (const queue of found) used.add(queue);
@@ -373,16 +393,15 @@ test('a device with one queue is not one with several, and the other way round',
   await netns.mustRun('ip', ['tuntap', 'add', 'mode', 'tap', 'multi_queue', 'name', 'many0']);
   const open = { netns: netns.path, persist: false };
   assert.equal(
-    thrownBy(() => native.openDevice({ ...open, kind: DEVICE_TUN, name: 'one0', multiQueue: true }))
-      .message,
+    thrownBy(() => native.openDevice({ ...open, kind: 'tun', name: 'one0', queues: 2 })).message,
     'EINVAL: interface one0 exists and is not a TUN interface with several queues (IFF_MULTI_QUEUE) (ioctl TUNSETIFF)',
   );
   assert.equal(
-    thrownBy(() => native.openDevice({ ...open, kind: DEVICE_TAP, name: 'many0' })).message,
+    thrownBy(() => native.openDevice({ ...open, kind: 'tap', name: 'many0' })).message,
     'EINVAL: interface many0 exists and is not a TAP interface with one queue (ioctl TUNSETIFF)',
   );
   const queues = [1, 2].map(() =>
-    native.openDevice({ ...open, kind: DEVICE_TAP, name: 'many0', multiQueue: true }),
+    native.openDevice({ ...open, kind: 'tap', name: 'many0', queues: 2 }),
   );
   t.after(() => {
     for (const { fd } of queues) native.closeFd(fd);
@@ -391,16 +410,12 @@ test('a device with one queue is not one with several, and the other way round',
     queues.map(({ created }) => created),
     [false, false],
   );
-  native.steerQueues(
-    queues[0].fd,
-    { ...open, kind: DEVICE_TAP, name: 'many0', multiQueue: true },
-    2,
-  );
+  native.steerQueues(queues[0].fd, { ...open, kind: 'tap', name: 'many0', queues: 2 }, 2);
 });
 
 const TRY = `
   const native = require(process.argv[1]);
-  const options = { kind: 0, name: 'cap0', persist: false, multiQueue: true };
+  const options = { kind: 'tun', name: 'cap0', persist: false, queues: 2 };
   const fds = [native.openDevice(options).fd, native.openDevice(options).fd];
   try { native.steerQueues(fds[0], options, 2); console.log('steered'); }
   catch (error) { console.log(error.code + ' ' + error.message); }`;
@@ -408,7 +423,7 @@ const TRY = `
 test('CAP_BPF is what it takes besides CAP_NET_ADMIN, and without it the message says so', async (t) => {
   if (!canRun(t) || !requireTools(t, 'setpriv')) return;
   const netns = await makeNetns(t);
-  const addon = new URL('../../native/secgroupd.node', import.meta.url).pathname;
+  const addon = new URL('../../../build/native/secgroupd.node', import.meta.url).pathname;
   const withCapabilities = (...names: readonly string[]): Promise<string> =>
     netns.mustRun('setpriv', [
       ...['--bounding-set', `-all,${names.map((name) => `+${name}`).join(',')}`],

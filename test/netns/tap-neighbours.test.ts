@@ -1,6 +1,6 @@
 /**
- * Who is beyond a TAP has a MAC address of its own: hosts on a network that the uplink is bridged to, and virtual
- * machines, whose address is another than their TAP's. A bridge in a namespace stands in for either.
+ * Hosts beyond a TAP have MAC addresses of their own: hosts on a network that the uplink is bridged to, and virtual
+ * machines, whose address differs from their TAP's. A bridge in a namespace stands in for either.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** A TAP as the uplink: the outside asks for the instances as its neighbours, and is not taken for one of them. */
+/** A TAP as the uplink: outside hosts ask for the instances as their neighbours, and are not taken for one of them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

@@ -1,7 +1,8 @@
 /**
- * A connection that shows when it stops: `ticker.js serve PORT` sends the time (ms since 1970) every 2 ms to whoever
- * connects; `ticker.js listen HOST PORT` prints the last time it got, once it has got none for 1.5 s. So it is known
- * when the last line that arrived was sent, however late a busy machine lets anybody read it. `ticker.js serve-after PORT MS` is silent for so long and then speaks once.
+ * A connection that shows when it stops. `ticker.js serve PORT` sends the time (ms since 1970) every 2 ms to whoever
+ * connects. `ticker.js listen HOST PORT` prints the last time it got, once it has got none for 1.5 s. So it shows
+ * when the last line that arrived was sent, however late a busy machine reads it. `ticker.js serve-after PORT MS` is
+ * silent for that long and then speaks once.
  */
 import { connect, createServer } from 'node:net';
 

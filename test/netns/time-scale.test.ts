@@ -1,4 +1,4 @@
-/** An application meets its five days in seconds: the real daemon with a clock that runs faster. */
+/** An application meets its five days in seconds: the real daemon runs with a faster clock. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,6 +1,6 @@
 /**
- * What attackers and network people have in their toolbox, through the real daemon: nmap, hping3, Scapy,
- * large pings, and path MTU discovery across a small hop. FLOOD_SECONDS for a longer flood.
+ * The tools of attackers and network engineers through the real daemon: nmap, hping3, Scapy, large pings, and path
+ * MTU discovery across a small hop. FLOOD_SECONDS makes a longer flood.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

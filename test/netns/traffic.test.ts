@@ -1,4 +1,4 @@
-/** The daemon between real namespaces: real clients get through, or don't, and the counters say why. */
+/** The daemon between real namespaces: real clients get through or don't, and the counters say why. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';

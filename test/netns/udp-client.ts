@@ -1,4 +1,7 @@
-/** `node udp-client.js ADDRESS PORT COUNT`: sends that many datagrams, prints what comes back within WAIT_MS of the last. */
+/**
+ * `node udp-client.js ADDRESS PORT COUNT` sends that many datagrams and prints the answers until WAIT_MS after the
+ * last.
+ */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';

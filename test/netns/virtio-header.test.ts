@@ -1,6 +1,7 @@
 /**
- * Virtio headers that lie, by the root of an instance with a real kernel on both sides: a next hop that sums up in
- * software writes where the header points, so a packet that was judged as one would be seen on its wire as another.
+ * False virtio headers, written by root of an instance, with a real kernel on both sides. A next hop that completes
+ * checksums in software writes where the header points. So a packet judged as one could be seen on its wire as
+ * another.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Two VPCs in one daemon, with groups of the same names: a rule that names a group never admits a member of the other VPC. */
+/**
+ * Two VPCs in one daemon, with groups of the same names: a rule that names a group never admits a member of the other
+ * VPC.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Netns } from '../support/netns.ts';

@@ -1,10 +1,13 @@
-/** One namespace or device that can't be had keeps nobody down: its interface waits, named, and comes when it can. */
+/**
+ * A namespace or device that is missing delays nobody else: its interface is reported as waiting, and starts when it
+ * can.
+ */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask } from '../../src/control/socket/control-client.ts';
+import { ask } from '../../src/control-socket/control-client.ts';
 import type { Netns } from '../support/netns.ts';
 import { mustRun, run } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';

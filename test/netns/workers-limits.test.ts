@@ -1,11 +1,11 @@
-/** Two packet loops keep limits together, take a change of rules together, and lose a device together. */
+/** Two packet loops keep limits, take a change of rules, and lose a device, all together. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ask } from '../../src/control/socket/control-client.ts';
-import type { Status } from '../../src/control/socket/protocol.ts';
-import type { FlowsAnswer } from '../../src/control/views/flows-view.ts';
+import { ask } from '../../src/control-socket/control-client.ts';
+import type { Status } from '../../src/queries/status-view.ts';
+import type { FlowsAnswer } from '../../src/queries/flows-view.ts';
 import type { Netns } from '../support/netns.ts';
 import { get, ping } from './world.ts';
 import {

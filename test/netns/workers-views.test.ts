@@ -1,17 +1,17 @@
-/** What is shown of two packet loops is of both: flows, traces, captures, drops, counters, logs. */
+/** Views of a daemon with two packet loops show both: flows, traces, captures, drops, counters, logs. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Status } from '../../src/control/socket/protocol.ts';
-import type { TopAnswer } from '../../src/control/socket/top-stream.ts';
-import type { DropsAnswer } from '../../src/control/views/drops-view.ts';
-import type { FlowsAnswer } from '../../src/control/views/flows-view.ts';
-import type { InterfaceView } from '../../src/control/views/interfaces-view.ts';
-import type { RulesAnswer } from '../../src/control/views/rules-view.ts';
-import type { VerdictView } from '../../src/control/views/verdict-view.ts';
+import type { Status } from '../../src/queries/status-view.ts';
+import type { TopAnswer } from '../../src/queries/top-stream.ts';
+import type { DropsAnswer } from '../../src/queries/drops-view.ts';
+import type { FlowsAnswer } from '../../src/queries/flows-view.ts';
+import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
+import type { RulesAnswer } from '../../src/queries/rules-view.ts';
+import type { VerdictView } from '../../src/queries/verdict-view.ts';
 import { run, start, type Running } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { get, ping, temporaryFile } from './world.ts';

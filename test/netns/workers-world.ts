@@ -1,6 +1,6 @@
 /**
- * A world for a daemon with two packet loops: instances whose addresses are chosen so that their traffic with the
- * server falls to the one loop or the other, and a router on the uplink with two hosts behind it, one of each loop.
+ * A world for a daemon with two packet loops. The instances' addresses are chosen so that their traffic with the
+ * server goes to one loop or the other. A router on the uplink has two hosts behind it, one of each loop.
  */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';

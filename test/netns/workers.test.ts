@@ -1,7 +1,7 @@
 /** A daemon with two packet loops between real namespaces: whatever belongs together comes to the same loop. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
-import type { Status } from '../../src/control/socket/protocol.ts';
+import type { Status } from '../../src/queries/status-view.ts';
 import type { Netns } from '../support/netns.ts';
 import { blobHash } from './blob.ts';
 import { get, ping, pingInVain } from './world.ts';

@@ -1,6 +1,6 @@
 /**
- * A world to try the real daemon in: namespaces for instances and for what is outside, a configuration
- * over them, the daemon as a process of its own, and its metrics.
+ * A world to try the real daemon in: namespaces for instances and for the outside, a configuration for them, the
+ * daemon as a process of its own, and its metrics.
  */
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
@@ -94,13 +94,20 @@ export class Daemon {
     return daemon;
   }
 
+  /** Starts it, and waits for nothing. */
+  static begin(t: TestContext, file: string, more: readonly string[] = []): Daemon {
+    const daemon = new Daemon(file, more);
+    t.after(() => daemon.kill());
+    return daemon;
+  }
+
   /** Starts it for the sake of how it fails. */
   static async startAndEnd(
     t: TestContext,
     file: string,
+    more: readonly string[] = [],
   ): Promise<{ readonly code: number | NodeJS.Signals | null; readonly log: string }> {
-    const daemon = new Daemon(file);
-    t.after(() => daemon.kill());
+    const daemon = Daemon.begin(t, file, more);
     return { code: await daemon.ended, log: daemon.log };
   }
 
@@ -111,6 +118,10 @@ export class Daemon {
   /** What it has written: problems and log lines. */
   get output(): string {
     return this.log;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
   }
 
   /** SIGHUP: it reads its configuration again. */

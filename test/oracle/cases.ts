@@ -1,4 +1,4 @@
-/** For each row of the table of differences, a sequence that shows it and nothing else. */
+/** For each row of the table of differences, a sequence or more that show it and nothing else. */
 import {
   HANDSHAKE,
   sequence,
@@ -175,6 +175,30 @@ export const CASES: readonly Case[] = [
       client: SMALL,
       server: PLAIN,
     }),
+    ours: 'passed',
+  },
+  {
+    // The bare acknowledgment lies behind the data, and the kernel takes the data to end there.
+    row: 'room that the SYN offered',
+    sequence: sequence([
+      SYN,
+      SYN_ACK,
+      tcpStep('server', 'PA', { bytes: 500 }),
+      tcpStep('server', 'A', { seqOffset: -1 }),
+      ACK,
+    ]),
+    ours: 'passed',
+  },
+  {
+    // The same, met by the opener's SYN-ACK of a simultaneous open.
+    row: 'room that the SYN offered',
+    sequence: sequence([
+      SYN,
+      SYN_ACK,
+      tcpStep('server', 'PA', { bytes: 500 }),
+      tcpStep('server', 'A', { seqOffset: -1 }),
+      tcpStep('client', 'SA', { seqFrom: 'initial' }),
+    ]),
     ours: 'passed',
   },
   {

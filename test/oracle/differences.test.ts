@@ -25,7 +25,7 @@ test('every difference has a case, and is in the table of docs/conntrack.md', ()
   const section = /## Where we differ from nf_conntrack\n([^]*?)(?=\n## |$)/.exec(text)?.[1] ?? '';
   const documented = [...section.matchAll(/^\| (?!case |-)([^|]*?) *\|/gm)].map(([, name]) => name);
   assert.deepEqual(documented.sort(), NAMES.toSorted());
-  assert.deepEqual(CASES.map(({ row }) => row).sort(), NAMES.toSorted());
+  assert.deepEqual([...new Set(CASES.map(({ row }) => row))].sort(), NAMES.toSorted());
 });
 
 test('each difference from nf_conntrack is as the table says', async (t) => {

@@ -240,19 +240,21 @@ export const DIFFERENCES: readonly Difference[] = [
     ({ ours, kernelPasses, segment, view, fromOpener, outside }, judged, at) =>
       ours === 'passed' &&
       !kernelPasses &&
-      !segment.flags.includes('S') &&
+      !isSyn(segment) &&
       !/beyond/.test(outside.join()) &&
       (fromOpener
         ? judged.slice(0, at).some(({ sent, kernelPasses: passed }, i) => {
             const earlier = segmentOf(sent);
+            // Each such segment sets how far the kernel takes data to have come, even back: a later SYN-ACK misfits then.
             return (
               passed &&
               earlier !== undefined &&
               sent.from !== view.openedFrom &&
-              usesRoomOfSyn(earlier, judged, i)
+              usesRoomOfSyn(earlier, judged, i) &&
+              (!isSynAck(segment) || distance(segment.ack, earlier.end) > 0)
             );
           })
-        : fitsRoomOfSyn(segment, judged, at)),
+        : !isSynAck(segment) && fitsRoomOfSyn(segment, judged, at)),
   ),
   tcpRow('window in units of its scale', true, (_, judged, at) =>
     fellBehindExactly(judged, at + 1),

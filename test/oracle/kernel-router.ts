@@ -8,13 +8,9 @@
  */
 import type { TestContext } from 'node:test';
 import * as build from '../packets/build.ts';
-import {
-  DEVICE_TUN,
-  HEADROOM_BYTES,
-  loadNative,
-  VNET_HDR_BYTES,
-  type Native,
-} from '../../src/ports/native.ts';
+import { HEADROOM_BYTES, loadNative, type Native } from '../../src/ports/native.ts';
+import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
+import { waitForInput } from '../native/wait-for-input.ts';
 import { makeNetns, type Netns } from '../support/netns.ts';
 import { contentOf, labelOf, Receiver } from './datagrams.ts';
 import { INSTANCE_4, peerAddress } from './play.ts';
@@ -79,7 +75,7 @@ export class KernelRouter {
     const native = loadNative();
     const open = (place: Place): number => {
       const device = native.openDevice({
-        kind: DEVICE_TUN,
+        kind: 'tun',
         netns: netns.path,
         name: DEVICES[place],
         persist: false,
@@ -182,11 +178,10 @@ export class KernelRouter {
   private readUntilTick(to: Place, tick: number, take: (packet: Uint8Array) => void): void {
     const { native, arena, slots } = this;
     const fd = this.fds[to === 'in' ? 0 : 1];
-    const ready = new Uint8Array(1);
     const deadline = Date.now() + TICK_TIMEOUT_MS;
     while (Date.now() < deadline) {
-      const count = native.readBatch(fd, arena, HEADROOM_BYTES, slots, DEVICE_TUN);
-      if (count === 0) native.poll(Int32Array.of(fd), 1, ready, 100);
+      const count = native.readBatch(fd, arena, HEADROOM_BYTES, slots, 0);
+      if (count === 0) waitForInput(native, [fd], 100);
       let isDone = false;
       for (let i = 0; i < count; i++) {
         const start = slots[3 * i] + VNET_HDR_BYTES;

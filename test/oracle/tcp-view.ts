@@ -6,7 +6,8 @@ import {
   STATE_MASK,
   STATE_NAMES,
 } from '../../src/conntrack/states.ts';
-import { FLOW_STATE, KEY_META, type FlowTable } from '../../src/conntrack/table.ts';
+import { protocolOf, stateWordOf } from '../../src/conntrack/entry.ts';
+import type { FlowTable } from '../../src/conntrack/table.ts';
 import type { Rig } from '../engine/rig.ts';
 import type { Ledger, SideView } from './ledger.ts';
 import { distance, type Segment } from './segment.ts';
@@ -38,10 +39,10 @@ export function tcpStateOf(rig: Rig): TcpState | undefined {
   return stateIn(rig.flows4) ?? stateIn(rig.flows6);
 }
 
-function stateIn({ words, stride, keyWords, highWater }: FlowTable): TcpState | undefined {
-  for (let entry = 0; entry < highWater; entry++) {
-    const word = words[entry * stride + keyWords + FLOW_STATE];
-    if (word === 0 || (words[entry * stride + KEY_META] & 0xff) !== PROTO_TCP) continue;
+function stateIn(table: FlowTable): TcpState | undefined {
+  for (let entry = 0; entry < table.highWater; entry++) {
+    const word = stateWordOf(table, entry);
+    if (word === 0 || protocolOf(table, entry) !== PROTO_TCP) continue;
     return {
       state: STATE_NAMES[word & STATE_MASK],
       openedFrom: (word & OPENED_LOCALLY) !== 0 ? 'in' : 'out',

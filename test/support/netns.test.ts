@@ -1,4 +1,4 @@
-/** The namespaces the other tests stand on: they work, and nothing of them is left. */
+/** The namespaces that other tests use work, and nothing of them is left afterwards. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

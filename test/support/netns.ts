@@ -1,10 +1,9 @@
 /**
- * Network namespaces for tests: made with a name nobody else has, gone when the test is over.
+ * Makes network namespaces for tests, with unique names, and removes them when the test is over.
  *
- * A namespace lives in the file system and outlives whoever made it, so it is removed twice over:
- * by a hook of the test that made it, and if that never ran (an interrupt, an uncaught error) when
- * this process exits. Before that, everything still running inside is killed, by its pid: nothing
- * but what the test started can be in there.
+ * A namespace is in the file system and outlives its maker. So two things remove it: a hook of the test that made it,
+ * and, if that never ran (an interrupt, an uncaught error), the exit of this process. Before that, everything still
+ * running inside is killed by its pid: only what the test started can be in there.
  */
 import { spawnSync } from 'node:child_process';
 import type { TestContext } from 'node:test';
@@ -42,10 +41,19 @@ for (const [signal, code] of [
   process.once(signal, () => process.exit(code)); // Without a handler the exit hook would not run.
 }
 
-/** A name for a namespace or an interface that no other test uses, at most 15 bytes (IFNAMSIZ less its zero). */
+/**
+ * A name for a namespace, an interface or a lab that no other test uses: at most 13 bytes, so that a letter or two
+ * can follow (IFNAMSIZ less its zero is 15). It says which process gave it.
+ */
 export function uniqueName(): string {
   count++;
   return `sgt-${process.pid.toString(36)}-${count.toString(36)}`;
+}
+
+/** The process that gave a name by `uniqueName`, also where something follows it; undefined for other names. */
+export function ownerOf(name: string): number | undefined {
+  const pid = /^sgt-([0-9a-z]+)-[0-9a-z]/.exec(name)?.[1];
+  return pid === undefined ? undefined : Number.parseInt(pid, 36);
 }
 
 /** Makes a namespace with its loopback up; the end of the test removes it. Needs root. */
@@ -144,10 +152,13 @@ async function remove(name: string): Promise<void> {
 }
 
 function removeAllNow(): void {
-  for (const name of living) {
-    killAll(spawnSync(ipPath(), ['netns', 'pids', name], { encoding: 'utf8' }).stdout);
-    spawnSync(ipPath(), ['netns', 'delete', name]);
-  }
+  for (const name of living) removeNamespaceNow(name);
+}
+
+/** Ends what runs in a namespace, and removes it, without waiting for other things meanwhile. */
+export function removeNamespaceNow(name: string): void {
+  killAll(spawnSync(ipPath(), ['netns', 'pids', name], { encoding: 'utf8' }).stdout);
+  spawnSync(ipPath(), ['netns', 'delete', name]);
 }
 
 function killAll(pids: string): void {

@@ -1,6 +1,6 @@
 /**
- * Policy models as tests write them: `tcp 80-90 from 10.0.0.0/8`, `icmp 8/-1 from sg:web`, `all to ::/0`.
- * Independent of the configuration loader, so that neither hides a mistake of the other.
+ * Writes policy models the short way that tests use: `tcp 80-90 from 10.0.0.0/8`, `icmp 8/-1 from sg:web`, `all to
+ * ::/0`. It does not use the configuration loader, so that neither hides a mistake of the other.
  */
 import { parseAddress, parseCidr } from '../../src/addr/address.ts';
 import type {

@@ -1,8 +1,8 @@
 /**
- * Running programs from tests: bounded in time, ended by their own process group, never by name.
+ * Runs programs from tests. They are bounded in time, and ended by their own process group, never by name.
  *
- * Every program leads a group of its own, so that what it started ends with it. The price is that
- * an interrupt at the terminal doesn't reach it; `endAll` runs when this process exits.
+ * Every program leads a group of its own, so that whatever it started ends with it. The price: an interrupt at the
+ * terminal doesn't reach it. `endAll` runs when this process exits.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -32,7 +32,10 @@ export interface Running {
   /** What it has printed so far. */
   stdout(): string;
   stderr(): string;
-  /** Waits until its standard output or error matches; throws with all it printed if it ends first or time runs out. Default 5 s. */
+  /**
+   * Waits until its standard output or error matches; at most 5 s by default. If it ends first or time runs out,
+   * throws with all that it printed.
+   */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
   /** The result, once it has ended by itself. */
   readonly ended: Promise<CommandResult>;

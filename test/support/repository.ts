@@ -1,4 +1,4 @@
-/** Where the repository is and what it holds: for the tests that read our own sources. */
+/** Finds the repository and lists its files, for the tests that read our own sources. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -21,7 +21,7 @@ export function repositoryRoot(): string {
   );
 }
 
-/** Paths, relative to the root and sorted, of every file that is tracked or would be: what a commit of everything holds. */
+/** Paths, relative to the root and sorted, of every file that is tracked, or would be if everything was committed. */
 export function repositoryFiles(root: string): string[] {
   const listed = execFileSync(
     'git',

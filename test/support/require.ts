@@ -1,6 +1,6 @@
 /**
- * What a test needs of the machine. Each function returns whether it is there; if not, it has
- * skipped the test and said why, and the test returns: `if (!requireRoot(t)) return;`.
+ * Checks what a test needs of the machine. Each function returns whether it is there. If not, it has skipped the test
+ * with the reason, and the test returns: `if (!requireRoot(t)) return;`.
  */
 import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -45,6 +45,11 @@ export function requireTun(t: TestContext): boolean {
 
 /** Absolute path of a program, or undefined. */
 export function findTool(tool: string): string | undefined {
+  return findTools(tool)[0];
+}
+
+/** All programs of that name, the first on the PATH first. */
+export function findTools(tool: string): readonly string[] {
   const folders = [
     ...(process.env['PATH'] ?? '').split(delimiter),
     '/usr/local/sbin',
@@ -54,7 +59,7 @@ export function findTool(tool: string): string | undefined {
   return folders
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, tool))
-    .find(isExecutable);
+    .filter((path) => isExecutable(path));
 }
 
 function isExecutable(path: string): boolean {

@@ -1,3 +1,4 @@
+/** Finds a Python with Scapy, for the tests that compare packets with it. */
 import type { TestContext } from 'node:test';
 import { run } from './process.ts';
 import { findTool } from './require.ts';

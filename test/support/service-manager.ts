@@ -1,4 +1,4 @@
-/** The daemon under a stand-in for systemd (service-manager.py): notifications, and a store of descriptors. */
+/** Runs the daemon under a stand-in for systemd (service-manager.py), with notifications and a store of descriptors. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** The built `sgctl`, run as people run it. */
+/** Runs the built `sgctl` as people run it. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

@@ -1,4 +1,4 @@
-/** The reporter counts what it says it counts: run over fixtures in a process of its own. */
+/** The reporter counts correctly. It runs over fixtures in a process of its own. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,13 +1,12 @@
 /**
  * A node:test reporter whose last line is `N passed, N failed, N skipped`.
  *
- * It counts tests, not the suites around them: a result with others inside it is not counted, unless
- * it failed by itself (a hook, its own body), which must not get lost. Skipped and todo tests are
- * skipped, never passed, whatever they returned. A suite that is skipped whole counts once, since
- * its tests are never heard of. A file that holds no test passes with node:test; here it counts for
- * nothing and is named.
+ * It counts tests, not the suites around them. A result with others inside it is not counted, unless it failed by
+ * itself (a hook, its own body): that must not get lost. Skipped and todo tests count as skipped, never as passed,
+ * whatever they returned. A suite that is skipped as a whole counts once, since its tests are never reported. With
+ * node:test, a file without a test passes; here it counts for nothing, and is named.
  *
- * Each file gets a line when it is through; what tests print goes through; failures and skips are listed at the end.
+ * Each file gets a line when it is done. The output of tests is passed on. Failures and skips are listed at the end.
  */
 import { relative } from 'node:path';
 import { inspect } from 'node:util';

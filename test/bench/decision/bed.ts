@@ -42,7 +42,7 @@ export class Bed {
   readonly flows: FlowTable;
   nowMs = 0;
   private readonly batch = new Batch(new Uint8Array(BATCH_PACKETS * SLOT_BYTES), BATCH_PACKETS);
-  private readonly isTap: Uint8Array;
+  private readonly hasEthernet: Uint8Array;
   private packetBytes = 0;
 
   /** Interfaces get ports from 1 on, in the order of the model. */
@@ -53,7 +53,7 @@ export class Bed {
     const portCount = Object.keys(text.interfaces).length + 1;
     this.engine = rig.engine;
     this.flows = rig.flows4;
-    this.isTap = new Uint8Array(portCount);
+    this.hasEthernet = new Uint8Array(portCount);
     this.link = new LinkLayer(rig.policy, createLinkMemory(portCount));
   }
 
@@ -94,9 +94,9 @@ export class Bed {
   }
 
   private decide(packets: number, port: number): void {
-    const { batch, engine, link, isTap, nowMs } = this;
-    engine.beginRound(nowMs, (nowMs / 1000) | 0);
-    const sent = batch.process(engine, link, isTap, port, packets, nowMs);
+    const { batch, engine, link, hasEthernet, nowMs } = this;
+    engine.beginRound(nowMs, (nowMs / 1000) | 0, 0);
+    const sent = batch.process(engine, link, hasEthernet, port, packets, nowMs);
     if (sent !== packets) throw new Error(`${packets - sent} of ${packets} packets were dropped`);
   }
 

@@ -10,12 +10,11 @@ import { writeFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
-import { compareConfigs } from '../../../src/control/changes.ts';
-import type { Config } from '../../../src/control/config/config.ts';
-import { loadConfig } from '../../../src/control/config/load-config.ts';
-import { compilePolicy } from '../../../src/policy/compile.ts';
+import { compareConfigs } from '../../../src/daemon/changes.ts';
+import type { Config } from '../../../src/config/config.ts';
+import { loadConfig } from '../../../src/config/load-config.ts';
+import { PolicyCompiler } from '../../../src/policy/compile.ts';
 import { restorePolicy, type CompiledPolicy } from '../../../src/policy/compiled.ts';
-import { RuleCache } from '../../../src/policy/gate-tables.ts';
 import { RuleNumbers } from '../../../src/policy/rule-numbers.ts';
 import { formatProblem } from '../../../src/source/problem.ts';
 import { udp4 } from '../../packets/build.ts';
@@ -81,7 +80,7 @@ function load(file: string, text: string): Config {
 /** The two sides of a change, with what each keeps from one to the next. */
 class Change {
   private readonly ruleNumbers = new RuleNumbers();
-  private readonly ruleCache = new RuleCache();
+  private readonly compiler = new PolicyCompiler();
   private readonly channel = new MessageChannel();
   private readonly bed: Bed;
   private current: Config;
@@ -140,11 +139,10 @@ class Change {
   }
 
   private compile(config: Config): CompiledPolicy {
-    return compilePolicy({
+    return this.compiler.compile({
       model: config.model,
       ports: new Map(config.interfaces.map(({ id }, i) => [id, i + 1])),
       ruleNumbers: this.ruleNumbers,
-      ruleCache: this.ruleCache,
       special: config.special,
       generation: this.generation++,
     });

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { flowTableBytes, KEY_WORDS_4, KEY_WORDS_6 } from '../../../src/conntrack/table.ts';
+import { flowTableBytes } from '../../../src/conntrack/table.ts';
 import { udp4 } from '../../packets/build.ts';
 import { Bed, makeFlows, shuffled, word } from './bed.ts';
 import type { Case } from './case.ts';
@@ -49,15 +49,12 @@ export const memoryCase: Case = {
       bed.endFlows();
       if (round > 0) add('allocated a packet', 'worst of both', 'B', Math.max(opening, deciding));
     }
-    for (const [subject, keyWords] of [
-      ['IPv4', KEY_WORDS_4],
-      ['IPv6', KEY_WORDS_6],
-    ] as const)
+    for (const family of [4, 6] as const)
       add(
         'memory a flow and gate',
-        subject,
+        `IPv${family}`,
         'B',
-        flowTableBytes({ capacity: CAPACITY, keyWords }) / CAPACITY,
+        flowTableBytes({ capacity: CAPACITY, family }) / CAPACITY,
       );
     const kernel = kernelBytes();
     if (kernel !== undefined) add('memory a flow and gate', 'nf_conntrack', 'B', kernel);

@@ -7,8 +7,8 @@ import type { Bench } from '../bench.ts';
 import { FIRST_PORT, LAST_PORT, makeEnds, type Rival } from './rival.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-/** The daemon in single modules: in the bundle (scripts/bundle) there is no Engine of its own to change. */
-const MODULES = fileURLToPath(new URL('../../../src/control/start.js', import.meta.url));
+/** The daemon in single modules, inlined as well: in the bundle (scripts/bundle) there is no Engine of its own to change. */
+const MODULES = fileURLToPath(new URL('../../../src/daemon/start.js', import.meta.url));
 const RELAY = new URL('../relay.js', import.meta.url).href;
 const CLIENT = '10.1.0.2';
 const SERVER = '10.2.0.2';

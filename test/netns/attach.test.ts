@@ -1,0 +1,291 @@
+/**
+ * Interfaces that are already there: one end of a veth pair is in a namespace that stands for the host, the other is
+ * the instance's. The host is kept from it, whatever becomes of the daemon.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ethernet, toHex, udp4 } from '../packets/build.ts';
+import { GATEWAY } from '../engine/frames.ts';
+import type { Netns } from '../support/netns.ts';
+import { repositoryRoot } from '../support/repository.ts';
+import { requireTools } from '../support/require.ts';
+import { blobHash } from './blob.ts';
+import {
+  canRun,
+  Daemon,
+  get,
+  makeNamespaces,
+  ping,
+  pingInVain,
+  serve,
+  temporaryFile,
+} from './world.ts';
+
+const SEND = join(repositoryRoot(), 'test/netns/send-frames.py');
+const WORLD = ['198.51.100.7', '2001:db8:51::7'] as const;
+const WEB = ['10.0.0.11', 'fd00:10::11'] as const;
+const DB = ['10.0.0.12', 'fd00:10::12'] as const;
+const TUN = ['10.0.0.13', 'fd00:10::13'] as const;
+const MAC_WEB = '02:00:00:00:00:11';
+const DB_MTU = 1400;
+const LOOKS = 300;
+const WAITING = 'secgroupd_interface_waiting';
+
+interface World {
+  readonly file: string;
+  readonly host: Netns;
+  readonly web: Netns;
+  readonly db: Netns;
+  readonly tun: Netns;
+  readonly world: Netns;
+}
+
+/** As a container runtime makes it: one end for the instance, which has the addresses, the other for the host. */
+async function plugIn(
+  host: Netns,
+  name: string,
+  instance: Netns,
+  mac: string,
+  addresses: readonly string[],
+  mtu = 1500,
+): Promise<void> {
+  const peer = ['peer', 'name', 'eth0', 'netns', instance.path, 'address', mac];
+  await host.mustRun('ip', ['link', 'add', name, 'type', 'veth', ...peer]);
+  for (const address of addresses) {
+    const is6 = address.includes(':');
+    const more = is6 ? ['nodad'] : [];
+    const length = is6 ? 64 : 24;
+    await instance.mustRun('ip', [
+      'address',
+      'add',
+      `${address}/${length}`,
+      'dev',
+      'eth0',
+      ...more,
+    ]);
+  }
+  await instance.mustRun('ip', ['link', 'set', 'eth0', 'mtu', String(mtu), 'up']);
+  await host.mustRun('ip', ['link', 'set', name, 'mtu', String(mtu), 'up']);
+  await instance.mustRun('ip', ['route', 'add', 'default', 'via', '10.0.0.1', 'advmss', '1460']);
+  await instance.mustRun('ip', [
+    '-6',
+    'route',
+    'add',
+    'default',
+    'via',
+    'fd00:10::1',
+    'dev',
+    'eth0',
+    'advmss',
+    '1440',
+  ]);
+}
+
+function configuration({ host, tun, world }: Omit<World, 'file'>, more = ''): string {
+  return `
+uplink: { tun: up0, netns: ${world.path}, addresses: [${WORLD[0]}/24, '${WORLD[1]}/64'] }
+securityGroups:
+  open:
+    ingress:
+      - { protocol: tcp, ports: 8080, from: [10.0.0.0/24, 'fd00:10::/64', 198.51.100.0/24, '2001:db8:51::/64'] }
+      - { protocol: udp, ports: 5353, from: [10.0.0.0/24, 'fd00:10::/64', 198.51.100.0/24, '2001:db8:51::/64'] }
+interfaces:
+  web: { device: { kind: attach, netns: ${host.path}, name: veth-web, mac: '${MAC_WEB}' }, addresses: [${WEB.map((one) => `'${one}'`).join()}], securityGroups: [open] }
+  db: { device: { kind: attach, netns: ${host.path}, name: veth-db }, addresses: [${DB.map((one) => `'${one}'`).join()}], securityGroups: [open] }
+  tun: { device: { netns: ${tun.path}, name: eth0 }, addresses: [${TUN.map((one) => `'${one}'`).join()}], securityGroups: [open] }
+metrics: { listen: '127.0.0.1:0' }
+${more}`;
+}
+
+async function makeWorld(t: TestContext, more = ''): Promise<World> {
+  const names = await makeNamespaces(t, ['host', 'web', 'db', 'tun', 'world']);
+  const { host, web, db } = names;
+  await plugIn(host, 'veth-web', web, MAC_WEB, WEB);
+  await plugIn(host, 'veth-db', db, '02:00:00:00:00:12', DB, DB_MTU);
+  return { ...names, file: temporaryFile(t, 'attach.yaml', configuration(names, more)) };
+}
+
+const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+/** How many interfaces wait for their device. */
+async function waiting(daemon: Daemon): Promise<number> {
+  const samples = [...(await daemon.metrics())].filter(([name]) => name.startsWith(WAITING));
+  return samples.reduce((sum, [, value]) => sum + value, 0);
+}
+
+async function tables(host: Netns): Promise<string[]> {
+  const text = await host.mustRun('nft', ['list', 'tables', 'netdev']);
+  return [...text.matchAll(/^table netdev (\S+)$/gm)].map(([, name]) => name);
+}
+
+/** A known 20 MB arrive whole. */
+async function download(to: Netns, host: string): Promise<void> {
+  const command = `curl -gsS -m 15 http://${inUrl(host)}:8080/blob | sha256sum`;
+  const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 });
+  assert.equal(hash, `${blobHash()}  -\n`, host);
+}
+
+async function reaches(from: Netns, host: string, name: string): Promise<void> {
+  assert.equal(await get(from, `${inUrl(host)}:8080`), `${name}\n`, host);
+}
+
+async function until(what: string, isDone: () => Promise<boolean>): Promise<void> {
+  for (let look = 0; look < LOOKS; look++) {
+    if (await isDone()) return;
+    await sleep(100);
+  }
+  assert.fail(what);
+}
+
+/** A datagram of the host by an interface, past routes and neighbours: what any program may send (SO_BINDTODEVICE). */
+const HOST_SENDS = `
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, sys.argv[1].encode())
+s.sendto(b'from the host', (sys.argv[2], 5353))
+`;
+
+/** Whether a datagram of the host, sent by its end of the pair, comes out at the instance. */
+async function hostReaches(
+  host: Netns,
+  device: string,
+  mac: string,
+  address: string,
+  to: Netns,
+): Promise<boolean> {
+  const received = async (): Promise<number> => {
+    const text = await to.mustRun('cat', ['/proc/net/snmp']);
+    return Number(/^Ip: \d+ \d+ (\d+)/m.exec(text)![1]);
+  };
+  const before = await received();
+  await host.mustRun('ip', ['neigh', 'replace', address, 'lladdr', mac, 'dev', device]);
+  await host.run('python3', ['-c', HOST_SENDS, device, address]);
+  return (await received()) > before;
+}
+
+test('attached interfaces', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'sha256sum', 'python3', 'nft')) return;
+  const world = await makeWorld(t);
+  const { host, web, db, tun, file } = world;
+  // The runtime's bridge stays as it is.
+  await host.mustRun('ip', ['link', 'add', 'br0', 'type', 'bridge', 'forward_delay', '0']);
+  await host.mustRun('ip', ['link', 'set', 'veth-db', 'master', 'br0']);
+  await host.mustRun('ip', ['link', 'set', 'br0', 'up']);
+  await host.mustRun('ip', ['address', 'add', '10.0.0.254/24', 'dev', 'br0']);
+  await until(
+    'the host reaches what nobody guards',
+    async () => (await ping(host, DB[0])).code === 0,
+  );
+  let daemon = await Daemon.start(t, file);
+  const servers = { web, db, tun, world: world.world };
+  await Promise.all(Object.entries(servers).map(([name, netns]) => serve(netns, name)));
+
+  await t.test('whole connections pass to any kind of port, and the rules hold', async () => {
+    const drops = await daemon.dropsDuring(async () => {
+      for (const family of [0, 1] as const) {
+        await download(db, WEB[family]);
+        await download(web, TUN[family]);
+        await download(tun, WEB[family]);
+        await download(web, WORLD[family]);
+        await download(db, WORLD[family]);
+        await download(world.world, DB[family]);
+      }
+    });
+    // db has a smaller MTU: who sends to it is told so.
+    assert.deepEqual(Object.keys(drops).sort(), ['db ingress packet-too-big']);
+    const refused = await daemon.dropsDuring(async () => {
+      for (const family of [0, 1] as const) await pingInVain(tun, WEB[family]);
+    });
+    assert.deepEqual(refused, { 'web ingress ingress-rules': 2 });
+  });
+
+  await t.test('the host has neither a way in nor a way out', async () => {
+    await host.mustRun('ip', ['address', 'add', '10.0.0.1/32', 'dev', 'veth-web']);
+    await pingInVain(web, '10.0.0.1');
+    await pingInVain(db, '10.0.0.254');
+    await pingInVain(host, DB[0]);
+    assert.equal(await hostReaches(host, 'veth-web', MAC_WEB, WEB[0], web), false);
+    await host.mustRun('ip', ['address', 'del', '10.0.0.1/32', 'dev', 'veth-web']);
+  });
+
+  await t.test('only its own addresses of either kind, and no VLAN', async () => {
+    const datagram = (src: string): Uint8Array =>
+      udp4(src, TUN[0], { srcPort: 4000, dstPort: 5353, payload: Uint8Array.of(1) });
+    const frame = (src: string, vlan?: number): string =>
+      toHex(
+        ethernet({
+          ...{ src: MAC_WEB, dst: GATEWAY, etherType: 0x0800, payload: datagram(src) },
+          ...(vlan === undefined ? {} : { vlan }),
+        }),
+      );
+    const foreign = frame(WEB[0]).replace(MAC_WEB.replaceAll(':', ''), '020000000099');
+    const input = `eth0 ${frame(DB[0])} ${foreign} ${frame(WEB[0], 7)} ${frame(WEB[0], 0)}\n`;
+    const drops = await daemon.dropsDuring(() => web.mustRun('python3', [SEND], { input }));
+    assert.deepEqual(drops, {
+      'web egress source-check': 1,
+      'web egress mac-spoof': 1,
+      'web egress vlan-tagged': 1,
+    });
+  });
+
+  await t.test('a table that is flushed comes again', async () => {
+    await host.mustRun('nft', ['flush', 'ruleset']);
+    await until('the table is there', async () => (await tables(host)).length === 2);
+    await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    assert.match(daemon.output, /the table of nftables that kept the host from it was removed/);
+  });
+
+  await t.test('an interface that goes and comes is attached again', async () => {
+    await host.mustRun('ip', ['link', 'set', 'veth-web', 'down']);
+    await until('it is missed', async () => (await waiting(daemon)) === 1);
+    await host.mustRun('ip', ['link', 'set', 'veth-web', 'up']);
+    await until('it is back', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    await host.mustRun('ip', ['link', 'del', 'veth-web']);
+    await until('it is missed', async () => (await waiting(daemon)) === 1);
+    await plugIn(host, 'veth-web', web, MAC_WEB, WEB);
+    await until('it is back', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    assert.equal(await waiting(daemon), 0);
+    assert.equal(await hostReaches(host, 'veth-web', MAC_WEB, WEB[0], web), false);
+  });
+
+  await t.test('nothing passes without the daemon, however it ended', async () => {
+    for (const end of ['kill', 'stop'] as const) {
+      await daemon[end]();
+      assert.equal((await tables(host)).length, 2);
+      await pingInVain(host, DB[0]);
+      assert.equal(await hostReaches(host, 'veth-web', MAC_WEB, WEB[0], web), false);
+      daemon = await Daemon.start(t, file);
+      await reaches(tun, WEB[0], 'web');
+      await download(db, WEB[1]);
+    }
+  });
+
+  await t.test('what the configuration no longer has is given back to the host', async () => {
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^ {2}(web|db): .*\n/gm, ''));
+    daemon.hangUp();
+    await until('the tables are gone', async () => (await tables(host)).length === 0);
+    // It has learned that the gateway answers for everybody.
+    await db.mustRun('ip', ['neigh', 'flush', 'all']);
+    await until('the host reaches it', async () => (await ping(host, DB[0])).code === 0);
+    assert.equal(await hostReaches(host, 'veth-web', MAC_WEB, WEB[0], web), true);
+  });
+});
+
+test('what the host has an address on is not attached, and nothing is attached twice', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'nft')) return;
+  const world = await makeWorld(t);
+  const { host, web } = world;
+  await host.mustRun('ip', ['address', 'add', '10.0.0.1/24', 'dev', 'veth-web']);
+  const daemon = await Daemon.start(t, world.file);
+  assert.match(
+    daemon.output,
+    /interface veth-web cannot be attached: the host has the address 10\.0\.0\.1 on it, .*ip address flush dev veth-web/,
+  );
+  assert.equal((await ping(web, '10.0.0.1')).code, 0);
+  assert.deepEqual(await tables(host), ['secgroupd_attach_veth-db']);
+  const second = await Daemon.start(t, world.file);
+  assert.match(second.output, /interface veth-db is attached by another process/);
+});
