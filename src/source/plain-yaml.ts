@@ -31,7 +31,8 @@ export interface PlainLimits {
 /** Tabs, carriage returns, byte order marks, and all else that one reader might take for a line break or a blank. */
 const UNUSUAL = /[^\n\x20-\x7E\u00A1-\u1FFF\u2070-\u2FFF\u3001-\uD7FF]/;
 const TAG = /![A-Za-z][A-Za-z0-9]*(?= |\n|$)/y;
-const KEY = /[A-Za-z0-9_./$][^\n:#]*(?::(?![ \n]|$)[^\n:#]*)*(?=:(?:[ \n]|$))/y;
+/** At the start of a line, three dots before a blank end the document; they are no key. */
+const KEY = /(?!\.\.\. )[A-Za-z0-9_./$][^\n:#]*(?::(?![ \n]|$)[^\n:#]*)*(?=:(?:[ \n]|$))/y;
 const DOUBLE_QUOTED = /"((?:[^"\\\n]|\\["\\/nt])*)"/y;
 const JSON_STRING = /"((?:[^"\\\n]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"/y;
 const SINGLE_QUOTED = /'((?:[^'\n]|'')*)'/y;

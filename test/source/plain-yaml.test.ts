@@ -98,6 +98,9 @@ const KEYS = [
   '443',
   'a ',
   '? x',
+  '... x',
+  '...',
+  '--- x',
   'ü',
 ];
 
@@ -326,6 +329,8 @@ test('what needs the library is left to it', () => {
       '  ---\n   a: b\n',
       'a: b\n---\nc: d',
       'a: b\n...',
+      '... a: b\n',
+      'a: b\n... c: d\n',
       'a: b\n  c',
       '{"a": 1 // no\n}',
       '{a: b}',
