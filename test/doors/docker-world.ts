@@ -21,7 +21,14 @@ import { ask } from '../../src/control-socket/control-client.ts';
 import type { OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
 import { MAIN, makeNamespaces } from '../netns/world.ts';
 import { connect, uniqueName, type Netns } from '../support/netns.ts';
-import { mustRun, run, start, type CommandResult, type Running } from '../support/process.ts';
+import {
+  mustRun,
+  run,
+  signalUnlessEnded,
+  start,
+  type CommandResult,
+  type Running,
+} from '../support/process.ts';
 import { findTool, requireRoot, requireTools, requireTun } from '../support/require.ts';
 import { ServiceManager } from '../support/service-manager.ts';
 
@@ -275,7 +282,8 @@ export class DockerWorld {
   }
 
   private async cleanUp(): Promise<void> {
-    if (this.init !== 0) process.kill(this.init, 'SIGKILL');
+    // Whoever removed its network namespace before has ended it.
+    if (this.init !== 0) signalUnlessEnded(this.init, 'SIGKILL');
     await this.dockerd?.ended;
     await this.door?.stop('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });

@@ -7,7 +7,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import type { TestContext } from 'node:test';
-import { mustRun, run, start } from './process.ts';
+import { mustRun, run, signalUnlessEnded, start } from './process.ts';
 import type { CommandResult, RunOptions, Running } from './process.ts';
 import { findTool } from './require.ts';
 
@@ -164,12 +164,7 @@ export function removeNamespaceNow(name: string): void {
 function killAll(pids: string): void {
   for (const text of pids.split('\n')) {
     const pid = Number(text);
-    if (pid <= 1 || pid === process.pid) continue;
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
+    if (pid > 1 && pid !== process.pid) signalUnlessEnded(pid, 'SIGKILL');
   }
 }
 

@@ -55,10 +55,15 @@ function endAll(): void {
 }
 
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  signalUnlessEnded(-pid, signal);
+}
+
+/** Signals a process, or with a negative number a group. Fine if it has ended, which is what a test wants. */
+export function signalUnlessEnded(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-pid, signal);
+    process.kill(pid, signal);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // ESRCH: it has ended, which is what we want.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

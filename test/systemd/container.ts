@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mustRun, run, start } from '../support/process.ts';
+import { mustRun, run, signalUnlessEnded, start } from '../support/process.ts';
 import type { CommandResult, RunOptions, Running } from '../support/process.ts';
 import { findTool } from '../support/require.ts';
 import { prepareRootFilesystem, requireContainers } from './root-filesystem.ts';
@@ -175,12 +175,8 @@ export async function bootContainer(
 }
 
 async function stopContainer(nspawn: Running): Promise<void> {
-  try {
-    // To nspawn this is an orderly power-off of what it runs.
-    process.kill(nspawn.pid, 'SIGTERM');
-  } catch {
-    return; // It has ended.
-  }
+  // To nspawn this is an orderly power-off of what it runs.
+  signalUnlessEnded(nspawn.pid, 'SIGTERM');
   const halted = await Promise.race([
     nspawn.ended.then(() => true),
     sleep(HALT_TIMEOUT_MS, false, { ref: false }),
