@@ -27,8 +27,15 @@ export type Type =
   | { readonly kind: Scalar }
   // Of texts to texts.
   | { readonly kind: 'map' }
-  | { readonly kind: 'list'; readonly item: Type; readonly element: string }
+  | ({ readonly kind: 'list'; readonly item: Type } & Tags)
   | Structure;
+
+/** Of the element in an answer. */
+interface Tags {
+  readonly element: string;
+  readonly startTag: string;
+  readonly endTag: string;
+}
 
 export interface Structure {
   readonly kind: 'structure';
@@ -37,12 +44,11 @@ export interface Structure {
   readonly byQuery: ReadonlyMap<string, Member>;
 }
 
-export interface Member {
+export interface Member extends Tags {
   /** As the SDKs show it to a program. */
   readonly name: string;
   readonly type: Type;
   readonly query: string;
-  readonly element: string;
 }
 
 export interface Operation {
@@ -95,7 +101,7 @@ export function readTable(table: ServiceTable): Service {
         name: member,
         type: type(target),
         query: query === '' ? member : query,
-        element: element === '' ? member : element,
+        ...tagsOf(element === '' ? member : element),
       };
       members.push(read);
       byQuery.set(read.query, read);
@@ -109,7 +115,7 @@ export function readTable(table: ServiceTable): Service {
       const at = target.lastIndexOf('<');
       const inner = at === -1 ? target.slice(1) : target.slice(1, at);
       const element = at === -1 ? (isEc2 ? 'item' : 'member') : target.slice(at + 1);
-      return { kind: 'list', item: type(inner), element };
+      return { kind: 'list', item: type(inner), ...tagsOf(element) };
     }
     const kind = SIMPLE.get(target);
     return kind === undefined ? structure(target) : { kind };
@@ -136,4 +142,8 @@ export function readTable(table: ServiceTable): Service {
       return read;
     },
   };
+}
+
+function tagsOf(element: string): Tags {
+  return { element, startTag: `<${element}>`, endTag: `</${element}>` };
 }

@@ -47,47 +47,39 @@ export function writeError(
   return `${DECLARATION}<ErrorResponse xmlns="${service.namespace}"><Error><Type>${type}</Type>${what}</Error><RequestId>${requestId}</RequestId></ErrorResponse>`;
 }
 
-/** Collects the pieces of the text, which are short and many, and joins them once. */
 function membersText(structure: Structure, output: object): string {
-  const into: string[] = [];
-  writeMembers(into, structure, output as Record<string, Value>);
-  return into.join('');
+  return writeMembers('', structure, output as Record<string, Value>);
 }
 
+/** Adds to the text. The engine keeps what is added piece by piece as a tree, and copies it once. */
 function writeMembers(
-  into: string[],
+  text: string,
   structure: Structure,
   values: Readonly<Record<string, Value | undefined>>,
-): void {
-  for (const { name, type, element } of structure.members) {
+): string {
+  for (const { name, type, startTag, endTag } of structure.members) {
     const value = values[name];
-    if (value === undefined) continue;
-    into.push('<', element, '>');
-    writeValue(into, type, value, name);
-    into.push('</', element, '>');
+    if (value !== undefined) text = writeValue(text + startTag, type, value, name) + endTag;
   }
+  return text;
 }
 
-function writeValue(into: string[], type: Type, value: Value, name: string): void {
+function writeValue(text: string, type: Type, value: Value, name: string): string {
   switch (type.kind) {
     case 'structure':
-      writeMembers(into, type, value as Record<string, Value>);
-      break;
+      return writeMembers(text, type, value as Record<string, Value>);
     case 'list': {
-      const { item, element } = type;
-      for (const each of value as readonly Value[]) {
-        into.push('<', element, '>');
-        writeValue(into, item, each, name);
-        into.push('</', element, '>');
-      }
-      break;
+      const { item, startTag, endTag } = type;
+      for (const each of value as readonly Value[])
+        text = writeValue(text + startTag, item, each, name) + endTag;
+      return text;
     }
     case 'map':
-      for (const [key, text] of Object.entries(value as Record<string, string>))
-        into.push(`<entry><key>${escapeXml(key)}</key><value>${escapeXml(text)}</value></entry>`);
-      break;
+      for (const [key, each] of Object.entries(value as Record<string, string>))
+        text += `<entry><key>${escapeXml(key)}</key><value>${escapeXml(each)}</value></entry>`;
+      return text;
     default:
-      into.push(scalarText(type.kind, value, name));
+      return text + scalarText(type.kind, value, name);
   }
 }
 
