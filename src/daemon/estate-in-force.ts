@@ -282,7 +282,9 @@ export class EstateInForce implements Reloadable {
     const text = encodeApplied({ ...state, ...(notInForce.size === 0 ? {} : { leftOut }) });
     const isThere = this.client.estate.revisionOf(appliedKey(this.host)) > 0;
     if (isThere && text === this.told) return;
-    if (await this.write((edit) => edit.put(appliedKey(this.host), text))) this.told = text;
+    // Lost with the power, it would be told anew at the start.
+    const isWritten = await this.write((edit) => edit.put(appliedKey(this.host), text), true);
+    if (isWritten) this.told = text;
   }
 
   /** Writes what the file declares, and removes what it no longer does. */
@@ -321,12 +323,15 @@ export class EstateInForce implements Reloadable {
   }
 
   /** @returns whether it was written */
-  private async write(work: (edit: Edit) => void): Promise<boolean> {
+  private async write(work: (edit: Edit) => void, mayBeLost = false): Promise<boolean> {
     try {
-      await this.client.change((edit) => {
-        work(edit);
-        return { ok: true, value: undefined };
-      });
+      await this.client.change(
+        (edit) => {
+          work(edit);
+          return { ok: true, value: undefined };
+        },
+        { mayBeLost },
+      );
       return true;
     } catch (error) {
       // Whoever waits for it fails after a while; packets are not affected.

@@ -8,7 +8,7 @@
  * A change is in force when every host has said so (`applied/HOST`). If a host can't put it in force, or does not
  * answer in time, the change is taken back: every row it wrote is restored, unless somebody has built on it meanwhile.
  */
-import type { Change, Store } from '../store/store.ts';
+import type { Change, Commit, Store } from '../store/store.ts';
 import type { Checked } from '../policy/refusals.ts';
 import { Edit, type EditCommit } from './edit.ts';
 import { Estate } from './estate.ts';
@@ -69,10 +69,14 @@ export class EstateClient {
 
   /**
    * Makes a change and commits it. `work` is called again if somebody changed what it read.
+   * @param mayBeLost see Commit
    * @throws Error if the store fails, or others change the same things all the time
    */
-  change<T>(work: (edit: Edit) => Checked<T>): Promise<Checked<Changed<T>>> {
-    const done = this.lastChange.then(() => this.changeNow(work));
+  change<T>(
+    work: (edit: Edit) => Checked<T>,
+    { mayBeLost }: Pick<Commit, 'mayBeLost'> = {},
+  ): Promise<Checked<Changed<T>>> {
+    const done = this.lastChange.then(() => this.changeNow(work, mayBeLost));
     this.lastChange = done.catch(() => undefined);
     return done;
   }
@@ -147,7 +151,10 @@ export class EstateClient {
     await this.store.close();
   }
 
-  private async changeNow<T>(work: (edit: Edit) => Checked<T>): Promise<Checked<Changed<T>>> {
+  private async changeNow<T>(
+    work: (edit: Edit) => Checked<T>,
+    mayBeLost = false,
+  ): Promise<Checked<Changed<T>>> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const edit = new Edit(this.estate);
       const done = work(edit);
@@ -156,7 +163,7 @@ export class EstateClient {
       const before = this.estate.revision;
       if (edit.isEmpty) return { ok: true, value: { value, revision: before, edit: undefined } };
       const commit = edit.commit();
-      const outcome = await this.store.commit(commit);
+      const outcome = await this.store.commit({ ...commit, mayBeLost });
       if (outcome.kind === 'committed') {
         const { revision } = outcome;
         this.takeOwn(commit, revision);

@@ -1,36 +1,48 @@
 /**
  * Tells watches of one process that the store has a new revision, whoever made it.
  *
- * Commits of this process say so themselves. Those of others are seen by inotify(7): each commit writes the -wal file.
- * It does so a moment before the commit is in force, and nothing tells when it is. So we look at once, and again after
- * 1, 2, 4, … ms. Looking reads one number (4 µs, Node.js 20). Besides we look four times a second, for what inotify
- * misses; every 20 ms where there is no inotify to be had (fs.inotify.max_user_instances).
+ * Commits of this process say so themselves. Those of others write a byte into a file beside the store when they are
+ * in force, and inotify(7) tells of it. SQLite's own files can't serve: they are written a moment before a commit is in
+ * force. Besides we look four times a second, for what inotify misses, and for a process that was killed between the
+ * two; every 20 ms where there is no such file, or no inotify to be had (fs.inotify.max_user_instances).
  */
-import { watch, type FSWatcher } from 'node:fs';
+import { closeSync, constants, fchmodSync, fstatSync, openSync, watch, writeSync } from 'node:fs';
+import type { FSWatcher } from 'node:fs';
 
 const POLL_MS = 250;
 const POLL_ALONE_MS = 20;
-/** After this long the poll takes over. A commit that waits for a slow disk takes longer. */
-const AGAIN_MAX_MS = 128;
+const BYTE = Buffer.from('\n');
 
 export class News {
   private readonly file: string;
+  /** Undefined: it can't be written, or this is closed. */
+  private fd: number | undefined;
   private readonly look: () => number;
   private readonly waiters = new Map<() => void, number>();
   private watcher: FSWatcher | undefined;
   private poll: NodeJS.Timeout | undefined;
-  private again: NodeJS.Timeout | undefined;
   private newest = 0;
-  /** When the file was last seen to be written. */
-  private writtenAtMs = -Infinity;
 
   /**
-   * @param file that commits write, there as long as this is used
+   * @param file where processes tell each other; made if it is not there
+   * @param mode of the file, as that of the store: whoever commits must be able to write it
    * @param look reads the newest revision
    */
-  constructor(file: string, look: () => number) {
+  constructor(file: string, mode: number, look: () => number) {
     this.file = file;
+    this.fd = openRegular(file, mode);
     this.look = look;
+  }
+
+  /** Says that this process has made a revision, to the others too. */
+  announce(revision: number): void {
+    this.tell(revision);
+    if (this.fd === undefined) return;
+    try {
+      writeSync(this.fd, BYTE, 0, 1, 0);
+    } catch {
+      // The disk is full. The others' poll finds the revision.
+    }
   }
 
   /** Takes note of a revision. */
@@ -59,8 +71,6 @@ export class News {
       this.listen();
       // What was committed since the caller looked, and before there was a watcher.
       this.lookNow();
-      // A commit may have begun while nobody waited, and is not in force yet: nothing else would tell when it is.
-      if (performance.now() - this.writtenAtMs < AGAIN_MAX_MS) this.lookSoon(1);
     });
   }
 
@@ -68,14 +78,15 @@ export class News {
     this.wakeAll();
     this.watcher?.close();
     this.watcher = undefined;
+    if (this.fd !== undefined) closeSync(this.fd);
+    this.fd = undefined;
   }
 
   private listen(): void {
-    if (this.watcher === undefined) {
+    if (this.watcher === undefined && this.fd !== undefined) {
       try {
         this.watcher = watch(this.file, { persistent: false }, () => {
-          this.writtenAtMs = performance.now();
-          this.lookSoon(1);
+          if (this.waiters.size > 0) this.lookNow();
         });
         this.watcher.on('error', () => undefined);
       } catch {
@@ -90,27 +101,34 @@ export class News {
 
   private stopPoll(): void {
     clearInterval(this.poll);
-    clearTimeout(this.again);
     this.poll = undefined;
-    this.again = undefined;
   }
 
-  /** @returns whether there was something new */
-  private lookNow(): boolean {
-    const before = this.newest;
+  private lookNow(): void {
     try {
       this.tell(this.look());
     } catch {
       // Who waits reads next, and gets the error with all that belongs to it.
       this.wakeAll();
     }
-    return this.newest > before;
   }
+}
 
-  private lookSoon(pauseMs: number): void {
-    if (this.waiters.size === 0) return;
-    clearTimeout(this.again);
-    if (this.lookNow() || pauseMs > AGAIN_MAX_MS) return;
-    this.again = setTimeout(() => this.lookSoon(2 * pauseMs), pauseMs);
+/** Others of the group may have made it: a link or a pipe there must not lead or hold us anywhere. */
+function openRegular(file: string, mode: number): number | undefined {
+  const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants;
+  let fd: number;
+  try {
+    fd = openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode);
+  } catch {
+    return undefined;
   }
+  const stat = fstatSync(fd);
+  if (!stat.isFile()) {
+    closeSync(fd);
+    return undefined;
+  }
+  // The umask may have taken the group's right from what we made. Another's file is theirs to change.
+  if ((stat.mode & 0o777) !== mode && stat.uid === process.geteuid?.()) fchmodSync(fd, mode);
+  return fd;
 }

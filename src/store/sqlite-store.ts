@@ -2,7 +2,7 @@
  * The store of one host: a file of SQLite that several processes share.
  *
  * Readers and one writer work at the same time (write-ahead log), and a commit is on the disk when it is answered
- * (synchronous = FULL). The calls of SQLite hold up the event loop, so each is short. A commit is one transaction. A
+ * (synchronous = FULL), but for one that may be lost (NORMAL). The calls of SQLite hold up the event loop, so each is short. A commit is one transaction. A
  * large read goes in parts, all as of one revision, and so does a watch that has much to catch up with. What another
  * process has locked is tried again by a timer. Commits of one store go one after the other. Measured with 100,000 rows
  * of 400 bytes on two cores with Node.js 20: 0.4 ms a commit; 0.15 s to read all, in parts of 4 ms.
@@ -15,7 +15,7 @@ import { assertCommit, assertPrefix, assertRevision } from './limits.ts';
 import { News } from './news.ts';
 import { patiently } from './patience.ts';
 import { applyCommit, newestRevision, readChanges, readRows, type PartOfChanges } from './rows.ts';
-import { createIfAbsent, openFile } from './schema.ts';
+import { createIfAbsent, FILE_MODE, openFile } from './schema.ts';
 import { fileError, type Sqlite } from './sqlite.ts';
 import {
   CompactedError,
@@ -58,7 +58,7 @@ export async function openSqliteStore(
   return patiently(options.busyLimitMs ?? BUSY_LIMIT_MS, () => {
     createIfAbsent(path);
     const sqlite = openFile(path, 'rw');
-    // The first read makes the -wal file, which News listens to.
+    // A store that can't be read is told now. It makes the -wal file, too.
     newestRevision(sqlite);
     return new SqliteStore(sqlite, options);
   });
@@ -83,7 +83,7 @@ export class SqliteStore implements Store {
     this.busyLimitMs = options.busyLimitMs ?? BUSY_LIMIT_MS;
     this.history = options.history ?? HISTORY_LIMITS;
     this.inode = statSync(sqlite.path).ino;
-    this.news = new News(`${sqlite.path}-wal`, () => {
+    this.news = new News(`${sqlite.path}-news`, FILE_MODE, () => {
       this.assertInPlace();
       return newestRevision(sqlite);
     });
@@ -106,9 +106,13 @@ export class SqliteStore implements Store {
 
   async commit(commit: Commit): Promise<Outcome> {
     assertCommit(commit);
-    const outcome = await this.inTurn((sqlite) => applyCommit(sqlite, commit, new Date()));
+    const { mayBeLost } = commit;
+    const outcome = await this.inTurn(
+      (sqlite) => applyCommit(sqlite, commit, new Date()),
+      mayBeLost,
+    );
     if (outcome.kind === 'committed') {
-      this.news.tell(outcome.revision);
+      this.news.announce(outcome.revision);
       if (++this.commits % COMPACT_EVERY_COMMITS === 0) void this.compact();
     }
     return outcome;
@@ -202,12 +206,12 @@ export class SqliteStore implements Store {
   }
 
   /** Does `work` in a transaction that may write, after all writes that were asked for before. */
-  private async inTurn<T>(work: (sqlite: Sqlite) => T): Promise<T> {
+  private async inTurn<T>(work: (sqlite: Sqlite) => T, mayBeLost = false): Promise<T> {
     this.assertOpen();
     const mine = this.turn.then(() =>
       patiently(this.busyLimitMs, () => {
         this.assertInPlace();
-        return this.sqlite.writing(() => work(this.sqlite));
+        return this.sqlite.writing(() => work(this.sqlite), mayBeLost);
       }),
     );
     this.turn = mine.catch(() => undefined);

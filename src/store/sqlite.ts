@@ -68,6 +68,8 @@ export class Sqlite {
   readonly path: string;
   private readonly database: Libsql.Database;
   private readonly statements = new Map<string, Statement>();
+  /** Whether commits do not wait for the disk now. */
+  private mayLose = false;
 
   private constructor(path: string, name: string) {
     this.path = path;
@@ -121,8 +123,15 @@ export class Sqlite {
     }
   }
 
-  /** Does `work`, which may write. When this returns, what it wrote is on the disk; when it throws, see `committed`. */
-  writing<T>(work: () => T): T {
+  /**
+   * Does `work`, which may write. When this returns, what it wrote is on the disk; when it throws, see `committed`.
+   * @param mayBeLost it is not on the disk before a later call is that does not say so
+   */
+  writing<T>(work: () => T, mayBeLost = false): T {
+    if (mayBeLost !== this.mayLose) {
+      this.exec(`PRAGMA synchronous = ${mayBeLost ? 'NORMAL' : 'FULL'}`);
+      this.mayLose = mayBeLost;
+    }
     this.exec('BEGIN IMMEDIATE');
     let result: T;
     try {

@@ -18,7 +18,8 @@
  * is compacted. CompactedError says that the past that was asked for is gone: read anew, and go on from there.
  *
  * Durability. When `commit` has answered `committed`, the change is on the disk and survives a loss of power. A process
- * that is killed before the answer leaves the whole commit or nothing of it.
+ * that is killed before the answer leaves the whole commit or nothing of it. With `mayBeLost` the commit survives the
+ * end of all processes, and a loss of power only once a later commit does: it does not wait for the disk.
  *
  * Errors. What went wrong is a StoreError; its `committed` says what became of a commit. `no`: nothing was changed.
  * `unknown`: it may have happened or may yet. Then read the keys again and look. A call that the contract forbids (a
@@ -49,6 +50,8 @@ export interface Commit {
   readonly puts: readonly { readonly key: string; readonly value: string }[];
   /** Keys that need not be there. */
   readonly deletes: readonly string[];
+  /** For what the caller would tell anew after a loss of power. Default false. */
+  readonly mayBeLost?: boolean;
 }
 
 /**

@@ -14,7 +14,10 @@ function say(what: unknown): void {
 }
 
 const PROGRAMS: Readonly<Record<string, () => Promise<void>>> = {
-  /** Puts a number into ten rows, one more each time, until it is killed. Says each that was answered. */
+  /**
+   * Puts a number into ten rows, one more each time, until it is killed. Says each that was answered. Those that a loss
+   * of power may undo are as safe from a kill as the others.
+   */
   count: async () => {
     const store = await openSqliteStore(file);
     const { rows } = await store.read('count/');
@@ -23,7 +26,8 @@ const PROGRAMS: Readonly<Record<string, () => Promise<void>>> = {
         key: `count/${i}`,
         value: String(value),
       }));
-      const outcome = await store.commit({ conditions: [], puts, deletes: [] });
+      const mayBeLost = value % 3 === 0;
+      const outcome = await store.commit({ conditions: [], puts, deletes: [], mayBeLost });
       say(`${value} ${(outcome as { revision: number }).revision}`);
     }
   },

@@ -1,12 +1,9 @@
 /** How a store in a file compacts its history, and how its watches hear of news. */
 import assert from 'node:assert/strict';
-import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { checkStore } from '../../src/store/check.ts';
 import { compactStep } from '../../src/store/compaction.ts';
-import { News } from '../../src/store/news.ts';
 import { Sqlite } from '../../src/store/sqlite.ts';
 import { commit, putsOf } from './contract.ts';
 import { makeFolder, openStore } from './folder.ts';
@@ -71,77 +68,4 @@ test('a store compacts by itself as commits go on', async (t) => {
   const store = await openStore(t, file, { history: { ageMs: LONG_MS, rows: 50 } });
   for (let i = 1; i <= 400; i++) await commit(store, { puts: putsOf({ a: `${i}` }) });
   assert.ok(checkStore(file).compactedRevision >= 150);
-});
-
-test('news wake those who wait for them, and no others', async (t) => {
-  const file = join(makeFolder(t), 'file');
-  writeFileSync(file, '');
-  const news = new News(file, () => 0);
-  t.after(() => news.close());
-  const woken: string[] = [];
-  const { signal } = new AbortController();
-  const wait = (after: number): Promise<unknown> =>
-    news.wait(after, signal).then(() => woken.push(`after ${after}`));
-  const waiting = [wait(1), wait(2), wait(3)];
-  news.tell(2);
-  await sleep(1);
-  assert.deepEqual(woken, ['after 1']);
-  news.tell(3);
-  await sleep(1);
-  assert.deepEqual(woken, ['after 1', 'after 2']);
-  await wait(2);
-  news.close();
-  await Promise.all(waiting);
-  assert.deepEqual(woken, ['after 1', 'after 2', 'after 2', 'after 3']);
-});
-
-test('a wait ends with its signal', async (t) => {
-  const file = join(makeFolder(t), 'file');
-  writeFileSync(file, '');
-  const news = new News(file, () => 0);
-  t.after(() => news.close());
-  const end = new AbortController();
-  const waiting = news.wait(0, end.signal);
-  end.abort();
-  await waiting;
-  await news.wait(0, end.signal);
-});
-
-test('a commit of another process is seen though it comes after the write to its file', async (t) => {
-  const file = join(makeFolder(t), 'file');
-  writeFileSync(file, '');
-  // Without the poll, which would come to it as well.
-  t.mock.timers.enable({ apis: ['setInterval'] });
-  // Looks since the write, of which the first are too early.
-  let looks = -Infinity;
-  const news = new News(file, () => (looks++ >= 3 ? 1 : 0));
-  t.after(() => news.close());
-  const waiting = news.wait(0, new AbortController().signal);
-  looks = 0;
-  appendFileSync(file, 'x');
-  await waiting;
-  assert.ok(looks >= 4);
-});
-
-test('news come without inotify, too', async (t) => {
-  let newest = 0;
-  const news = new News(join(makeFolder(t), 'absent'), () => newest);
-  t.after(() => news.close());
-  const waiting = news.wait(0, new AbortController().signal);
-  newest = 1;
-  await waiting;
-});
-
-test('who waits is woken when looking fails', async (t) => {
-  const file = join(makeFolder(t), 'file');
-  writeFileSync(file, '');
-  let isBroken = false;
-  const news = new News(file, () => {
-    if (isBroken) throw new Error('broken');
-    return 0;
-  });
-  t.after(() => news.close());
-  const waiting = news.wait(0, new AbortController().signal);
-  isBroken = true;
-  await waiting;
 });

@@ -117,11 +117,11 @@ test('two users of one group share a store, whatever their umask', async (t) => 
   t.after(() => first.stop());
   await first.waitFor(/"revision":3\}/, CHILD_TIMEOUT_MS);
   const modes = (): string[] =>
-    ['', '-wal', '-shm'].map((end) => {
+    ['', '-wal', '-shm', '-news'].map((end) => {
       const { mode, gid } = statSync(file + end);
       return `${(mode & 0o7777).toString(8)} ${gid}`;
     });
-  assert.deepEqual(modes(), ['660 65510', '660 65510', '660 65510']);
+  assert.deepEqual(modes(), Array(4).fill('660 65510'));
   assert.equal(statSync(join(folder, 'store')).mode & 0o7777, 0o2770);
   const second = await run(process.execPath, [CHILD, 'user', file, bob, bob, group], {
     input: '',
@@ -136,7 +136,7 @@ test('two users of one group share a store, whatever their umask', async (t) => 
   const third = await startChildOpen('user', file, bob, bob, group);
   t.after(() => third.stop());
   await third.waitFor(/"revision":9\}/, CHILD_TIMEOUT_MS);
-  assert.deepEqual(modes(), ['660 65510', '660 65510', '660 65510']);
+  assert.deepEqual(modes(), Array(4).fill('660 65510'));
   const fourth = await run(process.execPath, [CHILD, 'user', file, alice, group], {
     input: '',
     timeoutMs: CHILD_TIMEOUT_MS,

@@ -84,6 +84,7 @@ test('a store in use is checked and backed up', async (t) => {
   assert.deepEqual(readdirSync(folder).sort(), [
     'backup.db',
     'store.db',
+    'store.db-news',
     'store.db-shm',
     'store.db-wal',
   ]);
@@ -215,7 +216,7 @@ test('a backup that is none, or is unsound, is not restored', async (t) => {
   );
   assert.deepEqual(readFileSync(file), before);
   // A reader leaves the -wal and the -shm.
-  const others = readdirSync(folder).filter((name) => !/-(wal|shm)$/.test(name));
+  const others = readdirSync(folder).filter((name) => !/-(wal|shm|news)$/.test(name));
   assert.deepEqual(others.sort(), ['backup.db', 'store.db']);
 });
 
