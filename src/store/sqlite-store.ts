@@ -2,10 +2,11 @@
  * The store of one host: a file of SQLite that several processes share.
  *
  * Readers and one writer work at the same time (write-ahead log), and a commit is on the disk when it is answered
- * (synchronous = FULL), but for one that may be lost (NORMAL). The calls of SQLite hold up the event loop, so each is short. A commit is one transaction. A
- * large read goes in parts, all as of one revision, and so does a watch that has much to catch up with. What another
- * process has locked is tried again by a timer. Commits of one store go one after the other. Measured with 100,000 rows
- * of 400 bytes on two cores with Node.js 20: 0.4 ms a commit; 0.15 s to read all, in parts of 4 ms.
+ * (synchronous = FULL), but for one that may be lost (NORMAL). The calls of SQLite hold up the event loop, so each is
+ * short. A commit is one transaction. A large read goes in parts, all as of one revision, and so does a watch that has
+ * much to catch up with. What another process has locked is tried again by a timer. Commits of one store go one after
+ * the other. Measured with 100,000 rows of 400 bytes on two cores with Node.js 20: 0.4 ms a commit; 0.15 s to read
+ * all, in parts of 4 ms.
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
