@@ -16,7 +16,7 @@ import { PROTOCOLS } from './services.ts';
 import { findSigner, type Signer } from './sessions.ts';
 import { refusalOf, type SignedRequest } from './signature.ts';
 import type { RequestLimit } from './token-bucket.ts';
-import { writeError } from './xml-writer.ts';
+import { writeError, XML_TYPE } from './xml-writer.ts';
 
 export interface HttpRequest extends Omit<SignedRequest, 'body'> {
   /** Finds a header by its name in lower case. */
@@ -171,13 +171,11 @@ export class Dispatcher {
     const { requestId } = record;
     const written: Written =
       protocol === undefined
-        ? { headers: { 'content-type': XML }, body: writeError(undefined, error, requestId) }
+        ? { headers: { 'content-type': XML_TYPE }, body: writeError(undefined, error, requestId) }
         : protocol.writeError(error, requestId);
     return answerOf({ status: error.status, ...written }, record, error.headers);
   }
 }
-
-const XML = 'text/xml;charset=UTF-8';
 
 function answerOf(
   { status = 200, headers, body }: Written,

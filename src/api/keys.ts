@@ -6,7 +6,7 @@
  * a reader sees the old keys or the new ones. The server looks before each request whether the file is another one
  * (by inode, time and size), so a key that is deleted is refused from then on.
  */
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -181,16 +181,14 @@ function openNext(path: string, next: string): number {
   }
 }
 
-/** AWS's: AKIA and 16 of these. */
-export const ID_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+const ID_LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const ID_LENGTH = 16;
 const SECRET_BYTES = 30;
 
 /** Makes a key with a fresh id and secret: 80 and 240 random bits. */
 export function createKey(name: string, accountId: string, policy: Policy): ApiKey {
-  const letters = Array.from({ length: ID_LENGTH }, () => ID_LETTERS[randomInt(ID_LETTERS.length)]);
   return {
-    accessKeyId: `AKIA${letters.join('')}`,
+    accessKeyId: `AKIA${idText(randomBytes(ID_LENGTH))}`,
     secretAccessKey: randomBytes(SECRET_BYTES).toString('base64'),
     accountId,
     name,
@@ -244,4 +242,9 @@ function versionOf(path: string): string {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? 'unknown';
   }
+}
+
+/** What follows the four letters of an id, as IAM writes it: a letter for each byte, with five bits of it. */
+export function idText(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
 }

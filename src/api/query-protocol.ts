@@ -5,11 +5,11 @@ import { readPairs, shown, type Pair } from './form.ts';
 import type { Protocol, ReadRequest, RequestHead } from './protocol.ts';
 import { readParameters } from './query-reader.ts';
 import type { Service } from './wire-table.ts';
-import { writeAnswer, writeError } from './xml-writer.ts';
+import { writeAnswer, writeError, XML_TYPE } from './xml-writer.ts';
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 const FORM = 'application/x-www-form-urlencoded';
-const XML = { 'content-type': 'text/xml;charset=UTF-8' };
+const XML = { 'content-type': XML_TYPE };
 
 /** @param table of a service */
 export function queryProtocol(table: Service): Protocol {

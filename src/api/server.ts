@@ -14,7 +14,7 @@ import type { Logger } from 'pino';
 import { ApiError } from './action.ts';
 import { BODY_FREE, BODY_MAX, BodyBudget, connectionKey, Connections } from './connections.ts';
 import type { Dispatcher, HttpAnswer, HttpRequest } from './dispatch.ts';
-import { writeError } from './xml-writer.ts';
+import { writeError, XML_TYPE } from './xml-writer.ts';
 
 /** A presigned address with many parameters fits; Node.js counts the request line too. */
 const HEADER_MAX = 16 << 10;
@@ -233,6 +233,6 @@ function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
     'This is no HTTP request.',
   ];
   const body = writeError(undefined, new ApiError('MalformedQueryString', message), randomUUID());
-  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/xml;charset=UTF-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`;
+  const head = `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: ${XML_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`;
   socket.end(head + body, () => socket.destroy());
 }

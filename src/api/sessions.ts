@@ -18,7 +18,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Caller, Policy } from './action.ts';
 import type { Credential } from './credential.ts';
-import { ID_LETTERS, type ApiKey, type KeyRing } from './keys.ts';
+import { idText, type ApiKey, type KeyRing } from './keys.ts';
 import { isSame, type Refusal } from './signature.ts';
 
 /** AWS's. */
@@ -96,7 +96,7 @@ export function findSigner(
     caller: {
       ...callerOf(root),
       policy,
-      arn: `arn:aws:sts::${accountId}:assumed-role/${claims.roleName}/${claims.sessionName}`,
+      arn: assumedRoleArn(accountId, claims),
       untilS: claims.untilS,
     },
   };
@@ -106,16 +106,20 @@ function callerOf({ accessKeyId, name, accountId, policy }: ApiKey): Signer['cal
   return { accessKeyId, name, accountId, policy, arn: `arn:aws:iam::${accountId}:user/${name}` };
 }
 
+export function assumedRoleArn(
+  accountId: string,
+  { roleName, sessionName }: Pick<SessionWish, 'roleName' | 'sessionName'>,
+): string {
+  return `arn:aws:sts::${accountId}:assumed-role/${roleName}/${sessionName}`;
+}
+
 export function narrower(a: Policy, b: Policy): Policy {
   return a === 'write' && b === 'write' ? 'write' : 'read';
 }
 
 function sessionOf(key: ApiKey, text: string, sessionToken: string): Session {
-  const letters = [...codeOf(key, 'id', text).subarray(0, ID_LENGTH)].map(
-    (byte) => ID_LETTERS[byte % ID_LETTERS.length],
-  );
   return {
-    accessKeyId: `ASIA${letters.join('')}`,
+    accessKeyId: `ASIA${idText(codeOf(key, 'id', text).subarray(0, ID_LENGTH))}`,
     secretAccessKey: codeOf(key, 'secret', text).subarray(0, SECRET_BYTES).toString('base64'),
     sessionToken,
   };

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import { action, ApiError, type Action, type Answer, type Caller } from './action.ts';
 import { roleOf } from './bootstrap.ts';
 import { shown } from './form.ts';
-import { ID_LETTERS, type KeyRing } from './keys.ts';
+import { idText, type KeyRing } from './keys.ts';
 import {
+  assumedRoleArn,
   DURATION_DEFAULT_S,
   DURATION_MAX_S,
   DURATION_MIN_S,
@@ -77,7 +78,6 @@ function assumeRole(
     sessionName,
     untilS,
   });
-  const assumed = `arn:aws:sts::${caller.accountId}:assumed-role/${role.name}/${sessionName}`;
   return {
     output: {
       Credentials: {
@@ -88,7 +88,7 @@ function assumeRole(
       },
       AssumedRoleUser: {
         AssumedRoleId: `${idOf('AROA', role.name)}:${sessionName}`,
-        Arn: assumed,
+        Arn: assumedRoleArn(caller.accountId, { roleName: role.name, sessionName }),
       },
     },
   };
@@ -105,6 +105,5 @@ function userIdOf({ arn }: Caller): string {
 }
 
 function idOf(prefix: string, of: string): string {
-  const bytes = createHash('sha256').update(of).digest().subarray(0, ID_LENGTH);
-  return prefix + [...bytes].map((byte) => ID_LETTERS[byte % ID_LETTERS.length]).join('');
+  return prefix + idText(createHash('sha256').update(of).digest().subarray(0, ID_LENGTH));
 }

@@ -5,7 +5,8 @@ import type { ApiError } from './action.ts';
 import { type Value } from './action.ts';
 import type { Operation, Scalar, Service, Structure, Type } from './wire-table.ts';
 
-const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
+export const XML_TYPE = 'text/xml;charset=UTF-8';
+export const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
 /** The whole answer of an action. */
 export function writeAnswer(

@@ -224,10 +224,12 @@ export class EstateInForce implements Reloadable {
 
   /** What of the estate is not in force here, and why: what was left out, and interfaces that wait for their device. */
   private notInForce(): ReadonlyMap<string, string> {
+    // Asked every second: mostly there is nothing to look for.
+    const waiting = this.enforcer === undefined ? [] : this.waiting();
+    if (waiting.length === 0) return this.leftOut;
     const found = new Map(this.leftOut);
-    if (this.enforcer === undefined) return found;
     const ids = new Map(this.config.interfaces.map(({ name, id }) => [name, id]));
-    for (const { name, device, reason } of this.waiting()) {
+    for (const { name, device, reason } of waiting) {
       const one = this.client.estate.interface(ids.get(name) ?? '');
       if (one !== undefined && one.declaredAt === undefined)
         found.set(one.id, `it waits for its device ${device}: ${reason}`);
@@ -292,7 +294,7 @@ export class EstateInForce implements Reloadable {
     const { estate } = this.client;
     const { values, claims } = declaredRows(this.declared, this.host);
     const own = declaredPrefix(this.host);
-    const gone = estate.keys().filter((key) => key.startsWith(own) && !values.has(key));
+    const gone = estate.keysBelow(own).filter((key) => !values.has(key));
     const changed = [...values].filter(([key, text]) => estate.textOf(key) !== text);
     const claimed = [...claims].filter(([key]) => estate.revisionOf(key) === 0);
     const works: ((edit: Edit) => void)[] = [

@@ -4,10 +4,14 @@ import { ask, ControlError } from '../control-socket/control-client.ts';
 import type { MethodName, Methods } from '../control-socket/protocol.ts';
 import type { InterfaceQuestion, OwnedInterfaceView } from '../queries/owned-interfaces.ts';
 
-/** A daemon with thousands of interfaces opens a device in well below that. */
-const ANSWER_TIMEOUT_MS = 60_000;
-/** How long others may have all places of the control socket. */
-const PATIENCE_MS = 30_000;
+export interface Patience {
+  /** How long the daemon may take for an answer. With thousands of interfaces it opens a device in well below that. */
+  readonly answerMs: number;
+  /** How long others may have all places of the control socket. */
+  readonly busyMs: number;
+}
+
+const PATIENCE: Patience = { answerMs: 60_000, busyMs: 30_000 };
 const PAUSE_MS = 20;
 
 /**
@@ -18,11 +22,12 @@ export async function askDaemon<Name extends MethodName>(
   socket: string,
   method: Name,
   params: Methods[Name]['params'],
+  { answerMs, busyMs }: Patience = PATIENCE,
 ): Promise<Methods[Name]['result']> {
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = Date.now() + busyMs;
   for (;;) {
     try {
-      return await ask(socket, method, params, ANSWER_TIMEOUT_MS);
+      return await ask(socket, method, params, answerMs);
     } catch (error) {
       const isOver = !(error instanceof ControlError) || !/^(busy|cut)$/.test(error.failure);
       if (isOver || Date.now() > deadline) throw forRuntimes(error, socket);

@@ -101,6 +101,11 @@ export class Estate {
     return [...this.revisions.keys()];
   }
 
+  /** The keys of rows that begin so. */
+  keysBelow(prefix: string): readonly string[] {
+    return this.keys().filter((key) => key.startsWith(prefix));
+  }
+
   /** The text of a row; undefined if there is none. */
   textOf(key: string): string | undefined {
     const text = this.rowTexts.get(key);
@@ -196,7 +201,7 @@ export class Estate {
     // A value that is replaced keeps its place among the others.
     if (place === undefined || this.unreadable.has(key)) this.remove(key);
     this.revisions.set(key, revision);
-    this.touch(key);
+    if (place !== undefined) this.touch(key);
     try {
       if (place !== undefined) this.take(place, key, value);
       else if (key.startsWith(APPLIED)) {
@@ -225,14 +230,13 @@ export class Estate {
     this.indices.change(folder, id, value, 'add');
   }
 
+  /** @param key of a value */
   private touch(key: string): void {
-    if (parseValueKey(key) === undefined) return;
     for (const keys of this.followers) keys.add(key);
   }
 
   private remove(key: string): void {
     if (!this.revisions.delete(key)) return;
-    this.touch(key);
     this.unreadable.delete(key);
     this.rowTexts.delete(key);
     const place = parseValueKey(key);
@@ -242,6 +246,7 @@ export class Estate {
       if (key.startsWith(PREVIEWS)) this.previews.delete(key.slice(PREVIEWS.length));
       return;
     }
+    this.touch(key);
     const map = (place.host === undefined ? this.maps : this.declaredMaps)[place.folder];
     const value = map.get(place.id);
     if (value === undefined) return;

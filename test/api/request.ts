@@ -1,6 +1,6 @@
 /** Signed requests by hand, independent of src/: what goes over the wire is what the test says. */
 import { createHash, createHmac } from 'node:crypto';
-import { request as httpRequest, type Agent } from 'node:http';
+import { request as httpRequest, type Agent, type RequestOptions } from 'node:http';
 
 export interface Key {
   readonly accessKeyId: string;
@@ -65,25 +65,27 @@ export function signedHeaders(key: Key, port: number, sent: Sent): Record<string
 export async function send(port: number, key: Key | undefined, sent: Sent): Promise<Got> {
   const { method = 'POST', path = '/', body = '', agent = false } = sent;
   const headers = key === undefined ? { ...sent.headers } : signedHeaders(key, port, sent);
+  return exchange({ host: '127.0.0.1', port, method, path, headers, agent }, body);
+}
+
+/** Sends a request, and reads the answer. */
+export async function exchange(options: RequestOptions, body: string | Buffer): Promise<Got> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest(
-      { host: '127.0.0.1', port, method, path, headers, agent },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () => {
-          const text = Buffer.concat(chunks).toString();
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: text,
-            code: /<Code>(.*?)<\/Code>/.exec(text)?.[1],
-            message: /<Message>(.*?)<\/Message>/s.exec(text)?.[1],
-          });
+    const request = httpRequest(options, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: text,
+          code: /<Code>(.*?)<\/Code>/.exec(text)?.[1],
+          message: /<Message>(.*?)<\/Message>/s.exec(text)?.[1],
         });
-      },
-    );
+      });
+    });
     request.on('error', reject);
     request.end(body);
   });

@@ -9,7 +9,8 @@ import { crc32, crc32c } from '../../src/api/s3/crc.ts';
 import { Edit } from '../../src/estate/edit.ts';
 import type { EstateClient } from '../../src/estate/estate-client.ts';
 import { makeManaged } from './actions.ts';
-import { sendS3, type S3Answer, type S3Request } from './s3-signer.ts';
+import type { Got } from './request.ts';
+import { sendS3, type S3Request } from './s3-signer.ts';
 import { READER, startService, WRITER, type Service } from './service.ts';
 
 const BUCKET = 'cdk-hnb659fds-assets-123456789012-us-east-1';
@@ -17,7 +18,7 @@ const BUCKET = 'cdk-hnb659fds-assets-123456789012-us-east-1';
 interface World {
   readonly service: Service;
   readonly client: EstateClient;
-  readonly ask: (request: S3Request, key?: typeof WRITER) => Promise<S3Answer>;
+  readonly ask: (request: S3Request, key?: typeof WRITER) => Promise<Got>;
 }
 
 async function makeWorld(t: TestContext): Promise<World> {

@@ -107,7 +107,7 @@ function makeRoom(edit: Edit, row: string, chars: number): void {
 }
 
 function rowKeys(estate: Estate): readonly string[] {
-  return estate.keys().filter((key) => key.startsWith(PREFIX));
+  return estate.keysBelow(PREFIX);
 }
 
 function rowKey(key: string): string {

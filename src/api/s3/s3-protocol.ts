@@ -9,7 +9,7 @@ import { ApiError, type Struct } from '../action.ts';
 import { BUCKET_PREFIX } from '../bootstrap.ts';
 import { shown } from '../form.ts';
 import type { Protocol, ReadRequest, RequestHead, Written } from '../protocol.ts';
-import { escapeXml } from '../xml-writer.ts';
+import { DECLARATION, escapeXml } from '../xml-writer.ts';
 import { readPayload } from './payload.ts';
 
 interface Operation {
@@ -51,7 +51,6 @@ const NO_CONTENT = 204;
 const NAMELESS_REGION = 'us-east-1';
 const XML = { 'content-type': 'application/xml' };
 const NAMESPACE = 'http://s3.amazonaws.com/doc/2006-03-01/';
-const DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
 /** What the actions on objects answer. */
 export interface ObjectOutput {

@@ -222,9 +222,8 @@ function uuidOf(id: string): string {
 
 function readAll<T>(estate: Estate, prefix: string): readonly T[] {
   return estate
-    .keys()
-    .filter((key) => key.startsWith(prefix))
-    .sort()
+    .keysBelow(prefix)
+    .toSorted()
     .flatMap((key) => parse<T>(estate.textOf(key)) ?? []);
 }
 

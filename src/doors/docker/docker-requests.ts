@@ -11,6 +11,7 @@ import {
 } from '../../addr/address.ts';
 import { printable } from '../../source/excerpt.ts';
 import { listWords } from '../../source/suggest.ts';
+import { isIpv6 } from '../names.ts';
 import { DoorError, readGroupList, readSelection } from '../selection.ts';
 import type { Members } from './members.ts';
 import type { Network, PublishedPort } from './state.ts';
@@ -132,10 +133,6 @@ function readPort(binding: Members, addresses: readonly string[]): PublishedPort
       ...{ protocol, hostPort, address, port },
       hostAddress: ['0.0.0.0', '::'].includes(hostAddress) ? '' : hostAddress,
     }));
-}
-
-export function isIpv6(address: string): boolean {
-  return address.includes(':');
 }
 
 function addressText(text: string, what: string): string {

@@ -12,7 +12,7 @@
  * A published port is not reached by 127.0.0.1: a packet from there may not leave the host.
  */
 import { execFile } from 'node:child_process';
-import { isIpv6 } from './docker-requests.ts';
+import { isIpv6 } from '../names.ts';
 import type { DockerState, PublishedPort } from './state.ts';
 
 const TABLE = 'inet secgroupd_docker';

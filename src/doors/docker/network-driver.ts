@@ -17,15 +17,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listWords } from '../../source/suggest.ts';
-import { hostDeviceName, interfaceId } from '../names.ts';
+import { hostDeviceName, interfaceId, isIpv6 } from '../names.ts';
 import { DoorError } from '../selection.ts';
-import {
-  isIpv6,
-  readEndpoint,
-  readId,
-  readNetwork,
-  type EndpointRequest,
-} from './docker-requests.ts';
+import { readEndpoint, readId, readNetwork, type EndpointRequest } from './docker-requests.ts';
 import type { HostNat } from './host-nat.ts';
 import type { Members } from './members.ts';
 import type { DockerState, Endpoint, Network, PublishedPort } from './state.ts';

@@ -6,9 +6,9 @@
  * Exit codes: 0 stopped by a signal, 1 it can't listen or something failed, 2 wrong arguments.
  */
 import { join } from 'node:path';
-import { ask } from '../../control-socket/control-client.ts';
 import { createLog } from '../../service/log.ts';
 import { version } from '../../service/version.ts';
+import { askDaemon, type Patience } from '../ask-daemon.ts';
 import { startOwnDaemon } from '../own-daemon.ts';
 import { HostNat } from './host-nat.ts';
 import { NetworkDriver, OWNER, type Interfaces } from './network-driver.ts';
@@ -17,7 +17,7 @@ import { PluginServer } from './plugin-server.ts';
 import { DockerState } from './state.ts';
 
 /** Docker waits for 30 s, and then gives up the container. */
-const DAEMON_TIMEOUT_MS = 25_000;
+const PATIENCE: Patience = { answerMs: 20_000, busyMs: 5000 };
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
@@ -48,7 +48,7 @@ async function run(options: DockerOptions): Promise<void> {
     const state = new DockerState(directory);
     const nat = new HostNat(state);
     await nat.apply();
-    const driver = new NetworkDriver({ state, nat, interfaces: askDaemon(control) });
+    const driver = new NetworkDriver({ state, nat, interfaces: interfacesOf(control) });
     const onActivate = (): void => driver.activate();
     const server = new PluginServer({ methods: driver.methods, onActivate, log });
     await server.listen(socket, process.env);
@@ -69,18 +69,18 @@ async function run(options: DockerOptions): Promise<void> {
 }
 
 /** A device in the namespace that Docker takes it from; Docker configures it. */
-function askDaemon(control: string): Interfaces {
+function interfacesOf(control: string): Interfaces {
   return {
     add: async ({ id, name, addresses, securityGroups }) => {
       const device = { kind: 'tun', name, configure: false } as const;
       const question = { id, owner: OWNER, device, addresses, securityGroups };
-      await ask(control, 'addInterface', question, DAEMON_TIMEOUT_MS);
+      await askDaemon(control, 'addInterface', question, PATIENCE);
     },
     remove: async (id) => {
-      await ask(control, 'removeInterface', { id }, DAEMON_TIMEOUT_MS);
+      await askDaemon(control, 'removeInterface', { id }, PATIENCE);
     },
     isMoved: async (id) => {
-      const all = await ask(control, 'interfaces', {}, DAEMON_TIMEOUT_MS);
+      const all = await askDaemon(control, 'interfaces', {}, PATIENCE);
       return all.some((one) => one.id === id && one.netns !== undefined);
     },
   };
