@@ -2,6 +2,7 @@
 import { portKind, type PortKindName } from '../ports/port-kind.ts';
 import type { Parsed } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
+import { readServed } from './config-dhcp.ts';
 import {
   fail,
   isTextOrNumber,
@@ -32,8 +33,8 @@ export interface DeviceOptions {
   readonly kind: PortKindName;
   readonly nameNode: Node | undefined;
   readonly usesIpv6: boolean;
-  /** Whether a device in the daemon's own namespace is configured by default. */
-  readonly configuresHost: boolean;
+  /** Whether it is an interface's. The uplink's is configured by default, also in the daemon's own namespace. */
+  readonly isInstance: boolean;
   readonly netnsDirectory: string;
 }
 
@@ -43,7 +44,7 @@ export function readDevice(
   node: Node,
   options: DeviceOptions,
 ): DeviceConfig | undefined {
-  const { kind, nameNode, usesIpv6, netnsDirectory, configuresHost } = options;
+  const { kind, nameNode, usesIpv6, netnsDirectory, isInstance } = options;
   const name = readDeviceName(reader, nameNode);
   const netnsNode = get(node, 'netns');
   const netns = readNetns(reader, netnsNode, netnsDirectory);
@@ -52,11 +53,12 @@ export function readDevice(
     reader,
     node,
     'configure',
-    configuresHost || (netnsNode !== undefined && !portKind(kind).isAttached),
+    !isInstance || (netnsNode !== undefined && !portKind(kind).isAttached),
   );
   const persist = readBoolean(reader, node, 'persist', false);
   if (portKind(kind).isAttached) refuseSettings(reader, node);
   const mac = readMac(reader, get(node, 'mac'), kind);
+  const dhcp = isInstance && readServed(reader, node, { kind, configure, netns: netns?.text });
   if (name === undefined) return undefined;
   const origin = node.at;
   const place = netnsNode === undefined ? {} : { netnsAt: netnsNode.at };
@@ -68,6 +70,7 @@ export function readDevice(
     mtu,
     configure,
     persist,
+    dhcp,
     ...(mac === undefined ? {} : { mac }),
     origin,
     ...place,

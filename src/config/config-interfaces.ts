@@ -49,6 +49,8 @@ export interface InterfaceContext extends VpcContext {
   /** Finds a resource of a template that has network interfaces. */
   readonly place: (reference: string, wishes: PlacementWishes) => Parsed<Placement>;
   readonly netnsDirectory: string;
+  /** All subnets of all VPCs. */
+  readonly subnets: readonly Cidr[];
 }
 
 export interface InterfaceParts {
@@ -116,14 +118,17 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
     kind: readWord(reader, deviceNode, 'kind', PORT_KIND_NAMES, 'tun'),
     nameNode: get(deviceNode, 'name'),
     usesIpv6: addresses.some(({ family }) => family === 6),
-    configuresHost: false,
+    isInstance: true,
     netnsDirectory,
   });
   if (device === undefined) return { network, config: undefined };
   devices.add(reader, device, deviceNode, `interface '${name}'`);
   const limit = { ...INTERFACE_FLOWS_LIMITS, code: 'bad-max-flows', what: 'maxFlows' };
   const maxFlows = readInteger(reader, tracking, 'maxFlows', limit);
-  return { network, config: { id, name, device, maxFlows } };
+  const subnets = context.subnets.filter((subnet) =>
+    addresses.some((one) => cidrContains(subnet, one)),
+  );
+  return { network, config: { id, name, device, maxFlows, subnets } };
 }
 
 /** What the template says about the interface, if `from` names one. Undefined if that is unknown, which is reported. */
@@ -249,7 +254,7 @@ export function readUplink(
     kind,
     nameNode: get(section, kind),
     usesIpv6,
-    configuresHost: true,
+    isInstance: false,
     netnsDirectory,
   });
   if (device === undefined) return undefined;

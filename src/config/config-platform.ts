@@ -42,7 +42,8 @@ const PLACES: Readonly<Record<PlatformService, ServicePlace>> = {
       [PROTOCOL_TCP, 53],
     ],
   },
-  // Only unicast renewals need this: broadcasts and all of DHCPv6 stay on the link.
+  // Unicast renewals of instances that the daemon itself does not serve need this. Broadcasts and all of DHCPv6 stay
+  // on the link.
   dhcp: { addresses: [], ports: [[PROTOCOL_UDP, 67]] },
   'instance-metadata': {
     addresses: ['169.254.169.254', 'fd00:ec2::254'].map(mustParse),

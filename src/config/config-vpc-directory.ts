@@ -27,7 +27,13 @@ export interface KnownVpc {
 /** The platform addresses that depend on a VPC, of all VPCs together: the packet path does not know VPCs. */
 export interface VpcAddresses {
   readonly dnsAddresses: readonly Address[];
+  /** Those of AWS's router: base + 1 of each subnet. */
   readonly routerAddresses: readonly Address[];
+}
+
+/** What templates and the file say about networks, of all VPCs together. */
+export interface KnownNetworks extends VpcAddresses {
+  readonly subnets: readonly Cidr[];
 }
 
 export class VpcDirectory {
@@ -69,21 +75,23 @@ export class VpcDirectory {
   }
 
   /** Adds the blocks that templates give. Blocks of a VPC that nothing is in are added to the fallback. */
-  addNetworks(networks: readonly Networks[]): VpcAddresses {
+  addNetworks(networks: readonly Networks[]): KnownNetworks {
     const dnsAddresses = this.#declared.flatMap((vpc) => vpc.dnsAddresses);
-    const routerAddresses = this.#declared.flatMap((vpc) => vpc.routerAddresses);
+    const ownSubnets = this.#declared.flatMap((vpc) => vpc.subnets);
+    const all = [...ownSubnets, ...networks.flatMap(({ subnets }) => subnets.map(({ cidr }) => cidr))]; // prettier-ignore
+    const routerAddresses: Address[] = [];
     const addTo = (list: Address[], address: Address): void => {
       if (!list.some((known) => sameAddress(known, address))) list.push(address);
     };
-    for (const { vpcs, blocks, subnets } of networks) {
+    for (const cidr of all) if (cidr.family === 4) addTo(routerAddresses, routerOf(cidr));
+    for (const { vpcs, blocks } of networks) {
       for (const cidr of vpcs) addTo(dnsAddresses, dnsAddressOf(cidr));
-      for (const { cidr } of subnets) if (cidr.family === 4) addTo(routerAddresses, routerOf(cidr));
       for (const { vpcId, cidr, origin } of blocks) {
         const vpc = (vpcId === undefined ? undefined : this.find(vpcId)) ?? this.#fallback;
         if (vpc !== undefined) this.#blocks.get(vpc.id)!.push({ cidr, origin });
       }
     }
-    return { dnsAddresses, routerAddresses };
+    return { dnsAddresses, routerAddresses, subnets: all };
   }
 
   /** All VPCs that something may be in, each once. */

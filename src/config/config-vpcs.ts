@@ -30,8 +30,7 @@ export interface DeclaredVpc {
   readonly blocks: readonly Block[];
   /** The address of AWS's DNS: base + 2 of the primary block. */
   readonly dnsAddresses: readonly Address[];
-  /** The addresses of AWS's router: base + 1 of each subnet. */
-  readonly routerAddresses: readonly Address[];
+  readonly subnets: readonly Cidr[];
 }
 
 /** The VPCs of the file. Without either section there is one, and it has no blocks to check addresses against. */
@@ -88,7 +87,7 @@ function refuseSameIds(
 function readNetworks(
   reader: Reader,
   section: Node | undefined,
-): Pick<DeclaredVpc, 'blocks' | 'dnsAddresses' | 'routerAddresses'> {
+): Pick<DeclaredVpc, 'blocks' | 'dnsAddresses' | 'subnets'> {
   const blocks = readCidrs(reader, get(section, 'cidrBlocks'));
   const subnets = readCidrs(reader, get(section, 'subnets'));
   if (section !== undefined && section.kind !== 'mapping')
@@ -112,7 +111,7 @@ function readNetworks(
   return {
     blocks: blocks.map(({ cidr, node }) => ({ cidr, origin: originOf(node) })),
     dnsAddresses: primary === undefined ? [] : [dnsAddressOf(primary.cidr)],
-    routerAddresses: subnets.flatMap(({ cidr }) => (cidr.family === 4 ? [routerOf(cidr)] : [])),
+    subnets: subnets.map(({ cidr }) => cidr),
   };
 }
 

@@ -21,6 +21,8 @@ export interface DeviceConfig {
   /** Whether the daemon sets addresses, routes and link state. False if somebody else does, such as a VM's guest. */
   readonly configure: boolean;
   readonly persist: boolean;
+  /** Whether the instance gets its addresses by DHCP and DHCPv6, and its router. */
+  readonly dhcp: boolean;
   /** MAC address of the instance, `02:00:00:00:00:11`; undefined: it is ours to choose, or learned. */
   readonly mac?: string;
   readonly origin: Position;
@@ -45,6 +47,8 @@ export interface InterfaceConfig {
   /** The key in the file. */
   readonly name: string;
   readonly device: DeviceConfig;
+  /** Blocks of the subnets that its addresses are in, as far as they are known. */
+  readonly subnets: readonly Cidr[];
 }
 
 /** A flow log (AWS: CreateFlowLogs). */
@@ -61,6 +65,12 @@ export interface FlowLogConfig {
   /** Values of fields that only the operator knows, for all interfaces, and by interface name. */
   readonly values: ReadonlyMap<string, string>;
   readonly interfaceValues: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
+
+/** A set of DHCP options (AWS: CreateDhcpOptions). */
+export interface DhcpOptions {
+  /** Undefined: those of `platformServices`, if any. */
+  readonly domainNameServers: readonly Address[] | undefined;
 }
 
 export interface Quota {
@@ -82,6 +92,7 @@ export interface Config {
   readonly uplink: UplinkConfig | undefined;
   /** The addresses and services of the platform, including those of the VPCs, and the uplink's own addresses. */
   readonly special: SpecialAddresses;
+  readonly dhcpOptions: DhcpOptions;
   /** The number of packet loops. Each has a thread of its own, and a queue of every device. */
   readonly workers: number;
   readonly conntrack: ConntrackConfig;

@@ -4,14 +4,20 @@ import type { InterfaceId } from '../policy/model.ts';
 import type { DeviceSpec, Prefix } from '../ports/device.ts';
 import { portKind } from '../ports/port-kind.ts';
 import type { Config, DeviceConfig, InterfaceConfig } from './config.ts';
+import { leaseOf } from './leases.ts';
 
 /** The device of an interface: its addresses, and a default route. */
-export function interfaceDevice(config: Config, { id, device }: InterfaceConfig): DeviceSpec {
+export function interfaceDevice(config: Config, entry: InterfaceConfig): DeviceSpec {
+  const { id, device } = entry;
   const { addresses } = config.model.interfaces.get(id)!;
   // In the daemon's own namespace it would replace the default route of the host.
   const routes =
     device.netnsPath === undefined ? [] : defaultRoutes(addresses, leadsIn(config, id, device));
-  const spec = deviceSpec(config, device, addresses.map(hostPrefix), routes);
+  const lease = leaseOf(config, entry);
+  const spec = {
+    ...deviceSpec(config, device, addresses.map(hostPrefix), routes),
+    ...(lease === undefined ? {} : { lease }),
+  };
   if (!portKind(device.kind).hasEthernet) return spec;
   if (device.mac !== undefined) {
     const macAddress = Uint8Array.from(Buffer.from(device.mac.replaceAll(':', ''), 'hex'));

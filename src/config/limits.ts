@@ -28,6 +28,9 @@ export const INTERFACE_FLOWS_LIMITS: Limits = FLOWS;
 /** Minimum: RFC 791 section 3.1, what every host must accept. Maximum: the kernel's limit for a TUN. */
 export const MTU_LIMITS = { min: 576, max: 65_535, otherwise: 1500 } as const satisfies Limits;
 
+/** DNS servers of one family. Source: Amazon VPC User Guide, "DHCP option sets in Amazon VPC". */
+export const DNS_SERVERS_MAX = 4;
+
 export const ROTATION_LIMITS = {
   sizeMb: { min: 1, max: 100_000, otherwise: 100 },
   keep: { min: 1, max: 1000, otherwise: 10 },

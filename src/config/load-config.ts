@@ -51,6 +51,7 @@ import {
 } from './config-templates.ts';
 import { refuseSharedBlocks } from './config-interface-vpc.ts';
 import { VpcDirectory } from './config-vpc-directory.ts';
+import { readDhcpOptions } from './config-dhcp.ts';
 import { readVpcs } from './config-vpcs.ts';
 import type { Config } from './config.ts';
 
@@ -126,6 +127,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     addresses: new AddressRegistry(reservedAddresses(vpcAddresses), allowsClassE),
     devices: new DeviceRegistry(),
     netnsDirectory: options.netnsDirectory,
+    subnets: vpcAddresses.subnets,
   };
   const uplink = readUplink(context, section('uplink'));
   const interfaces = readInterfaces(context, section('interfaces'));
@@ -142,6 +144,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
     uplink,
     special: readSpecialAddresses(reader, root, vpcAddresses, uplink, allowsClassE),
+    dhcpOptions: readDhcpOptions(reader, section('dhcpOptions')),
     workers: readWorkers(reader, root),
     conntrack,
     flowLogs: readFlowLogs(

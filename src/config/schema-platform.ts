@@ -1,6 +1,7 @@
 /** This file has the part of the configuration's schema for the platform's services and reserved addresses. */
 import { PLATFORM_SERVICES } from './config-platform.ts';
-import { list } from './schema-parts.ts';
+import { DNS_SERVERS_MAX } from './limits.ts';
+import { list, mapping } from './schema-parts.ts';
 
 export const PLATFORM_SERVICES_LIST = list(
   { type: 'string', enum: [...PLATFORM_SERVICES] },
@@ -12,6 +13,31 @@ export const PLATFORM_SERVICES_LIST = list(
     examples: [['dns', 'time-sync']],
   },
 );
+
+export const DHCP_OPTIONS = mapping(
+  {
+    domainNameServers: list(
+      { type: 'string' },
+      {
+        title: 'DNS servers',
+        description: `At most ${DNS_SERVERS_MAX} of a family. Absent: the one of the platform, if dns is among platformServices. Rules judge what is sent to any other.`,
+        examples: [['10.0.0.2', 'fd00:10::2']],
+      },
+    ),
+  },
+  {
+    title: 'DHCP options',
+    description:
+      'What instances are told by DHCP, DHCPv6 and router advertisements beside their addresses.',
+  },
+);
+
+export const SERVED = {
+  type: 'boolean',
+  title: 'DHCP',
+  description:
+    'For tap and attach: whether the instance is told its addresses, its router and the MTU by DHCP, DHCPv6 and router advertisements, as in a VPC. Default: true where there is an instance that nothing here configures, as the guest of a virtual machine: attach; tap with netns and configure: false. The daemon answers itself; no group has a say.',
+};
 
 export const CLASS_E = {
   type: 'boolean',

@@ -18,7 +18,7 @@ import {
 import { FLOW_LOGS } from './schema-flow-logs.ts';
 import { CONNTRACK } from './schema-conntrack.ts';
 import { integer, list, mapping, within } from './schema-parts.ts';
-import { CLASS_E, PLATFORM_SERVICES_LIST } from './schema-platform.ts';
+import { CLASS_E, DHCP_OPTIONS, PLATFORM_SERVICES_LIST, SERVED } from './schema-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
 import { GROUP_VPC, INTERFACE_VPC, VPC, VPCS } from './schema-vpcs.ts';
 
@@ -271,6 +271,7 @@ const INTERFACES = named(
           mtu: MTU,
           configure: CONFIGURE_INSTANCE,
           persist: PERSIST,
+          dhcp: SERVED,
           mac: {
             type: 'string',
             title: 'MAC address of the instance',
@@ -455,6 +456,7 @@ export const CONFIG_SCHEMA: object = {
           'What a change of rules does to the tracked connections that the rules of a group admitted, for groups that do not say themselves. aws: they live on. recheck: those that no rule admits any more end at once. cut: those that the very rule they came by no longer admits end at once.',
       },
       platformServices: PLATFORM_SERVICES_LIST,
+      dhcpOptions: DHCP_OPTIONS,
       classE: CLASS_E,
       workers: integer(WORKERS_LIMITS, {
         title: 'Packet loops',

@@ -12,6 +12,7 @@ export function changedSettings(before: Config, after: Config): string[] {
     ...uplinkSettings(before.uplink, after.uplink),
     ...specialSettings(before, after),
     ...vpcSettings(before, after),
+    ...changed('dhcpOptions', before.dhcpOptions, after.dhcpOptions),
     ...changed('quotas', before.quotas, after.quotas),
     // Their contents become groups, which are compared elsewhere. The list of files decides what is watched.
     ...changed('templates', before.otherFiles, after.otherFiles),

@@ -327,6 +327,7 @@ function isSameDevice(a: DeviceConfig, b: DeviceConfig): boolean {
     a.mtu === b.mtu &&
     a.configure === b.configure &&
     a.persist === b.persist &&
+    a.dhcp === b.dhcp &&
     a.mac === b.mac
   );
 }

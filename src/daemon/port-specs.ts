@@ -32,7 +32,7 @@ export const NO_DEVICE: PortSpec = { fds: [], kind: NO_KIND, takesUso: false, la
 /** Describes the port of a device for the packet loop. */
 export function portOf(device: Device, port: number, { uplink }: Config): PortSpec {
   const { fds, spec, offloads } = device;
-  const { kind, macAddress, isMacFixed = false } = spec;
+  const { kind, macAddress, isMacFixed = false, lease } = spec;
   const mtu = knownMtu(device);
   return {
     fds,
@@ -41,6 +41,7 @@ export function portOf(device: Device, port: number, { uplink }: Config): PortSp
     label: deviceLabel(spec),
     ...(mtu === 0 ? {} : { mtu }),
     ...(macAddress === undefined ? {} : { macAddress, isMacFixed }),
+    ...(lease === undefined ? {} : { lease }),
     ...(port === UPLINK_PORT && uplink !== undefined ? { nextHops: nextHopsOf(uplink) } : {}),
   };
 }

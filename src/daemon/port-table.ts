@@ -11,6 +11,7 @@
  * assigned again until every flow has been judged by the policy without it. So no flow of one interface can become a
  * flow of another.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { PortSpec } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
@@ -279,7 +280,7 @@ export class PortTable {
    * Configures devices: adds what is new in `next` and removes what it no longer has. An instance can change its own
    * device so that this fails; then only that device is affected. Call it after given-up devices are closed: an
    * interface may get the default route that another had in its namespace.
-   * @returns whether the packet loops have to be told of a device that is kept: of its MTU or MAC address
+   * @returns whether the packet loops have to be told of a device that is kept: of its MTU, MAC address or lease
    */
   configure(next: Config, { ports, isSame }: PortPlan): boolean {
     if (isSame) return false;
@@ -361,7 +362,8 @@ function isSameToLoops(a: DeviceSpec, b: DeviceSpec): boolean {
   return (
     (a.mtu === b.mtu || !b.configure) &&
     a.isMacFixed === b.isMacFixed &&
-    a.macAddress?.join() === b.macAddress?.join()
+    a.macAddress?.join() === b.macAddress?.join() &&
+    isDeepStrictEqual(a.lease, b.lease)
   );
 }
 

@@ -26,6 +26,7 @@ import {
   GAUGE_ROUNDS,
   GAUGE_WRITES,
 } from '../engine/counters.ts';
+import { ADVERTISE_MS } from '../engine/dhcp/router-advertisements.ts';
 import { EventRing } from '../engine/events.ts';
 import { Engine } from '../engine/evaluate.ts';
 import { LinkLayer } from '../engine/link.ts';
@@ -68,6 +69,9 @@ const WAITING_INTERVAL_MS = 10;
 const BROADCAST_MAC = new Uint8Array(6).fill(0xff);
 
 const FOREVER_MS = -1;
+const NEVER_MS = Infinity;
+/** An MTU that instances are not told, since it is not known. */
+const MTU_UNTOLD = 0;
 /** The most ports served in a round. The others come first in the next round. */
 const PORTS_IN_ROUND = 64;
 /** The number under which the wake eventfd is watched. Ports have the numbers from 0 on. */
@@ -96,6 +100,8 @@ export class Loop {
   /** What is ready, in pairs: a port or WAKE, and READABLE or not. */
   private readonly events = new Int32Array(2 * PORTS_IN_ROUND);
   private generation: number;
+  /** When instances are told of their router next, on the clock that is not scaled. */
+  private advertiseAtMs = NEVER_MS;
   private isRechecking = false;
   private lastSweepMs = 0;
   /** Whether packets came since the last tick. */
@@ -182,6 +188,7 @@ export class Loop {
         if (this.isBusy) this.scheduling.review(clockMs);
         this.tick(nowMs);
       }
+      if (clockMs >= this.advertiseAtMs) this.advertise(clockMs);
       if (this.isRechecking) this.recheckFlows(nowMs);
       if (isWoken) this.takeCommands(nowMs);
       if (this.link.waiting.isBusy) this.writeWaiting(nowMs);
@@ -200,9 +207,15 @@ export class Loop {
     // The answer may come to another loop.
     if (this.link.waiting.isBusy) return WAITING_INTERVAL_MS;
     if (this.isBusy) return SWEEP_INTERVAL_MS;
-    if (this.flows[0].count + this.flows[1].count === 0) return FOREVER_MS;
+    if (this.flows[0].count + this.flows[1].count === 0) return this.idleMs();
     // In a lab with faster time, flows end sooner.
     return this.isQuiet() ? Math.ceil(QUIET_INTERVAL_MS / this.timeScale) : SWEEP_INTERVAL_MS;
+  }
+
+  /** How long to wait where there are neither packets nor flows. */
+  private idleMs(): number {
+    if (this.advertiseAtMs === NEVER_MS) return FOREVER_MS;
+    return Math.max(0, Math.ceil(this.advertiseAtMs - this.clockMs()));
   }
 
   private isQuiet(): boolean {
@@ -241,6 +254,7 @@ export class Loop {
     const sent = batch.process(engine, this.link, ports.hasEthernet, port, count, nowMs);
     if (sent > 0) this.write(count, sent);
     if (batch.tooBig.count > 0) this.writeBehind(nowMs);
+    if (this.link.leases.answers.count > 0) this.writeAnswers();
     if (this.link.waiting.isBusy) this.writeWaiting(nowMs);
   }
 
@@ -273,6 +287,24 @@ export class Loop {
     const { arena, slots, ready } = waiting;
     if (ready > 0 && ports.write(arena, slots, ready) < ready)
       waiting.countFailures(engine.counters);
+  }
+
+  /** Writes answers to questions about interfaces, each to the port it came from. */
+  private writeAnswers(): void {
+    const { arena, slots, count } = this.link.leases.answers;
+    this.ports.write(arena, slots, count);
+    this.link.leases.answers.clear();
+    if (this.advertiseAtMs === NEVER_MS && this.link.leases.advertises)
+      this.advertiseAtMs = this.clockMs() + ADVERTISE_MS;
+  }
+
+  /** Tells the instances of their router, also those that have been silent for long. */
+  private advertise(clockMs: number): void {
+    this.advertiseAtMs = clockMs + ADVERTISE_MS;
+    for (let port = 0; port >= 0;) {
+      port = this.link.leases.advertiseFrom(port);
+      this.writeAnswers();
+    }
   }
 
   private recheckFlows(nowMs: number): void {
@@ -348,6 +380,15 @@ export class Loop {
       const mac = macOf(port);
       this.link.fixMac(number, port.isMacFixed === true, mac.getUint16(0), mac.getInt32(2));
     });
+    this.setLeases(ports);
+  }
+
+  private setLeases(ports: readonly PortSpec[]): void {
+    const { leases } = this.link;
+    for (let number = 0; number < PORTS_MAX; number++) {
+      const { lease, mtu } = ports[number] ?? {};
+      leases.set(number, lease ?? null, mtu ?? MTU_UNTOLD);
+    }
   }
 
   private startPort(number: number, port: PortSpec): void {

@@ -19,6 +19,7 @@ import type { NextHops } from '../engine/next-hops.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
 import { PORTS_MAX, type CompiledPolicy } from '../policy/compiled.ts';
 import type { PortKindName } from '../ports/port-kind.ts';
+import type { Lease } from '../wire/lease.ts';
 
 export interface PortSpec {
   /** By loop: the descriptor of its queue of the device. Empty: no device has this port. */
@@ -32,6 +33,8 @@ export interface PortSpec {
   readonly macAddress?: Uint8Array;
   /** No frame of the instance may come from another MAC address. */
   readonly isMacFixed?: boolean;
+  /** What the instance is told by DHCP and router advertisements; undefined: nothing. */
+  readonly lease?: Lease;
   /** Next hops on the link of an uplink whose frames carry Ethernet. */
   readonly nextHops?: NextHops;
   /** Name for messages: `eth0 in /run/netns/web-1`. */

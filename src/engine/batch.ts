@@ -9,11 +9,15 @@
  */
 import { failInvariant } from '../conntrack/invariant.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
+import { DHCP_SERVER_PORT } from '../wire/dhcp-fields.ts';
 import {
+  DESTINATION_PORT,
   ETHERNET_HEADER_BYTES,
   ETHERNET_TYPE,
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
+  IPV4_HEADER_BYTES,
+  IPV6_DESTINATION,
   IPV6_HEADER_BYTES,
   IPV6_NEXT_HEADER,
   PROTO_ICMPV6,
@@ -21,6 +25,7 @@ import {
 } from '../wire/fields.ts';
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
 import type { Engine } from './evaluate.ts';
+import { TAKEN } from './dhcp/verdicts.ts';
 import { ANSWERED, type LinkLayer } from './link.ts';
 import { unwrap } from './vnet-header.ts';
 import { LOOKAHEAD } from './lookahead.ts';
@@ -42,11 +47,13 @@ export const CUT = -REASON_COUNT;
 /** portOf's result for a packet that waits until the MAC address of its next hop is known (engine/waiting.ts). */
 export const HELD = CUT - 1;
 
+/** The first byte of a multicast address of IPv6. */
+const MULTICAST_6 = 0xff;
 /** The bit in a MAC address's first byte that marks a group address. */
 const MAC_GROUP = 0x01;
 
 const NOTE_WORDS = 5;
-/** Offset of the IP packet behind the virtio header; ANSWERED; or minus a drop reason. */
+/** Offset of the IP packet behind the virtio header; ANSWERED; TAKEN; or minus a drop reason. */
 const NOTE_IP = 0;
 /** Number of the engine's record of the packet. */
 const NOTE_RECORD = 1;
@@ -133,8 +140,9 @@ export class Batch {
       let isForLink = false;
       if (hasEthernet) {
         isForLink = mayBeForLink(view, at, length);
-        if (isForLink && i > start) break;
-        ip = link.receiveFrame(view, at, length, port, nowMs);
+        if (!isForLink) ip = link.receiveFrame(view, at, length, port, nowMs);
+        else if (i > start) break;
+        else ip = link.receiveQuestion(view, at, length, port, nowMs);
       }
       notes[i * NOTE_WORDS + NOTE_IP] = ip;
       if (ip > 0) {
@@ -176,6 +184,9 @@ export class Batch {
       notes[note + NOTE_PACKETS] = 0;
       this.beyondSlots--;
       notes[note + NOTE_BYTES] = 0;
+    } else if (ip === TAKEN) {
+      to = TAKEN;
+      this.beyondSlots--;
     } else {
       const direction = port === UPLINK_PORT ? INGRESS : EGRESS;
       const frame = slots[slot + SLOT_OFFSET] + VNET_HDR_BYTES;
@@ -187,7 +198,9 @@ export class Batch {
     return to;
   }
 
-  /** What `process` chose for slot `i`, whatever became of the write: a port, CUT, HELD, or minus a drop reason. */
+  /**
+   * What `process` chose for slot `i`, whatever became of the write: a port, CUT, HELD, TAKEN, or minus a drop reason.
+   */
   portOf(i: number): number {
     return this.notes[i * NOTE_WORDS + NOTE_PORT];
   }
@@ -282,14 +295,21 @@ export class Batch {
   }
 }
 
-/** Whether the link layer may answer the frame, or learn from it before any gate. True for all but plain IP packets. */
+/**
+ * Whether the link layer may answer the frame, or learn from it before any gate. False for plain IP packets, but for
+ * those to the port of DHCP servers, and for multicast in IPv6.
+ */
 function mayBeForLink(view: DataView, at: number, length: number): boolean {
   if (length < VNET_HDR_BYTES + ETHERNET_HEADER_BYTES + IPV6_HEADER_BYTES) return true;
   const frame = at + VNET_HDR_BYTES;
   const type = view.getUint16(frame + ETHERNET_TYPE);
-  if (type === ETHERTYPE_IPV4) return false;
+  const ip = frame + ETHERNET_HEADER_BYTES;
+  // The port, where the header has no options. DHCP clients send none.
+  if (type === ETHERTYPE_IPV4)
+    return view.getUint16(ip + IPV4_HEADER_BYTES + DESTINATION_PORT) === DHCP_SERVER_PORT;
   return (
     type !== ETHERTYPE_IPV6 ||
-    view.getUint8(frame + ETHERNET_HEADER_BYTES + IPV6_NEXT_HEADER) === PROTO_ICMPV6
+    view.getUint8(ip + IPV6_NEXT_HEADER) === PROTO_ICMPV6 ||
+    view.getUint8(ip + IPV6_DESTINATION) === MULTICAST_6
   );
 }

@@ -48,13 +48,16 @@ import {
   MARTIAN,
   NO_ROUTE,
   PASS,
+  ROGUE_SERVER,
   SOURCE_CHECK,
   UPLINK_SPOOF,
 } from './reasons.ts';
 import type { RuleHits } from './rule-hits.ts';
 import {
+  isDhcpReply,
   isLinkScope,
   isMartian,
+  isRouterAdvertisement,
   isSpecialSource,
   isUnprovided,
   portOfDestination,
@@ -198,6 +201,12 @@ export class Engine {
         return at;
       }
       prepared.to = to;
+    }
+    // An instance's DHCP server is the network's: a neighbour's reply would give it another router. Beyond the uplink
+    // there are other networks, and the rules judge.
+    if (isDhcpReply(packet) && port !== UPLINK_PORT && prepared.to !== UPLINK_PORT) {
+      prepared.reason = ROGUE_SERVER;
+      return at;
     }
     prepared.hash = this.gates.tracker.tupleHash.ofPacket(packet);
     this.fresh++;
@@ -461,7 +470,8 @@ export class Engine {
 
   /** Link scope comes before the source check, since a host without an address speaks to its link from `::`. */
   private checkFromInterface(packet: Packet, port: number): number {
-    if (isLinkScope(packet)) return LINK_SCOPE;
+    if (isLinkScope(packet))
+      return isDhcpReply(packet) || isRouterAdvertisement(packet) ? ROGUE_SERVER : LINK_SCOPE;
     if (isMartian(this.policy, packet)) return MARTIAN;
     const owner = portOfSource(this.policy, packet);
     if (owner === port) return PASS;

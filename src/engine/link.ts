@@ -24,7 +24,6 @@
  */
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
-import { foldChecksum, sumWords } from '../wire/checksum.ts';
 import { etherPayload, etherType, isArpIpv4 } from '../wire/ethernet.ts';
 import {
   ARP_BYTES,
@@ -32,7 +31,6 @@ import {
   ARP_SENDER_ADDRESS,
   ARP_SENDER_MAC,
   ARP_TARGET_ADDRESS,
-  ARP_TARGET_MAC,
   ETHERNET_DESTINATION,
   ETHERNET_HEADER_BYTES,
   ETHERNET_SOURCE,
@@ -47,25 +45,26 @@ import {
   IPV6_PAYLOAD_LENGTH,
   IPV6_SOURCE,
   NEIGHBOUR_TARGET,
-  PROTO_ICMPV6,
   VNET_HDR_BYTES,
 } from '../wire/fields.ts';
 import { BAD_IP_VERSION } from '../wire/status.ts';
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
+import { Leases } from './dhcp/leases.ts';
+import { NOT_FOR_US } from './dhcp/verdicts.ts';
 import { MAC_UNKNOWN_HIGH, MAC_UNKNOWN_LOW, type LinkMemory } from './link-memory.ts';
 import { ASK_ALL, ASK_MS, ASK_NOBODY, Neighbours, REACHABLE_MS } from './neighbours.ts';
 import {
-  answerFrom,
+  answerArp,
+  answerSolicitation,
+  ARP_REPLY,
   findLinkAddress,
   GATEWAY_MAC_HIGH,
   GATEWAY_MAC_LOW,
   isNeighbourMessage,
   isSoundAdvertisement,
   NEIGHBOUR_ADVERTISEMENT,
-  NEIGHBOUR_OPTIONS,
+  NEIGHBOUR_FLAGS,
   NEIGHBOUR_SOLICITATION,
-  OPTION_TARGET_LINK_ADDRESS,
-  setGatewayMac,
 } from './neighbour-messages.ts';
 import { isOnLink, NO_NEXT_HOPS, type NextHops } from './next-hops.ts';
 import { LINK_SCOPE, MAC_SPOOF, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
@@ -76,11 +75,6 @@ import { Waiting } from './waiting.ts';
 export const ANSWERED = 0;
 
 const ARP_REQUEST = 1;
-const ARP_REPLY = 2;
-const NEIGHBOUR_FLAGS = 4;
-const ADVERTISEMENT_BYTES = 32;
-/** Router, solicited, override (RFC 4861 section 4.4). */
-const ADVERTISEMENT_FLAGS = 0xe0000000;
 /** The top 10 bits of fe80::/10. */
 const LINK_LOCAL_TOP = 0xfe80 >>> 6;
 /** The group bit (I/G) in the high bits of a MAC address. */
@@ -110,6 +104,8 @@ export class LinkLayer {
   answerBytes = 0;
   /** Packets that wait for a MAC address, and questions to send. */
   readonly waiting = new Waiting();
+  /** What the instances are told of their interfaces. */
+  readonly leases: Leases;
 
   /** @param memory of createLinkMemory */
   constructor(policy: CompiledPolicy, memory: LinkMemory) {
@@ -120,6 +116,7 @@ export class LinkLayer {
     this.seenMs = new Int32Array(memory.macs, 8 * ports, ports);
     this.askedMs = new Int32Array(memory.macs, 12 * ports, ports);
     this.isFixed = new Uint8Array(ports);
+    this.leases = new Leases(ports);
     this.neighbours = new Neighbours(memory.neighbours, ports);
   }
 
@@ -192,6 +189,17 @@ export class LinkLayer {
       }
     }
     return VNET_HDR_BYTES + payload;
+  }
+
+  /**
+   * Takes a frame that may be a question about the link or the interface, as receiveFrame does.
+   * @returns as receiveFrame; or TAKEN if `leases` has taken it
+   */
+  receiveQuestion(view: DataView, at: number, length: number, port: number, nowMs: number): number {
+    const ip = this.receiveFrame(view, at, length, port, nowMs);
+    if (ip <= 0) return ip;
+    const taken = this.leases.receive(view, at + VNET_HDR_BYTES, at + ip, length - ip, port);
+    return taken === NOT_FOR_US ? ip : taken;
   }
 
   /**
@@ -349,14 +357,7 @@ export class LinkLayer {
     // Sender 0 probes whether an address is in use (RFC 5227). An answer would deny the instance its own address.
     if (sender === 0 || sender === target || !this.answersFor(port, 4, target, 0, 0, 0))
       return -LINK_SCOPE;
-    answerFrom(view, at);
-    view.setUint16(arp + ARP_OPERATION, ARP_REPLY);
-    const asker = at + VNET_HDR_BYTES + ETHERNET_DESTINATION;
-    view.setUint16(arp + ARP_TARGET_MAC, view.getUint16(asker));
-    view.setInt32(arp + ARP_TARGET_MAC + 2, view.getInt32(asker + 2));
-    view.setInt32(arp + ARP_TARGET_ADDRESS, sender);
-    setGatewayMac(view, arp + ARP_SENDER_MAC);
-    view.setInt32(arp + ARP_SENDER_ADDRESS, target);
+    answerArp(view, at, arp);
     this.answerBytes = arp + ARP_BYTES - at;
     return ANSWERED;
   }
@@ -399,25 +400,7 @@ export class LinkLayer {
     ) {
       return -LINK_SCOPE;
     }
-    answerFrom(view, at);
-    for (let i = 0; i < 16; i += 4) {
-      view.setInt32(ip + IPV6_DESTINATION + i, view.getInt32(source + i));
-      view.setInt32(source + i, view.getInt32(target + i));
-    }
-    view.setUint16(ip + IPV6_PAYLOAD_LENGTH, ADVERTISEMENT_BYTES);
-    view.setUint16(icmp + ICMP_TYPE, NEIGHBOUR_ADVERTISEMENT << 8);
-    view.setUint16(icmp + 2, 0);
-    view.setUint32(icmp + NEIGHBOUR_FLAGS, ADVERTISEMENT_FLAGS);
-    view.setUint16(icmp + NEIGHBOUR_OPTIONS, OPTION_TARGET_LINK_ADDRESS);
-    setGatewayMac(view, icmp + NEIGHBOUR_OPTIONS + 2);
-    const sum = sumWords(
-      view,
-      source,
-      32 + ADVERTISEMENT_BYTES,
-      ADVERTISEMENT_BYTES + PROTO_ICMPV6,
-    );
-    view.setUint16(icmp + 2, foldChecksum(sum));
-    this.answerBytes = icmp + ADVERTISEMENT_BYTES - at;
+    this.answerBytes = answerSolicitation(view, at, ip) - at;
     return ANSWERED;
   }
 

@@ -32,7 +32,9 @@ export const BAD_OFFLOAD = DECODE_STATUS_COUNT + 22;
 export const PACKET_TOO_BIG = DECODE_STATUS_COUNT + 23;
 export const UNRESOLVED = DECODE_STATUS_COUNT + 24;
 export const MAC_SPOOF = DECODE_STATUS_COUNT + 25;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 26;
+export const ROGUE_SERVER = DECODE_STATUS_COUNT + 26;
+export const BAD_DHCP = DECODE_STATUS_COUNT + 27;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 28;
 
 /** Name and meaning by number, for metric labels and documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -118,4 +120,12 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'nobody on the link of the TAP answers for the next hop (ARP, neighbour discovery): an address that is not there, or a guest that is down',
   ],
   ['mac-spoof', "a frame from another MAC address than the interface's (device.mac)"],
+  [
+    'rogue-server',
+    "an instance sent what only the network's DHCP server or router sends: a DHCP or DHCPv6 reply for another instance, or a router advertisement",
+  ],
+  [
+    'bad-dhcp',
+    'a DHCP or DHCPv6 question or a router solicitation that is malformed, comes by a relay, or names another MAC address than its frame',
+  ],
 ];

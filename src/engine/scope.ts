@@ -10,7 +10,14 @@ import {
   SERVICES_6,
   SPECIAL_PROVIDED,
 } from '../policy/special-addresses.ts';
-import { PROTO_ICMPV6 } from '../wire/fields.ts';
+import {
+  DHCP6_CLIENT_PORT,
+  DHCP6_SERVER_PORT,
+  DHCP_CLIENT_PORT,
+  DHCP_SERVER_PORT,
+  ROUTER_ADVERTISEMENT,
+} from '../wire/dhcp-fields.ts';
+import { PROTO_ICMPV6, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
 
 export const LOOPBACK_4 = 127;
@@ -39,6 +46,23 @@ export function isLinkScope(packet: Packet): boolean {
     packet.protocol === PROTO_ICMPV6 &&
     packet.fragment !== FRAGMENT_LATER &&
     isNeighbourMessage(packet.icmpType)
+  );
+}
+
+/** Whether it is a DHCP or DHCPv6 message to a client, which only a server sends. */
+export function isDhcpReply(packet: Packet): boolean {
+  if (packet.protocol !== PROTO_UDP) return false;
+  const { srcPort, dstPort } = packet;
+  if (packet.family === 4) return srcPort === DHCP_SERVER_PORT && dstPort === DHCP_CLIENT_PORT;
+  return srcPort === DHCP6_SERVER_PORT && dstPort === DHCP6_CLIENT_PORT;
+}
+
+/** Whether a packet that ends at its link is a router advertisement. */
+export function isRouterAdvertisement(packet: Packet): boolean {
+  return (
+    packet.protocol === PROTO_ICMPV6 &&
+    packet.fragment !== FRAGMENT_LATER &&
+    packet.icmpType === ROUTER_ADVERTISEMENT
   );
 }
 

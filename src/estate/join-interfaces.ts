@@ -7,6 +7,7 @@
 import { formatAddress, sameAddress } from '../addr/address.ts';
 import type { Config, InterfaceConfig } from '../config/config.ts';
 import { checkDeviceName, resolveNetns } from '../config/config-devices.ts';
+import { isServedByDefault } from '../config/config-dhcp.ts';
 import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import type {
   ConnectionTracking,
@@ -149,7 +150,7 @@ function makeInterface(join: InterfaceJoin, value: EstateInterface, name: string
   if (isSame && groupIds.every((id, i) => id === before.member.groupIds[i])) return before;
   const { id, vpcId, addresses, sourceDestCheck, connectionTracking } = value;
   const made = {
-    config: interfaceConfig(value, name, join.netnsDirectory),
+    config: interfaceConfig(join, value, name),
     member: {
       id,
       name,
@@ -166,18 +167,22 @@ function makeInterface(join: InterfaceJoin, value: EstateInterface, name: string
 }
 
 function interfaceConfig(
-  { id, attachment }: EstateInterface,
+  { netnsDirectory, estate }: InterfaceJoin,
+  { id, subnetId, attachment }: EstateInterface,
   name: string,
-  netnsDirectory: string,
 ): InterfaceConfig {
+  const subnet = subnetId === undefined ? undefined : estate.find('subnets', subnetId);
+  const subnets = subnet === undefined ? [] : [subnet.cidr];
   const { netns, ...device } = attachment!.device;
   const path = netns === undefined ? undefined : resolveNetns(netns, netnsDirectory);
   return {
     id,
     name,
     maxFlows: undefined,
+    subnets,
     device: {
       ...device,
+      dhcp: isServedByDefault({ ...device, netns }),
       netns,
       netnsPath: path?.ok === true ? path.value : undefined,
       origin: { file: ESTATE_FILE, line: 0, column: 0 },

@@ -5,6 +5,7 @@
  * if one of them can't be had the others vanish again with their descriptors.
  */
 import { closeSync, fstatSync, openSync, statSync, constants } from 'node:fs';
+import type { Lease } from '../wire/lease.ts';
 import type { Native, OpenedDevice, OpenOptions } from './native.ts';
 import { portKind, type PortKindName } from './port-kind.ts';
 
@@ -40,6 +41,8 @@ export interface DeviceSpec {
   readonly addresses: readonly Prefix[];
   /** Destinations that are reached through the device, without a gateway. */
   readonly routes: readonly Prefix[];
+  /** What the instance is told on its link; absent: nothing. */
+  readonly lease?: Lease;
 }
 
 /** A device with all its queues. */

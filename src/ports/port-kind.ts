@@ -21,12 +21,14 @@ export interface PortKind {
    * it (native/guard.c). Otherwise the device is a TUN or TAP of ours.
    */
   readonly isAttached: boolean;
+  /** What is written to it comes to the guest, and to no kernel of this host's. */
+  readonly leadsToGuest: boolean;
 }
 
 const PORT_KINDS: Readonly<Record<PortKindName, PortKind>> = {
-  tun: { hasEthernet: false, isAttached: false },
-  tap: { hasEthernet: true, isAttached: false },
-  attach: { hasEthernet: true, isAttached: true },
+  tun: { hasEthernet: false, isAttached: false, leadsToGuest: false },
+  tap: { hasEthernet: true, isAttached: false, leadsToGuest: false },
+  attach: { hasEthernet: true, isAttached: true, leadsToGuest: true },
 };
 
 /** Of a port without a device, by which nothing is read or written. */

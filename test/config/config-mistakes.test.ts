@@ -371,6 +371,20 @@ test('interfaces, devices, the uplink', () => {
       '2:35 error bad-mac interfaces.a.device.mac: a tun has no MAC address',
     ],
     [
+      one(OK, 'name: eth0, dhcp: true'),
+      '2:36 error dhcp-without-link interfaces.a.device.dhcp: a tun carries no Ethernet, so nobody can ask for an address there',
+      'leave dhcp out',
+    ],
+    [
+      'dhcpOptions: { domainNameServers: [10.0.0.2, resolver] }',
+      "1:46 error bad-address dhcpOptions.domainNameServers[1]: 'resolver' is not an IP address",
+    ],
+    [
+      'dhcpOptions: { domainNameServers: [10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, fd00::1, 10.0.0.5] }',
+      '1:85 error too-many-dns-servers dhcpOptions.domainNameServers[5]: there are more than 4 DNS servers of IPv4',
+      'AWS has at most 4 in a set; leave it out',
+    ],
+    [
       'uplink: { tun: up0, attach: eth1, addresses: [10.0.0.1/24] }',
       "1:21 error unknown-key uplink.attach: unknown key 'attach'",
     ],

@@ -178,6 +178,7 @@ const CASES: readonly KeyCase[] = [
   ['interfaces.one.device.mac', '02:00:00:00:00:22', 'policy'],
   ['interfaces.one.device.configure', false, 'policy'],
   ['interfaces.one.device.persist', true, 'policy'],
+  ['interfaces.one.device.dhcp', true, 'policy'],
   [
     'interfaces.one.from',
     'one/Host',
@@ -197,6 +198,7 @@ const CASES: readonly KeyCase[] = [
   ['revocation', 'recheck', 'policy'],
   ['platformServices', ['dns'], 'policy'],
   ['classE', true, 'policy'],
+  ['dhcpOptions.domainNameServers', ['192.0.2.53'], 'rest'],
   ['workers', 2, 'restart'],
   ['conntrack.maxFlows', 10_000, 'restart'],
   ['conntrack.maxHalfOpen', 1000, 'restart'],

@@ -143,6 +143,21 @@ export class Wire {
     return found;
   }
 
+  /** The answers about interfaces that are to be written, since it was last asked for. */
+  takeAnswers(): Sent[] {
+    const { answers } = this.link.leases;
+    const found = Array.from({ length: answers.count }, (_, i): Sent => {
+      const [at, length, to] = answers.slots.subarray(i * SLOT_WORDS);
+      return {
+        to: this.names[to],
+        vnet: toHex(answers.arena.subarray(at, at + VNET_BYTES)),
+        frame: toHex(answers.arena.subarray(at + VNET_BYTES, at + length)),
+      };
+    });
+    answers.clear();
+    return found;
+  }
+
   portOf(name: string): number {
     const port = this.names.indexOf(name);
     assert.notEqual(port, -1, `no port ${name}`);

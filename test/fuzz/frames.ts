@@ -23,17 +23,21 @@ import {
   SLOT_PORT,
   SLOT_WORDS,
 } from '../../src/engine/batch.ts';
+import { TAKEN } from '../../src/engine/dhcp/verdicts.ts';
 import { createLinkMemory } from '../../src/engine/link-memory.ts';
 import { LinkLayer } from '../../src/engine/link.ts';
 import { LINK_SCOPE, REASONS } from '../../src/engine/reasons.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { addressBytes } from '../packets/bytes.ts';
+import { readAnswer } from '../packets/read-dhcp.ts';
 import type { Talk } from './corpus.ts';
 import { Mutator, PACKET_BYTES_MAX } from './mutate.ts';
 import { nameVerdict } from './pair.ts';
 import * as places from './policies.ts';
+import { isAsExpected, makeLeases, makeQuestion } from './questions.ts';
 import type { Random } from './random.ts';
 import { decodePlainly, type TwinPacket } from './twin-decode.ts';
+import { judgeQuestion, type TwinAnswer, type TwinLease } from './twin-dhcp.ts';
 import { checksum, shiftVnet, TwinLink } from './twin-link.ts';
 import { countPlainly } from './twin-offload.ts';
 import type { Twin } from './twin.ts';
@@ -76,6 +80,10 @@ export class FrameEpisode {
   private nowMs: number;
   /** To be sent when their port's turn comes. */
   private answers: { readonly port: number; readonly frame: readonly number[] }[] = [];
+  /** By port; undefined: it is not served. */
+  private readonly leases: (TwinLease | undefined)[];
+  /** What the questions of a batch are to be answered. */
+  private told: TwinAnswer[] = [];
   /** Packets that the twin has counted, by the port they came in by. */
   private readonly counted = PORT_NAMES.map(() => 0);
 
@@ -89,6 +97,12 @@ export class FrameEpisode {
     this.twinLink = new TwinLink((address) => this.twin.portOfAddress(address));
     this.hasEthernet = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
     this.nowMs = options.startMs;
+    this.leases = PORT_NAMES.map((_, port) => {
+      if (port === 0 || this.hasEthernet[port] === 0 || random.oneIn(8)) return undefined;
+      const { lease, twin } = makeLeases(random, port);
+      this.link.leases.set(port, lease, random.oneIn(4) ? 0 : 1400);
+      return lease === null ? undefined : twin;
+    });
   }
 
   /** @returns what is wrong, or undefined */
@@ -120,6 +134,7 @@ export class FrameEpisode {
   ): string | undefined {
     const { batch, engine, link, hasEthernet, nowMs } = this;
     const before = this.lay(slots);
+    this.told = [];
     const expected = slots.map((slot) => this.expect(slot, port));
     for (const { packets } of expected) this.counted[port] += packets;
     try {
@@ -134,7 +149,7 @@ export class FrameEpisode {
       const isSame =
         typeof verdict === 'number'
           ? said === verdict
-          : verdict === (said === HELD ? 'held' : REASONS[-said]?.[0]);
+          : verdict === (said === HELD ? 'held' : said === TAKEN ? 'taken' : REASONS[-said]?.[0]);
       if (!isSame)
         return `slot ${i}: ${nameVerdict(said)}, the twin ${typeof verdict === 'number' ? nameVerdict(verdict) : verdict} (${this.show(port, slots)})`;
       if (said < 0) continue;
@@ -147,8 +162,25 @@ export class FrameEpisode {
     }
     const broken = this.arena.findIndex((byte, i) => before[i] === 1 && byte !== CANARY);
     return broken < 0
-      ? undefined
+      ? this.checkAnswers(port, slots)
       : `byte ${broken} of the arena was written (${this.show(port, slots)})`;
+  }
+
+  /** Each answer goes to the port of its question, is a sound message, and says what it must. */
+  private checkAnswers(port: number, slots: readonly Uint8Array[]): string | undefined {
+    const { answers } = this.link.leases;
+    const { told } = this;
+    if (answers.count !== told.length)
+      return `${answers.count} answers, the twin has ${told.length} (${this.show(port, slots)})`;
+    for (const [i, expected] of told.entries()) {
+      const [at, length, to] = answers.slots.subarray(SLOT_WORDS * i);
+      const frame = answers.arena.slice(at + VNET_BYTES, at + length);
+      if (to !== port) return `an answer goes to ${nameVerdict(to)} (${this.show(port, slots)})`;
+      if (!isAsExpected(readAnswer(frame), expected, this.leases[port]!))
+        return `the answer ${Buffer.from(frame).toString('hex')}, the twin has ${JSON.stringify(expected)} (${this.show(port, slots)})`;
+    }
+    answers.clear();
+    return undefined;
   }
 
   /** What waited for a neighbour, and goes on. Some of the questions get an answer. */
@@ -205,6 +237,13 @@ export class FrameEpisode {
         return { verdict: port, bytes, packets: 0 };
       }
       ({ at } = first);
+      const lease = this.leases[port];
+      const asked = lease === undefined ? 'other' : judgeQuestion(frame, at, lease);
+      if (asked === 'bad-dhcp') return { verdict: asked, bytes: [], packets: 1 };
+      if (asked !== 'other') {
+        if (asked !== 'silent') this.told.push(asked);
+        return { verdict: 'taken', bytes: [], packets: 0 };
+      }
     }
     const packet = frame.subarray(at);
     const decoded = decodePlainly(packet, 0, packet.length, false);
@@ -315,14 +354,20 @@ export class FrameEpisode {
 
   private makeFrame(): Uint8Array {
     const { random } = this;
-    const roll = random.below(8);
+    const roll = random.below(9);
+    const source = [6, 0, 0, 0, 0, random.below(4)];
     const payload =
-      roll === 0 ? this.makeArp() : roll === 1 ? this.makeSolicitation() : this.makePacket();
+      roll === 8
+        ? makeQuestion(random, Uint8Array.from(source))
+        : roll === 0
+          ? this.makeArp()
+          : roll === 1
+            ? this.makeSolicitation()
+            : this.makePacket();
     const type =
       roll === 0 ? 0x0806 : payload.length > 0 && payload[0] >> 4 === 6 ? 0x86dd : 0x0800;
     const tag = random.oneIn(16) ? [0x81, 0, random.below(256) & 0xe0, random.below(2)] : [];
     const said = random.oneIn(24) ? ETHER_TYPES[random.below(ETHER_TYPES.length)] : type;
-    const source = [6, 0, 0, 0, 0, random.below(4)];
     const padding = random.oneIn(4) ? random.below(20) : 0;
     const frame = [...[2, 0, 0, 0, 0, 9, ...source, ...tag, said >> 8, said & 255], ...payload];
     const length = random.oneIn(24) ? random.below(frame.length + 1) : frame.length + padding;

@@ -300,12 +300,36 @@ function otherTalks(): Step[][] {
 
 const folder = process.argv[2];
 mkdirSync(folder, { recursive: true });
+/** What only a DHCP server or a router sends, from an instance and from outside. */
+function serverTalks(): Step[][] {
+  const reply = { srcPort: 67, dstPort: 68, payload: 'offer' };
+  const reply6 = { srcPort: 547, dstPort: 546, payload: 'reply' };
+  const advertisement = icmp6('fe80::1', 'ff02::1', { type: 134 }, { hopLimit: 255 });
+  return [
+    [
+      ['web', udp4(WEB, APP, { srcPort: 5000, dstPort: 53 })],
+      ['web', udp4(WEB, APP, reply)],
+    ],
+    [['web', udp4(WEB, '255.255.255.255', reply)]],
+    [['web', udp6(WEB6, APP6, reply6)]],
+    [
+      ['web', advertisement],
+      ['uplink', advertisement],
+    ],
+    [
+      ['web', udp4(WEB, OUT, reply)],
+      ['uplink', udp4(OUT, APP, reply)],
+    ],
+  ];
+}
+
 const files = {
   tcp: tcpTalks(),
   udp: udpTalks(),
   icmp: icmpTalks(),
   fragments: fragmentTalks(),
   other: otherTalks(),
+  servers: serverTalks(),
 };
 for (const [name, talks] of Object.entries(files)) {
   const text = talks.map((talk) =>

@@ -245,7 +245,9 @@ export class Pair {
 }
 
 export function nameVerdict(verdict: number): string {
-  return verdict >= 0 ? `to ${PORT_NAMES[verdict]}` : REASONS[-verdict][0];
+  return verdict >= 0
+    ? `to ${PORT_NAMES[verdict]}`
+    : (REASONS[-verdict]?.[0] ?? 'that it is held or taken');
 }
 
 function flowsOf(table: FlowTable): FlowIndex[] {

@@ -20,6 +20,12 @@ export function isForTheLink({ family, src, dst, icmp }: TwinPacket): boolean {
   return icmp !== undefined && NEIGHBOUR_TYPES.has(icmp.type);
 }
 
+/** docs/drop-reasons.md, `rogue-server`: from a server's port to a client's (RFC 2131 section 4.1, RFC 8415 section 7.2). */
+export function isDhcpReply({ family, protocol, srcPort, dstPort }: TwinPacket): boolean {
+  if (protocol !== 17) return false;
+  return family === 4 ? srcPort === 67 && dstPort === 68 : srcPort === 547 && dstPort === 546;
+}
+
 const BROADCAST = '\xff\xff\xff\xff';
 
 /** fe80::/10. */

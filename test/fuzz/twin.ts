@@ -22,7 +22,7 @@ import {
   type PlainInterface,
   type Question,
 } from './twin-rules.ts';
-import { isForTheLink, isMartian } from './twin-scope.ts';
+import { isDhcpReply, isForTheLink, isMartian } from './twin-scope.ts';
 import { advanceTcpPlainly, canHaveSent, openTcpPlainly, takeAdmittedPlainly } from './twin-tcp.ts';
 
 export interface TwinOptions extends Omit<FlowLimits, 'interfaces'> {
@@ -129,7 +129,11 @@ export class Twin {
     const packet = decodePlainly(bytes, 0, length, false);
     this.decoded = packet;
     if (typeof packet === 'string') return packet;
-    if (isForTheLink(packet)) return 'link-scope';
+    if (isForTheLink(packet))
+      return from !== 0 &&
+        (isDhcpReply(packet) || (packet.icmp?.type === 134 && packet.family === 6))
+        ? 'rogue-server'
+        : 'link-scope';
     if (isMartian(packet, this.options.allowsClassE)) return 'martian';
     const owner = this.portOf.get(packet.src);
     if (from === 0) {
@@ -142,6 +146,7 @@ export class Twin {
 
     const to = this.portOf.get(packet.dst) ?? 0;
     if (to === from || (to === 0 && !this.isBeyondUplink(packet.dst))) return 'no-route';
+    if (from !== 0 && to !== 0 && isDhcpReply(packet)) return 'rogue-server';
     if (from !== 0) {
       const refusal = this.pass(bytes, packet, from, from, 'egress', nowMs);
       if (refusal !== undefined) return refusal;

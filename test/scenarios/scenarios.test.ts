@@ -154,6 +154,7 @@ describe('the scenarios', () => {
 
   test('force every drop reason but those of the link layer, of devices and of the event ring', () => {
     const elsewhere = [
+      'bad-dhcp',
       'bad-offload',
       'events-full',
       'mac-spoof',

@@ -259,7 +259,6 @@ test('neighbour and router discovery, and listener reports, end at the link, wha
       'router solicitation from no address',
       icmp6('::', 'ff02::2', { type: ICMP6.routerSolicitation }),
     ],
-    ['router advertisement', icmp6('fe80::1', 'ff02::1', { type: ICMP6.routerAdvertisement })],
     ['duplicate address detection', ndNeighborSolicitation({ src: '::', target: WEB })],
     ['solicitation', ndNeighborSolicitation({ src: WEB, target: APP })],
     [
@@ -284,6 +283,9 @@ test('neighbour and router discovery, and listener reports, end at the link, wha
       }),
     ],
   ];
+  const advertisement = icmp6('fe80::1', 'ff02::1', { type: ICMP6.routerAdvertisement });
+  assert.equal(new Rig(POLICY).send('web', advertisement), 'rogue-server');
+  assert.equal(new Rig(POLICY).send('uplink', advertisement), 'link-scope');
   for (const [name, packet] of messages) {
     const rig = new Rig(POLICY);
     assert.equal(rig.send('web', packet), 'link-scope', name);
