@@ -48,6 +48,14 @@ export const EXIT_CODES = {
     ['1', 'something could not be removed'],
     WRONG_USAGE,
   ],
+  'sgctl run': [
+    ['N', 'that of the command'],
+    WRONG_USAGE,
+    ['125', 'there can be no network for it: the command was not run'],
+    ['126', "the command can't be run"],
+    ['127', 'it was not found'],
+    ['128 + N', 'signal N ended it'],
+  ],
   'sgctl reload': [
     ['0', 'done, or with --dry-run: it could be'],
     ['1', 'refused, or no answer'],

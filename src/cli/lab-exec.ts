@@ -1,18 +1,12 @@
 /** `sgctl lab exec NAMESPACE -- CMD`: a program inside a lab's namespace, as if it had been started directly. */
 import { spawn } from 'node:child_process';
-import { constants } from 'node:os';
 import type { Command } from 'commander';
 import { LabError } from '../lab/errors.ts';
+import { exitCodeOf } from '../lab/exit-code.ts';
 import { enterCommand } from '../lab/labs.ts';
 import type { EnterCommand } from '../lab/labs.ts';
-import { EXIT_SIGNAL_BASE } from './output.ts';
+import { passSignals } from './pass-signals.ts';
 import { exitCodeHelp } from './exit-codes.ts';
-
-const FORWARDED: readonly NodeJS.Signals[] = [
-  'SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH',
-]; // prettier-ignore
-/** The kernel sends these to everything in the terminal's foreground, so the program has them already. */
-const FROM_TERMINAL: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGWINCH']);
 
 export function addLabExecCommand(lab: Command): void {
   lab
@@ -47,17 +41,12 @@ Examples:
 
 function runInside({ command, args }: EnterCommand): Promise<number> {
   return new Promise((resolve, reject) => {
-    const hasTerminal = [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY);
-    const forward = (signal: NodeJS.Signals): void => {
-      if (!hasTerminal || !FROM_TERMINAL.has(signal)) child.kill(signal);
-    };
-    // Before the program starts: a signal in between would end only this process.
-    FORWARDED.forEach((signal) => process.on(signal, forward));
+    const stopPassing = passSignals((signal) => child.kill(signal));
     const child = spawn(command, args, { stdio: 'inherit' });
     child.on('error', (error) => reject(new LabError(`cannot run ${command}: ${error.message}`)));
     child.on('exit', (code, signal) => {
-      FORWARDED.forEach((name) => process.off(name, forward));
-      resolve(code ?? EXIT_SIGNAL_BASE + (signal === null ? 0 : constants.signals[signal]));
+      stopPassing();
+      resolve(exitCodeOf(code, signal));
     });
   });
 }

@@ -8,14 +8,15 @@ import { basename, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Table from 'cli-table3';
 import { LabError, messageOf } from '../lab/errors.ts';
+import { EXIT_SIGNAL_BASE } from '../lab/exit-code.ts';
+
+export { EXIT_SIGNAL_BASE };
 
 export const EXIT_OK = 0;
 /** Something failed, or problems were found. */
 export const EXIT_FAILED = 1;
 /** The command line itself is wrong. */
 export const EXIT_USAGE = 2;
-/** A program ended by signal N exits with this plus N, as in shells. */
-export const EXIT_SIGNAL_BASE = 128;
 /** Ended by Ctrl-C. */
 export const EXIT_SIGINT = EXIT_SIGNAL_BASE + 2;
 export const EXIT_SIGTERM = EXIT_SIGNAL_BASE + 15;

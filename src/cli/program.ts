@@ -14,6 +14,7 @@ import { addGroupsCommand, addInterfacesCommand } from './interfaces.ts';
 import { addLabCommands } from './lab.ts';
 import { addReloadCommand } from './reload.ts';
 import { addRulesCommand } from './rules.ts';
+import { addRunCommand } from './run.ts';
 import { addStatusCommand } from './status.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, printError } from './output.ts';
 import { addTestCommand } from './test.ts';
@@ -38,7 +39,7 @@ export function buildProgram(): Command {
       'after',
       `
 Exit codes: 0 done; 1 it failed, or problems were found; 2 wrong usage.
-\`lab exec\` exits as the program it ran.
+\`lab exec\` and \`run\` exit as the program they ran.
 
 Examples:
   sgctl check config/demo.yaml
@@ -52,6 +53,7 @@ Examples:
   addCheckCommand(program);
   addExplainCommand(program);
   addLabCommands(program);
+  addRunCommand(program);
   addReloadCommand(program);
   addStatusCommand(program);
   addInterfacesCommand(program);

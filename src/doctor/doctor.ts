@@ -10,6 +10,7 @@ import { loadNative, type Native } from '../ports/native.ts';
 import { CONFIG_DEFAULT, type DoctorArguments } from '../service/arguments.ts';
 import { checkConfiguration } from './doctor-config.ts';
 import { checkMachine } from './doctor-machine.ts';
+import { checkRootless } from './doctor-rootless.ts';
 import { findService } from './doctor-service.ts';
 import { systemReader, type Check, type CheckStatus, type Reader } from './doctor-check.ts';
 import { count } from '../source/count.ts';
@@ -27,7 +28,7 @@ export function examine(args: DoctorArguments, reader: Reader): Check[] {
   const file = args.config ?? (existsSync(CONFIG_DEFAULT) ? CONFIG_DEFAULT : undefined);
   const config = checkConfiguration({ ...args, file, native, reader });
   const { checks, ...needs } = config;
-  return [addon, ...checkMachine({ native, reader, ...needs }), ...checks];
+  return [addon, ...checkMachine({ native, reader, ...needs }), checkRootless(), ...checks];
 }
 
 function checkAddon(): [Native | undefined, Check] {

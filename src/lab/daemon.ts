@@ -10,6 +10,8 @@ import type { ProcessIdentity } from './processes.ts';
 export interface DaemonOptions {
   /** The command to run instead of this build's own daemon. The arguments below are added to it. */
   readonly command?: readonly string[];
+  /** What runs it in its place, such as nsenter and its arguments; it must not fork. */
+  readonly through?: readonly string[];
   readonly configFile: string;
   readonly netnsDirectory: string;
   readonly logFile: string;
@@ -40,7 +42,10 @@ function defaultCommand(): readonly string[] {
  * run.
  */
 export async function startDaemon(options: DaemonOptions): Promise<void> {
-  const [command = process.execPath, ...args] = options.command ?? defaultCommand();
+  const [command = process.execPath, ...args] = [
+    ...(options.through ?? []),
+    ...(options.command ?? defaultCommand()),
+  ];
   const log = openSync(options.logFile, 'w', 0o600);
   // It gets a session of its own, no terminal, and a working directory that can't be unmounted.
   const child = spawn(

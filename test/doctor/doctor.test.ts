@@ -411,6 +411,7 @@ test('the command: exit codes, JSON, and nothing left behind', async (t) => {
       'offloads',
       'clock',
       'descriptors',
+      'rootless',
       'configuration',
       'namespaces',
       'devices',

@@ -40,7 +40,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['queries', ['telemetry', 'explain', 'config', ...FOUNDATION]],
   ['control-socket', ['queries', 'explain', 'source']],
   ['service', ['config', 'dataplane', 'store', ...FOUNDATION]],
-  ['doctor', ['config', 'dataplane', 'service', ...FOUNDATION]],
+  ['doctor', ['config', 'dataplane', 'service', 'run', ...FOUNDATION]],
   [
     'daemon',
     [
@@ -49,6 +49,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     ],
   ],
   ['lab', ['config', 'ports', 'api', 'cloudformation', 'addr', 'source']],
+  ['run', ['control-socket', 'queries', 'config', 'lab', 'addr', 'source']],
   ['reach', ['config', 'explain', 'lab', 'policy', 'addr', 'source']],
   [
     'api',
@@ -61,7 +62,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     'cli',
     [
       ...OFFLINE,
-      ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'api'],
+      ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'run', 'api'],
       ...FOUNDATION,
     ],
   ],
