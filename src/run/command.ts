@@ -21,7 +21,7 @@ import { findProgram } from './tools-path.ts';
 /** $1: the user; $2: where resolv.conf is, or nothing; $3: its text. An old kernel shows the processes in /proc. */
 const HIDE = `
 mount -t tmpfs -o mode=755 tmpfs /run
-[ -L /var/run ] || mount -t tmpfs -o mode=755 tmpfs /var/run
+[ -L /var/run ] || [ ! -d /var/run ] || mount -t tmpfs -o mode=755 tmpfs /var/run
 mkdir -p "/run/user/$1"
 chmod 700 "/run/user/$1"
 if [ -n "$2" ]; then

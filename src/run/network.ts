@@ -118,7 +118,8 @@ function hideRun(): string | undefined {
     // There is none: names are not resolved outside either.
   }
   mountEmpty('/run');
-  if (!lstatSync('/var/run').isSymbolicLink()) mountEmpty('/var/run');
+  // Usually a link to /run.
+  if (lstatSync('/var/run', { throwIfNoEntry: false })?.isDirectory()) mountEmpty('/var/run');
   if (path !== undefined && /^(?:\/var)?\/run\//.test(path)) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, text);
