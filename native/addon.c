@@ -17,6 +17,8 @@
  *   rtnetlink.c  one rtnetlink request and its answer (used by link.c)
  *   memory.c     huge pages for memory of JavaScript
  *   notify.c     datagrams with descriptors to a unix socket
+ *   stream.c     unix sockets with frames of a virtual machine
+ *   segment.c    what a virtio header asks for, done by ourselves
  *   exit.c       ends the process at once, whatever its threads do
  *   arguments.c  JavaScript arguments to C values; TypeError and RangeError
  *   failure.c    failed system calls to JavaScript Errors
@@ -44,6 +46,7 @@
 #include "memory.h"
 #include "notify.h"
 #include "steer.h"
+#include "stream.h"
 #include "wait.h"
 
 static const struct {
@@ -60,8 +63,12 @@ static const struct {
     {"closeFd", close_fd},
     {"readBatch", read_batch},
     {"writeBatch", write_batch},
+    {"acceptStream", accept_stream},
+    {"readStream", read_stream},
+    {"writeStream", write_stream},
     {"createPoller", create_poller},
     {"watch", watch_input},
+    {"watchOutput", watch_output},
     {"unwatch", unwatch_input},
     {"wait", wait_for_watched},
     {"setBatchScheduling", set_batch_scheduling},
@@ -91,6 +98,9 @@ static const struct {
     {"VNET_HDR_BYTES", VNET_HDR_BYTES},
     {"HEADROOM_BYTES", HEADROOM_BYTES},
     {"FRAME_BYTES_MAX", FRAME_BYTES_MAX},
+    {"FD_OF_STREAM", FD_OF_STREAM},
+    {"STREAM_IN_BYTES", STREAM_IN_BYTES},
+    {"STREAM_OUT_BYTES", STREAM_OUT_BYTES},
     {"QUEUES_MAX", QUEUES_MAX},
     {"PAIR_HASH_SEED", PAIR_HASH_SEED},
     {"PAIR_HASH_FACTOR", PAIR_HASH_FACTOR},

@@ -68,16 +68,6 @@ struct fanout {
     uint32_t members_max;
 };
 
-/* struct virtio_net_hdr in the kernel's own byte order. */
-struct vnet_header {
-    uint8_t flags;
-    uint8_t gso_type;
-    uint16_t header_bytes;
-    uint16_t gso_bytes;
-    uint16_t csum_start;
-    uint16_t csum_offset;
-};
-
 /* UDP superpackets have a word in the virtio header since Linux 6.2. */
 static bool knows_uso(void) {
     struct utsname system;

@@ -242,6 +242,8 @@ static int write_packets(struct batch batch) {
         if (slot[2] < 0)
             continue;
         int fd = batch.fds.data[slot[2]];
+        if (fd == FD_OF_STREAM)
+            continue;
         int slots = 1;
         size_t bytes = (size_t)slot[1];
         ssize_t length;

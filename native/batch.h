@@ -10,6 +10,9 @@
 /* 65,535 bytes of IP, the largest GSO packet, and an Ethernet header with a VLAN tag. */
 #define FRAME_BYTES_MAX (65535 + 18)
 
+/* In `fds` in place of a descriptor: writeStream (stream.c) has written what goes there. */
+#define FD_OF_STREAM (-2)
+
 napi_value read_batch(napi_env env, napi_callback_info info);
 napi_value write_batch(napi_env env, napi_callback_info info);
 

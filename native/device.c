@@ -54,9 +54,12 @@ bool read_device_options(napi_env env, napi_value options, struct opening *openi
         !read_kind(env, value, &opening->kind))
         return false;
     if (!read_property(env, options, "name", &value) ||
-        !read_text(env, value, "name", opening->wanted, sizeof opening->wanted))
+        !read_text(env, value, "name", opening->wanted,
+                   opening->kind->has_path ? sizeof opening->wanted : IFNAMSIZ))
         return false;
-    if (!is_interface_name(opening->wanted))
+    if (opening->kind->has_path && opening->wanted[0] != '/')
+        return throw_range(env, "name", "a path that starts with '/'");
+    if (!opening->kind->has_path && !is_interface_name(opening->wanted))
         return throw_range(env, "name", "an interface name: no blanks, '/', ':' or '%'");
     return read_property(env, options, "netns", &value) && read_netns(env, value, storage, netns) &&
            read_property(env, options, "persist", &value) &&

@@ -32,6 +32,7 @@
 #include "arguments.h"
 #include "attach.h"
 #include "link.h"
+#include "stream.h"
 
 #define ETHERNET_BYTES 14
 
@@ -294,6 +295,15 @@ static const struct device_kind KINDS[] = {
      .identify = identify_attached,
      .discard = discard_attached,
      .steer = steer_attached},
+    {.name = "stream",
+     .label = "stream",
+     .has_path = true,
+     .open = open_stream,
+     .check = check_stream,
+     .configure = check_stream,
+     .identify = identify_stream,
+     .discard = discard_stream,
+     .steer = steer_stream},
 };
 
 bool read_kind(napi_env env, napi_value value, const struct device_kind **kind) {

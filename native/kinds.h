@@ -12,6 +12,19 @@
 /* struct virtio_net_hdr without num_buffers (Virtio 1.2, section 5.1.6, the legacy layout). */
 #define VNET_HDR_BYTES 10
 
+/* The longest name of a device with its NUL: sun_path of unix(7). */
+#define DEVICE_NAME_BYTES 108
+
+/* The same, in the byte order of the host. */
+struct vnet_header {
+    uint8_t flags;
+    uint8_t gso_type;
+    uint16_t header_bytes;
+    uint16_t gso_bytes;
+    uint16_t csum_start;
+    uint16_t csum_offset;
+};
+
 struct device_kind;
 
 /* What the kernel may pass to us, and takes from us, beyond plain packets. */
@@ -33,7 +46,8 @@ struct opening {
      * namespace is not entered, so `ifindex` and `mtu` stay 0.
      */
     bool moved;
-    char wanted[IFNAMSIZ];
+    /* The name of an interface, or the path of a socket. */
+    char wanted[DEVICE_NAME_BYTES];
     /* Filled while the device is opened. */
     int fd;
     bool created;
@@ -42,7 +56,7 @@ struct opening {
     /* 0 if it could not be read. */
     int mtu;
     bool is_up;
-    char name[IFNAMSIZ];
+    char name[DEVICE_NAME_BYTES];
 };
 
 /* The place of a descriptor's interface. */
@@ -64,6 +78,8 @@ struct device_kind {
     const char *label;
     /* IFF_TUN or IFF_TAP; 0 for a kind that is neither. */
     unsigned tun_type;
+    /* The device is no interface: its name is a path. */
+    bool has_path;
     /* Bytes in front of an IP packet, as a steering program sees it. */
     int link_bytes;
     /* Opens `wanted` in the calling thread's namespace, ready for use. */

@@ -49,13 +49,15 @@ napi_value create_poller(napi_env env, napi_callback_info info) {
     return throw_napi(env);
 }
 
-static napi_value change_watch(napi_env env, int poller, int operation, int fd, int32_t number) {
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint32_t)number};
+static napi_value change_watch(napi_env env, int poller, int operation, int fd, int32_t number,
+                               bool for_output) {
+    struct epoll_event event = {.events = EPOLLIN | (for_output ? EPOLLOUT : 0u),
+                                .data.u64 = (uint32_t)number};
     if (epoll_ctl(poller, operation, fd, &event) != 0) {
         struct failure failure;
         int error = errno;
         fail(&failure, error, "epoll_ctl", NULL, "descriptor %d cannot be %s: %s", fd,
-             operation == EPOLL_CTL_ADD ? "watched" : "left alone", strerror(error));
+             operation == EPOLL_CTL_DEL ? "left alone" : "watched", strerror(error));
         return throw_failure(env, &failure);
     }
     return NULL;
@@ -69,7 +71,7 @@ napi_value watch_input(napi_env env, napi_callback_info info) {
         !read_descriptor(env, arguments[1], &fd) ||
         !read_integer(env, arguments[2], "number", INT32_MIN, INT32_MAX, &number))
         return NULL;
-    return change_watch(env, poller, EPOLL_CTL_ADD, fd, number);
+    return change_watch(env, poller, EPOLL_CTL_ADD, fd, number, false);
 }
 
 napi_value unwatch_input(napi_env env, napi_callback_info info) {
@@ -78,7 +80,20 @@ napi_value unwatch_input(napi_env env, napi_callback_info info) {
     if (!read_arguments(env, info, 2, arguments) || !read_descriptor(env, arguments[0], &poller) ||
         !read_descriptor(env, arguments[1], &fd))
         return NULL;
-    return change_watch(env, poller, EPOLL_CTL_DEL, fd, 0);
+    return change_watch(env, poller, EPOLL_CTL_DEL, fd, 0, false);
+}
+
+napi_value watch_output(napi_env env, napi_callback_info info) {
+    napi_value arguments[4];
+    int poller, fd;
+    int32_t number;
+    bool is_wanted;
+    if (!read_arguments(env, info, 4, arguments) || !read_descriptor(env, arguments[0], &poller) ||
+        !read_descriptor(env, arguments[1], &fd) ||
+        !read_integer(env, arguments[2], "number", INT32_MIN, INT32_MAX, &number) ||
+        !read_boolean(env, arguments[3], "isWanted", &is_wanted))
+        return NULL;
+    return change_watch(env, poller, EPOLL_CTL_MOD, fd, number, is_wanted);
 }
 
 /* epoll_wait(2) that a signal neither ends early nor prolongs. */

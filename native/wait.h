@@ -6,6 +6,7 @@
 
 napi_value create_poller(napi_env env, napi_callback_info info);
 napi_value watch_input(napi_env env, napi_callback_info info);
+napi_value watch_output(napi_env env, napi_callback_info info);
 napi_value unwatch_input(napi_env env, napi_callback_info info);
 napi_value wait_for_watched(napi_env env, napi_callback_info info);
 napi_value set_batch_scheduling(napi_env env, napi_callback_info info);

@@ -58,7 +58,10 @@ function addAdd(parent: Command): void {
     .requiredOption('--address <address...>', 'its addresses')
     .requiredOption('--group <group...>', 'its security groups, by name or id')
     .option('--netns <namespace>', "name of its namespace or a path (default: the daemon's own)")
-    .option('--device <name>', `name of its device (default: "${DEVICE}"; none for attach)`)
+    .option(
+      '--device <name>',
+      `name of its device (default: "${DEVICE}"; none for attach), or the path of a stream's socket`,
+    )
     .addOption(new Option('--kind <kind>', 'kind of its device').choices(PORT_KIND_NAMES))
     .addOption(new Option('--mtu <bytes>', 'MTU of its device').argParser(parseMtu))
     .option('--no-configure', 'leave addresses and routes of the device to others')
@@ -81,7 +84,9 @@ Examples:
   sgctl interface add --netns vm7 --kind tap --no-configure \\
     --address 10.0.0.17 fd00:10::17 --group web ssh
   sgctl interface add --kind attach --device vnet3 \\
-    --address 10.0.0.18 --group web`,
+    --address 10.0.0.18 --group web
+  sgctl interface add --kind stream --device /run/secgroupd/vm8.sock \\
+    --address 10.0.0.19 --group web`,
     );
   addSocketOptions(command).action(async (options: AddOptions) => {
     const { netns, kind, mtu, persist, owner, device: name, tag } = options;

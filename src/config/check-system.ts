@@ -5,7 +5,7 @@
 import { closeSync, openSync, statfsSync } from 'node:fs';
 import type { Position, Problem } from '../source/problem.ts';
 import { keyPath } from '../source/yaml.ts';
-import { portKind } from '../ports/port-kind.ts';
+import { isTunKind, portKind } from '../ports/port-kind.ts';
 import type { Config, DeviceConfig } from './config.ts';
 
 export interface SystemPaths {
@@ -38,7 +38,7 @@ export function checkSystem(
     told.add(device.netnsPath);
     checkNamespace(device, device.netnsPath, keyPath(path, 'netns'), problems);
   }
-  if (listDevices(config).some(({ device }) => !portKind(device.kind).isAttached))
+  if (listDevices(config).some(({ device }) => isTunKind(portKind(device.kind))))
     checkTun(config, paths.tunDevice, problems);
 }
 

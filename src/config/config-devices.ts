@@ -1,5 +1,5 @@
-/** This file reads the names, namespaces and MTUs of the TUN and TAP devices of interfaces and of the uplink. */
-import { portKind, type PortKindName } from '../ports/port-kind.ts';
+/** This file reads the names, namespaces and MTUs of the devices of interfaces and of the uplink. */
+import { isTunKind, portKind, type PortKindName } from '../ports/port-kind.ts';
 import type { Parsed } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
 import { readServed } from './config-dhcp.ts';
@@ -20,6 +20,8 @@ import { MTU_LIMITS } from './limits.ts';
 const NAME_BYTES_MAX = 15;
 /** NAME_MAX of linux/limits.h: the longest file name under the namespace directory. */
 const NETNS_NAME_BYTES_MAX = 255;
+/** sun_path of unix(7) without the closing NUL. */
+const SOCKET_PATH_BYTES_MAX = 107;
 /** RFC 8200 section 5. */
 export const MTU_IPV6_MIN = 1280;
 
@@ -45,7 +47,9 @@ export function readDevice(
   options: DeviceOptions,
 ): DeviceConfig | undefined {
   const { kind, nameNode, usesIpv6, netnsDirectory, isInstance } = options;
-  const name = readDeviceName(reader, nameNode);
+  refuseSettings(reader, node, kind);
+  const { isStream } = portKind(kind);
+  const name = readDeviceName(reader, isStream ? get(node, 'path') : nameNode, kind);
   const netnsNode = get(node, 'netns');
   const netns = readNetns(reader, netnsNode, netnsDirectory);
   const mtu = readMtu(reader, node, usesIpv6);
@@ -53,10 +57,9 @@ export function readDevice(
     reader,
     node,
     'configure',
-    !isInstance || (netnsNode !== undefined && !portKind(kind).isAttached),
+    !isInstance || (netnsNode !== undefined && isTunKind(portKind(kind))),
   );
   const persist = readBoolean(reader, node, 'persist', false);
-  if (portKind(kind).isAttached) refuseSettings(reader, node);
   const mac = readMac(reader, get(node, 'mac'), kind);
   const dhcp = isInstance && readServed(reader, node, { kind, configure, netns: netns?.text });
   if (name === undefined) return undefined;
@@ -89,32 +92,66 @@ function readMac(reader: Reader, node: Node | undefined, kind: PortKindName): st
   return fail(reader, node!, 'bad-mac', message, 'write it as 02:00:00:00:00:11');
 }
 
-/** Who makes an attached device also configures it. */
-function refuseSettings(reader: Reader, node: Node): void {
-  for (const key of ['mtu', 'configure', 'persist']) {
-    const given = get(node, key);
-    if (given !== undefined)
-      fail(
-        reader,
-        given,
-        'attached-device',
-        `'${key}' is of no use for an attached device`,
-        'who makes the device configures it; leave this out',
-      );
-  }
+/** Who makes an attached device also configures it, and a stream has no interface. */
+function refuseSettings(reader: Reader, node: Node, kind: PortKindName): void {
+  const refuse = (keys: readonly string[], code: string, what: string, hint: string): void => {
+    for (const key of keys) {
+      const given = get(node, key);
+      if (given !== undefined) fail(reader, given, code, `'${key}' is of no use for ${what}`, hint);
+    }
+  };
+  if (portKind(kind).isAttached)
+    refuse(
+      ['mtu', 'configure', 'persist'],
+      'attached-device',
+      'an attached device',
+      'who makes the device configures it; leave this out',
+    );
+  if (portKind(kind).isStream)
+    refuse(
+      ['name', 'netns', 'configure', 'persist'],
+      'stream-device',
+      'a stream',
+      'a stream has a socket (path) and no interface; leave this out',
+    );
+  else refuse(['path'], 'stream-device', `a ${kind}`, 'write kind: stream, or leave this out');
 }
 
-function readDeviceName(reader: Reader, node: Node | undefined): string | undefined {
+function readDeviceName(
+  reader: Reader,
+  node: Node | undefined,
+  kind: PortKindName,
+): string | undefined {
   const name = readText(reader, node);
   if (name === undefined) return undefined;
-  const wrong = checkDeviceName(name);
-  return wrong === undefined
-    ? name
-    : fail(reader, node!, 'bad-device-name', wrong.message, wrong.hint);
+  const wrong = checkDeviceName(name, kind);
+  if (wrong === undefined) return name;
+  const code = portKind(kind).isStream ? 'bad-socket-path' : 'bad-device-name';
+  return fail(reader, node!, code, wrong.message, wrong.hint);
 }
 
-/** What stands against a name of a network interface. */
-export function checkDeviceName(name: string): Advised | undefined {
+/** What stands against a name of a network interface, or the path of a stream's socket. */
+export function checkDeviceName(name: string, kind: PortKindName): Advised | undefined {
+  return portKind(kind).isStream ? checkSocketPath(name) : checkInterfaceName(name);
+}
+
+function checkSocketPath(path: string): Advised | undefined {
+  const bytes = Buffer.byteLength(path);
+  // The kernel would take a path with a dot as well; two spellings of one socket would be two devices.
+  if (!path.startsWith('/') || path.includes('\0') || /\/(\.{0,2})(\/|$)/.test(path))
+    return {
+      message: `'${path}' can't be the path of a socket`,
+      hint: "write it whole and without '.', '..' and '//', as /run/secgroupd/vm1.sock",
+    };
+  if (bytes > SOCKET_PATH_BYTES_MAX)
+    return {
+      message: `the socket's path has ${bytes} bytes`,
+      hint: `Linux takes ${SOCKET_PATH_BYTES_MAX}`,
+    };
+  return undefined;
+}
+
+function checkInterfaceName(name: string): Advised | undefined {
   const bytes = Buffer.byteLength(name);
   if (bytes < 1 || bytes > NAME_BYTES_MAX) {
     return {

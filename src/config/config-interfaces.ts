@@ -77,6 +77,24 @@ export function readInterfaces(
   return entries.slice(0, INTERFACES_MAX).map((entry) => readInterface(context, entry));
 }
 
+/** The packets of a stream come to one loop, and the answers to them would come to another. */
+export function refuseStreams(
+  reader: Reader,
+  interfaces: readonly InterfaceParts[],
+  workers: number,
+): void {
+  if (workers === 1) return;
+  for (const { config } of interfaces)
+    if (config !== undefined && portKind(config.device.kind).isStream)
+      fail(
+        reader,
+        { at: config.device.origin, path: `interfaces.${config.name}.device` },
+        'stream-workers',
+        `a stream has one queue, and there are ${workers} packet loops`,
+        'leave workers out, or give the machine a TAP (kind: attach)',
+      );
+}
+
 function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts {
   const { reader, vpcs, devices, netnsDirectory } = context;
   const { key: name, value: node } = entry;

@@ -8,10 +8,10 @@ import type { Position } from '../source/problem.ts';
 import type { ConntrackConfig } from './config-conntrack.ts';
 import type { LogFormat, Rotation } from './flow-log-format.ts';
 
-/** The TUN or TAP device that stands for an instance's eth0, or for the uplink. */
+/** The device that stands for an instance's eth0, or for the uplink. */
 export interface DeviceConfig {
   readonly kind: PortKindName;
-  /** The name of the device inside its namespace. */
+  /** The name of the device inside its namespace; of a stream the path of its socket. */
   readonly name: string;
   /** As written: a name in the namespace directory, a path, or a process id. Undefined: the daemon's own namespace. */
   readonly netns: string | undefined;

@@ -33,7 +33,12 @@ import {
   type GroupHead,
   type PlacedGroup,
 } from './config-groups.ts';
-import { readInterfaces, readUplink, type InterfaceParts } from './config-interfaces.ts';
+import {
+  readInterfaces,
+  readUplink,
+  refuseStreams,
+  type InterfaceParts,
+} from './config-interfaces.ts';
 import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
 import { readClassE, readSpecialAddresses, reservedAddresses } from './config-platform.ts';
 import { readPrefixLists } from './config-prefix-lists.ts';
@@ -132,6 +137,8 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
   const uplink = readUplink(context, section('uplink'));
   const interfaces = readInterfaces(context, section('interfaces'));
   refuseSharedBlocks(reader, vpcs, interfaces);
+  const workers = readWorkers(reader, root);
+  refuseStreams(reader, interfaces, workers);
   const conntrack = readConntrack(reader, section('conntrack'));
   const config: Config = {
     file,
@@ -145,7 +152,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     uplink,
     special: readSpecialAddresses(reader, root, vpcAddresses, uplink, allowsClassE),
     dhcpOptions: readDhcpOptions(reader, section('dhcpOptions')),
-    workers: readWorkers(reader, root),
+    workers,
     conntrack,
     flowLogs: readFlowLogs(
       reader,

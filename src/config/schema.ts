@@ -260,12 +260,20 @@ const INTERFACES = named(
             default: 'tun',
             title: 'Kind',
             description:
-              'tun carries IP packets, tap Ethernet frames. attach takes an interface that is there already: one end of a veth pair, or a TAP that a hypervisor holds.',
+              'tun carries IP packets, tap Ethernet frames. attach takes an interface that is there already: one end of a veth pair, or a TAP that a hypervisor holds. stream is a unix socket that a hypervisor connects to without any right: QEMU with -netdev stream.',
           },
           name: {
             ...DEVICE_NAME,
             title: 'Device name',
-            description: 'Name of the device inside its namespace.',
+            description: 'Name of the device inside its namespace. Needed but for a stream.',
+          },
+          path: {
+            type: 'string',
+            minLength: 1,
+            title: 'Path of the socket',
+            description:
+              'For stream, and needed there: where the daemon listens for the guest, in a folder that only root or the user of the daemon can write. The socket has mode 0600.',
+            examples: ['/run/secgroupd/vm1.sock'],
           },
           netns: NETNS,
           mtu: MTU,
@@ -276,7 +284,7 @@ const INTERFACES = named(
             type: 'string',
             title: 'MAC address of the instance',
             description:
-              'For tap and attach: frames from another MAC address drop as mac-spoof, and a TAP that is configured gets it. Absent: a configured TAP has one that follows from the id; otherwise it is learned from what comes from an address of the interface.',
+              'For tap, attach and stream: frames from another MAC address drop as mac-spoof, and a TAP that is configured gets it. Absent: a configured TAP has one that follows from the id; otherwise it is learned from what comes from an address of the interface.',
             examples: ['02:00:00:00:00:11'],
           },
         },
@@ -284,7 +292,9 @@ const INTERFACES = named(
           title: 'Device',
           description:
             'The device that stands in for eth0 of the instance, or the interface that it is connected to.',
-          required: ['name'],
+          if: { properties: { kind: { const: 'stream' } }, required: ['kind'] },
+          then: { required: ['path'] },
+          else: { required: ['name'] },
         },
       ),
       from: {

@@ -19,6 +19,7 @@ import { UntrackedPast } from '../policy/untracked-past.ts';
 import { closeDevices, type Device } from '../ports/device.ts';
 import type { DevicePlace } from '../ports/device-place.ts';
 import type { Native } from '../ports/native.ts';
+import { logGuest } from './port-specs.ts';
 import { findWrong, INTERFACES_TRIED, makeCanaries, packCanaries, type Canary } from './canary.ts';
 import { compareConfigs, isSamePolicy } from './changes.ts';
 import { hasChanges, type Changes } from '../queries/reload-result.ts';
@@ -220,6 +221,7 @@ export class Daemon {
       settings: loopSettings(config, timeScale),
       onFailure,
       onLost: (port) => void this.inTurn(() => this.cutOff(port)),
+      onGuest: (device, why) => logGuest(log, device, why),
       prepare: (dataplane) => {
         this.dataplane = dataplane;
         this.setLimits(config, ports);

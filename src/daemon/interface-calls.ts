@@ -185,9 +185,11 @@ function readOwner(owner: string): string {
 /** What the device is, with what the question leaves out. The estate checks the names. */
 function readDevice(given: DeviceQuestion, addresses: readonly string[]): AttachedDevice {
   const { kind = NO_KIND, name = NAME_DEFAULT, netns, mtu = MTU_LIMITS.otherwise } = given;
-  const { isAttached } = portKind(kind);
+  const { isAttached, isStream } = portKind(kind);
   if (isAttached && (given.name ?? '') === '')
     throw new RequestError('which interface is to be attached? There is no default for its name');
+  if (isStream && (given.name ?? '') === '')
+    throw new RequestError("where is the stream's socket? Its path is the name of the device");
   if (isAttached && given.mtu !== undefined)
     throw new RequestError('an attached device has the MTU that it has: leave mtu out');
   const min = addresses.some((text) => text.includes(':')) ? MTU_IPV6_MIN : MTU_LIMITS.min;

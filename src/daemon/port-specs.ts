@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { deviceLabel } from '../config/device-specs.ts';
 import type { PortSpec } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
-import type { Device, DeviceSpec } from '../ports/device.ts';
+import { hasOurMtu, type Device, type DeviceSpec } from '../ports/device.ts';
 import { NO_KIND } from '../ports/port-kind.ts';
 import { nextHopsOf } from './next-hops.ts';
 
@@ -13,6 +13,12 @@ export function logDevice(log: Logger, { spec, offloads }: Device): void {
     { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
     'device opened',
   );
+}
+
+/** Says that a guest has connected to a socket, or is gone: `why`. */
+export function logGuest(log: Logger, device: string, why: string | undefined): void {
+  if (why === undefined) log.info({ device }, 'a guest has connected');
+  else log.info({ device, why }, 'a guest is gone; the next one can connect');
 }
 
 /** Makes a placeholder for a device that can't be opened. */
@@ -52,6 +58,6 @@ export function portOf(device: Device, port: number, { uplink }: Config): PortSp
  */
 function knownMtu(device: Device): number {
   const { spec, created, mtu } = device;
-  if (spec.configure) return spec.mtu;
+  if (hasOurMtu(spec)) return spec.mtu;
   return created ? 0 : mtu;
 }

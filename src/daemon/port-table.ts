@@ -19,6 +19,7 @@ import type { InterfaceId } from '../policy/model.ts';
 import {
   closeDevices,
   extendDevice,
+  hasOurMtu,
   isSameDevice,
   openDevices,
   restoreDevice,
@@ -360,7 +361,7 @@ export class PortTable {
 
 function isSameToLoops(a: DeviceSpec, b: DeviceSpec): boolean {
   return (
-    (a.mtu === b.mtu || !b.configure) &&
+    (a.mtu === b.mtu || !hasOurMtu(b)) &&
     a.isMacFixed === b.isMacFixed &&
     a.macAddress?.join() === b.macAddress?.join() &&
     isDeepStrictEqual(a.lease, b.lease)

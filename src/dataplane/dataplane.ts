@@ -85,7 +85,7 @@ export class Dataplane {
   }
 
   private async startLoops(options: DataplaneOptions): Promise<void> {
-    const { ports, policy, hasUplink, onFailure, onLost } = options;
+    const { ports, policy, hasUplink, onFailure, onLost, onGuest } = options;
     this.ports = ports;
     const adopted = await Promise.all(
       this.threads.map((thread, number) =>
@@ -99,7 +99,7 @@ export class Dataplane {
             shared: this.shared,
             others: this.memories.filter((_, other) => other !== number),
           },
-          { onFailure, onLost },
+          { onFailure, onLost, onGuest },
         ),
       ),
     );

@@ -23,6 +23,8 @@ export interface LoopListeners {
   readonly onFailure: (error: Error) => void;
   /** The device of a port is gone. The loop no longer uses its descriptor. */
   readonly onLost: (port: number) => void;
+  /** A guest has connected to a port with that label, or is gone: `why`. */
+  readonly onGuest: (label: string, why: string | undefined) => void;
 }
 
 export class LoopThread {
@@ -124,9 +126,10 @@ export class LoopThread {
   }
 
   /** @returns a promise of the thread's end */
-  private listen(worker: Worker, { onFailure, onLost }: LoopListeners): Promise<void> {
+  private listen(worker: Worker, { onFailure, onLost, onGuest }: LoopListeners): Promise<void> {
     worker.on('message', (report: Report) => {
       if (report.kind === 'lost') onLost(report.port);
+      if (report.kind === 'guest') onGuest(report.label, report.why);
       for (const take of this.waiting) take(report);
     });
     worker.on('error', onFailure);

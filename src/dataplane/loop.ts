@@ -66,6 +66,9 @@ const RECHECK_ENTRIES = 512;
 /** How soon the loop looks again whether a neighbour has answered. */
 const WAITING_INTERVAL_MS = 10;
 
+/** Guests of streams that are gone are told of no more often. */
+const GUEST_INTERVAL_MS = 100;
+
 const BROADCAST_MAC = new Uint8Array(6).fill(0xff);
 
 const FOREVER_MS = -1;
@@ -99,6 +102,9 @@ export class Loop {
   private readonly ports: PortIo;
   /** What is ready, in pairs: a port or WAKE, and READABLE or not. */
   private readonly events = new Int32Array(2 * PORTS_IN_ROUND);
+  private specs: readonly PortSpec[] = [];
+  /** When a guest's end was last told of. */
+  private guestToldMs = -Infinity;
   private generation: number;
   /** When instances are told of their router next, on the clock that is not scaled. */
   private advertiseAtMs = NEVER_MS;
@@ -154,7 +160,7 @@ export class Loop {
     this.timeScale = settings.timeScale;
     this.generation = input.policy.generation;
     this.scheduling = new Scheduling(native);
-    this.ports = new PortIo(native, PORTS_MAX);
+    this.ports = new PortIo(native, PORTS_MAX, (port, why) => this.meetGuest(port, why));
     this.ports.watch(this.wakeFd, WAKE);
     this.setPorts(input.ports);
     this.hasBegun = true;
@@ -262,7 +268,8 @@ export class Loop {
   private write(count: number, sent: number): void {
     const { ports, batch, coalescer, engine, gauges } = this;
     const { joined } = coalescer;
-    coalescer.join(batch.view, batch.slots, count, ports.hasEthernet, ports.takesUso);
+    const { hasEthernet, takesUso, isCutHere } = ports;
+    coalescer.join(batch.view, batch.slots, count, hasEthernet, takesUso, isCutHere);
     gauges[GAUGE_COALESCED] = coalescer.joined;
     gauges[GAUGE_WRITES] += sent - (coalescer.joined - joined);
     if (ports.write(this.arena, batch.slots, count, coalescer.next) < sent)
@@ -370,6 +377,7 @@ export class Loop {
 
   /** Takes over ports. The loop no longer uses the devices that are not among them; their owner closes them. */
   private setPorts(ports: readonly PortSpec[]): void {
+    this.specs = ports;
     const isNew = this.ports.assign(
       ports.map(({ kind, takesUso, fds }) => ({ kind, takesUso, fd: fds[this.number] ?? -1 })),
     );
@@ -391,10 +399,25 @@ export class Loop {
     }
   }
 
+  /** A guest has come to a port, or is gone. The next one may have another MAC address. */
+  private meetGuest(port: number, why: string | undefined): void {
+    const spec = this.specs[port];
+    if (why === undefined) this.learnAnew(port, spec);
+    const clockMs = this.clockMs();
+    // Who comes and goes all the time is told of now and then.
+    if (clockMs - this.guestToldMs < GUEST_INTERVAL_MS) return;
+    if (why !== undefined) this.guestToldMs = clockMs;
+    this.report({ kind: 'guest', port, label: spec.label, ...(why === undefined ? {} : { why }) });
+  }
+
   private startPort(number: number, port: PortSpec): void {
-    const mac = macOf(port);
     // Memory may hold what an earlier process learned. Keep that.
     if (!this.hasBegun && this.link.knows(number)) return;
+    this.learnAnew(number, port);
+  }
+
+  private learnAnew(number: number, port: PortSpec): void {
+    const mac = macOf(port);
     const nowMs = (this.clockMs() * this.timeScale) | 0;
     this.link.startPort(number, mac.getUint16(0), mac.getInt32(2), nowMs);
   }

@@ -199,7 +199,14 @@ export type Report =
   /** The answers to the probes of a `judge`. */
   | { readonly kind: 'judged'; readonly answers: Int32Array }
   /** The device of a port is gone. The loop no longer uses its descriptor. */
-  | { readonly kind: 'lost'; readonly port: number };
+  | { readonly kind: 'lost'; readonly port: number }
+  /** A guest has connected to the socket of a port, or is gone: `why`. */
+  | {
+      readonly kind: 'guest';
+      readonly port: number;
+      readonly label: string;
+      readonly why?: string;
+    };
 
 export function flowLayout(family: FlowFamily, maxFlows: number): FlowTableLayout {
   return { capacity: maxFlows, family };

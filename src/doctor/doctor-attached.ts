@@ -2,21 +2,21 @@
 import { deviceLabel } from '../config/device-specs.ts';
 import type { DeviceSpec } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
-import { portKind } from '../ports/port-kind.ts';
+import { isTunKind, portKind } from '../ports/port-kind.ts';
 import { count } from '../source/count.ts';
 import type { Check, Reader } from './doctor-check.ts';
 
 /** Source: capabilities(7). */
 const CAP_NET_RAW = 1n << 13n;
 
-/** Splits devices into those of ours and those that somebody else makes. */
+/** Takes out the interfaces that we make, and those that somebody else makes. A stream is neither. */
 export function splitSpecs(specs: readonly DeviceSpec[]): {
   readonly own: readonly DeviceSpec[];
   readonly attached: readonly DeviceSpec[];
 } {
   const isAttached = ({ kind }: DeviceSpec): boolean => portKind(kind).isAttached;
   return {
-    own: specs.filter((spec) => !isAttached(spec)),
+    own: specs.filter(({ kind }) => isTunKind(portKind(kind))),
     attached: specs.filter(isAttached),
   };
 }

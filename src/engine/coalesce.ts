@@ -137,6 +137,7 @@ export class Coalescer {
    * NOT_SENT and keep only their payload.
    * @param hasEthernet by port: 1 if frames carry Ethernet
    * @param takesUso by port: 1 if its kernel takes UDP superpackets (Linux 6.2)
+   * @param isCutHere by port: 1 if no kernel is behind it, and we would cut a superpacket ourselves
    */
   join(
     view: DataView,
@@ -144,13 +145,14 @@ export class Coalescer {
     count: number,
     hasEthernet: Uint8Array,
     takesUso: Uint8Array,
+    isCutHere: Uint8Array,
   ): void {
     const { next, head } = this;
     for (let i = 0; i < count; i++) {
       next[i] = NO_NEXT;
       head[i] = i;
       const port = slots[i * SLOT_WORDS + SLOT_PORT];
-      if (port < 0) continue;
+      if (port < 0 || isCutHere[port] === 1) continue;
       const at = slots[i * SLOT_WORDS + SLOT_OFFSET];
       this.ip = at + VNET_HDR_BYTES + (hasEthernet[port] === 1 ? ETHERNET_HEADER_BYTES : 0);
       this.end = at + slots[i * SLOT_WORDS + SLOT_LENGTH];

@@ -84,7 +84,10 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
     'neighbour-spoof',
     "an ARP or neighbour message that claims an address that is not the interface's",
   ],
-  ['write-failed', 'the device on the other side refused the packet'],
+  [
+    'write-failed',
+    'the device on the other side refused the packet; of a stream: no guest is connected, or it does not read',
+  ],
   [
     'revoked',
     'the connection was ended by a change of rules (revocation: recheck or cut) or by hand; only a new SYN opens it again, without TCP only the side that had opened it',

@@ -37,6 +37,9 @@ const TAG_NAMES = [
   'persist',
   'instance',
 ] as const;
+/** A caller of the API who may tag interfaces must not choose files of the host. */
+const TAGGED_KINDS = PORT_KIND_NAMES.filter((name) => !portKind(name).isStream);
+
 type TagName = (typeof TAG_NAMES)[number];
 
 /** Where the tags of an interface say that it is; undefined if they say nothing of it. */
@@ -142,8 +145,8 @@ function placeTags(tags: Tags): Checked<ReadTag> {
 /** @param beside what holds where no tag says otherwise; undefined: an interface's own defaults */
 function readDevice(read: ReadTag, beside: AttachedDevice | undefined): Checked<AttachedDevice> {
   const kindText = read('kind') ?? beside?.kind ?? PORT_KIND_NAMES[0];
-  const kind = PORT_KIND_NAMES.find((one) => one === kindText);
-  if (kind === undefined) return badTag('kind', kindText, PORT_KIND_NAMES.join(' or '));
+  const kind = TAGGED_KINDS.find((one) => one === kindText);
+  if (kind === undefined) return badTag('kind', kindText, TAGGED_KINDS.join(' or '));
   const mtuText = read('mtu') ?? String(beside?.mtu ?? MTU_LIMITS.otherwise);
   const mtu = /^\d{1,6}$/.test(mtuText) ? Number(mtuText) : -1;
   if (mtu < MTU_LIMITS.min || mtu > MTU_LIMITS.max)
@@ -187,7 +190,7 @@ export function checkDevice(
   host: string,
   { kind, name, netns, configure, persist }: AttachedDevice,
 ): readonly Refusal[] {
-  const wrongName = checkDeviceName(name);
+  const wrongName = checkDeviceName(name, kind);
   const resolved = netns === undefined ? undefined : resolveNetns(netns, NETNS_DIRECTORY);
   const other = estate
     .interfacesOfHost(host)
@@ -198,6 +201,13 @@ export function checkDevice(
         one.attachment.device.netns === netns,
     );
   return collect(
+    portKind(kind).isStream && (configure || persist || netns !== undefined)
+      ? makeRefusal(
+          'InvalidParameterValue',
+          'A stream is a socket and no interface',
+          'leave netns, configure and persist out',
+        )
+      : undefined,
     portKind(kind).isAttached && (configure || persist)
       ? makeRefusal(
           'InvalidParameterValue',

@@ -135,8 +135,8 @@ function whyNoDevice(
     [...reserved, ...uplink].some((other) => sameAddress(one, other)),
   );
   if (special !== undefined) return `${formatAddress(special)} is the platform's or the uplink's`;
-  const { name, netns } = attachment!.device;
-  return (checkDeviceName(name) ?? checkNetns(netns, netnsDirectory))?.message;
+  const { kind, name, netns } = attachment!.device;
+  return (checkDeviceName(name, kind) ?? checkNetns(netns, netnsDirectory))?.message;
 }
 
 /** The interface with those of its groups that are there; the same object as before if it would be the same. */

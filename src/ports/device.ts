@@ -4,10 +4,11 @@
  * Every device is opened before any is brought up: as long as the link is down no packet is queued, and
  * if one of them can't be had the others vanish again with their descriptors.
  */
-import { closeSync, fstatSync, openSync, statSync, constants } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import type { Lease } from '../wire/lease.ts';
+import { identityOf, removeSocket, socketAt } from './file-identity.ts';
 import type { Native, OpenedDevice, OpenOptions } from './native.ts';
-import { portKind, type PortKindName } from './port-kind.ts';
+import { isTunKind, portKind, type PortKindName } from './port-kind.ts';
 
 /**
  * Packets the kernel queues towards the daemon; what comes to a full queue is lost. The default of 500 holds
@@ -25,6 +26,7 @@ export interface Prefix {
 /** What to open, in terms of the kernel alone. */
 export interface DeviceSpec {
   readonly kind: PortKindName;
+  /** Name of the interface; of a stream the path of its socket. */
   readonly name: string;
   /** Path of the network namespace; undefined: the daemon's own. */
   readonly netnsPath: string | undefined;
@@ -55,6 +57,8 @@ export interface Device extends OpenedQueues {
   readonly spec: DeviceSpec;
   /** The namespace it is in (namespaceAt); undefined: the daemon's own. */
   readonly namespace: string | undefined;
+  /** Of a stream: tells its socket from another that has the path later. */
+  readonly socket?: string | undefined;
   /** Of one that was there before it was opened, and is configured here. */
   readonly found?: Found;
 }
@@ -68,13 +72,17 @@ interface Found {
   readonly routes: Set<string>;
 }
 
+/** Whether the MTU is what the configuration says: nobody else says anything of it. */
+export function hasOurMtu({ kind, configure }: DeviceSpec): boolean {
+  return configure || portKind(kind).isStream;
+}
+
 /**
  * Tells namespaces apart: a path may stand for another one later.
  * @returns undefined if none is there
  */
 export function namespaceAt(path: string): string | undefined {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
+  return identityOf(statSync(path, { bigint: true, throwIfNoEntry: false }));
 }
 
 /** Whether a path leads to the namespace of a process by its number, which may be another process's later. */
@@ -103,8 +111,7 @@ function inNamespace<T>(path: string, work: (held: string, namespace: string) =>
     throw systemError(code, 'open', `network namespace ${path} can't be opened: ${code}`);
   }
   try {
-    const { dev, ino } = fstatSync(fd, { bigint: true });
-    const namespace = `${dev}:${ino}`;
+    const namespace = identityOf(fstatSync(fd, { bigint: true }))!;
     if (namespace === namespaceAt(OWN_NAMESPACE))
       throw systemError(
         'EREMOTE',
@@ -251,12 +258,19 @@ function openDevice(
     return { device, isTaken: taken !== undefined };
   };
   const { netnsPath } = spec;
-  if (netnsPath === undefined) return open(undefined, undefined);
+  if (netnsPath === undefined) {
+    const opened = open(undefined, undefined);
+    if (!portKind(spec.kind).isStream) return opened;
+    return { ...opened, device: { ...opened.device, socket: socketAt(spec.name) } };
+  }
   return inNamespace(netnsPath, (held, namespace) => open(namespace, held));
 }
 
 export function closeDevices(native: Native, devices: readonly Device[]): void {
-  for (const { fds } of devices) for (const fd of fds) native.closeFd(fd);
+  for (const { fds, socket, spec } of devices) {
+    if (socket !== undefined) removeSocket(spec.name, socket);
+    for (const fd of fds) native.closeFd(fd);
+  }
 }
 
 /**
@@ -419,7 +433,7 @@ function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
   try {
     // Queues are numbered by when they were attached, and renumbered when one goes: if others hold some of a TUN
     // or TAP that was there, those opened here get numbers that no loop expects, also once the others are closed.
-    if (spec.queues > 1 && !device.created && !portKind(spec.kind).isAttached)
+    if (spec.queues > 1 && !device.created && isTunKind(portKind(spec.kind)))
       native.steerQueues(fd, options, 1);
     while (fds.length < spec.queues) fds.push(native.openDevice(options).fd);
   } catch (error) {

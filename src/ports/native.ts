@@ -28,6 +28,13 @@ export const HEADROOM_BYTES = 22;
 /** Largest frame a device hands over: 65,535 bytes of IP (a GSO superpacket) and an Ethernet header with a VLAN tag. */
 export const FRAME_BYTES_MAX = 65535 + 18;
 
+/** For writeBatch, in place of a descriptor: writeStream has written what goes there. */
+export const FD_OF_STREAM = -2;
+
+/** Bytes of the buffers of a stream: at least the largest frame, and at least a superpacket in segments. */
+export const STREAM_IN_BYTES = 1 << 17;
+export const STREAM_OUT_BYTES = 1 << 18;
+
 /** Most queues of a device. */
 export const QUEUES_MAX = 16;
 
@@ -38,7 +45,7 @@ export const PAIR_HASH_LAST_FACTOR = 0x297a2d39;
 
 export interface OpenOptions {
   readonly kind: PortKindName;
-  /** Interface name, 1–15 bytes. */
+  /** Interface name, 1–15 bytes; for a stream the path of its socket, at most 107. */
   readonly name: string;
   /** Path of the network namespace (`/run/netns/web-1`, `/proc/123/ns/net`); absent: the caller's own. */
   readonly netns?: string;
@@ -83,6 +90,9 @@ export interface Native {
   /**
    * Opens (or attaches to a persistent) TUN or TAP. Throws NativeError; EBUSY if another process holds it, EEXIST-like
    * EINVAL if it is of the other kind.
+   *
+   * Of the kind `stream` the descriptor is a socket that listens at the path, with mode 0600. One that an earlier
+   * process left there is replaced; anything else there is refused (EEXIST, EPERM, EBUSY).
    *
    * One of the kind `attach` has to be there. The host is kept from it (native/guard.c), also after the descriptor was
    * closed, and if it can't be opened because it is down.
@@ -157,6 +167,7 @@ export interface Native {
    * Writes packets in order: slot i goes to `fds[slots[3 * i + 2]]`; a negative third word means "not sent".
    * `next[i]` other than 0 is a later slot whose bytes follow those of slot i in the same write, and so
    * on; that slot's own third word should be negative. At most 64 slots a write.
+   * Slots whose descriptor is FD_OF_STREAM are left alone, and not counted.
    * A packet that can't be written is skipped, and its third word becomes -(errno): the caller counts it.
    * @returns slots written, those that followed another included
    */
@@ -169,6 +180,42 @@ export interface Native {
   ): number;
 
   /**
+   * Takes in who waits at a stream's socket.
+   * @returns a descriptor, non-blocking and close-on-exec; -1 if nobody waits, -2 if descriptors or memory are short
+   */
+  acceptStream(listener: number): number;
+  /**
+   * Reads frames of a stream as readBatch reads packets, each with an empty virtio header in front. Never waits.
+   * @param state six words, of which all are 0 for a new connection: where in `input` and in the buffer of writeStream
+   *   something lies; what ended the connection (0: nothing, 1: the peer, 2: a length that no frame has, else minus an
+   *   errno); and whether whole frames were left for the next call. For a frame that is too long there is an empty one.
+   * @param input STREAM_IN_BYTES, which hold what is no whole frame yet
+   */
+  readStream(
+    fd: number,
+    state: Int32Array,
+    input: Uint8Array,
+    arena: Uint8Array,
+    slots: Int32Array,
+  ): number;
+  /**
+   * Writes the slots whose third word is `port` as plain frames: checksums that are left open are completed, and
+   * superpackets cut. What the peer does not take now stays in `output`, and goes with the next call. Never waits.
+   * The third word of what can't be written becomes -(errno): EAGAIN if `output` is full.
+   * @param output STREAM_OUT_BYTES
+   * @returns slots written
+   */
+  writeStream(
+    fd: number,
+    state: Int32Array,
+    output: Uint8Array,
+    arena: Uint8Array,
+    slots: Int32Array,
+    count: number,
+    port: number,
+  ): number;
+
+  /**
    * A list of descriptors that the kernel keeps (epoll), close-on-exec: a wait costs what is ready, where
    * poll(2) costs what is watched. Close it with closeFd.
    */
@@ -177,14 +224,16 @@ export interface Native {
    * Watches a descriptor for input, under a number of the caller's. Throws NativeError EEXIST if it is watched already.
    */
   watch(poller: number, fd: number, number: number): void;
+  /** Has a watched descriptor watched for room for output as well, or no longer. */
+  watchOutput(poller: number, fd: number, number: number, isWanted: boolean): void;
   /**
    * To be called before the descriptor is closed: a copy of it elsewhere would keep it watched. Throws NativeError
    * ENOENT if it is not watched.
    */
   unwatch(poller: number, fd: number): void;
   /**
-   * Waits for input. `events` is filled in pairs: the number, and 1 (readable) or 2 (error or hang-up).
-   * Tells of at most 128 at a time, in turns if more are ready.
+   * Waits for input. `events` is filled in pairs: the number, and 1 (readable, or room for output) or 2 (error or
+   * hang-up). Tells of at most 128 at a time, in turns if more are ready.
    * @param timeoutMs -1 waits for ever
    * @returns pairs
    */
@@ -281,6 +330,9 @@ const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
   VNET_HDR_BYTES,
   HEADROOM_BYTES,
   FRAME_BYTES_MAX,
+  FD_OF_STREAM,
+  STREAM_IN_BYTES,
+  STREAM_OUT_BYTES,
   QUEUES_MAX,
   PAIR_HASH_SEED,
   PAIR_HASH_FACTOR,

@@ -11,24 +11,30 @@
 import { ETHERNET_HEADER_BYTES } from '../wire/fields.ts';
 
 /** As the configuration writes it, and native/kinds.c. */
-export type PortKindName = 'tun' | 'tap' | 'attach';
+export type PortKindName = 'tun' | 'tap' | 'attach' | 'stream';
 
 export interface PortKind {
   /** Frames carry Ethernet: there is a link with neighbours on it. Otherwise each is an IP packet. */
   readonly hasEthernet: boolean;
   /**
    * Somebody else made its device, and goes on to configure it. We hold packet sockets on it, and keep the host from
-   * it (native/guard.c). Otherwise the device is a TUN or TAP of ours.
+   * it (native/guard.c).
    */
   readonly isAttached: boolean;
   /** What is written to it comes to the guest, and to no kernel of this host's. */
   readonly leadsToGuest: boolean;
+  /**
+   * Its device is a unix socket of ours, named by its path, and whoever connects is the guest (stream-port.ts). There
+   * is no interface and no virtio header, and one queue.
+   */
+  readonly isStream: boolean;
 }
 
 const PORT_KINDS: Readonly<Record<PortKindName, PortKind>> = {
-  tun: { hasEthernet: false, isAttached: false, leadsToGuest: false },
-  tap: { hasEthernet: true, isAttached: false, leadsToGuest: false },
-  attach: { hasEthernet: true, isAttached: true, leadsToGuest: true },
+  tun: { hasEthernet: false, isAttached: false, leadsToGuest: false, isStream: false },
+  tap: { hasEthernet: true, isAttached: false, leadsToGuest: false, isStream: false },
+  attach: { hasEthernet: true, isAttached: true, leadsToGuest: true, isStream: false },
+  stream: { hasEthernet: true, isAttached: false, leadsToGuest: true, isStream: true },
 };
 
 /** Of a port without a device, by which nothing is read or written. */
@@ -36,11 +42,16 @@ export const NO_KIND: PortKindName = 'tun';
 
 export const PORT_KIND_NAMES = Object.keys(PORT_KINDS) as readonly PortKindName[];
 
-/** The uplink's device is one of ours: whatever is beyond an attached one has addresses that nobody declares. */
-export const UPLINK_KIND_NAMES = PORT_KIND_NAMES.filter((name) => !PORT_KINDS[name].isAttached);
+/** The uplink's device is one of ours: whatever is beyond another has addresses that nobody declares. */
+export const UPLINK_KIND_NAMES = PORT_KIND_NAMES.filter((name) => isTunKind(PORT_KINDS[name]));
 
 export function portKind(name: PortKindName): PortKind {
   return PORT_KINDS[name];
+}
+
+/** Whether its device is a TUN or TAP of ours: an interface that we make and may configure. */
+export function isTunKind({ isAttached, isStream }: PortKind): boolean {
+  return !isAttached && !isStream;
 }
 
 /** Bytes between the virtio header and the IP packet of an untagged frame. */

@@ -27,7 +27,7 @@ import {
   type Opening,
 } from '../ports/device.ts';
 import type { Native, NativeError, OpenedDevice } from '../ports/native.ts';
-import { portKind } from '../ports/port-kind.ts';
+import { isTunKind, portKind } from '../ports/port-kind.ts';
 import type { Notifier, StoredFd } from './notify.ts';
 import { tellProgress } from './progress.ts';
 
@@ -216,8 +216,9 @@ export class FdStore implements DeviceShelf {
     let bytes = namesBytes(this.kept);
     let left = 0;
     for (const { spec, fds } of devices) {
-      // It stays without its descriptors, and the host is kept from it meanwhile.
-      if (portKind(spec.kind).isAttached) continue;
+      // An attached one stays without its descriptors, and the host is kept from it meanwhile. A stream's guest has to
+      // connect again anyway.
+      if (!isTunKind(portKind(spec.kind))) continue;
       const names = queueNames(spec);
       const next = bytes + namesBytes(names.filter((name) => !this.kept.has(name)));
       if (next > NAMES_BYTES_MAX) {

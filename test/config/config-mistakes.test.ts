@@ -357,6 +357,50 @@ test('interfaces, devices, the uplink', () => {
   const OK = 'addresses: [10.0.0.9]';
   checkAll([
     [
+      `workers: 2\n${one(OK, 'kind: stream, path: /run/vm.sock')}`,
+      '3:16 error stream-workers interfaces.a.device: a stream has one queue, and there are 2 packet loops',
+      'leave workers out, or give the machine a TAP (kind: attach)',
+    ],
+    [
+      one(OK, 'kind: stream'),
+      "2:16 error missing-key interfaces.a.device: the key 'path' is missing",
+    ],
+    [
+      one(OK, 'path: /run/vm.sock, kind: stream, name: eth0'),
+      "2:58 error stream-device interfaces.a.device.name: 'name' is of no use for a stream",
+      'a stream has a socket (path) and no interface; leave this out',
+    ],
+    [
+      one(OK, 'path: /run/vm.sock, kind: stream, netns: web'),
+      "2:59 error stream-device interfaces.a.device.netns: 'netns' is of no use for a stream",
+    ],
+    [
+      one(OK, 'path: /run/vm.sock, kind: stream, configure: false'),
+      "2:63 error stream-device interfaces.a.device.configure: 'configure' is of no use for a stream",
+    ],
+    [
+      one(OK, 'path: /run/vm.sock, kind: stream, persist: true'),
+      "2:61 error stream-device interfaces.a.device.persist: 'persist' is of no use for a stream",
+    ],
+    [
+      one(OK, 'name: eth0, netns: web, path: /run/vm.sock'),
+      "2:48 error stream-device interfaces.a.device.path: 'path' is of no use for a tun",
+      'write kind: stream, or leave this out',
+    ],
+    ...['vm.sock', '/run/../vm.sock', '/run//vm.sock', '/run/', '/.'].map(
+      (path) =>
+        [
+          one(OK, `kind: stream, path: ${path}`),
+          `2:38 error bad-socket-path interfaces.a.device.path: '${path}' can't be the path of a socket`,
+          "write it whole and without '.', '..' and '//', as /run/secgroupd/vm1.sock",
+        ] as const,
+    ),
+    [
+      one(OK, `kind: stream, path: /${'x'.repeat(107)}`),
+      "2:38 error bad-socket-path interfaces.a.device.path: the socket's path has 108 bytes",
+      'Linux takes 107',
+    ],
+    [
       one(OK, 'name: vm1, kind: attach, configure: false'),
       "2:54 error attached-device interfaces.a.device.configure: 'configure' is of no use for an attached device",
       'who makes the device configures it; leave this out',
@@ -492,7 +536,7 @@ test('interfaces, devices, the uplink', () => {
     ],
     [
       one(OK, 'name: eth0, kind: veth'),
-      "2:36 error bad-value interfaces.a.device.kind: expected tun, tap or attach, got 'veth'",
+      "2:36 error bad-value interfaces.a.device.kind: expected tun, tap, attach or stream, got 'veth'",
     ],
     [one(OK, 'kind: tun'), "2:16 error missing-key interfaces.a.device: the key 'name' is missing"],
     [
@@ -650,7 +694,7 @@ metrics: { listen: x }
     '12:13 error wrong-kind securityGroups.web.egress: expected a list, got a string',
     "13:3 error duplicate-name securityGroups.WEB: the security group 'WEB' exists already on line 7 as 'web'; names are compared without regard to case",
     '14:7 error wrong-kind securityGroups.db: expected a mapping, got a list',
-    "16:36 error bad-value interfaces.a.device.kind: expected tun, tap or attach, got 'tan'; did you mean 'tun'?",
+    "16:36 error bad-value interfaces.a.device.kind: expected tun, tap, attach or stream, got 'tan'; did you mean 'tun'?",
     "16:83 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'dbs'; did you mean 'db'?",
     "17:16 error duplicate-device interfaces.b.device: the device 'eth0' belongs to interface 'a' on line 16 already",
     "17:44 error duplicate-address interfaces.b.addresses[0]: 10.0.0.9 belongs to interface 'a' on line 16 already",

@@ -180,6 +180,16 @@ const CASES: readonly KeyCase[] = [
   ['interfaces.one.device.persist', true, 'policy'],
   ['interfaces.one.device.dhcp', true, 'policy'],
   [
+    'interfaces.one.device.path',
+    '/run/b.sock',
+    'policy',
+    {
+      interfaces: {
+        one: { device: { kind: 'stream', path: '/run/a.sock' }, addresses: ['10.0.0.11'] },
+      },
+    },
+  ],
+  [
     'interfaces.one.from',
     'one/Host',
     'policy',

@@ -65,6 +65,7 @@ async function start(t: TestContext, prepare: (dataplane: Dataplane) => void): P
     },
     onFailure: (error) => failures.push(error),
     onLost: () => undefined,
+    onGuest: () => undefined,
     prepare: (made) => {
       made.setTimeouts(PORT, { tcpEstablishedSec: 432_000, udpSec: 30, udpStreamSec: 180 });
       prepare(made);

@@ -253,6 +253,7 @@ test('joining packets of a batch: 0 bytes a packet', () => {
   const arena = new Uint8Array(batch.view.buffer);
   const hasEthernet = new Uint8Array(3);
   const takesUso = new Uint8Array(3).fill(1);
+  const isCutHere = new Uint8Array(3);
   const rounds = 16_000;
   let joined = 0;
   const bytes = leastBytesPerRun(() => {
@@ -264,7 +265,7 @@ test('joining packets of a batch: 0 bytes a packet', () => {
         arena.fill(0, i * 256 + 46, i * 256 + 46 + VNET_BYTES);
         batch.slots[i * SLOT_WORDS + SLOT_PORT] = 2;
       }
-      coalescer.join(batch.view, batch.slots, PACKETS_IN_BATCH, hasEthernet, takesUso);
+      coalescer.join(batch.view, batch.slots, PACKETS_IN_BATCH, hasEthernet, takesUso, isCutHere);
       joined += batch.slots[SLOT_WORDS + SLOT_PORT] < 0 ? 1 : 0;
     }
   }, rounds * PACKETS_IN_BATCH);

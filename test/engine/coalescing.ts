@@ -15,6 +15,7 @@ export const OLD_PORT = 3;
 
 const IS_TAP = Uint8Array.of(0, 0, 1, 0);
 const TAKES_USO = Uint8Array.of(1, 1, 1, 0);
+const IS_CUT_HERE = new Uint8Array(4);
 const LINK = Uint8Array.of(6, 0, 0, 0, 0, 1, 2, 0x73, 0x67, 0, 0, 1, 8, 0);
 
 /** An IP packet on its way to a port, its virtio header counted from the IP header; to -1: dropped. */
@@ -63,7 +64,7 @@ export function writesOf(packets: readonly Outgoing[]): Write[] {
     at += bytes.length;
   });
   const coalescer = new Coalescer(packets.length);
-  coalescer.join(batch.view, batch.slots, packets.length, IS_TAP, TAKES_USO);
+  coalescer.join(batch.view, batch.slots, packets.length, IS_TAP, TAKES_USO, IS_CUT_HERE);
   const writes: Write[] = [];
   packets.forEach((_, i) => {
     const to = batch.slots[i * SLOT_WORDS + 2];

@@ -106,6 +106,14 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['readBatch', [9999, arena, 0, slots], TypeError, 'linkBytes must be a number'],
   ['readBatch', [9999, arena, 0, slots, 15], RangeError, 'linkBytes must be an integer from 0 to 14'],
 
+  ['acceptStream', [-1], RangeError, FD],
+  ['readStream', [9999, arena, arena, arena, slots], TypeError, 'state must be an Int32Array'],
+  ['readStream', [9999, new Int32Array(5), arena, arena, slots], RangeError, 'state must be at least 6 words long'],
+  ['readStream', [9999, new Int32Array(6), slots, arena, slots], TypeError, 'buffer must be a Uint8Array'],
+  ['readStream', [9999, new Int32Array(6), arena, arena, slots], RangeError, 'buffer must be as long as native.ts says'],
+  ['writeStream', [9999, new Int32Array(6), arena, arena, slots, 1, 0], RangeError, 'buffer must be as long as native.ts says'],
+  ['watchOutput', [9999, 9999, 1, 1], TypeError, 'isWanted must be a boolean'],
+
   ['writeBatch', [undefined, slots, 1, fds], TypeError, 'arena must be a Uint8Array'],
   ['writeBatch', [arena, null, 1, fds], TypeError, 'slots must be an Int32Array'],
   ['writeBatch', [arena, slots, 3, fds], RangeError, 'count must be an integer from 0 to 2'],

@@ -52,11 +52,13 @@ test('what the packet path asks of a port follows from its kind', () => {
     ['tun', false, 0],
     ['tap', true, 14],
     ['attach', true, 14],
+    ['stream', true, 14],
   ]);
   const { ports } = makePorts();
-  ports.assign([device(7), device(8, 'tap', true), device(-1)]);
-  assert.deepEqual([...ports.hasEthernet], [0, 1, 0, 0, 0, 0, 0, 0]);
+  ports.assign([device(7), device(8, 'tap', true), device(-1), device(5, 'stream')]);
+  assert.deepEqual([...ports.hasEthernet], [0, 1, 0, 1, 0, 0, 0, 0]);
   assert.deepEqual([...ports.takesUso], [0, 1, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...ports.isCutHere], [0, 0, 0, 1, 0, 0, 0, 0]);
   ports.assign([device(7), device(9)]);
   assert.deepEqual(
     [...ports.hasEthernet.subarray(0, 2), ...ports.takesUso.subarray(0, 2)],

@@ -79,7 +79,7 @@ for i in ${MODULES.map((_, i) => i).join(' ')}; do insmod /modules/$i.ko; done
 
 /** Starts the guest in a namespace; what it writes to its console is the output. */
 export function startGuest(
-  netns: Netns,
+  netns: Pick<Netns, 'start'>,
   { kernel, initrd }: GuestFiles,
   netdev: string,
   mac: string,
