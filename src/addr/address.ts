@@ -151,6 +151,11 @@ export function bytesOf(address: Address): number[] {
   return bytes;
 }
 
+/** The address of 4 or 16 bytes. */
+export function addressOf(bytes: Uint8Array): Address {
+  return { family: bytes.length === 4 ? 4 : 6, words: wordsOf([...bytes]) };
+}
+
 function parseAddress6(text: string): Parsed<Address> {
   if (!ipaddr.IPv6.isValid(text) || text.includes('%')) {
     return refuse(

@@ -53,7 +53,8 @@ export function uplinkDevice(config: Config): DeviceSpec | undefined {
   const hosts = config.interfaces.flatMap(({ id }) =>
     config.model.interfaces.get(id)!.addresses.map(hostPrefix),
   );
-  const routes = [...uplink.routes.map(cidrPrefix), ...hosts];
+  const toInterfaces = hosts.map((prefix) => ({ ...prefix, isOptional: true }));
+  const routes = [...uplink.routes.map(cidrPrefix), ...toInterfaces];
   return deviceSpec(config, uplink.device, own, routes);
 }
 

@@ -1,5 +1,6 @@
 /** This file makes the ports of the packet loops from devices and their configuration. */
 import type { Logger } from 'pino';
+import { addressOf, formatAddress } from '../addr/address.ts';
 import type { Config } from '../config/config.ts';
 import { deviceLabel } from '../config/device-specs.ts';
 import type { PortSpec } from '../dataplane/messages.ts';
@@ -8,10 +9,16 @@ import { hasOurMtu, type Device, type DeviceSpec } from '../ports/device.ts';
 import { NO_KIND } from '../ports/port-kind.ts';
 import { nextHopsOf } from './next-hops.ts';
 
-export function logDevice(log: Logger, { spec, offloads }: Device): void {
+export function logDevice(log: Logger, { spec, offloads, lacking = [] }: Device): void {
   log.info(
     { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
     'device opened',
+  );
+  if (lacking.length === 0) return;
+  const addresses = lacking.map(({ bytes }) => formatAddress(addressOf(bytes)));
+  log.warn(
+    { device: spec.name, addresses },
+    'the host has other routes to these addresses, and does not reach their interfaces by the uplink; remove those routes and restart the daemon',
   );
 }
 

@@ -21,6 +21,11 @@ const TX_QUEUE_LENGTH = 4000;
 export interface Prefix {
   readonly bytes: Uint8Array;
   readonly prefixLength: number;
+  /**
+   * A route that the device may be without, where somebody else has one to the same destination. One interface's address
+   * must not keep the device from all others.
+   */
+  readonly isOptional?: boolean;
 }
 
 /** What to open, in terms of the kernel alone. */
@@ -61,6 +66,8 @@ export interface Device extends OpenedQueues {
   readonly socket?: string | undefined;
   /** Of one that was there before it was opened, and is configured here. */
   readonly found?: Found;
+  /** Optional routes that it was not given. */
+  readonly lacking?: readonly Prefix[];
 }
 
 /** What a device had already of what it is given, so that it can be left as it was. */
@@ -209,8 +216,7 @@ export function tryDevices(
       if (!('device' in opening)) return opening;
       const { spec, device } = opening;
       try {
-        configure(native, device);
-        return opening;
+        return { spec, device: { ...device, lacking: configure(native, device) } };
       } catch (error) {
         const why = asError(error);
         const index = opened.findIndex(({ fds }) => fds === device.fds);
@@ -410,19 +416,32 @@ function atDevice(
   }
 }
 
-/** Gives a device prefixes, and notes which of them it had. */
+/** Gives a device prefixes, and notes which of them it had. One that fails keeps none of the others from it. */
 function give(
   native: Native,
   { found }: Device,
   { netns, ifindex }: Place,
   { addresses, routes }: Prefixes,
 ): void {
-  for (const address of addresses)
-    if (!native.addAddress(netns, ifindex, address.bytes, address.prefixLength))
-      found?.addresses.add(keyOf(address));
-  for (const route of routes)
-    if (!native.addRoute(netns, ifindex, route.bytes, route.prefixLength, undefined))
-      found?.routes.add(keyOf(route));
+  const works = [
+    ...addresses.map((address) => () => {
+      if (!native.addAddress(netns, ifindex, address.bytes, address.prefixLength))
+        found?.addresses.add(keyOf(address));
+    }),
+    ...routes.map((route) => () => {
+      if (!native.addRoute(netns, ifindex, route.bytes, route.prefixLength, undefined))
+        found?.routes.add(keyOf(route));
+    }),
+  ];
+  const failed = works.flatMap((work) => {
+    try {
+      work();
+      return [];
+    } catch (error) {
+      return [error];
+    }
+  });
+  if (failed.length > 0) throw failed[0];
 }
 
 /** @throws NativeError; nothing of what was opened is left then */
@@ -444,9 +463,11 @@ function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
   return { ...device, fds };
 }
 
-function configure(native: Native, device: Device): void {
+/** @returns optional routes that others have */
+function configure(native: Native, device: Device): readonly Prefix[] {
   const { spec } = device;
-  if (!spec.configure) return;
+  const lacking: Prefix[] = [];
+  if (!spec.configure) return lacking;
   atDevice(native, device, (place) => {
     native.setLink(place.netns, place.ifindex, {
       mtu: spec.mtu,
@@ -459,12 +480,15 @@ function configure(native: Native, device: Device): void {
       try {
         give(native, device, place, { addresses: [], routes: [route] });
       } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
         // On a device that was there before, whoever is behind it may have put the route there in their own way.
-        if (device.created || (error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        device.found?.routes.add(keyOf(route));
+        if (!device.created) device.found?.routes.add(keyOf(route));
+        else if (route.isOptional === true) lacking.push(route);
+        else throw error;
       }
     }
   });
+  return lacking;
 }
 
 /** Those of `wanted` that are not in `present`. */

@@ -147,6 +147,33 @@ test('a default route that an instance has by another interface is not replaced:
   assert.equal(await daemon.stop(), 0);
 });
 
+test("another route to one interface's address keeps the uplink from no other", async (t) => {
+  if (!canRun(t)) return;
+  const { up, a, b } = await makeNamespaces(t, ['up', 'a', 'b']);
+  await up.mustRun('ip', ['link', 'add', 'other', 'type', 'veth', 'peer', 'name', 'beyond']);
+  await up.mustRun('ip', ['link', 'set', 'other', 'up']);
+  await up.mustRun('ip', ['link', 'set', 'beyond', 'up']);
+  await up.mustRun('ip', ['route', 'add', `${A}/32`, 'dev', 'other']);
+  const file = temporaryFile(
+    t,
+    'secgroupd.yaml',
+    `uplink: { tun: up0, netns: ${up.path}, addresses: [10.9.0.1/24] }
+securityGroups: { web: { ingress: [{ protocol: icmp, type: 8, from: 10.9.0.0/24 }] } }
+interfaces:
+  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [${A}], securityGroups: [web] }
+  b: { device: { netns: ${b.path}, name: eth0 }, addresses: [10.0.0.12], securityGroups: [web] }
+`,
+  );
+  const daemon = await Daemon.start(t, file);
+  assert.equal((await ping(up, '10.0.0.12')).code, 0);
+  assert.match(
+    daemon.output,
+    new RegExp(`"addresses":\\["${A}"\\],"msg":"the host has other routes`),
+  );
+  assert.match(await up.mustRun('ip', ['route', 'get', A]), / dev other /);
+  assert.equal(await daemon.stop(), 0);
+});
+
 test('a device that its guest moved is configured where it is, and nothing where it was', async (t) => {
   if (!canRun(t)) return;
   const { a, b, mine } = await makeNamespaces(t, ['a', 'b', 'mine']);
