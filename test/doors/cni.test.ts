@@ -22,6 +22,15 @@ const LEASE = {
 };
 const LATE = { code: 11, msg: 'no address is left', details: '10.77.0.0/24' };
 
+const ETH0 = { name: 'eth0', sandbox: '/run/netns/c1' };
+const BEHIND = { ipam: undefined, prevResult: {} };
+
+/** The configuration behind a plugin that made these interfaces, the last of them with an address. */
+function behind(...interfaces: readonly object[]): object {
+  const ips = [{ address: '10.77.0.5/24', interface: interfaces.length - 1 }];
+  return { ...BEHIND, prevResult: { interfaces, ips } };
+}
+
 interface World {
   readonly daemon: FakeDaemon;
   /** What the IPAM plugin was called with. */
@@ -166,7 +175,7 @@ describe('ADD', () => {
   test('twice is an error, and leaves the first as it is', async (t) => {
     const { ask, daemon, leased } = await makeWorld(t);
     await ask('ADD');
-    const msg = `secgroupd: eth0 of this container is there already, as ${ID}`;
+    const msg = `secgroupd: this interface of the container is there already, as ${ID}`;
     assert.deepEqual(failureOf(await ask('ADD')), [7, msg]);
     assert.deepEqual([leased(), daemon.there.size], [['ADD c1'], 1]);
   });
@@ -222,7 +231,17 @@ describe('what is refused', () => {
     ['an empty group', 7, /has an empty name/, {}, { CNI_ARGS: 'SG=web,' }],
     ['groups that are none', 7, /securityGroups is a list of texts/, { securityGroups: 'web' }, {}],
     ['an interface made before', 7, /ENI= in CNI_ARGS/, {}, { CNI_ARGS: `ENI=${ID}` }],
-    ['a second place in the list', 7, /is the first plugin of the list/, { prevResult: {} }, {}],
+    ['an address of its own behind a plugin', 7, /ipam and prevResult are/, { prevResult: {} }, {}],
+    ['a kind behind a plugin', 7, /kind and prevResult/, { ...BEHIND, kind: 'tap' }, {}],
+    ['a plugin that gave no address', 7, /no address of eth0$/, BEHIND, {}],
+    [
+      "another interface's address",
+      7,
+      /no address of eth0$/,
+      behind({ ...ETH0, name: 'eth1' }),
+      {},
+    ],
+    ['a namespace that is not there', 5, /^secgroupd: nsenter: .*c1/, behind(ETH0), {}],
     ['no IPAM', 7, /ipam is missing/, { ipam: {} }, {}],
     ['an IPAM that is not there', 7, /none is not in CNI_PATH/, { ipam: { type: 'none' } }, {}],
     ['an IPAM by its path', 7, /ipam\.type is the name/, { ipam: { type: '../lender' } }, {}],

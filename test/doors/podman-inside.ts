@@ -56,15 +56,42 @@ graphroot = "/run/p/graph"
 runroot = "/run/p/run"
 `;
 
-/** A network whose containers have the group of its name, and addresses of one part of the subnet. */
-function network(name: string, first: number, last: number): object {
-  const range = (subnet: string, prefix: string) => [
-    { subnet, rangeStart: `${prefix}${first}`, rangeEnd: `${prefix}${last}` },
+interface Network {
+  readonly name: string;
+  /** Of its containers. */
+  readonly group: string;
+  /** `77` of 10.77.0.0/24 and fd00:77::/64. */
+  readonly subnet: number;
+  /** The part of the subnet that it gives addresses of. */
+  readonly from: number;
+  /** What makes the interface, where that is another plugin. */
+  readonly before?: { readonly type: string } & Readonly<Record<string, unknown>>;
+}
+
+const BRIDGE = { type: 'bridge', bridge: 'br9', isGateway: true };
+const NETWORKS: readonly Network[] = [
+  { name: 'web', group: 'web', subnet: 77, from: 10 },
+  { name: 'app', group: 'app', subnet: 77, from: 100 },
+  { name: 'bridged-web', group: 'web', subnet: 88, from: 10, before: BRIDGE },
+  { name: 'bridged-app', group: 'app', subnet: 88, from: 100, before: BRIDGE },
+  { name: 'ptp-web', group: 'web', subnet: 99, from: 10, before: { type: 'ptp' } },
+];
+
+function conflist({ name, group, subnet, from, before }: Network): object {
+  const range = (prefix: string, length: number) => [
+    {
+      subnet: `${prefix}0/${length}`.replace('::0', '::'),
+      rangeStart: `${prefix}${from}`,
+      rangeEnd: `${prefix}${from + 89}`,
+      gateway: `${prefix}1`,
+    },
   ];
-  const ranges = [range('10.77.0.0/24', '10.77.0.'), range('fd00:77::/64', 'fd00:77::')];
-  const ipam = { type: 'host-local', dataDir: LEASES, ranges };
-  const plugin = { type: 'secgroupd', socket: SOCKET, securityGroups: [name], ipam };
-  return { cniVersion: '0.4.0', name, plugins: [plugin] };
+  const ranges = [range(`10.${subnet}.0.`, 24), range(`fd00:${subnet}::`, 64)];
+  const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }];
+  const ipam = { type: 'host-local', dataDir: LEASES, ranges, routes };
+  const own = { type: 'secgroupd', socket: SOCKET, securityGroups: [group] };
+  const plugins = before === undefined ? [{ ...own, ipam }] : [{ ...before, ipam }, own];
+  return { cniVersion: '0.4.0', name, plugins };
 }
 
 async function prepare(): Promise<void> {
@@ -80,13 +107,11 @@ async function prepare(): Promise<void> {
   for (const name of ['sh', 'httpd', 'nc', 'cat', 'sleep'])
     symlinkSync('busybox', `${ROOT}/bin/${name}`);
   writeFileSync(`${ROOT}/www/index.html`, 'here\n');
-  symlinkSync('/usr/lib/cni/host-local', '/run/cni/host-local');
+  for (const plugin of ['host-local', 'bridge', 'ptp'])
+    symlinkSync(`/usr/lib/cni/${plugin}`, `/run/cni/${plugin}`);
   symlinkSync(PLUGIN, '/run/cni/secgroupd');
-  for (const [name, first, last] of [
-    ['web', 10, 99],
-    ['app', 100, 199],
-  ] as const)
-    writeFileSync(`/run/net.d/${name}.conflist`, JSON.stringify(network(name, first, last)));
+  for (const one of NETWORKS)
+    writeFileSync(`/run/net.d/${one.name}.conflist`, JSON.stringify(conflist(one)));
   writeFileSync('/run/c.yaml', CONFIG);
   writeFileSync(ENV.CONTAINERS_CONF, CONTAINERS_CONF);
   writeFileSync(ENV.CONTAINERS_STORAGE_CONF, STORAGE_CONF);
@@ -255,6 +280,59 @@ test('containers', async (t) => {
       leases.filter((name) => /^[0-9a-f.:]+$/.test(name)),
       [],
     );
+    assert.deepEqual(readdirSync('/run/netns'), []);
+  });
+});
+
+test('containers whose interface another plugin made', async (t) => {
+  let daemon = await startDaemon(t);
+
+  for (const kind of ['bridged', 'ptp'])
+    await t.test(`are guarded by their groups, in both families: ${kind}`, async () => {
+      await mustPodman(...runArgs(`${kind}1`, `${kind}-web`));
+      for (const address of await addressesOf(`${kind}1`)) {
+        await answers(address);
+        await pingsInVain(address);
+      }
+    });
+
+  await t.test('are guarded from each other on one bridge, and from the host on it', async () => {
+    await mustPodman(...runArgs('bridged2', 'bridged-app'));
+    const [web, app] = [await enter('bridged1'), await enter('bridged2')];
+    const appAddresses = await addressesOf('bridged2');
+    for (const [i, address] of (await addressesOf('bridged1')).entries()) {
+      await answers(address, app);
+      await pingsInVain(address, app);
+      await pingsInVain(appAddresses[i], web);
+    }
+    const [address] = await addressesOf('bridged1');
+    const past = ['curl', '-sS', '-m', '2', '--interface', 'br9', `http://${address}:${HTTP}/`];
+    assert.notEqual((await command(past)).code, 0);
+  });
+
+  await t.test('are cut off while the daemon is dead, and guarded when it is back', async () => {
+    const [address] = await addressesOf('bridged1');
+    await daemon.kill();
+    const asks = ['curl', '-sS', '-m', '2', `http://${address}:${HTTP}/`];
+    assert.notEqual((await command(asks)).code, 0);
+    const refused = await podman(...runArgs('late', 'bridged-web'));
+    assert.match(refused.stderr, /secgroupd: no daemon listens at \/run\/control\.sock/);
+    await podman('rm', '--force', 'late');
+    daemon = await startDaemon(t);
+    await answers(address);
+    await pingsInVain(address);
+  });
+
+  await t.test('leave nothing open and nothing behind', async () => {
+    const [address] = await addressesOf('bridged1');
+    await mustPodman('network', 'disconnect', 'bridged-web', 'bridged1');
+    assert.notEqual(
+      (await command(['curl', '-sS', '-m', '2', `http://${address}:${HTTP}/`])).code,
+      0,
+    );
+    await mustPodman('rm', '--force', '--all');
+    assert.deepEqual(await ask(SOCKET, 'listInterfaces', {}), []);
+    assert.equal((await command(['nft', 'list', 'tables', 'netdev'])).stdout, '');
     assert.deepEqual(readdirSync('/run/netns'), []);
   });
 });

@@ -7,7 +7,7 @@ import { run } from '../support/process.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 
 const INSIDE = fileURLToPath(new URL('./podman-inside.js', import.meta.url));
-const TIMEOUT_MS = 540_000;
+const TIMEOUT_MS = 900_000;
 
 test('Podman by CNI: groups, restarts, faults, and twenty containers at once', async (t) => {
   if (!requireRoot(t) || !requireTun(t)) return;

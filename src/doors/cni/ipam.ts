@@ -17,13 +17,9 @@ const TIMEOUT_MS = 60_000;
  */
 export async function callIpam(
   verb: Verb,
-  { ipamType, bytes }: NetworkConfig,
+  { ipamType = '', bytes }: NetworkConfig,
   env: Env,
 ): Promise<JsonObject> {
-  if (ipamType === undefined)
-    throw badConfig(
-      'ipam is missing: name the plugin that gives out addresses, such as host-local',
-    );
   const program = findPlugin(ipamType, readPath(env));
   const { code, stdout } = await execute(program, bytes, { ...env, CNI_COMMAND: verb });
   const text = stdout.toString('utf8').trim();

@@ -46,6 +46,8 @@ const KNOWN_KEYS = new Set([
   ...['cniVersion', 'name', 'type', 'args', 'capabilities', 'runtimeConfig', 'ipam', 'dns'],
   ...['prevResult', 'disableCheck', 'securityGroups', 'socket', 'kind', 'mtu'],
 ]);
+/** For an interface that secgroupd makes. */
+const OWN_INTERFACE_KEYS = ['ipam', 'kind', 'mtu', 'dns'];
 /** Both are the IPAM plugin's, which reads the same input. */
 const KNOWN_CAPABILITIES = new Set(['ips', 'ipRanges']);
 const NETWORK_NAME = /^[A-Za-z0-9][\w.-]{0,199}$/;
@@ -95,10 +97,16 @@ function readConfig(object: JsonObject, bytes: Buffer): NetworkConfig {
 }
 
 /** What was asked for, and this plugin does not do. Only for ADD: what is there is removed whatever is written. */
-export function refuseUnsupported({ object, prevResult }: NetworkConfig): void {
-  if (prevResult !== undefined)
+export function refuseUnsupported({ object, prevResult, ipamType }: NetworkConfig): void {
+  if (prevResult !== undefined) {
+    const key = OWN_INTERFACE_KEYS.find((one) => one in object);
+    if (key !== undefined)
+      throw badConfig(
+        `${key} and prevResult are both given: behind another plugin, the interface and its addresses are those that it made; leave ${key} out, or put secgroupd first`,
+      );
+  } else if (ipamType === undefined)
     throw badConfig(
-      'prevResult is given: secgroupd makes the interface itself, so it is the first plugin of the list, in place of bridge or ptp',
+      'ipam is missing: name the plugin that gives out addresses, such as host-local; or put secgroupd behind bridge or ptp',
     );
   const unknown = Object.keys(object).find(
     (key) => !KNOWN_KEYS.has(key) && !key.startsWith('cni.dev/'),

@@ -2,6 +2,7 @@
 import type { OwnedInterfaceView } from '../../queries/owned-interfaces.ts';
 import { isObject, optionalList, type JsonObject } from '../json-input.ts';
 import { hostPrefix, isIpv6 } from '../names.ts';
+import type { Attachment } from './environment.ts';
 import type { CniVersion } from './versions.ts';
 
 /** The result of ADD. The one interface is the only way out, so the default routes lead into it, without a gateway. */
@@ -37,8 +38,27 @@ export function formatResult(
 
 /** The addresses of a result, without their prefix length. They are not checked. */
 export function addressesOf(result: JsonObject): readonly string[] {
-  return (optionalList(result, 'ips') ?? []).flatMap((one) => {
-    const address = isObject(one) ? one['address'] : undefined;
-    return typeof address === 'string' ? [address.replace(/\/\d+$/, '')] : [];
-  });
+  return listOf(result, 'ips').flatMap(addressOf);
+}
+
+/** Those of one interface; what names no interface, or one that the result does not have, counts as well. */
+export function addressesOn(
+  result: JsonObject,
+  { ifName, netns }: Pick<Attachment, 'ifName' | 'netns'>,
+): readonly string[] {
+  const interfaces = listOf(result, 'interfaces');
+  return listOf(result, 'ips')
+    .filter(({ interface: index }) => {
+      const of = typeof index === 'number' ? interfaces[index] : undefined;
+      return of === undefined || (of['name'] === ifName && of['sandbox'] === netns);
+    })
+    .flatMap(addressOf);
+}
+
+function listOf(result: JsonObject, name: string): readonly JsonObject[] {
+  return (optionalList(result, name) ?? []).map((one) => (isObject(one) ? one : {}));
+}
+
+function addressOf({ address }: JsonObject): readonly string[] {
+  return typeof address === 'string' ? [address.replace(/\/\d+$/, '')] : [];
 }

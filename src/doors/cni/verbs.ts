@@ -6,14 +6,20 @@
  * come the address and the interface, and what fails gives the address back. At DEL the interface goes before its
  * address: another container that gets the address would be refused while the interface has it. If the daemon is dead,
  * both stay. A later ADD of the same attachment in another namespace removes what such a DEL left.
+ *
+ * Behind another plugin (`prevResult` at ADD, and no `ipam`) that plugin has made the interface, a veth pair, and given
+ * the addresses. The daemon attaches the host's end. At DEL that end is taken down before the daemon lets go of it: what
+ * is left of the container would reach the host past its groups, until the other plugin removes the pair.
  */
 import { ControlError } from '../../control-socket/control-client.ts';
 import { addInterface, askDaemon, findInterface } from '../ask-daemon.ts';
+import type { InterfaceQuestion, OwnedInterfaceView } from '../../queries/owned-interfaces.ts';
 import type { JsonObject } from '../json-input.ts';
 import { interfaceId } from '../names.ts';
 import { readSelection } from '../selection.ts';
-import { readArgs, readAttachment, type Attachment, type Env } from './environment.ts';
+import { readArgs, readAttachment, type Attachment, type Env, type Verb } from './environment.ts';
 import { CniError, CODES } from './failure.ts';
+import { findHostEnd, clearHostEnd, takeDown } from './host-end.ts';
 import { callIpam } from './ipam.ts';
 import {
   badConfig,
@@ -21,7 +27,7 @@ import {
   refuseUnsupported,
   type NetworkConfig,
 } from './network-config.ts';
-import { addressesOf, formatResult } from './result.ts';
+import { addressesOf, addressesOn, formatResult } from './result.ts';
 
 const RUNTIME = 'cni';
 /** A pod's name, as runtimes hand it on: it becomes the tag Name, if it can. */
@@ -31,24 +37,38 @@ const SHORT_ID_LENGTH = 12;
 
 export async function add(env: Env, config: NetworkConfig): Promise<JsonObject> {
   refuseUnsupported(config);
-  const attachment = readAttachment(env, 'ADD');
-  const netns = attachment.netns!;
+  const { containerId, ifName, netns } = readAttachment(env, 'ADD');
+  const attachment = { containerId, ifName, netns: netns! };
   const args = readArgs(env);
-  const securityGroups = chooseGroups(config, args);
-  const id = idOf(config, attachment);
-  const before = await findInterface(config.socket, { id, owner: ownerOf(config) });
-  if (before?.device.netns === netns)
-    throw badConfig(`${attachment.ifName} of this container is there already, as ${id}`);
-  if (before !== undefined) await remove(env, config, id);
+  const question = {
+    id: idOf(config, attachment),
+    owner: ownerOf(config),
+    securityGroups: chooseGroups(config, args),
+    tags: { Name: tagName(args, attachment) },
+  };
+  return isChained(config)
+    ? addBehind(env, config, attachment, question)
+    : addOwn(env, config, attachment, question);
+}
 
+type Question = Pick<InterfaceQuestion, 'id' | 'owner' | 'securityGroups' | 'tags'>;
+type Added = Attachment & { readonly netns: string };
+
+/** An interface that the daemon makes. */
+async function addOwn(
+  env: Env,
+  config: NetworkConfig,
+  { ifName, netns }: Added,
+  question: Question,
+): Promise<JsonObject> {
+  await makeWay(env, config, question, ({ device }) => device.netns === netns);
   const leased = await callIpam('ADD', config, env);
   try {
     const added = await addInterface(config.socket, {
-      id,
-      owner: ownerOf(config),
+      ...question,
       device: {
         kind: config.kind,
-        name: attachment.ifName,
+        name: ifName,
         netns,
         ...(config.mtu === undefined ? {} : { mtu: config.mtu }),
         configure: true,
@@ -56,8 +76,6 @@ export async function add(env: Env, config: NetworkConfig): Promise<JsonObject> 
         persist: true,
       },
       addresses: addressesOf(leased),
-      securityGroups,
-      tags: { Name: tagName(args, attachment) },
     });
     return formatResult(config.cniVersion, netns, added, dnsOf(config, leased));
   } catch (error) {
@@ -66,8 +84,46 @@ export async function add(env: Env, config: NetworkConfig): Promise<JsonObject> 
   }
 }
 
+/** An interface that the plugin before made. */
+async function addBehind(
+  env: Env,
+  config: NetworkConfig,
+  attachment: Added,
+  question: Question,
+): Promise<JsonObject> {
+  const { ifName, netns } = attachment;
+  const prevResult = config.prevResult!;
+  const addresses = addressesOn(prevResult, attachment);
+  if (addresses.length === 0) throw badConfig(`prevResult has no address of ${ifName}`);
+  const name = await findHostEnd(netns, ifName);
+  await makeWay(env, config, question, ({ device }) => device.name === name);
+  await clearHostEnd(name);
+  await addInterface(config.socket, { ...question, device: { kind: 'attach', name }, addresses });
+  return { ...prevResult, cniVersion: config.cniVersion };
+}
+
+/** Removes what a DEL without a daemon left. @throws CniError if the attachment is there as it is to be */
+async function makeWay(
+  env: Env,
+  config: NetworkConfig,
+  { id, owner }: Question,
+  isAsAsked: (there: OwnedInterfaceView) => boolean,
+): Promise<void> {
+  const before = await findInterface(config.socket, { id, owner });
+  if (before === undefined) return;
+  if (isAsAsked(before))
+    throw badConfig(`this interface of the container is there already, as ${id}`);
+  await remove(env, config, id);
+}
+
 export async function del(env: Env, config: NetworkConfig): Promise<undefined> {
-  await remove(env, config, idOf(config, readAttachment(env, 'DEL')));
+  const attachment = readAttachment(env, 'DEL');
+  if (isChained(config) && attachment.netns !== undefined) {
+    // Gone with its namespace, or never made.
+    const hostEnd = await findHostEnd(attachment.netns, attachment.ifName).catch(() => undefined);
+    if (hostEnd !== undefined) await takeDown(hostEnd);
+  }
+  await remove(env, config, idOf(config, attachment));
 }
 
 export async function check(env: Env, config: NetworkConfig): Promise<undefined> {
@@ -81,18 +137,23 @@ export async function check(env: Env, config: NetworkConfig): Promise<undefined>
       CODES.unknownContainer,
       `the daemon has no interface ${id} of this container`,
     );
-  if (found.device.netns !== attachment.netns)
+  if (isChained(config)) {
+    const hostEnd = await findHostEnd(attachment.netns!, attachment.ifName);
+    if (found.device.name !== hostEnd)
+      throw refusedBy(`${id} is ${found.device.name}, and the container has ${hostEnd}`);
+  } else if (found.device.netns !== attachment.netns)
     throw refusedBy(
       `${id} is in ${found.device.netns ?? 'no namespace'}, not in ${attachment.netns}`,
     );
   if (found.notInForce !== undefined) throw refusedBy(`${id} is not in force: ${found.notInForce}`);
-  const missing = addressesOf(prevResult).filter((address) => !found.addresses.includes(address));
+  const given = addressesOn(prevResult, attachment);
+  const missing = given.filter((address) => !found.addresses.includes(address));
   if (missing.length > 0) throw refusedBy(`${id} does not have ${missing.join(', ')}`);
   const open = (await askDaemon(config.socket, 'interfaces', {})).find((one) => one.id === id);
   if (open?.waiting !== undefined) throw refusedBy(`${id} is cut off: ${open.waiting}`);
   if (open?.configured !== undefined)
     throw refusedBy(`${id} is ${open.device} in ${open.netns ?? 'no namespace'} by now`);
-  await callIpam('CHECK', config, env);
+  await lend('CHECK', config, env);
 }
 
 /** Ready for ADD: the daemon answers, and has a store. */
@@ -103,7 +164,7 @@ export async function status(env: Env, config: NetworkConfig): Promise<undefined
     if (error instanceof ControlError) throw new CniError(CODES.notAvailable, error.message);
     throw error;
   }
-  await callIpam('STATUS', config, env);
+  await lend('STATUS', config, env);
 }
 
 /** Removes what the runtime no longer knows, and lets the IPAM plugin do so too, whether or not that failed. */
@@ -112,7 +173,7 @@ export async function collect(env: Env, config: NetworkConfig): Promise<undefine
   const owner = ownerOf(config);
   const done = await Promise.allSettled([
     askDaemon(config.socket, 'reconcileInterfaces', { owner, keep }),
-    callIpam('GC', config, env),
+    lend('GC', config, env),
   ]);
   for (const one of done) if (one.status === 'rejected') throw one.reason;
 }
@@ -135,9 +196,19 @@ function chooseGroups(
   );
 }
 
+/** Whether another plugin makes the interface and gives its addresses. DEL may come without its result. */
+function isChained({ ipamType }: NetworkConfig): boolean {
+  return ipamType === undefined;
+}
+
+/** Calls the IPAM plugin, if there is one. */
+async function lend(verb: Verb, config: NetworkConfig, env: Env): Promise<void> {
+  if (!isChained(config)) await callIpam(verb, config, env);
+}
+
 async function remove(env: Env, config: NetworkConfig, id: string): Promise<void> {
   await askDaemon(config.socket, 'removeInterface', { id });
-  await callIpam('DEL', config, env);
+  await lend('DEL', config, env);
 }
 
 function idOf(
