@@ -21,10 +21,7 @@ const TX_QUEUE_LENGTH = 4000;
 export interface Prefix {
   readonly bytes: Uint8Array;
   readonly prefixLength: number;
-  /**
-   * A route that the device may be without, where somebody else has one to the same destination. One interface's address
-   * must not keep the device from all others.
-   */
+  /** A route that may be missing where others have one there: one address must not keep a device from all others. */
   readonly isOptional?: boolean;
 }
 
@@ -423,25 +420,25 @@ function give(
   { netns, ifindex }: Place,
   { addresses, routes }: Prefixes,
 ): void {
-  const works = [
-    ...addresses.map((address) => () => {
-      if (!native.addAddress(netns, ifindex, address.bytes, address.prefixLength))
-        found?.addresses.add(keyOf(address));
-    }),
-    ...routes.map((route) => () => {
-      if (!native.addRoute(netns, ifindex, route.bytes, route.prefixLength, undefined))
-        found?.routes.add(keyOf(route));
-    }),
-  ];
-  const failed = works.flatMap((work) => {
+  let failure: Error | undefined;
+  const attempt = (work: () => void): void => {
     try {
       work();
-      return [];
     } catch (error) {
-      return [error];
+      failure ??= asError(error);
     }
-  });
-  if (failed.length > 0) throw failed[0];
+  };
+  for (const address of addresses)
+    attempt(() => {
+      if (!native.addAddress(netns, ifindex, address.bytes, address.prefixLength))
+        found?.addresses.add(keyOf(address));
+    });
+  for (const route of routes)
+    attempt(() => {
+      if (!native.addRoute(netns, ifindex, route.bytes, route.prefixLength, undefined))
+        found?.routes.add(keyOf(route));
+    });
+  if (failure !== undefined) throw failure;
 }
 
 /** @throws NativeError; nothing of what was opened is left then */

@@ -41,8 +41,8 @@ export async function findHostEnd(netns: string, ifName: string): Promise<string
 }
 
 /**
- * Takes the host's addresses off a device, and the routes into it. ptp gives it the gateway's address and a route to the
- * container: both are the daemon's now, and the host would be cut off by them.
+ * Takes the host's addresses off a device, and the routes into it. ptp gives it the gateway's address and a route to
+ * the container: both are the daemon's now, and the host would be cut off by them.
  */
 export async function clearHostEnd(name: string): Promise<void> {
   await execute('ip', ['address', 'flush', 'dev', name, 'scope', 'global']);

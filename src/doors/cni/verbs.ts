@@ -8,8 +8,8 @@
  * both stay. A later ADD of the same attachment in another namespace removes what such a DEL left.
  *
  * Behind another plugin (`prevResult` at ADD, and no `ipam`) that plugin has made the interface, a veth pair, and given
- * the addresses. The daemon attaches the host's end. At DEL that end is taken down before the daemon lets go of it: what
- * is left of the container would reach the host past its groups, until the other plugin removes the pair.
+ * the addresses. The daemon attaches the host's end. At DEL that end is taken down before the daemon lets go of it:
+ * what is left of the container would reach the host past its groups, until the other plugin removes the pair.
  */
 import { ControlError } from '../../control-socket/control-client.ts';
 import { addInterface, askDaemon, findInterface } from '../ask-daemon.ts';
