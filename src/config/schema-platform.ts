@@ -36,7 +36,7 @@ export const SERVED = {
   type: 'boolean',
   title: 'DHCP',
   description:
-    'For tap and attach: whether the instance is told its addresses, its router and the MTU by DHCP, DHCPv6 and router advertisements, as in a VPC. Default: true where there is an instance that nothing here configures, as the guest of a virtual machine: attach; tap with netns and configure: false. The daemon answers itself; no group has a say.',
+    'For tap, attach and stream: whether the instance is told its addresses, its router and the MTU by DHCP, DHCPv6 and router advertisements, as in a VPC. Default: true where there is an instance that nothing here configures, as the guest of a virtual machine: attach and stream; tap with netns and configure: false. The daemon answers itself; no group has a say.',
 };
 
 export const CLASS_E = {
