@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { RequestLines } from '../../src/control-socket/request-line.ts';
 import { readRequest } from '../../src/control-socket/requests.ts';
+import { PORT_KIND_NAMES } from '../../src/ports/port-kind.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
 import { controlLine } from './control-lines.ts';
 
@@ -88,7 +89,11 @@ test('each parameter is of the kind that the method takes', () => {
     ['addInterface', ADD, 'taken'],
     ['addInterface', { ...ADD, id: 7 }, 'id is a word of at most 255 characters'],
     ['addInterface', { ...ADD, device: [] }, 'device is a JSON object'],
-    ['addInterface', { ...ADD, device: { kind: 'veth' } }, 'kind is one of tun, tap, attach'],
+    [
+      'addInterface',
+      { ...ADD, device: { kind: 'veth' } },
+      `kind is one of ${PORT_KIND_NAMES.join(', ')}`,
+    ],
     ['addInterface', { ...ADD, device: { mtu: -1 } }, 'mtu is a whole number, not below 0'],
     ['addInterface', { ...ADD, device: { configure: 1 } }, 'configure is true or false'],
     [
