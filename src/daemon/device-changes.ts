@@ -68,13 +68,29 @@ export function openAdded(
   const uplink = uplinkDevice(next);
   const isOther = !isSameUplink(before.uplink, uplink);
   const wanted = specs.filter((_, i) => takenOver[i] === undefined);
-  const rest = tryDevices(native, isOther && uplink !== undefined ? [...wanted, uplink] : wanted);
+  const tried = tryDevices(
+    native,
+    isOther && uplink !== undefined ? [...wanted, needingAll(uplink)] : wanted,
+  );
+  const rest = tried.map((one, i) => (i === wanted.length ? withSpec(one, uplink!) : one));
   const opened = rest.flatMap((one) => ('device' in one ? [one.device] : []));
   for (const device of opened) logDevice(log, device);
   const openings = takenOver.map((device, i): Opening =>
     device === undefined ? rest.shift()! : { spec: specs[i], device },
   );
   return { openings, opened, uplink: isOther ? (rest.shift() ?? 'none') : undefined };
+}
+
+/**
+ * The uplink before has the routes to the interfaces until the loops use this one. It must not come without them: it
+ * waits, and is opened as soon as they are free.
+ */
+function needingAll(uplink: DeviceSpec): DeviceSpec {
+  return { ...uplink, routes: uplink.routes.map((route) => ({ ...route, isOptional: false })) };
+}
+
+function withSpec(opening: Opening, spec: DeviceSpec): Opening {
+  return 'device' in opening ? { spec, device: { ...opening.device, spec } } : { ...opening, spec };
 }
 
 function isSameUplink(a: DeviceSpec | undefined, b: DeviceSpec | undefined): boolean {

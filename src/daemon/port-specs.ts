@@ -9,11 +9,17 @@ import { hasOurMtu, type Device, type DeviceSpec } from '../ports/device.ts';
 import { NO_KIND } from '../ports/port-kind.ts';
 import { nextHopsOf } from './next-hops.ts';
 
-export function logDevice(log: Logger, { spec, offloads, lacking = [] }: Device): void {
+export function logDevice(log: Logger, device: Device): void {
+  const { spec, offloads } = device;
   log.info(
     { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
     'device opened',
   );
+  warnOfLacking(log, device);
+}
+
+/** Says which interfaces the host does not reach by the device. */
+export function warnOfLacking(log: Logger, { spec, lacking = [] }: Device): void {
   if (lacking.length === 0) return;
   const addresses = lacking.map(({ bytes }) => formatAddress(addressOf(bytes)));
   log.warn(

@@ -37,7 +37,7 @@ import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import type { FdStore } from '../service/fd-store.ts';
 import { openAdded, refuseStart, type AddedDevices } from './device-changes.ts';
 import type { LostDevices } from './lost-devices.ts';
-import { absentDevice, logDevice, NO_DEVICE, portOf } from './port-specs.ts';
+import { absentDevice, logDevice, NO_DEVICE, portOf, warnOfLacking } from './port-specs.ts';
 import { assignPorts, type Attached, type PortNumbers } from './port-numbers.ts';
 
 export interface PortTableOptions {
@@ -265,10 +265,11 @@ export class PortTable {
    * @throws NativeError if it still can't be opened
    */
   reopen(port: number): boolean {
-    const { native, lost, store } = this.options;
+    const { native, lost, store, log } = this.options;
     const before = this.deviceAt(port);
     if (before === undefined || !lost.has(port)) return false;
     const [device] = openDevices(native, [before.spec]);
+    warnOfLacking(log, device);
     if (port === UPLINK_PORT) this.uplink = device;
     else this.attached.set(port, { ...this.attached.get(port)!, device });
     lost.forget(port);
