@@ -68,6 +68,7 @@ import {
 } from './neighbour-messages.ts';
 import { isOnLink, NO_NEXT_HOPS, type NextHops } from './next-hops.ts';
 import { LINK_SCOPE, MAC_SPOOF, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
+import { isLinkLocal6 } from './scope.ts';
 import { moveVnetHeader } from './vnet-header.ts';
 import { Waiting } from './waiting.ts';
 
@@ -75,8 +76,6 @@ import { Waiting } from './waiting.ts';
 export const ANSWERED = 0;
 
 const ARP_REQUEST = 1;
-/** The top 10 bits of fe80::/10. */
-const LINK_LOCAL_TOP = 0xfe80 >>> 6;
 /** The group bit (I/G) in the high bits of a MAC address. */
 const MAC_GROUP = 0x0100;
 const ADVERTISEMENT_SOLICITED = 0x40000000;
@@ -375,7 +374,7 @@ export class LinkLayer {
     const s2 = view.getInt32(source + 8);
     const s3 = view.getInt32(source + 12);
     const isUnspecified = (s0 | s1 | s2 | s3) === 0;
-    const isLinkLocal = s0 >>> 22 === LINK_LOCAL_TOP;
+    const isLinkLocal = isLinkLocal6(s0);
     if (!isUnspecified && !isLinkLocal && !this.maySpeakFor(port, 6, s0, s1, s2, s3))
       return -NEIGHBOUR_SPOOF;
     if (port !== UPLINK_PORT) {
@@ -420,7 +419,7 @@ export class LinkLayer {
     const t3 = view.getInt32(icmp + NEIGHBOUR_TARGET + 12);
     if (!this.maySpeakFor(port, 6, t0, t1, t2, t3)) {
       // Any host on an instance's link may have a link-local address there.
-      return port !== UPLINK_PORT && t0 >>> 22 === LINK_LOCAL_TOP ? 0 : -NEIGHBOUR_SPOOF;
+      return port !== UPLINK_PORT && isLinkLocal6(t0) ? 0 : -NEIGHBOUR_SPOOF;
     }
     const length = view.getUint16(ip + IPV6_PAYLOAD_LENGTH);
     if (length > bytes - IPV6_HEADER_BYTES || !isSoundAdvertisement(view, ip, length)) return 0;

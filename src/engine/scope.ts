@@ -25,9 +25,14 @@ export const MULTICAST_4 = 224;
 export const CLASS_E = 240;
 const BROADCAST_4 = -1;
 const UNSPECIFIED_4 = 0;
-export const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
-export const LINK_LOCAL_6 = 0xfe800000 | 0;
+const LINK_LOCAL_6_MASK = 0xffc00000 | 0;
+const LINK_LOCAL_6 = 0xfe800000 | 0;
 export const MAPPED_WORD = 0xffff;
+
+/** Whether an IPv6 address is in fe80::/10. @param word0 its first word */
+export function isLinkLocal6(word0: number): boolean {
+  return (word0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
+}
 
 /**
  * Whether the packet ends at this link. It goes to a multicast or broadcast address, goes from or to an IPv6
@@ -39,9 +44,9 @@ export function isLinkScope(packet: Packet): boolean {
     return (dst >= MULTICAST_4 && dst < CLASS_E) || packet.dst0 === BROADCAST_4;
   }
   if (packet.dst0 >>> 24 === 0xff) return true;
-  if ((packet.dst0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
+  if (isLinkLocal6(packet.dst0)) return true;
   // No router forwards these (RFC 4291 section 2.5.6), and a rule for ::/0 would treat them as strangers.
-  if ((packet.src0 & LINK_LOCAL_6_MASK) === LINK_LOCAL_6) return true;
+  if (isLinkLocal6(packet.src0)) return true;
   return (
     packet.protocol === PROTO_ICMPV6 &&
     packet.fragment !== FRAGMENT_LATER &&

@@ -17,8 +17,7 @@ import type {
 import {
   CLASS_E,
   isNeighbourMessage,
-  LINK_LOCAL_6,
-  LINK_LOCAL_6_MASK,
+  isLinkLocal6,
   LOOPBACK_4,
   MAPPED_WORD,
   MULTICAST_4,
@@ -225,7 +224,7 @@ function isClassE({ family, words }: Address): boolean {
 }
 
 function isLinkLocal({ family, words }: Address): boolean {
-  return family === 6 && (words[0] & LINK_LOCAL_6_MASK) === LINK_LOCAL_6;
+  return family === 6 && isLinkLocal6(words[0]);
 }
 
 function martianText(

@@ -49,6 +49,7 @@ import {
 import type { Lease6 } from '../../wire/lease.ts';
 import { GATEWAY_MAC_HIGH, GATEWAY_MAC_LOW } from '../neighbour-messages.ts';
 import { BAD_DHCP, LINK_SCOPE } from '../reasons.ts';
+import { isLinkLocal6 } from '../scope.ts';
 import { copyAddress6, destination6, setWords, UDP6_DATA, type Answers } from './answers.ts';
 import { LEASE_SEC, NOT_FOR_US, TAKEN } from './verdicts.ts';
 
@@ -56,8 +57,6 @@ const PORTS = (DHCP6_CLIENT_PORT << 16) | DHCP6_SERVER_PORT;
 /** All_DHCP_Relay_Agents_and_Servers, ff02::1:2 (RFC 8415 section 7.1). */
 const SERVERS_0 = 0xff020000 | 0;
 const SERVERS_3 = 0x00010002;
-/** The top 10 bits of fe80::/10. */
-const LINK_LOCAL_TOP = 0xfe80 >>> 6;
 /** DUID-LL, type 3, of an Ethernet address, hardware type 1 (RFC 8415 section 11.4). */
 const SERVER_ID_0 = 0x00030001;
 const SERVER_ID_BYTES = 10;
@@ -269,7 +268,7 @@ function findQuestion(view: DataView, ip: number, bytes: number): number {
   const to = ip + IPV6_DESTINATION;
   if (view.getInt32(to) !== SERVERS_0 || view.getInt32(to + 12) !== SERVERS_3) return 0;
   if ((view.getInt32(to + 4) | view.getInt32(to + 8)) !== 0) return 0;
-  if (view.getInt32(ip + IPV6_SOURCE) >>> 22 !== LINK_LOCAL_TOP) return 0;
+  if (!isLinkLocal6(view.getInt32(ip + IPV6_SOURCE))) return 0;
   const payload = view.getUint16(ip + IPV6_PAYLOAD_LENGTH);
   const udpBytes = view.getUint16(udp + UDP_LENGTH);
   if (payload > bytes - IPV6_HEADER_BYTES || udpBytes < UDP_HEADER_BYTES || udpBytes > payload)

@@ -26,6 +26,7 @@ import {
 import type { Lease6 } from '../../wire/lease.ts';
 import { setGatewayMac } from '../neighbour-messages.ts';
 import { BAD_DHCP, LINK_SCOPE } from '../reasons.ts';
+import { isLinkLocal6 } from '../scope.ts';
 import { copyAddress6, destination6, setWords, type Answers } from './answers.ts';
 import { LEASE_SEC, NOT_FOR_US, TAKEN } from './verdicts.ts';
 
@@ -41,7 +42,6 @@ const MANAGED_AND_OTHER = 0xc0;
 const OPTION_SOURCE_LINK_ADDRESS = 0x0101;
 const OPTION_MTU = 0x0501;
 const OPTION_DNS = 25;
-const LINK_LOCAL_TOP = 0xfe80 >>> 6;
 /** All nodes of the link, ff02::1, and its MAC address. */
 const ALL_NODES: readonly number[] = [0xff020000 | 0, 0, 0, 1];
 const ALL_NODES_MAC_HIGH = 0x3333;
@@ -81,7 +81,7 @@ export class RouterAdvertisements {
     if (this.answers.isFull) return -LINK_SCOPE;
     const from = ip + IPV6_SOURCE;
     // From the unspecified address, or one that may not be the instance's.
-    if (view.getInt32(from) >>> 22 !== LINK_LOCAL_TOP) {
+    if (!isLinkLocal6(view.getInt32(from))) {
       this.advertise(port, lease, mtu);
       return TAKEN;
     }
