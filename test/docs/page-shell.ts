@@ -2,10 +2,10 @@
  * The shell that a page's commands are typed into.
  *
  * Theory of operation. One bash for a page, so that directories, variables and background jobs are as for a reader. It is
- * process 1 of a process namespace, with network and mount namespaces of its own: /run (so also /run/netns, labs, and the control
- * socket), /var/log, what container engines keep, and changes to /etc are the page's alone. Two pages, or a page and another test, can't meet, whatever names they
- * use; and when bash ends, in whatever way, the kernel ends all it has started and takes the namespaces away. Not being root,
- * the same is tried within a user namespace.
+ * process 1 of a process namespace, with network and mount namespaces of its own: /tmp, /run (so also /run/netns, labs, and the
+ * control socket), /var/log, what container engines keep, and changes to /etc are the page's alone. Two pages, a page and another
+ * test, or a page and its run before can't meet, whatever names they use; and when bash ends, in whatever way, the kernel ends all
+ * it has started and takes the namespaces away. Not being root, the same is tried within a user namespace.
  *
  * A command is put into a file and sourced, so that one that is wrong can't take the protocol with it; its status comes back on
  * descriptor 3, its output through a file, which may go on being written by a process in the background.
@@ -29,6 +29,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { terraformSettings } from '../support/terraform.ts';
 import { awsClis } from '../support/aws-cli.ts';
+import { repositoryRoot } from '../support/repository.ts';
 
 /** Terraform takes many seconds for each of its commands. */
 const COMMAND_TIMEOUT_MS = 240_000;
@@ -44,6 +45,18 @@ const PROGRAMS = {
 const UNSHARE = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const PREPARE = `
 mount -t tmpfs none /run && mkdir /run/netns /run/etc /run/work || exit
+# The page's own files and the program may lie in /tmp. They stay where they are.
+kept=()
+for place in "$@"; do
+  case $place in
+    /tmp/*) kept+=("$place"); mkdir "/run/kept\${#kept[@]}" && mount --bind "$place" "/run/kept\${#kept[@]}" || exit ;;
+  esac
+done
+mount -t tmpfs -o mode=1777 none /tmp || exit
+for number in "\${!kept[@]}"; do
+  mkdir -p "\${kept[number]}" && mount --bind "/run/kept$((number + 1))" "\${kept[number]}" || exit
+done
+cd "$PWD" || exit
 mount -t tmpfs none /var/log || exit
 for place in /var/lib/containers /var/lib/cni; do
   mkdir -p $place 2>/dev/null
@@ -62,10 +75,7 @@ export function whyNotPrivate(): string | undefined {
   const { status, stderr, error } = spawnSync(
     'unshare',
     [...privateArguments(), 'bash', '-c', script],
-    {
-      encoding: 'utf8',
-      env: environment('/nonexistent'),
-    },
+    { encoding: 'utf8', env: environment('/nonexistent'), cwd: '/' },
   );
   if (status === 0) return undefined;
   return `no namespaces or no /dev/net/tun here: ${error?.message ?? stderr.trim()}`;
@@ -93,7 +103,8 @@ export class PageShell {
     cpSync(config, join(this.folder, 'config'), { recursive: true });
     makePrograms(this.base);
     writeFileSync(terraformFile(this.base), terraformSettings() ?? '');
-    const bash = ['bash', '-c', `${isPrivate ? PREPARE : ''} exec bash --norc --noprofile`];
+    const script = `${isPrivate ? PREPARE : ''} exec bash --norc --noprofile`;
+    const bash = ['bash', '-c', script, 'page', this.base, repositoryRoot()];
     const [command, ...args] = isPrivate ? ['unshare', ...privateArguments(), ...bash] : bash;
     this.child = spawn(command, args, {
       cwd: this.folder,
