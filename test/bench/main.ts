@@ -5,6 +5,12 @@ import { measureApi } from './api/measure.ts';
 import { readArguments, UsageError, type Arguments } from './arguments.ts';
 import { Bench } from './bench.ts';
 import { measureDecision } from './decision/parent.ts';
+import { attach, vmTap } from './doors/attach.ts';
+import { cni } from './doors/cni.ts';
+import { docker } from './doors/docker.ts';
+import type { Door } from './doors/door.ts';
+import { measureDoor } from './doors/measure.ts';
+import { vmStream } from './doors/stream.ts';
 import { measureIdle } from './idle.ts';
 import { connections } from './loads/connections.ts';
 import type { Load } from './loads/load.ts';
@@ -21,11 +27,16 @@ const LOADS: readonly Load[] = [streams(1), streams(8), smallPackets, connection
 const DECISION = 'decision';
 const IDLE = 'idle';
 const API = 'api';
+const DOORS: readonly Door[] = [docker, cni, attach, vmTap, vmStream];
+/** All of them; only if it is asked for, since it takes as long as all the rest. */
+const ALL_DOORS = 'doors';
 const ABOUT: readonly (readonly [name: string, about: string])[] = [
   ...LOADS.map(({ name, about }) => [name, about] as const),
   [DECISION, 'in-process: deciding, new flows, policy changes, memory (needs no root)'],
   [IDLE, 'memory and wake-ups of a daemon with nothing to do'],
   [API, "calls of EC2's API with a large estate, and how soon packets obey them"],
+  [ALL_DOORS, 'each of the following; none of them runs unless it is named:'],
+  ...DOORS.map(({ name, about }) => [name, about] as const),
 ];
 const NAMES = ABOUT.map(([name]) => name);
 /** More than this before the start, and something else is running. */
@@ -57,7 +68,10 @@ async function main(): Promise<number> {
     machine,
     tools: collector.tools,
     measurements: collector.measurements,
-    targets: judgeTargets(collector),
+    // Who named what to measure is not told of all the rest.
+    targets: judgeTargets(collector).filter(
+      ({ verdict }) => args.only.length === 0 || verdict !== 'not measured',
+    ),
     notes: collector.notes,
   };
   process.stdout.write(formatResults(results));
@@ -79,6 +93,9 @@ async function runAll(bench: Bench, args: Arguments): Promise<void> {
     for (const load of loads) await runLoad(bench, load, rivals, args.rounds);
     await bench.end();
   }
+  const isNamed = (name: string): boolean => args.only.includes(name);
+  for (const door of DOORS)
+    if (isNamed(door.name) || isNamed(ALL_DOORS)) await measureDoor(bench, door, args.rounds);
   if (wants(API)) await measureApi(bench);
   if (wants(DECISION)) await measureDecision(bench, args.rounds);
 }

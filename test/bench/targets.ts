@@ -1,5 +1,5 @@
 /** The targets of the project, and whether a run reached them. */
-import type { Collector, RivalName, TargetResult } from './results.ts';
+import type { Collector, TargetResult } from './results.ts';
 import { ratios, summarise } from './stats.ts';
 
 interface Target {
@@ -17,7 +17,7 @@ function ratio(
   [benchmark, metric]: readonly [string, string],
   bound: Target['bound'],
   limit: number,
-  rival: RivalName,
+  rival: string,
 ): Target {
   return {
     what,
@@ -76,6 +76,20 @@ function api(
   return { what: `API: ${what}`, bound, limit, suffix, values };
 }
 
+/** How much longer than with dockerd's own bridge. */
+function longer(what: string, metric: string, limit: number): Target {
+  return {
+    ...{ what, bound: 'at most', limit, suffix: ' ms more than bridge' },
+    values: (collector) => {
+      const theirs = collector.values('docker', metric, 'bridge');
+      return collector
+        .values('docker', metric, 'secgroupd')
+        .map((ours, i) => ours - theirs[i])
+        .filter(Number.isFinite);
+    },
+  };
+}
+
 const TARGETS: readonly Target[] = [
   ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 1.2, 'kernel'),
   ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 0.95, 'relay'),
@@ -86,6 +100,11 @@ const TARGETS: readonly Target[] = [
   ratio('TCP connections a second', ['connections', 'rate'], 'at least', 0.8, 'kernel'),
   ratio('round trip at half load, p50', ['round-trip', 'half load, p50'], 'at most', 2, 'kernel'),
   ratio('round trip at half load, p99', ['round-trip', 'half load, p99'], 'at most', 2, 'kernel'),
+  ratio('Docker: TCP, one flow', ['docker', 'tcp-1 throughput'], 'at least', 1, 'bridge'),
+  longer('Docker: run to first answer', 'docker run to first answer', 150),
+  ratio('attached veth: TCP, one flow', ['attach', 'tcp-1 throughput'], 'at least', 0.6, 'kernel'),
+  ratio('attached TAP: TCP, one flow', ['vm-tap', 'tcp-1 throughput'], 'at least', 0.6, 'kernel'),
+  inProcess('CNI: start of the plugin', 'start of the plugin', 'secgroupd', 100, ' ms', 'cni'),
   inProcess('decision, UDP, hot', 'UDP', '1 flow', 50, ' ns'),
   inProcess('decision, TCP, hot', 'TCP', '1 flow', 50, ' ns'),
   inProcess('decision, UDP, 64k flows', 'UDP', '65,536 flows', 90, ' ns'),

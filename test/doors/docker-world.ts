@@ -59,6 +59,13 @@ securityGroups:
   ping: { ingress: [{ protocol: icmp, type: 8, from: ${UPLINK}/32 }] }
 `;
 
+interface WorldOptions {
+  /** More groups, as the configuration has them. */
+  readonly groups?: string;
+  /** Whether dockerd also has bridges, with its rules for iptables. */
+  readonly hasBridges?: boolean;
+}
+
 /** Whether dockerd can be tried here; else the test is skipped with the reason. */
 export function canRunDocker(t: TestContext): boolean {
   const tools = ['dockerd', 'docker', 'busybox', 'nft', 'ip', 'curl', 'ping', 'unshare', 'nsenter'];
@@ -85,6 +92,7 @@ export class DockerWorld {
   readonly folder: string;
   /** The daemon. */
   readonly service: ServiceManager;
+  private readonly wanted: WorldOptions;
   private readonly cgroup = `/${uniqueName()}`;
   /** The first process of dockerd's namespaces, as this one sees it. */
   private init = 0;
@@ -94,14 +102,16 @@ export class DockerWorld {
   private constructor(
     t: TestContext,
     { host, client }: { readonly host: Netns; readonly client: Netns },
+    wanted: WorldOptions,
   ) {
+    this.wanted = wanted;
     this.host = host;
     this.client = client;
     this.folder = mkdtempSync(join(tmpdir(), 'sgt-docker-'));
     t.after(() => this.cleanUp());
     mkdirSync(this.path('configuration'));
     const file = this.path('configuration/secgroupd.yaml');
-    writeFileSync(file, CONFIGURATION);
+    writeFileSync(file, CONFIGURATION + (wanted.groups ?? ''));
     const options = ['--config', file, '--control', this.control];
     const store = ['--store', this.path('store.db'), '--host', 'here'];
     const enter = ['nsenter', `--net=${host.path}`, process.execPath, MAIN];
@@ -109,7 +119,7 @@ export class DockerWorld {
   }
 
   /** With all running, and a network `vpc` of both families. Skips the test where dockerd can't start. */
-  static async make(t: TestContext): Promise<DockerWorld | undefined> {
+  static async make(t: TestContext, wanted: WorldOptions = {}): Promise<DockerWorld | undefined> {
     const names = await makeNamespaces(t, ['host', 'client']);
     const { host, client } = names;
     await connect(
@@ -121,7 +131,7 @@ export class DockerWorld {
       'net.ipv4.ip_forward=1',
       'net.ipv6.conf.all.forwarding=1',
     ]);
-    const world = new DockerWorld(t, names);
+    const world = new DockerWorld(t, names, wanted);
     await world.makeBox();
     if (!(await world.startDockerd())) {
       t.skip(`dockerd does not start here: ${world.dockerdLog.slice(-300)}`);
@@ -159,14 +169,18 @@ export class DockerWorld {
   }
 
   tryDocker(...args: readonly string[]): Promise<CommandResult> {
-    return run(CLI, args, {
-      timeoutMs: COMMAND_TIMEOUT_MS,
-      env: {
-        ...process.env,
-        DOCKER_HOST: `unix://${this.path('docker.sock')}`,
-        DOCKER_CONFIG: this.folder,
-      },
-    });
+    const [command, all, options] = this.command(...args);
+    return run(command, all, { ...options, timeoutMs: COMMAND_TIMEOUT_MS });
+  }
+
+  /** What `start` takes for `docker` with these arguments. */
+  command(...args: readonly string[]): [string, readonly string[], { env: NodeJS.ProcessEnv }] {
+    const env = {
+      ...process.env,
+      DOCKER_HOST: `unix://${this.path('docker.sock')}`,
+      DOCKER_CONFIG: this.folder,
+    };
+    return [CLI, args, { env }];
   }
 
   /** Starts a container with a server of HTTP on port 80 that tells who asks. */
@@ -177,6 +191,12 @@ export class DockerWorld {
     more = [...more, '--stop-signal', 'SIGKILL'];
     const server = ['httpd', '-f', '-p', '80', '-h', '/www'];
     await this.docker('run', '-d', '--name', name, ...network, ...more, IMAGE, ...server);
+  }
+
+  /** The file of a container's network namespace. */
+  async netnsOf(name: string): Promise<string> {
+    const key = await this.docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', name);
+    return `/proc/${this.init}/root${key.replace(/^\/var/, '')}`;
   }
 
   async addressOf(name: string, family: '' | 'GlobalIPv6' = ''): Promise<string> {
@@ -217,8 +237,8 @@ export class DockerWorld {
     const dockerd = await this.enter('dockerd', [
       ...['--data-root', this.path('data'), '--exec-root', '/run/dx', '--pidfile', '/run/d.pid'],
       ...['-H', `unix://${this.path('docker.sock')}`, '--cgroup-parent', this.cgroup],
-      ...['--bridge=none', '--iptables=false', '--ip6tables=false', '--ip-forward=false'],
-      ...['--ip-masq=false', '--storage-driver=vfs'],
+      ...['--bridge=none', '--ip6tables=false', '--ip-forward=false', '--storage-driver=vfs'],
+      ...(this.wanted.hasBridges === true ? [] : ['--iptables=false', '--ip-masq=false']),
       ...(keeps ? ['--live-restore'] : []),
     ]);
     this.dockerd = dockerd;

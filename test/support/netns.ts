@@ -76,6 +76,21 @@ export async function makeNetns(t: TestContext): Promise<Netns> {
   return netns;
 }
 
+/** A namespace that somebody else made, by its file; it is theirs to remove. */
+export function netnsAt(path: string): Netns {
+  const enter = [`--net=${path}`, '--'];
+  return {
+    name: path,
+    path,
+    run: (command, args = [], options = {}) =>
+      run('nsenter', [...enter, command, ...args], options),
+    mustRun: (command, args = [], options = {}) =>
+      mustRun('nsenter', [...enter, command, ...args], options),
+    start: (command, args = [], options = {}) =>
+      start('nsenter', [...enter, command, ...args], options),
+  };
+}
+
 /** One end of a link between two namespaces. */
 export interface LinkEnd {
   readonly netns: Netns;

@@ -1,5 +1,5 @@
 /** TCP connections opened and closed, as many a second as there can be. */
-import { CONNECT_PORT } from '../rivals/rival.ts';
+import { CONNECT_PORT, listenAt } from '../rivals/rival.ts';
 import type { Load } from './load.ts';
 
 const IN_FLIGHT = 32;
@@ -13,7 +13,7 @@ export const connections: Load = {
     const tool = bench.tool('connect-rate');
     const place = [rival.serverAddress, String(CONNECT_PORT)];
     const seconds = bench.pick(3, 1.5);
-    const server = await rival.server.start(tool, ['serve', ...place]);
+    const server = await rival.server.start(tool, ['serve', ...listenAt(rival, CONNECT_PORT)]);
     await server.waitFor(/ready/);
     const text = await rival.client.mustRun(
       tool,
@@ -23,7 +23,7 @@ export const connections: Load = {
     await server.stop();
     const done = JSON.parse(text) as { connections: number; failed: number; seconds: number };
     const rate = done.connections / done.seconds / 1000;
-    bench.collector.add(BENCHMARK, 'rate', rival.name, 'thousand/s', rate);
+    bench.record(rival, BENCHMARK, 'rate', 'thousand/s', rate);
     bench.say(`${BENCHMARK} ${rival.name}: ${rate.toFixed(2)}k a second, ${done.failed} failed`);
     if (done.failed > 0)
       bench.collector.note(`${BENCHMARK} ${rival.name}: ${done.failed} connections failed`);

@@ -3,7 +3,7 @@
  * highest rate that the kernel was found to have: the same load for every rival.
  */
 import { sleep, type Bench } from '../bench.ts';
-import { ECHO_PORT, type Rival } from '../rivals/rival.ts';
+import { ECHO_PORT, listenAt, titleOf, type Rival } from '../rivals/rival.ts';
 import type { Load } from './load.ts';
 import { findRate, sendLoad } from './small-packets.ts';
 import { summarise } from '../stats.ts';
@@ -45,7 +45,7 @@ export const roundTrips: Load = {
   async measure(bench, rival) {
     const seconds = bench.pick(3, 1.5);
     record(bench, rival, 'idle', await ask(bench, rival, seconds));
-    if (halfLoad === 0) return;
+    if (halfLoad === 0 || rival.door !== undefined) return;
     const load = sendLoad(bench, rival, halfLoad, {
       warmUpSec: MARGIN_SEC,
       seconds: seconds + 2 * MARGIN_SEC,
@@ -53,10 +53,10 @@ export const roundTrips: Load = {
     await sleep(2 * MARGIN_SEC * 1000);
     const [answers, { offered, loss }] = await Promise.all([ask(bench, rival, seconds), load]);
     record(bench, rival, 'half load', answers);
-    bench.collector.add(BENCHMARK, 'half load, lost', rival.name, '%', 100 * loss);
+    bench.record(rival, BENCHMARK, 'half load, lost', '%', 100 * loss);
     if (offered < 0.98 * halfLoad)
       bench.collector.note(
-        `${BENCHMARK} ${rival.name}: in a round the sender offered only ${offered.toFixed(0)} datagrams a second as half load`,
+        `${BENCHMARK} ${titleOf(rival)}: in a round the sender offered only ${offered.toFixed(0)} datagrams a second as half load`,
       );
   },
 };
@@ -64,7 +64,7 @@ export const roundTrips: Load = {
 async function ask(bench: Bench, rival: Rival, seconds: number): Promise<Answers> {
   const tool = bench.tool('round-trip');
   const place = [rival.serverAddress, String(ECHO_PORT)];
-  const echo = await rival.server.start(tool, ['echo', ...place]);
+  const echo = await rival.server.start(tool, ['echo', ...listenAt(rival, ECHO_PORT)]);
   await echo.waitFor(/ready/);
   const text = await rival.client.mustRun(
     tool,
@@ -76,20 +76,19 @@ async function ask(bench: Bench, rival: Rival, seconds: number): Promise<Answers
 }
 
 function record(bench: Bench, rival: Rival, when: string, answers: Answers): void {
-  const { collector } = bench;
   for (const [metric, key] of [
     ['p50', 'p50'],
     ['p99', 'p99'],
     ['p99.9', 'p999'],
     ['longest', 'longest'],
   ] as const)
-    collector.add(BENCHMARK, `${when}, ${metric}`, rival.name, 'µs', answers[key]);
+    bench.record(rival, BENCHMARK, `${when}, ${metric}`, 'µs', answers[key]);
   const { p50, p99, p999, lost, samples } = answers;
   bench.say(
-    `${BENCHMARK} ${rival.name}, ${when}: p50 ${p50} µs, p99 ${p99} µs, p99.9 ${p999} µs, ${lost} of ${samples + lost} lost`,
+    `${BENCHMARK} ${titleOf(rival)}, ${when}: p50 ${p50} µs, p99 ${p99} µs, p99.9 ${p999} µs, ${lost} of ${samples + lost} lost`,
   );
   if (lost > 0)
-    collector.note(
-      `${BENCHMARK} ${rival.name}, ${when}: up to ${lost} questions of a round unanswered`,
+    bench.collector.note(
+      `${BENCHMARK} ${titleOf(rival)}, ${when}: up to ${lost} questions of a round unanswered`,
     );
 }

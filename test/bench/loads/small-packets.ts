@@ -1,6 +1,6 @@
 /** UDP datagrams of 18 bytes (Ethernet frames of 64): the highest rate with at most 0.1 % of them lost. */
 import type { Bench } from '../bench.ts';
-import { LOAD_PORT, type Rival } from '../rivals/rival.ts';
+import { LOAD_PORT, listenAt, titleOf, type Rival } from '../rivals/rival.ts';
 import { sleep } from '../bench.ts';
 import type { Load } from './load.ts';
 import { highestRate, type Trial } from './search.ts';
@@ -50,7 +50,7 @@ export async function sendLoad(
   const place = [rival.serverAddress, String(LOAD_PORT)];
   const run = String(++runs);
   const receiver = await rival.server.start(tool, [
-    ...['receive', ...place, run],
+    ...['receive', ...listenAt(rival, LOAD_PORT), run],
     ...(times.receiverFirst === true ? ['first'] : []),
   ]);
   await receiver.waitFor(/ready/);
@@ -78,7 +78,7 @@ export async function sendLoad(
 function checkIntegrity(bench: Bench, rival: Rival, result: LoadResult): void {
   const { corrupt, duplicates, reordered } = result;
   if (corrupt + duplicates + reordered === 0) return;
-  const note = `${rival.name}: of ${result.sent} datagrams, ${corrupt} came changed, ${duplicates} twice, ${reordered} out of order`;
+  const note = `${titleOf(rival)}: of ${result.sent} datagrams, ${corrupt} came changed, ${duplicates} twice, ${reordered} out of order`;
   bench.say(note);
   bench.collector.note(note);
 }
@@ -94,7 +94,7 @@ async function tryRate(bench: Bench, rival: Rival, rate: number): Promise<Trial>
   const passed = !fellShort && loss <= LOSS_MAX;
   const mark = passed ? 'passed' : fellShort ? 'the sender could not offer it' : 'lost too much';
   bench.say(
-    `${BENCHMARK} ${rival.name}: ${kilo(rate)} asked, ${kilo(offered)} offered, ${(100 * loss).toFixed(3)} % lost: ${mark}`,
+    `${BENCHMARK} ${titleOf(rival)}: ${kilo(rate)} asked, ${kilo(offered)} offered, ${(100 * loss).toFixed(3)} % lost: ${mark}`,
   );
   return { offered, passed, fellShort };
 }
@@ -105,19 +105,19 @@ function kilo(rate: number): string {
 
 /** One search; begins near the rate that the round before found. */
 export async function findRate(bench: Bench, rival: Rival): Promise<number> {
-  const earlier = bench.collector.values(BENCHMARK, 'rate', rival.name).at(-1);
+  const earlier = bench.recorded(rival, BENCHMARK, 'rate').at(-1);
   const { rate, limit } = await highestRate((rate) => tryRate(bench, rival, rate), {
     guess: earlier === undefined || earlier === 0 ? FIRST_GUESS : earlier * 1000,
     step: earlier === undefined ? 1.5 : 1.15,
     precision: bench.pick(0.04, 0.08),
     trialsMax: TRIALS_MAX,
   });
-  bench.collector.add(BENCHMARK, 'rate', rival.name, 'kpps', rate / 1000);
+  bench.record(rival, BENCHMARK, 'rate', 'kpps', rate / 1000);
   if (limit === 'sender')
     bench.collector.note(
-      `${BENCHMARK} ${rival.name}: nothing was lost at its highest rate; the sender could offer no more (the kernel forwards within the sender's system call)`,
+      `${BENCHMARK} ${titleOf(rival)}: nothing was lost at its highest rate; the sender could offer no more (the kernel forwards within the sender's system call)`,
     );
-  bench.say(`${BENCHMARK} ${rival.name}: ${kilo(rate)} a second, limited by ${limit}`);
+  bench.say(`${BENCHMARK} ${titleOf(rival)}: ${kilo(rate)} a second, limited by ${limit}`);
   return rate;
 }
 

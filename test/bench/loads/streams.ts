@@ -1,5 +1,5 @@
 /** iperf3: TCP as fast as it goes, one flow or several, MTU 1500. */
-import { STREAM_PORT, type Rival } from '../rivals/rival.ts';
+import { STREAM_PORT, titleOf, type Rival } from '../rivals/rival.ts';
 import type { Bench } from '../bench.ts';
 import type { Load } from './load.ts';
 
@@ -18,8 +18,8 @@ export function streams(flows: number): Load {
     rounds: [5, flows === 1 ? 2 : 1],
     async measure(bench, rival) {
       const gigabits = await throughput(bench, rival, flows);
-      bench.collector.add(name, 'throughput', rival.name, 'Gb/s', gigabits);
-      bench.say(`${name} ${rival.name}: ${gigabits.toFixed(2)} Gb/s`);
+      bench.record(rival, name, 'throughput', 'Gb/s', gigabits);
+      bench.say(`${name} ${titleOf(rival)}: ${gigabits.toFixed(2)} Gb/s`);
     },
   };
 }

@@ -1,5 +1,5 @@
 /** The rival "kernel": a namespace that routes, with nftables and conntrack in its forward chain. */
-import { connect, makeNetns } from '../../support/netns.ts';
+import { connect, makeNetns, type LinkEnd } from '../../support/netns.ts';
 import type { Bench } from '../bench.ts';
 import { FIRST_PORT, LAST_PORT, makeEnds, type Rival } from './rival.ts';
 
@@ -18,10 +18,14 @@ table ip filter {
 }
 `;
 
-export async function startKernel(bench: Bench): Promise<Rival> {
+/** @param link how the client is joined to the router: by a veth pair, unless it is a virtual machine */
+export async function startKernel(
+  bench: Bench,
+  link: (client: LinkEnd, router: LinkEnd) => Promise<void> = connect,
+): Promise<Rival> {
   const { client, server } = await makeEnds(bench);
   const router = await makeNetns(bench.scope);
-  await connect(
+  await link(
     { netns: client, interfaceName: 'eth0', addresses: [`${CLIENT}/24`] },
     { netns: router, interfaceName: 'client', addresses: ['10.1.0.1/24'] },
   );

@@ -1,8 +1,8 @@
-/** The daemon itself between two TUN devices, and the relay: the same process with nothing decided (relay.ts). */
+/** The daemon itself between two interfaces, TUN devices mostly, and the relay: the same process with nothing decided (relay.ts). */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Running } from '../../support/process.ts';
-import { start } from '../../support/process.ts';
+import type { Netns } from '../../support/netns.ts';
+import { start, type Running } from '../../support/process.ts';
 import type { Bench } from '../bench.ts';
 import { FIRST_PORT, LAST_PORT, makeEnds, type Rival } from './rival.ts';
 
@@ -14,27 +14,52 @@ const CLIENT = '10.1.0.2';
 const SERVER = '10.2.0.2';
 const READY_TIMEOUT_MS = 15_000;
 
-const INGRESS = `ingress: [
-      { protocol: tcp, ports: ${FIRST_PORT}-${LAST_PORT}, from: "sg:client" },
-      { protocol: udp, ports: ${FIRST_PORT}-${LAST_PORT}, from: "sg:client" },
+/** The rules of a server's group: its client may open the ports of the bench. */
+export function ingressFrom(peer: string): string {
+  return `ingress: [
+      { protocol: tcp, ports: ${FIRST_PORT}-${LAST_PORT}, from: "${peer}" },
+      { protocol: udp, ports: ${FIRST_PORT}-${LAST_PORT}, from: "${peer}" },
     ]`;
-
-export function startSecgroupd(bench: Bench): Promise<Rival> {
-  return startDaemon(bench, 'secgroupd', [MAIN], INGRESS);
 }
 
-export function startRelay(bench: Bench): Promise<Rival> {
-  return startDaemon(bench, 'relay', ['--import', RELAY, MODULES], 'ingress: []');
+/** What is between a client and a server. */
+interface Between {
+  readonly client: Netns;
+  readonly server: Netns;
+  /** The keys of their devices: `{ netns: …, name: eth0 }`. */
+  readonly devices: readonly [client: string, server: string];
+  /** Where the daemon runs; in the bench's own namespace otherwise. */
+  readonly host?: Netns;
+  readonly door?: string;
 }
 
-async function startDaemon(
-  bench: Bench,
-  name: 'secgroupd' | 'relay',
-  nodeArguments: readonly string[],
-  ingress: string,
-): Promise<Rival> {
+export async function startSecgroupd(bench: Bench): Promise<Rival> {
+  return startBetween(bench, await tunEnds(bench));
+}
+
+export async function startRelay(bench: Bench): Promise<Rival> {
+  const program = ['--import', RELAY, MODULES];
+  const rival = await startBetween(bench, await tunEnds(bench), program, 'ingress: []');
+  return { ...rival, name: 'relay', refuses: false };
+}
+
+async function tunEnds(bench: Bench): Promise<Between> {
   const { client, server } = await makeEnds(bench);
-  const file = bench.path(`${name}.yaml`);
+  return { client, server, devices: [tun(client), tun(server)] };
+}
+
+export function tun({ path }: Netns): string {
+  return `{ netns: ${path}, name: eth0 }`;
+}
+
+/** The daemon between these two, of which the client may open the ports of the server. */
+export async function startBetween(
+  bench: Bench,
+  { client, server, devices, host, door }: Between,
+  program: readonly string[] = [MAIN],
+  ingress = ingressFrom('sg:client'),
+): Promise<Rival> {
+  const file = bench.path(`${client.name}.yaml`);
   writeFileSync(
     file,
     `securityGroups:
@@ -42,28 +67,33 @@ async function startDaemon(
   server:
     ${ingress}
 interfaces:
-  client: { device: { netns: ${client.path}, name: eth0 }, addresses: [${CLIENT}], securityGroups: [client] }
-  server: { device: { netns: ${server.path}, name: eth0 }, addresses: [${SERVER}], securityGroups: [server] }
+  client: { device: ${devices[0]}, addresses: [${CLIENT}], securityGroups: [client] }
+  server: { device: ${devices[1]}, addresses: [${SERVER}], securityGroups: [server] }
 `,
   );
-  const daemon = await start(process.execPath, [
-    ...interpreterOptions(),
-    ...nodeArguments,
-    '--config',
-    file,
-  ]);
+  const pid = await startDaemon(bench, ['--config', file], program, host);
+  const addresses = { clientAddress: CLIENT, serverAddress: SERVER };
+  return {
+    ...{ name: 'secgroupd', client, server, ...addresses, refuses: true, pid },
+    ...(door === undefined ? {} : { door }),
+  };
+}
+
+/** @returns its process id, once packets flow */
+export async function startDaemon(
+  bench: Bench,
+  options: readonly string[],
+  program: readonly string[] = [MAIN],
+  host?: Netns,
+): Promise<number> {
+  const args = [...interpreterOptions(), ...program, ...options];
+  const daemon = await (host === undefined
+    ? start(process.execPath, args)
+    : host.start(process.execPath, args));
   bench.scope.after(() => daemon.stop());
   await daemon.waitFor(/"packets flow"/, READY_TIMEOUT_MS);
-  failWithIt(daemon, name);
-  return {
-    name,
-    client,
-    server,
-    clientAddress: CLIENT,
-    serverAddress: SERVER,
-    refuses: name === 'secgroupd',
-    pid: daemon.pid,
-  };
+  failWithIt(daemon, program.join(' '));
+  return daemon.pid;
 }
 
 /** Those of the daemon's first line, with which it runs where it is installed. */
