@@ -14,7 +14,8 @@
  *   wait.c       epoll(7), eventfds that wake it, and the scheduling policy
  *   netns.c      runs a function inside another network namespace
  *   link.c       addresses, routes, link settings
- *   rtnetlink.c  one rtnetlink request and its answer (used by link.c)
+ *   links.c      the interfaces of a namespace
+ *   rtnetlink.c  one rtnetlink request and its answer (used by link.c and links.c)
  *   memory.c     huge pages for memory of JavaScript
  *   notify.c     datagrams with descriptors to a unix socket
  *   stream.c     unix sockets with frames of a virtual machine
@@ -43,6 +44,7 @@
 #include "failure.h"
 #include "guard.h"
 #include "link.h"
+#include "links.h"
 #include "memory.h"
 #include "notify.h"
 #include "steer.h"
@@ -58,6 +60,7 @@ static const struct {
     {"identifyDevice", identify_device},
     {"locateDevice", locate_device},
     {"steerQueues", steer_queues},
+    {"guardDevice", guard_device},
     {"unguardDevice", unguard_device},
     {"lookAtDevice", look_at_device},
     {"closeFd", close_fd},
@@ -81,6 +84,7 @@ static const struct {
     {"removeRoute", remove_route},
     {"setLink", set_link},
     {"linkIndex", link_index},
+    {"listLinks", list_links},
     {"deleteLink", delete_link},
     {"sendDatagram", send_datagram},
     {"preferHugePages", prefer_huge_pages},

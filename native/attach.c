@@ -323,6 +323,26 @@ ssize_t receive_frame(int fd, uint8_t *buffer, size_t size, size_t *moved) {
     return length + VLAN_TAG_BYTES;
 }
 
+static int guard_here(void *context, struct failure *failure) {
+    /* One that is down is guarded all the same. */
+    return prepare(context, failure) == 0 || failure->number == ENETDOWN ? 0 : -1;
+}
+
+napi_value guard_device(napi_env env, napi_callback_info info) {
+    napi_value arguments[2];
+    struct opening opening = {0};
+    char storage[PATH_MAX];
+    const char *netns;
+    if (!read_arguments(env, info, 2, arguments) ||
+        !read_netns(env, arguments[0], storage, &netns) ||
+        !read_text(env, arguments[1], "name", opening.wanted, IFNAMSIZ))
+        return NULL;
+    struct failure failure;
+    if (run_in_netns(netns, guard_here, &opening, &failure) != 0)
+        return throw_failure(env, &failure);
+    return NULL;
+}
+
 /* What lookAtDevice finds. */
 struct view {
     char name[IFNAMSIZ];

@@ -24,6 +24,7 @@ int steer_attached(int fd, const char *name, int program, int queues, struct fai
  */
 ssize_t receive_frame(int fd, uint8_t *buffer, size_t size, size_t *moved);
 
+napi_value guard_device(napi_env env, napi_callback_info info);
 napi_value look_at_device(napi_env env, napi_callback_info info);
 
 #endif

@@ -68,7 +68,7 @@ void add_number(struct request *request, uint16_t type, uint32_t number) {
     add_attribute(request, type, &number, sizeof number);
 }
 
-static int open_socket(void) {
+int open_rtnetlink(void) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return -1;
@@ -157,7 +157,7 @@ static int receive_answer(int fd, char *text) {
 static int exchange(const struct request *request, char *text) {
     if (request->header.nlmsg_len > REQUEST_BYTES_MAX)
         return EMSGSIZE;
-    int fd = open_socket();
+    int fd = open_rtnetlink();
     if (fd < 0)
         return errno;
     ssize_t sent;

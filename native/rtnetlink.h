@@ -30,6 +30,9 @@ void start_request(struct request *request, const char *call, int ifindex, uint1
 void add_attribute(struct request *request, uint16_t type, const void *data, size_t length);
 void add_number(struct request *request, uint16_t type, uint32_t number);
 
+/* A socket that hears the kernel alone, and waits no longer than a few seconds; -1 with errno. */
+int open_rtnetlink(void);
+
 /*
  * Sends a request and waits for the answer: a netns_work (netns.h) whose context is a struct
  * request.

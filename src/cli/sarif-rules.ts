@@ -84,6 +84,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   // Addresses and devices.
   'address-outside-vpc': ['An address is in no block of the VPC.', 'Correct the address, or the blocks of the VPC.'],
   'attached-device': ['An attached device is given settings.', 'Leave them out: who makes the device configures it.'],
+  'bad-alias': ['A text cannot be the alias of a network interface.', WRITE_AS_HINT],
   'bad-address': ['A text is not an IP address.', WRITE_AS_HINT],
   'bad-cidr': ['A text is not a CIDR block.', WRITE_AS_HINT],
   'bad-device-name': ['A text cannot be the name of a network device.', WRITE_AS_HINT],
@@ -93,6 +94,8 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'bad-max-flows': ['The number of flows is out of range.', WRITE_AS_HINT],
   'bad-mtu': ['An MTU is out of range.', 'IPv6 needs 1280 at least.'],
   'dhcp-without-link': ['DHCP is turned on for a device without Ethernet.', 'Leave dhcp out, or give it a TAP.'],
+  'match-of-own-device': ['A device that is made here is given what finds one of somebody else.', 'Leave it out, or write kind: attach.'],
+  'overlapping-devices': ['One network interface can be the device of two interfaces.', 'Tell them apart by names, aliases or hostMac.'],
   'stream-device': ['A stream is given what only interfaces have, or an interface a path.', 'Leave it out, or correct the kind.'],
   'stream-workers': ['A stream has one queue, and there are several packet loops.', 'Leave workers out, or take a TAP.'],
   'too-many-dns-servers': ['There are more DNS servers than AWS takes.', 'Four of each family are the most.'],

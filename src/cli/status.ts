@@ -5,6 +5,7 @@ import type { Status, StoreStatus } from '../queries/status-view.ts';
 import { count } from '../source/count.ts';
 import { formatFitted } from './fit-table.ts';
 import { formatTable, paint } from './output.ts';
+import { printable } from '../source/excerpt.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
 import { printJson } from './traffic-text.ts';
 import { formatAgo, formatBitRate, formatBytes, formatCount, formatDuration } from './units.ts';
@@ -117,7 +118,7 @@ function waitingRows(waiting: Status['waiting']): string[][] {
     .slice(0, NAMES_SHOWN)
     .map(({ name, device, reason }) => [
       'waiting',
-      paint(`${name} for ${device}: ${reason}`, 'yellow'),
+      paint(printable(`${name} for ${device}: ${reason}`), 'yellow'),
     ]);
   const more = waiting.length - rows.length;
   return more > 0 ? [...rows, ['waiting', `… and ${more} more (--json has all)`]] : rows;

@@ -1,4 +1,5 @@
 /** This file reads the names, namespaces and MTUs of the devices of interfaces and of the uplink. */
+import { isPattern, matchLabel } from '../ports/link-match.ts';
 import { isTunKind, portKind, type PortKindName } from '../ports/port-kind.ts';
 import type { Parsed } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
@@ -13,8 +14,10 @@ import {
   type Place,
   type Reader,
 } from './config-reader.ts';
+import { MatchRegistry, readMatch } from './config-match.ts';
 import type { DeviceConfig } from './config.ts';
 import { MTU_LIMITS } from './limits.ts';
+import { isMacOfHost } from './mac-text.ts';
 
 /** IFNAMSIZ of linux/if.h without the closing NUL. */
 const NAME_BYTES_MAX = 15;
@@ -49,7 +52,9 @@ export function readDevice(
   const { kind, nameNode, usesIpv6, netnsDirectory, isInstance } = options;
   refuseSettings(reader, node, kind);
   const { isStream } = portKind(kind);
-  const name = readDeviceName(reader, isStream ? get(node, 'path') : nameNode, kind);
+  const given = readDeviceName(reader, isStream ? get(node, 'path') : nameNode, kind);
+  const match = readMatch(reader, node, kind, given);
+  const name = match === undefined ? given : matchLabel(match);
   const netnsNode = get(node, 'netns');
   const netns = readNetns(reader, netnsNode, netnsDirectory);
   const mtu = readMtu(reader, node, usesIpv6);
@@ -68,6 +73,7 @@ export function readDevice(
   return {
     kind,
     name,
+    ...(match === undefined ? {} : { match }),
     netns: netns?.text,
     netnsPath: netns?.path,
     mtu,
@@ -85,9 +91,7 @@ function readMac(reader: Reader, node: Node | undefined, kind: PortKindName): st
   if (text === undefined) return undefined;
   if (!portKind(kind).hasEthernet)
     return fail(reader, node!, 'bad-mac', `a ${kind} has no MAC address`, 'leave mac out');
-  // The lowest bit of the first byte marks a group of hosts.
-  const isHost = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(text) && !/^[0:]+$/.test(text);
-  if (isHost) return text;
+  if (isMacOfHost(text)) return text;
   const message = `'${text}' is not the MAC address of a host`;
   return fail(reader, node!, 'bad-mac', message, 'write it as 02:00:00:00:00:11');
 }
@@ -124,14 +128,22 @@ function readDeviceName(
 ): string | undefined {
   const name = readText(reader, node);
   if (name === undefined) return undefined;
-  const wrong = checkDeviceName(name, kind);
+  const wrong = checkName(name, kind);
   if (wrong === undefined) return name;
   const code = portKind(kind).isStream ? 'bad-socket-path' : 'bad-device-name';
   return fail(reader, node!, code, wrong.message, wrong.hint);
 }
 
-/** What stands against a name of a network interface, or the path of a stream's socket. */
+/** What stands against a name of a network interface as it is, or the path of a stream's socket. */
 export function checkDeviceName(name: string, kind: PortKindName): Advised | undefined {
+  if (!portKind(kind).isAttached || !isPattern(name)) return checkName(name, kind);
+  return {
+    message: `'${name}' is a pattern, and no name of an interface`,
+    hint: 'patterns are for configuration files; here the name is written out',
+  };
+}
+
+function checkName(name: string, kind: PortKindName): Advised | undefined {
   return portKind(kind).isStream ? checkSocketPath(name) : checkInterfaceName(name);
 }
 
@@ -236,8 +248,10 @@ export function resolveNetns(text: string, netnsDirectory: string): Parsed<strin
 /** Records the owner of each device. Two owners of one device would take each other's packets. */
 export class DeviceRegistry {
   readonly #owners = new Map<string, { readonly place: Place; readonly what: string }>();
+  readonly #matches = new MatchRegistry();
 
   add(reader: Reader, device: DeviceConfig, place: Place, what: string): void {
+    this.#matches.add(reader, device, place, what);
     const key = `${device.netnsPath ?? ''}\0${device.name}`;
     const first = this.#owners.get(key);
     if (first === undefined) {

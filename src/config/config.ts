@@ -3,6 +3,7 @@ import type { Address, Cidr } from '../addr/address.ts';
 import type { InterfaceId, PolicyModel } from '../policy/model.ts';
 import type { QuotaName } from '../policy/quotas.ts';
 import type { SpecialAddresses } from '../policy/special-addresses.ts';
+import type { LinkMatch } from '../ports/link-match.ts';
 import type { PortKindName } from '../ports/port-kind.ts';
 import type { Position } from '../source/problem.ts';
 import type { ConntrackConfig } from './config-conntrack.ts';
@@ -11,8 +12,10 @@ import type { LogFormat, Rotation } from './flow-log-format.ts';
 /** The device that stands for an instance's eth0, or for the uplink. */
 export interface DeviceConfig {
   readonly kind: PortKindName;
-  /** The name of the device inside its namespace; of a stream the path of its socket. */
+  /** The name of the device inside its namespace; of a stream the path of its socket; with `match` its label. */
   readonly name: string;
+  /** Which interface is attached, where its name is not known. */
+  readonly match?: LinkMatch;
   /** As written: a name in the namespace directory, a path, or a process id. Undefined: the daemon's own namespace. */
   readonly netns: string | undefined;
   /** The path of that namespace, `/run/netns/web-1` or `/proc/123/ns/net`. Undefined: the daemon's own. */

@@ -69,9 +69,10 @@ function deviceSpec(
   addresses: readonly Prefix[],
   routes: readonly Prefix[],
 ): DeviceSpec {
-  const { kind, name, netnsPath, mtu, persist, configure } = device;
+  const { kind, name, match, netnsPath, mtu, persist, configure } = device;
+  const found = match === undefined ? {} : { match };
   const queues = workers;
-  return { kind, name, netnsPath, mtu, persist, queues, configure, addresses, routes };
+  return { kind, name, ...found, netnsPath, mtu, persist, queues, configure, addresses, routes };
 }
 
 type Family = Address['family'];

@@ -17,6 +17,7 @@ import {
 } from './limits.ts';
 import { FLOW_LOGS } from './schema-flow-logs.ts';
 import { CONNTRACK } from './schema-conntrack.ts';
+import { ALIAS, HOST_MAC } from './schema-match.ts';
 import { integer, list, mapping, within } from './schema-parts.ts';
 import { CLASS_E, DHCP_OPTIONS, PLATFORM_SERVICES_LIST, SERVED } from './schema-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
@@ -265,8 +266,11 @@ const INTERFACES = named(
           name: {
             ...DEVICE_NAME,
             title: 'Device name',
-            description: 'Name of the device inside its namespace. Needed but for a stream.',
+            description:
+              'Name of the device inside its namespace. For attach it may be a pattern, with * for any characters and ? for one. Needed but for a stream, and for attach with alias or hostMac.',
           },
+          alias: ALIAS,
+          hostMac: HOST_MAC,
           path: {
             type: 'string',
             minLength: 1,
@@ -294,7 +298,10 @@ const INTERFACES = named(
             'The device that stands in for eth0 of the instance, or the interface that it is connected to.',
           if: { properties: { kind: { const: 'stream' } }, required: ['kind'] },
           then: { required: ['path'] },
-          else: { required: ['name'] },
+          else: {
+            if: { properties: { kind: { const: 'attach' } }, required: ['kind'] },
+            else: { required: ['name'] },
+          },
         },
       ),
       from: {

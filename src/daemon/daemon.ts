@@ -34,6 +34,7 @@ import { RuleBook } from '../queries/rule-book.ts';
 import type { Overview } from '../queries/status-view.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import { LostDevices } from './lost-devices.ts';
+import { MatchedLinks } from './matched-links.ts';
 import { loopSettings } from './loop-settings.ts';
 import { FlowLogsInForce } from '../flow-logs/flow-logs-in-force.ts';
 import type { MetricsOptions } from '../metrics/metrics-parts.ts';
@@ -99,8 +100,9 @@ export class Daemon {
           why,
         ),
       );
-    this.lost = new LostDevices({ native, log, store: devices, reopen, giveUp });
-    this.table = new PortTable({ native, log, lost: this.lost, store: devices });
+    const matched = new MatchedLinks(native, log);
+    this.lost = new LostDevices({ native, log, matched, store: devices, reopen, giveUp });
+    this.table = new PortTable({ native, log, lost: this.lost, matched, store: devices });
   }
 
   /**

@@ -15,25 +15,24 @@
  * the configuration wants it there.
  *
  * An attached interface is looked at each second: who made it may delete it, take it down, or change it. The socket on
- * it would stay, and say nothing of that.
+ * it would stay, and say nothing of that. The interfaces of a namespace are listed once a round for all that are found
+ * by a match there (MatchedLinks).
  */
 import type { Logger } from 'pino';
-import {
-  changeOfAttached,
-  isProcessPath,
-  namespaceAt,
-  type Device,
-  type DeviceSpec,
-} from '../ports/device.ts';
+import { changeOfAttached } from '../ports/attached.ts';
+import { isProcessPath, namespaceAt, type Device, type DeviceSpec } from '../ports/device.ts';
+import type { Link } from '../ports/link-match.ts';
 import type { Native } from '../ports/native.ts';
 import { portKind } from '../ports/port-kind.ts';
 import { deviceLabel } from '../config/device-specs.ts';
 import type { FdStore } from '../service/fd-store.ts';
+import type { MatchedLinks } from './matched-links.ts';
 
 const RETRY_MS = 1000;
 
 export interface LostDevicesOptions {
-  readonly native: Pick<Native, 'lookAtDevice'>;
+  readonly native: Pick<Native, 'lookAtDevice' | 'listLinks'>;
+  readonly matched: Pick<MatchedLinks, 'hold' | 'follow'>;
   readonly log: Logger;
   readonly store: Pick<FdStore, 'drop'>;
   /** Opens the device of a port and gives it to the loop. Rejects if that fails. */
@@ -41,6 +40,9 @@ export interface LostDevicesOptions {
   /** Takes a device from the loop and closes it, if it is still in use. */
   readonly giveUp: (device: Device, why?: string) => Promise<void>;
 }
+
+/** The interfaces of a namespace. @throws NativeError if they can't be listed */
+type ListOf = (netns: string | undefined) => readonly Link[];
 
 interface Waiting {
   readonly spec: DeviceSpec;
@@ -85,6 +87,8 @@ export class LostDevices {
       'a device can not be had; its interface waits for it, and the others run',
     );
     this.add(port, spec, error.message);
+    // Others may fit as well, and must not wait for the next round.
+    this.holdBack(spec, this.listOnce());
   }
 
   private add(port: number, spec: DeviceSpec, reason: string): void {
@@ -94,9 +98,10 @@ export class LostDevices {
 
   /** Gives up devices whose namespace name stands for another namespace now, and attached ones that have changed. */
   look(devices: readonly Device[]): void {
+    const listOf = this.listOnce();
     for (const device of devices) {
       if (portKind(device.spec.kind).isAttached) {
-        const why = this.changeOf(device);
+        const why = this.changeOf(device, listOf);
         if (why !== undefined) void this.options.giveUp(device, why).then(() => this.retrySoon());
         continue;
       }
@@ -106,14 +111,27 @@ export class LostDevices {
       const now = tryNamespaceAt(netnsPath);
       if (now !== undefined && now !== device.namespace) void this.options.giveUp(device);
     }
+    this.options.matched.follow(devices, listOf);
   }
 
-  private changeOf(device: Device): string | undefined {
+  private changeOf(device: Device, listOf: ListOf): string | undefined {
     try {
-      return changeOfAttached(this.options.native, device);
+      const { match, netnsPath } = device.spec;
+      const links = match === undefined ? undefined : listOf(netnsPath);
+      return changeOfAttached(this.options.native, device, links);
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return textOf(error);
     }
+  }
+
+  /** Lists the interfaces of each namespace when they are first asked for. */
+  private listOnce(): ListOf {
+    const lists = new Map<string | undefined, readonly Link[]>();
+    return (netns) => {
+      const links = lists.get(netns) ?? this.options.native.listLinks(netns);
+      lists.set(netns, links);
+      return links;
+    };
   }
 
   /** Tries all again at once, because the obstacle may have been removed. */
@@ -139,20 +157,51 @@ export class LostDevices {
   }
 
   private async retry(): Promise<void> {
+    const listOf = this.listOnce();
     for (const [port, { spec }] of this.ports) {
       if (this.isStopped) return;
       if (isProcessPath(spec.netnsPath)) continue;
-      try {
-        await this.options.reopen(port);
+      const why = this.holdBack(spec, listOf) ?? (await this.tryAt(port));
+      if (why === undefined)
         this.options.log.info({ device: deviceLabel(spec), port }, 'a device is back');
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        // The interface may have been removed meanwhile.
-        if (this.ports.has(port)) this.ports.set(port, { spec, reason: why });
-        this.options.log.debug({ device: deviceLabel(spec), port, why }, 'a device is still gone');
-      }
+      else this.noteReason(port, spec, why);
     }
   }
+
+  /** Why what fits a match can't be opened now; undefined: it can be tried. */
+  private holdBack(spec: DeviceSpec, listOf: ListOf): string | undefined {
+    if (spec.match === undefined) return undefined;
+    try {
+      return this.options.matched.hold(spec, listOf(spec.netnsPath));
+    } catch (error) {
+      return textOf(error);
+    }
+  }
+
+  private async tryAt(port: number): Promise<string | undefined> {
+    try {
+      await this.options.reopen(port);
+      return undefined;
+    } catch (error) {
+      return textOf(error);
+    }
+  }
+
+  private noteReason(port: number, spec: DeviceSpec, why: string): void {
+    const device = deviceLabel(spec);
+    const before = this.ports.get(port)?.reason;
+    // The interface may have been removed meanwhile.
+    if (before === undefined) return;
+    this.ports.set(port, { spec, reason: why });
+    // What fits a match changes by itself, and who did it wants to know why nothing passes.
+    if (spec.match !== undefined && why !== before)
+      this.options.log.warn({ device, port, why }, 'a device is still gone, for another reason');
+    else this.options.log.debug({ device, port, why }, 'a device is still gone');
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function tryNamespaceAt(path: string): string | undefined {

@@ -10,9 +10,10 @@ import { NO_KIND } from '../ports/port-kind.ts';
 import { nextHopsOf } from './next-hops.ts';
 
 export function logDevice(log: Logger, device: Device): void {
-  const { spec, offloads } = device;
+  const { spec, offloads, name } = device;
+  const found = spec.match === undefined ? {} : { interface: name };
   log.info(
-    { device: spec.name, netns: spec.netnsPath, kind: spec.kind, offloads },
+    { device: spec.name, ...found, netns: spec.netnsPath, kind: spec.kind, offloads },
     'device opened',
   );
   warnOfLacking(log, device);

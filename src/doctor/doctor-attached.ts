@@ -1,6 +1,7 @@
 /** These checks of `secgroupd doctor` concern interfaces that are there already (`kind: attach`). */
 import { deviceLabel } from '../config/device-specs.ts';
 import type { DeviceSpec } from '../ports/device.ts';
+import { findOnly } from '../ports/find-link.ts';
 import type { Native } from '../ports/native.ts';
 import { isTunKind, portKind } from '../ports/port-kind.ts';
 import { count } from '../source/count.ts';
@@ -22,7 +23,7 @@ export function splitSpecs(specs: readonly DeviceSpec[]): {
 }
 
 export function checkAttached(
-  native: Pick<Native, 'lookAtDevice'>,
+  native: Pick<Native, 'lookAtDevice' | 'listLinks'>,
   attached: readonly DeviceSpec[],
   reader: Pick<Reader, 'read' | 'service'>,
 ): Check[] {
@@ -49,10 +50,15 @@ function checkRight({ read, service }: Pick<Reader, 'read' | 'service'>): Check 
   };
 }
 
-function checkThere(native: Pick<Native, 'lookAtDevice'>, attached: readonly DeviceSpec[]): Check {
+function checkThere(
+  native: Pick<Native, 'lookAtDevice' | 'listLinks'>,
+  attached: readonly DeviceSpec[],
+): Check {
   const wrong = attached.flatMap((spec) => {
     try {
-      const { ifindex, isUp } = native.lookAtDevice(spec.netnsPath, spec.name);
+      const { name } =
+        spec.match === undefined ? spec : findOnly(native, spec.match, spec.netnsPath);
+      const { ifindex, isUp } = native.lookAtDevice(spec.netnsPath, name);
       if (ifindex !== 0 && isUp) return [];
       return [`${deviceLabel(spec)} ${ifindex === 0 ? 'is not there' : 'is down'}`];
     } catch (error) {

@@ -7,6 +7,8 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import type { Lease } from '../wire/lease.ts';
 import { identityOf, removeSocket, socketAt } from './file-identity.ts';
+import { findOnly, systemError } from './find-link.ts';
+import type { LinkMatch } from './link-match.ts';
 import type { Native, OpenedDevice, OpenOptions } from './native.ts';
 import { isTunKind, portKind, type PortKindName } from './port-kind.ts';
 
@@ -28,8 +30,10 @@ export interface Prefix {
 /** What to open, in terms of the kernel alone. */
 export interface DeviceSpec {
   readonly kind: PortKindName;
-  /** Name of the interface; of a stream the path of its socket. */
+  /** Name of the interface; of a stream the path of its socket; with `match` a label (matchLabel). */
   readonly name: string;
+  /** Which interface is attached, where its name alone does not say it. */
+  readonly match?: LinkMatch;
   /** Path of the network namespace; undefined: the daemon's own. */
   readonly netnsPath: string | undefined;
   readonly mtu: number;
@@ -95,11 +99,6 @@ export function isProcessPath(path: string | undefined): boolean {
 }
 
 const OWN_NAMESPACE = '/proc/self/ns/net';
-
-/** An error as a failed system call of the addon's gives it. */
-function systemError(code: string, syscall: string, message: string): Error {
-  return Object.assign(new Error(message), { code, syscall });
-}
 
 /**
  * Does `work` with a namespace that is held open meanwhile, under a path that can stand for no other.
@@ -247,10 +246,13 @@ function openDevice(
   shelf: DeviceShelf | undefined,
 ): { readonly device: Device; readonly isTaken: boolean } {
   const open = (namespace: string | undefined, held: string | undefined) => {
-    const there = { ...spec, netnsPath: held };
+    const link = spec.match === undefined ? undefined : findOnly(native, spec.match, held);
+    const there = { ...spec, netnsPath: held, name: link?.name ?? spec.name };
     const taken = shelf?.take(spec, there);
     const device = { ...(taken ?? openQueues(native, there)), spec, namespace };
     try {
+      if (link !== undefined && link.ifindex !== device.ifindex)
+        throw systemError('EAGAIN', 'open', `another interface is called ${link.name} by now`);
       // One that was moved (index 0) has the program that shares its packets out still.
       if (spec.queues > 1 && device.ifindex !== 0)
         native.steerQueues(device.fds[0], openOptions(there), spec.queues);
@@ -320,41 +322,6 @@ export function restoreDevice(native: Native, device: Device): void {
       up: found.isUp,
     });
   });
-}
-
-/** Gives attached interfaces back to the host. @param onError told of each that could not be */
-export function unguardDevices(
-  native: Native,
-  specs: readonly DeviceSpec[],
-  onError: (spec: DeviceSpec, error: unknown) => void,
-): void {
-  for (const spec of specs) {
-    if (!portKind(spec.kind).isAttached) continue;
-    try {
-      native.unguardDevice(spec.netnsPath, spec.name);
-    } catch (error) {
-      // With its namespace the interface is gone, and the guard with it.
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onError(spec, error);
-    }
-  }
-}
-
-/**
- * What has become of an attached interface while it was open.
- * @returns why it must be opened anew; undefined: all is as it was
- * @throws NativeError if it can't be looked at
- */
-export function changeOfAttached(
-  native: Pick<Native, 'lookAtDevice'>,
-  { spec, ifindex, mtu }: Device,
-): string | undefined {
-  const now = native.lookAtDevice(spec.netnsPath, spec.name);
-  if (now.ifindex === 0) return 'it was deleted or renamed';
-  if (now.ifindex !== ifindex) return 'another interface has its name now';
-  if (!now.isUp) return `it is down: ip link set ${spec.name} up`;
-  if (!now.isGuarded)
-    return `the table of nftables that kept the host from it was removed; keep tables named secgroupd_… when the ruleset is flushed`;
-  return now.mtu === mtu ? undefined : `its MTU is ${now.mtu} now`;
 }
 
 /** An interface in the kernel's words. */

@@ -9,6 +9,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { VNET_HDR_BYTES } from '../wire/fields.ts';
+import type { Link } from './link-match.ts';
 import type { PortKindName } from './port-kind.ts';
 
 /** What a failed system call throws: libuv's `code` ("ENODEV"), the call, the device or namespace. */
@@ -129,6 +130,11 @@ export interface Native {
   steerQueues(fd: number, options: OpenOptions, queues: number): void;
   closeFd(fd: number): void;
 
+  /**
+   * Keeps the host from an interface that somebody else made, as opening it does, also while it is down.
+   * @throws NativeError as openDevice does for `attach`
+   */
+  guardDevice(netns: string | undefined, name: string): void;
   /** Lets the host have an attached interface again. Nothing happens if it is not kept from it. */
   unguardDevice(netns: string | undefined, name: string): void;
   /** What has become of an attached interface; `ifindex` is 0 if there is none of the name. */
@@ -302,6 +308,8 @@ export interface Native {
   ): void;
   /** The interface index of `name`, or 0 if there is none. */
   linkIndex(netns: string | undefined, name: string): number;
+  /** All interfaces of a namespace, of one moment. */
+  listLinks(netns: string | undefined): Link[];
   /** Removes a (persistent) interface. */
   deleteLink(netns: string | undefined, ifindex: number): void;
 

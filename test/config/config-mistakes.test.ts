@@ -406,6 +406,52 @@ test('interfaces, devices, the uplink', () => {
       'who makes the device configures it; leave this out',
     ],
     [
+      one(OK, 'kind: attach'),
+      "2:16 error missing-key interfaces.a.device: the key 'name' is missing",
+      'write the name of the interface, a pattern for it (vnet*), its alias or its hostMac',
+    ],
+    [
+      one(OK, "kind: attach, name: '*?'"),
+      "2:38 error bad-device-name interfaces.a.device.name: '*?' is every interface, also those of the host",
+      'write more of the name (vnet*), its alias or its hostMac',
+    ],
+    [
+      one(OK, "kind: attach, name: 'vnet/*'"),
+      "2:38 error bad-device-name interfaces.a.device.name: the device name 'vnet/*' has a character Linux does not take",
+    ],
+    [
+      one(OK, `kind: attach, alias: ${'x'.repeat(256)}`),
+      '2:39 error bad-alias interfaces.a.device.alias: the alias has 256 bytes',
+      'Linux takes 1 to 255',
+    ],
+    [
+      one(OK, String.raw`kind: attach, alias: "web\u0007"`),
+      '2:39 error bad-alias interfaces.a.device.alias: the alias has a character that nobody can read',
+    ],
+    [
+      one(OK, 'kind: attach, hostMac: 03:00:00:00:00:01'),
+      "2:41 error bad-mac interfaces.a.device.hostMac: '03:00:00:00:00:01' is not the MAC address of an interface",
+      "write it as 'ip link show' does: fe:54:00:00:00:11",
+    ],
+    [
+      one(OK, 'name: eth0, alias: web-1'),
+      "2:37 error match-of-own-device interfaces.a.device.alias: 'alias' is of no use for a tun: it finds an interface that somebody else made",
+      'write kind: attach, or leave it out',
+    ],
+    [
+      `${one(OK, "kind: attach, name: 'vnet*'")}  b: { device: { kind: attach, alias: web-1 }, addresses: [10.0.0.8] }\n`,
+      "3:16 error overlapping-devices interfaces.b.device: an interface can be both 'alias web-1' and 'vnet*' of interface 'a' on line 2",
+      'tell them apart by their names, aliases or hostMac, as with name: veth* and name: vnet*',
+    ],
+    [
+      `${one(OK, 'kind: attach, alias: web-1')}  b: { device: { kind: attach, alias: web-1 }, addresses: [10.0.0.8] }\n`,
+      "3:16 error duplicate-device interfaces.b.device: the device 'alias web-1' belongs to interface 'a' on line 2 already",
+    ],
+    [
+      `uplink: { tun: up0, addresses: [10.0.0.1/24] }\n${one(OK, "kind: attach, name: 'up*'")}`,
+      "3:16 error overlapping-devices interfaces.a.device: an interface can be both 'up*' and 'up0' of the uplink on line 1",
+    ],
+    [
       one(OK, 'name: tap0, kind: tap, mac: 03:00:00:00:00:01'),
       "2:46 error bad-mac interfaces.a.device.mac: '03:00:00:00:00:01' is not the MAC address of a host",
       'write it as 02:00:00:00:00:11',

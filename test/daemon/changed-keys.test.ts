@@ -79,6 +79,14 @@ const BASE: Tree = {
   flowLogs: { all: { file: '/var/log/sgt-none.log' } },
 };
 const ONE_VPC = { ...BASE, vpc: { cidrBlocks: ['10.0.0.0/16'], subnets: ['10.0.0.0/24'] } };
+const FOUND: Tree = {
+  interfaces: {
+    one: {
+      device: { kind: 'attach', alias: 'web-1', hostMac: 'fe:54:00:00:00:11' },
+      addresses: ['10.0.0.11'],
+    },
+  },
+};
 const IN_VPC = {
   vpcs: { a: { cidrBlocks: ['10.0.0.0/16'], subnets: ['10.0.0.0/24'] }, b: {} },
   securityGroups: { web: { vpc: 'a' }, db: { vpc: 'b' } },
@@ -189,6 +197,8 @@ const CASES: readonly KeyCase[] = [
       },
     },
   ],
+  ['interfaces.one.device.alias', 'web-2', 'policy', FOUND],
+  ['interfaces.one.device.hostMac', 'fe:54:00:00:00:12', 'policy', FOUND],
   [
     'interfaces.one.from',
     'one/Host',

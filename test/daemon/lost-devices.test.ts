@@ -44,7 +44,11 @@ function makeWorld(t: TestContext): World {
       void world.dropped.push(...devices.map(({ spec }) => spec.netnsPath!)),
   };
   const lost: LostDevices = new LostDevices({
-    native: { lookAtDevice: () => assert.fail('no interface is attached here') },
+    native: {
+      lookAtDevice: () => assert.fail('no interface is attached here'),
+      listLinks: () => assert.fail('no interface is found by a match here'),
+    },
+    matched: { hold: () => undefined, follow: () => undefined },
     log: pino({ enabled: false }),
     store,
     reopen: (port) => {

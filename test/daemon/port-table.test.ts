@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import type { Config } from '../../src/config/config.ts';
 import { LostDevices } from '../../src/daemon/lost-devices.ts';
+import { MatchedLinks } from '../../src/daemon/matched-links.ts';
 import { PortTable, type PortDevices, type PortPlan } from '../../src/daemon/port-table.ts';
 import { FdStore } from '../../src/service/fd-store.ts';
 import { Notifier } from '../../src/service/notify.ts';
@@ -34,8 +35,10 @@ async function startTable(t: TestContext, config: Config): Promise<World> {
   const log = pino({ enabled: false });
   const store = new FdStore(devices.native, new Notifier(devices.native, undefined, log), log, []);
   const none = (): Promise<void> => Promise.resolve();
-  const lost = new LostDevices({ native: devices.native, log, store, reopen: none, giveUp: none });
-  const table = new PortTable({ native: devices.native, log, lost, store });
+  const { native } = devices;
+  const matched = new MatchedLinks(native, log);
+  const lost = new LostDevices({ native, log, matched, store, reopen: none, giveUp: none });
+  const table = new PortTable({ native, log, lost, matched, store });
   await table.start(config);
   t.after(() => {
     lost.stop();

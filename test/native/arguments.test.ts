@@ -89,6 +89,9 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['closeFd', [Infinity], RangeError, FD],
   ['closeFd', [2 ** 32], RangeError, FD], // would be 0 if it were cut to 32 bits
 
+  ['guardDevice', [1, 'x'], TypeError, 'netns must be a string'],
+  ['guardDevice', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['listLinks', [1], TypeError, 'netns must be a string'],
   ['unguardDevice', [1, 'x'], TypeError, 'netns must be a string'],
   ['unguardDevice', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
   ['lookAtDevice', [1, 'x'], TypeError, 'netns must be a string'],

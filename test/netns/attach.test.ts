@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ethernet, toHex, udp4 } from '../packets/build.ts';
 import { GATEWAY } from '../engine/frames.ts';
 import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
+import { hostReaches, inUrl, plugIn, reaches, tables, until, waiting } from './attach-world.ts';
 import { blobHash } from './blob.ts';
 import {
   canRun,
@@ -31,8 +31,6 @@ const DB = ['10.0.0.12', 'fd00:10::12'] as const;
 const TUN = ['10.0.0.13', 'fd00:10::13'] as const;
 const MAC_WEB = '02:00:00:00:00:11';
 const DB_MTU = 1400;
-const LOOKS = 300;
-const WAITING = 'secgroupd_interface_waiting';
 
 interface World {
   readonly file: string;
@@ -41,47 +39,6 @@ interface World {
   readonly db: Netns;
   readonly tun: Netns;
   readonly world: Netns;
-}
-
-/** As a container runtime makes it: one end for the instance, which has the addresses, the other for the host. */
-async function plugIn(
-  host: Netns,
-  name: string,
-  instance: Netns,
-  mac: string,
-  addresses: readonly string[],
-  mtu = 1500,
-): Promise<void> {
-  const peer = ['peer', 'name', 'eth0', 'netns', instance.path, 'address', mac];
-  await host.mustRun('ip', ['link', 'add', name, 'type', 'veth', ...peer]);
-  for (const address of addresses) {
-    const is6 = address.includes(':');
-    const more = is6 ? ['nodad'] : [];
-    const length = is6 ? 64 : 24;
-    await instance.mustRun('ip', [
-      'address',
-      'add',
-      `${address}/${length}`,
-      'dev',
-      'eth0',
-      ...more,
-    ]);
-  }
-  await instance.mustRun('ip', ['link', 'set', 'eth0', 'mtu', String(mtu), 'up']);
-  await host.mustRun('ip', ['link', 'set', name, 'mtu', String(mtu), 'up']);
-  await instance.mustRun('ip', ['route', 'add', 'default', 'via', '10.0.0.1', 'advmss', '1460']);
-  await instance.mustRun('ip', [
-    '-6',
-    'route',
-    'add',
-    'default',
-    'via',
-    'fd00:10::1',
-    'dev',
-    'eth0',
-    'advmss',
-    '1440',
-  ]);
 }
 
 function configuration({ host, tun, world }: Omit<World, 'file'>, more = ''): string {
@@ -108,62 +65,11 @@ async function makeWorld(t: TestContext, more = ''): Promise<World> {
   return { ...names, file: temporaryFile(t, 'attach.yaml', configuration(names, more)) };
 }
 
-const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
-
-/** How many interfaces wait for their device. */
-async function waiting(daemon: Daemon): Promise<number> {
-  const samples = [...(await daemon.metrics())].filter(([name]) => name.startsWith(WAITING));
-  return samples.reduce((sum, [, value]) => sum + value, 0);
-}
-
-async function tables(host: Netns): Promise<string[]> {
-  const text = await host.mustRun('nft', ['list', 'tables', 'netdev']);
-  return [...text.matchAll(/^table netdev (\S+)$/gm)].map(([, name]) => name);
-}
-
 /** A known 20 MB arrive whole. */
 async function download(to: Netns, host: string): Promise<void> {
   const command = `curl -gsS -m 15 http://${inUrl(host)}:8080/blob | sha256sum`;
   const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 });
   assert.equal(hash, `${blobHash()}  -\n`, host);
-}
-
-async function reaches(from: Netns, host: string, name: string): Promise<void> {
-  assert.equal(await get(from, `${inUrl(host)}:8080`), `${name}\n`, host);
-}
-
-async function until(what: string, isDone: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < LOOKS; look++) {
-    if (await isDone()) return;
-    await sleep(100);
-  }
-  assert.fail(what);
-}
-
-/** A datagram of the host by an interface, past routes and neighbours: what any program may send (SO_BINDTODEVICE). */
-const HOST_SENDS = `
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, sys.argv[1].encode())
-s.sendto(b'from the host', (sys.argv[2], 5353))
-`;
-
-/** Whether a datagram of the host, sent by its end of the pair, comes out at the instance. */
-async function hostReaches(
-  host: Netns,
-  device: string,
-  mac: string,
-  address: string,
-  to: Netns,
-): Promise<boolean> {
-  const received = async (): Promise<number> => {
-    const text = await to.mustRun('cat', ['/proc/net/snmp']);
-    return Number(/^Ip: \d+ \d+ (\d+)/m.exec(text)![1]);
-  };
-  const before = await received();
-  await host.mustRun('ip', ['neigh', 'replace', address, 'lladdr', mac, 'dev', device]);
-  await host.run('python3', ['-c', HOST_SENDS, device, address]);
-  return (await received()) > before;
 }
 
 test('attached interfaces', async (t) => {

@@ -1,0 +1,201 @@
+/*
+ * Lists the interfaces of a namespace, with what others call them by (links.h).
+ *
+ * Theory of operation
+ *
+ * One dump of rtnetlink has every interface, and comes in as many datagrams as it takes. The
+ * kernel says if an interface came or went meanwhile: then the list may lack one, and it is asked
+ * for again. Who looks for the only interface of a kind must not miss the second.
+ *
+ * The work runs on a thread that JavaScript does not know. So it fills memory of C, of which
+ * objects are made afterwards.
+ */
+#include "links.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/if.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "arguments.h"
+#include "failure.h"
+#include "netns.h"
+#include "rtnetlink.h"
+
+#define CALL "rtnetlink RTM_GETLINK"
+#define MAC_BYTES 6
+#define MAC_TEXT_BYTES 18
+/* Longer than any datagram of a dump: the kernel makes them of 32 KB at most. */
+#define DATAGRAM_BYTES (1 << 16)
+/* Each try is another list; interfaces that come all the time must not hold us up. */
+#define TRIES 10
+
+struct link {
+    uint32_t ifindex;
+    char name[IFNAMSIZ];
+    char alias[IFALIASZ];
+    char mac[MAC_TEXT_BYTES]; /* "" for none of 6 bytes */
+};
+
+struct list {
+    struct link *links;
+    size_t count, room;
+    bool is_torn; /* an interface came or went meanwhile */
+};
+
+static void copy_text(char *text, size_t size, const struct rtattr *attribute) {
+    snprintf(text, size, "%.*s", (int)RTA_PAYLOAD(attribute), (const char *)RTA_DATA(attribute));
+}
+
+static void read_attribute(const struct rtattr *attribute, struct link *link) {
+    const uint8_t *data = RTA_DATA(attribute);
+    if (attribute->rta_type == IFLA_IFNAME)
+        copy_text(link->name, sizeof link->name, attribute);
+    else if (attribute->rta_type == IFLA_IFALIAS)
+        copy_text(link->alias, sizeof link->alias, attribute);
+    else if (attribute->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(attribute) == MAC_BYTES)
+        snprintf(link->mac, sizeof link->mac, "%02x:%02x:%02x:%02x:%02x:%02x", data[0], data[1],
+                 data[2], data[3], data[4], data[5]);
+}
+
+/* Adds the interface of a message. Returns 0 or an errno. */
+static int add_link(struct list *list, const struct nlmsghdr *header) {
+    if (header->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+        return EBADMSG;
+    if (list->count == list->room) {
+        size_t room = list->room == 0 ? 64 : list->room * 2;
+        struct link *links = realloc(list->links, room * sizeof *links);
+        if (links == NULL)
+            return ENOMEM;
+        list->links = links;
+        list->room = room;
+    }
+    const struct ifinfomsg *body = NLMSG_DATA(header);
+    struct link *link = &list->links[list->count++];
+    *link = (struct link){.ifindex = (uint32_t)body->ifi_index};
+    int length = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *body));
+    for (const struct rtattr *attribute = IFLA_RTA(body); RTA_OK(attribute, length);
+         attribute = RTA_NEXT(attribute, length))
+        read_attribute(attribute, link);
+    return 0;
+}
+
+/* Reads a datagram of the dump. Returns an errno, 0 at the end of the dump, or -1 for more. */
+static int read_datagram(struct list *list, const uint8_t *bytes, size_t length) {
+    size_t offset = 0;
+    while (offset + NLMSG_HDRLEN <= length) {
+        const struct nlmsghdr *header = (const struct nlmsghdr *)(bytes + offset);
+        if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > length - offset)
+            return EBADMSG;
+        if (header->nlmsg_flags & NLM_F_DUMP_INTR)
+            list->is_torn = true;
+        if (header->nlmsg_type == NLMSG_DONE)
+            return 0;
+        if (header->nlmsg_type == NLMSG_ERROR) {
+            if (header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+                return EBADMSG;
+            int number = -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+            return number == 0 ? EBADMSG : number;
+        }
+        int number = header->nlmsg_type == RTM_NEWLINK ? add_link(list, header) : 0;
+        if (number != 0)
+            return number;
+        offset += NLMSG_ALIGN(header->nlmsg_len);
+    }
+    return -1;
+}
+
+/* Asks for the dump and reads it. Returns 0 or an errno. */
+static int dump(int fd, struct list *list, uint8_t *bytes) {
+    const struct ifinfomsg body = {.ifi_family = AF_UNSPEC};
+    struct request request;
+    ssize_t length;
+    int number;
+    start_request(&request, CALL, 0, RTM_GETLINK, NLM_F_DUMP, &body, sizeof body);
+    add_number(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    do
+        length = send(fd, request.bytes, request.header.nlmsg_len, 0);
+    while (length < 0 && errno == EINTR);
+    if (length < 0)
+        return errno;
+    do {
+        do
+            length = recv(fd, bytes, DATAGRAM_BYTES, MSG_TRUNC);
+        while (length < 0 && errno == EINTR);
+        if (length < 0)
+            return errno == EAGAIN ? ETIMEDOUT : errno;
+        if (length > DATAGRAM_BYTES)
+            return EMSGSIZE;
+        number = read_datagram(list, bytes, (size_t)length);
+    } while (number < 0);
+    return number;
+}
+
+static int list_once(struct list *list, uint8_t *bytes) {
+    list->count = 0;
+    list->is_torn = false;
+    int fd = open_rtnetlink();
+    if (fd < 0)
+        return errno;
+    int number = dump(fd, list, bytes);
+    close(fd);
+    return number == 0 && list->is_torn ? EINTR : number;
+}
+
+static int list_here(void *context, struct failure *failure) {
+    uint8_t *bytes = malloc(DATAGRAM_BYTES);
+    int number = bytes == NULL ? ENOMEM : EINTR;
+    for (int i = 0; i < TRIES && number == EINTR; i++)
+        number = list_once(context, bytes);
+    free(bytes);
+    if (number == 0)
+        return 0;
+    return fail(failure, number == EINTR ? EAGAIN : number, CALL, NULL,
+                "the interfaces cannot be listed: %s",
+                number == EINTR ? "they change all the time" : strerror(number));
+}
+
+static bool set_text(napi_env env, napi_value object, const char *key, const char *text) {
+    napi_value value;
+    return napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value) == napi_ok &&
+           napi_set_named_property(env, object, key, value) == napi_ok;
+}
+
+static bool add_object(napi_env env, napi_value array, uint32_t index, const struct link *link) {
+    napi_value object, ifindex;
+    return napi_create_object(env, &object) == napi_ok &&
+           napi_create_uint32(env, link->ifindex, &ifindex) == napi_ok &&
+           napi_set_named_property(env, object, "ifindex", ifindex) == napi_ok &&
+           set_text(env, object, "name", link->name) &&
+           set_text(env, object, "alias", link->alias) && set_text(env, object, "mac", link->mac) &&
+           napi_set_element(env, array, index, object) == napi_ok;
+}
+
+static napi_value make_array(napi_env env, const struct list *list) {
+    napi_value array;
+    bool is_made = napi_create_array_with_length(env, list->count, &array) == napi_ok;
+    for (size_t i = 0; is_made && i < list->count; i++)
+        is_made = add_object(env, array, (uint32_t)i, &list->links[i]);
+    return is_made ? array : throw_napi(env);
+}
+
+napi_value list_links(napi_env env, napi_callback_info info) {
+    napi_value arguments[1], result;
+    char storage[PATH_MAX];
+    const char *netns;
+    struct list list = {0};
+    struct failure failure;
+    if (!read_arguments(env, info, 1, arguments) || !read_netns(env, arguments[0], storage, &netns))
+        return NULL;
+    if (run_in_netns(netns, list_here, &list, &failure) == 0)
+        result = make_array(env, &list);
+    else
+        result = throw_failure(env, &failure);
+    free(list.links);
+    return result;
+}
