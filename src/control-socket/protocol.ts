@@ -23,7 +23,11 @@ import type { DropExplanation, DropsAnswer, DropsQuestion } from '../queries/dro
 import type { LiveExplanation } from '../queries/explain-live.ts';
 import type { FlowFilter, FlowsAnswer, FlowsQuestion } from '../queries/flows-view.ts';
 import type { InterfaceView } from '../queries/interfaces-view.ts';
-import type { InterfaceQuestion, OwnedInterfaceView } from '../queries/owned-interfaces.ts';
+import type {
+  AttachmentQuestion,
+  InterfaceQuestion,
+  OwnedInterfaceView,
+} from '../queries/owned-interfaces.ts';
 import type { ReloadResult } from '../queries/reload-result.ts';
 import type { GroupUse, RulesAnswer, RulesQuestion } from '../queries/rules-view.ts';
 import type { Status } from '../queries/status-view.ts';
@@ -54,6 +58,16 @@ export interface Methods {
     readonly params: { readonly id: string };
     readonly result: { readonly removed: boolean };
   };
+  /** Makes an interface that a call of the EC2 API made that of an instance. Answered when the rules hold for it. */
+  readonly attachInterface: {
+    readonly params: AttachmentQuestion;
+    readonly result: OwnedInterfaceView;
+  };
+  /** An attachment that is not there is no failure. */
+  readonly detachInterface: {
+    readonly params: { readonly attachment: string };
+    readonly result: { readonly detached: boolean };
+  };
   readonly setInterfaceGroups: {
     readonly params: { readonly id: string; readonly securityGroups: readonly string[] };
     readonly result: OwnedInterfaceView;
@@ -66,7 +80,7 @@ export interface Methods {
     readonly params: { readonly owner?: string };
     readonly result: readonly OwnedInterfaceView[];
   };
-  /** Removes the interfaces of an owner but those to keep. */
+  /** Removes the interfaces of an owner but those to keep, by their ids or those of their attachments. */
   readonly reconcileInterfaces: {
     readonly params: { readonly owner: string; readonly keep: readonly string[] };
     readonly result: { readonly removed: readonly string[] };

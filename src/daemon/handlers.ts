@@ -58,6 +58,8 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
         listInterfaces(observatory, daemon.waiting(), (port) => daemon.placeOf(port)),
       addInterface: (question) => interfaceCalls().add(question),
       removeInterface: ({ id }) => interfaceCalls().remove(id),
+      attachInterface: (question) => interfaceCalls().attach(question),
+      detachInterface: ({ attachment }) => interfaceCalls().detach(attachment),
       setInterfaceGroups: ({ id, securityGroups }) =>
         interfaceCalls().setGroups(id, securityGroups),
       getInterface: ({ id }) => Promise.resolve(interfaceCalls().get(id)),

@@ -8,9 +8,11 @@
  *
  * Taking back is a call of its own, not the reverse of the commit: others may have named the same groups meanwhile.
  */
+import { statSync } from 'node:fs';
 import { formatAddress } from '../addr/address.ts';
 import { MTU_IPV6_MIN } from '../config/config-devices.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
+import { attachForOwner, detachForOwner } from '../estate/attach.ts';
 import { randomId, type CallContext } from '../estate/calls.ts';
 import type { Edit } from '../estate/edit.ts';
 import type { Changed, EstateClient } from '../estate/estate-client.ts';
@@ -19,6 +21,7 @@ import type { AttachedDevice, EstateInterface } from '../estate/model.ts';
 import {
   addOwnedInterface,
   ownedInterfaces,
+  ownerOf,
   reconcileOwned,
   removeOwnedInterface,
   setOwnedGroups,
@@ -27,6 +30,7 @@ import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
 import type { Checked } from '../policy/refusals.ts';
 import { NO_KIND, portKind } from '../ports/port-kind.ts';
 import type {
+  AttachmentQuestion,
   DeviceQuestion,
   InterfaceQuestion,
   OwnedInterfaceView,
@@ -80,6 +84,33 @@ export class InterfaceCalls {
     const { value } = await this.change((edit) => removeOwnedInterface(edit, id, this.host));
     await this.hold();
     return { removed: value !== undefined };
+  }
+
+  /** @throws RequestError if there is no such interface, somebody has it, or it can't be put in force */
+  async attach(question: AttachmentQuestion): Promise<OwnedInterfaceView> {
+    const { id: interfaceId, attachment: id, owner, addresses } = question;
+    const there = this.client.estate.interface(interfaceId);
+    const held = there?.addresses.map(formatAddress) ?? [];
+    const wanted = {
+      ...{ interfaceId, id, addresses, host: this.host },
+      owner: readOwner(owner),
+      device: readDevice(question.device ?? {}, held),
+      abandoned: abandonedBy(there, this.host),
+    };
+    const made = await this.change((edit) => attachForOwner(edit, wanted));
+    const why = await this.whyNot(interfaceId);
+    if (why !== undefined) {
+      await this.undo(interfaceId, made, (edit) => detachForOwner(edit, id, this.host));
+      throw new RequestError(`${interfaceId} can't be put in force: ${why}`);
+    }
+    return this.view(made.value);
+  }
+
+  /** @throws RequestError if it is not to be detached by such a request */
+  async detach(attachment: string): Promise<{ readonly detached: boolean }> {
+    const { value } = await this.change((edit) => detachForOwner(edit, attachment, this.host));
+    await this.hold();
+    return { detached: value !== undefined };
   }
 
   /** @throws RequestError if that is wrong, or can't be put in force */
@@ -159,11 +190,13 @@ export class InterfaceCalls {
 
   private view(value: EstateInterface): OwnedInterfaceView {
     const { id, addresses, groupIds, tags, macAddress } = value;
-    const { netns, ...device } = value.attachment!.device;
+    const attachment = value.attachment!;
+    const { netns, ...device } = attachment.device;
     const why = this.inForce.whyNotInForce(id);
     return {
       id,
-      owner: value.owner!,
+      ...(attachment.owner === undefined ? {} : { attachment: attachment.id }),
+      owner: ownerOf(value)!,
       device: { ...device, ...(netns === undefined ? {} : { netns }) },
       addresses: addresses.map(formatAddress),
       securityGroups: groupIds.map((groupId) => ({
@@ -174,6 +207,25 @@ export class InterfaceCalls {
       macAddress,
       ...(why === undefined ? {} : { notInForce: why }),
     };
+  }
+}
+
+/** An attachment whose namespace is gone, as all are after a start of the machine that no runtime cleaned up after. */
+function abandonedBy(there: EstateInterface | undefined, host: string): string | undefined {
+  const { attachment } = there ?? {};
+  const netns = attachment?.device.netns;
+  const isHere = attachment?.owner !== undefined && attachment.host === host;
+  if (!isHere || netns?.startsWith('/') !== true) return undefined;
+  return isGone(netns) ? attachment.id : undefined;
+}
+
+function isGone(path: string): boolean {
+  try {
+    statSync(path);
+    return false;
+  } catch (error) {
+    // What can't be looked at may be there.
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
   }
 }
 

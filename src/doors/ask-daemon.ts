@@ -2,7 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, ControlError } from '../control-socket/control-client.ts';
 import type { MethodName, Methods } from '../control-socket/protocol.ts';
-import type { InterfaceQuestion, OwnedInterfaceView } from '../queries/owned-interfaces.ts';
+import type { DeviceQuestion, OwnedInterfaceView } from '../queries/owned-interfaces.ts';
+import { attachmentId } from './names.ts';
+import type { Selection } from './selection.ts';
 
 export interface Patience {
   /** How long the daemon may take for an answer. With thousands of interfaces it opens a device in well below that. */
@@ -46,26 +48,74 @@ function forRuntimes(error: unknown, socket: string): unknown {
   );
 }
 
-/** An interface that somebody asked the daemon for; undefined: there is none of this id. */
-export async function findInterface(
-  socket: string,
-  { id, owner }: Pick<InterfaceQuestion, 'id' | 'owner'>,
-): Promise<OwnedInterfaceView | undefined> {
-  const all = await askDaemon(socket, 'listInterfaces', { owner });
-  return all.find((one) => one.id === id);
+/** An interface for an instance: one of its own, or one that a call of the EC2 API made. */
+export interface DoorQuestion {
+  /** Of the interface of its own. That of the attachment follows from it in either case. */
+  readonly id: string;
+  readonly owner: string;
+  readonly selection: Selection;
+  readonly device: DeviceQuestion;
+  /** What the runtime gives the instance; undefined: all that an interface has which a call made. */
+  readonly addresses: readonly string[] | undefined;
+  /** For an interface of its own. */
+  readonly tags?: Readonly<Record<string, string>>;
 }
 
-/** Adds an interface; if no answer comes, what may have been made is removed. @throws ControlError */
+/** The interface of an instance, which has this id if it is one of its own; undefined: it has none. */
+export async function findInterface(
+  socket: string,
+  { id, owner }: Pick<DoorQuestion, 'id' | 'owner'>,
+): Promise<OwnedInterfaceView | undefined> {
+  const all = await askDaemon(socket, 'listInterfaces', { owner });
+  return all.find((one) => one.id === id || one.attachment === attachmentId(id));
+}
+
+/** Asks for an interface. What the daemon refuses it takes back itself. @throws ControlError */
+export function requestInterface(
+  socket: string,
+  { id, owner, selection, device, addresses, tags }: DoorQuestion,
+  patience?: Patience,
+): Promise<OwnedInterfaceView> {
+  const common = { owner, device, ...(addresses === undefined ? {} : { addresses }) };
+  if (selection.kind === 'interface') {
+    const question = { ...common, id: selection.id, attachment: attachmentId(id) };
+    return askDaemon(socket, 'attachInterface', question, patience);
+  }
+  const { securityGroups } = selection;
+  const question = { addresses: [], ...common, id, securityGroups };
+  return askDaemon(
+    socket,
+    'addInterface',
+    tags === undefined ? question : { ...question, tags },
+    patience,
+  );
+}
+
+/** Asks for an interface; if no answer comes, what may have been made is removed. @throws ControlError */
 export async function addInterface(
   socket: string,
-  question: InterfaceQuestion,
+  question: DoorQuestion,
 ): Promise<OwnedInterfaceView> {
   try {
-    return await askDaemon(socket, 'addInterface', question);
+    return await requestInterface(socket, question);
   } catch (error) {
-    // What it refuses it takes back itself.
     if (!(error instanceof ControlError) || error.failure !== 'refused')
-      await askDaemon(socket, 'removeInterface', { id: question.id }).catch(() => undefined);
+      await releaseInterface(socket, question.id).catch(() => undefined);
     throw error;
   }
+}
+
+/**
+ * Takes an instance's interface away: removes one of its own, and detaches one that a call made.
+ * @returns which it was; undefined: there was none
+ */
+export async function releaseInterface(
+  socket: string,
+  id: string,
+  patience?: Patience,
+): Promise<'removed' | 'detached' | undefined> {
+  if ((await askDaemon(socket, 'removeInterface', { id }, patience)).removed) return 'removed';
+  const attachment = attachmentId(id);
+  const { detached } = await askDaemon(socket, 'detachInterface', { attachment }, patience);
+  return detached ? 'detached' : undefined;
 }

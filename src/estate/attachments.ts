@@ -82,16 +82,21 @@ export function ownAttachment(
   device: AttachedDevice,
   at: Date,
 ): Attachment {
-  const digits = id.slice('eni-'.length);
+  const attachmentId = `eni-attach-${id.slice('eni-'.length)}`;
   return {
-    id: `eni-attach-${digits}`,
+    id: attachmentId,
     host,
-    instanceId: `i-${digits}`,
+    instanceId: instanceOf(attachmentId),
     deviceIndex: 0,
     attachedAt: at.toISOString(),
     device,
     isByTags: false,
   };
+}
+
+/** The instance of an attachment that is the first one of it: it has the same digits. */
+export function instanceOf(attachmentId: string): string {
+  return `i-${attachmentId.slice('eni-attach-'.length)}`;
 }
 
 /** The place of a further device of an instance. Tags of the interface may say of what kind and how large it is. */
@@ -125,6 +130,17 @@ export function placeInInstance(
     name: `${DEVICE_NAME}${deviceIndex}`,
   });
   return device.ok ? { ok: true, value: { host: first.host, device: device.value } } : device;
+}
+
+export function sameDevice(a: AttachedDevice, b: AttachedDevice): boolean {
+  return (
+    a.kind === b.kind &&
+    a.name === b.name &&
+    a.netns === b.netns &&
+    a.mtu === b.mtu &&
+    a.configure === b.configure &&
+    a.persist === b.persist
+  );
 }
 
 type ReadTag = (name: TagName) => string | undefined;

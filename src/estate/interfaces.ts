@@ -99,7 +99,10 @@ export function deleteInterface(edit: Edit, id: InterfaceId): Checked<EstateInte
   const { attachment } = found.value;
   if (attachment !== undefined && !attachment.isByTags) {
     const message = `Network interface '${id}' is currently in use.`;
-    return refused('InvalidNetworkInterface.InUse', message, 'detach it first');
+    const { owner } = attachment;
+    const hint =
+      owner === undefined ? 'detach it first' : `an instance of ${owner} is it: end that first`;
+    return refused('InvalidNetworkInterface.InUse', message, hint);
   }
   eraseInterface(edit, found.value);
   return found;

@@ -95,6 +95,8 @@ export interface Attachment {
   readonly device: AttachedDevice;
   /** The interface's tags say so, and no call attached it. */
   readonly isByTags: boolean;
+  /** Who asked a daemon to attach it, such as `docker`, and alone may detach it; absent: a call of the EC2 API did. */
+  readonly owner?: string;
 }
 
 export interface AttachedDevice {

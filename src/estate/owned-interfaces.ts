@@ -13,6 +13,7 @@ import type { GroupId, InterfaceId, VpcId } from '../policy/model.ts';
 import { makeRefusal, missingParameter, type Checked } from '../policy/refusals.ts';
 import type { Tag } from '../policy/tags.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
+import { detachForOwner } from './attach.ts';
 import { checkDevice, ownAttachment, TAG_PREFIX } from './attachments.ts';
 import { allOf, newTags, refused, unlessDeclared, type CallContext } from './calls.ts';
 import type { Edit } from './edit.ts';
@@ -125,6 +126,11 @@ export function setOwnedGroups(
   return { ok: true, value };
 }
 
+/** Whose an interface is, for as long as it is attached: who asked for it, or for its attachment. */
+export function ownerOf({ owner, attachment }: EstateInterface): string | undefined {
+  return owner ?? attachment?.owner;
+}
+
 /** The interfaces of a host that have an owner; those of one owner, if it is named. */
 export function ownedInterfaces(
   estate: Estate,
@@ -133,30 +139,39 @@ export function ownedInterfaces(
 ): readonly EstateInterface[] {
   return estate
     .interfacesOfHost(host)
-    .filter((one) => one.owner !== undefined && one.owner === (owner ?? one.owner));
+    .filter((one) => ownerOf(one) !== undefined && ownerOf(one) === (owner ?? ownerOf(one)));
 }
 
 export interface Reconciled {
+  /** Also those that a call of the EC2 API made, which are detached. */
   readonly removed: readonly InterfaceId[];
   /** How many are to be removed yet: call again. One commit takes only so many. */
   readonly left: number;
 }
 
-/** Removes the interfaces of an owner on a host but those to keep. */
+/**
+ * Removes the interfaces of an owner on a host but those to keep.
+ * @param keep ids of interfaces, or of their attachments
+ */
 export function reconcileOwned(
   edit: Edit,
   host: string,
   owner: string,
-  keep: readonly InterfaceId[],
+  keep: readonly string[],
 ): Checked<Reconciled> {
   const kept = new Set(keep);
-  const others = ownedInterfaces(edit.estate, host, owner).filter(({ id }) => !kept.has(id));
+  const others = ownedInterfaces(edit.estate, host, owner).filter(
+    ({ id, attachment }) => !kept.has(id) && !kept.has(attachment!.id),
+  );
   const removed: InterfaceId[] = [];
   let rows = 0;
-  for (const { id, addresses } of others) {
+  for (const { id, addresses, attachment } of others) {
     rows += 1 + addresses.length;
     if (rows > RECONCILED_ROWS_MAX && removed.length > 0) break;
-    const done = removeOwnedInterface(edit, id, host);
+    const done =
+      attachment?.owner === undefined
+        ? removeOwnedInterface(edit, id, host)
+        : detachForOwner(edit, attachment.id, host);
     if (!done.ok) return done;
     removed.push(id);
   }

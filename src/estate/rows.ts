@@ -359,6 +359,7 @@ function decodeAttachment(row: RowReader): Attachment {
     deviceIndex: row.integer('deviceIndex'),
     attachedAt: row.text('attachedAt'),
     isByTags: row.flag('isByTags'),
+    ...(row.has('owner') ? { owner: row.text('owner') } : {}),
     device: {
       kind: device.word('kind', PORT_KIND_NAMES),
       name: device.text('name'),

@@ -1,7 +1,7 @@
 /** Makes resource ids that look like AWS's from names, so that they survive a reload and a restart. */
 import * as crypto from 'node:crypto';
 
-export type IdPrefix = 'sg' | 'sgr' | 'pl' | 'eni' | 'vpc';
+export type IdPrefix = 'sg' | 'sgr' | 'pl' | 'eni' | 'eni-attach' | 'vpc';
 
 const HEX_DIGITS = 17;
 

@@ -31,8 +31,22 @@ export interface InterfaceQuestion {
   readonly tags?: Readonly<Record<string, string>>;
 }
 
+export interface AttachmentQuestion {
+  /** `eni-…`, which a call of the EC2 API made. */
+  readonly id: string;
+  /** `eni-attach-…`, which the owner chooses: the same request again is answered with what is there. */
+  readonly attachment: string;
+  readonly owner: string;
+  readonly device?: DeviceQuestion;
+  /** What the instance gets, which must be the interface's; if left out, all that it has. */
+  readonly addresses?: readonly string[];
+}
+
 export interface OwnedInterfaceView {
   readonly id: string;
+  /** The id of its attachment, if a call of the EC2 API made it; absent: it was made for its owner. */
+  readonly attachment?: string;
+  /** Who asked for the interface, or for its attachment. */
   readonly owner: string;
   readonly device: Required<Omit<DeviceQuestion, 'netns'>> & Pick<DeviceQuestion, 'netns'>;
   readonly addresses: readonly string[];

@@ -54,6 +54,8 @@ function handlers(more: Partial<Methods> = {}): ControlHandlers {
       interfaces: unasked,
       addInterface: unasked,
       removeInterface: unasked,
+      attachInterface: unasked,
+      detachInterface: unasked,
       setInterfaceGroups: unasked,
       getInterface: unasked,
       listInterfaces: unasked,
@@ -133,7 +135,7 @@ test('what is no request is refused in words, and the next one is answered', asy
     ],
     [
       '{"version":1,"method":"toString"}',
-      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
+      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
     ],
     ['{"version":1,"method":"status","params":7}', 'params is a JSON object'],
   ];

@@ -47,6 +47,8 @@ async function listen(t: TestContext, options?: ControlOptions): Promise<Stage> 
       interfaces: () => Promise.resolve([]),
       addInterface: unasked,
       removeInterface: unasked,
+      attachInterface: unasked,
+      detachInterface: unasked,
       setInterfaceGroups: unasked,
       getInterface: unasked,
       listInterfaces: unasked,

@@ -1,10 +1,16 @@
 /** Interfaces that come and go by requests, with a real daemon: what is answered when, and what is taken back. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { attachForOwner } from '../../src/estate/attach.ts';
 import { InterfaceCalls } from '../../src/daemon/interface-calls.ts';
 import type { InterfaceQuestion } from '../../src/queries/owned-interfaces.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
-import { startEstateWorld, type EstateWorld } from './estate-world.ts';
+import { modifyInterface } from '../../src/estate/interfaces.ts';
+import { change, context } from '../estate/world.ts';
+import { startEstateWorld, writeDetached, type EstateWorld } from './estate-world.ts';
 
 const TEXT = `
 securityGroups:
@@ -147,4 +153,76 @@ test('many at once are all in force, also beside one that can not be', async (t)
     ['eni-00000000000000010'],
   );
   assert.equal(daemon.config.interfaces.length, 2);
+});
+
+const ATTACHMENT = 'eni-attach-00000000000000001';
+
+test('an interface that a call made is attached, obeys calls, and is detached', async (t) => {
+  const { calls, daemon, devices, client, until } = await serve(t);
+  const [web, db] = ['web', 'db'].map(
+    (name) => [...daemon.config.model.groups.values()].find((one) => one.name === name)!.id,
+  );
+  await change(client, (edit) => {
+    writeDetached(edit, ID, { address: '10.0.0.7', groupIds: [web] });
+    return { ok: true, value: undefined };
+  });
+  const question = { id: ID, attachment: ATTACHMENT, owner: 'docker', device: { name: 'dev-x' } };
+  await refused(
+    calls.attach({ ...question, device: { name: 'dev-bad' } }),
+    `${ID} can't be put in force: ENODEV: no dev-bad`,
+  );
+  assert.equal(client.estate.interface(ID)?.attachment, undefined);
+  await refused(
+    calls.attach({ ...question, addresses: ['10.0.0.8'] }),
+    `${ID} has the address 10.0.0.7, and not 10.0.0.8: ask the runtime for it: --ip 10.0.0.7`,
+  );
+  await refused(
+    calls.attach({ ...question, id: OTHER }),
+    `The networkInterface ID '${OTHER}' does not exist`,
+  );
+  devices.takeCalls();
+  const attached = await calls.attach(question);
+  assert.ok(devices.takeCalls().includes('open dev-x'));
+  assert.deepEqual(
+    [attached.id, attached.attachment, attached.owner, attached.addresses, attached.notInForce],
+    [ID, ATTACHMENT, 'docker', ['10.0.0.7'], undefined],
+  );
+  assert.deepEqual(await calls.attach(question), attached);
+  assert.deepEqual(calls.list('docker'), [attached]);
+  await change(client, (edit) => modifyInterface(edit, ID, { groupIds: [db] }, context));
+  await until(() => daemon.config.model.interfaces.get(ID)?.groupIds[0] === db, 'it has the group');
+  assert.deepEqual(await calls.detach(ATTACHMENT), { detached: true });
+  assert.ok(devices.takeCalls().includes('close dev-x'));
+  assert.deepEqual(await calls.detach(ATTACHMENT), { detached: false });
+  assert.deepEqual(calls.list(), []);
+});
+
+test('an attachment in a namespace that is gone gives way, and one that is there does not', async (t) => {
+  const { calls, client, daemon } = await serve(t);
+  const [{ id: web }] = [...daemon.config.model.groups.values()].filter(
+    ({ name }) => name === 'web',
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'sgt-netns-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const netns = join(folder, 'netns');
+  writeFileSync(netns, '');
+  const device = {
+    kind: 'tun',
+    name: 'eth0',
+    netns,
+    mtu: 1500,
+    configure: true,
+    persist: true,
+  } as const;
+  await change(client, (edit) => {
+    writeDetached(edit, ID, { address: '10.0.0.7', groupIds: [web] });
+    const wish = { interfaceId: ID, id: ATTACHMENT, owner: 'cni', host: 'here', device };
+    return attachForOwner(edit, { ...wish, addresses: undefined, abandoned: undefined });
+  });
+  const attachment = 'eni-attach-00000000000000002';
+  const attach = () =>
+    calls.attach({ id: ID, attachment, owner: 'cni', device: { name: 'dev-x' } });
+  await assert.rejects(attach(), /cni has it, as eth0 in .*netns on the host here/);
+  rmSync(netns);
+  assert.equal((await attach()).attachment, attachment);
 });

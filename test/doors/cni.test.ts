@@ -10,9 +10,9 @@ import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { call, type CallResult } from '../../src/doors/cni/call.ts';
 import { INPUT_BYTES_MAX } from '../../src/doors/json-input.ts';
-import { interfaceId } from '../../src/doors/names.ts';
+import { attachmentId, interfaceId } from '../../src/doors/names.ts';
 import { mustRun } from '../support/process.ts';
-import { fakeDaemon, type FakeDaemon } from './fake-daemon.ts';
+import { ENI, ENI_ADDRESSES, fakeDaemon, type FakeDaemon } from './fake-daemon.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../src/doors/cni/secgroupd-cni.js', import.meta.url));
 const ID = interfaceId('cni', 'vpc', 'c1', 'eth0');
@@ -201,6 +201,57 @@ describe('ADD', () => {
   });
 });
 
+describe('an interface that a call of the EC2 API made', () => {
+  const ways: readonly (readonly [string, object, Readonly<Record<string, string>>])[] = [
+    ['CNI_ARGS', {}, { CNI_ARGS: `IgnoreUnknown=1;ENI=${ENI}` }],
+    ['args.cni', { args: { cni: { eni: ENI } } }, {}],
+    ['args.cni, and a network without IPAM', { args: { cni: { eni: ENI } }, ipam: undefined }, {}],
+  ];
+  for (const [name, more, env] of ways)
+    test(`is attached, and no address is taken or given back: ${name}`, async (t) => {
+      const { ask, daemon, leased } = await makeWorld(t);
+      const { code, answer } = await ask('ADD', more, env);
+      assert.equal(code, 0);
+      const ips = (answer!['ips'] as readonly { readonly address: string }[]).map(
+        ({ address }) => address.split('/')[0],
+      );
+      assert.deepEqual(ips, ENI_ADDRESSES);
+      assert.deepEqual(
+        (answer!['interfaces'] as readonly { readonly mac: string }[])[0].mac,
+        daemon.there.get(ENI)!.macAddress,
+      );
+      const attachment = attachmentId(ID);
+      assert.deepEqual(daemon.asked, [`attach ${ENI} ${attachment}`]);
+      const again = `secgroupd: this interface of the container is there already, as ${ENI}`;
+      assert.deepEqual(failureOf(await ask('ADD', more, env)), [7, again]);
+      assert.equal((await ask('CHECK', { ...more, prevResult: answer }, env)).code, 0);
+      // A runtime may call DEL without what it called ADD with.
+      for (let times = 0; times < 2; times++)
+        assert.equal((await ask('DEL', { ipam: undefined }, {})).code, 0);
+      assert.equal(daemon.there.size, 0);
+      assert.deepEqual(leased(), []);
+    });
+
+  test('is kept by GC as long as its container is there', async (t) => {
+    const { ask, daemon } = await makeWorld(t);
+    await ask('ADD', { args: { cni: { eni: ENI } } });
+    const collect = async (...valid: readonly object[]) =>
+      (await ask('GC', { 'cni.dev/valid-attachments': valid })).code;
+    assert.equal(await collect({ containerID: 'c1', ifname: 'eth0' }), 0);
+    assert.deepEqual([...daemon.there.keys()], [ENI]);
+    assert.equal(await collect(), 0);
+    assert.equal(daemon.there.size, 0);
+  });
+
+  test('is detached again if the container has got another namespace', async (t) => {
+    const { ask, daemon } = await makeWorld(t);
+    const more = { args: { cni: { eni: ENI } } };
+    await ask('ADD', more);
+    assert.equal((await ask('ADD', more, { CNI_NETNS: '/run/netns/c1-again' })).code, 0);
+    assert.equal(daemon.there.get(ENI)!.device.netns, '/run/netns/c1-again');
+  });
+});
+
 describe('what is refused', () => {
   const cases: readonly (readonly [
     string,
@@ -230,7 +281,17 @@ describe('what is refused', () => {
     ['no group', 7, /no security group is named/, { securityGroups: [] }, {}],
     ['an empty group', 7, /has an empty name/, {}, { CNI_ARGS: 'SG=web,' }],
     ['groups that are none', 7, /securityGroups is a list of texts/, { securityGroups: 'web' }, {}],
-    ['an interface made before', 7, /ENI= in CNI_ARGS/, {}, { CNI_ARGS: `ENI=${ID}` }],
+    ['an interface that is not there', 100, /does not exist/, {}, { CNI_ARGS: `ENI=${ID}` }],
+    ['an interface by its name', 7, /eni=web is no id/, {}, { CNI_ARGS: 'ENI=web' }],
+    ['both', 7, /sg and eni are both given/, {}, { CNI_ARGS: `ENI=${ENI};SG=web` }],
+    [
+      'both in args.cni',
+      7,
+      /args\.cni has securityGroups and eni/,
+      { args: { cni: { eni: ENI, securityGroups: ['web'] } } },
+      {},
+    ],
+    ['an interface that is no text', 7, /eni is a text/, { args: { cni: { eni: 7 } } }, {}],
     ['an address of its own behind a plugin', 7, /ipam and prevResult are/, { prevResult: {} }, {}],
     ['a kind behind a plugin', 7, /kind and prevResult/, { ...BEHIND, kind: 'tap' }, {}],
     ['a plugin that gave no address', 7, /no address of eth0$/, BEHIND, {}],

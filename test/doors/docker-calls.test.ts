@@ -11,6 +11,7 @@ import { Members } from '../../src/doors/docker/members.ts';
 import { NetworkDriver } from '../../src/doors/docker/network-driver.ts';
 import { PluginServer } from '../../src/doors/docker/plugin-server.ts';
 import { DockerState } from '../../src/doors/docker/state.ts';
+import type { Selection } from '../../src/doors/selection.ts';
 
 const NETWORK = 'ab'.repeat(32);
 const CREATE_NETWORK = {
@@ -48,9 +49,11 @@ function makeWorld(t: TestContext, before?: World): World {
   const asked: string[] = [];
   const moved = new Set<string>();
   const interfaces = {
-    add: (question: { readonly id: string; readonly securityGroups: readonly string[] }) => {
-      if (question.securityGroups.includes('wrong')) return Promise.reject(new Error('no'));
-      asked.push(`add ${question.id} ${question.securityGroups.join(' ')}`);
+    add: ({ id, selection }: { readonly id: string; readonly selection: Selection }) => {
+      const what =
+        selection.kind === 'groups' ? selection.securityGroups.join(' ') : `as ${selection.id}`;
+      if (what === 'wrong') return Promise.reject(new Error('no'));
+      asked.push(`add ${id} ${what}`);
       return Promise.resolve();
     },
     remove: (id: string) => {
@@ -118,6 +121,34 @@ test('what a dockerd that was killed has left over makes way, and what runs does
   moved.add(asked.findLast((line) => line.startsWith('add '))!.split(' ')[1]);
   driver.activate();
   await assert.rejects(call('CreateEndpoint', endpoint('6', 6, [PORT])), taken);
+});
+
+test('an interface that a call made is attached, and looked for by its own id', async (t) => {
+  const first = makeWorld(t);
+  await first.call('CreateNetwork', CREATE_NETWORK);
+  const eni = 'eni-0123456789abcdef0';
+  const withEni = (digit: string, last: number): { Options: object } & object => {
+    const body = endpoint(digit, last, [PORT]) as { readonly Options: object };
+    return { ...body, Options: { ...body.Options, eni } };
+  };
+  await first.call('CreateEndpoint', withEni('1', 40));
+  const [, added] = first.asked;
+  assert.match(added, new RegExp(`^add eni-[0-9a-f]{17} as ${eni}$`));
+  const id = added.split(' ')[1];
+  // A port in the way: what is in a container runs, and its device is asked for by the interface's id.
+  const second = makeWorld(t, first);
+  second.moved.add(eni);
+  await assert.rejects(
+    second.call('CreateEndpoint', endpoint('2', 3, [PORT])),
+    /another container/,
+  );
+  second.moved.clear();
+  await second.call('CreateEndpoint', endpoint('2', 3, [PORT]));
+  assert.equal(second.asked[0], `remove ${id}`);
+  const both = { ...endpoint('3', 4), Options: { eni, sg: 'web' } };
+  await assert.rejects(second.call('CreateEndpoint', both), /sg and eni are both given/);
+  const wrong = { ...endpoint('3', 4), Options: { eni: 'web' } };
+  await assert.rejects(second.call('CreateEndpoint', wrong), /eni=web is no id of an interface/);
 });
 
 test('a refused interface leaves nothing', async (t) => {

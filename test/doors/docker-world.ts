@@ -45,6 +45,8 @@ const CLI = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 const UP_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 120_000;
 const INTERVAL_MS = 50;
+/** Of HTTP on port 80. */
+const SERVER = ['httpd', '-f', '-p', '80', '-h', '/www'];
 const CONTROLLERS = '/sys/fs/cgroup';
 
 const CONFIGURATION = `
@@ -113,7 +115,8 @@ export class DockerWorld {
     const file = this.path('configuration/secgroupd.yaml');
     writeFileSync(file, CONFIGURATION + (wanted.groups ?? ''));
     const options = ['--config', file, '--control', this.control];
-    const store = ['--store', this.path('store.db'), '--host', 'here'];
+    // Where secgroup-api looks for it, too.
+    const store = ['--store', this.path('store/store.db'), '--host', 'here'];
     const enter = ['nsenter', `--net=${host.path}`, process.execPath, MAIN];
     this.service = ServiceManager.make(t, [...enter, ...options, ...store]);
   }
@@ -189,8 +192,19 @@ export class DockerWorld {
     const network = ['--network', `name=vpc,"driver-opt=sg=${groups}"`];
     // As the first process of a container it would wait for SIGKILL anyway.
     more = [...more, '--stop-signal', 'SIGKILL'];
-    const server = ['httpd', '-f', '-p', '80', '-h', '/www'];
-    await this.docker('run', '-d', '--name', name, ...network, ...more, IMAGE, ...server);
+    await this.docker('run', '-d', '--name', name, ...network, ...more, IMAGE, ...SERVER);
+  }
+
+  /** The same, as the interface of a call, in a network of the driver. */
+  serveAs(
+    name: string,
+    network: string,
+    { eni, ip }: { readonly eni: string; readonly ip?: string },
+  ): Promise<CommandResult> {
+    const place = ['--network', `name=${network},driver-opt=eni=${eni}`];
+    const address = ip === undefined ? [] : ['--ip', ip];
+    const args = ['--name', name, ...place, ...address, '--stop-signal', 'SIGKILL'];
+    return this.tryDocker('run', '-d', ...args, IMAGE, ...SERVER);
   }
 
   /** The file of a container's network namespace. */

@@ -107,7 +107,7 @@ async function refusals(world: DockerWorld): Promise<void> {
   await refused(run(vpc('sg=wbe')), /security group 'wbe' does not exist/);
   await refused(run(['--network', 'vpc']), /no security group is named: write sg=web,db/);
   await refused(run(vpc('group=web')), /group is no option of secgroupd/);
-  await refused(run(vpc('eni=eni-00000000000000001')), /a container gets an interface of its own/);
+  await refused(run(vpc('eni=eni-00000000000000001')), /'eni-00000000000000001' does not exist/);
   await refused(run(vpc('sg=web'), '--mac-address', '02:00:00:00:00:07'), /no MAC address/);
   await refused(run(vpc('sg=web'), '-p', '80'), /without a port of the host.*-p 8080:80/);
   await refused(run(vpc('sg=web'), '-p', '127.0.0.1:90:80'), /no packet can reach a container/);

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { interfaceId } from '../../src/doors/names.ts';
+import { attachmentId, interfaceId } from '../../src/doors/names.ts';
 import { run } from '../support/process.ts';
-import { fakeDaemon } from './fake-daemon.ts';
+import { ENI, ENI_ADDRESSES, fakeDaemon } from './fake-daemon.ts';
 
 const PROGRAM = fileURLToPath(
   new URL('../../src/doors/netavark/secgroupd-netavark.js', import.meta.url),
@@ -96,6 +96,29 @@ test('the options of a container are before those of the network', async (t) => 
   assert.equal(daemon.there.get(id)!.securityGroups[0].name, 'db');
 });
 
+test('an interface that a call made is attached, with its addresses where Podman gives none', async (t) => {
+  const { daemon, joining, id } = await makeWorld(t);
+  for (const [given, addresses] of [
+    [['10.77.0.40'], ['10.77.0.40/32']],
+    [null, ENI_ADDRESSES.map((text) => `${text}/${text.includes(':') ? 128 : 32}`)],
+  ] as const) {
+    const container = joining({ sg: 'web' }, { options: { eni: ENI }, static_ips: given });
+    const { interfaces } = (await plugin(['setup', NETNS], container)) as {
+      readonly interfaces: { readonly eth0: { readonly subnets: readonly object[] } };
+    };
+    assert.deepEqual(
+      interfaces.eth0.subnets,
+      addresses.map((ipnet) => ({ ipnet })),
+    );
+    // Without what setup had.
+    await plugin(['teardown', NETNS], joining({ sg: 'web' }));
+    assert.equal(daemon.there.size, 0);
+  }
+  const attachment = attachmentId(id);
+  const once = [`attach ${ENI} ${attachment}`, `remove ${id}`, `detach ${attachment}`];
+  assert.deepEqual(daemon.asked, [...once, ...once]);
+});
+
 test('setup in another namespace removes what a teardown without a daemon left', async (t) => {
   const { daemon, joining, id } = await makeWorld(t);
   await plugin(['setup', '/run/netns/netns-0'], joining({ sg: 'web' }));
@@ -114,7 +137,8 @@ test('what is not done is refused with a sentence', async (t) => {
       joining({ sg: 'web' }, { static_mac: '02:00:00:00:00:01' }),
     ],
     [/^Podman gives no address/, joining({ sg: 'web' }, { static_ips: null })],
-    [/^eni= is not possible here/, joining({ eni: 'eni-0123456789abcdef0' })],
+    [/^eni=web is no id of an interface/, joining({ eni: 'web' })],
+    [/^sg and eni are both given/, joining({ eni: ENI, sg: 'web' })],
     [/^the option mtu is a number/, joining({ sg: 'web', mtu: 'big' })],
     [/^interface_name is missing/, joining({ sg: 'web' }, { interface_name: '' })],
     [/^the input is not JSON/, '{'],

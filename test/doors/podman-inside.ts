@@ -8,8 +8,19 @@ import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import {
+  AuthorizeSecurityGroupIngressCommand,
+  CreateNetworkInterfaceCommand,
+  CreateSecurityGroupCommand,
+  DeleteNetworkInterfaceCommand,
+  DescribeNetworkInterfacesCommand,
+  DescribeSubnetsCommand,
+  EC2Client,
+  ModifyNetworkInterfaceAttributeCommand,
+} from '@aws-sdk/client-ec2';
 import { ask } from '../../src/control-socket/control-client.ts';
 import { Daemon } from '../netns/world.ts';
+import { startApiProgram } from '../support/api-program.ts';
 import { mustRun, run, type CommandResult } from '../support/process.ts';
 import { findTool } from '../support/require.ts';
 
@@ -24,6 +35,8 @@ const ECHO = 8081;
 const ROOT = '/run/rootfs';
 const SOCKET = '/run/control.sock';
 const LEASES = '/run/leases';
+/** The folder of secgroup-api: its keys and the store. */
+const API = '/run/api';
 const ENV = {
   ...process.env,
   CONTAINERS_CONF: '/run/containers.conf',
@@ -100,7 +113,7 @@ async function prepare(): Promise<void> {
   for (const place of ['/run', '/var/lib/cni', '/dev/shm'])
     await mustRun('mount', ['-t', 'tmpfs', 'none', place]);
   await mustRun('ip', ['link', 'set', 'lo', 'up']);
-  for (const folder of ['/run/netns', '/run/net.d', '/run/cni', LEASES]) mkdirSync(folder);
+  for (const folder of ['/run/netns', '/run/net.d', '/run/cni', LEASES, API]) mkdirSync(folder);
   for (const folder of ['bin', 'dev', 'etc', 'proc', 'sys', 'tmp', 'www'])
     mkdirSync(`${ROOT}/${folder}`, { recursive: true });
   copyFileSync(findTool('busybox')!, `${ROOT}/bin/busybox`);
@@ -134,7 +147,7 @@ const runArgs = (name: string, group: string): readonly string[] => [
 
 const startDaemon = (t: TestContext): Promise<Daemon> =>
   Daemon.start(t, '/run/c.yaml', [
-    ...['--control', SOCKET, '--store', '/run/store.db', '--host', 'here'],
+    ...['--control', SOCKET, '--store', `${API}/store/store.db`, '--host', 'here'],
   ]);
 
 /** The addresses of a container, of each family. */
@@ -334,5 +347,98 @@ test('containers whose interface another plugin made', async (t) => {
     assert.deepEqual(await ask(SOCKET, 'listInterfaces', {}), []);
     assert.equal((await command(['nft', 'list', 'tables', 'netdev'])).stdout, '');
     assert.deepEqual(readdirSync('/run/netns'), []);
+  });
+});
+
+/** An interface that a client of AWS's made, in a group that admits the host to the web server. */
+async function makeCloud(t: TestContext) {
+  const { server, url: endpoint, key } = await startApiProgram(API, { policy: 'write' });
+  t.after(() => server.stop());
+  const client = new EC2Client({ endpoint, region: 'us-east-1', credentials: key, maxAttempts: 1 });
+  t.after(() => client.destroy());
+  const makeGroup = async (name: string): Promise<string> => {
+    const asked = { GroupName: name, Description: name };
+    return (await client.send(new CreateSecurityGroupCommand(asked))).GroupId!;
+  };
+  const [open, closed] = [await makeGroup('open'), await makeGroup('closed')];
+  await client.send(
+    new AuthorizeSecurityGroupIngressCommand({
+      ...{ GroupId: open, IpProtocol: 'tcp', FromPort: HTTP, ToPort: HTTP },
+      CidrIp: '10.9.0.1/32',
+    }),
+  );
+  const { Subnets } = await client.send(new DescribeSubnetsCommand({}));
+  const { NetworkInterface } = await client.send(
+    new CreateNetworkInterfaceCommand({ SubnetId: Subnets![0].SubnetId, Groups: [open] }),
+  );
+  const { NetworkInterfaceId: id = '', PrivateIpAddress: address = '' } = NetworkInterface!;
+  return {
+    ...{ id, address, open, closed },
+    status: async (): Promise<string | undefined> => {
+      const asked = { NetworkInterfaceIds: [id] };
+      const { NetworkInterfaces } = await client.send(new DescribeNetworkInterfacesCommand(asked));
+      return NetworkInterfaces![0].Status;
+    },
+    setGroup: (group: string) => {
+      const asked = { NetworkInterfaceId: id, Groups: [group] };
+      return client.send(new ModifyNetworkInterfaceAttributeCommand(asked));
+    },
+    remove: () => client.send(new DeleteNetworkInterfaceCommand({ NetworkInterfaceId: id })),
+  };
+}
+
+test('a container that is an interface of the EC2 API', async (t) => {
+  let daemon = await startDaemon(t);
+  const cloud = await makeCloud(t);
+  const { id: eni, address } = cloud;
+  // Podman hands on no arguments of CNI but its own, so a network names the interface.
+  const plugin = { type: 'secgroupd', socket: SOCKET, args: { cni: { eni } } };
+  for (const name of ['eni', 'eni-too'])
+    writeFileSync(
+      `/run/net.d/${name}.conflist`,
+      JSON.stringify({ cniVersion: '0.4.0', name, plugins: [plugin] }),
+    );
+
+  await t.test('has its address and its groups, which calls change', async () => {
+    await mustPodman(...runArgs('eni1', 'eni'));
+    await answers(address);
+    await pingsInVain(address);
+    assert.equal(await cloud.status(), 'in-use');
+    await cloud.setGroup(cloud.closed);
+    const asks = ['curl', '-sS', '-m', '1', `http://${address}:${HTTP}/`];
+    assert.notEqual((await command(asks)).code, 0);
+    await cloud.setGroup(cloud.open);
+    await answers(address);
+    await assert.rejects(cloud.remove(), { name: 'InvalidNetworkInterface.InUse' });
+  });
+
+  await t.test('has it alone', async () => {
+    const { code, stderr } = await podman(...runArgs('eni2', 'eni-too'));
+    assert.notEqual(code, 0);
+    assert.match(stderr, /is currently in use: cni\.eni has it, as eth0 in .* on the host here/);
+    await podman('rm', '--force', 'eni2');
+    await answers(address);
+  });
+
+  await t.test('keeps it when it is started again, and when the daemon is killed', async () => {
+    await mustPodman('restart', 'eni1');
+    await answers(address);
+    await daemon.kill();
+    daemon = await startDaemon(t);
+    await answers(address);
+    // Its end did not reach the daemon: its namespace is gone, so the interface is another's if one asks.
+    await daemon.kill();
+    await podman('rm', '--force', 'eni1');
+    daemon = await startDaemon(t);
+    await mustPodman(...runArgs('eni2', 'eni-too'));
+    await answers(address);
+    await pingsInVain(address);
+  });
+
+  await t.test('leaves it as it was', async () => {
+    await mustPodman('rm', '--force', '--all');
+    assert.equal(await cloud.status(), 'available');
+    assert.deepEqual(await ask(SOCKET, 'listInterfaces', {}), []);
+    await cloud.remove();
   });
 });

@@ -6,7 +6,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { formatAddress } from '../../src/addr/address.ts';
-import { attachToInstance, detachInterface } from '../../src/estate/attach.ts';
+import {
+  attachForOwner,
+  attachToInstance,
+  detachForOwner,
+  detachInterface,
+} from '../../src/estate/attach.ts';
 import type { Edit } from '../../src/estate/edit.ts';
 import type { Estate } from '../../src/estate/estate.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
@@ -50,7 +55,9 @@ interface Call {
     | 'unassign'
     | 'regroup'
     | 'attach'
-    | 'detach';
+    | 'detach'
+    | 'own attach'
+    | 'own detach';
   /** Which one of those that there are. */
   readonly i: number;
   readonly j: number;
@@ -72,12 +79,21 @@ const calls = fc.record<Call>({
     'regroup',
     'attach',
     'detach',
+    'own attach',
+    'own detach',
   ),
   i: fc.nat(20),
   j: fc.nat(13),
 });
 
 const pick = <T>(values: readonly T[], i: number): T | undefined => values[i % values.length];
+const DEVICE = {
+  kind: 'tun',
+  name: 'eth0',
+  mtu: 1500,
+  configure: true,
+  persist: true,
+} as const;
 const UNKNOWN = '0123456789abcdef0';
 
 function make(edit: Edit, { what, i, j }: Call): Checked<unknown> {
@@ -136,6 +152,14 @@ function make(edit: Edit, { what, i, j }: Call): Checked<unknown> {
       return attachToInstance(edit, id, `i-${j % 2}`, j % 3, context);
     case 'detach':
       return detachInterface(edit, one?.attachment?.id ?? 'eni-attach-0');
+    case 'own attach':
+      return attachForOwner(edit, {
+        ...{ interfaceId: id, id: `eni-attach-0000000${j % 4}`, owner: 'cni', host: 'here' },
+        device: { ...DEVICE, netns: `n${j % 2}` },
+        ...{ addresses: undefined, abandoned: undefined },
+      });
+    case 'own detach':
+      return detachForOwner(edit, `eni-attach-0000000${j % 4}`, 'here');
   }
 }
 
@@ -159,6 +183,8 @@ function check(estate: Estate): void {
     attachment === undefined ? [] : [`${attachment.device.netns} ${attachment.device.name}`],
   );
   assert.equal(new Set(devices).size, devices.length, 'a device is one interface’s');
+  const attachments = interfaces.flatMap(({ attachment }) => attachment?.id ?? []);
+  assert.equal(new Set(attachments).size, attachments.length, 'an attachment is one interface’s');
 }
 
 test('whatever two processes call at once, the estate is right', async () => {

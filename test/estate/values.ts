@@ -178,6 +178,7 @@ export const interfaces = record({
       deviceIndex: fc.nat(),
       attachedAt: text,
       isByTags: fc.boolean(),
+      owner: fc.option(text, { nil: undefined }),
       device: record({
         kind: fc.constantFrom('tun' as const, 'tap' as const),
         name: text,
@@ -186,7 +187,7 @@ export const interfaces = record({
         configure: fc.boolean(),
         persist: fc.boolean(),
       }),
-    }),
+    }).map(lean),
     { nil: undefined },
   ),
   owner: fc.option(text, { nil: undefined }),

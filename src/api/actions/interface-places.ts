@@ -101,13 +101,15 @@ function attachmentActions(managed: Managed): readonly Action[] {
       const output = { AttachmentId: value.attachment?.id, NetworkCardIndex: 0 };
       return { output, revision };
     }),
-    managedAction<DryRunParams & { readonly AttachmentId?: string }>(
+    managedAction<DryRunParams & { readonly AttachmentId?: string; readonly Force?: boolean }>(
       managed,
       'DetachNetworkInterface',
       'write',
       async (my, params) => {
         const id = required(params.AttachmentId, 'AttachmentId');
-        const { revision } = await my.change(params, (edit) => detachInterface(edit, id));
+        const { revision } = await my.change(params, (edit) =>
+          detachInterface(edit, id, params.Force === true),
+        );
         return { output: {}, revision };
       },
     ),

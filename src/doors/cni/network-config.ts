@@ -27,6 +27,8 @@ export interface NetworkConfig {
   readonly securityGroups: readonly string[] | undefined;
   /** `securityGroups` of `args.cni`. */
   readonly argsGroups: readonly string[] | undefined;
+  /** `eni` of `args.cni`. */
+  readonly argsEni: string | undefined;
   /** The program that gives out addresses. */
   readonly ipamType: string | undefined;
   readonly dns: JsonObject | undefined;
@@ -88,6 +90,7 @@ function readConfig(object: JsonObject, bytes: Buffer): NetworkConfig {
     mtu: mtu as number | undefined,
     securityGroups: optionalTexts(object, 'securityGroups'),
     argsGroups: optionalTexts(args, 'securityGroups'),
+    argsEni: optionalText(args, 'eni'),
     ipamType: optionalText(optionalObject(object, 'ipam') ?? {}, 'type'),
     dns: optionalObject(object, 'dns'),
     prevResult: optionalObject(object, 'prevResult'),
@@ -96,15 +99,21 @@ function readConfig(object: JsonObject, bytes: Buffer): NetworkConfig {
   };
 }
 
-/** What was asked for, and this plugin does not do. Only for ADD: what is there is removed whatever is written. */
-export function refuseUnsupported({ object, prevResult, ipamType }: NetworkConfig): void {
+/**
+ * What was asked for, and this plugin does not do. Only for ADD: what is there is removed whatever is written.
+ * @param hasAddresses whether the interface has its addresses already, and `ipam` is not needed
+ */
+export function refuseUnsupported(
+  { object, prevResult, ipamType }: NetworkConfig,
+  hasAddresses: boolean,
+): void {
   if (prevResult !== undefined) {
     const key = OWN_INTERFACE_KEYS.find((one) => one in object);
     if (key !== undefined)
       throw badConfig(
         `${key} and prevResult are both given: behind another plugin, the interface and its addresses are those that it made; leave ${key} out, or put secgroupd first`,
       );
-  } else if (ipamType === undefined)
+  } else if (ipamType === undefined && !hasAddresses)
     throw badConfig(
       'ipam is missing: name the plugin that gives out addresses, such as host-local; or put secgroupd behind bridge or ptp',
     );

@@ -1,6 +1,8 @@
 /**
  * What each call of CNI does. An attachment (network, container, name of the interface) is an interface of the daemon,
- * by an id that follows from these three. The owner is the network, so GC sees the interfaces of its own network alone.
+ * by an id that follows from these three, or an interface that a call of the EC2 API made, attached by such an id. That
+ * one has its addresses: no IPAM plugin is called for it. The owner is the network, so GC sees the interfaces of its
+ * own network alone.
  *
  * Order. At ADD the daemon is asked first: if it is dead, no address is taken, and the container does not start. Then
  * come the address and the interface, and what fails gives the address back. At DEL the interface goes before its
@@ -12,11 +14,17 @@
  * what is left of the container would reach the host past its groups, until the other plugin removes the pair.
  */
 import { ControlError } from '../../control-socket/control-client.ts';
-import { addInterface, askDaemon, findInterface } from '../ask-daemon.ts';
-import type { InterfaceQuestion, OwnedInterfaceView } from '../../queries/owned-interfaces.ts';
+import {
+  addInterface,
+  askDaemon,
+  findInterface,
+  releaseInterface,
+  type DoorQuestion,
+} from '../ask-daemon.ts';
+import type { OwnedInterfaceView } from '../../queries/owned-interfaces.ts';
 import type { JsonObject } from '../json-input.ts';
-import { interfaceId } from '../names.ts';
-import { readSelection } from '../selection.ts';
+import { attachmentId, interfaceId } from '../names.ts';
+import { readSelection, type Selection } from '../selection.ts';
 import { readArgs, readAttachment, type Attachment, type Env, type Verb } from './environment.ts';
 import { CniError, CODES } from './failure.ts';
 import { findHostEnd, clearHostEnd, takeDown } from './host-end.ts';
@@ -36,22 +44,23 @@ const TAG_VALUE = /^[\w.-]{1,255}$/;
 const SHORT_ID_LENGTH = 12;
 
 export async function add(env: Env, config: NetworkConfig): Promise<JsonObject> {
-  refuseUnsupported(config);
   const { containerId, ifName, netns } = readAttachment(env, 'ADD');
   const attachment = { containerId, ifName, netns: netns! };
   const args = readArgs(env);
+  const selection = chooseSelection(config, args);
+  refuseUnsupported(config, selection.kind === 'interface');
   const question = {
     id: idOf(config, attachment),
     owner: ownerOf(config),
-    securityGroups: chooseGroups(config, args),
+    selection,
     tags: { Name: tagName(args, attachment) },
   };
-  return isChained(config)
-    ? addBehind(env, config, attachment, question)
-    : addOwn(env, config, attachment, question);
+  return config.prevResult === undefined
+    ? addOwn(env, config, attachment, question)
+    : addBehind(env, config, attachment, question);
 }
 
-type Question = Pick<InterfaceQuestion, 'id' | 'owner' | 'securityGroups' | 'tags'>;
+type Question = Omit<DoorQuestion, 'device' | 'addresses'>;
 type Added = Attachment & { readonly netns: string };
 
 /** An interface that the daemon makes. */
@@ -62,7 +71,8 @@ async function addOwn(
   question: Question,
 ): Promise<JsonObject> {
   await makeWay(env, config, question, ({ device }) => device.netns === netns);
-  const leased = await callIpam('ADD', config, env);
+  const isLent = question.selection.kind === 'groups';
+  const leased = isLent ? await callIpam('ADD', config, env) : {};
   try {
     const added = await addInterface(config.socket, {
       ...question,
@@ -75,11 +85,11 @@ async function addOwn(
         // The container keeps its device, addresses and routes while the daemon is away.
         persist: true,
       },
-      addresses: addressesOf(leased),
+      addresses: isLent ? addressesOf(leased) : undefined,
     });
     return formatResult(config.cniVersion, netns, added, dnsOf(config, leased));
   } catch (error) {
-    await callIpam('DEL', config, env).catch(() => undefined);
+    if (isLent) await callIpam('DEL', config, env).catch(() => undefined);
     throw error;
   }
 }
@@ -112,7 +122,7 @@ async function makeWay(
   const before = await findInterface(config.socket, { id, owner });
   if (before === undefined) return;
   if (isAsAsked(before))
-    throw badConfig(`this interface of the container is there already, as ${id}`);
+    throw badConfig(`this interface of the container is there already, as ${before.id}`);
   await remove(env, config, id);
 }
 
@@ -137,23 +147,32 @@ export async function check(env: Env, config: NetworkConfig): Promise<undefined>
       CODES.unknownContainer,
       `the daemon has no interface ${id} of this container`,
     );
-  if (isChained(config)) {
-    const hostEnd = await findHostEnd(attachment.netns!, attachment.ifName);
-    if (found.device.name !== hostEnd)
-      throw refusedBy(`${id} is ${found.device.name}, and the container has ${hostEnd}`);
-  } else if (found.device.netns !== attachment.netns)
-    throw refusedBy(
-      `${id} is in ${found.device.netns ?? 'no namespace'}, not in ${attachment.netns}`,
-    );
-  if (found.notInForce !== undefined) throw refusedBy(`${id} is not in force: ${found.notInForce}`);
+  await checkDevice(found, attachment);
+  if (found.notInForce !== undefined)
+    throw refusedBy(`${found.id} is not in force: ${found.notInForce}`);
   const given = addressesOn(prevResult, attachment);
   const missing = given.filter((address) => !found.addresses.includes(address));
-  if (missing.length > 0) throw refusedBy(`${id} does not have ${missing.join(', ')}`);
-  const open = (await askDaemon(config.socket, 'interfaces', {})).find((one) => one.id === id);
-  if (open?.waiting !== undefined) throw refusedBy(`${id} is cut off: ${open.waiting}`);
+  if (missing.length > 0) throw refusedBy(`${found.id} does not have ${missing.join(', ')}`);
+  const open = (await askDaemon(config.socket, 'interfaces', {})).find(
+    (one) => one.id === found.id,
+  );
+  if (open?.waiting !== undefined) throw refusedBy(`${found.id} is cut off: ${open.waiting}`);
   if (open?.configured !== undefined)
-    throw refusedBy(`${id} is ${open.device} in ${open.netns ?? 'no namespace'} by now`);
-  await lend('CHECK', config, env);
+    throw refusedBy(`${found.id} is ${open.device} in ${open.netns ?? 'no namespace'} by now`);
+  if (found.id === id) await lend('CHECK', config, env);
+}
+
+/** @throws CniError if an interface has another device than the container's */
+async function checkDevice(
+  { id, device }: OwnedInterfaceView,
+  { netns, ifName }: Attachment,
+): Promise<void> {
+  if (device.kind === 'attach') {
+    const hostEnd = await findHostEnd(netns!, ifName);
+    if (device.name !== hostEnd)
+      throw refusedBy(`${id} is ${device.name}, and the container has ${hostEnd}`);
+  } else if (device.netns !== netns)
+    throw refusedBy(`${id} is in ${device.netns ?? 'no namespace'}, not in ${netns}`);
 }
 
 /** Ready for ADD: the daemon answers, and has a store. */
@@ -169,7 +188,7 @@ export async function status(env: Env, config: NetworkConfig): Promise<undefined
 
 /** Removes what the runtime no longer knows, and lets the IPAM plugin do so too, whether or not that failed. */
 export async function collect(env: Env, config: NetworkConfig): Promise<undefined> {
-  const keep = readValidAttachments(config).map((one) => idOf(config, one));
+  const keep = readValidAttachments(config).map((one) => attachmentId(idOf(config, one)));
   const owner = ownerOf(config);
   const done = await Promise.allSettled([
     askDaemon(config.socket, 'reconcileInterfaces', { owner, keep }),
@@ -179,18 +198,24 @@ export async function collect(env: Env, config: NetworkConfig): Promise<undefine
 }
 
 /** What is nearer to the container wins: CNI_ARGS, then `args.cni`, then the network. */
-function chooseGroups(
-  { argsGroups, securityGroups }: NetworkConfig,
+function chooseSelection(
+  { argsGroups, argsEni, securityGroups }: NetworkConfig,
   args: ReadonlyMap<string, string>,
-): readonly string[] {
-  if (args.has('ENI')) throw badConfig('ENI= in CNI_ARGS is not possible: name groups with SG=');
-  const sg = args.get('SG');
-  if (sg !== undefined) {
-    const selection = readSelection(new Map([['sg', sg]]));
-    if (selection.kind === 'groups') return selection.securityGroups;
-  }
+): Selection {
+  const own = new Map(
+    ['SG', 'ENI'].flatMap((key) => {
+      const text = args.get(key);
+      return text === undefined ? [] : [[key.toLowerCase(), text] as const];
+    }),
+  );
+  if (own.size > 0) return readSelection(own);
+  if (argsEni !== undefined && argsGroups !== undefined)
+    throw badConfig(
+      'args.cni has securityGroups and eni: an interface made before has its groups already',
+    );
+  if (argsEni !== undefined) return readSelection(new Map([['eni', argsEni]]));
   const groups = argsGroups ?? securityGroups ?? [];
-  if (groups.length > 0) return groups;
+  if (groups.length > 0) return { kind: 'groups', securityGroups: groups };
   throw badConfig(
     'no security group is named: write securityGroups into the network configuration, or SG=web,db into CNI_ARGS',
   );
@@ -207,8 +232,8 @@ async function lend(verb: Verb, config: NetworkConfig, env: Env): Promise<void> 
 }
 
 async function remove(env: Env, config: NetworkConfig, id: string): Promise<void> {
-  await askDaemon(config.socket, 'removeInterface', { id });
-  await lend('DEL', config, env);
+  // No address was lent for an interface that a call of the EC2 API made.
+  if ((await releaseInterface(config.socket, id)) !== 'detached') await lend('DEL', config, env);
 }
 
 function idOf(

@@ -12,7 +12,7 @@ import {
 import { printable } from '../../source/excerpt.ts';
 import { listWords } from '../../source/suggest.ts';
 import { isIpv6 } from '../names.ts';
-import { DoorError, readGroupList, readSelection } from '../selection.ts';
+import { DoorError, readGroupList, readSelection, type Selection } from '../selection.ts';
 import type { Members } from './members.ts';
 import type { Network, PublishedPort } from './state.ts';
 
@@ -32,7 +32,7 @@ export interface EndpointRequest {
   readonly networkId: string;
   readonly endpointId: string;
   readonly addresses: readonly string[];
-  readonly securityGroups: readonly string[];
+  readonly selection: Selection;
   readonly ports: readonly PublishedPort[];
 }
 
@@ -91,21 +91,17 @@ export function readEndpoint(request: Members, network: Network): EndpointReques
     networkId: readId(request, 'NetworkID'),
     endpointId: readId(request, 'EndpointID'),
     addresses,
-    securityGroups: readGroups(options, network),
+    selection: chooseSelection(options, network),
     ports: options
       .objects('com.docker.network.portmap')
       .flatMap((binding) => readPort(binding, addresses)),
   };
 }
 
-function readGroups(options: Members, network: Network): readonly string[] {
+function chooseSelection(options: Members, { securityGroups }: Network): Selection {
   const own = options.names.filter((name) => !name.startsWith(OWN_PREFIX));
-  if (own.length === 0 && network.securityGroups !== undefined) return network.securityGroups;
-  const selection = readSelection(new Map(own.map((name) => [name, options.text(name)])));
-  if (selection.kind === 'groups') return selection.securityGroups;
-  throw new DoorError(
-    `eni=${selection.id}: a container gets an interface of its own; name its groups with sg=`,
-  );
+  if (own.length === 0 && securityGroups !== undefined) return { kind: 'groups', securityGroups };
+  return readSelection(new Map(own.map((name) => [name, options.text(name)])));
 }
 
 /** A binding as one port for each family that it is for. */

@@ -5,6 +5,9 @@
  * hold for it before Docker hears of it. Docker moves the device into the container and gives it its address. Join sets
  * a gateway and DisableGatewayService: else Docker would add a second interface, on a bridge that no group guards.
  *
+ * An interface that a call of the EC2 API made is attached in place of making one; all else is the same. Docker gives
+ * the address in either case, and the daemon refuses one that such an interface does not have.
+ *
  * Docker repeats calls, and takes things away twice: each call may come again. The ids of interfaces follow from those
  * of Docker, so an interface is found again whatever was lost here. An endpoint of a network that isn't known is
  * refused: its default groups and its translation would be guessed.
@@ -18,7 +21,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listWords } from '../../source/suggest.ts';
 import { hostDeviceName, interfaceId, isIpv6 } from '../names.ts';
-import { DoorError } from '../selection.ts';
+import { DoorError, type Selection } from '../selection.ts';
 import { readEndpoint, readId, readNetwork, type EndpointRequest } from './docker-requests.ts';
 import type { HostNat } from './host-nat.ts';
 import type { Members } from './members.ts';
@@ -36,8 +39,9 @@ export interface Interfaces {
     readonly id: string;
     readonly name: string;
     readonly addresses: readonly string[];
-    readonly securityGroups: readonly string[];
+    readonly selection: Selection;
   }): Promise<void>;
+  /** Takes away what was added by this id, whichever interface it is. */
   remove(id: string): Promise<void>;
   /** Whether the device is in another namespace than that it was made in. */
   isMoved(id: string): Promise<boolean>;
@@ -120,14 +124,15 @@ export class NetworkDriver {
 
   private async createEndpoint(request: Members, networkId: string): Promise<Answer> {
     const asked = readEndpoint(request, this.networkOf(networkId));
-    const { endpointId, addresses, securityGroups, ports } = asked;
+    const { endpointId, addresses, selection, ports } = asked;
     await this.makeWay(asked);
     const before = this.state.endpoints.get(endpointId);
-    this.state.endpoints.set(endpointId, { networkId, addresses, ports });
+    const eni = selection.kind === 'interface' ? { eni: selection.id } : {};
+    this.state.endpoints.set(endpointId, { networkId, addresses, ports, ...eni });
     const id = interfaceId(OWNER, endpointId);
     try {
       this.state.save();
-      await this.interfaces.add({ id, name: hostDeviceName(id), addresses, securityGroups });
+      await this.interfaces.add({ id, name: hostDeviceName(id), addresses, selection });
       if (ports.length > 0) await this.nat.apply();
     } catch (error) {
       if (before === undefined) await this.takeBack(endpointId, id);
@@ -223,7 +228,9 @@ export class NetworkDriver {
             `another container has ${listWords([...new Set(names)])} of the host`,
           );
         }
-        if (!(await this.interfaces.isMoved(interfaceId(OWNER, id)))) await this.deleteEndpoint(id);
+        const { eni } = this.state.endpoints.get(id)!;
+        if (!(await this.interfaces.isMoved(eni ?? interfaceId(OWNER, id))))
+          await this.deleteEndpoint(id);
       }
       await sleep(INTERVAL_MS);
     }

@@ -8,7 +8,7 @@
 import { join } from 'node:path';
 import { createLog } from '../../service/log.ts';
 import { version } from '../../service/version.ts';
-import { askDaemon, type Patience } from '../ask-daemon.ts';
+import { askDaemon, releaseInterface, requestInterface, type Patience } from '../ask-daemon.ts';
 import { startOwnDaemon } from '../own-daemon.ts';
 import { HostNat } from './host-nat.ts';
 import { NetworkDriver, OWNER, type Interfaces } from './network-driver.ts';
@@ -71,13 +71,12 @@ async function run(options: DockerOptions): Promise<void> {
 /** A device in the namespace that Docker takes it from; Docker configures it. */
 function interfacesOf(control: string): Interfaces {
   return {
-    add: async ({ id, name, addresses, securityGroups }) => {
+    add: async ({ name, ...asked }) => {
       const device = { kind: 'tun', name, configure: false } as const;
-      const question = { id, owner: OWNER, device, addresses, securityGroups };
-      await askDaemon(control, 'addInterface', question, PATIENCE);
+      await requestInterface(control, { ...asked, owner: OWNER, device }, PATIENCE);
     },
     remove: async (id) => {
-      await askDaemon(control, 'removeInterface', { id }, PATIENCE);
+      await releaseInterface(control, id, PATIENCE);
     },
     isMoved: async (id) => {
       const all = await askDaemon(control, 'interfaces', {}, PATIENCE);

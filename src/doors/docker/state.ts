@@ -46,6 +46,8 @@ export interface Endpoint {
   readonly networkId: string;
   readonly addresses: readonly string[];
   readonly ports: readonly PublishedPort[];
+  /** Of an interface that a call of the EC2 API made; absent: it has one of its own. */
+  readonly eni?: string;
 }
 
 interface Content {

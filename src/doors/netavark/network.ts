@@ -8,7 +8,7 @@ import {
   optionalTexts,
   type JsonObject,
 } from '../json-input.ts';
-import { DoorError, readSelection } from '../selection.ts';
+import { DoorError, readSelection, type Selection } from '../selection.ts';
 
 /** What `podman network create -o` may give, beside the groups. */
 export interface NetworkOptions {
@@ -17,7 +17,7 @@ export interface NetworkOptions {
   readonly socket: string;
   /** Bytes. Undefined: the daemon's default. */
   readonly mtu: number | undefined;
-  /** `sg` of the network, if it has it. */
+  /** `sg` or `eni` of the network, if it has one of them. */
   readonly options: ReadonlyMap<string, string>;
 }
 
@@ -26,8 +26,9 @@ export interface Joining {
   readonly containerId: string;
   readonly containerName: string;
   readonly interfaceName: string;
-  readonly addresses: readonly string[];
-  readonly securityGroups: readonly string[];
+  /** What Podman gives; undefined: all that an interface has which a call of the EC2 API made. */
+  readonly addresses: readonly string[] | undefined;
+  readonly selection: Selection;
 }
 
 const OWN_OPTIONS = ['socket', 'mtu'];
@@ -45,7 +46,7 @@ export function readNetwork(object: JsonObject): NetworkOptions {
   if (!NETWORK_NAME.test(name))
     throw new DoorError('the name of the network is letters, digits, _ . -, at most 200 of them');
   const options = new Map([...all].filter(([key]) => !OWN_OPTIONS.includes(key)));
-  if (options.size > 0) readGroups(options);
+  if (options.size > 0) readSelection(options);
   return {
     id: required(object, 'id'),
     name,
@@ -56,7 +57,7 @@ export function readNetwork(object: JsonObject): NetworkOptions {
 }
 
 /** Which interface of the daemon it is about. That is all that leaving takes. */
-export function readMember(object: JsonObject): Omit<Joining, 'addresses' | 'securityGroups'> {
+export function readMember(object: JsonObject): Omit<Joining, 'addresses' | 'selection'> {
   const own = optionalObject(object, 'network_options') ?? {};
   return {
     network: readNetwork(optionalObject(object, 'network') ?? {}),
@@ -76,21 +77,12 @@ export function readJoining(object: JsonObject): Joining {
     );
   if ((optionalText(own, 'static_mac') ?? '') !== '')
     throw new DoorError('a MAC address can not be given: the device is a TUN, which has none');
-  const addresses = optionalTexts(own, 'static_ips') ?? [];
-  if (addresses.length === 0)
-    throw new DoorError('Podman gives no address: create the network with --subnet');
   const options = optionalTextMap(own, 'options');
-  return {
-    ...member,
-    addresses,
-    securityGroups: readGroups(options.size > 0 ? options : member.network.options),
-  };
-}
-
-function readGroups(options: ReadonlyMap<string, string>): readonly string[] {
-  const selection = readSelection(options);
-  if (selection.kind === 'groups') return selection.securityGroups;
-  throw new DoorError('eni= is not possible here: name groups with sg=');
+  const selection = readSelection(options.size > 0 ? options : member.network.options);
+  const addresses = optionalTexts(own, 'static_ips') ?? [];
+  if (addresses.length === 0 && selection.kind === 'groups')
+    throw new DoorError('Podman gives no address: create the network with --subnet');
+  return { ...member, addresses: addresses.length === 0 ? undefined : addresses, selection };
 }
 
 function required(object: JsonObject, key: string): string {

@@ -3,7 +3,7 @@
  * secgroupd-netavark: the plugin for the network driver `secgroupd` of Podman 4.5 and later. Podman and netavark start
  * it with a subcommand and JSON on standard input. It asks the daemon, and holds no right of its own.
  */
-import { addInterface, askDaemon, findInterface } from '../ask-daemon.ts';
+import { addInterface, findInterface, releaseInterface } from '../ask-daemon.ts';
 import { parseJsonObject, readBounded, type JsonObject } from '../json-input.ts';
 import { hostPrefix, interfaceId } from '../names.ts';
 import { DoorError } from '../selection.ts';
@@ -47,13 +47,13 @@ async function setUp(object: JsonObject, netns: string | undefined): Promise<Jso
   if (netns?.startsWith('/') !== true)
     throw new DoorError('setup takes the absolute path of a network namespace');
   const joining = readJoining(object);
-  const { network, containerId, containerName, interfaceName, securityGroups } = joining;
+  const { network, containerId, containerName, interfaceName, selection } = joining;
   const id = idOf(joining);
   const owner = `${RUNTIME}.${network.name}`;
   const before = await findInterface(network.socket, { id, owner });
   // A teardown did not come, or found no daemon.
   if (before !== undefined && before.device.netns !== netns)
-    await askDaemon(network.socket, 'removeInterface', { id });
+    await releaseInterface(network.socket, id);
   const added = await addInterface(network.socket, {
     id,
     owner,
@@ -65,7 +65,7 @@ async function setUp(object: JsonObject, netns: string | undefined): Promise<Jso
       persist: true,
     },
     addresses: joining.addresses,
-    securityGroups,
+    selection,
     tags: { Name: containerName === '' ? containerId.slice(0, 12) : containerName },
   });
   return {
@@ -82,7 +82,7 @@ async function setUp(object: JsonObject, netns: string | undefined): Promise<Jso
 
 async function tearDown(object: JsonObject): Promise<void> {
   const member = readMember(object);
-  await askDaemon(member.network.socket, 'removeInterface', { id: idOf(member) });
+  await releaseInterface(member.network.socket, idOf(member));
 }
 
 function idOf({
