@@ -97,6 +97,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'match-of-own-device': ['A device that is made here is given what finds one of somebody else.', 'Leave it out, or write kind: attach.'],
   'overlapping-devices': ['One network interface can be the device of two interfaces.', 'Tell them apart by names, aliases or hostMac.'],
   'stream-device': ['A stream is given what only interfaces have, or an interface a path.', 'Leave it out, or correct the kind.'],
+  'bad-socket-group': ['The group of a socket is no name and no number.', 'Write a name or number of /etc/group.'],
   'stream-workers': ['A stream has one queue, and there are several packet loops.', 'Leave workers out, or take a TAP.'],
   'too-many-dns-servers': ['There are more DNS servers than AWS takes.', 'Four of each family are the most.'],
   'bad-netns': ['A text does not name a network namespace.', 'Write a name, an absolute path, or a process id.'],

@@ -66,6 +66,7 @@ export function readDevice(
   );
   const persist = readBoolean(reader, node, 'persist', false);
   const mac = readMac(reader, get(node, 'mac'), kind);
+  const group = readGroup(reader, get(node, 'group'));
   const dhcp = isInstance && readServed(reader, node, { kind, configure, netns: netns?.text });
   if (name === undefined) return undefined;
   const origin = node.at;
@@ -81,6 +82,7 @@ export function readDevice(
     persist,
     dhcp,
     ...(mac === undefined ? {} : { mac }),
+    ...(group === undefined ? {} : { group }),
     origin,
     ...place,
   };
@@ -94,6 +96,16 @@ function readMac(reader: Reader, node: Node | undefined, kind: PortKindName): st
   if (isMacOfHost(text)) return text;
   const message = `'${text}' is not the MAC address of a host`;
   return fail(reader, node!, 'bad-mac', message, 'write it as 02:00:00:00:00:11');
+}
+
+/** Whether there is such a group is known where the daemon runs. */
+function readGroup(reader: Reader, node: Node | undefined): string | undefined {
+  const text = readText(reader, node);
+  if (text === undefined) return undefined;
+  const isGroup = /^(?:[a-z_][a-z0-9_.-]{0,31}|\d{1,9})$/i.test(text);
+  if (isGroup) return text;
+  const message = `'${text}' can't be the name of a group`;
+  return fail(reader, node!, 'bad-socket-group', message, 'write a name or number of /etc/group');
 }
 
 /** Who makes an attached device also configures it, and a stream has no interface. */
@@ -118,7 +130,13 @@ function refuseSettings(reader: Reader, node: Node, kind: PortKindName): void {
       'a stream',
       'a stream has a socket (path) and no interface; leave this out',
     );
-  else refuse(['path'], 'stream-device', `a ${kind}`, 'write kind: stream, or leave this out');
+  else
+    refuse(
+      ['path', 'group'],
+      'stream-device',
+      `a ${kind}`,
+      'write kind: stream, or leave this out',
+    );
 }
 
 function readDeviceName(

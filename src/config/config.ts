@@ -28,6 +28,8 @@ export interface DeviceConfig {
   readonly dhcp: boolean;
   /** MAC address of the instance, `02:00:00:00:00:11`; undefined: it is ours to choose, or learned. */
   readonly mac?: string;
+  /** Who may connect to a stream's socket beside the daemon's user: a name or number of /etc/group. */
+  readonly group?: string;
   readonly origin: Position;
   /** Where `netns` is written. Absent if it is not. */
   readonly netnsAt?: Position;

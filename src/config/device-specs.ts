@@ -17,6 +17,7 @@ export function interfaceDevice(config: Config, entry: InterfaceConfig): DeviceS
   const spec = {
     ...deviceSpec(config, device, addresses.map(hostPrefix), routes),
     ...(lease === undefined ? {} : { lease }),
+    ...(device.group === undefined ? {} : { socketGroup: device.group }),
   };
   if (!portKind(device.kind).hasEthernet) return spec;
   if (device.mac !== undefined) {

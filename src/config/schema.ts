@@ -18,6 +18,7 @@ import {
 import { FLOW_LOGS } from './schema-flow-logs.ts';
 import { CONNTRACK } from './schema-conntrack.ts';
 import { ALIAS, HOST_MAC } from './schema-match.ts';
+import { STREAM_KEYS } from './schema-stream.ts';
 import { integer, list, mapping, within } from './schema-parts.ts';
 import { CLASS_E, DHCP_OPTIONS, PLATFORM_SERVICES_LIST, SERVED } from './schema-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
@@ -271,14 +272,7 @@ const INTERFACES = named(
           },
           alias: ALIAS,
           hostMac: HOST_MAC,
-          path: {
-            type: 'string',
-            minLength: 1,
-            title: 'Path of the socket',
-            description:
-              'For stream, and needed there: where the daemon listens for the guest, in a folder that only root or the user of the daemon can write. The socket has mode 0600.',
-            examples: ['/run/secgroupd/vm1.sock'],
-          },
+          ...STREAM_KEYS,
           netns: NETNS,
           mtu: MTU,
           configure: CONFIGURE_INSTANCE,

@@ -328,7 +328,8 @@ function isSameDevice(a: DeviceConfig, b: DeviceConfig): boolean {
     a.configure === b.configure &&
     a.persist === b.persist &&
     a.dhcp === b.dhcp &&
-    a.mac === b.mac
+    a.mac === b.mac &&
+    a.group === b.group
   );
 }
 

@@ -20,8 +20,9 @@
  */
 import type { Logger } from 'pino';
 import { changeOfAttached } from '../ports/attached.ts';
-import { isProcessPath, namespaceAt, type Device, type DeviceSpec } from '../ports/device.ts';
+import type { Device, DeviceSpec } from '../ports/device.ts';
 import type { Link } from '../ports/link-match.ts';
+import { isProcessPath, namespaceAt } from '../ports/namespace.ts';
 import type { Native } from '../ports/native.ts';
 import { portKind } from '../ports/port-kind.ts';
 import { deviceLabel } from '../config/device-specs.ts';

@@ -12,8 +12,9 @@
  * by its new name, and the guard of a name that belongs to none of ours is removed.
  */
 import type { Logger } from 'pino';
-import { isSameDevice, namespaceAt, type Device, type DeviceSpec } from '../ports/device.ts';
+import { isSameDevice, type Device, type DeviceSpec } from '../ports/device.ts';
 import { whyNotOne } from '../ports/find-link.ts';
+import { namespaceAt } from '../ports/namespace.ts';
 import { fitsMatch, type Link } from '../ports/link-match.ts';
 import type { Native } from '../ports/native.ts';
 

@@ -4,7 +4,8 @@
  */
 import { fstatSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { namespaceAt, type Device } from './device.ts';
+import type { Device } from './device.ts';
+import { namespaceAt } from './namespace.ts';
 import type { Native } from './native.ts';
 
 export interface DevicePlace {

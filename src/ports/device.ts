@@ -4,13 +4,15 @@
  * Every device is opened before any is brought up: as long as the link is down no packet is queued, and
  * if one of them can't be had the others vanish again with their descriptors.
  */
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import type { Lease } from '../wire/lease.ts';
-import { identityOf, removeSocket, socketAt } from './file-identity.ts';
-import { findOnly, systemError } from './find-link.ts';
+import { removeSocket, socketAt } from './file-identity.ts';
+import { findOnly } from './find-link.ts';
 import type { LinkMatch } from './link-match.ts';
+import { inNamespace } from './namespace.ts';
 import type { Native, OpenedDevice, OpenOptions } from './native.ts';
 import { isTunKind, portKind, type PortKindName } from './port-kind.ts';
+import { shareSocket } from './socket-group.ts';
+import { systemError } from './system-error.ts';
 
 /**
  * Packets the kernel queues towards the daemon; what comes to a full queue is lost. The default of 500 holds
@@ -49,6 +51,8 @@ export interface DeviceSpec {
   readonly addresses: readonly Prefix[];
   /** Destinations that are reached through the device, without a gateway. */
   readonly routes: readonly Prefix[];
+  /** Who may connect to a stream's socket beside the daemon's user, by name or number. */
+  readonly socketGroup?: string;
   /** What the instance is told on its link; absent: nothing. */
   readonly lease?: Lease;
 }
@@ -85,55 +89,6 @@ export function hasOurMtu({ kind, configure }: DeviceSpec): boolean {
   return configure || portKind(kind).isStream;
 }
 
-/**
- * Tells namespaces apart: a path may stand for another one later.
- * @returns undefined if none is there
- */
-export function namespaceAt(path: string): string | undefined {
-  return identityOf(statSync(path, { bigint: true, throwIfNoEntry: false }));
-}
-
-/** Whether a path leads to the namespace of a process by its number, which may be another process's later. */
-export function isProcessPath(path: string | undefined): boolean {
-  return path !== undefined && /^\/proc\/\d+\//.test(path);
-}
-
-const OWN_NAMESPACE = '/proc/self/ns/net';
-
-/**
- * Does `work` with a namespace that is held open meanwhile, under a path that can stand for no other.
- * @throws Error of the namespace that can't be opened, or is the daemon's own: an instance never lives in the
- * host's, so the name or the process id stands for something else by now
- */
-function inNamespace<T>(path: string, work: (held: string, namespace: string) => T): T {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'EIO';
-    throw systemError(code, 'open', `network namespace ${path} can't be opened: ${code}`);
-  }
-  try {
-    const namespace = identityOf(fstatSync(fd, { bigint: true }))!;
-    if (namespace === namespaceAt(OWN_NAMESPACE))
-      throw systemError(
-        'EREMOTE',
-        'open',
-        `${path} is the daemon's own network namespace, where nothing is made for an instance: name the instance's, or leave 'netns' out`,
-      );
-    const held = `/proc/self/fd/${fd}`;
-    try {
-      return work(held, namespace);
-    } catch (error) {
-      // Nobody but us knows what that path stands for.
-      if (error instanceof Error) error.message = error.message.replaceAll(held, path);
-      throw error;
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** Where devices may lie that an earlier process left open. */
 export interface DeviceShelf {
   /**
@@ -150,7 +105,8 @@ export function isSameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
     a.name === b.name &&
     a.netnsPath === b.netnsPath &&
     a.persist === b.persist &&
-    a.configure === b.configure
+    a.configure === b.configure &&
+    a.socketGroup === b.socketGroup
   );
 }
 
@@ -266,7 +222,14 @@ function openDevice(
   if (netnsPath === undefined) {
     const opened = open(undefined, undefined);
     if (!portKind(spec.kind).isStream) return opened;
-    return { ...opened, device: { ...opened.device, socket: socketAt(spec.name) } };
+    const device = { ...opened.device, socket: socketAt(spec.name) };
+    try {
+      if (spec.socketGroup !== undefined) shareSocket(spec.name, spec.socketGroup);
+    } catch (error) {
+      closeDevices(native, [device]);
+      throw error;
+    }
+    return { ...opened, device };
   }
   return inNamespace(netnsPath, (held, namespace) => open(namespace, held));
 }

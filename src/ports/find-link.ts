@@ -1,11 +1,7 @@
 /** This file finds the interface that a match leads to. */
 import { fitsMatch, matchLabel, type Link, type LinkMatch } from './link-match.ts';
 import type { Native } from './native.ts';
-
-/** An error as a failed system call of the addon's gives it. */
-export function systemError(code: string, syscall: string, message: string): Error {
-  return Object.assign(new Error(message), { code, syscall });
-}
+import { systemError } from './system-error.ts';
 
 /**
  * The only interface that fits.

@@ -17,7 +17,6 @@ import type { Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   closeDevices,
-  isProcessPath,
   openOptions,
   tryDevices,
   type Device,
@@ -26,6 +25,7 @@ import {
   type OpenedQueues,
   type Opening,
 } from '../ports/device.ts';
+import { isProcessPath } from '../ports/namespace.ts';
 import type { Native, NativeError, OpenedDevice } from '../ports/native.ts';
 import { isTunKind, portKind } from '../ports/port-kind.ts';
 import type { Notifier, StoredFd } from './notify.ts';

@@ -387,6 +387,16 @@ test('interfaces, devices, the uplink', () => {
       "2:48 error stream-device interfaces.a.device.path: 'path' is of no use for a tun",
       'write kind: stream, or leave this out',
     ],
+    [
+      one(OK, 'name: eth0, netns: web, group: kvm'),
+      "2:49 error stream-device interfaces.a.device.group: 'group' is of no use for a tun",
+      'write kind: stream, or leave this out',
+    ],
+    [
+      one(OK, 'kind: stream, path: /run/vm.sock, group: a b'),
+      "2:59 error bad-socket-group interfaces.a.device.group: 'a b' can't be the name of a group",
+      'write a name or number of /etc/group',
+    ],
     ...['vm.sock', '/run/../vm.sock', '/run//vm.sock', '/run/', '/.'].map(
       (path) =>
         [

@@ -200,6 +200,16 @@ const CASES: readonly KeyCase[] = [
   ['interfaces.one.device.alias', 'web-2', 'policy', FOUND],
   ['interfaces.one.device.hostMac', 'fe:54:00:00:00:12', 'policy', FOUND],
   [
+    'interfaces.one.device.group',
+    'kvm',
+    'policy',
+    {
+      interfaces: {
+        one: { device: { kind: 'stream', path: '/run/a.sock' }, addresses: ['10.0.0.11'] },
+      },
+    },
+  ],
+  [
     'interfaces.one.from',
     'one/Host',
     'policy',

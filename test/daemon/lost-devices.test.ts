@@ -4,7 +4,8 @@ import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { absentDevice } from '../../src/daemon/port-specs.ts';
 import { LostDevices } from '../../src/daemon/lost-devices.ts';
-import { namespaceAt, type Device, type DeviceSpec } from '../../src/ports/device.ts';
+import type { Device, DeviceSpec } from '../../src/ports/device.ts';
+import { namespaceAt } from '../../src/ports/namespace.ts';
 
 const OWN_NAMESPACE = '/proc/self/ns/net';
 
