@@ -1,5 +1,5 @@
 /** Builds the Debian package for a test, quickly compressed, from what is built already. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -10,16 +10,19 @@ import type { Container } from './container.ts';
 const BUILD_TIMEOUT_MS = 180_000;
 const INSTALL_TIMEOUT_MS = 120_000;
 
-/** Its path; the end of the test removes it, or that of the whole run, which builds a version once. */
+/**
+ * Its path; the end of the test removes it, or that of the whole run, which builds a version once. Test files that run
+ * at the same time wait for the one that does.
+ */
 export async function buildDeb(t: TestContext, version: string): Promise<string> {
   const output = process.env['SECGROUPD_TEST_PACKAGES'] ?? makeFolder(t);
   const architecture = await mustRun('dpkg', ['--print-architecture']);
   const built = join(output, `secgroupd_${version}_${architecture.trim()}.deb`);
-  if (existsSync(built)) return built;
   const args = ['--fast', '--no-build', '--version', version, '--output', output];
-  const script = join(repositoryRoot(), 'scripts/build-deb');
-  const printed = await mustRun(script, args, { timeoutMs: BUILD_TIMEOUT_MS });
-  return printed.trim();
+  const build = [join(repositoryRoot(), 'scripts/build-deb'), ...args];
+  const once = ['sh', '-ec', '[ -e "$1" ] || { shift; "$@"; }', 'once', built, ...build];
+  await mustRun('flock', [join(output, 'lock'), ...once], { timeoutMs: BUILD_TIMEOUT_MS });
+  return built;
 }
 
 function makeFolder(t: TestContext): string {

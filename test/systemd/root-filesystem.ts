@@ -2,10 +2,10 @@
  * A small Debian to boot in a container, made once by debootstrap and kept in the user's cache.
  *
  * Debian 12, because its systemd (252) is the oldest that the unit is made for. A copy is booted, never
- * the kept one.
+ * the kept one. Test files that run at the same time wait for the one that makes it.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -24,6 +24,17 @@ const SUPERFLUOUS = [
   'usr/share/man',
 ];
 const MAKE_TIMEOUT_MS = 600_000;
+/** Under a lock; arguments: the place, where to make it, and what debootstrap takes. What a killed run left goes. */
+const MAKE = `
+place=$1 making=$2; shift 2
+[ ! -d "$place" ] || exit 0
+rm -rf "$making"
+trap 'rm -rf "$making"' EXIT
+debootstrap "$@"
+cd "$making"
+rm -rf ${SUPERFLUOUS.join(' ')}
+mv "$making" "$place"
+`;
 
 /** Whether this machine can boot a container; skips the test if not. */
 export function requireContainers(t: TestContext): boolean {
@@ -31,7 +42,16 @@ export function requireContainers(t: TestContext): boolean {
     requireRoot(t) &&
     isRealRoot(t) &&
     requireTun(t) &&
-    requireTools(t, 'debootstrap', 'systemd-nspawn', 'nsenter', 'dpkg-deb', 'npm', 'readelf')
+    requireTools(
+      t,
+      'debootstrap',
+      'flock',
+      'systemd-nspawn',
+      'nsenter',
+      'dpkg-deb',
+      'npm',
+      'readelf',
+    )
   );
 }
 
@@ -55,22 +75,22 @@ export async function prepareRootFilesystem(t: TestContext): Promise<string | un
   const directory = join(cache, `rootfs-${SUITE}-${digest}`);
   if (existsSync(directory)) return directory;
   mkdirSync(cache, { recursive: true });
-  const making = `${directory}.${process.pid}`;
+  const making = `${directory}.making`;
   console.log(`making a container with debootstrap, once: ${directory} (1 to 2 minutes)`);
   const started = performance.now();
   try {
     const args = ['--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE, making, MIRROR];
-    await mustRun('debootstrap', args, { timeoutMs: MAKE_TIMEOUT_MS });
+    const script = ['sh', '-ec', MAKE, 'make', directory, making];
+    await mustRun('flock', [`${directory}.lock`, ...script, ...args], {
+      timeoutMs: MAKE_TIMEOUT_MS,
+    });
   } catch (error) {
-    rmSync(making, { recursive: true, force: true });
     const text = error instanceof Error ? error.message : String(error);
     // Only a mirror out of reach is no fault of ours.
     if (!/Failed getting release file|Couldn't download/.test(text)) throw error;
     t.skip(`needs a mirror of Debian: ${text.trim().split('\n').at(-1)}`);
     return undefined;
   }
-  for (const path of SUPERFLUOUS) rmSync(join(making, path), { recursive: true, force: true });
-  renameSync(making, directory);
   console.log(`made in ${Math.round((performance.now() - started) / 1000)} s`);
   return directory;
 }
