@@ -16,8 +16,9 @@ import {
   HOST6,
   IMAGE,
 } from './docker-world.ts';
+import { rootOfContainer } from './docker-root.ts';
 
-const PARALLEL = 30;
+const PARALLEL = 100;
 const PLUGIN_TIMEOUT_MS = 120_000;
 /** Where no answer is to come: an admitted connection takes a few milliseconds. */
 const IN_VAIN_S = 1;
@@ -36,11 +37,12 @@ const PARTS: readonly (readonly [
 ])[] = [
   ['a group judges the client of a published port, by its own address', publishedPorts],
   ['containers find each other by name, and groups say who answers', betweenContainers],
+  ['root of a container gets nothing that its groups do not admit', rootOfContainer],
   ["what can't be had is refused with a sentence, and leaves nothing", refusals],
   ['one connection outlives each part', partsRestart],
   ['a container that starts again has an interface of its own', containerRestarts],
   ['without live-restore containers come back with dockerd', dockerdRestarts],
-  ['thirty containers at once', manyAtOnce],
+  ['a hundred containers at once', manyAtOnce],
   ['without a daemon no container starts', withoutDaemon],
   ['what was written down is lost', stateLost],
   ['all of it as a managed plugin', managedPlugin],
