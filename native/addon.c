@@ -15,7 +15,8 @@
  *   netns.c      runs a function inside another network namespace
  *   link.c       addresses, routes, link settings
  *   links.c      the interfaces of a namespace
- *   rtnetlink.c  one rtnetlink request and its answer (used by link.c and links.c)
+ *   nsid.c       tells network namespaces apart
+ *   rtnetlink.c  one rtnetlink request and its answer (used by link.c, links.c and nsid.c)
  *   memory.c     huge pages for memory of JavaScript
  *   notify.c     datagrams with descriptors to a unix socket
  *   stream.c     unix sockets with frames of a virtual machine
@@ -47,6 +48,7 @@
 #include "links.h"
 #include "memory.h"
 #include "notify.h"
+#include "nsid.h"
 #include "steer.h"
 #include "stream.h"
 #include "wait.h"
@@ -85,6 +87,7 @@ static const struct {
     {"setLink", set_link},
     {"linkIndex", link_index},
     {"listLinks", list_links},
+    {"namespaceId", namespace_id},
     {"deleteLink", delete_link},
     {"sendDatagram", send_datagram},
     {"preferHugePages", prefer_huge_pages},

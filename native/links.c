@@ -1,5 +1,6 @@
 /*
- * Lists the interfaces of a namespace, with what others call them by (links.h).
+ * Lists the interfaces of a namespace, with what others call them by and what each leads to
+ * (links.h).
  *
  * Theory of operation
  *
@@ -28,6 +29,7 @@
 #include "rtnetlink.h"
 
 #define CALL "rtnetlink RTM_GETLINK"
+#define KIND_BYTES 16
 #define MAC_BYTES 6
 #define MAC_TEXT_BYTES 18
 /* Longer than any datagram of a dump: the kernel makes them of 32 KB at most. */
@@ -37,6 +39,11 @@
 
 struct link {
     uint32_t ifindex;
+    uint32_t flags;
+    uint32_t type;    /* ARPHRD_* */
+    int32_t below;    /* IFLA_LINK; 0: none */
+    int32_t netns_id; /* of the namespace that `below` is in; -1: this one */
+    char kind[KIND_BYTES];
     char name[IFNAMSIZ];
     char alias[IFALIASZ];
     char mac[MAC_TEXT_BYTES]; /* "" for none of 6 bytes */
@@ -52,10 +59,29 @@ static void copy_text(char *text, size_t size, const struct rtattr *attribute) {
     snprintf(text, size, "%.*s", (int)RTA_PAYLOAD(attribute), (const char *)RTA_DATA(attribute));
 }
 
+static void copy_number(int32_t *number, const struct rtattr *attribute) {
+    if (RTA_PAYLOAD(attribute) == sizeof *number)
+        memcpy(number, RTA_DATA(attribute), sizeof *number);
+}
+
+static void read_kind(const struct rtattr *info, struct link *link) {
+    int length = (int)RTA_PAYLOAD(info);
+    for (const struct rtattr *attribute = RTA_DATA(info); RTA_OK(attribute, length);
+         attribute = RTA_NEXT(attribute, length))
+        if (attribute->rta_type == IFLA_INFO_KIND)
+            copy_text(link->kind, sizeof link->kind, attribute);
+}
+
 static void read_attribute(const struct rtattr *attribute, struct link *link) {
     const uint8_t *data = RTA_DATA(attribute);
     if (attribute->rta_type == IFLA_IFNAME)
         copy_text(link->name, sizeof link->name, attribute);
+    else if (attribute->rta_type == IFLA_LINK)
+        copy_number(&link->below, attribute);
+    else if (attribute->rta_type == IFLA_LINK_NETNSID)
+        copy_number(&link->netns_id, attribute);
+    else if ((attribute->rta_type & NLA_TYPE_MASK) == IFLA_LINKINFO)
+        read_kind(attribute, link);
     else if (attribute->rta_type == IFLA_IFALIAS)
         copy_text(link->alias, sizeof link->alias, attribute);
     else if (attribute->rta_type == IFLA_ADDRESS && RTA_PAYLOAD(attribute) == MAC_BYTES)
@@ -77,7 +103,10 @@ static int add_link(struct list *list, const struct nlmsghdr *header) {
     }
     const struct ifinfomsg *body = NLMSG_DATA(header);
     struct link *link = &list->links[list->count++];
-    *link = (struct link){.ifindex = (uint32_t)body->ifi_index};
+    *link = (struct link){.ifindex = (uint32_t)body->ifi_index,
+                          .flags = body->ifi_flags,
+                          .type = body->ifi_type,
+                          .netns_id = -1};
     int length = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *body));
     for (const struct rtattr *attribute = IFLA_RTA(body); RTA_OK(attribute, length);
          attribute = RTA_NEXT(attribute, length))
@@ -166,13 +195,23 @@ static bool set_text(napi_env env, napi_value object, const char *key, const cha
            napi_set_named_property(env, object, key, value) == napi_ok;
 }
 
+static bool set_number(napi_env env, napi_value object, const char *key, int64_t number) {
+    napi_value value;
+    return napi_create_int64(env, number, &value) == napi_ok &&
+           napi_set_named_property(env, object, key, value) == napi_ok;
+}
+
 static bool add_object(napi_env env, napi_value array, uint32_t index, const struct link *link) {
-    napi_value object, ifindex;
+    napi_value object;
     return napi_create_object(env, &object) == napi_ok &&
-           napi_create_uint32(env, link->ifindex, &ifindex) == napi_ok &&
-           napi_set_named_property(env, object, "ifindex", ifindex) == napi_ok &&
+           set_number(env, object, "ifindex", link->ifindex) &&
            set_text(env, object, "name", link->name) &&
            set_text(env, object, "alias", link->alias) && set_text(env, object, "mac", link->mac) &&
+           set_text(env, object, "kind", link->kind) &&
+           set_number(env, object, "flags", link->flags) &&
+           set_number(env, object, "type", link->type) &&
+           set_number(env, object, "link", link->below) &&
+           set_number(env, object, "linkNetnsId", link->netns_id) &&
            napi_set_element(env, array, index, object) == napi_ok;
 }
 

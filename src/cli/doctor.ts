@@ -29,6 +29,6 @@ Examples:
     .action(async (options: DoctorArguments) => {
       // Loaded when asked for: it brings the native addon.
       const { runDoctor } = await import('../doctor/doctor.ts');
-      process.exitCode = runDoctor(options);
+      process.exitCode = await runDoctor(options);
     });
 }

@@ -101,6 +101,13 @@ export const EXIT_CODES = {
     ['1', 'it can not'],
     WRONG_USAGE,
   ],
+  'sgctl doors': [
+    ['0', 'all that run are guarded, or none runs'],
+    ['1', 'it could not be looked at'],
+    WRONG_USAGE,
+    ['3', 'something is not guarded'],
+    ['4', 'nothing is known to be unguarded, but not all could be looked at'],
+  ],
   'sgctl api up': [['0', 'it answers'], ['1', "it can't be started"], WRONG_USAGE],
   'sgctl api down': [['0', 'nothing is left of it'], ['1', "it can't be ended"], WRONG_USAGE],
   'sgctl api status': [['0', 'it runs'], ['1', 'it does not'], WRONG_USAGE],

@@ -6,6 +6,7 @@ import { addCaptureCommand } from './capture.ts';
 import { addCheckCommand } from './check.ts';
 import { addCompletionCommand } from './completion.ts';
 import { addDoctorCommand } from './doctor.ts';
+import { addDoorsCommand } from './doors.ts';
 import { addDropsCommand } from './drops.ts';
 import { addExplainCommand } from './explain.ts';
 import { addFlowsCommand } from './flows.ts';
@@ -68,6 +69,7 @@ Examples:
   addTestCommand(program);
   addApiCommands(program);
   addDoctorCommand(program);
+  addDoorsCommand(program);
   addCompletionCommand(program);
   exitByThrowing(program);
   return program;

@@ -221,7 +221,7 @@ switch (task.kind) {
     break;
   case 'doctor': {
     const { runDoctor } = await import('../doctor/doctor.ts');
-    process.exitCode = runDoctor(task.args);
+    process.exitCode = await runDoctor(task.args);
     break;
   }
   case 'store': {

@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs';
 import { loadNative, type Native } from '../ports/native.ts';
 import { CONFIG_DEFAULT, type DoctorArguments } from '../service/arguments.ts';
 import { checkConfiguration } from './doctor-config.ts';
+import { checkDoors } from './doctor-doors.ts';
 import { checkMachine } from './doctor-machine.ts';
 import { checkRootless } from './doctor-rootless.ts';
 import { findService } from './doctor-service.ts';
@@ -63,9 +64,12 @@ export function formatChecks(checks: readonly Check[]): string {
 }
 
 /** Runs the doctor and prints the result. @returns the exit code: 0 if the daemon can run, 1 if not */
-export function runDoctor(args: DoctorArguments): number {
+export async function runDoctor(args: DoctorArguments): Promise<number> {
   const reader = systemReader();
-  const checks = examine(args, { ...reader, service: findService(reader) });
+  const checks = [
+    ...examine(args, { ...reader, service: findService(reader) }),
+    ...(await checkDoors()),
+  ];
   process.stdout.write(
     args.json ? `${JSON.stringify({ checks }, undefined, 2)}\n` : formatChecks(checks),
   );

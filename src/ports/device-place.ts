@@ -12,6 +12,7 @@ export interface DevicePlace {
   readonly name: string;
   /** Path of its namespace, or `net:[4026532]` where none leads there; undefined: the daemon's own. */
   readonly netnsPath: string | undefined;
+  readonly netnsInode: number;
 }
 
 /** Where `ip netns` keeps names. */
@@ -24,7 +25,7 @@ export function findPlace(native: Native, device: Device): DevicePlace | undefin
   try {
     const { name, netns } = native.identifyDevice(fd, device.spec.kind);
     try {
-      return { name, netnsPath: pathOf(netns, device) };
+      return { name, netnsPath: pathOf(netns, device), netnsInode: fstatSync(netns).ino };
     } finally {
       native.closeFd(netns);
     }

@@ -87,6 +87,19 @@ export interface OpenedDevice {
   readonly created: boolean;
 }
 
+export interface ListedLink extends Link {
+  /** As `ip -d link` calls it; empty: a card, or what the kernel has no kind for. */
+  readonly kind: string;
+  /** IFF_*. */
+  readonly flags: number;
+  /** ARPHRD_*. */
+  readonly type: number;
+  /** The index of what it is on top of, or of the other end of a pair; 0: of nothing. */
+  readonly link: number;
+  /** The number that the namespace of `link` has in this one; -1: it is this one. */
+  readonly linkNetnsId: number;
+}
+
 export interface Native {
   /**
    * Opens (or attaches to a persistent) TUN or TAP. Throws NativeError; EBUSY if another process holds it, EEXIST-like
@@ -308,10 +321,15 @@ export interface Native {
   ): void;
   /** The interface index of `name`, or 0 if there is none. */
   linkIndex(netns: string | undefined, name: string): number;
-  /** All interfaces of a namespace, of one moment. */
-  listLinks(netns: string | undefined): Link[];
+  /** All interfaces of a namespace, of one moment. Needs no right in the caller's own. */
+  listLinks(netns: string | undefined): ListedLink[];
   /** Removes a (persistent) interface. */
   deleteLink(netns: string | undefined, ifindex: number): void;
+
+  /**
+   * The number by which the interfaces of `netns` name the namespace at the path `other`; -1 if none of them does.
+   */
+  namespaceId(netns: string | undefined, other: string): number;
 
   /**
    * Sends a datagram to the unix socket at `path` (a leading `@`: the abstract namespace), with copies of at

@@ -48,6 +48,8 @@ export interface InterfaceView {
   readonly kind: PortKindName;
   /** Path of the namespace, or `net:[4026532]` if it has no path. Absent: the daemon's own namespace. */
   readonly netns?: string;
+  /** Tells its namespace from all others, whatever they are called (`ls -Li`). Absent: the device is not open. */
+  readonly netnsInode?: number;
   /** The configured name and namespace, if the device was renamed or moved. */
   readonly configured?: { readonly device: string; readonly netns?: string };
   readonly mtu: number;
@@ -127,14 +129,16 @@ function describe(config: Config, name: string): Described | undefined {
   };
 }
 
-function withPlace(described: Described, { name, netnsPath }: DevicePlace): Described {
+function withPlace(described: Described, place: DevicePlace): Described {
+  const { name, netnsPath, netnsInode } = place;
   const { device, netns, ...rest } = described;
-  if (device === name && netns === netnsPath) return described;
+  if (device === name && netns === netnsPath) return { ...described, netnsInode };
   const configured = { device, ...(netns === undefined ? {} : { netns }) };
   return {
     ...rest,
     device: name,
     ...(netnsPath === undefined ? {} : { netns: netnsPath }),
+    netnsInode,
     configured,
   };
 }

@@ -22,6 +22,9 @@ function link(ifindex: number, name: string, alias = 'web'): Link {
   return { ifindex, name, alias, mac: '' };
 }
 
+/** What a match does not look at. */
+const PLAIN = { kind: '', flags: 0, type: 1, link: 0, linkNetnsId: -1 };
+
 /** A kernel of which only the guards count: each holds for whatever has its name. */
 class World {
   links: readonly Link[] = [];
@@ -30,7 +33,7 @@ class World {
   isBroken = false;
   readonly matched = new MatchedLinks(
     {
-      listLinks: () => [...this.links],
+      listLinks: () => this.links.map((one) => ({ ...one, ...PLAIN })),
       lookAtDevice: (_, name) => ({
         ...{ ifindex: 1, mtu: 1500, isUp: true },
         isGuarded: this.guards.has(name),

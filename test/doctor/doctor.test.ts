@@ -416,6 +416,7 @@ test('the command: exit codes, JSON, and nothing left behind', async (t) => {
       'namespaces',
       'devices',
       'memory',
+      'doors',
     ],
   );
   assert.deepEqual(

@@ -40,7 +40,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['queries', ['telemetry', 'explain', 'config', ...FOUNDATION]],
   ['control-socket', ['queries', 'explain', 'source']],
   ['service', ['config', 'dataplane', 'store', ...FOUNDATION]],
-  ['doctor', ['config', 'dataplane', 'service', 'run', ...FOUNDATION]],
+  ['doctor', ['config', 'dataplane', 'service', 'run', 'doors', 'control-socket', ...FOUNDATION]],
   [
     'daemon',
     [
@@ -62,7 +62,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     'cli',
     [
       ...OFFLINE,
-      ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'run', 'api'],
+      ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'run', 'api', 'doors'],
       ...FOUNDATION,
     ],
   ],

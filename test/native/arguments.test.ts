@@ -92,6 +92,8 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['guardDevice', [1, 'x'], TypeError, 'netns must be a string'],
   ['guardDevice', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
   ['listLinks', [1], TypeError, 'netns must be a string'],
+  ['namespaceId', [1, '/x'], TypeError, 'netns must be a string'],
+  ['namespaceId', [undefined], TypeError, 'other must be a string'],
   ['unguardDevice', [1, 'x'], TypeError, 'netns must be a string'],
   ['unguardDevice', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
   ['lookAtDevice', [1, 'x'], TypeError, 'netns must be a string'],

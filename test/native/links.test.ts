@@ -10,7 +10,9 @@ test('each interface is listed with its name, its alias and its MAC address', (t
   const { ifindex } = namespace.open({ kind: 'tap', name: 'sgt0' });
   namespace.ip('link', 'set', 'sgt0', 'address', 'fe:54:00:00:00:11', 'alias', 'web 1 – ü');
   namespace.open({ name: 'sgt1' });
-  const found = native.listLinks(path).map((link) => ({ ...link, ifindex: link.ifindex > 0 }));
+  const found = native.listLinks(path).map(({ ifindex: index, name, alias, mac }) => ({
+    ...{ ifindex: index > 0, name, alias, mac },
+  }));
   assert.deepEqual(found, [
     { ifindex: true, name: 'lo', alias: '', mac: '00:00:00:00:00:00' },
     { ifindex: true, name: 'sgt0', alias: 'web 1 – ü', mac: 'fe:54:00:00:00:11' },

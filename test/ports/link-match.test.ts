@@ -11,6 +11,7 @@ import {
   type Link,
   type LinkMatch,
 } from '../../src/ports/link-match.ts';
+import type { ListedLink } from '../../src/ports/native.ts';
 
 const RUNS = 2000;
 /** Two patterns of at most this length meet in a name of at most twice that, if at all. */
@@ -76,9 +77,12 @@ test('a label has all that is asked for', () => {
   assert.equal(matchLabel({ alias: 'web-1' }), 'alias web-1');
 });
 
+/** What a match does not look at. */
+const PLAIN = { kind: '', flags: 0, type: 1, link: 0, linkNetnsId: -1 };
+
 test('the only one that fits is found; of several none is', () => {
-  const named = (...names: readonly string[]): Link[] =>
-    names.map((name, i) => ({ ifindex: i + 1, name, alias: '', mac: '' }));
+  const named = (...names: readonly string[]): ListedLink[] =>
+    names.map((name, i) => ({ ifindex: i + 1, name, alias: '', mac: '', ...PLAIN }));
   const find = (...names: readonly string[]): Link =>
     findOnly({ listLinks: () => named(...names) }, { name: 'vnet*' }, undefined);
   assert.equal(find('lo', 'vnet3', 'eth0').ifindex, 2);
