@@ -43,7 +43,15 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'foreign-input': ['The file is of another program.', 'Do with it as the message says.'],
   'host-credentials': [
     "Instances reach the host's own metadata service.",
-    'Give the uplink a netns, or leave the service out of platformServices.',
+    'Have something here answer (platform), give the uplink a netns, or leave the service out of platformServices.',
+  ],
+  'platform-without-services': [
+    "The platform's port has no service to answer for.",
+    'Name services in platformServices, or leave platform out.',
+  ],
+  'platform-in-host': [
+    "The platform's device is in the host's own namespace.",
+    'Give it a netns.',
   ],
   'unknown-service': ['A platform service is not known.', WRITE_AS_HINT],
   'gateway-without-link': ['A gateway is given where there is no link for it to be on.', 'Leave gateways out behind a TUN.'],

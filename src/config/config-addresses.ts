@@ -82,6 +82,11 @@ export class AddressRegistry {
     if (this.#checkHost(reader, address, place)) this.#claim(reader, address, place, 'the uplink');
   }
 
+  /** Notes an address of a service of the platform that is behind a port of its own. */
+  addPlatform(reader: Reader, address: Address, place: Place): void {
+    this.#claim(reader, address, place, 'the platform');
+  }
+
   /** Checks a private address of an interface in a VPC. */
   addPrivate(
     reader: Reader,

@@ -13,7 +13,7 @@ import {
 } from '../addr/address.ts';
 import { PROTOCOL_TCP, PROTOCOL_UDP } from '../policy/protocols.ts';
 import type { ExemptService, SpecialAddresses } from '../policy/special-addresses.ts';
-import { get, type Node } from '../source/yaml.ts';
+import { type Node } from '../source/yaml.ts';
 import { fail, readBoolean, readItems, readText, report, type Reader } from './config-reader.ts';
 import type { VpcAddresses } from './config-vpc-directory.ts';
 import type { UplinkConfig } from './config.ts';
@@ -66,7 +66,7 @@ const ROUTER_6 = mustParse('fe80:ec2::1');
 /** Services that give out credentials. */
 const CREDENTIALS: ReadonlySet<PlatformService> = new Set(['instance-metadata', 'task-metadata']);
 
-interface ServiceAt {
+export interface ServiceAt {
   readonly service: PlatformService;
   readonly node: Node;
 }
@@ -84,16 +84,22 @@ export function readClassE(reader: Reader, root: Node): boolean {
   return readBoolean(reader, root, 'classE', false);
 }
 
-/** Reads `platformServices`. Warns if one of them would be answered by the host itself. */
-export function readSpecialAddresses(
+/** What the addresses of the platform's services depend on. */
+export interface PlatformOptions {
+  readonly vpc: VpcAddresses;
+  readonly uplink: UplinkConfig | undefined;
+  /** Whether `platform` is given: then nothing but its port leads to services. */
+  readonly hasPort: boolean;
+  readonly allowsClassE: boolean;
+}
+
+/** What `platformServices` means. Warns if one of the services would be answered by the host itself. */
+export function makeSpecialAddresses(
   reader: Reader,
-  root: Node,
-  vpc: VpcAddresses,
-  uplink: UplinkConfig | undefined,
-  allowsClassE: boolean,
+  services: readonly ServiceAt[],
+  { vpc, uplink, hasPort, allowsClassE }: PlatformOptions,
 ): SpecialAddresses {
-  const services = readServices(reader, get(root, 'platformServices'));
-  if (uplink !== undefined && uplink.device.netns === undefined)
+  if (!hasPort && uplink !== undefined && uplink.device.netns === undefined)
     for (const one of services) warnOfHost(reader, one);
   return {
     reserved: reservedAddresses(vpc),
@@ -103,12 +109,29 @@ export function readSpecialAddresses(
   };
 }
 
-function readServices(reader: Reader, list: Node | undefined): readonly ServiceAt[] {
+/** The addresses of services that are behind `platform`. DHCP is not: the router's addresses are the daemon's. */
+export function addressesOfServices(
+  services: readonly ServiceAt[],
+  { dnsAddresses }: VpcAddresses,
+): readonly Address[] {
+  return services.flatMap(({ service }) => [
+    ...PLACES[service].addresses,
+    ...(service === 'dns' ? dnsAddresses : []),
+  ]);
+}
+
+/** Reads `platformServices`. */
+export function readServices(reader: Reader, list: Node | undefined): readonly ServiceAt[] {
+  const known = new Set<PlatformService>();
   return readItems(reader, list).flatMap((node) => {
     const text = readText(reader, node);
     if (text === undefined) return [];
     const service = PLATFORM_SERVICES.find((one) => one === text);
-    if (service !== undefined) return [{ service, node }];
+    if (service !== undefined) {
+      if (known.has(service)) return [];
+      known.add(service);
+      return [{ service, node }];
+    }
     const names = PLATFORM_SERVICES.join(', ');
     fail(
       reader,
@@ -134,7 +157,7 @@ function warnOfHost(reader: Reader, { service, node }: ServiceAt): void {
     node,
     'host-credentials',
     `every instance may reach ${formatAddress(address)} as this host does; on a cloud host the credentials of the host's own role are there`,
-    'leave it out, or give the uplink a `netns` in which only a service for instances is reached',
+    'leave it out, or have something here answer (`platform`), or give the uplink a `netns` in which only a service for instances is reached',
   );
 }
 

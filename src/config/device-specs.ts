@@ -51,9 +51,11 @@ export function uplinkDevice(config: Config): DeviceSpec | undefined {
     bytes: bytes(address),
     prefixLength: length,
   }));
-  const hosts = config.interfaces.flatMap(({ id }) =>
-    config.model.interfaces.get(id)!.addresses.map(hostPrefix),
-  );
+  // The host keeps its own way to the platform: on a cloud its own metadata is at the same address.
+  const hosts = config.interfaces.flatMap(({ id }) => {
+    const { addresses, isPlatform } = config.model.interfaces.get(id)!;
+    return isPlatform === true ? [] : addresses.map(hostPrefix);
+  });
   const toInterfaces = hosts.map((prefix) => ({ ...prefix, isOptional: true }));
   const routes = [...uplink.routes.map(cidrPrefix), ...toInterfaces];
   return deviceSpec(config, uplink.device, own, routes);

@@ -40,7 +40,14 @@ import {
   type InterfaceParts,
 } from './config-interfaces.ts';
 import { makeGroupDirectory, makePrefixListDirectory, type Directory } from './config-names.ts';
-import { readClassE, readSpecialAddresses, reservedAddresses } from './config-platform.ts';
+import { readPlatformPort } from './config-platform-port.ts';
+import {
+  addressesOfServices,
+  makeSpecialAddresses,
+  readClassE,
+  readServices,
+  reservedAddresses,
+} from './config-platform.ts';
 import { readPrefixLists } from './config-prefix-lists.ts';
 import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, placeOf, type Reader } from './config-reader.ts';
@@ -135,8 +142,12 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     subnets: vpcAddresses.subnets,
   };
   const uplink = readUplink(context, section('uplink'));
-  const interfaces = readInterfaces(context, section('interfaces'));
-  refuseSharedBlocks(reader, vpcs, interfaces);
+  const instances = readInterfaces(context, section('interfaces'));
+  refuseSharedBlocks(reader, vpcs, instances);
+  const services = readServices(reader, section('platformServices'));
+  const serviceAddresses = addressesOfServices(services, vpcAddresses);
+  const platform = readPlatformPort(context, section('platform'), serviceAddresses, instances);
+  const interfaces = platform === undefined ? instances : [...instances, platform];
   const workers = readWorkers(reader, root);
   refuseStreams(reader, interfaces, workers);
   const conntrack = readConntrack(reader, section('conntrack'));
@@ -150,7 +161,12 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     },
     interfaces: interfaces.flatMap((parts: InterfaceParts) => parts.config ?? []),
     uplink,
-    special: readSpecialAddresses(reader, root, vpcAddresses, uplink, allowsClassE),
+    special: makeSpecialAddresses(reader, services, {
+      vpc: vpcAddresses,
+      uplink,
+      hasPort: platform !== undefined,
+      allowsClassE,
+    }),
     dhcpOptions: readDhcpOptions(reader, section('dhcpOptions')),
     workers,
     conntrack,
@@ -158,7 +174,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
       reader,
       section('flowLogs'),
       conntrack,
-      interfaces.map(({ network }) => network.name),
+      instances.map(({ network }) => network.name),
     ),
     quotas: readQuotas(reader, section('quotas')),
     metrics: readMetrics(reader, section('metrics')),

@@ -3,7 +3,7 @@ import { PLATFORM_SERVICES } from './config-platform.ts';
 import { DNS_SERVERS_MAX } from './limits.ts';
 import { list, mapping } from './schema-parts.ts';
 
-export const PLATFORM_SERVICES_LIST = list(
+const PLATFORM_SERVICES_LIST = list(
   { type: 'string', enum: [...PLATFORM_SERVICES] },
   {
     default: [],
@@ -14,7 +14,7 @@ export const PLATFORM_SERVICES_LIST = list(
   },
 );
 
-export const DHCP_OPTIONS = mapping(
+const DHCP_OPTIONS = mapping(
   {
     domainNameServers: list(
       { type: 'string' },
@@ -39,10 +39,30 @@ export const SERVED = {
     'For tap, attach and stream: whether the instance is told its addresses, its router and the MTU by DHCP, DHCPv6 and router advertisements, as in a VPC. Default: true where there is an instance that nothing here configures, as the guest of a virtual machine: attach and stream; tap with netns and configure: false. The daemon answers itself; no group has a say.',
 };
 
-export const CLASS_E = {
+const CLASS_E = {
   type: 'boolean',
   default: false,
   title: 'Class E addresses',
   description:
     'Take 240.0.0.0/4 for ordinary unicast addresses. Without it they are reserved (RFC 1112, RFC 6890): packets from and to them drop as martian, and no interface may have one.',
 };
+
+/** @param device the keys of its device */
+function platformPort(device: object): object {
+  return mapping(device, {
+    title: "The platform's port",
+    description:
+      'A TUN in a namespace of its own, behind which a program here answers for all platformServices but dhcp (secgroup-metadata is one for dns and instance-metadata). It has their addresses. What is sent to these services goes there and never to the uplink; nothing else does. What comes from there passes as an answer to an instance, or not at all. In `sgctl interfaces` it is called platform.',
+    examples: [{ tun: 'sg-platform', netns: 'sg-platform' }],
+  });
+}
+
+/** The keys about the platform. @param device the keys of the device of its port */
+export function platformKeys(device: object): Readonly<Record<string, object>> {
+  return {
+    platformServices: PLATFORM_SERVICES_LIST,
+    platform: platformPort(device),
+    dhcpOptions: DHCP_OPTIONS,
+    classE: CLASS_E,
+  };
+}

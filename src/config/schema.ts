@@ -20,7 +20,7 @@ import { CONNTRACK } from './schema-conntrack.ts';
 import { ALIAS, HOST_MAC } from './schema-match.ts';
 import { STREAM_KEYS } from './schema-stream.ts';
 import { integer, list, mapping, within } from './schema-parts.ts';
-import { CLASS_E, DHCP_OPTIONS, PLATFORM_SERVICES_LIST, SERVED } from './schema-platform.ts';
+import { platformKeys, SERVED } from './schema-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
 import { GROUP_VPC, INTERFACE_VPC, VPC, VPCS } from './schema-vpcs.ts';
 
@@ -466,9 +466,7 @@ export const CONFIG_SCHEMA: object = {
         description:
           'What a change of rules does to the tracked connections that the rules of a group admitted, for groups that do not say themselves. aws: they live on. recheck: those that no rule admits any more end at once. cut: those that the very rule they came by no longer admits end at once.',
       },
-      platformServices: PLATFORM_SERVICES_LIST,
-      dhcpOptions: DHCP_OPTIONS,
-      classE: CLASS_E,
+      ...platformKeys({ tun: DEVICE_NAME, netns: NETNS, mtu: MTU }),
       workers: integer(WORKERS_LIMITS, {
         title: 'Packet loops',
         description:

@@ -4,9 +4,10 @@
  *   decode ► source check ► egress gate of A ─┬─► ingress gate of B ► B
  *                                             └─► uplink
  *   uplink ► spoof check ─────────────────────────► ingress gate of B ► B
+ *   platform ► source check ──────────────────────► ingress gate of B, if it answers ► B
  *
- * Port 0 is the uplink, whether or not there is one; interfaces have the ports from 1 on. Every way out returns a
- * port or minus a drop reason, and counts it.
+ * Port 0 is the uplink, interfaces have the ports from 1 on. The platform's has no gate and
+ * so no flows that others could use up. Every way out returns a port or minus a drop reason, and counts it.
  */
 import { failInvariant } from '../conntrack/invariant.ts';
 import { packMeta } from '../conntrack/flow-key.ts';
@@ -62,6 +63,7 @@ import {
   isUnprovided,
   portOfDestination,
   portOfSource,
+  refusalAtPlatform,
 } from './scope.ts';
 
 const NO_PORT = -1;
@@ -202,6 +204,8 @@ export class Engine {
       }
       prepared.to = to;
     }
+    prepared.reason = refusalAtPlatform(this.policy, packet, port, prepared.to);
+    if (prepared.reason !== PASS) return at;
     // An instance's DHCP server is the network's: a neighbour's reply would give it another router. Beyond the uplink
     // there are other networks, and the rules judge.
     if (isDhcpReply(packet) && port !== UPLINK_PORT && prepared.to !== UPLINK_PORT) {
@@ -285,6 +289,7 @@ export class Engine {
     nowMs: number,
   ): number {
     const { gates } = this;
+    const { platformPort } = this.policy;
     const { packet, from: port, to, reason, hash, repeats } = this.records[at];
     const first = port === UPLINK_PORT ? INGRESS : EGRESS;
     this.packet = packet;
@@ -295,7 +300,7 @@ export class Engine {
     gates.tracker.begin(hash, repeats === 1);
     // The sender's gate comes first, if it has one, then the receiver's. Both calls are in one place, so that V8
     // inlines all of a gate once.
-    for (let direction = first; ; direction = INGRESS) {
+    for (let direction = port === platformPort ? INGRESS : first; ; direction = INGRESS) {
       const gate = direction === EGRESS ? port : to;
       const refused = gates.judge(view, packet, port, gate, direction, nowMs);
       if (refused !== PASS) {
@@ -303,7 +308,7 @@ export class Engine {
         return this.refuse(view, offset, length, gate, direction, refused, packets);
       }
       this.admit(view, offset, length, gate, direction, packets, nowMs);
-      if (direction === INGRESS || to === UPLINK_PORT) break;
+      if (direction === INGRESS || to === UPLINK_PORT || to === platformPort) break;
     }
     if (port !== this.runFrom || to !== this.runTo) {
       this.endRun();
@@ -333,10 +338,9 @@ export class Engine {
   countedFrom(port: number): number {
     const { counters } = this;
     const row = counterRow(port, port === UPLINK_PORT ? INGRESS : EGRESS);
+    const dropped = counters[row + DROPPED_PACKETS];
     return (
-      counters[row + PASSED_PACKETS] +
-      counters[row + DROPPED_PACKETS] +
-      counters[row + DROPPED_BY_REASON + LINK_SCOPE]
+      counters[row + PASSED_PACKETS] + dropped + counters[row + DROPPED_BY_REASON + LINK_SCOPE]
     );
   }
 

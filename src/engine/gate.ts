@@ -149,6 +149,8 @@ export class Gates {
   private recheckAt4 = 0;
   private recheckAt6 = 0;
   private readonly quoted = new Packet();
+  /** The port that the packet came in by. */
+  private from = 0;
 
   constructor(policy: CompiledPolicy, options: GateOptions) {
     this.policy = policy;
@@ -222,6 +224,7 @@ export class Gates {
     nowMs: number,
   ): number {
     this.forget();
+    this.from = from;
     if (packet.fragment === FRAGMENT_NONE)
       return this.judgeWhole(view, packet, port, direction, nowMs);
     const { fragments } = this;
@@ -389,6 +392,8 @@ export class Gates {
     // Traffic to the platform is never filtered. Its answers pass because the flow is tracked. To admit every packet
     // with the platform's address as its source would let a spoofer outside reach every port.
     if (fromLocal && isToExempt(this.policy, packet)) return RULE_PLATFORM + 1;
+    // What the platform sends is an answer. It opens nothing, whatever the rules let in.
+    if (this.from === this.policy.platformPort) return NO_RULE;
     return this.matcher.match(
       2 * this.policy.profiles[port] + direction,
       packet.family,

@@ -55,7 +55,7 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   ],
   [
     'no-route',
-    'for no local interface and there is no uplink, back to where it came from, or to an address of the platform without a configured service',
+    'for no local interface and there is no uplink, back to where it came from, or to an address of the platform without a configured service; from the platform to the uplink, or the other way',
   ],
   ['egress-rules', 'no egress rule of the groups on the interface admits it'],
   ['ingress-rules', 'no ingress rule of the groups on the interface admits it'],

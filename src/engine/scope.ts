@@ -2,7 +2,7 @@
  * Classifies the addresses of a packet, before any rule is asked: link scope, martian, local, platform. Sources: RFC
  * 6890 (special-purpose addresses), RFC 4291 sections 2.4 and 2.5.6, RFC 4890.
  */
-import type { CompiledPolicy } from '../policy/compiled.ts';
+import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
 import {
   LINK_LOCAL_4,
@@ -19,6 +19,7 @@ import {
 } from '../wire/dhcp-fields.ts';
 import { PROTO_ICMPV6, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
+import { NO_ROUTE, PASS, SOURCE_CHECK } from './reasons.ts';
 
 export const LOOPBACK_4 = 127;
 export const MULTICAST_4 = 224;
@@ -141,6 +142,23 @@ export function isSpecialSource(policy: CompiledPolicy, packet: Packet): boolean
 export function isToExempt(policy: CompiledPolicy, packet: Packet): boolean {
   const bit = serviceBit(packet.protocol, packet.dstPort);
   return bit !== 0 && (specialOfDestination(policy, packet) & bit) !== 0;
+}
+
+/**
+ * The reason why a packet can't come to the platform's port, or can't leave by another from there; PASS. Only an
+ * instance asks, only services are asked, and only with an own address: what answers there tells instances apart by it,
+ * also one that may forward for strangers.
+ */
+export function refusalAtPlatform(
+  policy: CompiledPolicy,
+  packet: Packet,
+  from: number,
+  to: number,
+): number {
+  const { platformPort } = policy;
+  if (to !== platformPort) return from === platformPort && to === UPLINK_PORT ? NO_ROUTE : PASS;
+  if (from === UPLINK_PORT || !isToExempt(policy, packet)) return NO_ROUTE;
+  return portOfSource(policy, packet) === from ? PASS : SOURCE_CHECK;
 }
 
 /**

@@ -69,6 +69,8 @@ export function declaredRows(config: Config, host: string): DeclaredRows {
   }
   for (const { device, id } of config.interfaces) {
     const one = model.interfaces.get(id)!;
+    // It is no instance's, and each host has one with the same addresses.
+    if (one.isPlatform === true) continue;
     const value = declaredInterface(one, vpcOf(one), host, device);
     const text = JSON.stringify(ROW_FORMS.interfaces.encode(value));
     values.set(declaredKey(host, 'interfaces', id), text);

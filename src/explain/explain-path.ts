@@ -122,7 +122,7 @@ function isUnprovided({ special }: Network, address: Address): boolean {
 
 export function describeEnd(network: Network, { address, network: owner }: Side): End {
   const text = formatAddress(address);
-  if (owner !== undefined)
+  if (owner !== undefined && owner.isPlatform !== true)
     return { kind: 'interface', id: owner.id, name: owner.name, address: text };
   return { kind: isReservedForPlatform(network, address) ? 'platform' : 'outside', address: text };
 }
@@ -153,7 +153,7 @@ export function checkPath(network: Network, { from, to }: Path, service: Service
       'both addresses may be on a wire',
     ) &&
     askSource(network, from, source, ask);
-  if (goesOn) ask('no-route', routeRefusal(network, from, to), routeText(to, destination));
+  if (goesOn) ask('no-route', routeRefusal(network, from, to, service), routeText(to, destination));
   return checks;
 }
 
@@ -175,9 +175,21 @@ function askSource(
   );
 }
 
-function routeRefusal(network: Network, from: Side, to: Side): string | undefined {
+function routeRefusal(
+  network: Network,
+  from: Side,
+  to: Side,
+  service: Service,
+): string | undefined {
   if (from.network === undefined && !network.hasUplink)
     return 'there is no uplink: nothing comes in from outside';
+  if (to.network?.isPlatform === true) {
+    if (from.network === undefined) return `${formatAddress(to.address)} is for instances here`;
+    if (!isExempt(network, to.address, service))
+      return `${formatAddress(to.address)} is for services of the platform, and this is none of those in platformServices`;
+  }
+  if (from.network?.isPlatform === true && to.network === undefined)
+    return 'the platform answers instances here, and nobody else';
   if (to.network !== undefined) return undefined;
   if (from.network === undefined) return 'both ends are outside: it does not come this way';
   if (!network.hasUplink)
@@ -188,6 +200,7 @@ function routeRefusal(network: Network, from: Side, to: Side): string | undefine
 }
 
 function routeText(to: Side, destination: string): string {
+  if (to.network?.isPlatform === true) return `the platform answers at ${destination}`;
   return to.network === undefined
     ? `${destination} is reached by the uplink`
     : `${destination} is an address of ${to.network.name}`;
@@ -255,6 +268,7 @@ export function notesOnPath(
   const notes: string[] = [];
   if (
     from.network !== undefined &&
+    to.network?.isPlatform !== true &&
     isReservedForPlatform(network, to.address) &&
     !isExempt(network, to.address, question.service)
   ) {

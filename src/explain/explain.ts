@@ -7,7 +7,14 @@
  * so that people see all obstacles at once.
  */
 import { formatAddress, type Address, type Family } from '../addr/address.ts';
-import { checkPath, choosePath, describeEnd, isExempt, notesOnPath } from './explain-path.ts';
+import {
+  checkPath,
+  choosePath,
+  describeEnd,
+  isExempt,
+  notesOnPath,
+  ownerOf,
+} from './explain-path.ts';
 import type { Path } from './explain-path.ts';
 import { explainTracking, noteOnIcmp } from './explain-tracking.ts';
 import type {
@@ -63,8 +70,9 @@ function answer(network: Network, question: Question, path: Path): FamilyAnswer 
       gates.push({ ...gate, reached });
       reached &&= gate.verdict === 'allowed';
     };
-    ask(from.network, 'egress', to.address);
-    ask(to.network, 'ingress', from.address);
+    // The platform's interface has no gate. What it sends is an answer, or is refused where it arrives.
+    if (from.network?.isPlatform !== true) ask(from.network, 'egress', to.address);
+    if (to.network?.isPlatform !== true) ask(to.network, 'ingress', from.address);
   }
 
   const gate = gates.find(({ verdict }) => verdict === 'refused');
@@ -111,14 +119,18 @@ function askGate(
       .map((group) => ({ id: group.id, name: groupLabel(group) })),
   };
   const goesToPlatform = direction === 'egress' && isExempt(network, remote, service);
-  if (!goesToPlatform && admitting.length === 0) {
+  const comesFromPlatform =
+    direction === 'ingress' && ownerOf(network, remote)?.isPlatform === true;
+  if (comesFromPlatform || (!goesToPlatform && admitting.length === 0)) {
     return {
       ...common,
       verdict: 'refused',
       reason: direction === 'egress' ? 'egress-rules' : 'ingress-rules',
-      why: refusalText(direction, refs, others.length > 0),
+      why: comesFromPlatform
+        ? `${formatAddress(remote)} is the platform's, which answers and opens nothing`
+        : refusalText(direction, refs, others.length > 0),
       alsoAdmittedBy: [],
-      nearMisses: nearMisses(others, model),
+      nearMisses: comesFromPlatform ? [] : nearMisses(others, model),
     };
   }
   const tracking = explainTracking(model, {
@@ -137,7 +149,8 @@ function askGate(
     tracking,
   } as const;
   if (goesToPlatform) {
-    const why = `${formatAddress(remote)} is the platform's, and platformServices names this service, which groups never filter`;
+    const isBehindPort = ownerOf(network, remote)?.isPlatform === true;
+    const why = `${formatAddress(remote)} is the platform's, and platformServices names this service, which groups never filter${isBehindPort ? '; what is behind the port of the platform answers' : ''}`;
     return { ...allowed, why, alsoAdmittedBy: [] };
   }
   const [decidedBy, ...alsoAdmittedBy] = admitting;

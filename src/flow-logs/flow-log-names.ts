@@ -29,7 +29,7 @@ export class LogNames {
     this.observatory = observatory;
   }
 
-  /** Interfaces by port, without the uplink: it is no instance's interface. */
+  /** Interfaces by port, without the uplink and the platform's: they are no instance's. */
   get interfaces(): ReadonlyMap<number, NamedInterface> {
     this.refresh();
     return this.byPort;
@@ -57,7 +57,8 @@ export class LogNames {
     for (const [port, name] of this.observatory.portNames()) {
       const id = byName.get(name);
       if (id === undefined) continue;
-      const { addresses } = model.interfaces.get(id)!;
+      const { addresses, isPlatform } = model.interfaces.get(id)!;
+      if (isPlatform === true) continue;
       const primary = (family: 4 | 6): string | undefined => {
         const found = addresses.find((address) => address.family === family);
         return found === undefined ? undefined : formatAddress(found);

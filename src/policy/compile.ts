@@ -16,7 +16,7 @@ import {
 } from '../addr/address.ts';
 import { AddressTable } from './address-tables.ts';
 import { changedPart } from './changed-part.ts';
-import type { CompiledPolicy } from './compiled.ts';
+import { NO_PLATFORM_PORT, type CompiledPolicy } from './compiled.ts';
 import { GateTables } from './gate-tables.ts';
 import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
 import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
@@ -88,6 +88,7 @@ class PolicyParts {
   private readonly profiles = new Map<string, number>();
   private readonly groupSets: GroupId[][] = [];
   private members: readonly Member[] = [];
+  private platformPort = NO_PLATFORM_PORT;
   /** What the members were made from. */
   private membersOrigin: readonly unknown[] = [];
   private readonly memberById = new Map<InterfaceId, Member>();
@@ -147,6 +148,7 @@ class PolicyParts {
       hosts6: this.hosts[6].share(),
       special4: compileSpecial(4, special),
       special6: compileSpecial(6, special),
+      platformPort: this.platformPort,
       allowsClassE: special.allowsClassE,
     };
   }
@@ -161,12 +163,15 @@ class PolicyParts {
     const origin = [model.interfaces, ports];
     if (isSameList(origin, this.membersOrigin)) return this.members;
     this.membersOrigin = origin;
+    this.platformPort = NO_PLATFORM_PORT;
     const members: Member[] = [];
     const before = this.members;
     const last = before.length - 1;
     let at = 0;
     for (const [id, port] of ports) {
-      const { groupIds, addresses, sourceDestCheck, alwaysTracked } = model.interfaces.get(id)!;
+      const one = model.interfaces.get(id)!;
+      const { groupIds, addresses, sourceDestCheck, alwaysTracked } = one;
+      if (one.isPlatform === true) this.platformPort = port;
       // Most often the next of the old ones is meant, or the one behind it.
       if (at < last && before[at].id !== id && before[at + 1].id === id) at++;
       const old = at <= last && before[at].id === id ? before[at++] : this.memberById.get(id);

@@ -46,6 +46,9 @@ export const LEVEL_PEER_RULES = 15;
 
 export const UPLINK_PORT = 0;
 
+/** Of CompiledPolicy.platformPort: services of the platform are reached by the uplink. */
+export const NO_PLATFORM_PORT = -1;
+
 /**
  * The most ports at once, with the uplink. The shared counters and time-outs have room for so many: 0.8 KB each, of
  * memory that is taken as it is used. Interface numbers in flow keys would allow 65,535.
@@ -127,6 +130,8 @@ export interface CompiledPolicy {
   /** Address words → what else the address is (special-addresses.ts). */
   readonly special4: WordTable;
   readonly special6: WordTable;
+  /** The port behind which the platform answers; NO_PLATFORM_PORT: there is none. */
+  readonly platformPort: number;
   /** Whether 240.0.0.0/4 is treated like any unicast block. */
   readonly allowsClassE: boolean;
 }

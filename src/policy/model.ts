@@ -127,7 +127,7 @@ export interface NetworkInterface {
   readonly vpc?: VpcRef;
   /** Private addresses of both families, at least one. The first of a family is the primary one. */
   readonly addresses: readonly Address[];
-  /** At least one. The default group if none was given. */
+  /** At least one. The default group if none was given. The platform's interface has none. */
   readonly groupIds: readonly GroupId[];
   readonly sourceDestCheck: boolean;
   /**
@@ -136,6 +136,11 @@ export interface NetworkInterface {
    */
   readonly alwaysTracked?: boolean;
   readonly connectionTracking: ConnectionTracking;
+  /**
+   * What answers for the platform is behind it (`platform`). It has no gate: packets to its services pass by the
+   * sender's gate alone, and what it sends passes as an answer or not at all. At most one is so. Absent: false.
+   */
+  readonly isPlatform?: boolean;
   readonly origin: Origin;
 }
 

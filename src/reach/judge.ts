@@ -87,7 +87,11 @@ export class Judge {
       from.network === undefined ||
       isExempt(this.network, to.address, service) ||
       ask(from.network.id, 'egress', to.address);
-    return leaves && (to.network === undefined || ask(to.network.id, 'ingress', from.address));
+    // The platform's interface has no gate; what it opens is refused by the receiver's.
+    if (to.network === undefined || to.network.isPlatform === true) return leaves;
+    return (
+      from.network?.isPlatform !== true && leaves && ask(to.network.id, 'ingress', from.address)
+    );
   }
 
   /** Judges as engine/evaluate.ts does: ports by address, then the gates. */
@@ -101,9 +105,12 @@ export class Judge {
       source === UPLINK_PORT ||
       this.isCompiledExempt(to.address, service) ||
       this.matches(source, GATE_EGRESS, service, to.address);
+    const { platformPort } = this.policy;
+    if (destination === NO_HOST || destination === platformPort) return leaves;
     return (
       leaves &&
-      (destination === NO_HOST || this.matches(destination, GATE_INGRESS, service, from.address))
+      source !== platformPort &&
+      this.matches(destination, GATE_INGRESS, service, from.address)
     );
   }
 

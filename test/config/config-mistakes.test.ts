@@ -669,6 +669,43 @@ test('the VPC and the metrics', () => {
       "1:25 warning host-credentials platformServices[1]: every instance may reach 169.254.169.254 as this host does; on a cloud host the credentials of the host's own role are there",
     ],
     [
+      'platform: { tun: p, netns: p }',
+      '1:11 error platform-without-services platform: nothing is there to answer for: platformServices names no service with an address',
+      'name some, as platformServices: [dns, instance-metadata], or leave platform out',
+    ],
+    [
+      'platformServices: [dhcp]\nplatform: { tun: p, netns: p }',
+      '2:11 error platform-without-services platform: nothing is there to answer for: platformServices names no service with an address',
+    ],
+    [
+      'platformServices: [dns]\nplatform: { netns: p }',
+      '2:11 error missing-device platform: the platform has no device',
+      'write tun: sg-platform',
+    ],
+    [
+      'platformServices: [dns]\nplatform: { tun: p }',
+      "2:11 error platform-in-host platform: the platform's device is in the host's own network namespace, and would take the services' addresses from the host",
+      'make a namespace (ip netns add sg-platform), and name it: netns: sg-platform',
+    ],
+    [
+      'platformServices: [dns]\nplatform: yes please',
+      '2:11 error wrong-kind platform: expected a mapping, got a string',
+    ],
+    [
+      'platformServices: [dns]\nplatform: { tun: p, netns: p, tap: q }',
+      "2:31 error unknown-key platform.tap: unknown key 'tap'",
+    ],
+    [
+      'platformServices: [dns]\nplatform: { tun: p, netns: p }\ninterfaces: { platform: { device: { name: a }, addresses: [10.0.0.9] } }',
+      "2:11 error duplicate-name platform: an interface is called 'platform' too, on line 3",
+      'give the interface another name',
+    ],
+    [
+      'platformServices: [dns]\nplatform: { tun: p, netns: p }\nvpc: { cidrBlocks: [10.0.0.0/16] }\nuplink: { tun: u, netns: w, addresses: [10.0.0.2/16] }',
+      '2:11 error duplicate-address platform: 10.0.0.2 belongs to the uplink on line 4 already',
+      'give each interface its own addresses',
+    ],
+    [
       'metrics: { listen: "::1:9469" }',
       "1:20 error bad-listen metrics.listen: '::1:9469' is not an address to listen on",
       'write an IPv6 address in brackets: [::1]:9469',

@@ -27,6 +27,7 @@ const collectGarbage = runInNewContext('gc') as () => void;
 
 const WEB = '10.0.0.11';
 const APP = '10.0.0.12';
+const DNS = '10.0.0.2';
 const OUT = '198.51.100.7';
 const OUT6 = '2001:db8:51::7';
 const PACKETS_IN_BATCH = 64;
@@ -43,9 +44,10 @@ const rig = new Rig(
     interfaces: {
       web: { addresses: [WEB, 'fd00:10::11'], groups: ['web'] },
       app: { addresses: [APP, 'fd00:10::12'], groups: ['app'] },
+      platform: { addresses: [DNS], groups: [], isPlatform: true },
     },
   },
-  { maxFlows: 4096 },
+  { maxFlows: 4096, platform: [`${DNS}/udp/53`] },
 );
 const sent = tcp4(WEB, APP, {
   srcPort: 40000,
@@ -67,6 +69,8 @@ const KINDS: readonly [string, string, Uint8Array][] = [
     tcp4(WEB, OUT, { srcPort: 80, dstPort: 40000, flags: 'A' }),
   ],
   ['UDP', 'web', udp4(WEB, APP, { srcPort: 5000, dstPort: 53 })],
+  ['a question to the platform', 'web', udp4(WEB, DNS, { srcPort: 5001, dstPort: 53 })],
+  ['what the platform opens', 'platform', udp4(DNS, APP, { srcPort: 53, dstPort: 5001 })],
   ['ping', 'web', icmp4(WEB, OUT, { type: ICMP.echo, id: 3 })],
   ['an ICMP error about a flow', 'app', icmpError4(APP, WEB, { type: 3, code: 4, quoted: sent })],
   ['refused by the rules', 'uplink', tcp4(OUT, APP, { srcPort: 1, dstPort: 22, flags: 'S' })],
@@ -106,9 +110,9 @@ function aim(batch: Batch, length: number): void {
 
 for (const [name, from, packet] of KINDS) {
   test(`${name}: 0 bytes a packet`, () => {
-    const link = new LinkLayer(rig.policy, createLinkMemory(3));
-    const hasEthernet = new Uint8Array(3);
-    const port = ['uplink', 'web', 'app'].indexOf(from);
+    const link = new LinkLayer(rig.policy, createLinkMemory(4));
+    const hasEthernet = new Uint8Array(4);
+    const port = ['uplink', 'web', 'app', 'platform'].indexOf(from);
     const batch = batchOf(packet);
     const rounds = 16_000;
     const bytes = leastBytesPerRun(() => {

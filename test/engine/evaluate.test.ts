@@ -425,6 +425,52 @@ test('the platform is reached whatever the rules say, answers, and opens nothing
   assert.equal(rig.send('db', syn(DB, '169.254.169.123', 123)), 'no-route');
 });
 
+const WITH_PORT = {
+  ...THREE_TIERS,
+  groups: { ...THREE_TIERS.groups, all: { ingress: ['all from 0.0.0.0/0'] } },
+  interfaces: {
+    ...THREE_TIERS.interfaces,
+    open: { addresses: ['10.0.0.99'], groups: ['all'] },
+    nat: { addresses: ['10.0.0.98'], groups: ['all'], sourceDestCheck: false },
+    platform: { addresses: ['169.254.169.254', '10.0.0.2'], groups: [], isPlatform: true },
+  },
+};
+
+test('behind a port of its own the platform answers instances, and nobody else reaches it', () => {
+  const imds = '169.254.169.254';
+  const rig = new Rig(WITH_PORT, { platform: [`${imds}/tcp/80`, '10.0.0.2/udp/53'] });
+  assert.equal(rig.send('db', syn(DB, imds, 80)), 'platform');
+  assert.equal(rig.send('platform', ack(imds, DB, 80, 40000, 'SA')), 'db');
+  assert.equal(rig.states.length, 1, 'one flow, at the gate of the instance');
+  const ask = udp4(DB, '10.0.0.2', { srcPort: 1000, dstPort: 53 });
+  const answer = udp4('10.0.0.2', DB, { srcPort: 53, dstPort: 1000 });
+  assert.equal(rig.send('platform', answer), 'ingress-rules');
+  assert.equal(rig.send('db', ask), 'platform');
+  assert.equal(rig.send('platform', answer), 'db');
+  assert.equal(rig.send('platform', syn(imds, '10.0.0.99', 22)), 'ingress-rules', 'opens nothing');
+  assert.equal(rig.send('platform', syn(imds, '198.51.100.7', 80)), 'no-route');
+  assert.equal(rig.send('platform', syn(DB, '10.0.0.99', 80)), 'source-check');
+  assert.equal(rig.send('open', syn('10.0.0.99', imds, 22)), 'no-route', 'no service there');
+  assert.equal(rig.send('open', icmp4('10.0.0.99', imds, { type: ICMP.echo, id: 1 })), 'no-route');
+  assert.equal(rig.send('uplink', syn('198.51.100.7', imds, 80)), 'no-route');
+  assert.equal(rig.send('uplink', ack(imds, DB, 80, 40000, 'A')), 'uplink-spoof');
+  assert.equal(rig.send('nat', syn('192.0.2.1', '198.51.100.7', 80)), 'uplink');
+  assert.equal(rig.send('nat', syn('192.0.2.1', imds, 80)), 'source-check', 'for nobody else');
+  assert.equal(rig.send('nat', syn('10.0.0.98', imds, 80)), 'platform');
+  // To the same pair of hosts, first by a service's port and then by another.
+  const other = udp4(DB, '10.0.0.2', { srcPort: 1000, dstPort: 54 });
+  assert.equal(rig.send('db', ask), 'platform');
+  assert.equal(rig.send('db', other), 'no-route');
+});
+
+test('no number of questions to the platform leaves less room there for others', () => {
+  const rig = new Rig(WITH_PORT, { maxFlows: 16, platform: ['10.0.0.2/udp/53'] });
+  for (let srcPort = 1; srcPort <= 64; srcPort++)
+    rig.send('open', udp4('10.0.0.99', '10.0.0.2', { srcPort, dstPort: 53 }));
+  assert.equal(rig.send('db', udp4(DB, '10.0.0.2', { srcPort: 9, dstPort: 53 })), 'platform');
+  assert.equal(rig.send('platform', udp4('10.0.0.2', DB, { srcPort: 53, dstPort: 9 })), 'db');
+});
+
 test('a connection to the platform ends when its service is exempt no more', () => {
   const dns = '10.0.0.2';
   const rig = new Rig(THREE_TIERS, { platform: [`${dns}/udp/53`, '169.254.169.254/tcp/80'] });

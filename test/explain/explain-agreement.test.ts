@@ -28,6 +28,14 @@ import { model, mustAddress, specialAddresses, type ModelText } from '../support
 const RUNS = Number(process.env['PROPERTY_RUNS'] ?? 1500);
 
 const PLATFORM = ['169.254.169.254/tcp/80', '169.254.169.254/udp/53', 'fd00:ec2::254/tcp/80'];
+const PORT_ADDRESSES = ['169.254.169.254', 'fd00:ec2::254'];
+const withPlatformPort = (text: ModelText): ModelText => ({
+  ...text,
+  interfaces: {
+    ...text.interfaces,
+    platform: { addresses: PORT_ADDRESSES, groups: [], isPlatform: true },
+  },
+});
 const BARE = [
   '10.0.0.1',
   '10.0.0.3',
@@ -312,7 +320,9 @@ test('the packet asked about fares on the packet path as explained', () => {
       question,
       fc.boolean(),
       fc.boolean(),
-      (written, asked, hasUplink, allowsClassE) => {
+      fc.boolean(),
+      (instances, asked, hasUplink, allowsClassE, hasPort) => {
+        const written = hasPort ? withPlatformPort(instances) : instances;
         const network: Network = {
           model: model(written),
           special: specialAddresses(PLATFORM, { allowsClassE }),
@@ -329,7 +339,8 @@ test('the packet asked about fares on the packet path as explained', () => {
           const rig = new Rig(written, { hasUplink, platform: PLATFORM, allowsClassE });
           const srcPort = asked.service.kind === 'ports' ? (asked.service.sourcePort ?? 40000) : 0;
           const entry = from.kind === 'interface' ? from.name : 'uplink';
-          const exit = to.kind === 'interface' ? to.name : 'uplink';
+          const isBehindPort = hasPort && PORT_ADDRESSES.includes(to.address);
+          const exit = to.kind === 'interface' ? to.name : isBehindPort ? 'platform' : 'uplink';
           const fared = rig.send(entry, packetOf(answer, asked.service, srcPort));
           assert.equal(fared, reason === 'passed' ? exit : reason);
 

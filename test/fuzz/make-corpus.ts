@@ -87,6 +87,7 @@ function tcpTalks(): Step[][] {
     connection(['app', 'uplink'], new Conversation(APP6, 40002, OUT6, 443)),
     connection(['web', 'uplink'], new Conversation(WEB, 40005, PLATFORM, 80)),
     connection(['db', 'uplink'], new Conversation(DB6, 40006, PLATFORM6, 80)),
+    connection(['web', 'db'], new Conversation(WEB6, 40008, PLATFORM6, 80)),
     [
       ['web', ended.syn()],
       ['app', ended.synAck()],
@@ -137,6 +138,8 @@ function udpTalks(): Step[][] {
       ['uplink', udp4(APP, WEB, { srcPort: 53, dstPort: 1 })],
       ['web', udp4(WEB, PLATFORM, { srcPort: 2, dstPort: 53 })],
       ['uplink', udp4(PLATFORM, WEB, { srcPort: 53, dstPort: 2 })],
+      ['db', udp4(PLATFORM, WEB, { srcPort: 53, dstPort: 2 })],
+      ['db', udp4(PLATFORM, APP, { srcPort: 53, dstPort: 53 })],
       ['db', udp4('192.0.2.55', OUT, { srcPort: 3, dstPort: 4 })],
     ],
   ];

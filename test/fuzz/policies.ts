@@ -115,6 +115,12 @@ function world(groups: Groups, interfaces: ModelText['interfaces'] = INTERFACES)
   return { groups, prefixLists: LISTS, interfaces };
 }
 
+/** The platform answers in place of db. */
+const BEHIND_PLATFORM = {
+  ...INTERFACES,
+  db: { addresses: [PLATFORM, PLATFORM6], groups: [], isPlatform: true },
+};
+
 /** By world: the rules it begins with, and those that a reload may bring. */
 export const POLICIES: readonly (readonly ModelText[])[] = [
   [
@@ -170,5 +176,9 @@ export const POLICIES: readonly (readonly ModelText[])[] = [
         'cut',
       ),
     ),
+  ],
+  [
+    world(revoking(OPEN, 'recheck'), BEHIND_PLATFORM),
+    world(revoking(TRACKED, 'recheck'), BEHIND_PLATFORM),
   ],
 ];

@@ -28,6 +28,7 @@ export interface PlainInterface {
   readonly addresses: readonly string[];
   readonly isChecked: boolean;
   readonly isAlwaysTracked: boolean;
+  readonly isPlatform: boolean;
   readonly ingress: readonly PlainRule[];
   readonly egress: readonly PlainRule[];
 }
@@ -44,6 +45,7 @@ export function readInterfaces(model: PolicyModel): PlainInterface[] {
       addresses: one.addresses.map(plainAddress),
       isChecked: one.sourceDestCheck,
       isAlwaysTracked: one.alwaysTracked ?? false,
+      isPlatform: one.isPlatform ?? false,
       ingress: rulesOf('ingress'),
       egress: rulesOf('egress'),
     };

@@ -84,6 +84,8 @@ export class Twin {
   /** Who opened each UDP flow while it was untracked, and when its last packet came. */
   private readonly openers = new Map<string, { isLocal: boolean; seenMs: number }>();
   private changes = 0;
+  /** Of the packet being judged. */
+  private isFromPlatform = false;
   private readonly portOf = new Map<string, number>();
 
   constructor(model: PolicyModel, options: TwinOptions) {
@@ -146,12 +148,19 @@ export class Twin {
 
     const to = this.portOf.get(packet.dst) ?? 0;
     if (to === from || (to === 0 && !this.isBeyondUplink(packet.dst))) return 'no-route';
+    // docs/how-it-decides.md, "Services of the platform".
+    const isFromPlatform = from !== 0 && this.interfaces[from - 1].isPlatform;
+    this.isFromPlatform = isFromPlatform;
+    const isToPlatform = to !== 0 && this.interfaces[to - 1].isPlatform;
+    if (isToPlatform && (from === 0 || !this.isExempt(packet))) return 'no-route';
+    if (isToPlatform && owner !== from) return 'source-check';
+    if (isFromPlatform && to === 0) return 'no-route';
     if (from !== 0 && to !== 0 && isDhcpReply(packet)) return 'rogue-server';
-    if (from !== 0) {
+    if (from !== 0 && !isFromPlatform) {
       const refusal = this.pass(bytes, packet, from, from, 'egress', nowMs);
       if (refusal !== undefined) return refusal;
     }
-    if (to !== 0) {
+    if (to !== 0 && !isToPlatform) {
       const refusal = this.pass(bytes, packet, from, to, 'ingress', nowMs);
       if (refusal !== undefined) return refusal;
     }
@@ -284,7 +293,7 @@ export class Twin {
     const isLocal = gate === 'egress';
     const remote = isLocal ? packet.dst : packet.src;
     const isToPlatform = isLocal && this.isExempt(packet);
-    if (!isToPlatform && !isAdmitted(this.interfaces[port - 1][gate], packet, remote))
+    if (!isToPlatform && !this.isLetIn(packet, port, gate, remote))
       return isSyn ? `${gate}-rules` : 'tcp-state';
     this.flows.change(flow, () => {
       const taken = takeAdmittedPlainly(flow.tcp!, tcp, flow.isOpenedLocally === isLocal);
@@ -312,7 +321,7 @@ export class Twin {
     const isReopened = this.flows.find(key, nowMs) !== undefined;
     const opener = this.openerOf(key, nowMs);
     if (!isToPlatform) {
-      if (!isAdmitted(own[gate], packet, remote)) {
+      if (!this.isLetIn(packet, port, gate, remote)) {
         if (opener !== undefined) opener.seenMs = nowMs;
         return `${gate}-rules`;
       }
@@ -352,6 +361,11 @@ export class Twin {
     const isOpen = this.flows.open(isToPlatform ? { ...flow, opened: undefined } : flow, nowMs);
     if (isOpen) this.openers.delete(key);
     return isOpen ? undefined : 'conntrack-full';
+  }
+
+  /** What the platform sends is an answer, or nothing. */
+  private isLetIn(packet: TwinPacket, port: number, gate: Gate, remote: string): boolean {
+    return !this.isFromPlatform && isAdmitted(this.interfaces[port - 1][gate], packet, remote);
   }
 
   private makeFlow(packet: TwinPacket, port: number, gate: Gate, key: string, nowMs: number): Flow {

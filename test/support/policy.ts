@@ -35,6 +35,7 @@ export interface ModelText {
         readonly groups: readonly string[];
         readonly sourceDestCheck?: boolean;
         readonly alwaysTracked?: boolean;
+        readonly isPlatform?: boolean;
       }
     >
   >;
@@ -105,6 +106,7 @@ export function model(text: ModelText): PolicyModel {
           groupIds: spec.groups.map((group) => `sg-${group}`),
           sourceDestCheck: spec.sourceDestCheck ?? true,
           alwaysTracked: spec.alwaysTracked ?? false,
+          isPlatform: spec.isPlatform ?? false,
           connectionTracking: {
             tcpEstablishedTimeoutSec: 432000,
             udpTimeoutSec: 30,
