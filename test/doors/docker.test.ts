@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import type { DoorsReport } from '../../src/cli/doors.ts';
 import { ping, pingInVain } from '../netns/world.ts';
 import { mustRun } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
+import { SGCTL } from '../support/sgctl.ts';
+import { rootOfContainer } from './docker-root.ts';
 import {
   canRunDocker,
   CLIENT,
@@ -16,7 +19,6 @@ import {
   HOST6,
   IMAGE,
 } from './docker-world.ts';
-import { rootOfContainer } from './docker-root.ts';
 
 const PARALLEL = 100;
 const PLUGIN_TIMEOUT_MS = 120_000;
@@ -37,6 +39,7 @@ const PARTS: readonly (readonly [
 ])[] = [
   ['a group judges the client of a published port, by its own address', publishedPorts],
   ['containers find each other by name, and groups say who answers', betweenContainers],
+  ['sgctl doors knows whose interfaces are guarded', survey],
   ['root of a container gets nothing that its groups do not admit', rootOfContainer],
   ["what can't be had is refused with a sentence, and leaves nothing", refusals],
   ['one connection outlives each part', partsRestart],
@@ -92,6 +95,19 @@ async function betweenContainers(world: DockerWorld): Promise<void> {
   await ask('closed', CLIENT, 8000);
   await listener.waitFor(new RegExp(`received on ${HOST.replaceAll('.', '\\.')} `));
   await listener.stop();
+}
+
+async function survey(world: DockerWorld): Promise<void> {
+  const find = async (): Promise<readonly (readonly [owner: string, verdict: string])[]> => {
+    const args = [SGCTL, 'doors', '--socket', world.control, '--json'];
+    const { stdout } = await world.host.run(process.execPath, args);
+    const { interfaces } = JSON.parse(stdout) as DoorsReport;
+    return interfaces.map(({ owner, verdict }) => [owner.name, verdict]);
+  };
+  const ids = await world.docker('ps', '--quiet');
+  const guarded = ids.split('\n').map((id) => [id, 'guarded'] as const);
+  const isContainer = ([owner]: readonly [string, string]): boolean => ids.includes(owner);
+  assert.deepEqual((await find()).filter(isContainer).sort(), guarded.sort());
 }
 
 async function refusals(world: DockerWorld): Promise<void> {
