@@ -18,6 +18,7 @@
  *   nsid.c       tells network namespaces apart
  *   rtnetlink.c  one rtnetlink request and its answer (used by link.c, links.c and nsid.c)
  *   memory.c     huge pages for memory of JavaScript
+ *   listen.c     bound sockets in another network namespace
  *   notify.c     datagrams with descriptors to a unix socket
  *   stream.c     unix sockets with frames of a virtual machine
  *   segment.c    what a virtio header asks for, done by ourselves
@@ -46,6 +47,7 @@
 #include "guard.h"
 #include "link.h"
 #include "links.h"
+#include "listen.h"
 #include "memory.h"
 #include "notify.h"
 #include "nsid.h"
@@ -90,6 +92,7 @@ static const struct {
     {"namespaceId", namespace_id},
     {"deleteLink", delete_link},
     {"sendDatagram", send_datagram},
+    {"bindSocket", bind_socket},
     {"preferHugePages", prefer_huge_pages},
     {"exitNow", exit_now},
 };

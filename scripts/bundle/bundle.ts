@@ -16,7 +16,7 @@ const BUNDLE = 'bundle';
 const PROGRAMS = [
   ...['main.js', 'cli/sgctl.js', 'api/secgroup-api.js'],
   ...['doors/cni/secgroupd-cni.js', 'doors/netavark/secgroupd-netavark.js'],
-  'doors/docker/secgroupd-docker.js',
+  ...['doors/docker/secgroupd-docker.js', 'metadata/secgroup-metadata.js'],
 ];
 const LICENCES_FILE = 'LICENSES.txt';
 const LICENCE_NAME = /^(licen[cs]e|copying)([.-]|$)/i;

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { apiCommand } from '../../src/api/options.ts';
 import { dockerCommand } from '../../src/doors/docker/options.ts';
+import { metadataCommand } from '../../src/metadata/options.ts';
 import { describeCommand, listCommands, type CommandNode } from '../../src/cli/completion-tree.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { daemonCommand } from '../../src/service/arguments.ts';
@@ -20,6 +21,7 @@ export const PAGES = [
   'secgroupd.8',
   'secgroup-api.8',
   'secgroupd-docker.8',
+  'secgroup-metadata.8',
   'sgctl.1',
   'secgroupd.yaml.5',
 ] as const;
@@ -37,6 +39,7 @@ export function makePages(root: string, date: string): Map<string, string> {
     '@daemon-options@': optionList(daemon),
     '@api-options@': optionList(describeCommand(apiCommand(() => undefined))),
     '@docker-options@': optionList(describeCommand(dockerCommand(() => undefined))),
+    '@metadata-options@': optionList(describeCommand(metadataCommand(() => undefined))),
     '@daemon-commands@': commandList(daemon),
     '@sgctl-options@': optionList(program),
     '@sgctl-commands@': commandList(program),

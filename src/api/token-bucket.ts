@@ -1,8 +1,9 @@
 /**
  * This file limits how many requests a key may make: a bucket of tokens for each, which fills at a steady rate.
- * There are as many buckets as keys, and the keys of a file are bounded.
+ * There are as many buckets as there have been keys, within a bound; beyond it the oldest is forgotten, and full again.
  */
 const SECOND_MS = 1000;
+const BUCKETS_MAX = 65_536;
 
 interface Bucket {
   tokens: number;
@@ -24,6 +25,7 @@ export class RequestLimit {
   take(key: string, nowMs: number): boolean {
     let bucket = this.buckets.get(key);
     if (bucket === undefined) {
+      if (this.buckets.size >= BUCKETS_MAX) this.buckets.delete(this.buckets.keys().next().value!);
       bucket = { tokens: this.burst, atMs: nowMs };
       this.buckets.set(key, bucket);
     }

@@ -22,6 +22,7 @@ import type { CaptureAnswer, CaptureQuestion } from '../queries/capture-stream.t
 import type { DropExplanation, DropsAnswer, DropsQuestion } from '../queries/drops-view.ts';
 import type { LiveExplanation } from '../queries/explain-live.ts';
 import type { FlowFilter, FlowsAnswer, FlowsQuestion } from '../queries/flows-view.ts';
+import type { InstanceView } from '../queries/instance-view.ts';
 import type { InterfaceView } from '../queries/interfaces-view.ts';
 import type {
   AttachmentQuestion,
@@ -84,6 +85,11 @@ export interface Methods {
   readonly reconcileInterfaces: {
     readonly params: { readonly owner: string; readonly keep: readonly string[] };
     readonly result: { readonly removed: readonly string[] };
+  };
+  /** Whose the address is; nobody's: no `instance`. */
+  readonly instance: {
+    readonly params: { readonly address: string };
+    readonly result: { readonly instance?: InstanceView };
   };
   readonly groups: { readonly params: Nothing; readonly result: readonly GroupUse[] };
   readonly rules: { readonly params: RulesQuestion; readonly result: RulesAnswer };

@@ -171,6 +171,7 @@ const REQUESTS: { readonly [One in Name]: Fields<ParamsOf<One>> } = {
   getInterface: { id: required(word) },
   listInterfaces: { owner: word },
   reconcileInterfaces: { owner: required(word), keep: required(ids) },
+  instance: { address: required(word) },
   groups: {},
   rules: { groups: words, direction: word, neverHit: yesOrNo, sort: word },
   flows: { ...FLOWS, sort: word, limit: wholeNumber },

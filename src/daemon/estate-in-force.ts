@@ -131,6 +131,12 @@ export class EstateInForce implements Reloadable {
     return { revision: this.applied.revision, notInForce: this.notInForce().size };
   }
 
+  /** What calls have tagged an interface with. */
+  tagsOf(id: InterfaceId): Readonly<Record<string, string>> {
+    const tags = this.client.estate.interface(id)?.tags ?? [];
+    return Object.fromEntries(tags.map(({ key, value }) => [key, value]));
+  }
+
   status(): StoreStatus {
     const notInForce = [...this.notInForce()].map(([id, reason]) => ({ id, reason }));
     const { file, host } = this;

@@ -7,6 +7,7 @@ import type { InterfaceCalls } from './interface-calls.ts';
 import { DropExamples } from '../queries/drop-examples.ts';
 import { explainDrop, listDrops } from '../queries/drops-view.ts';
 import { FlowsView } from '../queries/flows-view.ts';
+import { findInstance } from '../queries/instance-view.ts';
 import { listInterfaces } from '../queries/interfaces-view.ts';
 import type { Handlers } from '../control-socket/protocol.ts';
 import type { Reloader } from './reloader.ts';
@@ -65,6 +66,10 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
       getInterface: ({ id }) => Promise.resolve(interfaceCalls().get(id)),
       listInterfaces: ({ owner }) => Promise.resolve(interfaceCalls().list(owner)),
       reconcileInterfaces: ({ owner, keep }) => interfaceCalls().reconcile(owner, keep),
+      instance: ({ address }) =>
+        Promise.resolve(
+          findInstance(observatory.config, address, (id) => estate?.tagsOf(id) ?? {}),
+        ),
       groups: () => listGroups(observatory, book),
       rules: (question) => listRules(observatory, book, question),
       flows: (question) => flows.list(question),

@@ -339,6 +339,22 @@ export interface Native {
   sendDatagram(path: string, payload: Uint8Array, fds: Int32Array): void;
 
   /**
+   * Makes a TCP or UDP socket that is bound to an address in a namespace, whether or not the address is there yet. It
+   * does not listen.
+   * @param netns path of the namespace; undefined: the caller's own
+   * @param hops hop limit of what it sends; 0: the kernel's default
+   * @returns its descriptor, which is the caller's
+   * @throws NativeError; EADDRINUSE if another socket has the address and port
+   */
+  bindSocket(
+    netns: string | undefined,
+    address: string,
+    port: number,
+    isStream: boolean,
+    hops: number,
+  ): number;
+
+  /**
    * Asks the kernel for huge pages where this memory has not been written yet (madvise(2), MADV_HUGEPAGE).
    * @returns whether it takes the wish; one without huge pages does not, and nothing else changes
    */

@@ -35,6 +35,11 @@ export const DAEMON_EXIT_CODES = {
     ['1', 'it can not start, or something failed'],
     ['2', 'wrong arguments'],
   ],
+  'secgroup-metadata': [
+    ['0', 'stopped by a signal'],
+    ['1', 'it can not start, or something failed'],
+    ['2', 'wrong arguments'],
+  ],
 } as const;
 
 /** Formats the line about exit codes in the help of a command. */

@@ -58,6 +58,7 @@ function handlers(more: Partial<Methods> = {}): ControlHandlers {
       detachInterface: unasked,
       setInterfaceGroups: unasked,
       getInterface: unasked,
+      instance: unasked,
       listInterfaces: unasked,
       reconcileInterfaces: unasked,
       groups: unasked,
@@ -135,7 +136,7 @@ test('what is no request is refused in words, and the next one is answered', asy
     ],
     [
       '{"version":1,"method":"toString"}',
-      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
+      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
     ],
     ['{"version":1,"method":"status","params":7}', 'params is a JSON object'],
   ];

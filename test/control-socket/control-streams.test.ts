@@ -51,6 +51,7 @@ async function listen(t: TestContext, options?: ControlOptions): Promise<Stage> 
       detachInterface: unasked,
       setInterfaceGroups: unasked,
       getInterface: unasked,
+      instance: unasked,
       listInterfaces: unasked,
       reconcileInterfaces: unasked,
       groups: unasked,

@@ -110,6 +110,21 @@ test('status, interfaces and groups are of what is in force and what waits', asy
   assert.deepEqual(groups.map(({ name }) => name).sort(), ['default', 'web']);
 });
 
+test('whose an address is', async (t) => {
+  const { methods } = (await serve(t)).handlers;
+  const { instance } = await methods.instance({ address: '10.0.0.1' });
+  const { id, macAddress, ...rest } = instance!;
+  assert.match(id, /^eni-[0-9a-f]{17}$/);
+  assert.match(macAddress, /^02(:[0-9a-f]{2}){5}$/);
+  const group = { name: 'web', id: rest.groups[0].id };
+  assert.deepEqual(
+    { ...rest, vpc: undefined },
+    { name: 'a', addresses: ['10.0.0.1'], groups: [group], subnets: [], vpc: undefined, tags: {} },
+  );
+  assert.deepEqual(await methods.instance({ address: '10.0.0.9' }), {});
+  await assert.rejects(async () => methods.instance({ address: 'a' }), RequestError);
+});
+
 test('rules have hits, flows are listed and ended', async (t) => {
   const { handlers, send, until, daemon } = await serve(t);
   const { methods } = handlers;

@@ -40,6 +40,7 @@ const PROGRAMS = {
   'secgroupd-cni': '../../src/doors/cni/secgroupd-cni.js',
   'secgroupd-netavark': '../../src/doors/netavark/secgroupd-netavark.js',
   'secgroupd-docker': '../../src/doors/docker/secgroupd-docker.js',
+  'secgroup-metadata': '../../src/metadata/secgroup-metadata.js',
 } as const;
 
 const UNSHARE = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];

@@ -15,6 +15,7 @@ import type { Action } from '../../src/api/action.ts';
 import { servedActions } from '../../src/api/served-actions.ts';
 import { apiCommand } from '../../src/api/options.ts';
 import { dockerCommand } from '../../src/doors/docker/options.ts';
+import { metadataCommand } from '../../src/metadata/options.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { daemonCommand } from '../../src/service/arguments.ts';
 import { DAEMON_EXIT_CODES, daemonExitCodeHelp } from '../../src/service/exit-codes.ts';
@@ -95,6 +96,10 @@ test('so are those of the other programs', () => {
     ...listActions(
       dockerCommand(() => undefined),
       'secgroupd-docker',
+    ),
+    ...listActions(
+      metadataCommand(() => undefined),
+      'secgroup-metadata',
     ),
   ]);
   assert.deepEqual([...commands.keys()], Object.keys(DAEMON_EXIT_CODES));

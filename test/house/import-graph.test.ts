@@ -12,6 +12,7 @@ const PROGRAMS: readonly string[] = [
   ...['src/main.ts', 'src/cli/sgctl.ts', 'src/api/secgroup-api.ts'],
   ...['src/doors/cni/secgroupd-cni.ts', 'src/doors/netavark/secgroupd-netavark.ts'],
   'src/doors/docker/secgroupd-docker.ts',
+  'src/metadata/secgroup-metadata.ts',
 ];
 
 describe('files of src/', () => {

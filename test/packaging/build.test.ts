@@ -39,6 +39,7 @@ const SOURCES: Readonly<Record<string, string>> = {
   'src/doors/cni/secgroupd-cni.ts': '#!/usr/bin/env node\nconsole.log(2);\n',
   'src/doors/netavark/secgroupd-netavark.ts': '#!/usr/bin/env node\nconsole.log(3);\n',
   'src/doors/docker/secgroupd-docker.ts': '#!/usr/bin/env node\nconsole.log(2);\n',
+  'src/metadata/secgroup-metadata.ts': '#!/usr/bin/env node\nconsole.log(2);\n',
   'src/dataplane/worker.ts':
     "import { judge } from '../engine/evaluate.ts';\nconsole.log('thread', judge());\n",
   'src/engine/evaluate.ts': `import { LINK_SCOPE } from './reasons.ts';

@@ -63,6 +63,7 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
       './usr/lib/secgroupd/dist/src/doors/docker/secgroupd-docker.js',
       './usr/lib/secgroupd/dist/src/doors/netavark/secgroupd-netavark.js',
       './usr/lib/secgroupd/dist/src/main.js',
+      './usr/lib/secgroupd/dist/src/metadata/secgroup-metadata.js',
     ]);
   });
 

@@ -8,6 +8,7 @@ import { makePages, PAGES } from '../../scripts/man/pages.ts';
 import { escapeRoff, quoteRoff } from '../../scripts/man/roff.ts';
 import { apiCommand } from '../../src/api/options.ts';
 import { dockerCommand } from '../../src/doors/docker/options.ts';
+import { metadataCommand } from '../../src/metadata/options.ts';
 import { describeCommand, listCommands } from '../../src/cli/completion-tree.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { daemonCommand } from '../../src/service/arguments.ts';
@@ -46,6 +47,12 @@ test('so are those of the API server', () => {
 test("so are those of Docker's driver", () => {
   const text = textOf('secgroupd-docker.8');
   for (const { flags } of describeCommand(dockerCommand(() => undefined)).options)
+    assert.ok(text.includes(flags), flags);
+});
+
+test('so are those of secgroup-metadata', () => {
+  const text = textOf('secgroup-metadata.8');
+  for (const { flags } of describeCommand(metadataCommand(() => undefined)).options)
     assert.ok(text.includes(flags), flags);
 });
 

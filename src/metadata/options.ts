@@ -1,0 +1,42 @@
+/** This file defines the command line of secgroup-metadata. */
+import { Command, InvalidArgumentError } from 'commander';
+import { DEFAULT_SOCKET } from '../control-socket/control-client.ts';
+import { daemonExitCodeHelp } from '../service/exit-codes.ts';
+import { version } from '../service/version.ts';
+import { parseResolver, type Resolver } from './resolvers.ts';
+
+export interface MetadataCommandOptions {
+  readonly control: string;
+  readonly user: string;
+  /** Empty: those of resolv.conf. */
+  readonly resolver: readonly Resolver[];
+  readonly tags: boolean;
+}
+
+/** Defines the command. `run` is called with its options. */
+export function metadataCommand(run: (options: MetadataCommandOptions) => void): Command {
+  return new Command('secgroup-metadata')
+    .description(
+      "AWS-style security groups on real packets: DNS and instance metadata at the platform's port",
+    )
+    .version(version)
+    .option('--control <path>', "the daemon's control socket", DEFAULT_SOCKET)
+    .option('--user <name>', 'who it is once its sockets are open', 'nobody')
+    .option(
+      '--resolver <address>',
+      'whom to ask for DNS, as 127.0.0.53 or 192.0.2.1:5353; may be repeated (default: /etc/resolv.conf)',
+      addResolver,
+      [],
+    )
+    .option('--tags', 'tell instances their tags, at tags/instance/', false)
+    .addHelpText('after', `\n${daemonExitCodeHelp('secgroup-metadata')}`)
+    .allowExcessArguments(false)
+    .action(run);
+}
+
+function addResolver(text: string, before: readonly Resolver[]): readonly Resolver[] {
+  const resolver = parseResolver(text);
+  if (resolver === undefined)
+    throw new InvalidArgumentError('Write an IP address, with a port or without: 192.0.2.1:5353');
+  return [...before, resolver];
+}

@@ -1,0 +1,95 @@
+#!/usr/bin/env node
+/**
+ * secgroup-metadata: answers for dns and instance-metadata of `platformServices`, at the port that `platform` names. It
+ * asks the daemon by the control socket where that is, and who asks.
+ *
+ * Exit codes: 0 stopped by a signal, 1 it can't start or something failed, 2 wrong arguments.
+ */
+import { createServer } from 'node:net';
+import type { Logger } from 'pino';
+import { ask } from '../control-socket/control-client.ts';
+import { loadNative } from '../ports/native.ts';
+import type { InterfaceView } from '../queries/interfaces-view.ts';
+import { createLog } from '../service/log.ts';
+import { version } from '../service/version.ts';
+import { DnsForwarder, type DnsCounts } from './dns-forwarder.ts';
+import { Instances } from './instances.ts';
+import { MetadataServer } from './metadata-server.ts';
+import { metadataCommand, type MetadataCommandOptions } from './options.ts';
+import { Resolvers } from './resolvers.ts';
+import { bindSockets, giveUpRights, listenWith, receiveWith } from './sockets.ts';
+
+const RESOLV_CONF = '/etc/resolv.conf';
+/** The name of the platform's port in config-platform-port.ts, which only it has. */
+const PORT_NAME = 'platform';
+const COUNTS_MS = 60_000;
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+const command = metadataCommand((options) => void run(options));
+command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
+command.parse();
+
+async function run(options: MetadataCommandOptions): Promise<void> {
+  const log = createLog(undefined, process.env);
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'it failed');
+    process.exit(EXIT_FAILED);
+  });
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.once(signal, () => {
+      log.info({ signal }, 'stopping');
+      process.exit(0);
+    });
+  try {
+    await start(options, log);
+  } catch (error) {
+    process.stderr.write(`secgroup-metadata: can't start: ${(error as Error).message}\n`);
+    process.exit(EXIT_FAILED);
+  }
+}
+
+async function start(options: MetadataCommandOptions, log: Logger): Promise<void> {
+  const { control, user, resolver, tags } = options;
+  const port = await findPort(control);
+  const bound = bindSockets(loadNative(), port);
+  giveUpRights(user, control);
+
+  const instances = new Instances(control);
+  const metadata = new MetadataServer({
+    find: (address) => instances.find(address),
+    hasTags: tags,
+    log,
+  });
+  for (const fd of bound.metadata) await listenWith(metadata.makeServer(), fd);
+
+  const dns = new DnsForwarder(new Resolvers(RESOLV_CONF, resolver));
+  for (const fd of bound.dnsStreams) {
+    const server = createServer();
+    dns.serveConnections(server);
+    await listenWith(server, fd);
+  }
+  for (const { fd, isIpv6 } of bound.dnsDatagrams)
+    dns.serveDatagrams(await receiveWith(fd, isIpv6));
+  logCounts(dns.counts, log);
+  log.info({ netns: port.netns, addresses: port.addresses, version }, 'listening');
+}
+
+async function findPort(control: string): Promise<InterfaceView> {
+  const interfaces = await ask(control, 'interfaces', {});
+  const port = interfaces.find(({ name, groups }) => name === PORT_NAME && groups.length === 0);
+  if (port === undefined)
+    throw new Error(
+      "the daemon's configuration has no `platform`; write platform: { tun: sg-platform, netns: sg-platform }",
+    );
+  return port;
+}
+
+/** Tells once a minute what became of questions, if there were any. */
+function logCounts(counts: DnsCounts, log: Logger): void {
+  let before = { ...counts };
+  setInterval(() => {
+    if (JSON.stringify(counts) !== JSON.stringify(before)) log.info({ ...counts }, 'DNS so far');
+    before = { ...counts };
+  }, COUNTS_MS).unref();
+}

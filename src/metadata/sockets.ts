@@ -1,0 +1,76 @@
+/**
+ * This file opens the sockets of the services in the namespace of the platform's port, and gives up all rights
+ * afterwards: what reads the packets of strangers can do nothing but answer them.
+ */
+import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { isIPv6, type Server } from 'node:net';
+import type { Native } from '../ports/native.ts';
+import type { InterfaceView } from '../queries/interfaces-view.ts';
+
+const HTTP_PORT = 80;
+const DNS_PORT = 53;
+/** AWS's hop limit for tokens. */
+const METADATA_HOPS = 1;
+const METADATA: ReadonlySet<string> = new Set(['169.254.169.254', 'fd00:ec2::254']);
+/** Addresses of services that somebody else has to answer for (config-platform.ts). */
+const OTHERS: ReadonlySet<string> = new Set([
+  ...['169.254.169.123', 'fd00:ec2::123', '169.254.170.2'],
+  ...['169.254.169.250', '169.254.169.251', 'fd00:ec2::250'],
+]);
+
+type Port = Pick<InterfaceView, 'netns' | 'addresses'>;
+
+/** Descriptors of bound sockets. */
+export interface BoundSockets {
+  readonly metadata: readonly number[];
+  readonly dnsStreams: readonly number[];
+  readonly dnsDatagrams: readonly { readonly fd: number; readonly isIpv6: boolean }[];
+}
+
+/** @throws NativeError if one can't be had */
+export function bindSockets(native: Native, { netns, addresses }: Port): BoundSockets {
+  const metadata = addresses.filter((one) => METADATA.has(one));
+  const dns = addresses.filter((one) => !METADATA.has(one) && !OTHERS.has(one));
+  return {
+    metadata: metadata.map((one) => native.bindSocket(netns, one, HTTP_PORT, true, METADATA_HOPS)),
+    dnsStreams: dns.map((one) => native.bindSocket(netns, one, DNS_PORT, true, 0)),
+    dnsDatagrams: dns.map((one) => ({
+      fd: native.bindSocket(netns, one, DNS_PORT, false, 0),
+      isIpv6: isIPv6(one),
+    })),
+  };
+}
+
+export async function listenWith(server: Server, fd: number): Promise<void> {
+  const listening = once(server, 'listening');
+  server.listen({ fd });
+  await listening;
+}
+
+export async function receiveWith(fd: number, isIpv6: boolean): Promise<DatagramSocket> {
+  const socket = createSocket(isIpv6 ? 'udp6' : 'udp4');
+  // With a descriptor it may listen at once.
+  const listening = once(socket, 'listening');
+  socket.bind({ fd });
+  await listening;
+  return socket;
+}
+
+/**
+ * Becomes a user, with the group of the control socket and no other.
+ * @throws Error if rights are left afterwards
+ */
+export function giveUpRights(user: string, control: string): void {
+  if (process.getuid!() === 0) {
+    const { gid } = statSync(control);
+    process.setgroups!([]);
+    process.setgid!(gid);
+    process.setuid!(user);
+  }
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const left = /^Cap(?:Prm|Eff|Amb):\s*0*[1-9a-f]/im.exec(status);
+  if (process.getuid!() === 0 || left !== null)
+    throw new Error(`it would read strangers' packets with rights of root; give another --user`);
+}
