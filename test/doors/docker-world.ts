@@ -3,15 +3,7 @@
  * that stands for a host; the daemon, with a stand-in for systemd, and the driver; and a client outside of that host.
  */
 import assert from 'node:assert/strict';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -21,16 +13,10 @@ import { ask } from '../../src/control-socket/control-client.ts';
 import type { OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
 import { MAIN, makeNamespaces } from '../netns/world.ts';
 import { connect, uniqueName, type Netns } from '../support/netns.ts';
-import {
-  mustRun,
-  run,
-  signalUnlessEnded,
-  start,
-  type CommandResult,
-  type Running,
-} from '../support/process.ts';
+import { mustRun, run, start, type CommandResult, type Running } from '../support/process.ts';
 import { findTool, requireRoot, requireTools, requireTun } from '../support/require.ts';
 import { ServiceManager } from '../support/service-manager.ts';
+import { childOf, HostBox } from './host-box.ts';
 
 const DOOR = fileURLToPath(new URL('../../src/doors/docker/secgroupd-docker.js', import.meta.url));
 export const CLIENT = '198.51.100.7';
@@ -96,8 +82,7 @@ export class DockerWorld {
   readonly service: ServiceManager;
   private readonly wanted: WorldOptions;
   private readonly cgroup = `/${uniqueName()}`;
-  /** The first process of dockerd's namespaces, as this one sees it. */
-  private init = 0;
+  private box: HostBox | undefined;
   private dockerd: Running | undefined;
   private door: Running | undefined;
 
@@ -210,7 +195,7 @@ export class DockerWorld {
   /** The file of a container's network namespace. */
   async netnsOf(name: string): Promise<string> {
     const key = await this.docker('inspect', '-f', '{{.NetworkSettings.SandboxKey}}', name);
-    return `/proc/${this.init}/root${key.replace(/^\/var/, '')}`;
+    return `/proc/${this.box!.init}/root${key.replace(/^\/var/, '')}`;
   }
 
   async addressOf(name: string, family: '' | 'GlobalIPv6' = ''): Promise<string> {
@@ -248,13 +233,14 @@ export class DockerWorld {
    * @returns whether it could be started
    */
   async startDockerd(keeps = true): Promise<boolean> {
-    const dockerd = await this.enter('dockerd', [
+    const options = [
       ...['--data-root', this.path('data'), '--exec-root', '/run/dx', '--pidfile', '/run/d.pid'],
       ...['-H', `unix://${this.path('docker.sock')}`, '--cgroup-parent', this.cgroup],
       ...['--bridge=none', '--ip6tables=false', '--ip-forward=false', '--storage-driver=vfs'],
       ...(this.wanted.hasBridges === true ? [] : ['--iptables=false', '--ip-masq=false']),
       ...(keeps ? ['--live-restore'] : []),
-    ]);
+    ];
+    const dockerd = await start(...this.box!.enter('dockerd', ...options));
     this.dockerd = dockerd;
     let hasEnded = false;
     void dockerd.ended.then(() => (hasEnded = true));
@@ -268,36 +254,17 @@ export class DockerWorld {
     const { dockerd } = this;
     if (dockerd === undefined) return;
     // stop() would kill it after two seconds, and it ends containers in order.
-    process.kill(this.childOf(dockerd.pid), signal);
+    process.kill(childOf(dockerd.pid), signal);
     await dockerd.ended;
-  }
-
-  private enter(command: string, args: readonly string[]): Promise<Running> {
-    const enter = ['-t', String(this.init), '--mount', '--net', '--pid', '--', command, ...args];
-    return start('nsenter', enter);
   }
 
   private async makeBox(): Promise<void> {
     const { folder } = this;
-    const script = [
-      'mount -t tmpfs run /run',
+    this.box = await HostBox.make(this.host, [
       `mkdir -p /run/docker/plugins ${folder}/plugins ${folder}/data`,
       `mount --bind ${folder}/plugins /run/docker/plugins`,
       `mount -t tmpfs data ${folder}/data`,
-      'echo ready',
-      // As the first process it takes over whatever is left behind by its parent.
-      'while :; do sleep 1000 & wait; done',
-    ];
-    const box = await start('nsenter', [
-      ...[`--net=${this.host.path}`, 'unshare', '--mount', '--pid', '--fork', '--kill-child'],
-      ...['--mount-proc', 'bash', '-ec', script.join('\n')],
     ]);
-    await box.waitFor(/^ready$/m, UP_TIMEOUT_MS);
-    this.init = this.childOf(box.pid);
-  }
-
-  private childOf(pid: number): number {
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
   }
 
   private async makeImage(): Promise<void> {
@@ -316,8 +283,7 @@ export class DockerWorld {
   }
 
   private async cleanUp(): Promise<void> {
-    // Whoever removed its network namespace before has ended it.
-    if (this.init !== 0) signalUnlessEnded(this.init, 'SIGKILL');
+    this.box?.end();
     await this.dockerd?.ended;
     await this.door?.stop('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });

@@ -11,14 +11,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { canRun } from '../netns/world.ts';
 import { makeGuest, QEMU } from '../support/guest.ts';
 import type { Netns } from '../support/netns.ts';
-import {
-  run,
-  signalUnlessEnded,
-  start,
-  type CommandResult,
-  type Running,
-} from '../support/process.ts';
+import { run, start, type CommandResult, type Running } from '../support/process.ts';
 import { findTool, requireTools } from '../support/require.ts';
+import { childOf, HostBox } from './host-box.ts';
 
 const UP_TIMEOUT_MS = 60_000;
 const COMMAND_TIMEOUT_MS = 120_000;
@@ -90,8 +85,7 @@ export interface Domain {
 export class LibvirtWorld {
   readonly folder: string;
   private readonly host: Netns;
-  /** The first process of libvirtd's namespaces, as this one sees it. */
-  private init = 0;
+  private box: HostBox | undefined;
   private libvirtd: Running | undefined;
 
   private constructor(host: Netns, folder: string) {
@@ -164,8 +158,7 @@ export class LibvirtWorld {
 
   /** @returns whether it could be started */
   async startLibvirtd(): Promise<boolean> {
-    const enter = ['-t', String(this.init), '--mount', '--net', '--pid', '--', 'libvirtd'];
-    const libvirtd = await start('nsenter', [...enter, '-p', '/run/libvirtd.pid']);
+    const libvirtd = await start(...this.box!.enter('libvirtd', '-p', '/run/libvirtd.pid'));
     this.libvirtd = libvirtd;
     let hasEnded = false;
     void libvirtd.ended.then(() => (hasEnded = true));
@@ -177,15 +170,13 @@ export class LibvirtWorld {
 
   /** Its guests go on without it. */
   async stopLibvirtd(signal: NodeJS.Signals): Promise<void> {
-    process.kill(this.childOf(this.libvirtd!.pid), signal);
+    process.kill(childOf(this.libvirtd!.pid), signal);
     await this.libvirtd!.ended;
   }
 
   private tryVirsh(...args: readonly string[]): Promise<CommandResult> {
-    const enter = ['-t', String(this.init), '--mount', '--net', '--pid', '--', 'virsh'];
-    return run('nsenter', [...enter, '-c', 'qemu:///system', ...args], {
-      timeoutMs: COMMAND_TIMEOUT_MS,
-    });
+    const command = ['virsh', '-c', 'qemu:///system', ...args];
+    return run(...this.box!.enter(...command), { timeoutMs: COMMAND_TIMEOUT_MS });
   }
 
   private writeConfiguration(): void {
@@ -203,32 +194,17 @@ export class LibvirtWorld {
 
   private async makeBox(): Promise<void> {
     const { folder } = this;
-    const script = [
-      'mount -t tmpfs run /run',
+    this.box = await HostBox.make(this.host, [
       'mkdir /run/libvirt',
       'for hidden in /var/lib /var/cache /var/log; do mount -t tmpfs hidden $hidden; done',
       `mount --bind ${folder}/etc /etc/libvirt`,
       `mount --bind ${folder}/passwd /etc/passwd`,
       `mount --bind ${folder}/group /etc/group`,
-      'echo ready',
-      // As the first process it takes over whatever is left behind by its parent.
-      'while :; do sleep 1000 & wait; done',
-    ];
-    const box = await start('nsenter', [
-      ...[`--net=${this.host.path}`, 'unshare', '--mount', '--pid', '--fork', '--kill-child'],
-      ...['--mount-proc', 'bash', '-ec', script.join('\n')],
     ]);
-    await box.waitFor(/^ready$/m, UP_TIMEOUT_MS);
-    this.init = this.childOf(box.pid);
-  }
-
-  private childOf(pid: number): number {
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
   }
 
   private async cleanUp(): Promise<void> {
-    // Whoever removed its network namespace before has ended it.
-    if (this.init !== 0) signalUnlessEnded(this.init, 'SIGKILL');
+    this.box?.end();
     await this.libvirtd?.ended;
     rmSync(this.folder, { recursive: true, force: true });
   }
