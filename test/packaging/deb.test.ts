@@ -6,11 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { mustRun, run } from '../support/process.ts';
-import { repositoryRoot } from '../support/repository.ts';
+import { repositoryFiles, repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 
 const BUILD_TIMEOUT_MS = 180_000;
 const LIST_TIMEOUT_MS = 60_000;
+const EXAMPLE = /usr\/share\/doc\/secgroupd\/examples\/[\w.-]*\w/g;
 
 test('the Debian package', { timeout: 300_000 }, async (t) => {
   if (!requireTools(t, 'dpkg-deb', 'npm', 'readelf', 'strip')) return;
@@ -65,6 +66,24 @@ test('the Debian package', { timeout: 300_000 }, async (t) => {
       './usr/lib/secgroupd/dist/src/main.js',
       './usr/lib/secgroupd/dist/src/metadata/secgroup-metadata.js',
     ]);
+  });
+
+  await t.test('has each unit, and each example that a page or a unit names', () => {
+    const names = new Set(files.map(({ name }) => name.replace(/^\.\//, '')));
+    const root = repositoryRoot();
+    const sources = repositoryFiles(root).filter((path) => /^(?:docs|systemd)\//.test(path));
+    const units = sources.flatMap(
+      (path) => /^systemd\/([^/]+\.(?:service|socket))$/.exec(path)?.[1] ?? [],
+    );
+    const wanted = new Set([
+      ...units.map((name) => `usr/lib/systemd/system/${name}`),
+      ...sources.flatMap((path) => readFileSync(join(root, path), 'utf8').match(EXAMPLE) ?? []),
+    ]);
+    assert.ok(units.length > 0 && wanted.size > units.length);
+    assert.deepEqual(
+      [...wanted].filter((name) => !names.has(name)),
+      [],
+    );
   });
 
   await t.test('has what runs in production, and nothing of the development', () => {

@@ -12,6 +12,7 @@ const UNITS: readonly (readonly [name: string, exposureMax: number])[] = [
   ['secgroupd.service', 2.0],
   ['secgroup-api.service', 1.2],
   ['secgroupd-docker.service', 1.3],
+  ['secgroup-metadata.service', 2.4],
 ];
 
 for (const [name, exposureMax] of UNITS) {
