@@ -1,5 +1,6 @@
 /** A daemon's whole life without rights: start, changes, lost devices and stop, with real packet loops. */
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { UDP_SINGLE } from '../../src/conntrack/states.ts';
 import { readTraffic } from '../../src/queries/interfaces-view.ts';
@@ -77,7 +78,8 @@ test('a start opens the devices in their order; packets are judged; a stop close
   const { pulse } = daemon.loop;
   daemon.loop.nudge();
   await world.until(() => daemon.loop.pulse !== pulse, 'the loop goes round');
-  assert.deepEqual(daemon.placeOf(1), { name: 'dev-a', netnsPath: undefined });
+  const netnsInode = statSync('/proc/self/ns/net').ino;
+  assert.deepEqual(daemon.placeOf(1), { name: 'dev-a', netnsPath: undefined, netnsInode });
   assert.equal(daemon.placeOf(7), undefined);
   await daemon.stop();
   assert.deepEqual(devices.takeCalls(), ['close dev-a', 'close dev-b']);
