@@ -89,6 +89,11 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['closeFd', [Infinity], RangeError, FD],
   ['closeFd', [2 ** 32], RangeError, FD], // would be 0 if it were cut to 32 bits
 
+  ['bindSocket', [1, '10.0.0.1', 80, true, 0], TypeError, 'netns must be a string'],
+  ['bindSocket', [undefined, 'x', 80, true, 0], RangeError, 'address must be an IPv4 or IPv6 address'],
+  ['bindSocket', [undefined, '10.0.0.1', 65536, true, 0], RangeError, 'port must be an integer from 0 to 65535'],
+  ['bindSocket', [undefined, '10.0.0.1', 80, 1, 0], TypeError, 'isStream must be a boolean'],
+  ['bindSocket', [undefined, '10.0.0.1', 80, true, 256], RangeError, 'hops must be an integer from 0 to 255'],
   ['guardDevice', [1, 'x'], TypeError, 'netns must be a string'],
   ['guardDevice', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
   ['listLinks', [1], TypeError, 'netns must be a string'],
