@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "arguments.h"
 #include "failure.h"
@@ -32,8 +31,6 @@
 #define KIND_BYTES 16
 #define MAC_BYTES 6
 #define MAC_TEXT_BYTES 18
-/* Longer than any datagram of a dump: the kernel makes them of 32 KB at most. */
-#define DATAGRAM_BYTES (1 << 16)
 /* Each try is another list; interfaces that come all the time must not hold us up. */
 #define TRIES 10
 
@@ -89,8 +86,13 @@ static void read_attribute(const struct rtattr *attribute, struct link *link) {
                  data[2], data[3], data[4], data[5]);
 }
 
-/* Adds the interface of a message. Returns 0 or an errno. */
-static int add_link(struct list *list, const struct nlmsghdr *header) {
+/* A message_reader: adds the interface of a message. */
+static int read_link(void *context, const struct nlmsghdr *header) {
+    struct list *list = context;
+    if (header->nlmsg_flags & NLM_F_DUMP_INTR)
+        list->is_torn = true;
+    if (header->nlmsg_type != RTM_NEWLINK)
+        return 0;
     if (header->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
         return EBADMSG;
     if (list->count == list->room) {
@@ -114,74 +116,21 @@ static int add_link(struct list *list, const struct nlmsghdr *header) {
     return 0;
 }
 
-/* Reads a datagram of the dump. Returns an errno, 0 at the end of the dump, or -1 for more. */
-static int read_datagram(struct list *list, const uint8_t *bytes, size_t length) {
-    size_t offset = 0;
-    while (offset + NLMSG_HDRLEN <= length) {
-        const struct nlmsghdr *header = (const struct nlmsghdr *)(bytes + offset);
-        if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > length - offset)
-            return EBADMSG;
-        if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-            list->is_torn = true;
-        if (header->nlmsg_type == NLMSG_DONE)
-            return 0;
-        if (header->nlmsg_type == NLMSG_ERROR) {
-            if (header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
-                return EBADMSG;
-            int number = -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-            return number == 0 ? EBADMSG : number;
-        }
-        int number = header->nlmsg_type == RTM_NEWLINK ? add_link(list, header) : 0;
-        if (number != 0)
-            return number;
-        offset += NLMSG_ALIGN(header->nlmsg_len);
-    }
-    return -1;
-}
-
-/* Asks for the dump and reads it. Returns 0 or an errno. */
-static int dump(int fd, struct list *list, uint8_t *bytes) {
+static int list_once(struct list *list) {
     const struct ifinfomsg body = {.ifi_family = AF_UNSPEC};
     struct request request;
-    ssize_t length;
-    int number;
-    start_request(&request, CALL, 0, RTM_GETLINK, NLM_F_DUMP, &body, sizeof body);
-    add_number(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    do
-        length = send(fd, request.bytes, request.header.nlmsg_len, 0);
-    while (length < 0 && errno == EINTR);
-    if (length < 0)
-        return errno;
-    do {
-        do
-            length = recv(fd, bytes, DATAGRAM_BYTES, MSG_TRUNC);
-        while (length < 0 && errno == EINTR);
-        if (length < 0)
-            return errno == EAGAIN ? ETIMEDOUT : errno;
-        if (length > DATAGRAM_BYTES)
-            return EMSGSIZE;
-        number = read_datagram(list, bytes, (size_t)length);
-    } while (number < 0);
-    return number;
-}
-
-static int list_once(struct list *list, uint8_t *bytes) {
     list->count = 0;
     list->is_torn = false;
-    int fd = open_rtnetlink();
-    if (fd < 0)
-        return errno;
-    int number = dump(fd, list, bytes);
-    close(fd);
+    start_request(&request, CALL, 0, RTM_GETLINK, NLM_F_DUMP, &body, sizeof body);
+    add_number(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    int number = ask_kernel(&request, read_link, list);
     return number == 0 && list->is_torn ? EINTR : number;
 }
 
 static int list_here(void *context, struct failure *failure) {
-    uint8_t *bytes = malloc(DATAGRAM_BYTES);
-    int number = bytes == NULL ? ENOMEM : EINTR;
+    int number = EINTR;
     for (int i = 0; i < TRIES && number == EINTR; i++)
-        number = list_once(context, bytes);
-    free(bytes);
+        number = list_once(context);
     if (number == 0)
         return 0;
     return fail(failure, number == EINTR ? EAGAIN : number, CALL, NULL,

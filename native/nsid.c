@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/net_namespace.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,50 +25,28 @@
 #include "rtnetlink.h"
 
 #define CALL "rtnetlink RTM_GETNSID"
-#define ANSWER_BYTES_MAX 8192
 
 struct question {
     int fd; /* of the namespace that is asked about */
     int32_t id;
+    bool is_answered;
 };
 
-/* Reads the answer. Returns an errno. */
-static int read_answer(const uint8_t *bytes, size_t length, int32_t *id) {
-    const struct nlmsghdr *header = (const struct nlmsghdr *)bytes;
-    if (length < NLMSG_HDRLEN || header->nlmsg_len > length)
-        return EBADMSG;
-    if (header->nlmsg_type == NLMSG_ERROR &&
-        header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
-        int number = -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-        return number == 0 ? EBADMSG : number;
-    }
+/* A message_reader. */
+static int read_id(void *context, const struct nlmsghdr *header) {
+    struct question *question = context;
     size_t before = NLMSG_SPACE(sizeof(struct rtgenmsg));
     if (header->nlmsg_type != RTM_NEWNSID || header->nlmsg_len < before)
-        return EBADMSG;
+        return 0;
     int left = (int)(header->nlmsg_len - before);
+    const uint8_t *bytes = (const uint8_t *)header;
     for (const struct rtattr *attribute = (const struct rtattr *)(bytes + before);
          RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
-        if (attribute->rta_type == NETNSA_NSID && RTA_PAYLOAD(attribute) == sizeof *id) {
-            memcpy(id, RTA_DATA(attribute), sizeof *id);
-            return 0;
+        if (attribute->rta_type == NETNSA_NSID && RTA_PAYLOAD(attribute) == sizeof question->id) {
+            memcpy(&question->id, RTA_DATA(attribute), sizeof question->id);
+            question->is_answered = true;
         }
-    return EBADMSG;
-}
-
-static int exchange(int fd, const struct request *request, int32_t *id) {
-    _Alignas(struct nlmsghdr) uint8_t bytes[ANSWER_BYTES_MAX];
-    ssize_t length;
-    do
-        length = send(fd, request->bytes, request->header.nlmsg_len, 0);
-    while (length < 0 && errno == EINTR);
-    if (length < 0)
-        return errno;
-    do
-        length = recv(fd, bytes, sizeof bytes, 0);
-    while (length < 0 && errno == EINTR);
-    if (length < 0)
-        return errno == EAGAIN ? ETIMEDOUT : errno;
-    return read_answer(bytes, (size_t)length, id);
+    return 0;
 }
 
 static int ask_here(void *context, struct failure *failure) {
@@ -76,10 +55,9 @@ static int ask_here(void *context, struct failure *failure) {
     struct request request;
     start_request(&request, CALL, 0, RTM_GETNSID, 0, &body, sizeof body);
     add_number(&request, NETNSA_FD, (uint32_t)question->fd);
-    int fd = open_rtnetlink();
-    int number = fd < 0 ? errno : exchange(fd, &request, &question->id);
-    if (fd >= 0)
-        close(fd);
+    int number = ask_kernel(&request, read_id, question);
+    if (number == 0 && !question->is_answered)
+        number = EBADMSG;
     if (number == 0)
         return 0;
     return fail(failure, number, CALL, NULL, "a network namespace cannot be told from others: %s",
@@ -95,7 +73,7 @@ napi_value namespace_id(napi_env env, napi_callback_info info) {
         !read_netns(env, arguments[0], storage, &netns) ||
         !read_text(env, arguments[1], "other", other, sizeof other))
         return NULL;
-    struct question question = {open(other, O_RDONLY | O_CLOEXEC | O_NONBLOCK), -1};
+    struct question question = {.fd = open(other, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (question.fd < 0) {
         int number = errno;
         fail(&failure, number, "open", other, "network namespace %s cannot be opened: %s", other,

@@ -6,8 +6,8 @@
  * Each request has a socket of its own. Requests are rare, and a socket belongs to the namespace
  * that it was opened in, so we would have to keep one for each namespace. It also makes the
  * answer unmistakable: no other request can be on this socket. The answer is still checked
- * (sender, sequence number, lengths). The wait and the number of messages read are bounded, so
- * that a call ends whatever arrives.
+ * (sender, sequence number, lengths). The wait and the number of messages read in vain are bounded,
+ * so that a call ends whatever arrives. An answer that is read for what it says must come whole.
  *
  * The kernel is asked for extended acknowledgements: its own sentence ("mtu greater than device
  * maximum") says more than EINVAL.
@@ -18,14 +18,18 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #define ANSWER_TIMEOUT_S 5
-#define ANSWERS_MAX 64
-#define ANSWER_BYTES_MAX 8192
+/* Datagrams that say nothing of the request, and signals. */
+#define IDLE_MAX 64
+/* Longer than any of the kernel's: a dump comes in some of 32 KB at most. */
+#define DATAGRAM_BYTES (1 << 16)
+#define MORE (-1)
 #define SEQUENCE 1
 #define KERNEL_TEXT_BYTES 160
 
@@ -68,7 +72,7 @@ void add_number(struct request *request, uint16_t type, uint32_t number) {
     add_attribute(request, type, &number, sizeof number);
 }
 
-int open_rtnetlink(void) {
+static int open_socket(void) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return -1;
@@ -115,64 +119,94 @@ static void copy_kernel_text(const struct nlmsghdr *header, char *text) {
     }
 }
 
-/* Looks for our acknowledgement in a datagram. Sets *number to its errno, 0 for success. */
-static bool find_answer(uint8_t *bytes, size_t length, int *number, char *text) {
+/* Who reads an answer, and where the kernel's sentence goes. */
+struct answer {
+    message_reader *read; /* NULL: the answer is an acknowledgement alone */
+    void *context;
+    char *text;
+};
+
+/* Returns an errno, 0 at the end of the answer, or MORE. */
+static int read_datagram(const struct answer *answer, const uint8_t *bytes, size_t length) {
     size_t offset = 0;
     while (offset + NLMSG_HDRLEN <= length) {
         const struct nlmsghdr *header = (const struct nlmsghdr *)(bytes + offset);
         if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > length - offset)
-            return false;
-        if (header->nlmsg_type == NLMSG_ERROR && header->nlmsg_seq == SEQUENCE &&
-            header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
-            *number = -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
-            copy_kernel_text(header, text);
-            return true;
-        }
+            return answer->read == NULL ? MORE : EBADMSG;
         offset += NLMSG_ALIGN(header->nlmsg_len);
+        if (header->nlmsg_seq != SEQUENCE)
+            continue;
+        if (header->nlmsg_type == NLMSG_ERROR &&
+            header->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
+            copy_kernel_text(header, answer->text);
+            return -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+        }
+        int number = answer->read == NULL ? 0 : answer->read(answer->context, header);
+        if (number != 0)
+            return number;
+        if (answer->read != NULL && header->nlmsg_type == NLMSG_DONE)
+            return 0;
     }
-    return false;
+    return MORE;
 }
 
 /* Returns the errno of the kernel's answer (0 for success), or of the failure to get one. */
-static int receive_answer(int fd, char *text) {
-    _Alignas(struct nlmsghdr) uint8_t bytes[ANSWER_BYTES_MAX];
-    for (int i = 0; i < ANSWERS_MAX; i++) {
+static int receive_answer(int fd, const struct answer *answer, uint8_t *bytes) {
+    for (int idle = 0; idle < IDLE_MAX;) {
         struct sockaddr_nl sender = {0};
         socklen_t sender_bytes = sizeof sender;
-        ssize_t length =
-            recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&sender, &sender_bytes);
-        if (length < 0) {
-            if (errno == EINTR)
-                continue;
-            return errno == EAGAIN ? ETIMEDOUT : errno;
+        ssize_t length = recvfrom(fd, bytes, DATAGRAM_BYTES, MSG_TRUNC, (struct sockaddr *)&sender,
+                                  &sender_bytes);
+        if (length < 0 && errno == EINTR) {
+            idle++;
+            continue;
         }
-        int number;
+        if (length < 0)
+            return errno == EAGAIN ? ETIMEDOUT : errno;
+        if (length > DATAGRAM_BYTES)
+            return EMSGSIZE;
         /* Port 0 is the kernel, so no other process can answer in its place. */
-        if (sender.nl_pid == 0 && find_answer(bytes, (size_t)length, &number, text))
+        int number = sender.nl_pid == 0 ? read_datagram(answer, bytes, (size_t)length) : MORE;
+        if (number != MORE)
             return number;
+        if (answer->read == NULL || sender.nl_pid != 0)
+            idle++;
     }
     return ETIMEDOUT;
 }
 
-static int exchange(const struct request *request, char *text) {
-    if (request->header.nlmsg_len > REQUEST_BYTES_MAX)
-        return EMSGSIZE;
-    int fd = open_rtnetlink();
-    if (fd < 0)
-        return errno;
+static int talk(int fd, const struct request *request, const struct answer *answer,
+                uint8_t *bytes) {
     ssize_t sent;
     do
         sent = send(fd, request->bytes, request->header.nlmsg_len, 0);
     while (sent < 0 && errno == EINTR);
-    int number = sent < 0 ? errno : receive_answer(fd, text);
-    close(fd);
+    return sent < 0 ? errno : receive_answer(fd, answer, bytes);
+}
+
+static int exchange(const struct request *request, const struct answer *answer) {
+    if (request->header.nlmsg_len > REQUEST_BYTES_MAX)
+        return EMSGSIZE;
+    uint8_t *bytes = malloc(DATAGRAM_BYTES);
+    if (bytes == NULL)
+        return ENOMEM;
+    int fd = open_socket();
+    int number = fd < 0 ? errno : talk(fd, request, answer, bytes);
+    if (fd >= 0)
+        close(fd);
+    free(bytes);
     return number;
+}
+
+int ask_kernel(const struct request *request, message_reader *read, void *context) {
+    char text[KERNEL_TEXT_BYTES] = "";
+    return exchange(request, &(struct answer){read, context, text});
 }
 
 int send_request(void *context, struct failure *failure) {
     const struct request *request = context;
     char text[KERNEL_TEXT_BYTES] = "";
-    int number = exchange(request, text);
+    int number = exchange(request, &(struct answer){.text = text});
     if (number == 0)
         return 0;
     char name[IFNAMSIZ];

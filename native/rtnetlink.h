@@ -1,4 +1,4 @@
-/* Sends one rtnetlink request and receives its acknowledgement. Knows nothing about JavaScript. */
+/* Sends one rtnetlink request and receives its answer. Knows nothing about JavaScript. */
 #ifndef SECGROUPD_RTNETLINK_H
 #define SECGROUPD_RTNETLINK_H
 
@@ -30,13 +30,19 @@ void start_request(struct request *request, const char *call, int ifindex, uint1
 void add_attribute(struct request *request, uint16_t type, const void *data, size_t length);
 void add_number(struct request *request, uint16_t type, uint32_t number);
 
-/* A socket that hears the kernel alone, and waits no longer than a few seconds; -1 with errno. */
-int open_rtnetlink(void);
-
 /*
  * Sends a request and waits for the answer: a netns_work (netns.h) whose context is a struct
  * request.
  */
 int send_request(void *context, struct failure *failure);
+
+/* Reads a message of an answer, also the last one of a dump. Returns 0 to go on, or an errno. */
+typedef int message_reader(void *context, const struct nlmsghdr *header);
+
+/*
+ * Sends a request and has its answer read, up to the acknowledgement or the end of the dump.
+ * Returns 0 or an errno, the kernel's own too.
+ */
+int ask_kernel(const struct request *request, message_reader *read, void *context);
 
 #endif
