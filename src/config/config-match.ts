@@ -92,15 +92,18 @@ interface Taker {
 
 /** Finds devices that could be one interface: it would be under the groups of whichever came first. */
 export class MatchRegistry {
-  /** By namespace. */
-  readonly #takers = new Map<string | undefined, Taker[]>();
+  /** By namespace. Names that are no patterns are compared with patterns alone: there may be thousands of each. */
+  readonly #takers = new Map<string | undefined, { all: Taker[]; matched: Taker[] }>();
 
   add(reader: Reader, device: DeviceConfig, place: Place, what: string): void {
     if (portKind(device.kind).isStream) return;
-    const takers = this.#takers.get(device.netnsPath) ?? [];
-    this.#takers.set(device.netnsPath, takers);
-    const first = takers.find((one) => canBeOne(one.device, device));
-    takers.push({ device, place, what });
+    const { all, matched } = this.#takers.get(device.netnsPath) ?? { all: [], matched: [] };
+    this.#takers.set(device.netnsPath, { all, matched });
+    const others = device.match === undefined ? matched : all;
+    const first = others.find((one) => canBeOne(one.device, device));
+    const taker = { device, place, what };
+    all.push(taker);
+    if (device.match !== undefined) matched.push(taker);
     if (first === undefined) return;
     const message = `an interface can be both '${device.name}' and '${first.device.name}' of ${first.what} on ${lineText(first.place.at, place.at)}`;
     const hint =

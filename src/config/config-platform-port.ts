@@ -11,9 +11,7 @@ import { get, type Node } from '../source/yaml.ts';
 import { readDevice } from './config-devices.ts';
 import type { InterfaceContext, InterfaceParts } from './config-interfaces.ts';
 import { fail, originOf } from './config-reader.ts';
-
-/** Its name in `sgctl interfaces`, in metrics and the log. */
-export const PLATFORM_PORT_NAME = 'platform';
+import { PLATFORM_PORT_NAME } from './platform-services.ts';
 
 /** Undefined if there is none, or if it is unusable, which is reported. @param addresses of the services */
 export function readPlatformPort(

@@ -1,67 +1,14 @@
 /**
  * This file reads `platformServices` and `classE`: which services the platform provides, and at which addresses. Some
  * addresses are reserved whatever the configuration says.
- * Sources: Amazon VPC User Guide, "Control traffic to your AWS resources using security groups" (services and
- * addresses), and each service's own page for its port.
  */
-import {
-  formatAddress,
-  parseAddress,
-  sameAddress,
-  sameAddresses,
-  type Address,
-} from '../addr/address.ts';
-import { PROTOCOL_TCP, PROTOCOL_UDP } from '../policy/protocols.ts';
+import { formatAddress, sameAddress, sameAddresses, type Address } from '../addr/address.ts';
 import type { ExemptService, SpecialAddresses } from '../policy/special-addresses.ts';
 import { type Node } from '../source/yaml.ts';
 import { fail, readBoolean, readItems, readText, report, type Reader } from './config-reader.ts';
 import type { VpcAddresses } from './config-vpc-directory.ts';
 import type { UplinkConfig } from './config.ts';
-
-export const PLATFORM_SERVICES = [
-  'dns',
-  'dhcp',
-  'instance-metadata',
-  'task-metadata',
-  'time-sync',
-  'windows-activation',
-] as const;
-export type PlatformService = (typeof PLATFORM_SERVICES)[number];
-
-interface ServicePlace {
-  /** Services whose addresses do not depend on the VPC. */
-  readonly addresses: readonly Address[];
-  readonly ports: readonly (readonly [protocol: 6 | 17, port: number])[];
-}
-
-const PLACES: Readonly<Record<PlatformService, ServicePlace>> = {
-  dns: {
-    addresses: ['169.254.169.253', 'fd00:ec2::253'].map(mustParse),
-    ports: [
-      [PROTOCOL_UDP, 53],
-      [PROTOCOL_TCP, 53],
-    ],
-  },
-  // Unicast renewals of instances that the daemon itself does not serve need this. Broadcasts and all of DHCPv6 stay
-  // on the link.
-  dhcp: { addresses: [], ports: [[PROTOCOL_UDP, 67]] },
-  'instance-metadata': {
-    addresses: ['169.254.169.254', 'fd00:ec2::254'].map(mustParse),
-    ports: [[PROTOCOL_TCP, 80]],
-  },
-  'task-metadata': { addresses: ['169.254.170.2'].map(mustParse), ports: [[PROTOCOL_TCP, 80]] },
-  'time-sync': {
-    addresses: ['169.254.169.123', 'fd00:ec2::123'].map(mustParse),
-    ports: [[PROTOCOL_UDP, 123]],
-  },
-  'windows-activation': {
-    addresses: ['169.254.169.250', '169.254.169.251', 'fd00:ec2::250'].map(mustParse),
-    ports: [[PROTOCOL_TCP, 1688]],
-  },
-};
-
-/** The router's address for IPv6 hosts. */
-const ROUTER_6 = mustParse('fe80:ec2::1');
+import { PLACES, PLATFORM_SERVICES, ROUTER_6, type PlatformService } from './platform-services.ts';
 
 /** Services that give out credentials. */
 const CREDENTIALS: ReadonlySet<PlatformService> = new Set(['instance-metadata', 'task-metadata']);
@@ -184,10 +131,4 @@ export function isSameSpecial(a: SpecialAddresses, b: SpecialAddresses): boolean
     sameAddresses(a.reserved, b.reserved) &&
     sameAddresses(a.uplink, b.uplink)
   );
-}
-
-function mustParse(text: string): Address {
-  const parsed = parseAddress(text);
-  if (!parsed.ok) throw new Error(parsed.message);
-  return parsed.value;
 }

@@ -1,5 +1,5 @@
 /** This file has the part of the configuration's schema for the platform's services and reserved addresses. */
-import { PLATFORM_SERVICES } from './config-platform.ts';
+import { PLATFORM_SERVICES } from './platform-services.ts';
 import { DNS_SERVERS_MAX } from './limits.ts';
 import { list, mapping } from './schema-parts.ts';
 

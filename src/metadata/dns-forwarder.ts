@@ -12,7 +12,7 @@ import type { Server, Socket } from 'node:net';
 import { RequestLimit } from '../api/token-bucket.ts';
 import { Budget } from './budget.ts';
 import { fitAnswer, makeRefusal, readQuery, SERVFAIL, type DnsQuestion } from './dns-message.ts';
-import { askResolver, framed } from './dns-upstream.ts';
+import { askResolver, framed, LENGTH_BYTES, unframed } from './dns-upstream.ts';
 import type { Resolvers } from './resolvers.ts';
 
 /** Amazon VPC User Guide, "DNS quotas": packets a second of each network interface. */
@@ -26,7 +26,6 @@ const PIPELINED_MAX = 8;
 const IDLE_MS = 10_000;
 const TRIES = 2;
 const TRY_MS = 2000;
-const LENGTH_BYTES = 2;
 
 export interface DnsCounts {
   questions: number;
@@ -159,13 +158,11 @@ class StreamOfQuestions {
         socket.pause();
         return;
       }
-      const { received } = this;
-      const whole =
-        received.length < LENGTH_BYTES ? Infinity : LENGTH_BYTES + received.readUInt16BE(0);
-      if (received.length < whole) break;
-      this.received = received.subarray(whole);
+      const query = unframed(this.received);
+      if (query === undefined) break;
+      this.received = this.received.subarray(LENGTH_BYTES + query.length);
       this.waiting++;
-      void this.answer(Buffer.from(received.subarray(LENGTH_BYTES, whole))).then((answer) => {
+      void this.answer(Buffer.from(query)).then((answer) => {
         this.waiting--;
         if (socket.destroyed) return;
         // What gets no answer over UDP ends a connection, which would wait for it otherwise.

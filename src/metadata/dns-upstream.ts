@@ -13,7 +13,7 @@ import type { Resolver } from './resolvers.ts';
 
 const ID_MAX = 0xffff;
 /** RFC 1035 section 4.2.2. */
-const LENGTH_BYTES = 2;
+export const LENGTH_BYTES = 2;
 
 export interface Asked {
   readonly query: Buffer;
@@ -76,14 +76,19 @@ function askByTcp(
     socket.once('end', () => end());
     socket.on('data', (chunk) => {
       received = Buffer.concat([received, chunk]);
-      if (received.length < LENGTH_BYTES) return;
-      const whole = LENGTH_BYTES + received.readUInt16BE(0);
-      if (received.length < whole) return;
-      const answer = received.subarray(LENGTH_BYTES, whole);
+      const answer = unframed(received);
+      if (answer === undefined) return;
       end(isAnswer(answer, id, question) ? answer : undefined);
     });
     socket.write(framed(query));
   });
+}
+
+/** The first message of what came over TCP; undefined: not all of it is there. */
+export function unframed(received: Buffer): Buffer | undefined {
+  if (received.length < LENGTH_BYTES) return undefined;
+  const whole = LENGTH_BYTES + received.readUInt16BE(0);
+  return received.length < whole ? undefined : received.subarray(LENGTH_BYTES, whole);
 }
 
 /** A message behind its length, as it goes over TCP. */

@@ -7,6 +7,7 @@
  */
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
+import { PLATFORM_PORT_NAME } from '../config/platform-services.ts';
 import { ask } from '../control-socket/control-client.ts';
 import { loadNative } from '../ports/native.ts';
 import type { InterfaceView } from '../queries/interfaces-view.ts';
@@ -20,8 +21,6 @@ import { Resolvers } from './resolvers.ts';
 import { bindSockets, giveUpRights, listenWith, receiveWith } from './sockets.ts';
 
 const RESOLV_CONF = '/etc/resolv.conf';
-/** The name of the platform's port in config-platform-port.ts, which only it has. */
-const PORT_NAME = 'platform';
 const COUNTS_MS = 60_000;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -77,7 +76,9 @@ async function start(options: MetadataCommandOptions, log: Logger): Promise<void
 
 async function findPort(control: string): Promise<InterfaceView> {
   const interfaces = await ask(control, 'interfaces', {});
-  const port = interfaces.find(({ name, groups }) => name === PORT_NAME && groups.length === 0);
+  const port = interfaces.find(
+    ({ name, groups }) => name === PLATFORM_PORT_NAME && groups.length === 0,
+  );
   if (port === undefined)
     throw new Error(
       "the daemon's configuration has no `platform`; write platform: { tun: sg-platform, netns: sg-platform }",

@@ -6,6 +6,7 @@ import { createSocket, type Socket as DatagramSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { isIPv6, type Server } from 'node:net';
+import { addressTexts, PLATFORM_SERVICES } from '../config/platform-services.ts';
 import type { Native } from '../ports/native.ts';
 import type { InterfaceView } from '../queries/interfaces-view.ts';
 
@@ -13,12 +14,13 @@ const HTTP_PORT = 80;
 const DNS_PORT = 53;
 /** AWS's hop limit for tokens. */
 const METADATA_HOPS = 1;
-const METADATA: ReadonlySet<string> = new Set(['169.254.169.254', 'fd00:ec2::254']);
-/** Addresses of services that somebody else has to answer for (config-platform.ts). */
-const OTHERS: ReadonlySet<string> = new Set([
-  ...['169.254.169.123', 'fd00:ec2::123', '169.254.170.2'],
-  ...['169.254.169.250', '169.254.169.251', 'fd00:ec2::250'],
-]);
+const METADATA: ReadonlySet<string> = new Set(addressTexts('instance-metadata'));
+/** Addresses of services that somebody else has to answer for. DNS has some that depend on the VPC. */
+const OTHERS: ReadonlySet<string> = new Set(
+  PLATFORM_SERVICES.filter((one) => one !== 'dns' && one !== 'instance-metadata').flatMap(
+    addressTexts,
+  ),
+);
 
 type Port = Pick<InterfaceView, 'netns' | 'addresses'>;
 
