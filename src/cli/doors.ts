@@ -7,6 +7,7 @@ import type { Finding, Verdict } from '../doors/survey/finding.ts';
 import type { RuntimeView } from '../doors/survey/runtimes.ts';
 import { CONTROL_SOCKET, listStoredLabs } from '../lab/state.ts';
 import { printable } from '../source/excerpt.ts';
+import { listFirst } from '../source/suggest.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import type { Column } from './fit-table.ts';
 import { EXIT_OK, paint } from './output.ts';
@@ -172,13 +173,9 @@ function adviceLines(interfaces: readonly Finding[]): readonly string[] {
   const owners = new Map<string, Set<string>>();
   for (const { mend, owner } of interfaces)
     if (mend !== undefined) owners.set(mend, (owners.get(mend) ?? new Set()).add(ownerText(owner)));
-  return [...owners].map(([mend, names]) => printable(`${someOf([...names])}: ${mend}`));
-}
-
-function someOf(names: readonly string[]): string {
-  const more = names.length - NAMES_SHOWN;
-  const shown = names.slice(0, NAMES_SHOWN).join(', ');
-  return more > 0 ? `${shown} and ${more} more` : shown;
+  return [...owners].map(([mend, names]) =>
+    printable(`${listFirst([...names], NAMES_SHOWN)}: ${mend}`),
+  );
 }
 
 function daemonLines(daemons: readonly AskedDaemon[]): readonly string[] {

@@ -8,6 +8,7 @@ import type { Config } from '../config/config.ts';
 import type { GroupId, PolicyModel, Rule } from '../policy/model.ts';
 import { ruleKey } from '../policy/rules.ts';
 import { groupLabel } from '../policy/vpcs.ts';
+import { listFirst } from '../source/suggest.ts';
 import { describeRule } from './changes.ts';
 
 const NAMES_MAX = 3;
@@ -34,13 +35,13 @@ export function admittedAnew(before: Config, after: Config): readonly string[] {
     const known = new Set(was.flatMap((groupId) => rulesOf(before.model, groupId).map(ruleKey)));
     for (const { rule, text, gained } of candidates) {
       if (gained.length === 0 && known.has(ruleKey(rule))) continue;
-      const line = gained.length === 0 ? text : `${text}, now also ${some(gained)}`;
+      const line = gained.length === 0 ? text : `${text}, now also ${listFirst(gained, NAMES_MAX)}`;
       const names = found.get(line);
       if (names === undefined) found.set(line, [name]);
       else names.push(name);
     }
   }
-  return [...found].map(([line, names]) => `${line} at ${some(names)}`);
+  return [...found].map(([line, names]) => `${line} at ${listFirst(names, NAMES_MAX)}`);
 }
 
 class ModelChange {
@@ -119,10 +120,4 @@ function gainedEntries(before: PolicyModel, after: PolicyModel): Map<string, str
     if (come.length > 0) gained.set(id, come);
   }
   return gained;
-}
-
-function some(names: readonly string[]): string {
-  const more = names.length - NAMES_MAX;
-  const shown = names.slice(0, NAMES_MAX).join(', ');
-  return more > 0 ? `${shown} and ${more} more` : shown;
 }

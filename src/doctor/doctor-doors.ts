@@ -6,6 +6,7 @@ import { judge } from '../doors/survey/judge.ts';
 import { survey } from '../doors/survey/survey.ts';
 import { loadNative } from '../ports/native.ts';
 import { printable } from '../source/excerpt.ts';
+import { listFirst } from '../source/suggest.ts';
 import type { Check } from './doctor-check.ts';
 
 const NAMES_SHOWN = 5;
@@ -64,8 +65,6 @@ function namesOf(findings: readonly Finding[]): string {
   const names = findings.map(({ owner, device }) =>
     [ownerText(owner), device].filter((word) => word !== undefined).join(' '),
   );
-  const more = names.length - NAMES_SHOWN;
-  const shown = names.slice(0, NAMES_SHOWN).join(', ');
   // Strangers choose the names of processes and devices.
-  return printable(more > 0 ? `${shown} and ${more} more` : shown);
+  return printable(listFirst(names, NAMES_SHOWN));
 }

@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ask, ControlError } from '../control-socket/control-client.ts';
 import type { MethodName, Methods } from '../control-socket/protocol.ts';
+import { attachmentId } from '../policy/ids.ts';
 import type { DeviceQuestion, OwnedInterfaceView } from '../queries/owned-interfaces.ts';
-import { attachmentId } from './names.ts';
 import type { Selection } from './selection.ts';
 
 export interface Patience {

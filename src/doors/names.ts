@@ -15,11 +15,6 @@ export function interfaceId(runtime: string, ...ids: string[]): string {
   return stableId('eni', runtime, ...ids);
 }
 
-/** The id of the attachment of an interface: of one of the runtime's own, or of one that a call of the EC2 API made. */
-export function attachmentId(interfaceId: string): string {
-  return `eni-attach-${interfaceId.slice('eni-'.length)}`;
-}
-
 /** The name of a device in the host's namespace, for the interface of this id. */
 export function hostDeviceName(interfaceId: string): string {
   return `sg${sha256(interfaceId).slice(0, DEVICE_DIGITS)}`;

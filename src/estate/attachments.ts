@@ -11,6 +11,7 @@
  */
 import { checkDeviceName, resolveNetns } from '../config/config-devices.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
+import { attachmentId } from '../policy/ids.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { PORT_KIND_NAMES, portKind } from '../ports/port-kind.ts';
 import { collect, makeRefusal, type Checked, type Refusal } from '../policy/refusals.ts';
@@ -82,11 +83,11 @@ export function ownAttachment(
   device: AttachedDevice,
   at: Date,
 ): Attachment {
-  const attachmentId = `eni-attach-${id.slice('eni-'.length)}`;
+  const own = attachmentId(id);
   return {
-    id: attachmentId,
+    id: own,
     host,
-    instanceId: instanceOf(attachmentId),
+    instanceId: instanceOf(own),
     deviceIndex: 0,
     attachedAt: at.toISOString(),
     device,
@@ -95,8 +96,8 @@ export function ownAttachment(
 }
 
 /** The instance of an attachment that is the first one of it: it has the same digits. */
-export function instanceOf(attachmentId: string): string {
-  return `i-${attachmentId.slice('eni-attach-'.length)}`;
+export function instanceOf(attachment: string): string {
+  return `i-${attachment.slice('eni-attach-'.length)}`;
 }
 
 /** The place of a further device of an instance. Tags of the interface may say of what kind and how large it is. */

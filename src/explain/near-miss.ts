@@ -34,6 +34,7 @@ import {
 import { hasIcmpType, hasPorts, protocolName } from '../policy/protocols.ts';
 import { peerText, PORT_MAX, ruleText } from '../policy/rules.ts';
 import { groupLabel } from '../policy/vpcs.ts';
+import { listFirst } from '../source/suggest.ts';
 
 const LISTED_MAX = 4;
 
@@ -168,7 +169,7 @@ function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel)
       const list = model.prefixLists.get(peer.prefixListId);
       if (list === undefined) return `${name} (which does not exist)`;
       const cidrs = list.entries.map(({ cidr }) => formatCidr(cidr));
-      return `${name} (${cidrs.length === 0 ? 'no entries' : listFirst(cidrs)})`;
+      return `${name} (${cidrs.length === 0 ? 'no entries' : listFirst(cidrs, LISTED_MAX)})`;
     }
     case 'group': {
       const own = members.get(peer.groupId);
@@ -178,7 +179,7 @@ function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel)
       const ofFamily = own.filter((address) => address.family === family);
       const others = own.filter((address) => address.family !== family);
       const lacks = ofFamily.length === 0 ? `; no IPv${family} address` : '';
-      return `${name} (${listFirst([...ofFamily, ...others].map(formatAddress))}${lacks})`;
+      return `${name} (${listFirst([...ofFamily, ...others].map(formatAddress), LISTED_MAX)}${lacks})`;
     }
     default:
       return peer satisfies never;
@@ -187,11 +188,6 @@ function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel)
 
 function isHost(peer: Peer): boolean {
   return peer.kind === 'cidr' && peer.cidr.length === addressBits(peer.cidr.family);
-}
-
-function listFirst(texts: readonly string[]): string {
-  if (texts.length <= LISTED_MAX) return texts.join(', ');
-  return `${texts.slice(0, LISTED_MAX).join(', ')} and ${texts.length - LISTED_MAX} more`;
 }
 
 export function refer(rule: Rule, group: SecurityGroup, model: PolicyModel): RuleRef {

@@ -27,6 +27,11 @@ export function stableId(prefix: IdPrefix, ...parts: string[]): string {
   return scratch.toString('latin1', 0, start + HEX_DIGITS);
 }
 
+/** The id of the attachment that an interface has as its first: it has the same digits. */
+export function attachmentId(interfaceId: string): string {
+  return `eni-attach-${interfaceId.slice('eni-'.length)}`;
+}
+
 /** Whether `text` is an id of this kind: 17 lower-case hex digits, or the 8 of ids made before 2018. */
 export function isId(prefix: IdPrefix, text: string): boolean {
   return (

@@ -1,5 +1,6 @@
 /** Lets a group connect to a stream's socket, for hypervisors that run as another user than the daemon. */
 import { chmodSync, lchownSync, readFileSync } from 'node:fs';
+import { systemError } from './system-error.ts';
 
 const GROUPS = '/etc/group';
 const NUMBER_OF_GROUP = 2;
@@ -34,6 +35,5 @@ export function shareSocket(path: string, group: string): void {
 }
 
 function failure(path: string, group: string, code: string, why: string): Error {
-  const message = `the group ${group} can't be let in at ${path}: ${why}`;
-  return Object.assign(new Error(message), { code, syscall: 'chown' });
+  return systemError(code, 'chown', `the group ${group} can't be let in at ${path}: ${why}`);
 }

@@ -22,9 +22,13 @@ export function closest(
 
 /** Returns `a, b, c and 7 more`, or 'none' for an empty list. */
 export function listWords(words: readonly string[]): string {
-  if (words.length === 0) return 'none';
-  if (words.length <= LISTED_MAX) return words.join(', ');
-  return `${words.slice(0, LISTED_MAX).join(', ')} and ${words.length - LISTED_MAX} more`;
+  return words.length === 0 ? 'none' : listFirst(words, LISTED_MAX);
+}
+
+/** Returns `a, b, c and 7 more`, with as many words as `most` in front; all of them if there are no more. */
+export function listFirst(words: readonly string[], most: number): string {
+  const shown = words.slice(0, most).join(', ');
+  return words.length > most ? `${shown} and ${words.length - most} more` : shown;
 }
 
 /** Returns `; did you mean 'web'?` for the end of a message, or nothing. */

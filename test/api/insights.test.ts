@@ -4,31 +4,11 @@ import { test, type TestContext } from 'node:test';
 import { groupActions } from '../../src/api/actions/groups.ts';
 import { insightsActions } from '../../src/api/actions/insights.ts';
 import { ruleActions } from '../../src/api/actions/rules.ts';
-import { parseAddress } from '../../src/addr/address.ts';
-import type { EstateInterface } from '../../src/estate/model.ts';
-import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
+import { writeDetached } from '../estate/write-interface.ts';
 import { makeActions, type Actions } from './actions.ts';
 
 const WEB = 'eni-00000000000000001';
 const DB = 'eni-00000000000000002';
-
-function networkInterface(id: string, address: string, groupId: string): EstateInterface {
-  const parsed = parseAddress(address);
-  assert.ok(parsed.ok);
-  return {
-    id,
-    vpcId: ONLY_VPC_ID,
-    subnetId: undefined,
-    addresses: [parsed.value],
-    groupIds: [groupId],
-    description: '',
-    sourceDestCheck: true,
-    connectionTracking: undefined,
-    macAddress: '02:00:00:00:00:01',
-    attachment: undefined,
-    tags: [],
-  };
-}
 
 interface World extends Actions {
   readonly web: string;
@@ -56,8 +36,8 @@ async function makeWorld(t: TestContext): Promise<World> {
     ],
   });
   await client.change((edit) => {
-    edit.write('interfaces', WEB, networkInterface(WEB, '10.0.0.1', web));
-    edit.write('interfaces', DB, networkInterface(DB, '10.0.0.2', db));
+    writeDetached(edit, WEB, { address: '10.0.0.1', groupIds: [web] });
+    writeDetached(edit, DB, { address: '10.0.0.2', groupIds: [db] });
     return { ok: true, value: undefined };
   });
   const analyse: World['analyse'] = async (path) => {

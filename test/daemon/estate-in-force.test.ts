@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { change } from '../estate/world.ts';
-import { startEstateWorld, writeAttached, type EstateWorld } from './estate-world.ts';
+import { startEstateWorld, type EstateWorld } from './estate-world.ts';
+import { writeAttached } from '../estate/write-interface.ts';
 
 const ID = 'eni-00000000000000001';
 const FILE = `

@@ -10,7 +10,8 @@ import type { InterfaceQuestion } from '../../src/queries/owned-interfaces.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
 import { modifyInterface } from '../../src/estate/interfaces.ts';
 import { change, context } from '../estate/world.ts';
-import { startEstateWorld, writeDetached, type EstateWorld } from './estate-world.ts';
+import { startEstateWorld, type EstateWorld } from './estate-world.ts';
+import { writeDetached } from '../estate/write-interface.ts';
 
 const TEXT = `
 securityGroups:

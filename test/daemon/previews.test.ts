@@ -17,7 +17,8 @@ import { removeAllPreviews } from '../../src/estate/previews.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { udp4 } from '../packets/build.ts';
 import { change, context, DEFAULT_VPC, take } from '../estate/world.ts';
-import { openClient, startEstateWorld, writeAttached, type EstateWorld } from './estate-world.ts';
+import { openClient, startEstateWorld, type EstateWorld } from './estate-world.ts';
+import { writeAttached } from '../estate/write-interface.ts';
 
 const ID = 'eni-00000000000000001';
 const FILE = `

@@ -10,7 +10,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { call, type CallResult } from '../../src/doors/cni/call.ts';
 import { INPUT_BYTES_MAX } from '../../src/doors/json-input.ts';
-import { attachmentId, interfaceId } from '../../src/doors/names.ts';
+import { interfaceId } from '../../src/doors/names.ts';
+import { attachmentId } from '../../src/policy/ids.ts';
 import { mustRun } from '../support/process.ts';
 import { ENI, ENI_ADDRESSES, fakeDaemon, type FakeDaemon } from './fake-daemon.ts';
 

@@ -8,7 +8,7 @@ import { REQUEST_NAMES } from '../../src/control-socket/requests.ts';
 import { macAddressText } from '../../src/config/device-specs.ts';
 import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
 import type { InterfaceQuestion, OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
-import { attachmentId } from '../../src/doors/names.ts';
+import { attachmentId } from '../../src/policy/ids.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
 
 /** Of the interface that a call made, which has these addresses. */

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { attachmentId, interfaceId } from '../../src/doors/names.ts';
+import { interfaceId } from '../../src/doors/names.ts';
+import { attachmentId } from '../../src/policy/ids.ts';
 import { run } from '../support/process.ts';
 import { ENI, ENI_ADDRESSES, fakeDaemon } from './fake-daemon.ts';
 

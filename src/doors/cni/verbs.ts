@@ -21,9 +21,10 @@ import {
   releaseInterface,
   type DoorQuestion,
 } from '../ask-daemon.ts';
+import { attachmentId } from '../../policy/ids.ts';
 import type { OwnedInterfaceView } from '../../queries/owned-interfaces.ts';
 import type { JsonObject } from '../json-input.ts';
-import { attachmentId, interfaceId } from '../names.ts';
+import { interfaceId } from '../names.ts';
 import { readSelection, type Selection } from '../selection.ts';
 import { readArgs, readAttachment, type Attachment, type Env, type Verb } from './environment.ts';
 import { CniError, CODES } from './failure.ts';

@@ -10,7 +10,7 @@
  * compared with the number of each namespace that has a fitting interface, of which there is mostly one. A stranger can
  * make many that fit; after CANDIDATES_MAX the answer is `unknown`, which never counts as guarded.
  */
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { placedLinks, type PlacedLink } from '../../ports/links.ts';
 import type { Native } from '../../ports/native.ts';
@@ -46,7 +46,7 @@ export function lookAtNamespaces(
   native: LinkNative,
   processes: readonly SeenProcess[],
 ): SeenNamespaces {
-  const here = inodeAt(OWN);
+  const here = statSync(OWN).ino;
   const unread: Unread[] = [];
   const entered: Entered[] = [];
   for (const known of knownNamespaces(here, processes)) {
@@ -147,15 +147,6 @@ function through<T>(
   const fd = openSync(door, 'r');
   try {
     return fstatSync(fd).ino === inode ? use(`/proc/self/fd/${fd}`) : undefined;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function inodeAt(path: string): number {
-  const fd = openSync(path, 'r');
-  try {
-    return fstatSync(fd).ino;
   } finally {
     closeSync(fd);
   }
