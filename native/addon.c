@@ -15,6 +15,7 @@
  *   netns.c      runs a function inside another network namespace
  *   link.c       addresses, routes, link settings
  *   links.c      the interfaces of a namespace
+ *   link-watch.c tells when they come, go or change
  *   nsid.c       tells network namespaces apart
  *   rtnetlink.c  one rtnetlink request and its answer (used by link.c, links.c and nsid.c)
  *   memory.c     huge pages for memory of JavaScript
@@ -29,7 +30,8 @@
  * Rules for all of them:
  * - JavaScript allocates. C fills the memory during the call and keeps no pointer afterwards.
  * - There is no mutable state outside a call's stack. So any number of worker threads can load
- *   the addon, and nothing needs to be cleaned up.
+ *   the addon, and nothing needs to be cleaned up. One file has a thread that outlives a call
+ *   (link-watch.c); it knows nothing of JavaScript, and ends when a descriptor is closed.
  * - Every call is synchronous. Only wait blocks for long; the data plane calls it on
  *   its own thread.
  * - Wrong arguments throw, and so do failed system calls. Only exitNow ends the process. The
@@ -45,6 +47,7 @@
 #include "exit.h"
 #include "failure.h"
 #include "guard.h"
+#include "link-watch.h"
 #include "link.h"
 #include "links.h"
 #include "listen.h"
@@ -66,6 +69,7 @@ static const struct {
     {"steerQueues", steer_queues},
     {"guardDevice", guard_device},
     {"unguardDevice", unguard_device},
+    {"listGuards", list_guards},
     {"lookAtDevice", look_at_device},
     {"closeFd", close_fd},
     {"readBatch", read_batch},
@@ -89,6 +93,7 @@ static const struct {
     {"setLink", set_link},
     {"linkIndex", link_index},
     {"listLinks", list_links},
+    {"watchLinks", watch_links},
     {"namespaceId", namespace_id},
     {"deleteLink", delete_link},
     {"sendDatagram", send_datagram},
@@ -109,6 +114,7 @@ static const struct {
     {"HEADROOM_BYTES", HEADROOM_BYTES},
     {"FRAME_BYTES_MAX", FRAME_BYTES_MAX},
     {"FD_OF_STREAM", FD_OF_STREAM},
+    {"LINK_RECORD_BYTES", LINK_RECORD_BYTES},
     {"STREAM_IN_BYTES", STREAM_IN_BYTES},
     {"STREAM_OUT_BYTES", STREAM_OUT_BYTES},
     {"QUEUES_MAX", QUEUES_MAX},

@@ -15,8 +15,8 @@
  * it. A second daemon on the same interface is refused, where otherwise each packet would pass
  * twice. So there is always a group. A socket drops everything until it is in the group.
  *
- * A socket outlives its interface. What has become of that is asked by name (lookAtDevice), once
- * a second.
+ * A socket outlives its interface. What has become of that link-watch.c tells, and is asked by name
+ * then (lookAtDevice).
  */
 #include "attach.h"
 

@@ -19,7 +19,8 @@
  *
  * The table belongs to no process. When the daemon dies, it stays: nothing passes then. Only
  * unguardDevice removes it. From Linux 6.16 on it also stays when the interface is deleted, and
- * holds for the next one of that name. Before that it goes with the interface.
+ * holds for the next one of that name; one that is renamed is open. Before that the table stays
+ * with the interface, and its chains go with it.
  *
  * One batch of messages makes all of it, or nothing. It replaces what there was without a gap:
  * the kernel registers new hooks before it takes the old ones away. Rejected: the program `nft`,
@@ -34,8 +35,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -49,6 +52,7 @@
 #define TABLE_BYTES (sizeof TABLE_PREFIX + IFNAMSIZ)
 #define BATCH_BYTES_MAX 2048
 #define ANSWER_BYTES_MAX 8192
+#define DUMP_BYTES_MAX (1 << 15)
 #define ANSWER_TIMEOUT_S 5
 
 /* Linux 5.16; absent from older headers. */
@@ -225,8 +229,16 @@ static int receive_answer(int fd) {
     return -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
 }
 
-/* Sends messages and returns the errno of the answer, 0 for success. */
-static int exchange(const struct messages *messages) {
+/* Reads an answer. Returns an errno, 0 for success. */
+typedef int answer_reader(int fd, void *context);
+
+static int receive_one(int fd, void *context) {
+    (void)context;
+    return receive_answer(fd);
+}
+
+/* Sends messages and has the answer read. Returns an errno, 0 for success. */
+static int exchange_with(const struct messages *messages, answer_reader *read, void *context) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
     if (fd < 0)
         return errno;
@@ -241,9 +253,13 @@ static int exchange(const struct messages *messages) {
             sent = send(fd, messages->bytes, messages->length, 0);
         while (sent < 0 && errno == EINTR);
     }
-    number = sent < 0 ? errno : receive_answer(fd);
+    number = sent < 0 ? errno : read(fd, context);
     close(fd);
     return number;
+}
+
+static int exchange(const struct messages *messages) {
+    return exchange_with(messages, receive_one, NULL);
 }
 
 static int explain(const char *name, int number, struct failure *failure) {
@@ -325,4 +341,101 @@ napi_value unguard_device(napi_env env, napi_callback_info info) {
     if (run_in_netns(netns, unguard_here, name, &failure) != 0)
         return throw_failure(env, &failure);
     return NULL;
+}
+
+bool name_of_guard(const struct nlmsghdr *header, char name[IFNAMSIZ]) {
+    const size_t before = NLMSG_SPACE(sizeof(struct nfgenmsg)), prefix = sizeof TABLE_PREFIX - 1;
+    /* NFTA_CHAIN_TABLE is the same number. */
+    _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1, "linux/nf_tables.h");
+    int left = (int)header->nlmsg_len - (int)before;
+    const struct rtattr *attribute = (const struct rtattr *)((const uint8_t *)header + before);
+    for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left)) {
+        const char *text = RTA_DATA(attribute);
+        size_t length = strnlen(text, RTA_PAYLOAD(attribute));
+        if ((attribute->rta_type & NLA_TYPE_MASK) != NFTA_TABLE_NAME || length <= prefix ||
+            length - prefix >= IFNAMSIZ || memcmp(text, TABLE_PREFIX, prefix) != 0)
+            continue;
+        memset(name, 0, IFNAMSIZ);
+        memcpy(name, text + prefix, length - prefix);
+        return true;
+    }
+    return false;
+}
+
+struct guards {
+    char (*names)[IFNAMSIZ];
+    size_t count, room;
+};
+
+/* Adds the interface that a table of the answer guards, if it is one of ours. */
+static int add_guard(struct guards *guards, const struct nlmsghdr *header) {
+    if (guards->count == guards->room) {
+        size_t room = guards->room == 0 ? 64 : guards->room * 2;
+        void *names = realloc(guards->names, room * sizeof *guards->names);
+        if (names == NULL)
+            return ENOMEM;
+        guards->names = names;
+        guards->room = room;
+    }
+    if (name_of_guard(header, guards->names[guards->count]))
+        guards->count++;
+    return 0;
+}
+
+/* An answer_reader: reads a dump of tables. The time-out of the socket bounds each wait. */
+static int receive_guards(int fd, void *context) {
+    _Alignas(struct nlmsghdr) uint8_t bytes[DUMP_BYTES_MAX];
+    for (;;) {
+        ssize_t length = recv(fd, bytes, sizeof bytes, 0);
+        if (length < 0 && errno == EINTR)
+            continue;
+        if (length < 0)
+            return errno == EAGAIN ? ETIMEDOUT : errno;
+        for (size_t offset = 0; offset + NLMSG_HDRLEN <= (size_t)length;) {
+            const struct nlmsghdr *header = (const struct nlmsghdr *)(bytes + offset);
+            if (header->nlmsg_len < NLMSG_HDRLEN || header->nlmsg_len > (size_t)length - offset)
+                return EBADMSG;
+            if (header->nlmsg_type == NLMSG_DONE)
+                return 0;
+            if (header->nlmsg_type == NLMSG_ERROR)
+                return header->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr))
+                           ? EBADMSG
+                           : -((const struct nlmsgerr *)NLMSG_DATA(header))->error;
+            int number = add_guard(context, header);
+            if (number != 0)
+                return number;
+            offset += NLMSG_ALIGN(header->nlmsg_len);
+        }
+    }
+}
+
+static int list_guards_here(void *context, struct failure *failure) {
+    struct messages messages = {0};
+    start_table_message(&messages, NFT_MSG_GETTABLE, NLM_F_DUMP);
+    int number = exchange_with(&messages, receive_guards, context);
+    if (number == 0)
+        return 0;
+    return fail(failure, number, CALL, NULL, "the guards of interfaces cannot be listed: %s",
+                strerror(number));
+}
+
+napi_value list_guards(napi_env env, napi_callback_info info) {
+    napi_value arguments[1], result, text;
+    char storage[PATH_MAX];
+    const char *netns;
+    struct guards guards = {0};
+    struct failure failure;
+    if (!read_arguments(env, info, 1, arguments) || !read_netns(env, arguments[0], storage, &netns))
+        return NULL;
+    if (run_in_netns(netns, list_guards_here, &guards, &failure) != 0) {
+        free(guards.names);
+        return throw_failure(env, &failure);
+    }
+    bool is_made = napi_create_array_with_length(env, guards.count, &result) == napi_ok;
+    for (size_t i = 0; is_made && i < guards.count; i++)
+        is_made =
+            napi_create_string_utf8(env, guards.names[i], NAPI_AUTO_LENGTH, &text) == napi_ok &&
+            napi_set_element(env, result, (uint32_t)i, text) == napi_ok;
+    free(guards.names);
+    return is_made ? result : throw_napi(env);
 }

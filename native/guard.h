@@ -2,6 +2,8 @@
 #ifndef SECGROUPD_GUARD_H
 #define SECGROUPD_GUARD_H
 
+#include <linux/netlink.h>
+#include <net/if.h>
 #include <node_api.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +19,13 @@ int guard_interface(const char *name, struct failure *failure);
 /* Whether guard_interface() is still in force. */
 int look_at_guard(const char *name, bool *is_guarded, struct failure *failure);
 
+/*
+ * Copies the name of the interface that a table of nf_tables guards, of a message about the table
+ * or a chain in it. Returns false if the table is somebody else's.
+ */
+bool name_of_guard(const struct nlmsghdr *header, char name[IFNAMSIZ]);
+
 napi_value unguard_device(napi_env env, napi_callback_info info);
+napi_value list_guards(napi_env env, napi_callback_info info);
 
 #endif

@@ -15,8 +15,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/if.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,23 +26,9 @@
 #include "rtnetlink.h"
 
 #define CALL "rtnetlink RTM_GETLINK"
-#define KIND_BYTES 16
 #define MAC_BYTES 6
-#define MAC_TEXT_BYTES 18
 /* Each try is another list; interfaces that come all the time must not hold us up. */
 #define TRIES 10
-
-struct link {
-    uint32_t ifindex;
-    uint32_t flags;
-    uint32_t type;    /* ARPHRD_* */
-    int32_t below;    /* IFLA_LINK; 0: none */
-    int32_t netns_id; /* of the namespace that `below` is in; -1: this one */
-    char kind[KIND_BYTES];
-    char name[IFNAMSIZ];
-    char alias[IFALIASZ];
-    char mac[MAC_TEXT_BYTES]; /* "" for none of 6 bytes */
-};
 
 struct list {
     struct link *links;
@@ -86,6 +70,22 @@ static void read_attribute(const struct rtattr *attribute, struct link *link) {
                  data[2], data[3], data[4], data[5]);
 }
 
+bool parse_link(const struct nlmsghdr *header, struct link *link) {
+    const struct ifinfomsg *body = NLMSG_DATA(header);
+    if (header->nlmsg_len < NLMSG_LENGTH(sizeof *body))
+        return false;
+    *link = (struct link){.ifindex = (uint32_t)body->ifi_index,
+                          .family = body->ifi_family,
+                          .flags = body->ifi_flags,
+                          .type = body->ifi_type,
+                          .netns_id = -1};
+    int length = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *body));
+    for (const struct rtattr *attribute = IFLA_RTA(body); RTA_OK(attribute, length);
+         attribute = RTA_NEXT(attribute, length))
+        read_attribute(attribute, link);
+    return true;
+}
+
 /* A message_reader: adds the interface of a message. */
 static int read_link(void *context, const struct nlmsghdr *header) {
     struct list *list = context;
@@ -93,8 +93,6 @@ static int read_link(void *context, const struct nlmsghdr *header) {
         list->is_torn = true;
     if (header->nlmsg_type != RTM_NEWLINK)
         return 0;
-    if (header->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
-        return EBADMSG;
     if (list->count == list->room) {
         size_t room = list->room == 0 ? 64 : list->room * 2;
         struct link *links = realloc(list->links, room * sizeof *links);
@@ -103,17 +101,7 @@ static int read_link(void *context, const struct nlmsghdr *header) {
         list->links = links;
         list->room = room;
     }
-    const struct ifinfomsg *body = NLMSG_DATA(header);
-    struct link *link = &list->links[list->count++];
-    *link = (struct link){.ifindex = (uint32_t)body->ifi_index,
-                          .flags = body->ifi_flags,
-                          .type = body->ifi_type,
-                          .netns_id = -1};
-    int length = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *body));
-    for (const struct rtattr *attribute = IFLA_RTA(body); RTA_OK(attribute, length);
-         attribute = RTA_NEXT(attribute, length))
-        read_attribute(attribute, link);
-    return 0;
+    return parse_link(header, &list->links[list->count++]) ? 0 : EBADMSG;
 }
 
 static int list_once(struct list *list) {

@@ -33,8 +33,9 @@ import { explainLive, type LiveExplanation } from '../queries/explain-live.ts';
 import { RuleBook } from '../queries/rule-book.ts';
 import type { Overview } from '../queries/status-view.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
+import { GuardedLinks } from './guarded-links.ts';
 import { LostDevices } from './lost-devices.ts';
-import { MatchedLinks } from './matched-links.ts';
+import { LinkWatches } from './link-watches.ts';
 import { loopSettings } from './loop-settings.ts';
 import { FlowLogsInForce } from '../flow-logs/flow-logs-in-force.ts';
 import type { MetricsOptions } from '../metrics/metrics-parts.ts';
@@ -100,9 +101,17 @@ export class Daemon {
           why,
         ),
       );
-    const matched = new MatchedLinks(native, log);
-    this.lost = new LostDevices({ native, log, matched, store: devices, reopen, giveUp });
-    this.table = new PortTable({ native, log, lost: this.lost, matched, store: devices });
+    const guards = new GuardedLinks(native, log);
+    const watches = new LinkWatches({
+      ...{ native, log },
+      onNews: (netns, news) => this.lost.hear(netns, news),
+    });
+    const places = { native, log, guards, store: devices };
+    this.lost = new LostDevices({
+      ...{ ...places, watches, reopen, giveUp },
+      devices: () => this.table.devices(),
+    });
+    this.table = new PortTable({ ...places, lost: this.lost });
   }
 
   /**
@@ -243,10 +252,10 @@ export class Daemon {
     saved?.tell(log, this.dataplane.adopted);
     this.table.keep();
     const warning = new TableWarning(log);
-    this.lost.look(this.table.devices());
+    this.lost.look();
     this.stopLooking = everySecond(() => {
       warning.look(this.dataplane.flowCount, this.current.conntrack.maxFlows);
-      this.lost.look(this.table.devices());
+      this.lost.look();
     });
     if (config.metrics === undefined) return;
     const parts = {

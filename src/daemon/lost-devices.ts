@@ -14,28 +14,46 @@
  * processes in that namespace keep working. The device is given up when the name stands for another namespace, since
  * the configuration wants it there.
  *
- * An attached interface is looked at each second: who made it may delete it, take it down, or change it. The socket on
- * it would stay, and say nothing of that. The interfaces of a namespace are listed once a round for all that are found
- * by a match there (MatchedLinks).
+ * An attached interface belongs to somebody else, who may delete it, rename it, take it down, or change it. The socket
+ * on it would stay, and say nothing of that. So the kernel tells (LinkWatches), and only what it told of is looked at:
+ * an interface that comes is guarded before it is opened, which may have to wait for its turn. One that is renamed
+ * stays attached as long as it is the one that is meant: found by a match, it has to fit still; known by its name, it
+ * is the one that had the name when it was opened.
+ *
+ * Where a watch says that it missed something, all interfaces of its namespace are looked at. Where there is none, they
+ * are each second. And all are every SLOW_LOOKS seconds: the kernel tells nothing of an alias that is given to an
+ * interface that is down, and two that fit must not wait to be up before both are kept from the host.
  */
 import type { Logger } from 'pino';
 import { changeOfAttached } from '../ports/attached.ts';
 import type { Device, DeviceSpec } from '../ports/device.ts';
-import type { Link } from '../ports/link-match.ts';
+import { fitsMatch, type Link } from '../ports/link-match.ts';
+import type { LinkNews } from '../ports/link-news.ts';
 import { isProcessPath, namespaceAt } from '../ports/namespace.ts';
 import type { Native } from '../ports/native.ts';
 import { portKind } from '../ports/port-kind.ts';
 import { deviceLabel } from '../config/device-specs.ts';
 import type { FdStore } from '../service/fd-store.ts';
-import type { MatchedLinks } from './matched-links.ts';
+import type { GuardedLinks, Spot } from './guarded-links.ts';
+import type { LinkWatches } from './link-watches.ts';
 
-const RETRY_MS = 1000;
+const SLOW_LOOKS = 30;
+
+/** Why an attached interface can't be opened, where the kernel tells when that changes. */
+const TOLD: ReadonlySet<string | undefined> = new Set(['ENODEV', 'ENETDOWN', 'ENOTUNIQ']);
 
 export interface LostDevicesOptions {
   readonly native: Pick<Native, 'lookAtDevice' | 'listLinks'>;
-  readonly matched: Pick<MatchedLinks, 'hold' | 'follow'>;
+  readonly guards: Pick<
+    GuardedLinks,
+    'hold' | 'follow' | 'followAt' | 'guardEarly' | 'guardStranger' | 'isGuardedFor'
+  >;
+  /** Tells by `hear`. */
+  readonly watches: Pick<LinkWatches, 'has' | 'keep' | 'stop'>;
   readonly log: Logger;
   readonly store: Pick<FdStore, 'drop'>;
+  /** The devices that are open. */
+  readonly devices: () => readonly Device[];
   /** Opens the device of a port and gives it to the loop. Rejects if that fails. */
   readonly reopen: (port: number) => Promise<void>;
   /** Takes a device from the loop and closes it, if it is still in use. */
@@ -49,16 +67,25 @@ interface Waiting {
   readonly spec: DeviceSpec;
   /** Why it can't be opened, as last logged. */
   readonly reason: string;
+  /** The kernel tells when that may have changed. */
+  readonly isTold: boolean;
 }
 
 export class LostDevices {
   private readonly options: LostDevicesOptions;
   private readonly ports = new Map<number, Waiting>();
-  private timer: NodeJS.Timeout | undefined;
+  /** Ports that are to be tried, in this order. */
+  private readonly due = new Set<number>();
+  private isTrying = false;
+  /** Descriptors of devices that are being given up. */
+  private readonly leaving = new WeakSet<readonly number[]>();
+  private looks = 0;
+  private listOf: ListOf;
   private isStopped = false;
 
   constructor(options: LostDevicesOptions) {
     this.options = options;
+    this.listOf = this.listOnce();
   }
 
   has(port: number): boolean {
@@ -78,7 +105,7 @@ export class LostDevices {
       { device: deviceLabel(device.spec), port, why },
       'a device is gone; its interface is cut off until the device can be opened again',
     );
-    this.add(port, device.spec, why);
+    this.ports.set(port, { spec: device.spec, reason: why, isTold: false });
   }
 
   /** Records a device that could not be opened. */
@@ -87,41 +114,114 @@ export class LostDevices {
       { device: deviceLabel(spec), port, why: error.message },
       'a device can not be had; its interface waits for it, and the others run',
     );
-    this.add(port, spec, error.message);
-    // Others may fit as well, and must not wait for the next round.
+    this.ports.set(port, { spec, reason: error.message, isTold: isTold(error) });
+    // Others may fit as well, and must not wait for the next look.
     this.holdBack(spec, this.listOnce());
   }
 
-  private add(port: number, spec: DeviceSpec, reason: string): void {
-    this.ports.set(port, { spec, reason });
-    if (!this.isStopped) this.timer ??= setInterval(() => void this.retry(), RETRY_MS).unref();
+  /**
+   * Looks at what nobody tells of. To be called once a second. Gives up devices whose namespace name stands for another
+   * namespace now, and attached ones that have changed; tries those again that are waited for.
+   */
+  look(): void {
+    if (this.isStopped) return;
+    const { guards, watches } = this.options;
+    const isSlow = this.looks++ % SLOW_LOOKS === 0;
+    this.watch();
+    this.listOf = this.listOnce();
+    const isMeant = (netns: string | undefined): boolean => isSlow || !watches.has(netns);
+    guards.follow(this.listOf, isMeant);
+    for (const device of this.options.devices())
+      if (!isAttached(device.spec)) this.lookAtPlace(device);
+      else if (isMeant(device.spec.netnsPath)) this.lookAtAttached(device);
+    for (const [port, { spec, isTold: canWait }] of this.ports)
+      if (!canWait || !isAttached(spec) || isMeant(spec.netnsPath)) this.due.add(port);
+    void this.tryDue();
   }
 
-  /** Gives up devices whose namespace name stands for another namespace now, and attached ones that have changed. */
-  look(devices: readonly Device[]): void {
-    const listOf = this.listOnce();
-    for (const device of devices) {
-      if (portKind(device.spec.kind).isAttached) {
-        const why = this.changeOf(device, listOf);
-        if (why !== undefined) void this.options.giveUp(device, why).then(() => this.retrySoon());
-        continue;
+  /** The kernel has told something of a namespace. */
+  hear(netns: string | undefined, { links, unguarded, isAll }: LinkNews): void {
+    if (this.isStopped) return;
+    const { guards } = this.options;
+    const spot: Spot = {
+      netns,
+      ifindexes: new Set(links.map(({ ifindex }) => ifindex)),
+      names: new Set([...links.map(({ name }) => name), ...unguarded]),
+    };
+    const isMeant = (spec: DeviceSpec, ifindex?: number): boolean =>
+      isAttached(spec) &&
+      spec.netnsPath === netns &&
+      (isAll ||
+        (ifindex !== undefined && spot.ifindexes.has(ifindex)) ||
+        (spec.match === undefined
+          ? spot.names.has(spec.name)
+          : links.some(
+              (link) => fitsMatch(spec.match!, link) || guards.isGuardedFor(spec, link.ifindex),
+            )));
+    this.listOf = this.listOnce();
+    if (isAll) guards.follow(this.listOf, (one) => one === netns);
+    else guards.followAt(spot, this.listOf);
+    for (const device of this.options.devices())
+      if (isMeant(device.spec, device.ifindex)) this.lookAtAttached(device);
+    for (const [port, { spec }] of this.ports)
+      if (isMeant(spec)) {
+        this.guardComer(spec);
+        this.due.add(port);
       }
-      const { netnsPath } = device.spec;
-      if (netnsPath === undefined || device.namespace === undefined) continue;
-      if (isProcessPath(netnsPath)) continue;
-      const now = tryNamespaceAt(netnsPath);
-      if (now !== undefined && now !== device.namespace) void this.options.giveUp(device);
-    }
-    this.options.matched.follow(devices, listOf);
+    void this.tryDue();
   }
 
-  private changeOf(device: Device, listOf: ListOf): string | undefined {
+  /** Has each namespace watched that has attached interfaces, or is to have one. */
+  private watch(): void {
+    const specs = [
+      ...this.options.devices().map(({ spec }) => spec),
+      ...[...this.ports.values()].map(({ spec }) => spec),
+    ];
+    this.options.watches.keep(new Set(specs.filter(isAttached).map(({ netnsPath }) => netnsPath)));
+  }
+
+  private lookAtPlace(device: Device): void {
+    const { netnsPath } = device.spec;
+    if (netnsPath === undefined || device.namespace === undefined) return;
+    if (isProcessPath(netnsPath)) return;
+    const now = tryNamespaceAt(netnsPath);
+    if (now !== undefined && now !== device.namespace) this.giveUp(device);
+  }
+
+  private lookAtAttached(device: Device): void {
+    const { native, guards } = this.options;
+    let why: string | undefined;
     try {
-      const { match, netnsPath } = device.spec;
-      const links = match === undefined ? undefined : listOf(netnsPath);
-      return changeOfAttached(this.options.native, device, links);
+      const links = this.listOf(device.spec.netnsPath);
+      why = changeOfAttached(native, device, links);
+      if (why === undefined && device.spec.match === undefined)
+        guards.guardStranger(device.spec, links);
     } catch (error) {
-      return textOf(error);
+      why = textOf(error);
+    }
+    if (why !== undefined) this.giveUp(device, why);
+  }
+
+  /** Gives a device up, once: its descriptors may be another's when it is given up again. */
+  private giveUp(device: Device, why?: string): void {
+    if (this.leaving.has(device.fds)) return;
+    this.leaving.add(device.fds);
+    void this.options.giveUp(device, why).then(() => {
+      for (const [port, { spec }] of this.ports) if (spec === device.spec) this.due.add(port);
+      return this.tryDue();
+    });
+  }
+
+  /** Guards the interface that a device waits for, since opening it has to wait for its turn. */
+  private guardComer(spec: DeviceSpec): void {
+    try {
+      const links = this.listOf(spec.netnsPath);
+      if (this.holdBack(spec, this.listOf) !== undefined) return;
+      const { match, name } = spec;
+      const link = links.find((one) => (match ? fitsMatch(match, one) : one.name === name));
+      if (link !== undefined) this.options.guards.guardEarly(spec, link);
+    } catch {
+      // What can't be listed can't be opened either, and that is told.
     }
   }
 
@@ -137,35 +237,48 @@ export class LostDevices {
 
   /** Tries all again at once, because the obstacle may have been removed. */
   retrySoon(): void {
-    if (this.ports.size > 0) void this.retry();
+    if (this.isStopped) return;
+    this.watch();
+    this.listOf = this.listOnce();
+    for (const port of this.ports.keys()) this.due.add(port);
+    void this.tryDue();
   }
 
   /** Forgets the device of a port, because it is no longer wanted. */
   forget(port: number): void {
     this.ports.delete(port);
-    if (this.ports.size === 0) this.endRetries();
   }
 
-  /** Ends the retries for good. A device that is lost while the daemon stops must not be opened again. */
+  /** Ends it all for good. A device that is lost while the daemon stops must not be opened again. */
   stop(): void {
     this.isStopped = true;
-    this.endRetries();
+    this.options.watches.stop();
   }
 
-  private endRetries(): void {
-    clearInterval(this.timer);
-    this.timer = undefined;
+  /** Tries the ports that are due, one after the other. */
+  private async tryDue(): Promise<void> {
+    if (this.isTrying) return;
+    this.isTrying = true;
+    for (const port of this.due) {
+      this.due.delete(port);
+      const spec = this.ports.get(port)?.spec;
+      if (this.isStopped) break;
+      if (spec !== undefined && !isProcessPath(spec.netnsPath)) await this.tryOne(port, spec);
+    }
+    this.isTrying = false;
   }
 
-  private async retry(): Promise<void> {
-    const listOf = this.listOnce();
-    for (const [port, { spec }] of this.ports) {
-      if (this.isStopped) return;
-      if (isProcessPath(spec.netnsPath)) continue;
-      const why = this.holdBack(spec, listOf) ?? (await this.tryAt(port));
-      if (why === undefined)
-        this.options.log.info({ device: deviceLabel(spec), port }, 'a device is back');
-      else this.noteReason(port, spec, why);
+  private async tryOne(port: number, spec: DeviceSpec): Promise<void> {
+    const held = this.holdBack(spec, this.listOf);
+    if (held !== undefined) {
+      this.noteReason(port, held, true);
+      return;
+    }
+    try {
+      await this.options.reopen(port);
+      this.options.log.info({ device: deviceLabel(spec), port }, 'a device is back');
+    } catch (error) {
+      this.noteReason(port, textOf(error), isTold(error));
     }
   }
 
@@ -173,32 +286,32 @@ export class LostDevices {
   private holdBack(spec: DeviceSpec, listOf: ListOf): string | undefined {
     if (spec.match === undefined) return undefined;
     try {
-      return this.options.matched.hold(spec, listOf(spec.netnsPath));
+      return this.options.guards.hold(spec, listOf(spec.netnsPath));
     } catch (error) {
       return textOf(error);
     }
   }
 
-  private async tryAt(port: number): Promise<string | undefined> {
-    try {
-      await this.options.reopen(port);
-      return undefined;
-    } catch (error) {
-      return textOf(error);
-    }
-  }
-
-  private noteReason(port: number, spec: DeviceSpec, why: string): void {
-    const device = deviceLabel(spec);
-    const before = this.ports.get(port)?.reason;
+  private noteReason(port: number, why: string, canWait: boolean): void {
+    const before = this.ports.get(port);
     // The interface may have been removed meanwhile.
     if (before === undefined) return;
-    this.ports.set(port, { spec, reason: why });
+    const { spec } = before;
+    const device = deviceLabel(spec);
+    this.ports.set(port, { spec, reason: why, isTold: canWait });
     // What fits a match changes by itself, and who did it wants to know why nothing passes.
-    if (spec.match !== undefined && why !== before)
+    if (spec.match !== undefined && why !== before.reason)
       this.options.log.warn({ device, port, why }, 'a device is still gone, for another reason');
     else this.options.log.debug({ device, port, why }, 'a device is still gone');
   }
+}
+
+function isAttached({ kind }: DeviceSpec): boolean {
+  return portKind(kind).isAttached;
+}
+
+function isTold(error: unknown): boolean {
+  return TOLD.has((error as NodeJS.ErrnoException).code);
 }
 
 function textOf(error: unknown): string {

@@ -16,7 +16,6 @@ import type { Logger } from 'pino';
 import type { PortSpec } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
-import { unguardDevices } from '../ports/attached.ts';
 import {
   closeDevices,
   extendDevice,
@@ -36,8 +35,8 @@ import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-spe
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import type { FdStore } from '../service/fd-store.ts';
 import { openAdded, refuseStart, type AddedDevices } from './device-changes.ts';
+import type { GuardedLinks } from './guarded-links.ts';
 import type { LostDevices } from './lost-devices.ts';
-import type { MatchedLinks } from './matched-links.ts';
 import { absentDevice, logDevice, NO_DEVICE, portOf, warnOfLacking } from './port-specs.ts';
 import { assignPorts, type Attached, type PortNumbers } from './port-numbers.ts';
 
@@ -46,8 +45,8 @@ export interface PortTableOptions {
   readonly log: Logger;
   /** Knows the ports whose device can't be opened. */
   readonly lost: LostDevices;
-  /** Keeps the host from what is found by a match. */
-  readonly matched: Pick<MatchedLinks, 'note' | 'release' | 'inherits'>;
+  /** Keeps the host from what is attached. */
+  readonly guards: Pick<GuardedLinks, 'note' | 'release' | 'sweep'>;
   /** Keeps devices beyond the process. */
   readonly store: FdStore;
 }
@@ -158,11 +157,12 @@ export class PortTable {
    * @throws Error if every device is refused, or if descriptors or memory are short
    */
   async start(config: Config): Promise<void> {
-    const { store, log } = this.options;
+    const { store, log, guards } = this.options;
     const uplink = uplinkDevice(config);
     const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
     const openings = await store.openDevices(uplink === undefined ? specs : [...specs, uplink]);
     refuseStart(openings);
+    guards.sweep(openings.map(({ spec }) => spec));
     config.interfaces.forEach((entry, i) => this.attach(i + 1, entry, openings[i]));
     if (uplink !== undefined) this.uplink = this.had(UPLINK_PORT, openings[specs.length]);
     for (const device of this.devices()) logDevice(log, device);
@@ -234,17 +234,13 @@ export class PortTable {
    * this is the only place where that happens, so that nothing else than a change of the configuration opens them.
    */
   release({ opened, closed, dropped }: PortDevices): void {
-    const { native, store, log, matched } = this.options;
+    const { native, store, guards } = this.options;
     store.keep(opened);
     store.drop(closed);
     for (const device of closed) this.restore(device);
     closeDevices(native, closed);
     const kept = [...this.attached.values()].map(({ device }) => device.spec);
-    const unwanted = dropped.filter((spec) => !matched.inherits(spec, kept));
-    unguardDevices(native, unwanted, (spec, error) =>
-      log.warn({ err: error, device: deviceLabel(spec) }, 'the host is still kept from it'),
-    );
-    matched.release(dropped, kept);
+    guards.release(dropped, kept);
   }
 
   /** Lets ports be assigned again: no flow of theirs is left that the policy in force did not judge. */
@@ -271,12 +267,12 @@ export class PortTable {
    * @throws NativeError if it still can't be opened
    */
   reopen(port: number): boolean {
-    const { native, lost, matched, store, log } = this.options;
+    const { native, lost, guards, store, log } = this.options;
     const before = this.deviceAt(port);
     if (before === undefined || !lost.has(port)) return false;
     const [device] = openDevices(native, [before.spec]);
     warnOfLacking(log, device);
-    matched.note(device);
+    guards.note(device);
     if (port === UPLINK_PORT) this.uplink = device;
     else this.attached.set(port, { ...this.attached.get(port)!, device });
     lost.forget(port);
@@ -326,7 +322,7 @@ export class PortTable {
   /** The device that was opened, or a placeholder until it can be opened. */
   private had(port: number, opening: Opening): Device {
     if ('device' in opening) {
-      this.options.matched.note(opening.device);
+      this.options.guards.note(opening.device);
       return opening.device;
     }
     this.options.lost.await(port, opening.spec, opening.error);

@@ -32,6 +32,9 @@ export const FRAME_BYTES_MAX = 65535 + 18;
 /** For writeBatch, in place of a descriptor: writeStream has written what goes there. */
 export const FD_OF_STREAM = -2;
 
+/** Of a record of watchLinks (ports/link-news.ts). */
+export const LINK_RECORD_BYTES = 312;
+
 /** Bytes of the buffers of a stream: at least the largest frame, and at least a superpacket in segments. */
 export const STREAM_IN_BYTES = 1 << 17;
 export const STREAM_OUT_BYTES = 1 << 18;
@@ -150,6 +153,8 @@ export interface Native {
   guardDevice(netns: string | undefined, name: string): void;
   /** Lets the host have an attached interface again. Nothing happens if it is not kept from it. */
   unguardDevice(netns: string | undefined, name: string): void;
+  /** The names of the interfaces that the host is kept from by this daemon or another, there or not. */
+  listGuards(netns: string | undefined): string[];
   /** What has become of an attached interface; `ifindex` is 0 if there is none of the name. */
   lookAtDevice(
     netns: string | undefined,
@@ -323,6 +328,12 @@ export interface Native {
   linkIndex(netns: string | undefined, name: string): number;
   /** All interfaces of a namespace, of one moment. Needs no right in the caller's own. */
   listLinks(netns: string | undefined): ListedLink[];
+  /**
+   * Watches the interfaces of a namespace, and the guards there. The namespace lives as long as it is watched.
+   * @param receiveBytes how much may wait in the kernel; absent: 4 MB
+   * @returns a unix socket, the caller's, in which native/link-watch.c writes records; closing it ends the watch
+   */
+  watchLinks(netns: string | undefined, receiveBytes?: number): number;
   /** Removes a (persistent) interface. */
   deleteLink(netns: string | undefined, ifindex: number): void;
 
@@ -373,6 +384,7 @@ const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
   HEADROOM_BYTES,
   FRAME_BYTES_MAX,
   FD_OF_STREAM,
+  LINK_RECORD_BYTES,
   STREAM_IN_BYTES,
   STREAM_OUT_BYTES,
   QUEUES_MAX,

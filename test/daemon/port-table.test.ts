@@ -4,7 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import type { Config } from '../../src/config/config.ts';
 import { LostDevices } from '../../src/daemon/lost-devices.ts';
-import { MatchedLinks } from '../../src/daemon/matched-links.ts';
+import { GuardedLinks } from '../../src/daemon/guarded-links.ts';
 import { PortTable, type PortDevices, type PortPlan } from '../../src/daemon/port-table.ts';
 import { FdStore } from '../../src/service/fd-store.ts';
 import { Notifier } from '../../src/service/notify.ts';
@@ -36,9 +36,13 @@ async function startTable(t: TestContext, config: Config): Promise<World> {
   const store = new FdStore(devices.native, new Notifier(devices.native, undefined, log), log, []);
   const none = (): Promise<void> => Promise.resolve();
   const { native } = devices;
-  const matched = new MatchedLinks(native, log);
-  const lost = new LostDevices({ native, log, matched, store, reopen: none, giveUp: none });
-  const table = new PortTable({ native, log, lost, matched, store });
+  const guards = new GuardedLinks(native, log);
+  const watches = { has: () => true, keep: () => undefined, stop: () => undefined };
+  const lost = new LostDevices({
+    ...{ native, log, guards, watches, store, reopen: none, giveUp: none },
+    devices: () => table.devices(),
+  });
+  const table: PortTable = new PortTable({ native, log, lost, guards, store });
   await table.start(config);
   t.after(() => {
     lost.stop();

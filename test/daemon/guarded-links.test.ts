@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { MatchedLinks } from '../../src/daemon/matched-links.ts';
+import { GuardedLinks } from '../../src/daemon/guarded-links.ts';
 import { absentDevice } from '../../src/daemon/port-specs.ts';
-import type { Device, DeviceSpec } from '../../src/ports/device.ts';
+import type { DeviceSpec } from '../../src/ports/device.ts';
 import { matchLabel, type Link, type LinkMatch } from '../../src/ports/link-match.ts';
 
 function specOf(match: LinkMatch | string): DeviceSpec {
@@ -31,37 +31,46 @@ class World {
   readonly guards = new Set<string>();
   readonly warnings: string[] = [];
   isBroken = false;
-  readonly matched = new MatchedLinks(
+  onListed?: () => void;
+  onUnguarded?: (name: string) => void;
+  readonly guarded = new GuardedLinks(
     {
       listLinks: () => this.links.map((one) => ({ ...one, ...PLAIN })),
+      listGuards: () => {
+        const names = [...this.guards];
+        this.onListed?.();
+        return names;
+      },
       lookAtDevice: (_, name) => ({
-        ...{ ifindex: 1, mtu: 1500, isUp: true },
+        ifindex: this.links.find((one) => one.name === name)?.ifindex ?? 0,
+        ...{ mtu: 1500, isUp: true },
         isGuarded: this.guards.has(name),
       }),
       guardDevice: (_, name) => {
         if (this.isBroken) throw new Error(`${name} can't be guarded`);
         this.guards.add(name);
       },
-      unguardDevice: (_, name) => void this.guards.delete(name),
+      unguardDevice: (_, name) => {
+        this.guards.delete(name);
+        this.onUnguarded?.(name);
+      },
     },
     pino({ base: null }, { write: (line) => void this.warnings.push(line) }),
   );
 
-  open(spec: DeviceSpec, { ifindex, name }: Link): Device {
+  open(spec: DeviceSpec, { ifindex, name }: Link): void {
     this.guards.add(name);
-    const device = { ...absentDevice(spec), ifindex, name };
-    this.matched.note(device);
-    return device;
+    this.guarded.note({ ...absentDevice(spec), ifindex, name });
   }
 
   /** A second passes. */
-  follow(...open: readonly Device[]): string[] {
-    this.matched.follow(open, () => this.links);
+  follow(): string[] {
+    this.guarded.follow(() => this.links);
     return [...this.guards].sort();
   }
 
   hold(spec = WEB): string | undefined {
-    return this.matched.hold(spec, this.links);
+    return this.guarded.hold(spec, this.links);
   }
 }
 
@@ -91,44 +100,100 @@ test('a guard follows a name that changes, and leaves the name to whoever has it
   const world = new World();
   const first = link(1, 'v1');
   world.links = [first];
-  const device = world.open(WEB, first);
+  world.open(WEB, first);
   world.links = [link(1, 'v7')];
-  assert.deepEqual(world.follow(device), ['v7']);
+  assert.deepEqual(world.follow(), ['v7']);
   world.links = [link(1, 'v8'), link(5, 'v7', '')];
   assert.deepEqual(world.follow(), ['v8'], 'v7 is a stranger now');
+});
+
+test('one that takes the place of another is not opened in between', () => {
+  const world = new World();
+  world.links = [link(1, 'v1')];
+  world.open(WEB, world.links[0]);
+  world.links = [link(2, 'v1')];
+  world.onUnguarded = (name) => assert.fail(`${name} was opened`);
+  assert.deepEqual(world.follow(), ['v1']);
 });
 
 test('names that are exchanged leave both guarded', () => {
   const world = new World();
   const db = specOf({ alias: 'db' });
   world.links = [link(1, 'v1'), link(2, 'v2', 'db')];
-  const devices = [world.open(WEB, world.links[0]), world.open(db, world.links[1])];
+  world.open(WEB, world.links[0]);
+  world.open(db, world.links[1]);
   world.links = [link(1, 'v2'), link(2, 'v1', 'db')];
-  assert.deepEqual(world.follow(...devices), ['v1', 'v2']);
+  assert.deepEqual(world.follow(), ['v1', 'v2']);
   world.links = [link(2, 'v1', 'db')];
-  assert.deepEqual(world.follow(devices[1]), ['v1']);
+  assert.deepEqual(world.follow(), ['v1']);
 });
 
-test('a name that an open device has by now keeps its guard', () => {
+test('one that is known by its name is followed too, and its name stays closed', () => {
   const world = new World();
-  const plain = { ...absentDevice(specOf('v1')), ifindex: 9 };
+  const web = specOf('v1');
+  world.links = [link(1, 'v1', '')];
+  world.open(web, world.links[0]);
+  world.links = [link(1, 'v7', '')];
+  assert.deepEqual(world.follow(), ['v1', 'v7'], 'nobody asked for the next v1 to be let in');
+  world.links = [link(1, 'v8', ''), link(2, 'v1', '')];
+  assert.deepEqual(world.follow(), ['v1', 'v8'], 'v7 is nobody’s');
+  world.guards.delete('v1');
+  world.guarded.guardStranger(web, world.links);
+  assert.deepEqual([...world.guards].sort(), ['v1', 'v8']);
+  assert.match(world.warnings.at(-1)!, /another interface has the name/);
+  const { length } = world.warnings;
+  world.guarded.guardStranger(web, world.links);
+  assert.equal(world.warnings.length, length, 'that is told once');
+  world.guarded.release([web], []);
+  assert.deepEqual([...world.guards], []);
+});
+
+test('a guard that is removed comes again at once, and that is told', () => {
+  const world = new World();
   world.links = [link(1, 'v1')];
   world.open(WEB, world.links[0]);
-  world.links = [link(9, 'v1', '')];
-  assert.deepEqual(world.follow(plain), ['v1']);
+  world.guards.clear();
+  const at = (name: string): void =>
+    world.guarded.followAt(
+      { netns: undefined, ifindexes: new Set(), names: new Set([name]) },
+      () => world.links,
+    );
+  at('v2');
+  assert.deepEqual([...world.guards], []);
+  at('v1');
+  assert.deepEqual([...world.guards], ['v1']);
+  assert.match(world.warnings[0], /was removed, and is there again/);
+});
+
+test('guards of an earlier daemon go with their interface, and never open one that is there', () => {
+  const world = new World();
+  world.links = [link(1, 'v1'), link(2, 'v2')];
+  for (const name of ['v1', 'v2', 'v3', 'v4', 'v5']) world.guards.add(name);
+  // One comes between the two lists, one between the list and the end of its guard.
+  world.onListed = () => void (world.links = [...world.links, link(5, 'v5')]);
+  world.onUnguarded = (name) => {
+    if (name === 'v4') world.links = [...world.links, link(4, 'v4')];
+  };
+  world.guarded.sweep([specOf('v2'), WEB]);
+  assert.deepEqual([...world.guards].sort(), ['v1', 'v2', 'v4', 'v5']);
+  world.links = [];
+  world.guards.clear();
+  world.guards.add('v2');
+  world.guarded.sweep([specOf('v2')]);
+  assert.deepEqual([...world.guards], ['v2'], 'the configuration waits for it');
 });
 
 test('what only a match that is gone fitted is the host’s again', () => {
   const world = new World();
   world.links = [link(1, 'v1'), link(2, 'v2')];
   world.hold();
-  world.matched.release([specOf({ alias: 'db' })], [WEB]);
+  world.guarded.release([specOf({ alias: 'db' })], [WEB]);
   assert.deepEqual(world.follow(), ['v1', 'v2']);
-  // v1 is known by its name from now on; its owner looks after the guard.
-  world.matched.release([WEB], [specOf('v1')]);
+  // v1 is known by its name from now on.
+  world.guarded.release([WEB], [specOf('v1')]);
   assert.deepEqual([...world.guards], ['v1']);
   world.guards.delete('v1');
-  assert.deepEqual(world.follow(), []);
+  assert.deepEqual(world.follow(), ['v1']);
 });
 
 test('another match that fits takes the guard over, also from a name', () => {
@@ -136,14 +201,23 @@ test('another match that fits takes the guard over, also from a name', () => {
   const other = specOf({ alias: 'web' });
   world.links = [link(1, 'v1')];
   world.open(WEB, world.links[0]);
-  world.matched.release([WEB], [other]);
+  world.guarded.release([WEB], [other]);
   world.guards.clear();
   assert.deepEqual(world.follow(), ['v1']);
 
-  assert.equal(world.matched.inherits(specOf('v1'), [specOf({ alias: 'db' })]), false);
-  assert.equal(world.matched.inherits(specOf('v2'), [other]), false);
-  assert.equal(world.matched.inherits(specOf('v1'), [other]), true);
-  world.matched.release([other], []);
+  // Of one that waits for its interface the guard may be an earlier daemon's.
+  const release = (name: string, ...kept: readonly DeviceSpec[]): string[] => {
+    world.guards.add(name);
+    world.guarded.release([specOf(name)], kept);
+    return [...world.guards].sort();
+  };
+  world.links = [...world.links, link(3, 'v3')];
+  assert.deepEqual(release('v3', other), ['v1', 'v3'], 'a match fits it');
+  assert.deepEqual(release('v3', specOf({ alias: 'db' })), ['v1']);
+  assert.deepEqual(release('v9', other), ['v1'], 'it is not there');
+  assert.deepEqual(release('v9', specOf('v9')), ['v1', 'v9']);
+  world.guards.delete('v9');
+  world.guarded.release([other], []);
   assert.deepEqual([...world.guards], []);
 });
 
@@ -169,9 +243,9 @@ test('a namespace that is another by now has nothing of ours', () => {
   const world = new World();
   const gone = { ...WEB, netnsPath: '/run/netns/sgt-not-there' };
   world.links = [link(1, 'v1'), link(2, 'v2')];
-  world.matched.hold(gone, world.links);
+  world.guarded.hold(gone, world.links);
   const own = { ...WEB, netnsPath: '/proc/self/ns/net' };
-  world.matched.hold(own, world.links);
+  world.guarded.hold(own, world.links);
   world.guards.clear();
   world.links = [link(1, 'v8'), link(2, 'v9')];
   assert.deepEqual(world.follow(), ['v8', 'v9'], 'those of the namespace that is the same');
