@@ -1,6 +1,6 @@
 /** What the survey of a host reads: control groups, command lines, mounts, plugins, and a daemon's answer. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -8,6 +8,7 @@ import { netdevsOf } from '../../src/doors/survey/machines.ts';
 import { mountedNamespaces } from '../../src/doors/survey/namespaces.ts';
 import type { Owner } from '../../src/doors/survey/facts.ts';
 import { containerOf } from '../../src/doors/survey/owner.ts';
+import { lookAtProcesses } from '../../src/doors/survey/processes.ts';
 import { listRuntimes } from '../../src/doors/survey/runtimes.ts';
 import { containersOnHost, guardsOf } from '../../src/doors/survey/survey.ts';
 import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
@@ -46,6 +47,29 @@ test('whose a process is, by its control group', () => {
   }
   const hybrid = `12:cpu,cpuacct:/docker/${ID}\n1:name=systemd:/\n0::/system.slice/x.service\n`;
   assert.deepEqual(containerOf(hybrid), { kind: 'docker', name: '3f2a9c1b7d8e' });
+});
+
+test('threads of the kernel are nobody’s processes, whatever namespace they are in', (t) => {
+  const proc = mkdtempSync(join(tmpdir(), 'sgt-proc-'));
+  t.after(() => rmSync(proc, { recursive: true, force: true }));
+  // As /proc tells: the name may have brackets and blanks in it, and the flags are the ninth field.
+  const made: readonly (readonly [pid: number, comm: string, flags: number])[] = [
+    [2, 'kthreadd', 0x20_8040],
+    [7, 'kworker/0:1 (x) S', 0x420_8060],
+    [900, 'a) S 2 0 0 0 -1 2129984 (b', 0x40_0100],
+  ];
+  for (const [pid, comm, flags] of made) {
+    const path = join(proc, String(pid));
+    mkdirSync(join(path, 'ns'), { recursive: true });
+    mkdirSync(join(path, 'task', String(pid)), { recursive: true });
+    writeFileSync(join(path, 'ns', 'net'), '');
+    writeFileSync(join(path, 'comm'), `${comm}\n`);
+    writeFileSync(join(path, 'stat'), `${pid} (${comm}) S 2 0 0 0 -1 ${flags} 0 0 0\n`);
+  }
+  const { processes, unread } = lookAtProcesses(proc);
+  const netns = statSync(join(proc, '900/ns/net')).ino;
+  const owner = { kind: 'process', name: `${made[2][1]} (pid 900)` };
+  assert.deepEqual([processes, unread], [[{ pid: 900, owner, netns, threads: [] }], []]);
 });
 
 test('which networks of a machine are no TAPs, by its command line', () => {

@@ -3,6 +3,9 @@
  *
  * A thread may be in another namespace than its process, so each thread is asked. A process that ends meanwhile is as
  * one that was never there. One that may not be looked at is counted: what it is in is not known.
+ *
+ * Threads of the kernel are left out. They are in the machine's first namespace, which would seem to be theirs where
+ * this is asked in another one.
  */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { containerOf } from './owner.ts';
@@ -22,7 +25,7 @@ export interface SeenProcesses {
   readonly unread: readonly Unread[];
 }
 
-/** Source: linux/sched.h. Threads of the kernel are in no namespace of anybody's. */
+/** Source: linux/sched.h. */
 const PF_KTHREAD = 0x0020_0000;
 const FLAGS_FIELD = 6;
 /** What /proc calls a descriptor of /dev/net/tun, wherever the device is. */
@@ -35,12 +38,12 @@ export function lookAtProcesses(proc = '/proc'): SeenProcesses {
   const processes: SeenProcess[] = [];
   const refused = new Map<string, number>();
   for (const entry of readdirSync(proc)) {
-    if (!/^\d+$/.test(entry)) continue;
+    if (!/^\d+$/.test(entry) || isOfKernel(`${proc}/${entry}`)) continue;
     try {
       processes.push(lookAt(`${proc}/${entry}`, Number(entry)));
     } catch (error) {
       const code = codeOf(error);
-      if (GONE.has(code) || isOfKernel(`${proc}/${entry}`)) continue;
+      if (GONE.has(code)) continue;
       refused.set(code, (refused.get(code) ?? 0) + 1);
     }
   }
