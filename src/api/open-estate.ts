@@ -5,7 +5,7 @@ import { randomId, type CallContext } from '../estate/calls.ts';
 import { EstateClient } from '../estate/estate-client.ts';
 import { ensureDefaultVpc } from '../estate/vpcs.ts';
 import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
-import { openSqliteStore } from '../store/sqlite-store.ts';
+import { openStore } from '../store/open-store.ts';
 import { removeAllPreviews } from '../estate/previews.ts';
 import { Managed } from './managed.ts';
 import { PREVIEW_TIMEOUT_MS, Previews } from './previews.ts';
@@ -28,13 +28,13 @@ export interface OpenedEstate {
 
 /** @throws StoreError */
 export async function openEstate({
-  store: file,
+  store: place,
   region,
   wait,
   log,
 }: EstateOptions): Promise<OpenedEstate> {
   const client = await EstateClient.open({
-    store: await openSqliteStore(file),
+    store: await openStore(place, (message) => log.warn(message)),
     onTrouble: (message) => log.error({ message }, 'the store'),
   });
   const context: CallContext = {

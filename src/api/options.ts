@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { daemonExitCodeHelp } from '../service/exit-codes.ts';
 import { version } from '../service/version.ts';
+import { parseStorePlace } from '../service/store-option.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { KEYS_FILE_DEFAULT } from './keys.ts';
 
@@ -19,7 +20,7 @@ export interface ApiOptions {
   readonly listen: Endpoint;
   readonly keys: string;
   readonly region: string;
-  /** The store that it reads and writes. */
+  /** Where the store is that it reads and writes. */
   readonly store: string;
   /** Whether a call that changes something waits until hosts have it in force. */
   readonly wait: 'hosts' | 'none';
@@ -48,7 +49,12 @@ export function apiCommand(run: (options: ApiOptions) => void): Command {
     )
     .option('--keys <file>', 'keys that may sign requests (sgctl api key)', KEYS_FILE_DEFAULT)
     .option('--region <name>', 'the region that it answers for', parseRegion, REGION_DEFAULT)
-    .option('--store <file>', 'what calls make is kept there, and daemons read it', STORE_DEFAULT)
+    .option(
+      '--store <place>',
+      'what calls make is kept there, and daemons read it: a file, or etcds://HOST:PORT,…',
+      parseStorePlace,
+      STORE_DEFAULT,
+    )
     .addOption(
       new Option(
         '--wait <whom>',

@@ -17,6 +17,7 @@ import {
   type RunningApi,
 } from '../lab/own-api.ts';
 import { isHostRoot } from '../lab/state.ts';
+import { parseStorePlace } from '../service/store-option.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import { formatFitted } from './fit-table.ts';
 import { printEnvironment } from './lab-env.ts';
@@ -53,7 +54,7 @@ function addUpCommand(api: Command): void {
     .description(
       "Starts secgroup-api in the background, for the store of the daemon that runs here, and returns when it answers. Prints the environment variables by which AWS's tools reach it, as lines for a shell. They hold a key that may write, which is made if there is none. If it runs already, they are printed again.",
     )
-    .option('--store <file>', "the store (default: the running daemon's)")
+    .option('--store <place>', "the store (default: the running daemon's)", parseStorePlace)
     .option('--keys <file>', `the file with the keys (default: ${KEYS_FILE_DEFAULT})`)
     .addOption(
       new Option('--listen <address:port>', 'where to listen, on loopback')
@@ -90,7 +91,7 @@ async function runUp(options: UpOptions): Promise<void> {
 function checkSame(wanted: UpOptions, running: OwnApi): void {
   for (const what of ['store', 'keys'] as const) {
     const file = wanted[what];
-    if (file === undefined || resolve(file) === running[what]) continue;
+    if (file === undefined || (what === 'store' ? file : resolve(file)) === running[what]) continue;
     const message = `one runs already, with the ${what} ${running[what]}`;
     throw new LabError(message, 'end it: sgctl api down');
   }
@@ -112,8 +113,7 @@ async function start(options: UpOptions): Promise<RunningApi> {
 }
 
 /** The store of the daemon that runs: there alone packets obey. */
-async function chooseStore({ store, ...which }: UpOptions): Promise<string> {
-  const named = store === undefined ? undefined : resolve(store);
+async function chooseStore({ store: named, ...which }: UpOptions): Promise<string> {
   const daemon = await askStore(findSocket(which));
   if (daemon instanceof ControlError) {
     if (named === undefined)
@@ -137,7 +137,7 @@ async function chooseStore({ store, ...which }: UpOptions): Promise<string> {
 async function askStore(socket: string): Promise<string | ControlError | undefined> {
   try {
     const { store } = await ask(socket, 'status', {});
-    return store === undefined ? undefined : resolve(store.file);
+    return store?.file;
   } catch (error) {
     if (error instanceof ControlError) return error;
     throw error;

@@ -61,8 +61,8 @@ const ROWS_MAX = 100;
 export async function openEstateInForce(
   options: Omit<EstateInForceOptions, 'client'>,
 ): Promise<EstateInForce> {
-  const { openSqliteStore } = await import('../store/sqlite-store.ts');
-  const store = await openSqliteStore(options.file);
+  const { openStore } = await import('../store/open-store.ts');
+  const store = await openStore(options.file, (message) => options.log.warn(message));
   const onTrouble = (message: string): void => options.log.error({ message }, 'the store');
   const client = await EstateClient.open({ store, onTrouble });
   return new EstateInForce({ ...options, client });

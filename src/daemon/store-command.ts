@@ -4,6 +4,7 @@ import type { StoreArguments } from '../service/arguments.ts';
 import { count } from '../source/count.ts';
 import { backUpStore } from '../store/backup.ts';
 import { checkStore, type StoreReport } from '../store/check.ts';
+import { isEtcd } from '../store/place.ts';
 import { restoreStore } from '../store/restore.ts';
 import { StoreError } from '../store/store.ts';
 
@@ -31,7 +32,8 @@ export async function runStoreCommand(args: StoreArguments): Promise<number> {
 }
 
 async function answer(args: StoreArguments): Promise<Answer> {
-  const store = resolve(args.store);
+  const { store } = args;
+  if (isEtcd(store)) throw useEtcdctl(store, args.action);
   switch (args.action) {
     case 'backup': {
       const report = backUpStore(store, resolve(args.file));
@@ -51,6 +53,20 @@ async function answer(args: StoreArguments): Promise<Answer> {
     case 'check':
       return answerOf(checkStore(store));
   }
+}
+
+/** What etcd's own program does better: it has the whole of it, and knows what is sound. */
+const ETCDCTL: Readonly<Record<StoreArguments['action'], string>> = {
+  backup: "back it up with 'etcdctl snapshot save FILE'",
+  restore:
+    "restore a backup of 'etcdctl snapshot save' with 'etcdctl snapshot restore', with another --initial-cluster-token",
+  check:
+    "check it with 'etcdctl endpoint health --cluster' and 'etcdctl endpoint hashkv --cluster'",
+};
+
+function useEtcdctl(store: string, action: StoreArguments['action']): StoreError {
+  const message = `the store ${store} is in etcd, which has programs of its own for that: ${ETCDCTL[action]}`;
+  return new StoreError('failed', message);
 }
 
 function answerOf(report: StoreReport): Answer {

@@ -22,7 +22,7 @@ import { eraseInterface, findInterface, readGroups, useGroups } from './interfac
 import { addressKey } from './keys.ts';
 import type { AttachedDevice, EstateGroup, EstateInterface, Tags } from './model.ts';
 
-/** What one edit of `reconcile` deletes at most; a store takes 128 changes in a commit. */
+/** What one edit of `reconcile` deletes at most; a store takes 127 changes in a commit. */
 const RECONCILED_ROWS_MAX = 100;
 
 export interface OwnedInterface {

@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { version } from './version.ts';
 import { daemonExitCodeHelp } from './exit-codes.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
+import { parseStorePlace } from './store-option.ts';
 
 export const CONFIG_DEFAULT = '/etc/secgroupd/secgroupd.yaml';
 const NETNS_DIRECTORY = '/run/netns';
@@ -67,7 +68,11 @@ export function daemonCommand(take: (task: Task) => void): Command {
       '--state-dir <directory>',
       "keep connections over a restart there (default: systemd's STATE_DIRECTORY, else none)",
     )
-    .option('--store <file>', 'put in force what API calls make, too: the store they write to')
+    .option(
+      '--store <place>',
+      'put in force what API calls make, too: the store they write to, a file or etcds://HOST:PORT,…',
+      parseStorePlace,
+    )
     .option('--host <name>', 'the name of this host in the store', hostname())
     .option(
       '--flow-log-dir <directory>',
@@ -116,7 +121,7 @@ function addStoreCommands(daemon: Command, take: (args: StoreArguments) => void)
     store
       .command(name)
       .description(description)
-      .option('--store <file>', 'the store', STORE_DEFAULT)
+      .option('--store <file>', 'the store', parseStorePlace, STORE_DEFAULT)
       .option('--json', 'the result as JSON', false)
       .addHelpText('after', `\n${daemonExitCodeHelp(`secgroupd store ${name}`)}`)
       .allowExcessArguments(false);

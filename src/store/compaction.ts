@@ -16,7 +16,7 @@ export interface HistoryLimits {
 /** Far more than a watch is behind, and than a page of an answer waits for the next. */
 export const HISTORY_LIMITS: HistoryLimits = { ageMs: 15 * 60_000, rows: 20_000 };
 
-/** A commit has at most 128 rows; 500 are deleted in some milliseconds. */
+/** A commit has at most 127 rows; 500 are deleted in some milliseconds. */
 const STEP_ROWS = 500;
 const STEP_REVISIONS = 500;
 

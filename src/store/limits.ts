@@ -7,7 +7,7 @@ import type { Commit } from './store.ts';
 
 export const COMMIT_LIMITS = {
   /** Of conditions; and of puts and deletes together. */
-  operations: 128,
+  operations: 127,
   /** Of all keys and values together, in UTF-8. */
   bytes: 1 << 20,
   /** Of one key. */

@@ -6,9 +6,11 @@
  * understands. A backend answers questions about one key or about all keys with a prefix, and no others: SQLite and
  * etcd can both do that.
  *
- * Revisions. A commit that changes something makes one new revision, a whole number greater than all before it. The
- * first is 1; revision 0 is the empty store. All that a commit does has the same revision. Revisions never go back,
- * also not when a backup is restored: it goes on above what anybody can have seen, so numbers may be left out.
+ * Revisions. A commit that changes something makes one new revision, a whole number greater than all before it.
+ * Revision 0 is the empty store. All that a commit does has the same revision. Revisions never go back, also not when a
+ * backup is restored: it goes on above what anybody can have seen. So numbers may be left out, also before the first
+ * commit: etcd counts what happens in the whole cluster, and a store there shares the numbers with others. A revision
+ * that was left out is the store as it was at the one before, and a watch tells nothing of it.
  *
  * Conditions. A commit may say of keys at which revision they were last put, 0 for a key that is not there. If each is
  * still so, the commit happens, else nothing of it does. Whoever reads rows, decides, and names in the conditions what
@@ -38,7 +40,7 @@ export interface Row {
 
 /** The rows of a prefix as they were at one revision, ordered by key. */
 export interface Snapshot {
-  /** The revision asked for, else the newest of the store: a watch goes on from here without a gap. */
+  /** The revision asked for, else the newest: a watch goes on from here without a gap. */
   readonly revision: number;
   readonly rows: readonly Row[];
 }
@@ -85,9 +87,9 @@ export interface Store {
 
   /**
    * Tells every change below `prefix` that came after the revision `after`, in order, each revision once. It reads when
-   * the caller is ready for more, so a slow caller costs no memory. It ends, without an error, when `signal` or the
-   * store is ended; what was not fetched by then is not told. While it waits for a change, only the signal ends it at
-   * once: `return()` is heard with the next change.
+   * the caller is ready for more, and little ahead, so a slow caller costs no memory. It ends, without an error, when
+   * `signal` or the store is ended; what was not fetched by then is not told. While it waits for a change, only the
+   * signal ends it at once: `return()` is heard with the next change.
    * @throws CompactedError, also in the middle, if changes that were not told yet are gone; or if `after` is newer than
    *   the store, which is then another one than the caller has read
    */
@@ -142,12 +144,18 @@ export class StoreError extends Error {
 export class CompactedError extends Error {
   /** What was asked for. */
   readonly revision: number;
+  /** The newest that there is. */
+  readonly newest: number;
 
-  constructor(revision: number, oldest: number, newest: number) {
-    super(
-      `revision ${revision} is not kept: the store has revisions ${oldest} to ${newest}; read anew`,
-    );
+  /** @param oldest undefined: not known */
+  constructor(revision: number, oldest: number | undefined, newest: number) {
+    const kept =
+      oldest === undefined
+        ? `the newest of the store is ${newest}`
+        : `the store has revisions ${oldest} to ${newest}`;
+    super(`revision ${revision} is not kept: ${kept}; read anew`);
     this.name = 'CompactedError';
     this.revision = revision;
+    this.newest = newest;
   }
 }

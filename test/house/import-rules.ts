@@ -81,6 +81,8 @@ const ONLY_IMPORTER: ReadonlyMap<string, { readonly pattern: RegExp; readonly wh
     ['ipaddr.js', { pattern: /^src\/addr\//, where: 'src/addr/' }],
     ['prom-client', { pattern: /^src\/metrics\//, where: 'src/metrics/' }],
     ['libsql', { pattern: /^src\/store\/sqlite\.ts$/, where: 'src/store/sqlite.ts' }],
+    ['@grpc/grpc-js', { pattern: /^src\/store\/etcd\/grpc\.ts$/, where: 'src/store/etcd/grpc.ts' }],
+    ['protobufjs', { pattern: /^src\/store\/etcd\/wire\.ts$/, where: 'src/store/etcd/wire.ts' }],
     ['cap', { pattern: /^src\/ports\/pcap\.ts$/, where: 'src/ports/pcap.ts' }],
   ]);
 

@@ -11,6 +11,7 @@ import {
   type Snapshot,
   type Store,
 } from '../../src/store/store.ts';
+import type { Backend } from './contract.ts';
 
 /** What several MemoryStores share, as processes share a file. */
 export class Memory {
@@ -137,3 +138,18 @@ export class MemoryStore implements Store {
       throw new StoreError('closed', 'the store is closed; open it again');
   }
 }
+
+/** Stores in memory, for tests of any backend. */
+export const memory: Backend = {
+  name: 'memory',
+  make: async () => {
+    const shared = new Memory();
+    return {
+      store: new MemoryStore(shared),
+      other: async () => new MemoryStore(shared),
+      compact: async () => {
+        shared.compacted = shared.commits.length;
+      },
+    };
+  },
+};

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { testContract, type Backend } from './contract.ts';
 import { makeFolder, openStore } from './folder.ts';
-import { Memory, MemoryStore } from './memory-store.ts';
+import { memory } from './memory-store.ts';
 import { testAgainstTwin } from './twin.ts';
 
 const sqlite: Backend = {
@@ -12,20 +12,6 @@ const sqlite: Backend = {
     const open = () => openStore(t, file);
     const store = await open();
     return { store, other: open, compact: () => store.compact({ ageMs: 0, rows: 0 }) };
-  },
-};
-
-const memory: Backend = {
-  name: 'memory',
-  make: async () => {
-    const shared = new Memory();
-    return {
-      store: new MemoryStore(shared),
-      other: async () => new MemoryStore(shared),
-      compact: async () => {
-        shared.compacted = shared.commits.length;
-      },
-    };
   },
 };
 

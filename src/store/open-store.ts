@@ -1,0 +1,23 @@
+/** Opens a store, wherever it is. What one kind of place needs is loaded for that kind alone. */
+import type { Store } from './store.ts';
+import { parsePlace } from './place.ts';
+
+/**
+ * Opens the store at a place; makes it, if there is nothing yet.
+ * @param text as `parsePlace` takes it
+ * @param say takes what a log should tell though no call fails: a connection that is lost, or there again
+ * @throws StoreError; RangeError if the text is no place
+ */
+export async function openStore(text: string, say: (message: string) => void): Promise<Store> {
+  const place = parsePlace(text);
+  switch (place.kind) {
+    case 'file': {
+      const { openSqliteStore } = await import('./sqlite-store.ts');
+      return openSqliteStore(place.path);
+    }
+    case 'etcd': {
+      const { openEtcdStore } = await import('./etcd/etcd-store.ts');
+      return openEtcdStore(place, say);
+    }
+  }
+}
