@@ -27,7 +27,11 @@ import type { InterfaceView } from '../queries/interfaces-view.ts';
 import type {
   AttachmentQuestion,
   InterfaceQuestion,
+  LeaseQuestion,
   OwnedInterfaceView,
+  PoolQuestion,
+  PoolView,
+  ReleaseQuestion,
 } from '../queries/owned-interfaces.ts';
 import type { ReloadResult } from '../queries/reload-result.ts';
 import type { GroupUse, RulesAnswer, RulesQuestion } from '../queries/rules-view.ts';
@@ -68,6 +72,18 @@ export interface Methods {
   readonly detachInterface: {
     readonly params: { readonly attachment: string };
     readonly result: { readonly detached: boolean };
+  };
+  readonly findSubnet: { readonly params: PoolQuestion; readonly result: PoolView };
+  /** Keeps others from an address for some minutes, in which `addInterface` makes it an interface's. */
+  readonly leaseAddress: {
+    readonly params: LeaseQuestion;
+    /** `leased` is false if it is that of an interface which a call made and nobody has. */
+    readonly result: { readonly address: string; readonly leased: boolean };
+  };
+  /** Of one that is no lease of the owner's, nothing changes. */
+  readonly releaseAddress: {
+    readonly params: ReleaseQuestion;
+    readonly result: { readonly released: boolean };
   };
   readonly setInterfaceGroups: {
     readonly params: { readonly id: string; readonly securityGroups: readonly string[] };

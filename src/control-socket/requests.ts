@@ -11,7 +11,12 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { RequestError, readWords, WORD_LENGTH_MAX } from '../queries/traffic-filter.ts';
-import { DEVICE_KINDS, TAGS_MAX, type DeviceQuestion } from '../queries/owned-interfaces.ts';
+import {
+  DEVICE_KINDS,
+  TAGS_MAX,
+  type DeviceQuestion,
+  type PoolQuestion,
+} from '../queries/owned-interfaces.ts';
 import { SERVICE_WORDS } from '../explain/question-names.ts';
 import {
   PROTOCOL_VERSION,
@@ -135,6 +140,12 @@ const DEVICE: Fields<DeviceQuestion> = {
   configure: yesOrNo,
   persist: yesOrNo,
 };
+const POOL: Fields<PoolQuestion> = {
+  cidr: required(word),
+  subnet: word,
+  vpc: word,
+  range: word,
+};
 const VERDICT = { verdict: word, direction: word, reasons: words };
 
 /** The parameters of each method and stream. */
@@ -155,6 +166,7 @@ const REQUESTS: { readonly [One in Name]: Fields<ParamsOf<One>> } = {
     owner: required(word),
     device: object(DEVICE),
     addresses: required(words),
+    leased: yesOrNo,
     securityGroups: required(words),
     tags,
   },
@@ -167,6 +179,9 @@ const REQUESTS: { readonly [One in Name]: Fields<ParamsOf<One>> } = {
     addresses: words,
   },
   detachInterface: { attachment: required(word) },
+  findSubnet: POOL,
+  leaseAddress: { ...POOL, owner: required(word), address: word },
+  releaseAddress: { owner: required(word), vpc: required(word), address: required(word) },
   setInterfaceGroups: { id: required(word), securityGroups: required(words) },
   getInterface: { id: required(word) },
   listInterfaces: { owner: word },

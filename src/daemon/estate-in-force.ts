@@ -21,6 +21,7 @@
  */
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
+import { isFree } from '../estate/addresses.ts';
 import { declaredRows } from '../estate/declared.ts';
 import type { Edit } from '../estate/edit.ts';
 import { EstateClient } from '../estate/estate-client.ts';
@@ -302,7 +303,7 @@ export class EstateInForce implements Reloadable {
     const own = declaredPrefix(this.host);
     const gone = estate.keysBelow(own).filter((key) => !values.has(key));
     const changed = [...values].filter(([key, text]) => estate.textOf(key) !== text);
-    const claimed = [...claims].filter(([key]) => estate.revisionOf(key) === 0);
+    const claimed = [...claims].filter(([key]) => isFree(estate.textOf(key)));
     const works: ((edit: Edit) => void)[] = [
       ...gone.map((key) => (edit: Edit) => edit.remove(key)),
       ...changed.map(
@@ -311,7 +312,7 @@ export class EstateInForce implements Reloadable {
             edit.put(key, text),
       ),
       ...claimed.map(([key, text]) => (edit: Edit) => {
-        if (!edit.has(key)) edit.put(key, text);
+        if (isFree(edit.text(key))) edit.put(key, text);
       }),
       ...this.staleClaims(claims).map((key) => (edit: Edit) => edit.remove(key)),
     ];

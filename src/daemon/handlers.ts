@@ -28,6 +28,19 @@ export interface HandlerParts {
   readonly log: Logger;
 }
 
+type CallName =
+  | 'addInterface'
+  | 'removeInterface'
+  | 'attachInterface'
+  | 'detachInterface'
+  | 'findSubnet'
+  | 'leaseAddress'
+  | 'releaseAddress'
+  | 'setInterfaceGroups'
+  | 'getInterface'
+  | 'listInterfaces'
+  | 'reconcileInterfaces';
+
 export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerParts): Handlers {
   const { observatory } = daemon;
   const book = new RuleBook(observatory);
@@ -38,12 +51,6 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
   const top = new TopSampler(observatory, book, flows, (error) =>
     log.error({ err: error }, 'sgctl top got no answer'),
   );
-  const interfaceCalls = (): InterfaceCalls => {
-    if (calls !== undefined) return calls;
-    throw new RequestError(
-      'this daemon has no store where an interface would outlive it; start it with --store FILE',
-    );
-  };
   return {
     methods: {
       status: async () => ({
@@ -57,15 +64,7 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
       reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
       interfaces: () =>
         listInterfaces(observatory, daemon.waiting(), (port) => daemon.placeOf(port)),
-      addInterface: (question) => interfaceCalls().add(question),
-      removeInterface: ({ id }) => interfaceCalls().remove(id),
-      attachInterface: (question) => interfaceCalls().attach(question),
-      detachInterface: ({ attachment }) => interfaceCalls().detach(attachment),
-      setInterfaceGroups: ({ id, securityGroups }) =>
-        interfaceCalls().setGroups(id, securityGroups),
-      getInterface: ({ id }) => Promise.resolve(interfaceCalls().get(id)),
-      listInterfaces: ({ owner }) => Promise.resolve(interfaceCalls().list(owner)),
-      reconcileInterfaces: ({ owner, keep }) => interfaceCalls().reconcile(owner, keep),
+      ...interfaceMethods(calls),
       instance: ({ address }) =>
         Promise.resolve(
           findInstance(observatory.config, address, (id) => estate?.tagsOf(id) ?? {}),
@@ -96,5 +95,28 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
       capture.stop();
       top.stop();
     },
+  };
+}
+
+/** The requests by which interfaces come and go, and their addresses. */
+function interfaceMethods(calls: InterfaceCalls | undefined): Pick<Handlers['methods'], CallName> {
+  const known = (): InterfaceCalls => {
+    if (calls !== undefined) return calls;
+    throw new RequestError(
+      'this daemon has no store where an interface would outlive it; start it with --store FILE',
+    );
+  };
+  return {
+    addInterface: (question) => known().add(question),
+    removeInterface: ({ id }) => known().remove(id),
+    attachInterface: (question) => known().attach(question),
+    detachInterface: ({ attachment }) => known().detach(attachment),
+    findSubnet: (question) => Promise.resolve(known().findSubnet(question)),
+    leaseAddress: (question) => known().lease(question),
+    releaseAddress: (question) => known().release(question),
+    setInterfaceGroups: ({ id, securityGroups }) => known().setGroups(id, securityGroups),
+    getInterface: ({ id }) => Promise.resolve(known().get(id)),
+    listInterfaces: ({ owner }) => Promise.resolve(known().list(owner)),
+    reconcileInterfaces: ({ owner, keep }) => known().reconcile(owner, keep),
   };
 }

@@ -8,15 +8,18 @@
  *
  * Taking back is a call of its own, not the reverse of the commit: others may have named the same groups meanwhile.
  */
+import { randomInt } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { formatAddress } from '../addr/address.ts';
+import { formatAddress, formatCidr, parseAddress } from '../addr/address.ts';
 import { MTU_IPV6_MIN } from '../config/config-devices.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
 import { attachForOwner, detachForOwner } from '../estate/attach.ts';
 import { randomId, type CallContext } from '../estate/calls.ts';
 import type { Edit } from '../estate/edit.ts';
+import type { Estate } from '../estate/estate.ts';
 import type { Changed, EstateClient } from '../estate/estate-client.ts';
 import { valueKey } from '../estate/keys.ts';
+import { findPool, leaseAddress, releaseLease, type Pool } from '../estate/leases.ts';
 import type { AttachedDevice, EstateInterface } from '../estate/model.ts';
 import {
   addOwnedInterface,
@@ -33,9 +36,14 @@ import type {
   AttachmentQuestion,
   DeviceQuestion,
   InterfaceQuestion,
+  LeaseQuestion,
   OwnedInterfaceView,
+  PoolQuestion,
+  PoolView,
+  ReleaseQuestion,
 } from '../queries/owned-interfaces.ts';
 import { RequestError } from '../queries/traffic-filter.ts';
+import type { Commit } from '../store/store.ts';
 import type { EstateInForce } from './estate-in-force.ts';
 
 /** A daemon has no account; sentences of AWS that name one have this. */
@@ -45,7 +53,10 @@ const CONTEXT: CallContext = {
   quotas: QUOTA_DEFAULTS,
   accountId: NO_ACCOUNT,
 };
+const LOSABLE = { mayBeLost: true };
 const NAME_DEFAULT = 'eth0';
+/** For where to look for a free address first. */
+const SEEDS = 2 ** 32;
 
 export class InterfaceCalls {
   private readonly inForce: EstateInForce;
@@ -60,13 +71,14 @@ export class InterfaceCalls {
 
   /** @throws RequestError if it is wrong, or can't be put in force */
   async add(question: InterfaceQuestion): Promise<OwnedInterfaceView> {
-    const { id, owner, addresses, securityGroups, tags = {} } = question;
+    const { id, owner, addresses, leased = false, securityGroups, tags = {} } = question;
     const wanted = {
       id,
       owner: readOwner(owner),
       host: this.host,
       device: readDevice(question.device ?? {}, addresses),
       addresses,
+      isLeased: leased,
       securityGroups,
       tags: Object.entries(tags).map(([key, value]) => ({ key, value })),
     };
@@ -84,6 +96,40 @@ export class InterfaceCalls {
     const { value } = await this.change((edit) => removeOwnedInterface(edit, id, this.host));
     await this.hold();
     return { removed: value !== undefined };
+  }
+
+  /** @throws RequestError if there is none, or more than one */
+  findSubnet(question: PoolQuestion): PoolView {
+    const { subnet, block, router } = readPool(this.client.estate, question);
+    const { id, vpcId } = subnet;
+    return { subnet: id, vpc: vpcId, cidr: formatCidr(block), router: formatAddress(router) };
+  }
+
+  /** Answered when it is in the store: no packet depends on it. @throws RequestError if somebody has the address */
+  async lease(
+    question: LeaseQuestion,
+  ): Promise<{ readonly address: string; readonly leased: boolean }> {
+    const { address } = question;
+    const owner = readOwner(question.owner);
+    const seed = randomInt(SEEDS);
+    // If it is lost with the power, so is who asked for it.
+    const { value } = await this.change((edit) => {
+      const pool = readPool(edit.estate, question);
+      return leaseAddress(edit, { pool, owner, host: this.host, address }, seed);
+    }, LOSABLE);
+    return { address: formatAddress(value.address), leased: value.isLeased };
+  }
+
+  /** @throws RequestError if the question is wrong */
+  async release({ vpc, owner, address }: ReleaseQuestion): Promise<{ readonly released: boolean }> {
+    const parsed = parseAddress(address);
+    if (!parsed.ok) throw new RequestError(parsed.message);
+    const whose = { owner, host: this.host };
+    const { value } = await this.change((edit) => ({
+      ok: true,
+      value: releaseLease(edit, vpc, parsed.value, whose),
+    }));
+    return { released: value };
   }
 
   /** @throws RequestError if there is no such interface, somebody has it, or it can't be put in force */
@@ -153,14 +199,12 @@ export class InterfaceCalls {
     return { removed };
   }
 
-  private async change<T>(work: (edit: Edit) => Checked<T>): Promise<Changed<T>> {
-    const done = await this.client.change(work);
-    if (done.ok) return done.value;
-    const sentences = done.refusals.map(({ message, hint }) => {
-      const sentence = message.replace(/\.$/, '');
-      return hint === undefined ? sentence : `${sentence}: ${hint}`;
-    });
-    throw new RequestError(sentences.join('; '));
+  private async change<T>(
+    work: (edit: Edit) => Checked<T>,
+    options?: Pick<Commit, 'mayBeLost'>,
+  ): Promise<Changed<T>> {
+    const done = await this.client.change(work, options);
+    return must(done);
   }
 
   /** Waits until the estate is in force. @throws RequestError if that fails; then the next revision tries again */
@@ -208,6 +252,20 @@ export class InterfaceCalls {
       ...(why === undefined ? {} : { notInForce: why }),
     };
   }
+}
+
+function must<T>(done: Checked<T>): T {
+  if (done.ok) return done.value;
+  const sentences = done.refusals.map(({ message, hint }) => {
+    const sentence = message.replace(/\.$/, '');
+    return hint === undefined ? sentence : `${sentence}: ${hint}`;
+  });
+  throw new RequestError(sentences.join('; '));
+}
+
+/** @throws RequestError if there is none, or more than one */
+function readPool(estate: Estate, { cidr, subnet, vpc, range }: PoolQuestion): Pool {
+  return must(findPool(estate, { cidr, subnetId: subnet, vpcId: vpc, range }));
 }
 
 /** An attachment whose namespace is gone, as all are after a start of the machine that no runtime cleaned up after. */

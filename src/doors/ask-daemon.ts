@@ -57,6 +57,8 @@ export interface DoorQuestion {
   readonly device: DeviceQuestion;
   /** What the runtime gives the instance; undefined: all that an interface has which a call made. */
   readonly addresses: readonly string[] | undefined;
+  /** Whether the addresses of an interface of its own were leased. */
+  readonly leased?: boolean;
   /** For an interface of its own. */
   readonly tags?: Readonly<Record<string, string>>;
 }
@@ -73,7 +75,7 @@ export async function findInterface(
 /** Asks for an interface. What the daemon refuses it takes back itself. @throws ControlError */
 export function requestInterface(
   socket: string,
-  { id, owner, selection, device, addresses, tags }: DoorQuestion,
+  { id, owner, selection, device, addresses, leased = false, tags }: DoorQuestion,
   patience?: Patience,
 ): Promise<OwnedInterfaceView> {
   const common = { owner, device, ...(addresses === undefined ? {} : { addresses }) };
@@ -82,13 +84,12 @@ export function requestInterface(
     return askDaemon(socket, 'attachInterface', question, patience);
   }
   const { securityGroups } = selection;
-  const question = { addresses: [], ...common, id, securityGroups };
-  return askDaemon(
-    socket,
-    'addInterface',
-    tags === undefined ? question : { ...question, tags },
-    patience,
-  );
+  const question = {
+    ...{ addresses: [], ...common, id, securityGroups },
+    ...(leased ? { leased } : {}),
+    ...(tags === undefined ? {} : { tags }),
+  };
+  return askDaemon(socket, 'addInterface', question, patience);
 }
 
 /** Asks for an interface; if no answer comes, what may have been made is removed. @throws ControlError */

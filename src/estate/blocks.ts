@@ -22,12 +22,6 @@ export function addressAt({ family, words }: Cidr, place: number): Address {
   return { family, words: words.map((word, i) => (i === last ? (word + place) | 0 : word)) };
 }
 
-/** The place of an address in a block that has it. */
-export function placeOf(cidr: Cidr, { words }: Address): number {
-  const last = words.length - 1;
-  return (words[last] - cidr.words[last]) >>> 0;
-}
-
 /** Part number `part` of a block, when it is cut into parts of a length. Parts beyond 2^31 are not reached. */
 export function partOf({ family, words }: Cidr, length: number, part: number): Cidr {
   const at = Math.floor((length - 1) / 32);

@@ -125,11 +125,6 @@ export class Edit {
   /** Whether a row is there that holds no value, such as a name's. */
   has(key: string): boolean {
     this.require(key);
-    return this.seems(key);
-  }
-
-  /** As `has`, for whoever looks at many and relies on none: the commit goes through if somebody changes it. */
-  seems(key: string): boolean {
     if (this.deletes.has(key)) return false;
     return this.puts.has(key) || this.estate.revisionOf(key) > 0;
   }
@@ -137,6 +132,11 @@ export class Edit {
   /** The text of a row that holds no value, such as a client token's; undefined: it is not there. */
   text(key: string): string | undefined {
     this.require(key);
+    return this.peekText(key);
+  }
+
+  /** As `text`, for whoever looks at many and relies on none: the commit goes through if somebody changes it. */
+  peekText(key: string): string | undefined {
     return this.puts.get(key) ?? (this.deletes.has(key) ? undefined : this.estate.textOf(key));
   }
 

@@ -13,7 +13,7 @@ import { makeRefusal, type Checked, type Refusal } from '../policy/refusals.ts';
 import type { Tag } from '../policy/tags.ts';
 import { DEFAULT_GROUP_NAME, foldGroupName } from '../policy/texts.ts';
 import { attachmentFromTags } from './attachments.ts';
-import { addressAt, placeOf, sizeOf } from './blocks.ts';
+import { claimText, firstFree, isFree, isUsable } from './addresses.ts';
 import {
   allOf,
   checkNotOwned,
@@ -26,7 +26,7 @@ import type { Edit } from './edit.ts';
 import { findGroup, peerSource } from './groups.ts';
 import { addressKey, nameKey } from './keys.ts';
 import type { EstateGroup, EstateInterface, EstateSubnet, SubnetId } from './model.ts';
-import { findSubnet, RESERVED_FIRST, RESERVED_LAST } from './subnets.ts';
+import { findSubnet } from './subnets.ts';
 import { vpcRef } from './rows.ts';
 
 /** Of one family. Source: Amazon EC2 User Guide, "IP addresses per network interface", the largest instances. */
@@ -341,14 +341,16 @@ function takeGiven(
   if (!parsed.ok) return parsed;
   const address = parsed.value;
   const block = family === 4 ? subnet.cidr : subnet.ipv6?.cidr;
-  const place = block === undefined ? -1 : placeOf(block, address);
-  if (block?.family !== address.family || !isUsable(block, place)) {
+  if (block === undefined || !isUsable(block, address)) {
     const message = `Address ${text} does not fall within the subnet's address range`;
     const hint = 'the first four addresses of a subnet and its last one are the platform’s';
     return refused('InvalidParameterValue', message, hint);
   }
-  if (take(edit, id, subnet, address)) return { ok: true, value: address };
-  return refused('InvalidIPAddress.InUse', `Address ${formatAddress(address)} is in use.`);
+  const key = addressKey(subnet.vpcId, formatAddress(address));
+  if (!isFree(edit.text(key)))
+    return refused('InvalidIPAddress.InUse', `Address ${formatAddress(address)} is in use.`);
+  edit.put(key, claimText(id));
+  return { ok: true, value: address };
 }
 
 /** The first free address behind a place that the interface's id gives, so that calls at once seldom meet. */
@@ -361,27 +363,14 @@ function takeFree(
   const block = family === 4 ? subnet.cidr : subnet.ipv6?.cidr;
   if (block === undefined)
     return refused('InvalidParameterValue', `The subnet '${subnet.id}' has no IPv6 CIDR block`);
-  const places = Math.min(sizeOf(block), 2 ** 32) - RESERVED_FIRST - RESERVED_LAST;
-  const first = parseInt(id.slice('eni-'.length, 'eni-'.length + 8), 16) % places;
-  for (let i = 0; i < places; i++) {
-    const address = addressAt(block, RESERVED_FIRST + ((first + i) % places));
-    if (take(edit, id, subnet, address)) return { ok: true, value: address };
+  const seed = parseInt(id.slice('eni-'.length, 'eni-'.length + 8), 16);
+  const address = firstFree(edit, subnet.vpcId, block, block, seed);
+  if (address !== undefined) {
+    edit.put(addressKey(subnet.vpcId, formatAddress(address)), claimText(id));
+    return { ok: true, value: address };
   }
   const message = `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances.`;
   return refused('InsufficientFreeAddressesInSubnet', message);
-}
-
-/** Takes an address, unless somebody has it. */
-function take(edit: Edit, id: InterfaceId, { vpcId }: EstateSubnet, address: Address): boolean {
-  const key = addressKey(vpcId, formatAddress(address));
-  // A condition for each address that is taken would be too many.
-  if (edit.seems(key)) return false;
-  edit.put(key, JSON.stringify({ interfaceId: id }));
-  return true;
-}
-
-function isUsable(block: Parameters<typeof sizeOf>[0], place: number): boolean {
-  return place >= RESERVED_FIRST && place < sizeOf(block) - RESERVED_LAST;
 }
 
 function readAddress(text: string): Checked<Address> {

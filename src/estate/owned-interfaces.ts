@@ -1,6 +1,7 @@
 /**
  * Interfaces that somebody asks a daemon for: a container runtime, a script or a person that has chosen addresses and a
- * device already. They are in a VPC and in no subnet, and have an `owner`.
+ * device already. They are in a VPC, and in no subnet unless their addresses were leased (leases.ts). They have an
+ * `owner`.
  *
  * Runtimes call several times and after crashes, so each call can be made again. The owner alone may remove such an
  * interface; calls of the EC2 API may change its groups, its description and its tags.
@@ -13,6 +14,7 @@ import type { GroupId, InterfaceId, VpcId } from '../policy/model.ts';
 import { makeRefusal, missingParameter, type Checked } from '../policy/refusals.ts';
 import type { Tag } from '../policy/tags.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
+import { claimText, holderText, isFree, isReserved } from './addresses.ts';
 import { detachForOwner } from './attach.ts';
 import { checkDevice, ownAttachment, TAG_PREFIX } from './attachments.ts';
 import { allOf, newTags, refused, unlessDeclared, type CallContext } from './calls.ts';
@@ -20,7 +22,9 @@ import type { Edit } from './edit.ts';
 import type { Estate } from './estate.ts';
 import { eraseInterface, findInterface, readGroups, useGroups } from './interfaces.ts';
 import { addressKey } from './keys.ts';
-import type { AttachedDevice, EstateGroup, EstateInterface, Tags } from './model.ts';
+import { checkPlace, leaseAgain, leaseOf } from './leases.ts';
+import type { AttachedDevice, EstateGroup, EstateInterface, SubnetId, Tags } from './model.ts';
+import { findSubnet } from './subnets.ts';
 
 /** What one edit of `reconcile` deletes at most; a store takes 127 changes in a commit. */
 const RECONCILED_ROWS_MAX = 100;
@@ -32,6 +36,8 @@ export interface OwnedInterface {
   readonly device: AttachedDevice;
   /** At least one, of both families, as text. */
   readonly addresses: readonly string[];
+  /** Whether the owner has leased the addresses on this host. */
+  readonly isLeased?: boolean;
   /** Ids, or names of groups of the default VPC. At least one: who forgets them must not get the default group. */
   readonly securityGroups: readonly string[];
   readonly tags: readonly Tag[];
@@ -59,9 +65,10 @@ export function addOwnedInterface(
   if (!tags.ok) return tags;
   const groups = findGroups(edit, given.securityGroups, undefined, context);
   if (!groups.ok) return groups;
-  const value: EstateInterface = {
+  const vpcId = groups.value[0].group.vpc.id;
+  const wanted: EstateInterface = {
     id,
-    vpcId: groups.value[0].group.vpc.id,
+    vpcId,
     subnetId: undefined,
     addresses: addresses.value,
     groupIds: groups.value.map(({ group }) => group.id),
@@ -74,22 +81,74 @@ export function addOwnedInterface(
     tags: tags.value,
   };
   const there = edit.read('interfaces', id);
-  if (there !== undefined) return asIs(there, value);
+  if (there !== undefined) return asIs(there, wanted);
   const wrong = checkDevice(edit.estate, id, host, device);
   if (wrong.length > 0) return { ok: false, refusals: wrong };
-  for (const address of value.addresses) {
-    const text = formatAddress(address);
-    const key = addressKey(value.vpcId, text);
-    if (edit.has(key)) {
-      const holder = edit.estate.interfaceAt(value.vpcId, address)?.id ?? 'another interface';
-      return refused('InvalidIPAddress.InUse', `Address ${text} is in use.`, `${holder} has it`);
-    }
-    edit.put(key, JSON.stringify({ interfaceId: id }));
-  }
+  const taken = given.isLeased === true ? claimLeases(edit, wanted, host) : take(edit, wanted);
+  if (!taken.ok) return taken;
   useGroups(edit, groups.value);
-  edit.use(value.vpcId);
+  edit.use(vpcId);
+  const value = { ...wanted, subnetId: taken.value };
   edit.write('interfaces', id, value);
   return { ok: true, value };
+}
+
+/** Takes addresses that nobody has. The owner chose them, so they are in no subnet. */
+function take(edit: Edit, { id, vpcId, addresses }: EstateInterface): Checked<undefined> {
+  const subnets = edit.list('subnets').filter((one) => one.vpcId === vpcId);
+  for (const address of addresses) {
+    for (const subnet of subnets)
+      for (const block of [subnet.cidr, ...(subnet.ipv6 === undefined ? [] : [subnet.ipv6.cidr])])
+        if (isReserved(block, address)) return checkPlace(subnet, block, address);
+    const text = formatAddress(address);
+    const key = addressKey(vpcId, text);
+    if (!isFree(edit.text(key))) {
+      const hint = holderText(edit.estate, vpcId, address);
+      return refused('InvalidIPAddress.InUse', `Address ${text} is in use.`, hint);
+    }
+    edit.put(key, claimText(id));
+  }
+  return { ok: true, value: undefined };
+}
+
+/** Makes the leases of an owner the addresses of its interface. @returns the subnet that they are of */
+function claimLeases(
+  edit: Edit,
+  { id, vpcId, addresses, owner }: EstateInterface,
+  host: string,
+): Checked<SubnetId> {
+  const subnetIds = new Set<SubnetId>();
+  for (const address of addresses) {
+    const text = formatAddress(address);
+    const key = addressKey(vpcId, text);
+    const lease = leaseOf(edit, key, owner!, host);
+    if (lease === undefined) {
+      const row = edit.text(key);
+      if (row !== undefined)
+        return refused(
+          'InvalidIPAddress.InUse',
+          `Address ${text} is in use.`,
+          holderText(edit.estate, vpcId, address),
+        );
+      const message = `Address ${text} was not leased in ${vpcId}, the VPC of the groups`;
+      return refused(
+        'InvalidParameterValue',
+        message,
+        'name groups of the VPC that its subnet is in',
+      );
+    }
+    edit.put(key, claimText(id));
+    subnetIds.add(lease.subnetId);
+  }
+  const [subnetId, ...others] = subnetIds;
+  if (others.length > 0) {
+    const message = `The addresses are of the subnets ${[...subnetIds].join(' and ')}`;
+    return refused('InvalidParameterValue', message, 'an interface is in one');
+  }
+  const subnet = findSubnet(edit, subnetId);
+  if (!subnet.ok) return subnet;
+  edit.use(subnetId);
+  return { ok: true, value: subnetId };
 }
 
 /** @returns undefined if there is none, which is as well */
@@ -102,6 +161,7 @@ export function removeOwnedInterface(
   const found = findOwned(edit, id, host);
   if (!found.ok) return found;
   eraseInterface(edit, found.value);
+  leaseAgain(edit, found.value);
   return found;
 }
 

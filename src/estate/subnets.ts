@@ -3,16 +3,13 @@ import { formatCidr, parseCidr, type Cidr } from '../addr/address.ts';
 import type { VpcId } from '../policy/model.ts';
 import type { Checked } from '../policy/refusals.ts';
 import type { Tag } from '../policy/tags.ts';
+import { RESERVED_FIRST, RESERVED_LAST } from './addresses.ts';
 import { isWithin, overlaps, sizeOf } from './blocks.ts';
 import { checkNotDeclared, newTags, refused, unlessDeclared, type CallContext } from './calls.ts';
 import type { Edit } from './edit.ts';
 import type { Estate } from './estate.ts';
 import type { EstateSubnet, EstateVpc, SubnetId, VpcBlock } from './model.ts';
 import { findVpc } from './vpcs.ts';
-
-/** Source: Amazon VPC User Guide, "Subnet CIDR blocks": the first four addresses and the last one are AWS's. */
-export const RESERVED_FIRST = 4;
-export const RESERVED_LAST = 1;
 
 const LENGTHS = { min: 16, max: 28 };
 const IPV6_LENGTH = 64;

@@ -26,9 +26,43 @@ export interface InterfaceQuestion {
   readonly owner: string;
   readonly device?: DeviceQuestion;
   readonly addresses: readonly string[];
+  /** Whether the owner has these addresses by `leaseAddress`. */
+  readonly leased?: boolean;
   /** Ids or names. */
   readonly securityGroups: readonly string[];
   readonly tags?: Readonly<Record<string, string>>;
+}
+
+/** Which addresses an owner wants to have addresses of, as Docker's IPAM does. */
+export interface PoolQuestion {
+  /** The block of a subnet. */
+  readonly cidr: string;
+  /** Whichever has the block, if it is left out. */
+  readonly subnet?: string;
+  readonly vpc?: string;
+  /** A part of the block; all of it if it is left out. */
+  readonly range?: string;
+}
+
+export interface PoolView {
+  readonly subnet: string;
+  readonly vpc: string;
+  /** The block, without bits beyond its length. */
+  readonly cidr: string;
+  /** The address that is the subnet's router. */
+  readonly router: string;
+}
+
+export interface LeaseQuestion extends PoolQuestion {
+  readonly owner: string;
+  /** Any that is free, if it is left out. */
+  readonly address?: string;
+}
+
+export interface ReleaseQuestion {
+  readonly owner: string;
+  readonly vpc: string;
+  readonly address: string;
 }
 
 export interface AttachmentQuestion {

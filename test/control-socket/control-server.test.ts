@@ -56,6 +56,9 @@ function handlers(more: Partial<Methods> = {}): ControlHandlers {
       removeInterface: unasked,
       attachInterface: unasked,
       detachInterface: unasked,
+      findSubnet: unasked,
+      leaseAddress: unasked,
+      releaseAddress: unasked,
       setInterfaceGroups: unasked,
       getInterface: unasked,
       instance: unasked,
@@ -136,7 +139,7 @@ test('what is no request is refused in words, and the next one is answered', asy
     ],
     [
       '{"version":1,"method":"toString"}',
-      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
+      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, findSubnet, leaseAddress, releaseAddress, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
     ],
     ['{"version":1,"method":"status","params":7}', 'params is a JSON object'],
   ];

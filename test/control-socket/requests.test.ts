@@ -114,6 +114,11 @@ test('each parameter is of the kind that the method takes', () => {
       'tags is an object of at most 50 tags',
     ],
     ['addInterface', { id: 'eni-1', owner: 'a' }, "addInterface needs the parameter 'addresses'"],
+    ['addInterface', { ...ADD, leased: 'yes' }, 'leased is true or false'],
+    ['leaseAddress', { owner: 'a', cidr: '10.0.0.0/24', subnet: 's', vpc: 'v' }, 'taken'],
+    ['leaseAddress', { owner: 'a' }, "leaseAddress needs the parameter 'cidr'"],
+    ['findSubnet', { cidr: [] }, 'cidr is a word of at most 255 characters'],
+    ['releaseAddress', { owner: 'a', vpc: 'v' }, "releaseAddress needs the parameter 'address'"],
     ['reconcileInterfaces', { owner: 'a', keep: Array<string>(2000).fill('eni-1') }, 'taken'],
     [
       'reconcileInterfaces',

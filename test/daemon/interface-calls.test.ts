@@ -11,6 +11,7 @@ import { RequestError } from '../../src/queries/traffic-filter.ts';
 import { modifyInterface } from '../../src/estate/interfaces.ts';
 import { change, context } from '../estate/world.ts';
 import { startEstateWorld, type EstateWorld } from './estate-world.ts';
+import { ensureDefaultVpc } from '../../src/estate/vpcs.ts';
 import { writeDetached } from '../estate/write-interface.ts';
 
 const TEXT = `
@@ -226,4 +227,41 @@ test('an attachment in a namespace that is gone gives way, and one that is there
   await assert.rejects(attach(), /cni has it, as eth0 in .*netns on the host here/);
   rmSync(netns);
   assert.equal((await attach()).attachment, attachment);
+});
+
+test('an address is leased of a subnet, becomes an interface, and is given back', async (t) => {
+  const { calls, client } = await serve(t);
+  const subnet = await change(client, (edit) => {
+    ensureDefaultVpc(edit, ['us-east-1a'], context);
+    return { ok: true, value: edit.list('subnets')[0] };
+  });
+  const cidr = '172.31.0.0/20';
+  assert.deepEqual(calls.findSubnet({ cidr }), {
+    ...{ subnet: subnet.id, vpc: subnet.vpcId, cidr, router: '172.31.0.1' },
+  });
+  const none = new RequestError(
+    'There is no subnet 10.9.0.0/24 in any VPC: make it by a call of the EC2 API first (CreateSubnet), or let the runtime choose the addresses',
+  );
+  assert.throws(() => calls.findSubnet({ cidr: '10.9.0.0/24' }), none);
+  const wish = { owner: 'docker', cidr, address: '172.31.0.9' };
+  assert.deepEqual(await calls.lease(wish), { address: '172.31.0.9', leased: true });
+  await refused(
+    calls.lease(wish),
+    'Address 172.31.0.9 is in use: docker on the host here has just taken it',
+  );
+  await assert.rejects(calls.lease({ ...wish, owner: 'a b' }), /owner is a word of letters/);
+  const question = { ...QUESTION, addresses: ['172.31.0.9'] };
+  await assert.rejects(calls.add(question), /Address 172\.31\.0\.9 is in use/);
+  await calls.add({ ...question, leased: true });
+  assert.equal(client.estate.interface(ID)?.subnetId, subnet.id);
+  const back = { owner: 'docker', vpc: subnet.vpcId, address: '172.31.0.9' };
+  assert.deepEqual(await calls.release(back), { released: false });
+  await calls.remove(ID);
+  assert.deepEqual(await calls.release(back), { released: true });
+  await assert.rejects(calls.release({ ...back, address: 'x' }), RequestError);
+  // What can't be put in force is a lease again, for the owner to give back.
+  await calls.lease(wish);
+  const bad = { ...question, leased: true, device: { name: 'dev-bad' } };
+  await assert.rejects(calls.add(bad), /can't be put in force/);
+  assert.deepEqual(await calls.release(back), { released: true });
 });

@@ -60,7 +60,7 @@ function makeWorld(t: TestContext, before?: World): World {
       asked.push(`remove ${id}`);
       return Promise.resolve();
     },
-    isMoved: (id: string) => Promise.resolve(moved.has(id)),
+    moved: () => Promise.resolve(moved),
   };
   const nat = { apply: () => Promise.resolve(void asked.push('nat')) };
   const driver = new NetworkDriver({ state, nat, interfaces, leftOverMs: 100 });
@@ -243,7 +243,8 @@ test('the socket is for its user alone, and answers as plugins do', async (t) =>
   const path = join(folder, 'plugins', 'secgroupd.sock');
   const log = pino({ level: 'silent' });
   const onActivate = (): void => void activations++;
-  const server = new PluginServer({ methods: driver.methods, onActivate, log });
+  const drivers = { NetworkDriver: driver.methods, IpamDriver: new Map() };
+  const server = new PluginServer({ drivers, onActivate, log });
   await server.listen(path, {});
   t.after(() => server.stop());
   assert.equal(statSync(path).mode & 0o777, 0o600);
@@ -260,7 +261,10 @@ test('the socket is for its user alone, and answers as plugins do', async (t) =>
       sent.on('error', reject);
       sent.end(body);
     });
-  assert.deepEqual(await post('/Plugin.Activate', ''), [200, '{"Implements":["NetworkDriver"]}']);
+  assert.deepEqual(await post('/Plugin.Activate', ''), [
+    200,
+    '{"Implements":["NetworkDriver","IpamDriver"]}',
+  ]);
   assert.equal(activations, 1);
   assert.deepEqual(await post('/NetworkDriver.GetCapabilities', ''), [
     200,
@@ -269,7 +273,8 @@ test('the socket is for its user alone, and answers as plugins do', async (t) =>
   const [status] = await post('/NetworkDriver.ProgramExternalConnectivity', '{}');
   assert.equal(status, 404);
   const [, wrong] = await post('/NetworkDriver.Join', '[]');
-  assert.equal(wrong, '{"Err":"secgroupd: the request is no object of JSON"}');
+  const sentence = 'secgroupd: the request is no object of JSON';
+  assert.equal(wrong, JSON.stringify({ Err: sentence, Error: sentence }));
   const [, long] = await post('/NetworkDriver.Join', ' '.repeat((1 << 20) + 1));
   assert.match(long, /at most 1048576 bytes/);
 });

@@ -3,122 +3,24 @@
  * kept over restarts of each part.
  */
 import assert from 'node:assert/strict';
-import { test, type TestContext } from 'node:test';
-import {
-  AuthorizeSecurityGroupIngressCommand,
-  CreateNetworkInterfaceCommand,
-  CreateSecurityGroupCommand,
-  DeleteNetworkInterfaceCommand,
-  DescribeNetworkInterfacesCommand,
-  DescribeSubnetsCommand,
-  DetachNetworkInterfaceCommand,
-  EC2Client,
-  ModifyNetworkInterfaceAttributeCommand,
-  type NetworkInterface,
-} from '@aws-sdk/client-ec2';
+import { test } from 'node:test';
 import { ask } from '../../src/control-socket/control-client.ts';
-import { startApiProgram } from '../support/api-program.ts';
-import { canRunDocker, DockerWorld, eventually, UPLINK } from './docker-world.ts';
+import { DEFAULT_CIDR, DockerCloud } from './docker-cloud.ts';
+import { canRunDocker, DockerWorld, eventually } from './docker-world.ts';
 
-const IN_VAIN_S = 1;
 const PARALLEL = 8;
 const NETWORK = 'default-subnet';
-
-class Cloud {
-  readonly world: DockerWorld;
-  private readonly client: EC2Client;
-  private subnetId = '';
-  /** Ids of groups: one that admits the host, and one that admits nobody. */
-  open = '';
-  closed = '';
-
-  private constructor(world: DockerWorld, client: EC2Client) {
-    this.world = world;
-    this.client = client;
-  }
-
-  static async start(t: TestContext, world: DockerWorld): Promise<Cloud> {
-    const { server, url, key } = await startApiProgram(world.folder, { policy: 'write' });
-    t.after(() => server.stop());
-    const client = new EC2Client({
-      endpoint: url,
-      region: 'us-east-1',
-      credentials: key,
-      maxAttempts: 1,
-    });
-    t.after(() => client.destroy());
-    const cloud = new Cloud(world, client);
-    const { Subnets } = await client.send(new DescribeSubnetsCommand({}));
-    const subnet = Subnets!.find(({ CidrBlock }) => CidrBlock === '172.31.0.0/20')!;
-    cloud.subnetId = subnet.SubnetId!;
-    cloud.open = await cloud.makeGroup('open', UPLINK);
-    cloud.closed = await cloud.makeGroup('closed');
-    const range = ['--subnet', subnet.CidrBlock!];
-    await world.docker('network', 'create', '-d', 'secgroupd', ...range, NETWORK);
-    return cloud;
-  }
-
-  async make(address: string): Promise<string> {
-    const made = await this.client.send(
-      new CreateNetworkInterfaceCommand({
-        SubnetId: this.subnetId,
-        PrivateIpAddress: address,
-        Groups: [this.open],
-      }),
-    );
-    return made.NetworkInterface!.NetworkInterfaceId!;
-  }
-
-  async show(id: string): Promise<NetworkInterface> {
-    const command = new DescribeNetworkInterfacesCommand({ NetworkInterfaceIds: [id] });
-    const { NetworkInterfaces } = await this.client.send(command);
-    return NetworkInterfaces![0];
-  }
-
-  async setGroup(id: string, group: string): Promise<void> {
-    const given = { NetworkInterfaceId: id, Groups: [group] };
-    await this.client.send(new ModifyNetworkInterfaceAttributeCommand(given));
-  }
-
-  async delete(id: string): Promise<void> {
-    await this.client.send(new DeleteNetworkInterfaceCommand({ NetworkInterfaceId: id }));
-  }
-
-  async detach(AttachmentId: string, Force = false): Promise<void> {
-    await this.client.send(new DetachNetworkInterfaceCommand({ AttachmentId, Force }));
-  }
-
-  /** Whom the container of an address serves on the host: whether the host may ask it. */
-  async admits(address: string): Promise<boolean> {
-    const { world } = this;
-    return (await world.whoAsks(world.host, address, IN_VAIN_S)) === UPLINK;
-  }
-
-  private async makeGroup(name: string, from?: string): Promise<string> {
-    const { GroupId } = await this.client.send(
-      new CreateSecurityGroupCommand({ GroupName: name, Description: name }),
-    );
-    const permission = { IpProtocol: 'tcp', FromPort: 80, ToPort: 80 };
-    if (from !== undefined)
-      await this.client.send(
-        new AuthorizeSecurityGroupIngressCommand({
-          GroupId,
-          IpPermissions: [{ ...permission, IpRanges: [{ CidrIp: `${from}/32` }] }],
-        }),
-      );
-    return GroupId!;
-  }
-}
 
 test('containers that are interfaces of the EC2 API', async (t) => {
   if (!canRunDocker(t)) return;
   const world = await DockerWorld.make(t);
   if (world === undefined) return;
-  const cloud = await Cloud.start(t, world);
+  const cloud = await DockerCloud.start(t, world);
+  await world.docker('network', 'create', '-d', 'secgroupd', '--subnet', DEFAULT_CIDR, NETWORK);
   for (const [name, part] of PARTS) await t.test(name, () => part(cloud));
 });
 
-const PARTS: readonly (readonly [name: string, part: (cloud: Cloud) => Promise<void>])[] = [
+const PARTS: readonly (readonly [name: string, part: (cloud: DockerCloud) => Promise<void>])[] = [
   ['what does not fit is refused with a sentence, and leaves nothing', refusals],
   ['the API shows it, and changes its groups while the container runs', shownAndChanged],
   ['it is attached again over restarts of each part', partsRestart],
@@ -129,7 +31,7 @@ const PARTS: readonly (readonly [name: string, part: (cloud: Cloud) => Promise<v
 const WEB = '172.31.0.40';
 let web = '';
 
-async function refusals(cloud: Cloud): Promise<void> {
+async function refusals(cloud: DockerCloud): Promise<void> {
   const { world } = cloud;
   web = await cloud.make(WEB);
   const refused = async (given: { eni: string; ip?: string }, why: RegExp): Promise<void> => {
@@ -146,7 +48,7 @@ async function refusals(cloud: Cloud): Promise<void> {
   assert.deepEqual([Status, Attachment], ['available', undefined]);
 }
 
-async function shownAndChanged(cloud: Cloud): Promise<void> {
+async function shownAndChanged(cloud: DockerCloud): Promise<void> {
   const { world } = cloud;
   const { code, stderr } = await world.serveAs('web', NETWORK, { eni: web, ip: WEB });
   assert.equal(code, 0, stderr);
@@ -167,7 +69,7 @@ async function shownAndChanged(cloud: Cloud): Promise<void> {
   );
 }
 
-async function partsRestart(cloud: Cloud): Promise<void> {
+async function partsRestart(cloud: DockerCloud): Promise<void> {
   const { world } = cloud;
   const isServed = (): Promise<void> =>
     eventually(async () => assert.ok(await cloud.admits(WEB), world.service.output));
@@ -195,7 +97,7 @@ async function partsRestart(cloud: Cloud): Promise<void> {
   }
 }
 
-async function gone(cloud: Cloud): Promise<void> {
+async function gone(cloud: DockerCloud): Promise<void> {
   const { world } = cloud;
   await world.docker('rm', '-f', 'web');
   const { Status, Attachment } = await cloud.show(web);
@@ -210,7 +112,7 @@ async function gone(cloud: Cloud): Promise<void> {
   await assert.rejects(cloud.delete(web), { name: 'InvalidNetworkInterfaceID.NotFound' });
 }
 
-async function manyAtOnce(cloud: Cloud): Promise<void> {
+async function manyAtOnce(cloud: DockerCloud): Promise<void> {
   const { world } = cloud;
   const addresses = Array.from({ length: PARALLEL }, (_, n) => `172.31.0.${50 + n}`);
   const ids = await Promise.all(addresses.map((address) => cloud.make(address)));

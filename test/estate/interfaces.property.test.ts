@@ -1,11 +1,12 @@
 /**
  * Random calls on interfaces, subnets and groups by two processes at once. After each round: no address is given away
- * twice, the rows of addresses are the interfaces' addresses, nothing that is named is gone, no device is two's.
+ * twice, the rows of addresses are the interfaces' addresses or leases, nothing that is named is gone, no device is two's.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatAddress } from '../../src/addr/address.ts';
+import { formatAddress, parseAddress } from '../../src/addr/address.ts';
+import { readLease } from '../../src/estate/addresses.ts';
 import {
   attachForOwner,
   attachToInstance,
@@ -24,6 +25,8 @@ import {
   unassignAddresses,
 } from '../../src/estate/interfaces.ts';
 import { appliedKey } from '../../src/estate/keys.ts';
+import { findPool, leaseAddress, releaseLease } from '../../src/estate/leases.ts';
+import { addOwnedInterface, removeOwnedInterface } from '../../src/estate/owned-interfaces.ts';
 import { encodeApplied } from '../../src/estate/rows.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
@@ -57,7 +60,11 @@ interface Call {
     | 'attach'
     | 'detach'
     | 'own attach'
-    | 'own detach';
+    | 'own detach'
+    | 'lease'
+    | 'claim'
+    | 'unclaim'
+    | 'release';
   /** Which one of those that there are. */
   readonly i: number;
   readonly j: number;
@@ -81,6 +88,12 @@ const calls = fc.record<Call>({
     'detach',
     'own attach',
     'own detach',
+    'lease',
+    'lease',
+    'claim',
+    'claim',
+    'unclaim',
+    'release',
   ),
   i: fc.nat(20),
   j: fc.nat(13),
@@ -160,6 +173,42 @@ function make(edit: Edit, { what, i, j }: Call): Checked<unknown> {
       });
     case 'own detach':
       return detachForOwner(edit, `eni-attach-0000000${j % 4}`, 'here');
+    default:
+      return makeLeased(edit, what, i, j);
+  }
+}
+
+/** What a container runtime does that asks for addresses first: one that it may ask for again, and any. */
+function makeLeased(edit: Edit, what: Call['what'], i: number, j: number): Checked<unknown> {
+  const { estate } = edit;
+  const whose = { owner: 'docker', host: 'here' };
+  const rows = estate.keysBelow(`addresses/${VPC.id}/`);
+  const leased = rows.filter((key) => readLease(estate.textOf(key)!) !== undefined);
+  const address = pick(leased, i)?.split('/').at(-1) ?? '10.20.0.9';
+  const id = `eni-0000000${j % 4}`;
+  switch (what) {
+    case 'lease': {
+      const pool = findPool(estate, {
+        ...{ cidr: `10.20.${i % 3}.0/28`, subnetId: undefined, vpcId: VPC.id, range: undefined },
+      });
+      if (!pool.ok) return pool;
+      const given = j < 6 ? `10.20.${i % 3}.${4 + j}` : undefined;
+      const sinceMs = j % 3 === 0 ? 0 : Date.now();
+      return leaseAddress(edit, { ...whose, pool: pool.value, address: given }, j, sinceMs);
+    }
+    case 'claim': {
+      const device = { ...DEVICE, name: `sg${j % 4}`, netns: undefined };
+      const securityGroups = [pick(estate.list('groups'), j)?.group.id ?? `sg-${UNKNOWN}`];
+      const wish = { ...whose, id, device, addresses: [address], isLeased: true, tags: [] };
+      return addOwnedInterface(edit, { ...wish, securityGroups }, context);
+    }
+    case 'unclaim':
+      return removeOwnedInterface(edit, id, 'here');
+    default: {
+      const parsed = parseAddress(address);
+      assert.ok(parsed.ok);
+      return { ok: true, value: releaseLease(edit, VPC.id, parsed.value, whose) };
+    }
   }
 }
 
@@ -168,7 +217,9 @@ function check(estate: Estate): void {
   const held = interfaces.flatMap(({ addresses }) => addresses.map(formatAddress));
   assert.equal(new Set(held).size, held.length, 'an address is one interface’s');
   const prefix = `addresses/${VPC.id}/`;
-  const rows = estate.keys().filter((key) => key.startsWith(prefix));
+  const rows = estate
+    .keysBelow(prefix)
+    .filter((key) => readLease(estate.textOf(key)!) === undefined);
   assert.deepEqual(rows.map((key) => key.slice(prefix.length)).sort(), held.sort());
   for (const { id, addresses, subnetId, groupIds } of interfaces) {
     assert.ok(estate.subnet(subnetId ?? ''), `the subnet of ${id} is there`);

@@ -16,6 +16,8 @@ import { DoorError, readGroupList, readSelection, type Selection } from '../sele
 import type { Members } from './members.ts';
 import type { Network, PublishedPort } from './state.ts';
 
+/** The address space of our IPAM driver: a network that has addresses of it has that driver. */
+export const ADDRESS_SPACE = 'secgroupd';
 /** Docker's ids have 64 hexadecimal digits. */
 const ID = /^[0-9a-f]{1,128}$/;
 /** Keys of Docker's own among the options of an endpoint. All others are the user's. */
@@ -64,6 +66,11 @@ export function readNetwork(request: Members): Network {
       ...(gateway === '' ? {} : { gateway: addressText(gateway, 'the gateway') }),
     };
   });
+  const isLeased = data.some((one) => one.text('AddressSpace') === ADDRESS_SPACE);
+  if (isLeased && data.some((one) => one.object('AuxAddresses').names.length > 0))
+    throw new DoorError(
+      '--aux-address is not for a network with the IPAM driver secgroupd: make an interface by a call of the EC2 API for each address that something else has',
+    );
   const sg = given.text('sg');
   const masquerade = given.text('masquerade');
   if (!['', 'true', 'false'].includes(masquerade))
@@ -71,6 +78,7 @@ export function readNetwork(request: Members): Network {
   return {
     subnets,
     masquerade: masquerade !== 'false',
+    ...(isLeased ? { isLeased } : {}),
     ...(sg === '' ? {} : { securityGroups: readGroupList(sg) }),
   };
 }

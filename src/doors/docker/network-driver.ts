@@ -15,8 +15,9 @@
  * Calls for one endpoint are taken in turn, since Docker gives up waiting after a while and then deletes.
  *
  * A dockerd that was killed takes its containers' endpoints away when it starts again, and does not call us for that:
- * it has not loaded its plugins yet. So an endpoint may be left over. It is, if Docker gives its address to another.
- * One from before dockerd started that stands in the way by a port is, if its device is in no container any more.
+ * it has not loaded its plugins yet. So an endpoint may be left over. It is, if Docker gives its address to another, or
+ * gives it back to our IPAM driver. One from before dockerd started that stands in the way by a port, or by an address
+ * that Docker does not know of, is, if its device is in no container any more.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listWords } from '../../source/suggest.ts';
@@ -39,12 +40,14 @@ export interface Interfaces {
     readonly id: string;
     readonly name: string;
     readonly addresses: readonly string[];
+    /** Whether they were leased. */
+    readonly leased: boolean;
     readonly selection: Selection;
   }): Promise<void>;
   /** Takes away what was added by this id, whichever interface it is. */
   remove(id: string): Promise<void>;
-  /** Whether the device is in another namespace than that it was made in. */
-  isMoved(id: string): Promise<boolean>;
+  /** The ids of interfaces whose devices are in other namespaces than those that they were made in. */
+  moved(): Promise<ReadonlySet<string>>;
 }
 
 export interface NetworkDriverOptions {
@@ -123,16 +126,18 @@ export class NetworkDriver {
   }
 
   private async createEndpoint(request: Members, networkId: string): Promise<Answer> {
-    const asked = readEndpoint(request, this.networkOf(networkId));
+    const network = this.networkOf(networkId);
+    const asked = readEndpoint(request, network);
     const { endpointId, addresses, selection, ports } = asked;
-    await this.makeWay(asked);
+    await this.makeWay(asked, network);
     const before = this.state.endpoints.get(endpointId);
     const eni = selection.kind === 'interface' ? { eni: selection.id } : {};
     this.state.endpoints.set(endpointId, { networkId, addresses, ports, ...eni });
     const id = interfaceId(OWNER, endpointId);
     try {
       this.state.save();
-      await this.interfaces.add({ id, name: hostDeviceName(id), addresses, selection });
+      const leased = network.isLeased === true;
+      await this.interfaces.add({ id, name: hostDeviceName(id), addresses, leased, selection });
       if (ports.length > 0) await this.nat.apply();
     } catch (error) {
       if (before === undefined) await this.takeBack(endpointId, id);
@@ -210,9 +215,11 @@ export class NetworkDriver {
    * Takes away what is left over and has an address or a port that is asked for.
    * @throws DoorError if another container has one of the ports of the host
    */
-  private async makeWay(asked: EndpointRequest): Promise<void> {
-    for (const id of this.othersWith(asked, (other) => hasAddressOf(other, asked)))
-      await this.deleteEndpoint(id);
+  private async makeWay(asked: EndpointRequest, network: Network): Promise<void> {
+    // Who has a leased address, the IPAM driver has asked already.
+    if (network.isLeased !== true)
+      for (const id of this.othersWith(asked, (other) => hasAddressOf(other, asked)))
+        await this.deleteEndpoint(id);
     const taken = (other: Endpoint): readonly PublishedPort[] =>
       asked.ports.filter((one) => other.ports.some((port) => isSamePort(one, port)));
     const deadline = performance.now() + this.leftOverMs;
@@ -220,6 +227,7 @@ export class NetworkDriver {
       const rivals = this.othersWith(asked, (other) => taken(other).length > 0);
       if (rivals.length === 0) return;
       const isTooLate = performance.now() > deadline;
+      const moved = await this.interfaces.moved();
       for (const id of rivals) {
         if (isTooLate || !this.former.has(id)) {
           const ports = taken(this.state.endpoints.get(id)!);
@@ -228,12 +236,40 @@ export class NetworkDriver {
             `another container has ${listWords([...new Set(names)])} of the host`,
           );
         }
-        const { eni } = this.state.endpoints.get(id)!;
-        if (!(await this.interfaces.isMoved(eni ?? interfaceId(OWNER, id))))
-          await this.deleteEndpoint(id);
+        if (!moved.has(this.interfaceOf(id))) await this.deleteEndpoint(id);
       }
       await sleep(INTERVAL_MS);
     }
+  }
+
+  /**
+   * Takes away endpoints with leased addresses of a subnet that are left over from before dockerd started.
+   * @returns their addresses
+   */
+  async removeLeftOvers(cidr: string): Promise<readonly string[]> {
+    const former = this.leasedEndpoints(cidr).filter(([id]) => this.former.has(id));
+    if (former.length === 0) return [];
+    const moved = await this.interfaces.moved();
+    const gone = former.filter(([id]) => !moved.has(this.interfaceOf(id)));
+    for (const [id] of gone) await this.inTurn(id, () => this.deleteEndpoint(id));
+    return gone.flatMap(([, { addresses }]) => addresses);
+  }
+
+  /** Docker gives a leased address back, after its endpoint is gone: whichever has it still is left over. */
+  async forgetAddress(address: string, cidr: string): Promise<void> {
+    for (const [id, { addresses }] of this.leasedEndpoints(cidr))
+      if (addresses.includes(address)) await this.inTurn(id, () => this.deleteEndpoint(id));
+  }
+
+  private leasedEndpoints(cidr: string): readonly (readonly [id: string, Endpoint])[] {
+    return [...this.state.endpoints].filter(([, { networkId }]) => {
+      const network = this.state.networks.get(networkId);
+      return network?.isLeased === true && network.subnets.some((one) => one.cidr === cidr);
+    });
+  }
+
+  private interfaceOf(endpointId: string): string {
+    return this.state.endpoints.get(endpointId)?.eni ?? interfaceId(OWNER, endpointId);
   }
 
   private othersWith(

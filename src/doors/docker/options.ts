@@ -18,7 +18,9 @@ export interface DockerOptions {
 /** Defines the command. `run` is called with its options. */
 export function dockerCommand(run: (options: DockerOptions) => void): Command {
   return new Command('secgroupd-docker')
-    .description("AWS-style security groups on real packets: Docker's network driver")
+    .description(
+      "AWS-style security groups on real packets: Docker's network driver and IPAM driver",
+    )
     .version(version)
     .option(
       '--socket <path>',

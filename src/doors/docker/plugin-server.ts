@@ -2,8 +2,8 @@
  * PluginServer speaks Docker's plugin protocol: HTTP/1.1 on a unix socket, a POST with a JSON body for each call.
  *
  * Only root reaches the socket. What it sends is bounded all the same: bytes, time, and connections. A call that fails
- * is answered with `Err`, which Docker shows to whoever asked for the container. Status 404 says that a method isn't
- * there, and Docker goes on without it.
+ * is answered with `Err`, which Docker shows to whoever asked for the container; of a driver that manages addresses it
+ * reads `Error` in its place. Status 404 says that a method isn't there, and Docker goes on without it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
@@ -13,7 +13,6 @@ import { Members } from './members.ts';
 
 const CONTENT_TYPE = 'application/vnd.docker.plugins.v1.2+json';
 const ACTIVATE = '/Plugin.Activate';
-const DRIVER = '/NetworkDriver.';
 const HEADER_BYTES_MAX = 16 << 10;
 /** Docker's requests have some hundred bytes, and more with many published ports. */
 const BODY_BYTES_MAX = 1 << 20;
@@ -30,7 +29,8 @@ const LISTEN_FD = 3;
 type Method = (request: Members) => unknown;
 
 export interface PluginServerOptions {
-  readonly methods: ReadonlyMap<string, Method>;
+  /** The methods of each driver, by its name in the protocol. */
+  readonly drivers: Readonly<Record<string, ReadonlyMap<string, Method>>>;
   /** A dockerd has found the driver. */
   readonly onActivate: () => void;
   readonly log: Pick<Logger, 'warn' | 'debug'>;
@@ -39,9 +39,16 @@ export interface PluginServerOptions {
 export class PluginServer {
   private readonly options: PluginServerOptions;
   private readonly server: Server;
+  /** By the path of a call. */
+  private readonly methods: ReadonlyMap<string, Method>;
 
   constructor(options: PluginServerOptions) {
     this.options = options;
+    this.methods = new Map(
+      Object.entries(options.drivers).flatMap(([driver, methods]) =>
+        [...methods].map(([name, method]) => [`/${driver}.${name}`, method] as const),
+      ),
+    );
     const settings = {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -95,9 +102,7 @@ export class PluginServer {
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method, url = '' } = request;
     const { log } = this.options;
-    const called = url.startsWith(DRIVER)
-      ? this.options.methods.get(url.slice(DRIVER.length))
-      : undefined;
+    const called = this.methods.get(url);
     if (method !== 'POST' || (called === undefined && url !== ACTIVATE)) {
       request.resume();
       send(response, 404, { Err: 'secgroupd has no such method' });
@@ -107,7 +112,7 @@ export class PluginServer {
       const body = await readBody(request);
       if (called === undefined) {
         this.options.onActivate();
-        send(response, 200, { Implements: ['NetworkDriver'] });
+        send(response, 200, { Implements: Object.keys(this.options.drivers) });
         return;
       }
       const answer = await called(new Members(body.length === 0 ? {} : JSON.parse(body)));
@@ -116,7 +121,8 @@ export class PluginServer {
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       log.warn({ call: url, why }, 'a call of Docker failed');
-      send(response, 200, { Err: `secgroupd: ${why}` });
+      const sentence = `secgroupd: ${why}`;
+      send(response, 200, { Err: sentence, Error: sentence });
     }
   }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * secgroupd-docker: the network driver that Docker calls. It asks the daemon for interfaces by the control socket, and
- * has nft translate published ports. It opens no device itself.
+ * secgroupd-docker: the network driver and the IPAM driver that Docker calls. It asks the daemon for interfaces and
+ * addresses by the control socket, and has nft translate published ports. It opens no device itself.
  *
  * Exit codes: 0 stopped by a signal, 1 it can't listen or something failed, 2 wrong arguments.
  */
@@ -11,6 +11,7 @@ import { version } from '../../service/version.ts';
 import { askDaemon, releaseInterface, requestInterface, type Patience } from '../ask-daemon.ts';
 import { startOwnDaemon } from '../own-daemon.ts';
 import { HostNat } from './host-nat.ts';
+import { IpamDriver, type Addresses } from './ipam-driver.ts';
 import { NetworkDriver, OWNER, type Interfaces } from './network-driver.ts';
 import { dockerCommand, type DockerOptions } from './options.ts';
 import { PluginServer } from './plugin-server.ts';
@@ -50,7 +51,9 @@ async function run(options: DockerOptions): Promise<void> {
     await nat.apply();
     const driver = new NetworkDriver({ state, nat, interfaces: interfacesOf(control) });
     const onActivate = (): void => driver.activate();
-    const server = new PluginServer({ methods: driver.methods, onActivate, log });
+    const ipam = new IpamDriver({ addresses: addressesOf(control), endpoints: driver });
+    const drivers = { NetworkDriver: driver.methods, IpamDriver: ipam.methods };
+    const server = new PluginServer({ drivers, onActivate, log });
     await server.listen(socket, process.env);
     const { networks, endpoints } = state;
     log.info({ networks: networks.size, endpoints: endpoints.size, version }, 'listening');
@@ -78,9 +81,28 @@ function interfacesOf(control: string): Interfaces {
     remove: async (id) => {
       await releaseInterface(control, id, PATIENCE);
     },
-    isMoved: async (id) => {
+    moved: async () => {
       const all = await askDaemon(control, 'interfaces', {}, PATIENCE);
-      return all.some((one) => one.id === id && one.netns !== undefined);
+      const moved = all.filter(({ netns }) => netns !== undefined);
+      return new Set(moved.flatMap(({ id }) => id ?? []));
+    },
+  };
+}
+
+function addressesOf(control: string): Addresses {
+  return {
+    findSubnet: (question) => askDaemon(control, 'findSubnet', question, PATIENCE),
+    lease: async (question) => {
+      const { address } = await askDaemon(
+        control,
+        'leaseAddress',
+        { ...question, owner: OWNER },
+        PATIENCE,
+      );
+      return address;
+    },
+    release: async (vpc, address) => {
+      await askDaemon(control, 'releaseAddress', { owner: OWNER, vpc, address }, PATIENCE);
     },
   };
 }

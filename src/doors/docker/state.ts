@@ -29,6 +29,8 @@ export interface Network {
   readonly subnets: readonly Subnet[];
   /** Whether its containers reach further than the host with the host's address. */
   readonly masquerade: boolean;
+  /** Its containers have leased addresses of a subnet of the EC2 API's (ipam-driver.ts); absent: Docker chooses. */
+  readonly isLeased?: true;
   /** For containers that name none. */
   readonly securityGroups?: readonly string[];
 }

@@ -1,0 +1,124 @@
+/**
+ * This file says which addresses of a subnet may be given away, and who has one. Each address that somebody has is a
+ * row (`addresses/VPC/ADDRESS`).
+ *
+ * The row names the interface that has the address. Or it is a lease: a container runtime wants the address before it
+ * says what for (Docker's IPAM). A lease keeps others from the address for a while, and then counts as no row at all,
+ * since a runtime that is killed never gives it back. So a lease that nobody came for ends by itself, also if its host
+ * is gone for good. Clocks of hosts that share a store may differ by less than that time.
+ */
+import {
+  cidrContains,
+  formatAddress,
+  maskWords,
+  sameAddress,
+  type Address,
+  type Cidr,
+} from '../addr/address.ts';
+import type { InterfaceId, VpcId } from '../policy/model.ts';
+import { addressAt, sizeOf } from './blocks.ts';
+import type { Edit } from './edit.ts';
+import type { Estate } from './estate.ts';
+import { addressKey } from './keys.ts';
+import type { SubnetId } from './model.ts';
+
+/** Source: Amazon VPC User Guide, "Subnet CIDR blocks": the first four addresses and the last one are AWS's. */
+export const RESERVED_FIRST = 4;
+export const RESERVED_LAST = 1;
+
+/**
+ * What a lease lasts. Docker says within seconds what it wants an address for, and it gives each call 30 s. A hundred
+ * containers at once take a minute or two on a slow machine.
+ */
+export const LEASE_MS = 10 * 60_000;
+
+/** Its members are not called `host` and `interfaceId`: these are in the rows of what a host's file declares. */
+export interface Lease {
+  /** Who asked for it, such as `docker`. */
+  readonly leasedBy: string;
+  /** The host. */
+  readonly on: string;
+  readonly subnetId: SubnetId;
+  /** Milliseconds since 1970. */
+  readonly since: number;
+}
+
+/** The lease that a row is; undefined: an interface has the address. */
+export function readLease(text: string): Lease | undefined {
+  // Thousands of rows may be looked at for one that is free, and nearly all are interfaces'.
+  return text.startsWith('{"leasedBy":') ? (JSON.parse(text) as Lease) : undefined;
+}
+
+export function leaseText({ leasedBy, on, subnetId, since }: Lease): string {
+  return JSON.stringify({ leasedBy, on, subnetId, since });
+}
+
+/** The row of an address that an interface has. */
+export function claimText(interfaceId: InterfaceId): string {
+  return JSON.stringify({ interfaceId });
+}
+
+/** Whether nobody has an address, by the text of its row. */
+export function isFree(text: string | undefined): boolean {
+  if (text === undefined) return true;
+  const lease = readLease(text);
+  return lease !== undefined && Date.now() - lease.since > LEASE_MS;
+}
+
+/** Who has an address that is in use, for a sentence. */
+export function holderText(estate: Estate, vpcId: VpcId, address: Address): string {
+  const lease = readLease(estate.textOf(addressKey(vpcId, formatAddress(address))) ?? '{}');
+  if (lease !== undefined) return `${lease.leasedBy} on the host ${lease.on} has just taken it`;
+  return `${estate.interfaceAt(vpcId, address)?.id ?? 'another interface'} has it`;
+}
+
+/** Whether an address of a subnet's block is the platform's. */
+export function isReserved(block: Cidr, address: Address): boolean {
+  for (let place = 0; place < RESERVED_FIRST; place++)
+    if (sameAddress(addressAt(block, place), address)) return true;
+  return sameAddress(lastOf(block), address);
+}
+
+/** Whether an interface of a subnet may have an address, by the subnet's block. */
+export function isUsable(block: Cidr, address: Address): boolean {
+  return cidrContains(block, address) && !isReserved(block, address);
+}
+
+/** The addresses that interfaces of a subnet may have, for a sentence. */
+export function usableText(block: Cidr): string {
+  const { words } = lastOf(block);
+  const last = {
+    ...block,
+    words: words.map((word, i) => (i < words.length - 1 ? word : word - 1)),
+  };
+  return `${formatAddress(addressAt(block, RESERVED_FIRST))} to ${formatAddress(last)}`;
+}
+
+/**
+ * The first address that nobody has, from a place of the block on and then from its beginning. No condition comes of
+ * those that are passed over: they would be too many.
+ * @param block a subnet's
+ * @param part of the block, which the address is to be in
+ * @param seed any number: callers with different ones seldom meet
+ */
+export function firstFree(
+  edit: Edit,
+  vpcId: VpcId,
+  block: Cidr,
+  part: Cidr,
+  seed: number,
+): Address | undefined {
+  const places = Math.min(sizeOf(part), 2 ** 32);
+  for (let i = 0; i < places; i++) {
+    const address = addressAt(part, (seed + i) % places);
+    if (isReserved(block, address)) continue;
+    if (isFree(edit.peekText(addressKey(vpcId, formatAddress(address))))) return address;
+  }
+  return undefined;
+}
+
+function lastOf({ family, words, length }: Cidr): Address {
+  const ones = words.map(() => -1);
+  const mask = maskWords(ones, length);
+  return { family, words: words.map((word, i) => word | ~mask[i]) };
+}
