@@ -3,6 +3,7 @@ import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 import { DAEMON_EXIT_CODES } from '../../src/service/exit-codes.ts';
 import type { Registry } from 'prom-client';
 import { createApiRegistry } from '../../src/metrics/metrics-api.ts';
+import { createMetadataRegistry } from '../../src/metrics/metrics-metadata.ts';
 import { createRegistry } from '../../src/metrics/metrics.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 
@@ -89,6 +90,7 @@ export function metricsPage(): string {
   });
   const head = ['| metric | type | labels | what it is |', '| --- | --- | --- | --- |'];
   const api = createApiRegistry({ requests: () => [], version: '' });
+  const metadata = createMetadataRegistry({ dns: () => [], requests: () => [], version: '' });
   return [
     '# Metrics',
     '',
@@ -111,6 +113,13 @@ export function metricsPage(): string {
     '',
     ...head,
     ...metricRows(api),
+    '',
+    '## DNS and instance metadata',
+    '',
+    '`secgroup-metadata --metrics ADDRESS:PORT` answers `/metrics` there in the same way, on loopback alone.',
+    '',
+    ...head,
+    ...metricRows(metadata),
     '',
     '`config/prometheus/` has a configuration for Prometheus and alert rules with their unit tests, `config/grafana/`',
     'a dashboard.',

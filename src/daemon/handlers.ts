@@ -18,6 +18,7 @@ import { TopSampler } from '../queries/top-stream.ts';
 import { followVerdicts } from '../queries/trace-stream.ts';
 import { RequestError } from '../queries/traffic-filter.ts';
 import { version } from '../service/version.ts';
+import { toldOfInterface } from './told-of-interface.ts';
 
 export interface HandlerParts {
   readonly daemon: Daemon;
@@ -67,7 +68,7 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
       ...interfaceMethods(calls),
       instance: ({ address }) =>
         Promise.resolve(
-          findInstance(observatory.config, address, (id) => estate?.tagsOf(id) ?? {}),
+          findInstance(observatory.config, address, (id) => toldOfInterface(estate, id)),
         ),
       groups: () => listGroups(observatory, book),
       rules: (question) => listRules(observatory, book, question),

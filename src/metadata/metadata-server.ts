@@ -47,6 +47,8 @@ export class MetadataServer {
   private readonly options: MetadataOptions;
   private readonly tokens = new Tokens();
   private readonly connections = new Budget(CONNECTIONS_MAX, CONNECTIONS_MAX_OF_ONE);
+  /** Requests by the status of their answer. */
+  readonly counts = new Map<number, number>();
 
   constructor(options: MetadataOptions) {
     this.options = options;
@@ -74,6 +76,7 @@ export class MetadataServer {
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { status, text, headers } = await this.answer(request);
+    this.counts.set(status, (this.counts.get(status) ?? 0) + 1);
     if (response.destroyed) return;
     const hasBody =
       request.headers['transfer-encoding'] !== undefined ||

@@ -21,7 +21,7 @@ export function metadataOf(instance: InstanceView, hasTags: boolean): Category {
     from.filter((one) => one.includes(':') === isIpv6).join('\n');
   const names = groups.map(({ name }) => name).join('\n');
   const interfaces = category([
-    ['device-number', '0'],
+    ['device-number', String(instance.deviceIndex ?? 0)],
     ['interface-id', instance.id],
     ['ipv6s', ipv6s.join('\n')],
     ['local-hostname', hostname],
@@ -29,6 +29,7 @@ export function metadataOf(instance: InstanceView, hasTags: boolean): Category {
     ['mac', macAddress],
     ['security-group-ids', groups.map(({ id }) => id).join('\n')],
     ['security-groups', names],
+    ['subnet-id', instance.subnetId ?? ''],
     ['subnet-ipv4-cidr-block', blocks(false, instance.subnets)],
     ['subnet-ipv6-cidr-blocks', blocks(true, instance.subnets)],
     ['vpc-id', vpc?.id ?? ''],
@@ -39,34 +40,67 @@ export function metadataOf(instance: InstanceView, hasTags: boolean): Category {
   const macs = category([[macAddress, interfaces]]);
   const metadata = category([
     ['hostname', hostname],
-    ['instance-id', instanceId(instance.id)],
+    ['instance-id', instanceId(instance)],
     ['ipv6', ipv6s[0] ?? ''],
     ['local-hostname', hostname],
     ['local-ipv4', ipv4s[0] ?? ''],
     ['mac', macAddress],
     ['network', category([['interfaces', category([['macs', macs]])]])],
+    ['placement', placementOf(instance)],
     ['security-groups', names],
     ...(hasTags ? ([['tags', category([['instance', tagsOf(instance)]])]] as const) : []),
   ]);
-  return category([['meta-data', metadata]]);
+  return category([
+    ['dynamic', dynamicOf(instance, ipv4s[0])],
+    ['meta-data', metadata],
+  ]);
 }
 
 /** The answer to a GET below a version; undefined: there is nothing of the kind. */
 export function lookUp(root: Category, steps: readonly string[]): string | undefined {
   let found: Category | undefined = root;
-  const isListing = steps.at(-1) === '';
-  for (const step of isListing ? steps.slice(0, -1) : steps) {
+  // A slash at the end is as good as none, also behind a value: botocore asks for its zone so.
+  for (const step of steps.at(-1) === '' ? steps.slice(0, -1) : steps) {
     if (typeof found === 'string') return undefined;
     found = found?.get(step);
   }
-  if (found === undefined || (isListing && typeof found === 'string')) return undefined;
-  if (typeof found === 'string') return found;
+  if (found === undefined || typeof found === 'string') return found;
   return [...found].map(([name, one]) => (typeof one === 'string' ? name : `${name}/`)).join('\n');
 }
 
-/** An interface is all that is known of an instance, so its id makes the instance's. */
-function instanceId(interfaceId: string): string {
-  return interfaceId.replace(/^eni-/, 'i-');
+/** Without a call that says it, an interface is all that is known of an instance, so its id makes the instance's. */
+function instanceId({ id, instanceId: told }: InstanceView): string {
+  return told ?? id.replace(/^eni-/, 'i-');
+}
+
+/** A zone is called as its Region, with a letter behind it; a local zone has a name of its own in between. */
+function regionOf({ zone }: InstanceView): string {
+  return /^[a-z]+(?:-[a-z]+)+-\d+(?=[a-z]$|-)/.exec(zone ?? '')?.[0] ?? '';
+}
+
+function placementOf(instance: InstanceView): Category {
+  return category([
+    ['availability-zone', instance.zone ?? ''],
+    ['region', regionOf(instance)],
+  ]);
+}
+
+/**
+ * The identity document, as far as it is known: clients read the Region in it. AWS signs it; here nobody vouches for
+ * it, so there is no signature beside it. Without a Region there is none.
+ */
+function dynamicOf(instance: InstanceView, ipv4: string | undefined): Category {
+  const region = regionOf(instance);
+  if (region === '') return '';
+  const document = {
+    availabilityZone: instance.zone,
+    instanceId: instanceId(instance),
+    ...(ipv4 === undefined ? {} : { privateIp: ipv4 }),
+    region,
+    version: '2017-09-30',
+  };
+  const identity = category([['document', JSON.stringify(document, null, 2)]]);
+  return category([['instance-identity', identity]]);
 }
 
 /** As AWS names an instance by its address; one without IPv4 by its interface. */
@@ -87,5 +121,7 @@ function tagsOf({ tags }: InstanceView): Category {
 
 /** Without what is empty. */
 function category(entries: readonly (readonly [string, Category])[]): Category {
-  return new Map(entries.filter(([, one]) => one !== ''));
+  return new Map(
+    entries.filter(([, one]) => one !== '' && (typeof one === 'string' || one.size > 0)),
+  );
 }

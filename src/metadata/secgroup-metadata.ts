@@ -3,17 +3,20 @@
  * secgroup-metadata: answers for dns and instance-metadata of `platformServices`, at the port that `platform` names. It
  * asks the daemon by the control socket where that is, and who asks.
  *
- * Exit codes: 0 stopped by a signal, 1 it can't start or something failed, 2 wrong arguments.
+ * Exit codes: 0 stopped by a signal, 1 it can't start or something failed, 2 wrong arguments, 3 the port has other
+ * addresses than those it answers at, and the service manager is to start it again.
  */
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
 import { PLATFORM_PORT_NAME } from '../config/platform-services.ts';
 import { ask } from '../control-socket/control-client.ts';
+import type { Endpoint } from '../api/options.ts';
 import { loadNative } from '../ports/native.ts';
 import type { InterfaceView } from '../queries/interfaces-view.ts';
 import { createLog } from '../service/log.ts';
 import { version } from '../service/version.ts';
 import { DnsForwarder, type DnsCounts } from './dns-forwarder.ts';
+import { followPort } from './follow-port.ts';
 import { Instances } from './instances.ts';
 import { MetadataServer } from './metadata-server.ts';
 import { metadataCommand, type MetadataCommandOptions } from './options.ts';
@@ -24,6 +27,7 @@ const RESOLV_CONF = '/etc/resolv.conf';
 const COUNTS_MS = 60_000;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const EXIT_CHANGED = 3;
 
 const command = metadataCommand((options) => void run(options));
 command.exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE));
@@ -49,7 +53,7 @@ async function run(options: MetadataCommandOptions): Promise<void> {
 }
 
 async function start(options: MetadataCommandOptions, log: Logger): Promise<void> {
-  const { control, user, resolver, tags } = options;
+  const { control, user, resolver = [], tags } = options;
   const port = await findPort(control);
   const bound = bindSockets(loadNative(), port);
   giveUpRights(user, control);
@@ -71,6 +75,15 @@ async function start(options: MetadataCommandOptions, log: Logger): Promise<void
   for (const { fd, isIpv6 } of bound.dnsDatagrams)
     dns.serveDatagrams(await receiveWith(fd, isIpv6));
   logCounts(dns.counts, log);
+  // systemd.exec(5): set for each process of a unit.
+  const isService = process.env['INVOCATION_ID'] !== undefined;
+  followPort(port, {
+    find: () => findPort(control),
+    isStartedAgain: isService,
+    end: () => process.exit(EXIT_CHANGED),
+    log,
+  });
+  if (options.metrics !== undefined) await serveMetrics(options.metrics, dns, metadata, log);
   log.info({ netns: port.netns, addresses: port.addresses, version }, 'listening');
 }
 
@@ -93,4 +106,28 @@ function logCounts(counts: DnsCounts, log: Logger): void {
     if (JSON.stringify(counts) !== JSON.stringify(before)) log.info({ ...counts }, 'DNS so far');
     before = { ...counts };
   }, COUNTS_MS).unref();
+}
+
+/** @throws Error with the code of listen(2) */
+async function serveMetrics(
+  address: Endpoint,
+  dns: DnsForwarder,
+  metadata: MetadataServer,
+  log: Logger,
+): Promise<void> {
+  const { createMetadataRegistry } = await import('../metrics/metrics-metadata.ts');
+  const { listenForScrapes, scrapeUrl } = await import('../metrics/metrics-server.ts');
+  const registry = createMetadataRegistry({
+    dns: () => outcomesOf(dns.counts),
+    requests: () => metadata.counts,
+    version,
+  });
+  const server = await listenForScrapes(registry, address, { log });
+  log.info({ metrics: scrapeUrl(server) }, 'metrics');
+}
+
+/** Each question is in one of these, but for those that wait. */
+function outcomesOf(counts: DnsCounts): [string, number][] {
+  const { answers, failed, limited, malformed, ignored } = counts;
+  return Object.entries({ answered: answers, failed, limited, malformed, ignored });
 }

@@ -17,32 +17,43 @@ export interface InstanceView {
   /** Absent: nothing has said that there is one. */
   readonly vpc?: { readonly id: string; readonly cidrBlocks: readonly string[] };
   readonly tags: Readonly<Record<string, string>>;
+  /** `i-…`, as calls of the EC2 API call it; absent: they say nothing of an instance. */
+  readonly instanceId?: string;
+  readonly deviceIndex?: number;
+  /** `subnet-…`, and the availability zone that it is in. Absent: no call has made it. */
+  readonly subnetId?: string;
+  readonly zone?: string;
 }
+
+/** What calls of the EC2 API have said of an interface. */
+export type ToldOfInterface = Pick<
+  InstanceView,
+  'tags' | 'instanceId' | 'deviceIndex' | 'subnetId' | 'zone'
+>;
 
 /** For each configuration, the interfaces by address. */
 const byAddress = new WeakMap<Config, ReadonlyMap<string, InterfaceId>>();
 
-type TagsOf = (id: InterfaceId) => Readonly<Record<string, string>>;
+type ToldOf = (id: InterfaceId) => ToldOfInterface;
 
 /**
- * @param tagsOf what calls have tagged an interface with
  * @throws RequestError if it is no address
  */
 export function findInstance(
   config: Config,
   address: string,
-  tagsOf: TagsOf,
+  toldOf: ToldOf,
 ): { readonly instance?: InstanceView } {
   const parsed = parseAddress(address);
   if (!parsed.ok) throw new RequestError(parsed.message);
-  const instance = describeInstance(config, parsed.value, tagsOf);
+  const instance = describeInstance(config, parsed.value, toldOf);
   return instance === undefined ? {} : { instance };
 }
 
 function describeInstance(
   config: Config,
   address: Address,
-  tagsOf: TagsOf,
+  toldOf: ToldOf,
 ): InstanceView | undefined {
   const id = addressesOf(config).get(formatAddress(address));
   const entry = config.interfaces.find((one) => one.id === id);
@@ -61,7 +72,7 @@ function describeInstance(
     ...(vpc === undefined
       ? {}
       : { vpc: { id: vpc.id, cidrBlocks: vpc.cidrBlocks.map(formatCidr) } }),
-    tags: tagsOf(id),
+    ...toldOf(id),
   };
 }
 

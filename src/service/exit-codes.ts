@@ -39,6 +39,7 @@ export const DAEMON_EXIT_CODES = {
     ['0', 'stopped by a signal'],
     ['1', 'it can not start, or something failed'],
     ['2', 'wrong arguments'],
+    ['3', 'the port has other addresses now, and the service manager is to start it again'],
   ],
 } as const;
 

@@ -70,7 +70,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     'doors',
     ['control-socket', 'service', 'queries', 'config', 'ports', 'policy', 'addr', 'source'],
   ],
-  ['metadata', ['control-socket', 'queries', 'service', 'api', 'config', 'ports']],
+  ['metadata', ['control-socket', 'queries', 'service', 'api', 'config', 'ports', 'metrics']],
   ['main', ['dataplane', 'daemon']],
   ...ROOMS_TO_COME,
 ]);

@@ -16,6 +16,7 @@ test('categories have the values of the interface', () => {
   );
   assert.equal(get('meta-data'), get('meta-data/'));
   assert.equal(get('meta-data/instance-id'), 'i-0123456789abcdef0');
+  assert.equal(get('meta-data/instance-id/'), get('meta-data/instance-id'));
   assert.equal(get('meta-data/local-ipv4'), '10.0.0.11');
   assert.equal(get('meta-data/local-hostname'), 'ip-10-0-0-11');
   assert.equal(get('meta-data/security-groups'), 'web\nbase');
@@ -30,10 +31,34 @@ test('categories have the values of the interface', () => {
   assert.equal(get(`${mac}/vpc-ipv4-cidr-block`), '10.0.0.0/16');
 });
 
+test('what calls of the API have told of an interface is there, and nothing is made up for the rest', () => {
+  const told = { instanceId: 'i-00000000000000077', deviceIndex: 1, subnetId: 'subnet-1' };
+  const web = { ...WEB, ...told, zone: 'eu-central-1b' };
+  const mac = 'meta-data/network/interfaces/macs/02:78:9a:bc:de:f0';
+  assert.equal(get('meta-data/instance-id', web), 'i-00000000000000077');
+  assert.equal(get(`${mac}/device-number`, web), '1');
+  assert.equal(get(`${mac}/subnet-id`, web), 'subnet-1');
+  assert.equal(get('meta-data/placement/', web), 'availability-zone\nregion');
+  assert.equal(get('meta-data/placement/availability-zone', web), 'eu-central-1b');
+  assert.equal(get('meta-data/placement/region', web), 'eu-central-1');
+  assert.deepEqual(JSON.parse(get('dynamic/instance-identity/document', web)!), {
+    availabilityZone: 'eu-central-1b',
+    instanceId: 'i-00000000000000077',
+    privateIp: '10.0.0.11',
+    region: 'eu-central-1',
+    version: '2017-09-30',
+  });
+  assert.equal(get('dynamic/instance-identity/', web), 'document', 'nobody has signed it');
+  const local = { ...web, zone: 'us-west-2-lax-1a' };
+  assert.equal(get('meta-data/placement/region', local), 'us-west-2');
+  for (const zone of ['nowhere', 'us-east-1', ''])
+    assert.equal(get('meta-data/placement/region', { ...web, zone }), undefined, zone);
+});
+
 test('what is not known is not there', () => {
   for (const path of [
     ...['meta-data/ami-id', 'meta-data/iam/', 'user-data', 'dynamic/', 'meta-data/toString'],
-    ...['meta-data/instance-id/', 'meta-data/instance-id/x', 'meta-data//', '', 'meta-data/tags/'],
+    ...['meta-data/instance-id//', 'meta-data/instance-id/x', 'meta-data//', '', 'meta-data/tags/'],
   ])
     if (path !== '') assert.equal(get(path), undefined, path);
   const bare = { ...WEB, addresses: ['fd00:10::11'], name: 'Web_1', subnets: [], groups: [] };
