@@ -2,7 +2,7 @@
  * Starts clusters of etcd for tests, on loopback, with ports that were free a moment ago and with a data directory that
  * goes with the test. A member can be killed and started again.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,6 +117,15 @@ export class Etcd {
     }
   }
 
+  /** Puts another cluster, an empty one, where this was. @param args beside, and in place of, those of each member */
+  async replace(args: readonly string[] = []): Promise<void> {
+    await Promise.all(this.members.map((member) => member.stop('SIGKILL')));
+    for (const name of readdirSync(this.folder))
+      rmSync(join(this.folder, name), { recursive: true, force: true });
+    await Promise.all(this.members.map((member) => member.start(args)));
+    await this.waitHealthy();
+  }
+
   async end(): Promise<void> {
     await Promise.all(this.members.map((member) => member.stop('SIGKILL')));
     rmSync(this.folder, { recursive: true, force: true });
@@ -146,9 +155,9 @@ export class Member {
     return this.running!.pid;
   }
 
-  async start(): Promise<void> {
-    // A new directory makes a new cluster; with an old one the member goes on.
-    this.running = await start('etcd', this.args);
+  /** Starts it, or starts it again with the data that it had. */
+  async start(args: readonly string[] = []): Promise<void> {
+    this.running = await start('etcd', [...this.args, ...args]);
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {

@@ -14,7 +14,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EtcdPlace } from '../place.ts';
 import { StoreError } from '../store.ts';
-import { etcdError, verdictOf } from './faults.ts';
+import { etcdError, verdictOf, wordsOf } from './faults.ts';
 import { Channel, isCallError, readSecret } from './grpc.ts';
 import type { Keys } from './keys.ts';
 import { identify, type Identity } from './mark.ts';
@@ -152,9 +152,9 @@ export class Connection {
     if (error instanceof StoreError) return { what: error.message, failure: error };
     if (!isCallError(error)) throw error;
     const verdict = verdictOf(error);
-    if (verdict.kind !== 'refused') return { what: error.details };
+    if (verdict.kind !== 'refused') return { what: wordsOf(error) };
     const failure = this.fail(verdict.fault, `${endpoint}: ${verdict.what}`, error);
-    return { what: error.details, failure };
+    return { what: verdict.what, failure };
   }
 
   private async logIn(channel: Channel): Promise<void> {

@@ -21,7 +21,7 @@ import {
 } from '../store.ts';
 import { Asker, LIMIT_MS, NoRevision, TooLarge } from './asker.ts';
 import { CALL_LIMIT_MS, Connection, type Say } from './connection.ts';
-import { etcdError, verdictOf } from './faults.ts';
+import { etcdError, verdictOf, wordsOf } from './faults.ts';
 import { isCallError, type Channel } from './grpc.ts';
 import { keyAfter, keysBelow, rowOf, type KeyRange, type Keys } from './keys.ts';
 import { RANGE, TARGET, TXN, type Compare, type KeyValue, type RequestOp } from './messages.ts';
@@ -146,8 +146,7 @@ class EtcdStore implements Store {
         return await this.asker.ask(RANGE, { ...range, revision: revision ?? 0, limit: rows });
       } catch (error) {
         if (!(error instanceof TooLarge)) throw error;
-        if (rows === 1)
-          throw this.connection.fail('corrupt', 'a row is larger than any that we make', error);
+        if (rows === 1) throw this.connection.fail('corrupt', 'a row is larger than 16 MiB', error);
       }
     }
   }
@@ -182,7 +181,7 @@ class EtcdStore implements Store {
       case 'unknown':
       case 'tooLarge':
       case 'noRevision': {
-        const what = verdict.kind === 'unknown' ? verdict.what : error.details;
+        const what = wordsOf(error);
         this.connection.drop(channel, what);
         const options = { committed: 'unknown', cause: error } as const;
         throw etcdError(this.connection.place.url, 'failed', what, options);

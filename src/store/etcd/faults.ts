@@ -46,7 +46,7 @@ export const CERTIFICATE =
 
 /** Says what it means that a call failed. */
 export function verdictOf(error: CallError): Verdict {
-  const what = error.details;
+  const what = wordsOf(error);
   for (const [pattern, verdict] of SAID) if (pattern.test(what)) return verdict(what);
   if (NOT_SENT.test(what))
     return CERTIFICATE.test(what) ? { kind: 'refused', fault: 'failed', what } : elsewhere(what);
@@ -65,6 +65,15 @@ export function verdictOf(error: CallError): Verdict {
     default:
       return { kind: 'refused', fault: 'failed', what };
   }
+}
+
+/** What an error says, on one line and without what is OpenSSL's and gRPC's own affair. */
+export function wordsOf({ details }: CallError): string {
+  return details
+    .replaceAll(/[0-9A-F]*:?error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):.*/g, '$1')
+    .replaceAll(/ Resolution note:.*|\s*\(\d{4}-\d\d-\d\dT[\d:.]+Z\)\.?/g, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
 }
 
 function elsewhere(what: string): Verdict {
@@ -96,10 +105,7 @@ const ADVICE: readonly (readonly [pattern: RegExp, advice: string])[] = [
     "leave out user and password-file, or run 'etcdctl auth enable'",
   ],
   [/permission denied/, 'give the role of this user the prefix (etcdctl role grant-permission)'],
-  [
-    /wrong version number|SSL routines/,
-    'see whether etcd takes TLS at all; etcd:// is without it, on loopback',
-  ],
+  [/wrong version number/, 'see whether etcd takes TLS at all; etcd:// is without it, on loopback'],
   [
     CERTIFICATE,
     "see that ca names who signed etcd's certificate, that it has the name that is asked for, and that cert is one that etcd trusts",

@@ -81,6 +81,7 @@ export class Channel {
     limitMs: number,
   ): Promise<Message<O>> {
     return new Promise((resolve, reject) => {
+      this.assertOpen();
       this.client.makeUnaryRequest(
         path,
         request.encode,
@@ -96,13 +97,14 @@ export class Channel {
     });
   }
 
-  /** Begins a watch. Its end is a CallError, also that by `cancel`. */
+  /** Begins a watch. Its end is a CallError, also that by `cancel`. @throws CallError */
   watch(create: {
     readonly key: Buffer;
     readonly rangeEnd: Buffer;
     readonly startRevision: number;
   }): WatchStream {
     const { path, request, response } = WATCH;
+    this.assertOpen();
     const stream = this.client.makeBidiStreamRequest(
       path,
       request.encode,
@@ -115,10 +117,18 @@ export class Channel {
     return stream;
   }
 
+  /** Ends the connection, once the calls that are under way have ended. */
   close(): void {
     if (this.isClosed) return;
     this.isClosed = true;
     this.client.close();
+  }
+
+  /** Somebody else may have found that it fails, just before a call. */
+  private assertOpen(): void {
+    if (!this.isClosed) return;
+    const details = 'No connection established: it was given up';
+    throw Object.assign(new Error(details), { code: status.UNAVAILABLE, details });
   }
 }
 

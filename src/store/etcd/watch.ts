@@ -48,8 +48,8 @@ export class Watch {
     while (!over.aborted) {
       let channel: Channel | undefined;
       try {
-        channel = await this.connection.ready(over);
         await this.assertReached(over);
+        channel = await this.connection.ready(over);
         yield* this.stream(channel, over);
         this.connection.drop(channel, 'a watch ended');
       } catch (error) {
@@ -73,7 +73,7 @@ export class Watch {
         throw this.connection.fail(verdict.fault, verdict.what, error);
       case 'tooLarge':
       case 'noRevision':
-        throw this.connection.fail('corrupt', 'a change is larger than any that we make', error);
+        throw this.connection.fail('corrupt', 'a part of a change is larger than 16 MiB', error);
     }
   }
 

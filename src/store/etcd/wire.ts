@@ -107,16 +107,17 @@ export function list<S extends Shape>(at: number, codec: Codec<S>): Field<Partia
 }
 
 function typeOf<S extends Shape>({ fields }: Codec<S>): Type<unknown> {
+  const plan = planOf(fields);
   const type: Type<Message<S>> = {
     wireType: 2,
     read: (reader) => {
       const length = reader.uint32();
       if (reader.pos + length > reader.len) throw new RangeError('a message is cut off');
-      return readFields(fields, reader, reader.pos + length);
+      return readFields<S>(plan, reader, reader.pos + length);
     },
     write: (writer, value) => {
       writer.fork();
-      writeFields(fields, writer, value);
+      writeFields(plan, writer, value);
       writer.ldelim();
     },
   };
@@ -125,44 +126,66 @@ function typeOf<S extends Shape>({ fields }: Codec<S>): Type<unknown> {
 
 /** Makes the codec of a message from its fields. */
 export function message<S extends Shape>(fields: S): Codec<S> {
+  const plan = planOf(fields);
   return {
     fields,
     encode: (value) => {
       const writer = protobuf.Writer.create();
-      writeFields(fields, writer, value);
+      writeFields(plan, writer, value);
       const encoded = writer.finish();
       return Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
     },
-    decode: (encoded) => readFields(fields, protobuf.Reader.create(encoded), encoded.length),
+    decode: (encoded) => readFields<S>(plan, protobuf.Reader.create(encoded), encoded.length),
   };
 }
 
-function writeFields<S extends Shape>(fields: S, writer: Writer, value: Partial<Message<S>>): void {
-  for (const [name, { at, type, isList }] of Object.entries(fields)) {
+function writeFields<S extends Shape>(
+  plan: Plan,
+  writer: Writer,
+  value: Partial<Message<S>>,
+): void {
+  for (const { name, field } of plan.all) {
     const given = value[name];
     if (given === undefined) continue;
-    for (const each of isList ? (given as unknown[]) : [given]) {
-      writer.uint32((at << 3) | type.wireType);
-      type.write(writer, each);
+    for (const each of field.isList ? (given as unknown[]) : [given]) {
+      writer.uint32((field.at << 3) | field.type.wireType);
+      field.type.write(writer, each);
     }
   }
 }
 
-function readFields<S extends Shape>(fields: S, reader: Reader, end: number): Message<S> {
+function readFields<S extends Shape>(plan: Plan, reader: Reader, end: number): Message<S> {
   const found: Record<string, unknown> = {};
-  const entries = Object.entries(fields);
-  for (const [name, { absent }] of entries) found[name] = absent();
+  for (const { name, field } of plan.all) found[name] = field.absent();
   while (reader.pos < end) {
     const tag = reader.uint32();
-    const entry = entries.find(([, field]) => field.at === tag >>> 3);
-    if (entry === undefined || entry[1].type.wireType !== (tag & 7)) {
+    const entry = plan.byNumber[tag >>> 3];
+    if (entry === undefined || entry.field.type.wireType !== (tag & 7)) {
       reader.skipType(tag & 7);
       continue;
     }
-    const [name, { type, isList }] = entry;
-    const value = type.read(reader);
-    if (isList) (found[name] as unknown[]).push(value);
+    const { name, field } = entry;
+    const value = field.type.read(reader);
+    if (field.isList) (found[name] as unknown[]).push(value);
     else found[name] = value;
   }
   return found as Message<S>;
+}
+
+interface Entry {
+  readonly name: string;
+  readonly field: Field<unknown>;
+}
+
+/** The fields of a message, as reading and writing want them: a read of 20,000 rows has as many messages. */
+interface Plan {
+  readonly all: readonly Entry[];
+  readonly byNumber: readonly (Entry | undefined)[];
+}
+
+function planOf(fields: Shape): Plan {
+  const all = Object.entries(fields).map(([name, field]) => ({ name, field }));
+  const byNumber: (Entry | undefined)[] = [];
+  for (const entry of all) byNumber[entry.field.at] = entry;
+  return { all, byNumber };
 }
