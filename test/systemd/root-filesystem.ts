@@ -14,7 +14,15 @@ import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 
 const SUITE = 'bookworm';
 const MIRROR = process.env['DEBIAN_MIRROR'] ?? 'http://deb.debian.org/debian';
-const PACKAGES = ['systemd', 'systemd-sysv', 'iproute2', 'iperf3', 'iputils-ping', 'procps'];
+const PACKAGES = [
+  'systemd',
+  'systemd-sysv',
+  'iproute2',
+  'iperf3',
+  'iputils-ping',
+  'nftables',
+  'procps',
+];
 /** What no test reads; a third of the size. */
 const SUPERFLUOUS = [
   'var/cache/apt',
