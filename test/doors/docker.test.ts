@@ -270,6 +270,13 @@ async function managedPlugin(world: DockerWorld): Promise<void> {
   await world.docker('plugin', 'create', 'sgt/net', folder);
   await world.docker('plugin', 'set', 'sgt/net', `config.source=${world.path('configuration')}`);
   await world.docker('plugin', 'enable', 'sgt/net');
+  // Its store has no subnet: no call of the EC2 API has made one.
+  const ipam = ['--ipam-driver', 'sgt/net:latest', '--subnet', '10.82.0.0/24', 'leased'];
+  const refused = await world.tryDocker('network', 'create', '-d', 'sgt/net:latest', ...ipam);
+  assert.match(
+    refused.stderr,
+    /secgroupd: There is no subnet 10\.82\.0\.0\/24 in any VPC: make it by/,
+  );
   const subnet = ['--subnet', '10.79.0.0/24'];
   await world.docker(
     'network',
