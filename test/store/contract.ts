@@ -350,6 +350,19 @@ function testWatches(make: Make): void {
     assert.deepEqual(await changes.return?.(), { done: true, value: undefined });
   });
 
+  test('end with their signal, whatever they are about at that moment', async (t) => {
+    const { store } = await make(t);
+    const revision = await commit(store, { puts: putsOf({ a: '1' }) });
+    const signals = Array.from({ length: 300 }, () => new AbortController());
+    const watches = signals.map((end) => follow(store, '', revision, end));
+    // Some are ended by each turn of the event loop from when they began.
+    for (const [i, end] of signals.entries()) {
+      end.abort();
+      if (i % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await Promise.all(watches.map(({ ended }) => ended));
+  });
+
   test('end with the store', async (t) => {
     const { store } = await make(t);
     const { seen, ended } = follow(store, '', 0, new AbortController());

@@ -50,6 +50,8 @@ export class Watch {
       try {
         await this.assertReached(over);
         channel = await this.connection.ready(over);
+        // It may have ended while others were waited for: a signal that has ended calls nobody any more.
+        if (over.aborted) return;
         yield* this.stream(channel, over);
         this.connection.drop(channel, 'a watch ended');
       } catch (error) {
