@@ -97,9 +97,13 @@ function rulesOf({ groups }: PolicyModel, id: GroupId): readonly Rule[] {
 /** Addresses of interfaces that come into a group, or that an interface of it gets. */
 function gainedMembers(before: PolicyModel, after: PolicyModel): Map<string, string[]> {
   const gained = new Map<string, string[]>();
-  if (before.interfaces === after.interfaces) return gained;
-  for (const [id, { groupIds, addresses }] of after.interfaces) {
-    const was = before.interfaces.get(id);
+  if (before.interfaces === after.interfaces && before.remoteMembers === after.remoteMembers)
+    return gained;
+  for (const [id, { groupIds, addresses }] of [
+    ...after.interfaces,
+    ...(after.remoteMembers ?? []),
+  ]) {
+    const was = before.interfaces.get(id) ?? before.remoteMembers?.get(id);
     const had = new Set(was?.addresses.map(formatAddress));
     for (const groupId of groupIds) {
       const isIn = was?.groupIds.includes(groupId) === true;

@@ -46,6 +46,7 @@ export function isSamePolicy(before: Config, after: Config, changes: Changes): b
   ]);
   return (
     comeOrGone.length + interfaces.changed.length === 0 &&
+    old.remoteMembers === next.remoteMembers &&
     order.every((what) => what === INTERFACE_ORDER) &&
     (groups.changed.length === 0 ||
       [...old.groups.values()].every((group) => isKept(group, next))) &&

@@ -18,14 +18,24 @@ import { AddressTable } from './address-tables.ts';
 import { changedPart } from './changed-part.ts';
 import { NO_PLATFORM_PORT, type CompiledPolicy } from './compiled.ts';
 import { GateTables } from './gate-tables.ts';
-import type { GroupId, InterfaceId, PolicyModel, PrefixList, PrefixListId } from './model.ts';
+import type {
+  GroupId,
+  InterfaceId,
+  PolicyModel,
+  PrefixList,
+  PrefixListId,
+  RemoteMember,
+} from './model.ts';
 import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
 import { compileSpecial, type SpecialAddresses } from './special-addresses.ts';
 import { noPast, type UntrackedPast } from './untracked-past.ts';
 import { WordTable } from './word-table.ts';
 
+type RemoteMembers = ReadonlyMap<InterfaceId, RemoteMember>;
+
 const NO_GROUPS: readonly GroupId[] = [];
+const NO_REMOTE: RemoteMembers = new Map();
 
 /** Lists may grow by so many words that are of no use any more before all is made anew. */
 const WASTED_WORDS_MAX = 1 << 16;
@@ -91,6 +101,7 @@ class PolicyParts {
   private platformPort = NO_PLATFORM_PORT;
   /** What the members were made from. */
   private membersOrigin: readonly unknown[] = [];
+  private remote: RemoteMembers = NO_REMOTE;
   private readonly memberById = new Map<InterfaceId, Member>();
   /** Groups and prefix lists that rules name, and what they stand for in `addresses` by now. */
   private readonly memberPeers = new Map<GroupId, number>();
@@ -115,6 +126,7 @@ class PolicyParts {
     const changes = this.peers.settle();
     this.removePeers(changes);
     this.replaceMembers(members);
+    this.replaceRemote(model.remoteMembers ?? NO_REMOTE);
     this.replacePrefixLists(model);
     this.addPeers(changes);
     if (this.leastWords === 0) this.leastWords = this.lists.size;
@@ -222,7 +234,7 @@ class PolicyParts {
           break;
         case 'group':
           this.memberPeers.delete(peer.groupId);
-          for (const member of this.membersOf(peer.groupId)) this.changeMember(member, number, -1);
+          for (const one of this.membersOf(peer.groupId)) this.changeMember(one, number, -1);
           break;
         default:
           peer satisfies never;
@@ -242,7 +254,7 @@ class PolicyParts {
           break;
         case 'group':
           this.memberPeers.set(peer.groupId, number);
-          for (const member of this.membersOf(peer.groupId)) this.changeMember(member, number, 1);
+          for (const one of this.membersOf(peer.groupId)) this.changeMember(one, number, 1);
           break;
         default:
           peer satisfies never;
@@ -262,6 +274,22 @@ class PolicyParts {
     for (const family of [4, 6] as const) this.hosts[family].replace(gone, come, members);
   }
 
+  /** Those that stayed as they were are the old objects. */
+  private replaceRemote(next: RemoteMembers): void {
+    const before = this.remote;
+    if (next === before) return;
+    for (const [id, member] of before) if (next.get(id) !== member) this.changeRemote(member, -1);
+    for (const [id, member] of next) if (before.get(id) !== member) this.changeRemote(member, 1);
+    this.remote = next;
+  }
+
+  private changeRemote(member: RemoteMember, step: 1 | -1): void {
+    for (const groupId of new Set(member.groupIds)) {
+      const number = this.memberPeers.get(groupId);
+      if (number !== undefined) this.changeMember(member, number, step);
+    }
+  }
+
   /** Takes over the entries of the lists that rules named before; addPeers brings the others. */
   private replacePrefixLists({ prefixLists }: PolicyModel): void {
     for (const [id, number] of this.listPeers) {
@@ -275,12 +303,15 @@ class PolicyParts {
     this.prefixLists = prefixLists;
   }
 
-  private membersOf(groupId: GroupId): readonly Member[] {
+  private membersOf(groupId: GroupId): readonly Pick<Member, 'addresses'>[] {
     const profiles = new Set<number>();
     this.groupSets.forEach((set, profile) => {
       if (set.includes(groupId)) profiles.add(profile);
     });
-    return this.members.filter(({ profile }) => profiles.has(profile));
+    return [
+      ...this.members.filter(({ profile }) => profiles.has(profile)),
+      ...[...this.remote.values()].filter(({ groupIds }) => groupIds.includes(groupId)),
+    ];
   }
 
   private changeMemberships(member: Member, step: 1 | -1): void {
@@ -290,7 +321,7 @@ class PolicyParts {
     }
   }
 
-  private changeMember({ addresses }: Member, peer: number, step: 1 | -1): void {
+  private changeMember({ addresses }: Pick<Member, 'addresses'>, peer: number, step: 1 | -1): void {
     for (const { family, words } of addresses)
       this.change({ family, words, length: addressBits(family) }, peer, step);
   }

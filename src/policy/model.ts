@@ -94,6 +94,8 @@ export interface SecurityGroup {
   readonly egress: readonly Rule[];
   /** Absent: `aws`. */
   readonly revocation?: Revocation;
+  /** No interface of this host has it: rules name it, and its own ones are not known here. Absent: false. */
+  readonly isOnlyNamed?: boolean;
   /**
    * By direction: parts of the input that may state more rules and were not understood, each as a clause. AWS's own
    * rules are not added to such a direction.
@@ -144,11 +146,23 @@ export interface NetworkInterface {
   readonly origin: Origin;
 }
 
+/** An interface on another host. It is a member of its groups; its own gates are that host's. */
+export interface RemoteMember {
+  readonly id: InterfaceId;
+  readonly name: string;
+  readonly host: string;
+  readonly addresses: readonly Address[];
+  /** Those of its groups that rules here name. */
+  readonly groupIds: readonly GroupId[];
+}
+
 /** All that the gates decide by. If a loader returns it without errors, all references between its parts are valid. */
 export interface PolicyModel {
   readonly groups: ReadonlyMap<GroupId, SecurityGroup>;
   readonly prefixLists: ReadonlyMap<PrefixListId, PrefixList>;
   readonly interfaces: ReadonlyMap<InterfaceId, NetworkInterface>;
+  /** Absent: there is no other host. */
+  readonly remoteMembers?: ReadonlyMap<InterfaceId, RemoteMember>;
   /** Absent if the input has no VPCs: then everything is in one. */
   readonly vpcs?: ReadonlyMap<VpcId, Vpc>;
 }

@@ -209,6 +209,9 @@ test('a policy that went through many changes is what one made at once is', () =
           .tuple(...names.map(() => network))
           .map((networks) => Object.fromEntries(names.map((name, i) => [name, networks[i]]))),
       ),
+    remote: fc.dictionary(fc.constantFrom('r', 's', 't'), fc.record({ addresses, groups }), {
+      noNullPrototype: true,
+    }),
   });
   const probes = [
     '10.0.0.1',

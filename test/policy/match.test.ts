@@ -117,6 +117,9 @@ const text: fc.Arbitrary<ModelText> = fc.record({
       x: { addresses: ['10.0.0.1', 'fd00:10::1'], groups: one },
       y: { addresses: ['10.0.0.2', '10.128.0.1', 'fd00:10::2'], groups: two },
     })),
+  remote: fc.subarray(['a', 'b', 'c']).map((groups) => ({
+    z: { addresses: ['10.128.0.1', '203.0.113.7', '2001:db8::1'], groups },
+  })),
 });
 const probe: fc.Arbitrary<Probe> = fc.record({
   protocol: fc.oneof(fc.constantFrom(1, 6, 6, 17, 17, 58, 47, 50, 0, 255), fc.nat(255)),

@@ -9,6 +9,7 @@ import type {
   Peer,
   PolicyModel,
   PrefixList,
+  RemoteMember,
   Revocation,
   Rule,
   SecurityGroup,
@@ -38,6 +39,9 @@ export interface ModelText {
         readonly isPlatform?: boolean;
       }
     >
+  >;
+  readonly remote?: Readonly<
+    Record<string, { readonly addresses: readonly string[]; readonly groups: readonly string[] }>
   >;
 }
 
@@ -117,7 +121,16 @@ export function model(text: ModelText): PolicyModel {
       ];
     }),
   );
-  return { groups, prefixLists, interfaces };
+  if (text.remote === undefined) return { groups, prefixLists, interfaces };
+  const remoteMembers = new Map(
+    Object.entries(text.remote).map(([name, spec]): [string, RemoteMember] => {
+      const id = `eni-${name}`;
+      const addresses = spec.addresses.map(mustAddress);
+      const groupIds = spec.groups.map((group) => `sg-${group}`);
+      return [id, { id, name, host: 'elsewhere', addresses, groupIds }];
+    }),
+  );
+  return { groups, prefixLists, interfaces, remoteMembers };
 }
 
 export function mustAddress(text: string): NetworkInterface['addresses'][number] {
