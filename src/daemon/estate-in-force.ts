@@ -5,11 +5,11 @@
  * the two changes it: a reload brings another file, a revision of the store another estate. Both wait for their turn,
  * so each joins what the other left. Revisions that come while a change is under way are put in force together.
  *
- * After each change the host tells the store which revision it has in force (`applied/HOST`), or which one it refused
- * and why. Calls of the API wait for that answer. A host that stops in order takes its answer away, since nothing waits
- * for a host that does not run. One that was killed leaves it, so calls fail rather than pretend. The answer also says
- * what of the estate is not in force though the revision is. That changes without a revision when a device comes or
- * goes, so we look once a second.
+ * After each change the host tells the store which revision it has in force (`hosts/HOST/applied`), or which one it
+ * refused and why. Calls of the API wait for that answer. A host that stops in order takes its answer away, since
+ * nothing waits for a host that does not run. One that was killed leaves it, so calls fail rather than pretend. The
+ * answer also says what of the estate is not in force though the revision is. That changes without a revision when a
+ * device comes or goes, so we look once a second.
  *
  * A refusal is of the estate as it is, so of all revisions that were taken together. A host refuses only what no single
  * change is to blame for: descriptors or memory are short, there are too many interfaces, or the packet loops judge
@@ -17,17 +17,20 @@
  * as a device that can't be opened, refuses no revision: it is left out, and whoever made it learns so (`leftOut`).
  * Calls that were refused together answer ServiceUnavailable, which AWS's clients repeat.
  *
- * What the file declares is in the store too (`declared/HOST/…`), so that the API can show it and refuses to change it.
+ * What the file declares is in the store too (`hosts/HOST/declared/…`), so that the API can show it, and refuses to
+ * change it.
  */
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
-import { isFree } from '../estate/addresses.ts';
 import { declaredRows } from '../estate/declared.ts';
 import type { Edit } from '../estate/edit.ts';
+import type { Estate } from '../estate/estate.ts';
 import { EstateClient } from '../estate/estate-client.ts';
+import type { EstateFollower } from '../estate/estate-follower.ts';
+import { HostRows } from '../estate/host-rows.ts';
 import { Joiner } from '../estate/join.ts';
-import { appliedKey, declaredPrefix } from '../estate/keys.ts';
 import type { AppliedState } from '../estate/model.ts';
+import { parseValueKey } from '../estate/keys.ts';
 import { encodeApplied } from '../estate/rows.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import type { Changes, Impact } from '../queries/reload-result.ts';
@@ -38,7 +41,11 @@ import { PreviewAnswers } from './previews.ts';
 import type { Reloadable } from './reloader.ts';
 
 export interface EstateInForceOptions {
-  readonly client: EstateClient;
+  readonly follower: EstateFollower;
+  /** What this host says of itself in the store. */
+  readonly rows: HostRows;
+  /** Makes changes for those who ask this daemon; undefined: a host may make none. */
+  readonly client: EstateClient | undefined;
   /** Where the store is. */
   readonly file: string;
   readonly host: string;
@@ -52,26 +59,29 @@ export interface EstateInForceOptions {
 /** So often a question what a change would do is asked again because what is in force has changed meanwhile. */
 const ATTEMPTS_MAX = 3;
 
-/** Rows of what a file declares that one commit writes at most. */
-const ROWS_MAX = 100;
+/** How long a start, a reload or a stop waits for the store to take what this host says. */
+const TELL_TIMEOUT_MS = 5000;
 
 /**
  * Opens the store in a file, and reads the estate.
  * @throws StoreError
  */
 export async function openEstateInForce(
-  options: Omit<EstateInForceOptions, 'client'>,
+  options: Omit<EstateInForceOptions, 'client' | 'follower' | 'rows'>,
 ): Promise<EstateInForce> {
   const { openStore } = await import('../store/open-store.ts');
   const store = await openStore(options.file, (message) => options.log.warn(message));
   const onTrouble = (message: string): void => options.log.error({ message }, 'the store');
   const client = await EstateClient.open({ store, onTrouble });
-  return new EstateInForce({ ...options, client });
+  const rows = new HostRows({ store, host: options.host, intervalMs: 0, onTrouble });
+  return new EstateInForce({ ...options, follower: client, rows, client });
 }
 
 export class EstateInForce implements Reloadable {
-  readonly client: EstateClient;
+  readonly client: EstateClient | undefined;
   readonly host: string;
+  private readonly follower: EstateFollower;
+  private readonly rows: HostRows;
   private readonly file: string;
   private readonly log: Logger;
   private readonly joiner: Joiner;
@@ -85,20 +95,19 @@ export class EstateInForce implements Reloadable {
   private isWaiting = false;
   private last: Promise<unknown> = Promise.resolve();
   private stopListening: (() => void) | undefined;
-  /** The row that the store has of this host. */
-  private told = '';
-  private isTelling = false;
 
   constructor(options: EstateInForceOptions) {
-    const { client, file, host, log, declared } = options;
+    const { follower, rows, client, file, host, log, declared } = options;
+    this.follower = follower;
+    this.rows = rows;
     this.client = client;
     this.file = file;
     this.host = host;
     this.log = log;
     this.declared = declared;
-    this.joiner = new Joiner(client.estate, options);
+    this.joiner = new Joiner(follower.estate, options);
     const assess = (edit: Edit): ReturnType<EstateInForce['assess']> => this.assess(edit);
-    this.previews = new PreviewAnswers({ client, host, log, assess });
+    this.previews = new PreviewAnswers({ follower, rows, host, log, assess });
   }
 
   /** What is to run now. What of the estate can't is logged. */
@@ -107,8 +116,12 @@ export class EstateInForce implements Reloadable {
     for (const [id, reason] of leftOut)
       if (this.leftOut.get(id) !== reason) this.log.warn({ id, reason }, 'not in force');
     this.leftOut = leftOut;
-    this.joinedRevision = this.client.estate.contentRevision;
+    this.joinedRevision = this.estate.contentRevision;
     return config;
+  }
+
+  get estate(): Estate {
+    return this.follower.estate;
   }
 
   get config(): Config {
@@ -134,7 +147,7 @@ export class EstateInForce implements Reloadable {
 
   /** What calls have tagged an interface with. */
   tagsOf(id: InterfaceId): Readonly<Record<string, string>> {
-    const tags = this.client.estate.interface(id)?.tags ?? [];
+    const tags = this.estate.interface(id)?.tags ?? [];
     return Object.fromEntries(tags.map(({ key, value }) => [key, value]));
   }
 
@@ -147,10 +160,9 @@ export class EstateInForce implements Reloadable {
   /** Begins to follow the store. `enforcer` has put in force what `join` gave. */
   async follow(enforcer: Reloadable): Promise<void> {
     this.enforcer = enforcer;
-    const revision = this.joinedRevision;
-    await this.publish();
-    await this.tell({ revision });
-    const stopListening = this.client.listen(() => {
+    this.rows.start();
+    await this.publish({ revision: this.joinedRevision });
+    const stopListening = this.follower.listen(() => {
       this.lookForNews();
       this.previews.look();
     });
@@ -168,8 +180,7 @@ export class EstateInForce implements Reloadable {
     return this.inTurn(async () => {
       const changes = await this.enforcer!.reload(this.join(declared));
       this.declared = declared;
-      await this.publish();
-      await this.tell(this.applied);
+      await this.publish(this.applied);
       return changes;
     });
   }
@@ -180,7 +191,7 @@ export class EstateInForce implements Reloadable {
 
   /** Waits until the estate as it is now was looked at. @returns why it is not in force; undefined: it is */
   async settle(): Promise<string | undefined> {
-    const revision = this.client.estate.contentRevision;
+    const revision = this.estate.contentRevision;
     while (this.newest() < revision) {
       this.lookForNews();
       await this.inTurn(() => Promise.resolve());
@@ -202,8 +213,10 @@ export class EstateInForce implements Reloadable {
     this.stopListening?.();
     await this.previews.stop();
     await this.last;
-    await this.write((edit) => edit.remove(appliedKey(this.host)));
-    await this.client.close();
+    this.rows.want(undefined);
+    await this.rows.flush(TELL_TIMEOUT_MS);
+    await this.rows.close();
+    await this.follower.close();
   }
 
   /**
@@ -229,15 +242,21 @@ export class EstateInForce implements Reloadable {
     throw new Error('the rules in force changed all the time');
   }
 
-  /** What of the estate is not in force here, and why: what was left out, and interfaces that wait for their device. */
+  /**
+   * What of the estate is not in force here, and why: what was left out, what can't be read, and interfaces that wait
+   * for their device.
+   */
   private notInForce(): ReadonlyMap<string, string> {
     // Asked every second: mostly there is nothing to look for.
     const waiting = this.enforcer === undefined ? [] : this.waiting();
-    if (waiting.length === 0) return this.leftOut;
+    const { kept } = this.follower;
+    if (waiting.length === 0 && kept.size === 0) return this.leftOut;
     const found = new Map(this.leftOut);
+    for (const [key, why] of kept)
+      found.set(parseValueKey(key)?.id ?? key, `its former version is: ${why}`);
     const ids = new Map(this.config.interfaces.map(({ name, id }) => [name, id]));
     for (const { name, device, reason } of waiting) {
-      const one = this.client.estate.interface(ids.get(name) ?? '');
+      const one = this.estate.interface(ids.get(name) ?? '');
       if (one !== undefined && one.declaredAt === undefined)
         found.set(one.id, `it waits for its device ${device}: ${reason}`);
     }
@@ -251,7 +270,7 @@ export class EstateInForce implements Reloadable {
   }
 
   private lookForNews(): void {
-    if (this.isWaiting || this.client.estate.contentRevision <= this.newest()) return;
+    if (this.isWaiting || this.estate.contentRevision <= this.newest()) return;
     this.isWaiting = true;
     void this.inTurn(() => this.apply());
   }
@@ -264,88 +283,38 @@ export class EstateInForce implements Reloadable {
 
   private async apply(): Promise<void> {
     this.isWaiting = false;
-    const { contentRevision: revision } = this.client.estate;
+    const { contentRevision: revision } = this.estate;
     if (revision <= this.newest()) return;
     try {
-      await this.enforcer!.reload(this.join());
-      await this.tell({ revision });
+      // Most changes of a large estate have nothing to do with a host.
+      if (this.joiner.hasNews) await this.enforcer!.reload(this.join());
+      this.joinedRevision = revision;
+      this.tell({ revision });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       this.log.error({ revision, err: error }, 'a revision of the store is not in force');
-      await this.tell({ revision: this.applied.revision, refused: { revision, message } });
+      this.tell({ revision: this.applied.revision, refused: { revision, message } });
     }
     this.lookForNews();
   }
 
-  /** Tells the store if a device has come or gone since it was told last, or that could not be written. */
+  /** Tells the store if a device has come or gone since it was told last. */
   private lookForDevices(): void {
-    if (this.isTelling) return;
-    this.isTelling = true;
-    void this.inTurn(() => this.tell(this.applied)).finally(() => (this.isTelling = false));
+    void this.inTurn(() => Promise.resolve(this.tell(this.applied)));
   }
 
-  private async tell(state: AppliedState): Promise<void> {
+  /** Says what is in force, beside the file as it was read last. */
+  private tell(state: AppliedState, declared?: ReadonlyMap<string, string>): void {
     this.applied = state;
     const notInForce = this.notInForce();
     const leftOut = Object.fromEntries(notInForce);
     const text = encodeApplied({ ...state, ...(notInForce.size === 0 ? {} : { leftOut }) });
-    const isThere = this.client.estate.revisionOf(appliedKey(this.host)) > 0;
-    if (isThere && text === this.told) return;
-    // Lost with the power, it would be told anew at the start.
-    const isWritten = await this.write((edit) => edit.put(appliedKey(this.host), text), true);
-    if (isWritten) this.told = text;
+    this.rows.want(text, declared);
   }
 
-  /** Writes what the file declares, and removes what it no longer does. */
-  private async publish(): Promise<void> {
-    const { estate } = this.client;
-    const { values, claims } = declaredRows(this.declared, this.host);
-    const own = declaredPrefix(this.host);
-    const gone = estate.keysBelow(own).filter((key) => !values.has(key));
-    const changed = [...values].filter(([key, text]) => estate.textOf(key) !== text);
-    const claimed = [...claims].filter(([key]) => isFree(estate.textOf(key)));
-    const works: ((edit: Edit) => void)[] = [
-      ...gone.map((key) => (edit: Edit) => edit.remove(key)),
-      ...changed.map(
-        ([key, text]) =>
-          (edit: Edit) =>
-            edit.put(key, text),
-      ),
-      ...claimed.map(([key, text]) => (edit: Edit) => {
-        if (isFree(edit.text(key))) edit.put(key, text);
-      }),
-      ...this.staleClaims(claims).map((key) => (edit: Edit) => edit.remove(key)),
-    ];
-    for (let at = 0; at < works.length; at += ROWS_MAX)
-      await this.write((edit) => {
-        for (const work of works.slice(at, at + ROWS_MAX)) work(edit);
-      });
-  }
-
-  /** Names and addresses that this host holds and no longer declares. */
-  private staleClaims(claims: ReadonlyMap<string, unknown>): readonly string[] {
-    const { estate } = this.client;
-    return estate.keys().filter((key) => {
-      if (!/^(names|addresses)\//.test(key) || claims.has(key)) return false;
-      return estate.textOf(key)?.includes(`"host":${JSON.stringify(this.host)}`) === true;
-    });
-  }
-
-  /** @returns whether it was written */
-  private async write(work: (edit: Edit) => void, mayBeLost = false): Promise<boolean> {
-    try {
-      await this.client.change(
-        (edit) => {
-          work(edit);
-          return { ok: true, value: undefined };
-        },
-        { mayBeLost },
-      );
-      return true;
-    } catch (error) {
-      // Whoever waits for it fails after a while; packets are not affected.
-      this.log.error({ err: error }, 'the store could not be written');
-      return false;
-    }
+  /** Says what the file declares, and what is in force, and waits until the store has it. */
+  private async publish(state: AppliedState): Promise<void> {
+    this.tell(state, declaredRows(this.declared, this.host));
+    await this.rows.flush(TELL_TIMEOUT_MS);
   }
 }

@@ -63,9 +63,9 @@ export class InterfaceCalls {
   private readonly client: EstateClient;
   private readonly host: string;
 
-  constructor(inForce: EstateInForce) {
+  constructor(inForce: EstateInForce, client: EstateClient) {
     this.inForce = inForce;
-    this.client = inForce.client;
+    this.client = client;
     this.host = inForce.host;
   }
 

@@ -4,11 +4,12 @@
  */
 import type { Logger } from 'pino';
 import type { Edit } from '../estate/edit.ts';
-import type { EstateClient } from '../estate/estate-client.ts';
+import type { EstateFollower } from '../estate/estate-follower.ts';
+import type { HostRows } from '../estate/host-rows.ts';
 import { previewedKey } from '../estate/keys.ts';
 import {
+  answerCommit,
   readPreview,
-  writeAnswer,
   type HostImpact,
   type PreviewAnswer,
 } from '../estate/previews.ts';
@@ -20,7 +21,8 @@ const LISTED_MAX = 5;
 const TEXT_MAX = 300;
 
 export interface PreviewOptions {
-  readonly client: EstateClient;
+  readonly follower: EstateFollower;
+  readonly rows: HostRows;
   readonly host: string;
   readonly log: Logger;
   /** @throws Error why it can't be told */
@@ -33,8 +35,8 @@ export class PreviewAnswers {
   private readonly options: PreviewOptions;
   private work: Promise<void> | undefined;
   private isStopped = false;
-  /** Questions that could not be answered for want of the store. */
-  private readonly failed = new Set<string>();
+  /** Questions that were answered, or could not be for want of the store. */
+  private readonly done = new Set<string>();
 
   constructor(options: PreviewOptions) {
     this.options = options;
@@ -54,32 +56,32 @@ export class PreviewAnswers {
   }
 
   private next(): string | undefined {
-    const { client, host } = this.options;
-    const { estate } = client;
-    for (const id of this.failed) if (!estate.previews.has(id)) this.failed.delete(id);
+    const { rows, host } = this.options;
+    const { estate } = this.options.follower;
+    for (const id of this.done) if (!estate.previews.has(id)) this.done.delete(id);
     if (this.isStopped) return undefined;
     for (const id of estate.previews)
-      if (!this.failed.has(id) && estate.revisionOf(previewedKey(id, host)) === 0) return id;
+      if (!this.done.has(id) && !rows.has(previewedKey(id, host))) return id;
     return undefined;
   }
 
   private async answerAll(): Promise<void> {
-    const { client, host, log } = this.options;
+    const { follower, rows, host, log } = this.options;
     for (let id = this.next(); id !== undefined; id = this.next()) {
       const answer = await this.answer(id);
+      this.done.add(id);
       try {
-        await writeAnswer(client, id, host, answer);
+        await rows.commit(answerCommit(follower.estate, id, host, answer));
       } catch (error) {
-        this.failed.add(id);
         log.error({ err: error }, 'the store could not be written');
       }
     }
   }
 
   private async answer(id: string): Promise<PreviewAnswer> {
-    const { client, assess } = this.options;
+    const { follower, assess } = this.options;
     try {
-      const { impact, admitted } = await assess(readPreview(client.estate, id));
+      const { impact, admitted } = await assess(readPreview(follower.estate, id));
       return { impact: describe(impact, admitted) };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

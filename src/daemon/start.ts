@@ -130,9 +130,9 @@ async function openControl(path: string, parts: Omit<HandlerParts, 'calls'>): Pr
   const { estate } = parts;
   // Without a store they can't be answered, and nobody waits for their modules.
   const calls =
-    estate === undefined
+    estate?.client === undefined
       ? undefined
-      : new (await import('./interface-calls.ts')).InterfaceCalls(estate);
+      : new (await import('./interface-calls.ts')).InterfaceCalls(estate, estate.client);
   const handlers = makeHandlers({ ...parts, calls });
   const server = await advising(`no control socket at ${path}`, SOCKET_ADVICE, () =>
     listenForControl(path, handlers, {

@@ -5,10 +5,10 @@ import type { EstateInForce } from './estate-in-force.ts';
 
 /** @param inForce undefined: there is no store, and no call */
 export function toldOfInterface(
-  inForce: Pick<EstateInForce, 'tagsOf' | 'client'> | undefined,
+  inForce: Pick<EstateInForce, 'tagsOf' | 'estate'> | undefined,
   id: InterfaceId,
 ): ToldOfInterface {
-  const estate = inForce?.client.estate;
+  const estate = inForce?.estate;
   const { attachment, subnetId } = estate?.interface(id) ?? {};
   const subnet = subnetId === undefined ? undefined : estate?.find('subnets', subnetId);
   return {

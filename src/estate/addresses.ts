@@ -1,6 +1,6 @@
 /**
  * This file says which addresses of a subnet may be given away, and who has one. Each address that somebody has is a
- * row (`addresses/VPC/ADDRESS`).
+ * row (`addresses/VPC/ADDRESS`), but for those that files declare: their interfaces say it.
  *
  * The row names the interface that has the address. Or it is a lease: a container runtime wants the address before it
  * says what for (Docker's IPAM). A lease keeps others from the address for a while, and then counts as no row at all,
@@ -58,11 +58,21 @@ export function claimText(interfaceId: InterfaceId): string {
   return JSON.stringify({ interfaceId });
 }
 
-/** Whether nobody has an address, by the text of its row. */
-export function isFree(text: string | undefined): boolean {
+/** Whether nobody has an address. The commit fails if somebody takes it meanwhile. */
+export function isFree(edit: Edit, vpcId: VpcId, address: Address): boolean {
+  const text = edit.text(addressKey(vpcId, formatAddress(address)));
+  return isFreeRow(text) && !isDeclared(edit, vpcId, address);
+}
+
+function isFreeRow(text: string | undefined): boolean {
   if (text === undefined) return true;
   const lease = readLease(text);
   return lease !== undefined && Date.now() - lease.since > LEASE_MS;
+}
+
+/** Whether an interface in a file has an address. Should one come at the same time, the join leaves the call's out. */
+function isDeclared({ estate }: Edit, vpcId: VpcId, address: Address): boolean {
+  return estate.interfaceAt(vpcId, address)?.declaredAt !== undefined;
 }
 
 /** Who has an address that is in use, for a sentence. */
@@ -112,7 +122,8 @@ export function firstFree(
   for (let i = 0; i < places; i++) {
     const address = addressAt(part, (seed + i) % places);
     if (isReserved(block, address)) continue;
-    if (isFree(edit.peekText(addressKey(vpcId, formatAddress(address))))) return address;
+    const text = edit.peekText(addressKey(vpcId, formatAddress(address)));
+    if (isFreeRow(text) && !isDeclared(edit, vpcId, address)) return address;
   }
   return undefined;
 }

@@ -4,27 +4,18 @@
  * The rows let the API show declared groups, lists and interfaces, and refuse to change them. What belongs to no VPC in
  * the file is in the API's default VPC.
  */
-import { formatAddress } from '../addr/address.ts';
 import type { Config } from '../config/config.ts';
 import { macAddressText } from '../config/device-specs.ts';
 import type { NetworkInterface, Origin, SecurityGroup, VpcId } from '../policy/model.ts';
-import { foldGroupName } from '../policy/texts.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
 import { ownAttachment } from './attachments.ts';
-import { addressKey, declaredKey, nameKey } from './keys.ts';
+import { declaredKey } from './keys.ts';
 import type { DeclaredAt } from './model.ts';
 import { ROW_FORMS, vpcRef } from './rows.ts';
 
-export interface DeclaredRows {
-  /** Values: they belong to this host alone. */
-  readonly values: ReadonlyMap<string, string>;
-  /** Names and addresses, each with what has it: somebody else may have them already. */
-  readonly claims: ReadonlyMap<string, string>;
-}
-
-export function declaredRows(config: Config, host: string): DeclaredRows {
+/** The rows by their keys. */
+export function declaredRows(config: Config, host: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
-  const claims = new Map<string, string>();
   const { model } = config;
   const at = ({ file, line }: Pick<Origin, 'file' | 'line'>): DeclaredAt => ({ host, file, line });
   const vpcOf = ({ vpc }: Pick<SecurityGroup, 'vpc'>): VpcId => vpc?.id ?? ONLY_VPC_ID;
@@ -44,7 +35,7 @@ export function declaredRows(config: Config, host: string): DeclaredRows {
     values.set(declaredKey(host, 'vpcs', id), JSON.stringify(ROW_FORMS.vpcs.encode(vpc)));
   }
   for (const group of model.groups.values()) {
-    const { id, name, origin } = group;
+    const { id, origin } = group;
     if (isImplied(origin)) continue;
     const vpc = vpcRef(vpcOf(group));
     const value = {
@@ -54,7 +45,6 @@ export function declaredRows(config: Config, host: string): DeclaredRows {
       declaredAt: at(origin),
     };
     values.set(declaredKey(host, 'groups', id), JSON.stringify(ROW_FORMS.groups.encode(value)));
-    claims.set(nameKey(vpc.id, foldGroupName(name)), JSON.stringify({ groupId: id, host }));
   }
   for (const list of model.prefixLists.values()) {
     const value = {
@@ -74,12 +64,8 @@ export function declaredRows(config: Config, host: string): DeclaredRows {
     const value = declaredInterface(one, vpcOf(one), host, device);
     const text = JSON.stringify(ROW_FORMS.interfaces.encode(value));
     values.set(declaredKey(host, 'interfaces', id), text);
-    for (const address of one.addresses) {
-      const key = addressKey(vpcOf(one), formatAddress(address));
-      claims.set(key, JSON.stringify({ interfaceId: id, host }));
-    }
   }
-  return { values, claims };
+  return values;
 }
 
 /** What is there without anyone having written it belongs to the API: the VPC and the default group. */

@@ -12,9 +12,10 @@
  * A look at an index (who names this group?) notes no row. Whoever relies on one reads or writes the `uses/…` row of
  * what the index is about, which every call writes that makes the index longer.
  */
+import { indexChange, memberOf, type Member } from './index-rows.ts';
 import type { ValueFolder } from './keys.ts';
-import { isUsesKey, usesKey, valueKey } from './keys.ts';
-import type { Estate, EstateView } from './estate.ts';
+import { folderPrefix, isUsesKey, usesKey, valueKey } from './keys.ts';
+import { isElsewhere, type Estate, type EstateView } from './estate.ts';
 import type { EstateGroup, EstateInterface, SubnetId } from './model.ts';
 import type { GroupId, InterfaceId } from '../policy/model.ts';
 import { ROW_FORMS, type FolderValues } from './rows.ts';
@@ -34,6 +35,8 @@ export class Edit {
   /** The text of each row that is written, as it was before; undefined: it was not there. */
   private readonly before = new Map<string, string | undefined>();
   private readonly written = new Map<string, FolderValues[ValueFolder] | undefined>();
+  /** Interfaces that are written, as they were before. */
+  private readonly interfacesBefore = new Map<InterfaceId, EstateInterface | undefined>();
   private readonly attachedTo = new Map<InterfaceId, string>();
 
   constructor(estate: Estate) {
@@ -53,6 +56,8 @@ export class Edit {
       list: (folder) => this.list(folder),
       groupsThatName: (id) => this.groupsThatName(id),
       interfacesOfGroup: (id) => this.interfacesOfGroup(id),
+      membersElsewhere: (id, host) => this.membersElsewhere(id, host),
+      isWhole: this.estate.isWhole,
       interfacesOfHost: (host) =>
         this.overlay(
           'interfaces',
@@ -112,12 +117,14 @@ export class Edit {
   write<F extends ValueFolder>(folder: F, id: string, value: FolderValues[F]): void {
     const key = valueKey(folder, id);
     const { encode } = ROW_FORMS[folder] as { encode: (one: FolderValues[F]) => object };
+    this.keepInterface(folder, id);
     this.put(key, JSON.stringify(encode(value)));
     this.written.set(key, value);
   }
 
   erase(folder: ValueFolder, id: string): void {
     const key = valueKey(folder, id);
+    this.keepInterface(folder, id);
     this.remove(key);
     this.written.set(key, undefined);
   }
@@ -173,10 +180,11 @@ export class Edit {
   }
 
   commit(): EditCommit {
+    const index = this.indexChanges('made');
     return {
       conditions: [...this.conditions].map(([key, revision]) => ({ key, revision })),
-      puts: [...this.puts].map(([key, value]) => ({ key, value })),
-      deletes: [...this.deletes],
+      puts: [...[...this.puts].map(([key, value]) => ({ key, value })), ...index.puts],
+      deletes: [...this.deletes, ...index.deletes],
     };
   }
 
@@ -187,19 +195,51 @@ export class Edit {
    * @param since rows that later reversals changed again, with their revisions (0: they deleted it)
    */
   reversal(revision: number, since: ReadonlyMap<string, number> = new Map()): EditCommit {
-    const commit = this.commit();
-    const puts = commit.puts.filter(({ key }) => !isUsesKey(key));
-    const deletes = commit.deletes.filter((key) => !isUsesKey(key));
-    const changed = [...puts.map(({ key }) => key), ...deletes];
-    const texts = changed.map((key) => [key, this.before.get(key)] as const);
+    const puts = [...this.puts.keys()].filter((key) => !isUsesKey(key));
+    const deletes = [...this.deletes].filter((key) => !isUsesKey(key));
+    const texts = [...puts, ...deletes].map((key) => [key, this.before.get(key)] as const);
+    const index = this.indexChanges('taken back');
     return {
       conditions: [
-        ...puts.map(({ key }) => ({ key, revision: since.get(key) ?? revision })),
+        ...puts.map((key) => ({ key, revision: since.get(key) ?? revision })),
         ...deletes.map((key) => ({ key, revision: since.get(key) ?? 0 })),
       ],
-      puts: texts.flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }])),
-      deletes: texts.flatMap(([key, value]) => (value === undefined ? [key] : [])),
+      puts: [
+        ...texts.flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }])),
+        ...index.puts,
+      ],
+      deletes: [
+        ...texts.flatMap(([key, value]) => (value === undefined ? [key] : [])),
+        ...index.deletes,
+      ],
     };
+  }
+
+  private membersElsewhere(id: GroupId, host: string): readonly Member[] {
+    const isWritten = (one: { readonly id: InterfaceId }): boolean =>
+      this.written.has(valueKey('interfaces', one.id));
+    const kept = this.estate.membersElsewhere(id, host).filter((member) => !isWritten(member));
+    const written = this.interfacesOfGroup(id).filter(
+      (one) => isWritten(one) && isElsewhere(one, host),
+    );
+    return [...kept, ...written.flatMap((one) => memberOf(one) ?? [])];
+  }
+
+  /** The rows that follow from the interfaces which are written. */
+  private indexChanges(how: 'made' | 'taken back'): ReturnType<typeof indexChange> {
+    const changes = [...this.interfacesBefore].map(([id, before]) => {
+      const after = this.written.get(valueKey('interfaces', id)) as EstateInterface | undefined;
+      return how === 'made' ? indexChange(before, after) : indexChange(after, before);
+    });
+    return {
+      puts: changes.flatMap(({ puts }) => puts),
+      deletes: changes.flatMap(({ deletes }) => deletes),
+    };
+  }
+
+  private keepInterface(folder: ValueFolder, id: string): void {
+    if (folder === 'interfaces' && !this.interfacesBefore.has(id))
+      this.interfacesBefore.set(id, this.estate.find('interfaces', id));
   }
 
   /** What an index of the estate found, with what this edit wrote in place of what it was. */
@@ -210,7 +250,9 @@ export class Edit {
   ): readonly FolderValues[F][] {
     const kept = found.filter((value) => !this.written.has(valueKey(folder, idOf(value))));
     const written = [...this.written].flatMap(([key, value]) =>
-      value !== undefined && key.startsWith(`${folder}/`) && belongs(value as FolderValues[F])
+      value !== undefined &&
+      key.startsWith(folderPrefix(folder)) &&
+      belongs(value as FolderValues[F])
         ? [value as FolderValues[F]]
         : [],
     );

@@ -1,17 +1,20 @@
 /**
- * An EstateClient keeps an estate up to date from a store, and makes changes to it.
+ * An EstateClient makes changes to the estate of a store, as a server of the API does.
  *
- * Theory of operation. It reads everything once, then watches. Changes of this process run one after the other, so they
- * collide only with those of other processes; then the change is made again on the newer estate. A commit of ours is
- * taken into the estate at once, if no other came between: it need not wait for the watch to say what we know.
+ * Theory of operation. It holds all rows, and follows the store (estate-follower.ts). Changes of this process run one
+ * after the other, so they collide only with those of other processes; then the change is made again on the newer
+ * estate. A commit of ours is taken into the estate at once, if no other came between: it need not wait for the watch
+ * to say what we know.
  *
- * A change is in force when every host has said so (`applied/HOST`). If a host can't put it in force, or does not
+ * A change is in force when every host has said so (`hosts/HOST/applied`). If a host can't put it in force, or does not
  * answer in time, the change is taken back: every row it wrote is restored, unless somebody has built on it meanwhile.
  */
-import type { Change, Commit, Store } from '../store/store.ts';
+import type { Commit, Store } from '../store/store.ts';
 import type { Checked } from '../policy/refusals.ts';
 import { Edit, type EditCommit } from './edit.ts';
-import { Estate } from './estate.ts';
+import { EstateFollower } from './estate-follower.ts';
+import { isIndexKey } from './keys.ts';
+import { upgradeLayout } from './upgrade.ts';
 
 /** So often a change is made again because others changed what it read. */
 const ATTEMPTS_MAX = 50;
@@ -20,7 +23,7 @@ const NEWS_TIMEOUT_MS = 1000;
 
 export interface EstateClientOptions {
   readonly store: Store;
-  /** The watch has ended for good, or a row can't be read. */
+  /** The store fails, or a row can't be read. */
   readonly onTrouble: (message: string) => void;
 }
 
@@ -39,32 +42,15 @@ export type Enforcement =
   /** These hosts have not answered in time. */
   | { readonly kind: 'late'; readonly hosts: readonly string[] };
 
-export class EstateClient {
-  readonly estate = new Estate();
-  private readonly store: Store;
-  private readonly onTrouble: (message: string) => void;
-  private readonly ending = new AbortController();
-  private readonly listeners = new Set<() => void>();
+export class EstateClient extends EstateFollower {
   private lastChange: Promise<unknown> = Promise.resolve();
-  private watching: Promise<void> = Promise.resolve();
 
-  private constructor({ store, onTrouble }: EstateClientOptions) {
-    this.store = store;
-    this.onTrouble = onTrouble;
-  }
-
-  /** @throws Error if the store can't be read */
+  /** @throws StoreError if the store can't be read */
   static async open(options: EstateClientOptions): Promise<EstateClient> {
     const client = new EstateClient(options);
-    await client.readAll();
-    client.watching = client.watch();
+    await client.open();
+    await upgradeLayout(client);
     return client;
-  }
-
-  /** Calls `listener` after each revision; it must not throw. @returns what ends that */
-  listen(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
   }
 
   /**
@@ -128,29 +114,6 @@ export class EstateClient {
     return undefined;
   }
 
-  /** Waits until the estate has this revision. */
-  reach(revision: number, timeoutMs: number): Promise<boolean> {
-    return this.until(() => this.estate.revision >= revision, timeoutMs);
-  }
-
-  /** Waits until something is so of the estate. @returns whether it is */
-  async until(isSo: () => boolean, timeoutMs: number): Promise<boolean> {
-    const deadline = Date.now() + timeoutMs;
-    while (!isSo()) {
-      const leftMs = deadline - Date.now();
-      if (leftMs <= 0) return false;
-      await this.news(leftMs);
-    }
-    return true;
-  }
-
-  /** Ends the watch, and closes the store. */
-  async close(): Promise<void> {
-    this.ending.abort();
-    await this.watching;
-    await this.store.close();
-  }
-
   private async changeNow<T>(
     work: (edit: Edit) => Checked<T>,
     mayBeLost = false,
@@ -178,60 +141,7 @@ export class EstateClient {
   /** Takes in a commit of ours, unless a revision before it has not come yet: then the watch brings both. */
   private takeOwn({ puts, deletes }: EditCommit, revision: number): void {
     if (this.estate.revision !== revision - 1) return;
-    this.take({ revision, puts: puts.map((row) => ({ ...row, revision })), deletes });
-  }
-
-  private take(change: Parameters<Estate['apply']>[0]): void {
-    if (change.revision <= this.estate.revision) return;
-    const known = new Set(this.estate.unreadable.keys());
-    this.estate.apply(change);
-    for (const [key, why] of this.estate.unreadable)
-      if (!known.has(key)) this.onTrouble(`a row of the store can't be read: ${why}`);
-    for (const listener of [...this.listeners]) listener();
-  }
-
-  /** Resolves with the next revision, or after a while. */
-  private news(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        stop();
-        resolve();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      const stop = this.listen(done);
-    });
-  }
-
-  private async readAll(): Promise<void> {
-    const { revision, rows } = await this.store.read('');
-    const keys = new Set(rows.map(({ key }) => key));
-    const deletes = this.estate.keys().filter((key) => !keys.has(key));
-    this.take({ revision, puts: rows, deletes });
-    this.estate.revision = revision;
-  }
-
-  private async watch(): Promise<void> {
-    const { signal } = this.ending;
-    while (!signal.aborted) {
-      try {
-        const changes: AsyncIterable<Change> = this.store.watch('', this.estate.revision, signal);
-        for await (const change of changes) this.take(change);
-      } catch (error) {
-        if (signal.aborted) return;
-        this.onTrouble(error instanceof Error ? error.message : String(error));
-        // What we missed may be gone from the history by now: everything is read anew.
-        await this.readAgain();
-      }
-    }
-  }
-
-  private async readAgain(): Promise<void> {
-    try {
-      await this.readAll();
-    } catch (error) {
-      this.onTrouble(error instanceof Error ? error.message : String(error));
-      await this.news(NEWS_TIMEOUT_MS);
-    }
+    const held = puts.filter(({ key }) => !isIndexKey(key));
+    this.take({ revision, puts: held.map((row) => ({ ...row, revision })), deletes });
   }
 }

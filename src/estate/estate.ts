@@ -14,8 +14,10 @@
 import { formatAddress, type Address } from '../addr/address.ts';
 import type { GroupId, InterfaceId, PrefixListId, RuleId, VpcId } from '../policy/model.ts';
 import { foldGroupName } from '../policy/texts.ts';
+import { decodeMember, memberOf, type Member } from './index-rows.ts';
 import {
-  APPLIED,
+  hostOfApplied,
+  parseMemberKey,
   parseValueKey,
   PREVIEWS,
   UNENFORCED_FOLDERS,
@@ -43,6 +45,8 @@ export interface EstateRow {
 
 export interface EstateChange {
   readonly revision: number;
+  /** Whether it changed something that hosts enforce, here or elsewhere. Absent: these rows tell. */
+  readonly isContent?: boolean;
   readonly puts: readonly EstateRow[];
   readonly deletes: readonly string[];
 }
@@ -50,12 +54,21 @@ export interface EstateChange {
 /** What is in an estate, as it is or as an edit would leave it. */
 export type EstateView = Pick<
   Estate,
-  'unreadable' | 'find' | 'list' | 'groupsThatName' | 'interfacesOfGroup' | 'interfacesOfHost'
+  | 'unreadable'
+  | 'find'
+  | 'list'
+  | 'groupsThatName'
+  | 'interfacesOfGroup'
+  | 'interfacesOfHost'
+  | 'membersElsewhere'
+  | 'isWhole'
 >;
 
 type ValueMaps = { readonly [F in ValueFolder]: Map<string, FolderValues[F]> };
 
 export class Estate {
+  /** Whether all rows are here; else those that one host needs. */
+  readonly isWhole: boolean;
   /** Of the last change that was taken in. */
   revision = 0;
   /** Of the last change to something that hosts enforce: their own answers are no news to them. */
@@ -69,22 +82,29 @@ export class Estate {
   /** Of rows that hold no value of the estate, such as client tokens, or that can't be read. */
   private readonly rowTexts = new Map<string, string>();
   private readonly maps = emptyMaps();
-  private readonly declaredMaps = emptyMaps();
+  /** What files declare: the same on several hosts, where they have the same file. */
+  private readonly declaredMaps = new DeclaredMaps();
+  /** Members that are known by their own rows alone, by group: this process does not hold their interfaces. */
+  private readonly memberRows = new Map<GroupId, Map<InterfaceId, Member>>();
   /** See `follow`. */
   private readonly followers: Set<string>[] = [];
   private readonly appliedByHost = new Map<string, AppliedState>();
   private readonly indices = new Indices();
 
+  constructor(isWhole = true) {
+    this.isWhole = isWhole;
+  }
+
   /** Takes in one revision as a whole. */
-  apply({ revision, puts, deletes }: EstateChange): void {
+  apply({ revision, puts, deletes, isContent: isTold }: EstateChange): void {
     for (const key of deletes) this.remove(key);
     for (const row of puts) this.put(row);
     this.revision = revision;
-    if (deletes.some(isContent) || puts.some(({ key }) => isContent(key)))
+    if (isTold ?? (deletes.some(isContent) || puts.some(({ key }) => isContent(key))))
       this.contentRevision = revision;
   }
 
-  /** A set that gets the key of every value that is written or deleted from now on. Whoever asked for it empties it. */
+  /** A set that gets the key of every value and member that changes from now on. Whoever asked for it empties it. */
   follow(): Set<string> {
     const keys = new Set<string>();
     this.followers.push(keys);
@@ -111,21 +131,21 @@ export class Estate {
     const text = this.rowTexts.get(key);
     const place = parseValueKey(key);
     if (text !== undefined || place === undefined) return text;
-    const maps = place.host === undefined ? this.maps : this.declaredMaps;
-    const value = maps[place.folder].get(place.id);
+    const { folder, id, host } = place;
+    const value =
+      host === undefined ? this.maps[folder].get(id) : this.declaredMaps.of(folder, id, host);
     const { encode } = ROW_FORMS[place.folder] as { encode: (one: typeof value) => object };
     return value === undefined ? undefined : JSON.stringify(encode(value));
   }
 
   find<F extends ValueFolder>(folder: F, id: string): FolderValues[F] | undefined {
-    return this.maps[folder].get(id) ?? this.declaredMaps[folder].get(id);
+    return this.maps[folder].get(id) ?? this.declaredMaps.first(folder, id);
   }
 
   /** All values of a folder: those that calls made, then those that files declare; each in the order they came in. */
   list<F extends ValueFolder>(folder: F): readonly FolderValues[F][] {
     const made = this.maps[folder] as Map<string, FolderValues[F]>;
-    const declared = this.declaredMaps[folder] as Map<string, FolderValues[F]>;
-    const others = [...declared].filter(([id]) => !made.has(id));
+    const others = this.declaredMaps.all(folder).filter(([id]) => !made.has(id));
     return [...made.values(), ...others.map(([, value]) => value)];
   }
 
@@ -173,6 +193,15 @@ export class Estate {
     return this.interfacesOf(this.indices.interfacesByGroup.get(id));
   }
 
+  /** The interfaces of a group that are attached on other hosts than this one. */
+  membersElsewhere(id: GroupId, host: string): readonly Member[] {
+    const held = this.interfacesOfGroup(id).filter((one) => isElsewhere(one, host));
+    const others = [...(this.memberRows.get(id)?.values() ?? [])].filter(
+      (one) => one.host !== host && !this.maps.interfaces.has(one.id),
+    );
+    return [...held.flatMap((one) => memberOf(one) ?? []), ...others];
+  }
+
   interfacesOfSubnet(id: SubnetId): readonly EstateInterface[] {
     return this.interfacesOf(this.indices.interfacesBySubnet.get(id));
   }
@@ -204,13 +233,7 @@ export class Estate {
     if (place !== undefined) this.touch(key);
     try {
       if (place !== undefined) this.take(place, key, value);
-      else if (key.startsWith(APPLIED)) {
-        const host = decodeURIComponent(key.slice(APPLIED.length));
-        this.appliedByHost.set(host, decodeApplied(key, value));
-      } else {
-        this.rowTexts.set(key, value);
-        if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
-      }
+      else this.takeOther(key, value);
     } catch (error) {
       if (!(error instanceof RowError)) throw error;
       this.remove(key);
@@ -222,15 +245,35 @@ export class Estate {
 
   private take({ folder, id, host }: ValuePlace, key: string, text: string): void {
     const value = ROW_FORMS[folder].decode(id, RowReader.parse(key, text));
-    const maps = host === undefined ? this.maps : this.declaredMaps;
-    const map = maps[folder] as Map<string, typeof value>;
-    const before = map.get(id);
-    if (before !== undefined) this.indices.change(folder, id, before, 'delete');
-    map.set(id, value);
-    this.indices.change(folder, id, value, 'add');
+    if (host === undefined) {
+      const map = this.maps[folder] as Map<string, typeof value>;
+      this.indices.replace(folder, id, map.get(id), value);
+      map.set(id, value);
+    } else {
+      const before = this.declaredMaps.first(folder, id);
+      this.declaredMaps.set(folder, id, host, value);
+      this.indices.replace(folder, id, before, this.declaredMaps.first(folder, id));
+    }
   }
 
-  /** @param key of a value */
+  /** A row that holds no value of the estate. */
+  private takeOther(key: string, text: string): void {
+    const host = hostOfApplied(key);
+    const member = parseMemberKey(key);
+    if (host !== undefined) this.appliedByHost.set(host, decodeApplied(key, text));
+    else if (member !== undefined) {
+      const { groupId, interfaceId } = member;
+      const members = this.memberRows.get(groupId) ?? new Map<InterfaceId, Member>();
+      members.set(interfaceId, decodeMember(key, interfaceId, text));
+      this.touch(key);
+      this.memberRows.set(groupId, members);
+    } else {
+      this.rowTexts.set(key, text);
+      if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
+    }
+  }
+
+  /** @param key of a value or a member */
   private touch(key: string): void {
     for (const keys of this.followers) keys.add(key);
   }
@@ -241,17 +284,69 @@ export class Estate {
     this.rowTexts.delete(key);
     const place = parseValueKey(key);
     if (place === undefined) {
-      if (key.startsWith(APPLIED))
-        this.appliedByHost.delete(decodeURIComponent(key.slice(APPLIED.length)));
-      if (key.startsWith(PREVIEWS)) this.previews.delete(key.slice(PREVIEWS.length));
+      this.removeOther(key);
       return;
     }
     this.touch(key);
-    const map = (place.host === undefined ? this.maps : this.declaredMaps)[place.folder];
-    const value = map.get(place.id);
-    if (value === undefined) return;
-    map.delete(place.id);
-    this.indices.change(place.folder, place.id, value, 'delete');
+    const { folder, id, host } = place;
+    if (host === undefined) {
+      const map = this.maps[folder] as Map<string, FolderValues[ValueFolder]>;
+      this.indices.replace(folder, id, map.get(id), undefined);
+      map.delete(id);
+    } else {
+      const before = this.declaredMaps.first(folder, id);
+      this.declaredMaps.delete(folder, id, host);
+      this.indices.replace(folder, id, before, this.declaredMaps.first(folder, id));
+    }
+  }
+
+  private removeOther(key: string): void {
+    const host = hostOfApplied(key);
+    const member = parseMemberKey(key);
+    if (host !== undefined) this.appliedByHost.delete(host);
+    else if (member !== undefined) {
+      const members = this.memberRows.get(member.groupId);
+      members?.delete(member.interfaceId);
+      this.touch(key);
+      if (members?.size === 0) this.memberRows.delete(member.groupId);
+    } else if (key.startsWith(PREVIEWS)) this.previews.delete(key.slice(PREVIEWS.length));
+  }
+}
+
+/** Values that files declare. Of those with one id, the first that came counts. */
+class DeclaredMaps {
+  private readonly maps = new Map<
+    ValueFolder,
+    Map<string, Map<string, FolderValues[ValueFolder]>>
+  >();
+
+  first<F extends ValueFolder>(folder: F, id: string): FolderValues[F] | undefined {
+    const [first] = this.maps.get(folder)?.get(id)?.values() ?? [];
+    return first as FolderValues[F] | undefined;
+  }
+
+  of<F extends ValueFolder>(folder: F, id: string, host: string): FolderValues[F] | undefined {
+    return this.maps.get(folder)?.get(id)?.get(host) as FolderValues[F] | undefined;
+  }
+
+  all<F extends ValueFolder>(folder: F): readonly (readonly [string, FolderValues[F]])[] {
+    const ids = this.maps.get(folder)?.keys() ?? [];
+    return [...ids].map((id) => [id, this.first(folder, id)!] as const);
+  }
+
+  set(folder: ValueFolder, id: string, host: string, value: FolderValues[ValueFolder]): void {
+    const ids = this.maps.get(folder) ?? new Map<string, Map<string, typeof value>>();
+    const hosts = ids.get(id) ?? new Map<string, typeof value>();
+    hosts.set(host, value);
+    ids.set(id, hosts);
+    this.maps.set(folder, ids);
+  }
+
+  delete(folder: ValueFolder, id: string, host: string): void {
+    const ids = this.maps.get(folder);
+    const hosts = ids?.get(id);
+    hosts?.delete(host);
+    if (hosts?.size === 0) ids?.delete(id);
   }
 }
 
@@ -266,6 +361,11 @@ function emptyMaps(): ValueMaps {
     'insights-paths': new Map(),
     'insights-analyses': new Map(),
   };
+}
+
+/** Whether a call attached an interface on another host. */
+export function isElsewhere({ declaredAt, attachment }: EstateInterface, host: string): boolean {
+  return declaredAt === undefined && attachment !== undefined && attachment.host !== host;
 }
 
 /** Whether a row says something that a host has to enforce. */
@@ -307,7 +407,19 @@ class Indices {
   readonly interfacesByHost = new IdIndex();
   readonly interfacesByAddress = new IdIndex();
 
-  change(
+  /** A value is there in place of another; undefined: none. */
+  replace(
+    folder: ValueFolder,
+    id: string,
+    before: FolderValues[ValueFolder] | undefined,
+    after: FolderValues[ValueFolder] | undefined,
+  ): void {
+    if (before === after) return;
+    if (before !== undefined) this.change(folder, id, before, 'delete');
+    if (after !== undefined) this.change(folder, id, after, 'add');
+  }
+
+  private change(
     folder: ValueFolder,
     id: string,
     value: FolderValues[ValueFolder],

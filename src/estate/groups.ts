@@ -74,7 +74,7 @@ export function createEstateGroup(
       origin: estateOrigin(id),
     },
     {
-      isNameTaken: edit.has(key),
+      isNameTaken: edit.has(key) || isNameDeclared(edit, vpc.id, name ?? ''),
       groups: edit.list('groups').length,
       securityGroups: context.quotas.securityGroups,
     },
@@ -267,6 +267,11 @@ function findVpcOrDefault(edit: Edit, id: VpcId | undefined): Checked<EstateVpc>
 
 function hasIpv6({ blocks }: EstateVpc): boolean {
   return blocks.some(({ cidr }) => cidr.family === 6);
+}
+
+/** Whether a file has a group of this name. Should one come at the same time, the join leaves the call's out. */
+function isNameDeclared({ estate }: Edit, vpcId: VpcId, name: string): boolean {
+  return estate.groupByName(vpcId, name)?.declaredAt !== undefined;
 }
 
 function addGroup(edit: Edit, group: SecurityGroup, tags: Tags): EstateGroup {

@@ -347,7 +347,7 @@ function takeGiven(
     return refused('InvalidParameterValue', message, hint);
   }
   const key = addressKey(subnet.vpcId, formatAddress(address));
-  if (!isFree(edit.text(key)))
+  if (!isFree(edit, subnet.vpcId, address))
     return refused('InvalidIPAddress.InUse', `Address ${formatAddress(address)} is in use.`);
   edit.put(key, claimText(id));
   return { ok: true, value: address };

@@ -23,6 +23,7 @@ import type {
   NetworkInterface,
   PolicyModel,
   PrefixList,
+  RemoteMember,
   Rule,
   SecurityGroup,
   Vpc,
@@ -38,9 +39,10 @@ import {
   closedGroup,
   type InterfaceJoin,
   joinInterfaces,
+  remoteMembers,
   type JoinedInterfaces,
 } from './join-interfaces.ts';
-import { parseValueKey, UNENFORCED_FOLDERS, type ValueFolder } from './keys.ts';
+import { parseMemberKey, parseValueKey, UNENFORCED_FOLDERS, type ValueFolder } from './keys.ts';
 import type { EstateGroup } from './model.ts';
 import { estateOrigin, vpcRef } from './rows.ts';
 
@@ -66,7 +68,10 @@ const PLACE_FOLDERS: ReadonlySet<ValueFolder> = new Set(['interfaces', 'flow-log
 /** What of the estate has changed. */
 interface Changed {
   readonly groups: readonly GroupId[];
+  /** Interfaces or flow logs. */
   readonly hasPlaces: boolean;
+  /** Who is in a group on another host. */
+  readonly hasMembers: boolean;
 }
 
 /** What was made for values before, by the value: the same value gives the same object. */
@@ -74,13 +79,18 @@ interface Made {
   /** Groups without their VPC, and so on. */
   readonly placed: WeakMap<object, object>;
   readonly interfaces: InterfaceJoin['made'];
+  remote: ReadonlyMap<InterfaceId, RemoteMember>;
 }
 
 /** Joins them after each change of either. What did not change is the same object as before. */
 export class Joiner {
   private readonly options: JoinOptions;
   private readonly estate: Estate;
-  private readonly made: Made = { placed: new WeakMap(), interfaces: new WeakMap() };
+  private readonly made: Made = {
+    placed: new WeakMap(),
+    interfaces: new WeakMap(),
+    remote: new Map(),
+  };
   /** Keys of rows that changed since the last join. */
   private readonly changed: Set<string>;
   private last: Join | undefined;
@@ -89,6 +99,11 @@ export class Joiner {
     this.estate = estate;
     this.options = options;
     this.changed = estate.follow();
+  }
+
+  /** Whether anything of the estate has changed since the last join. */
+  get hasNews(): boolean {
+    return this.changed.size > 0 || this.last === undefined;
   }
 
   /** Joins the estate as it is with a file that is in force from now on. */
@@ -102,6 +117,7 @@ export class Joiner {
     if (isKept) last.patch(changed);
     const joined = isKept ? last : this.begin(declared);
     this.last = joined;
+    this.made.remote = joined.remote;
     return joined.result();
   }
 
@@ -133,16 +149,18 @@ export class Joiner {
   private readChanges(keys: Iterable<string>): Changed | undefined {
     if (this.estate.unreadable.size > 0 || this.last?.hasUnreadable === true) return undefined;
     const groups: GroupId[] = [];
-    let hasPlaces = false;
+    let [hasPlaces, hasMembers] = [false, false];
     for (const key of keys) {
+      if (parseMemberKey(key) !== undefined) hasMembers = true;
       const place = parseValueKey(key);
-      // Other rows say nothing that is joined, nor does what files declare.
       if (place === undefined || place.host !== undefined) continue;
+      // Which groups have an interface here decides which groups are known whole.
+      if (place.folder === 'interfaces' && !this.estate.isWhole) return undefined;
       if (place.folder === 'groups') groups.push(place.id);
       else if (PLACE_FOLDERS.has(place.folder)) hasPlaces = true;
       else if (!OTHER_FOLDERS.has(place.folder)) return undefined;
     }
-    return { groups, hasPlaces };
+    return { groups, hasPlaces, hasMembers };
   }
 }
 
@@ -167,6 +185,7 @@ class Join {
   private readonly prefixLists: Map<string, PrefixList>;
   private readonly declaredMembers: ReadonlyMap<InterfaceId, NetworkInterface>;
   private places: JoinedInterfaces = NO_PLACES;
+  remote: ReadonlyMap<InterfaceId, RemoteMember>;
   private flowLogs: Config['flowLogs'] = [];
   private flowLogsLeftOut: ReadonlyMap<string, string> = new Map();
   private readonly vpcs: ReadonlyMap<VpcId, Vpc>;
@@ -177,6 +196,7 @@ class Join {
     this.estate = estate;
     this.options = options;
     this.made = made;
+    this.remote = made.remote;
     this.hasUnreadable = estate.unreadable.size > 0;
     const { groups, prefixLists, interfaces } = declared.model;
     this.vpcs = joinVpcs(declared.model, estate);
@@ -208,15 +228,19 @@ class Join {
   result(): Joined {
     const { groups, prefixLists, vpcs, places, flowLogs } = this;
     const { interfaces, members } = places;
-    const model: PolicyModel = { groups, prefixLists, interfaces: members, vpcs };
+    const remote = this.remote.size === 0 ? {} : { remoteMembers: this.remote };
+    const model: PolicyModel = { groups, prefixLists, interfaces: members, ...remote, vpcs };
     const config = { ...this.declared, model, interfaces, flowLogs };
     const leftOut = new Map([...this.leftOut, ...places.leftOut, ...this.flowLogsLeftOut]);
     return { config, leftOut };
   }
 
   /** Takes in groups that changed, came or went, and the interfaces and flow logs as they are. */
-  patch({ groups: ids, hasPlaces }: Changed): void {
-    if (ids.length === 0 && !hasPlaces) return;
+  patch({ groups: ids, hasPlaces, hasMembers }: Changed): void {
+    if (ids.length === 0 && !hasPlaces) {
+      if (hasMembers) this.placeRemote();
+      return;
+    }
     const before = this.groups;
     // Whoever has the last result has its map.
     this.groups = new OverlaidMap(before);
@@ -234,7 +258,8 @@ class Join {
       const group = this.groups.get(id);
       if (group !== undefined) this.closeUnknownPeers(group);
     }
-    if (!isPlaced) for (const id of this.place()) concerned.add(id);
+    if (isPlaced) this.placeRemote();
+    else for (const id of this.place()) concerned.add(id);
     noteChanges(before, this.groups, concerned);
   }
 
@@ -249,6 +274,7 @@ class Join {
       made: made.interfaces,
     });
     for (const group of this.places.closed) this.groups.set(group.id, group);
+    this.placeRemote();
     const leftOut = new Map<string, string>();
     const logs = joinFlowLogs(estate, this.result().config, {
       directory,
@@ -257,6 +283,12 @@ class Join {
     this.flowLogs = [...declared.flowLogs, ...logs];
     this.flowLogsLeftOut = leftOut;
     return [...before.closed, ...this.places.closed].map(({ id }) => id);
+  }
+
+  private placeRemote(): void {
+    const { groups, estate, remote: before } = this;
+    const { members } = this.places;
+    this.remote = remoteMembers({ groups, members, estate, host: this.options.host, before });
   }
 
   private replaceGroup(id: GroupId): void {
@@ -282,7 +314,8 @@ class Join {
       if (group !== undefined) this.groups.set(group.id, group);
     }
     for (const key of this.estate.unreadable.keys()) {
-      const id = /^groups\/(sg-[0-9a-f]+)$/.exec(key)?.[1];
+      const place = parseValueKey(key);
+      const id = place?.folder === 'groups' && place.host === undefined ? place.id : undefined;
       // Calls may have closed the default group: without its row nobody knows.
       const isDeclared = id !== undefined && (this.declaredGroups.get(id)?.origin.line ?? 0) > 0;
       if (id !== undefined && !isDeclared) this.groups.set(id, closedGroup(id));
@@ -304,6 +337,10 @@ class Join {
   /** Rules can name only what is there; a rule that names nothing lets nothing through. */
   private closeUnknownPeers(group: SecurityGroup): void {
     const { id, ingress, egress } = group;
+    if (this.isOnlyNamed(id)) {
+      this.groups.set(id, { ...group, ingress: [], egress: [], isOnlyNamed: true });
+      return;
+    }
     const known = (rule: Rule): boolean => this.knowsPeer(rule);
     if (ingress.every(known) && egress.every(known)) return;
     this.leaveOut(id, 'it has rules that name groups or prefix lists that are not there');
@@ -312,6 +349,15 @@ class Join {
       ingress: ingress.filter(known),
       egress: egress.filter(known),
     });
+  }
+
+  /** Where only a part of the estate is held: of such a group we know what it is called, and its members. */
+  private isOnlyNamed(id: GroupId): boolean {
+    return (
+      !this.estate.isWhole &&
+      !this.declaredGroups.has(id) &&
+      this.estate.interfacesOfGroup(id).length === 0
+    );
   }
 
   /** Something that a file declares, in the VPC it belongs to. */

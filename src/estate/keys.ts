@@ -1,6 +1,14 @@
 /**
  * The keys of the estate's rows in the store, and what each row is for.
  *
+ * Three parts, by who writes and who reads them. `desired/…` is what hosts enforce: calls write it, and each host
+ * watches it. `hosts/HOST/…` is what a host says, and it alone writes it: which revision it has in force, and what its
+ * file declares. No host watches what others say, or a thousand hosts would wake each other at each change. All other
+ * rows are between calls.
+ *
+ * Below `desired/` a host finds what it needs without reading the rest: `placed/HOST/…` names its interfaces, and
+ * `members/GROUP/…` has the members of a group with their addresses. Both follow from the interfaces (index-rows.ts).
+ *
  * Besides a row for each thing there are rows that only make commits collide which must not both succeed: a name of a
  * group in its VPC, an address in its subnet, and `uses/…`, which is written anew whenever something that names a group
  * comes or goes. A commit that deletes a group has the condition that its `uses/…` row is as it was read.
@@ -23,28 +31,79 @@ export type ValueFolder = (typeof VALUE_FOLDERS)[number];
 /** Of these hosts enforce nothing. */
 export const UNENFORCED_FOLDERS: readonly ValueFolder[] = ['insights-paths', 'insights-analyses'];
 
-/** What a host's configuration file declares: the same folders, below the host's name. */
-export const DECLARED = 'declared/';
-export const APPLIED = 'applied/';
-/** Questions what a change would do (previews.ts), and below `previewed/` the answers of hosts. */
-export const PREVIEWS = 'previews/';
-const PREVIEWED = 'previewed/';
+/** What hosts enforce. */
+export const DESIRED = 'desired/';
+/** Which layout the rows have, as a number. */
+export const LAYOUT_KEY = `${DESIRED}layout`;
+/** Questions what a change would do (previews.ts). Hosts answer below `hosts/HOST/previewed/`. */
+export const PREVIEWS = `${DESIRED}previews/`;
+const PLACED = `${DESIRED}placed/`;
+const MEMBERS = `${DESIRED}members/`;
+const HOSTS = 'hosts/';
 
 export function valueKey(folder: ValueFolder, id: string): string {
-  return `${folder}/${id}`;
+  return `${folderPrefix(folder)}${id}`;
+}
+
+/** Of all values that calls made in a folder. */
+export function folderPrefix(folder: ValueFolder): string {
+  return UNENFORCED_FOLDERS.includes(folder) ? `${folder}/` : `${DESIRED}${folder}/`;
+}
+
+/** Of all rows that a host writes. */
+export function hostPrefix(host: string): string {
+  return `${HOSTS}${encodeURIComponent(host)}/`;
+}
+
+/** What a host's configuration file declares: the same folders, below the host's name. */
+export function declaredPrefix(host: string): string {
+  return `${hostPrefix(host)}declared/`;
 }
 
 export function declaredKey(host: string, folder: ValueFolder, id: string): string {
   return `${declaredPrefix(host)}${folder}/${id}`;
 }
 
-/** Of all rows that a host declares. */
-export function declaredPrefix(host: string): string {
-  return `${DECLARED}${encodeURIComponent(host)}/`;
+/** Which revision a host has in force. */
+export function appliedKey(host: string): string {
+  return `${hostPrefix(host)}applied`;
 }
 
-export function appliedKey(host: string): string {
-  return `${APPLIED}${encodeURIComponent(host)}`;
+/** The host whose `applied` row this is. */
+export function hostOfApplied(key: string): string | undefined {
+  const [, host] = /^hosts\/([^/]+)\/applied$/.exec(key) ?? [];
+  return host === undefined ? undefined : decodeHost(host);
+}
+
+/** Names the interfaces of a host. */
+export function placedPrefix(host: string): string {
+  return `${PLACED}${encodeURIComponent(host)}/`;
+}
+
+export function placedKey(host: string, interfaceId: string): string {
+  return `${placedPrefix(host)}${interfaceId}`;
+}
+
+export function membersPrefix(groupId: string): string {
+  return `${MEMBERS}${groupId}/`;
+}
+
+export function memberKey(groupId: string, interfaceId: string): string {
+  return `${membersPrefix(groupId)}${interfaceId}`;
+}
+
+/** The group and the interface that a row of a member is of. */
+export function parseMemberKey(
+  key: string,
+): { readonly groupId: string; readonly interfaceId: string } | undefined {
+  if (!key.startsWith(MEMBERS)) return undefined;
+  const [groupId, interfaceId] = key.slice(MEMBERS.length).split('/');
+  return { groupId, interfaceId };
+}
+
+/** Rows that follow from the interfaces: only hosts read them. */
+export function isIndexKey(key: string): boolean {
+  return key.startsWith(PLACED) || key.startsWith(MEMBERS);
 }
 
 export function previewKey(id: string): string {
@@ -52,12 +111,12 @@ export function previewKey(id: string): string {
 }
 
 export function previewedKey(id: string, host: string): string {
-  return `${PREVIEWED}${id}/${encodeURIComponent(host)}`;
+  return `${hostPrefix(host)}previewed/${id}`;
 }
 
 /** Of a question, or of an answer. */
 export function isPreviewKey(key: string): boolean {
-  return key.startsWith(PREVIEWS) || key.startsWith(PREVIEWED);
+  return key.startsWith(PREVIEWS) || /^hosts\/[^/]+\/previewed\//.test(key);
 }
 
 /** Group names may have slashes and blanks. */
@@ -92,12 +151,28 @@ export interface ValuePlace {
   readonly host?: string;
 }
 
+const DECLARED = /^hosts\/([^/]+)\/declared\/([^/]+)\/([^/]+)$/;
+
 /** What a key is of; undefined for rows that hold no value of the estate. */
 export function parseValueKey(key: string): ValuePlace | undefined {
-  const parts = key.split('/');
-  const host = parts[0] === 'declared' ? decodeURIComponent(parts[1] ?? '') : undefined;
-  const [folder, id, ...rest] = host === undefined ? parts : parts.slice(2);
-  const known = VALUE_FOLDERS.find((one) => one === folder);
-  if (known === undefined || id === undefined || rest.length > 0) return undefined;
-  return host === undefined ? { folder: known, id } : { folder: known, id, host };
+  const declared = DECLARED.exec(key);
+  const folder = knownFolder(declared?.[2] ?? (key.startsWith(DESIRED) ? key.split('/')[1] : key.split('/')[0])); // prettier-ignore
+  if (folder === undefined) return undefined;
+  if (declared !== null) return { folder, id: declared[3], host: decodeHost(declared[1]) };
+  const prefix = folderPrefix(folder);
+  const id = key.slice(prefix.length);
+  return key.startsWith(prefix) && id !== '' && !id.includes('/') ? { folder, id } : undefined;
+}
+
+/** A name that nobody of ours wrote stays as it is. */
+function decodeHost(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function knownFolder(name: string): ValueFolder | undefined {
+  return VALUE_FOLDERS.find((one) => one === name);
 }

@@ -134,7 +134,7 @@ export function leaseAddress(
   const holder = edit.estate.interfaceAt(vpcId, wanted);
   if (holder !== undefined && isWaiting(holder))
     return { ok: true, value: { address: wanted, isLeased: false } };
-  if (!isFree(edit.text(key))) {
+  if (!isFree(edit, vpcId, wanted)) {
     const hint = holderText(edit.estate, vpcId, wanted);
     return refused('InvalidIPAddress.InUse', `Address ${formatAddress(wanted)} is in use.`, hint);
   }

@@ -102,7 +102,7 @@ function take(edit: Edit, { id, vpcId, addresses }: EstateInterface): Checked<un
         if (isReserved(block, address)) return checkPlace(subnet, block, address);
     const text = formatAddress(address);
     const key = addressKey(vpcId, text);
-    if (!isFree(edit.text(key))) {
+    if (!isFree(edit, vpcId, address)) {
       const hint = holderText(edit.estate, vpcId, address);
       return refused('InvalidIPAddress.InUse', `Address ${text} is in use.`, hint);
     }
@@ -225,8 +225,9 @@ export function reconcileOwned(
   );
   const removed: InterfaceId[] = [];
   let rows = 0;
-  for (const { id, addresses, attachment } of others) {
-    rows += 1 + addresses.length;
+  for (const { id, addresses, groupIds, attachment } of others) {
+    // Its own, its addresses, its place on the host, and its place in each group.
+    rows += 2 + addresses.length + groupIds.length;
     if (rows > RECONCILED_ROWS_MAX && removed.length > 0) break;
     const done =
       attachment?.owner === undefined

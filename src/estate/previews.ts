@@ -1,13 +1,14 @@
 /**
  * Previews: what a change would do that nobody makes, asked of the hosts by the store.
  *
- * Theory of operation. Whoever asks writes `previews/ID` with the rows that the change would write. Each host that
- * follows the store answers with `previewed/ID/HOST`. Neither row is content, so nothing is put in force for it. Then
- * the one who asked removes the question, and after it the answers. A host commits its answer with the condition that
- * the question is still there, so that no answer comes after that.
+ * Theory of operation. Whoever asks writes `desired/previews/ID` with the rows that the change would write. Each host
+ * that follows the store answers with `hosts/HOST/previewed/ID`. Neither row is content, so nothing is put in force for
+ * it. Then the one who asked removes the question, and after it the answers. A host commits its answer with the
+ * condition that the question is still there, so that no answer comes after that.
  *
  * Who is killed meanwhile leaves the question. It is removed when the next one starts (`removeAllPreviews`).
  */
+import type { Commit } from '../store/store.ts';
 import { Edit } from './edit.ts';
 import type { EstateClient } from './estate-client.ts';
 import { isContent, type Estate } from './estate.ts';
@@ -82,18 +83,19 @@ function placeOf(row: RowReader, key: string): ValuePlace {
   return (isContent(key) ? parseValueKey(key) : undefined) ?? row.fail('key', 'of a value');
 }
 
-/** Writes the answer of a host, unless nobody waits for it any more. */
-export async function writeAnswer(
-  client: EstateClient,
+/** What writes the answer of a host, unless nobody waits for it any more. */
+export function answerCommit(
+  estate: Estate,
   id: string,
   host: string,
   { impact, ...rest }: PreviewAnswer,
-): Promise<void> {
-  await client.change((edit) => {
-    if (edit.has(previewKey(id)))
-      edit.put(previewedKey(id, host), JSON.stringify({ ...rest, ...impact }));
-    return { ok: true, value: undefined };
-  });
+): Commit {
+  const key = previewKey(id);
+  return {
+    conditions: [{ key, revision: estate.revisionOf(key) }],
+    puts: [{ key: previewedKey(id, host), value: JSON.stringify({ ...rest, ...impact }) }],
+    deletes: [],
+  };
 }
 
 /** What a host has answered; undefined: nothing yet. @throws RowError if it can't be read */

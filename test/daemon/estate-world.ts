@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { EstateInForce } from '../../src/daemon/estate-in-force.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
+import { HostRows } from '../../src/estate/host-rows.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
 import { startWorld, type DaemonWorld, type WorldOptions } from './world.ts';
 
@@ -30,7 +31,15 @@ export async function startEstateWorld(
   const world = await startWorld(t, text, options);
   const memory = new Memory();
   const client = await openClient(memory);
+  const rows = new HostRows({
+    store: new MemoryStore(memory),
+    host: 'here',
+    intervalMs: 0,
+    onTrouble: (message) => assert.fail(message),
+  });
   const inForce = new EstateInForce({
+    follower: client,
+    rows,
     client,
     file: 'memory',
     host: 'here',

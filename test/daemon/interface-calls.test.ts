@@ -35,7 +35,7 @@ async function serve(t: TestContext): Promise<EstateWorld & { readonly calls: In
   const world = await startEstateWorld(t, TEXT, {
     prepare: ({ refused }) => void refused.set('dev-bad', 'ENODEV'),
   });
-  return { ...world, calls: new InterfaceCalls(world.inForce) };
+  return { ...world, calls: new InterfaceCalls(world.inForce, world.client) };
 }
 
 function refused(work: Promise<unknown>, message: string): Promise<void> {
@@ -77,7 +77,7 @@ test('what can not be put in force is taken back, and the answer says why', asyn
   assert.deepEqual(calls.list(), []);
   assert.equal(daemon.config.model.interfaces.has(ID), false);
   assert.deepEqual(daemon.waiting(), []);
-  assert.equal(client.estate.revisionOf(`interfaces/${ID}`), 0);
+  assert.equal(client.estate.revisionOf(`desired/interfaces/${ID}`), 0);
   // Its device is the file's; the addresses are free again.
   const taken = { ...QUESTION, device: { name: 'dev-a' } };
   await assert.rejects(calls.add(taken), /The device dev-a in the host is that of eni-/);

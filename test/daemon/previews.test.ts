@@ -141,10 +141,10 @@ test('a question that can not be read is answered so, and one that was left is r
   const { api, until } = await startPreviewWorld(t);
   const group = valueKey('groups', 'sg-00000000000000001');
   const questions = [
-    ['{', 'previews/q is not JSON'],
+    ['{', 'desired/previews/q is not JSON'],
     [
-      '{"puts":[{"key":"applied/here","value":"{}"}],"deletes":[]}',
-      'previews/q.puts[0].key is not of a value',
+      '{"puts":[{"key":"hosts/here/applied","value":"{}"}],"deletes":[]}',
+      'desired/previews/q.puts[0].key is not of a value',
     ],
     [`{"puts":[{"key":"${group}","value":"{}"}],"deletes":[]}`, `${group}.vpcId is not a text`],
   ] as const;
@@ -153,7 +153,7 @@ test('a question that can not be read is answered so, and one that was left is r
       edit.put(previewKey('q'), text);
       return { ok: true, value: undefined };
     });
-    const answer = (): string | undefined => api.estate.textOf('previewed/q/here');
+    const answer = (): string | undefined => api.estate.textOf('hosts/here/previewed/q');
     await until(() => answer() !== undefined, 'an answer');
     assert.deepEqual(JSON.parse(answer()!), { why });
     await removeAllPreviews(api);

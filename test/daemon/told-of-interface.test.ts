@@ -8,7 +8,7 @@ type InForce = Parameters<typeof toldOfInterface>[0];
 /** A store of which only what is asked for is there. */
 function inForce(one: unknown, subnet?: unknown): InForce {
   const estate = { interface: () => one, find: () => subnet };
-  return { tagsOf: () => ({ Name: 'web' }), client: { estate } } as unknown as InForce;
+  return { tagsOf: () => ({ Name: 'web' }), estate } as unknown as InForce;
 }
 
 test('an instance, a subnet and a zone are told where a call said them', () => {

@@ -221,7 +221,7 @@ test('a row that can not be read is told, and is no group', async (t) => {
   });
   await other.reach(client.estate.revision, 10_000);
   assert.equal(other.estate.group(group.id), undefined);
-  const why = `groups/${group.id}.vpcId is not a text`;
+  const why = `desired/groups/${group.id}.vpcId is not a text`;
   assert.deepEqual([...other.estate.unreadable], [[valueKey('groups', group.id), why]]);
   assert.deepEqual(told, [`a row of the store can't be read: ${why}`]);
 });

@@ -24,7 +24,8 @@ import {
   modifyInterface,
   unassignAddresses,
 } from '../../src/estate/interfaces.ts';
-import { appliedKey } from '../../src/estate/keys.ts';
+import { indexRows } from '../../src/estate/index-rows.ts';
+import { appliedKey, isIndexKey } from '../../src/estate/keys.ts';
 import { findPool, leaseAddress, releaseLease } from '../../src/estate/leases.ts';
 import { addOwnedInterface, removeOwnedInterface } from '../../src/estate/owned-interfaces.ts';
 import { encodeApplied } from '../../src/estate/rows.ts';
@@ -212,6 +213,17 @@ function makeLeased(edit: Edit, what: Call['what'], i: number, j: number): Check
   }
 }
 
+/** The rows by which hosts find interfaces are those that follow from the interfaces. */
+function checkIndex(estate: Estate, memory: Memory): void {
+  const rows = memory.rowsAt(memory.commits.length);
+  const found = [...rows.values()].filter(({ key }) => isIndexKey(key));
+  const expected = estate.list('interfaces').flatMap((one) => [...indexRows(one)]);
+  assert.deepEqual(
+    new Map(found.map(({ key, value }) => [key, value])),
+    new Map(expected.sort(([a], [b]) => (a < b ? -1 : 1))),
+  );
+}
+
 function check(estate: Estate): void {
   const interfaces = estate.list('interfaces');
   const held = interfaces.flatMap(({ addresses }) => addresses.map(formatAddress));
@@ -255,13 +267,19 @@ test('whatever two processes call at once, the estate is right', async () => {
         for (const [one, other] of rounds) {
           const revision = Math.max(first.estate.revision, second.estate.revision);
           await Promise.all([first.reach(revision, 10_000), second.reach(revision, 10_000)]);
-          await Promise.all([
+          const [done] = await Promise.all([
             first.change((edit) => make(edit, one)),
             second.change((edit) => make(edit, other)),
           ]);
+          // What another builds on meanwhile keeps a new interface; to take anything else back may collide with it.
+          const isMaking = one.what === 'interface';
+          const isTakenBack =
+            isMaking && one.i % 3 === 0 && done.ok && done.value.edit !== undefined;
+          if (isTakenBack) await first.takeBack(done.value.edit, done.value.revision);
           const newest = Math.max(first.estate.revision, second.estate.revision);
           await Promise.all([first.reach(newest, 10_000), second.reach(newest, 10_000)]);
           check(first.estate);
+          checkIndex(first.estate, memory);
         }
         await Promise.all([first.close(), second.close()]);
       },

@@ -14,13 +14,17 @@ interface Written {
 export function writeAttached(
   edit: Edit,
   id: string,
-  { device, ...written }: Written & { readonly device: string },
+  {
+    device,
+    host = 'here',
+    ...written
+  }: Written & { readonly device: string; readonly host?: string },
 ): void {
   edit.write('interfaces', id, {
     ...detached(id, written),
     attachment: {
       id: `${id}-attach`,
-      host: 'here',
+      host,
       instanceId: 'i-1',
       deviceIndex: 0,
       attachedAt: new Date(0).toISOString(),

@@ -1,0 +1,127 @@
+/**
+ * An EstateFollower keeps an estate up to date from a store: it reads once what its scope has, then it watches. Each
+ * revision is taken in as a whole.
+ */
+import { follow } from '../store/follow.ts';
+import type { Store } from '../store/store.ts';
+import { Estate, type EstateChange } from './estate.ts';
+import { WHOLE, type Scope } from './scope.ts';
+
+export interface EstateFollowerOptions {
+  readonly store: Store;
+  /** Default: all rows. */
+  readonly scope?: Scope;
+  /** The store fails, or a row can't be read. */
+  readonly onTrouble: (message: string) => void;
+}
+
+export class EstateFollower {
+  readonly estate: Estate;
+  protected readonly store: Store;
+  private readonly scope: Scope;
+  private readonly onTrouble: (message: string) => void;
+  private readonly ending = new AbortController();
+  private readonly listeners = new Set<() => void>();
+  private watching: Promise<void> = Promise.resolve();
+
+  constructor({ store, scope = WHOLE, onTrouble }: EstateFollowerOptions) {
+    this.store = store;
+    this.scope = scope;
+    this.estate = new Estate(scope.isWhole);
+    this.onTrouble = onTrouble;
+  }
+
+  /** See Scope. */
+  get kept(): ReadonlyMap<string, string> {
+    return this.scope.kept;
+  }
+
+  /** Reads what there is, and begins to watch. @throws StoreError if it can't be read */
+  async open(): Promise<void> {
+    await this.readAll();
+    this.start(true);
+  }
+
+  /** Begins to watch. @param isRead whether the estate has been read; else that is tried until it succeeds */
+  start(isRead: boolean): void {
+    const { store, scope, onTrouble } = this;
+    this.watching = follow(
+      {
+        ...{ store, onTrouble },
+        prefix: scope.prefix,
+        signal: this.ending.signal,
+        revision: () => this.estate.revision,
+        readAll: () => this.readAll(),
+        take: async (change) => {
+          // What was told by a commit of ours is old already.
+          if (change.revision > this.estate.revision)
+            this.take(await scope.narrow(store, this.estate, change));
+        },
+      },
+      isRead,
+    );
+  }
+
+  /** Calls `listener` after each revision; it must not throw. @returns what ends that */
+  listen(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Waits until the estate has this revision. */
+  reach(revision: number, timeoutMs: number): Promise<boolean> {
+    return this.until(() => this.estate.revision >= revision, timeoutMs);
+  }
+
+  /** Waits until something is so of the estate. @returns whether it is */
+  async until(isSo: () => boolean, timeoutMs: number): Promise<boolean> {
+    const deadline = Date.now() + timeoutMs;
+    while (!isSo()) {
+      const leftMs = deadline - Date.now();
+      if (leftMs <= 0) return false;
+      await this.news(leftMs);
+    }
+    return true;
+  }
+
+  /** Ends the watch, and closes the store. */
+  async close(): Promise<void> {
+    this.ending.abort();
+    await this.watching;
+    await this.store.close();
+  }
+
+  /** Takes in what the scope has of a revision. */
+  protected take(change: EstateChange): void {
+    if (change.revision <= this.estate.revision) return;
+    this.takeIn(change);
+  }
+
+  /** Resolves with the next revision, or after a while. */
+  protected news(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        stop();
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      const stop = this.listen(done);
+    });
+  }
+
+  private takeIn(change: EstateChange): void {
+    const known = new Set(this.estate.unreadable.keys());
+    this.estate.apply(change);
+    for (const [key, why] of this.estate.unreadable)
+      if (!known.has(key)) this.onTrouble(`a row of the store can't be read: ${why}`);
+    for (const listener of [...this.listeners]) listener();
+  }
+
+  private async readAll(): Promise<void> {
+    const change = await this.scope.read(this.store, this.estate);
+    // An older store may have been put in the place of this one: what it has counts all the same.
+    if (change.revision >= this.estate.revision) this.takeIn(change);
+    else this.takeIn({ ...change, isContent: true });
+  }
+}

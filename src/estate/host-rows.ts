@@ -1,0 +1,205 @@
+/**
+ * The rows that a host writes about itself: which revision it has in force, and what its file declares.
+ *
+ * Theory of operation. The daemon says which rows there should be (`want…`). Whenever they differ from those that the
+ * store has, they are written; what can't be written is tried again for as long as it is wanted. Nobody else writes
+ * below `hosts/HOST/`, so a commit rests on nothing that was read. What is there is followed all the same: an
+ * administrator may remove a host that is not dead after all.
+ *
+ * Between two writes there may be a shortest time, since each server of the API hears of each. What is wanted
+ * meanwhile is written at once then, and only its last state.
+ *
+ * What the file declares is written before the revision in force: who waits for the latter sees the former.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { follow } from '../store/follow.ts';
+import type { Commit, Store } from '../store/store.ts';
+import { appliedKey, declaredPrefix, hostPrefix } from './keys.ts';
+
+/** Rows that one commit writes at most. */
+const ROWS_MAX = 100;
+/** Between two attempts to write, while that fails. */
+const AGAIN_MS = 1000;
+
+export interface HostRowsOptions {
+  readonly store: Store;
+  readonly host: string;
+  /** The shortest time between two writes. */
+  readonly intervalMs: number;
+  readonly onTrouble: (message: string) => void;
+}
+
+export class HostRows {
+  private readonly options: HostRowsOptions;
+  private readonly appliedKey: string;
+  private readonly declaredPrefix: string;
+  private readonly ending = new AbortController();
+  /** As the store has them. */
+  private readonly rows = new Map<string, string>();
+  private revision = 0;
+  private isRead = false;
+  private following: Promise<void> = Promise.resolve();
+  private applied: string | undefined;
+  private declared: ReadonlyMap<string, string> = new Map();
+  private writing: Promise<void> | undefined;
+  /** Ends with the attempt to write that is under way, or with the next. */
+  private attempt = new Attempt();
+  private lastWriteMs = 0;
+
+  constructor(options: HostRowsOptions) {
+    this.options = options;
+    this.appliedKey = appliedKey(options.host);
+    this.declaredPrefix = declaredPrefix(options.host);
+  }
+
+  /** Begins to follow the store. */
+  start(): void {
+    const { store, host, onTrouble } = this.options;
+    const { signal } = this.ending;
+    this.following = follow(
+      {
+        ...{ store, signal, onTrouble },
+        prefix: hostPrefix(host),
+        revision: () => this.revision,
+        readAll: () => this.readAll(),
+        take: ({ revision, puts, deletes }) => {
+          for (const key of deletes) this.rows.delete(key);
+          for (const { key, value } of puts) this.rows.set(key, value);
+          this.revision = revision;
+          this.write();
+        },
+      },
+      false,
+    );
+  }
+
+  /** Whether the store has a row of this host. */
+  has(key: string): boolean {
+    return this.rows.has(key);
+  }
+
+  /** @param applied the text of the row that says what is in force; undefined: nobody shall wait for this host */
+  want(applied: string | undefined, declared = this.declared): void {
+    this.applied = applied;
+    this.declared = declared;
+    this.write();
+  }
+
+  /** Waits until what is wanted now was written. @returns false if an attempt failed, or it took too long */
+  async flush(timeoutMs: number): Promise<boolean> {
+    const end = new AbortController();
+    const late = sleep(timeoutMs, false, { signal: end.signal }).catch(() => false);
+    const written = (async (): Promise<boolean> => {
+      while (!this.isRead || this.pending().length > 0) {
+        if (end.signal.aborted || this.ending.signal.aborted) return false;
+        if (!(await this.attempt.ended)) return false;
+      }
+      return true;
+    })();
+    try {
+      return await Promise.race([written, late]);
+    } finally {
+      end.abort();
+    }
+  }
+
+  /** A commit of this host beside the rows that are wanted. @throws StoreError */
+  async commit(commit: Commit): Promise<void> {
+    await this.options.store.commit(commit);
+  }
+
+  async close(): Promise<void> {
+    this.ending.abort();
+    await this.writing;
+    await this.following;
+  }
+
+  private async readAll(): Promise<void> {
+    const { store, host } = this.options;
+    const { revision, rows } = await store.read(hostPrefix(host));
+    this.rows.clear();
+    for (const { key, value } of rows) this.rows.set(key, value);
+    this.revision = revision;
+    this.isRead = true;
+    this.write();
+  }
+
+  /** The rows to write, and those to delete (undefined). */
+  private pending(): readonly (readonly [key: string, value: string | undefined])[] {
+    const { rows, declared, applied } = this;
+    const gone = [...rows.keys()].filter(
+      (key) => key.startsWith(this.declaredPrefix) && !declared.has(key),
+    );
+    const changed = [...declared].filter(([key, value]) => rows.get(key) !== value);
+    const isTold = rows.get(this.appliedKey) === applied;
+    return [
+      ...gone.map((key) => [key, undefined] as const),
+      ...changed,
+      ...(isTold ? [] : [[this.appliedKey, applied] as const]),
+    ];
+  }
+
+  private write(): void {
+    if (this.writing !== undefined || !this.isRead || this.pending().length === 0) return;
+    this.writing = this.writeAll().finally(() => {
+      this.writing = undefined;
+      if (!this.ending.signal.aborted) this.write();
+    });
+  }
+
+  private async writeAll(): Promise<void> {
+    const { intervalMs, onTrouble } = this.options;
+    const { signal } = this.ending;
+    const waitMs = this.lastWriteMs + intervalMs - performance.now();
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+    let isDone = true;
+    try {
+      await this.commitPending();
+    } catch (error) {
+      isDone = false;
+      onTrouble(`it can't be written: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    this.lastWriteMs = performance.now();
+    this.attempt.end(isDone);
+    this.attempt = new Attempt();
+    if (!isDone) await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+  }
+
+  private async commitPending(): Promise<void> {
+    const pending = this.pending();
+    const declared = pending.filter(([key]) => key !== this.appliedKey);
+    for (let at = 0; at < declared.length; at += ROWS_MAX)
+      await this.commitRows(declared.slice(at, at + ROWS_MAX), false);
+    const applied = pending.filter(([key]) => key === this.appliedKey);
+    // Lost with the power, it would be told anew at the start.
+    if (applied.length > 0) await this.commitRows(applied, true);
+  }
+
+  private async commitRows(
+    rows: readonly (readonly [key: string, value: string | undefined])[],
+    mayBeLost: boolean,
+  ): Promise<void> {
+    const { revision } = (await this.options.store.commit({
+      conditions: [],
+      puts: rows.flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }])),
+      deletes: rows.flatMap(([key, value]) => (value === undefined ? [key] : [])),
+      mayBeLost,
+    })) as { readonly revision: number };
+    // The watch may have told of it already, and of more.
+    if (revision <= this.revision) return;
+    for (const [key, value] of rows)
+      if (value === undefined) this.rows.delete(key);
+      else this.rows.set(key, value);
+  }
+}
+
+class Attempt {
+  readonly ended: Promise<boolean>;
+  end!: (isDone: boolean) => void;
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+}

@@ -1,0 +1,120 @@
+/** What a host says of itself gets into the store, whatever the store does meanwhile. */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+import { HostRows } from '../../src/estate/host-rows.ts';
+import { StoreError, type Commit, type Outcome } from '../../src/store/store.ts';
+import { Memory, MemoryStore } from '../store/memory-store.ts';
+
+const LONG_MS = 60_000;
+
+class FailingStore extends MemoryStore {
+  failures = 0;
+  commits = 0;
+
+  override commit(commit: Commit): Promise<Outcome> {
+    this.commits++;
+    if (this.failures-- > 0) throw new StoreError('failed', 'it is away');
+    return super.commit(commit);
+  }
+}
+
+function start(
+  t: TestContext,
+  memory: Memory,
+  intervalMs = 0,
+): { readonly rows: HostRows; readonly store: FailingStore; readonly troubles: string[] } {
+  const store = new FailingStore(memory);
+  const troubles: string[] = [];
+  const onTrouble = (message: string): number => troubles.push(message);
+  const rows = new HostRows({ store, host: 'a b', intervalMs, onTrouble });
+  t.after(async () => {
+    await rows.close();
+    await store.close();
+  });
+  rows.start();
+  return { rows, store, troubles };
+}
+
+function rowsOf(memory: Memory): Record<string, string> {
+  const rows = memory.rowsAt(memory.commits.length);
+  return Object.fromEntries([...rows].map(([key, { value }]) => [key, value]));
+}
+
+test('declared rows are those that are wanted, and what is in force comes after them', async (t) => {
+  const memory = new Memory();
+  const old = { key: 'hosts/a%20b/declared/groups/sg-old', value: '{}' };
+  const other = { key: 'hosts/a/declared/groups/sg-1', value: '{}' };
+  const answer = { key: 'hosts/a%20b/previewed/q', value: '{}' };
+  await new MemoryStore(memory).commit({ conditions: [], puts: [old, other, answer], deletes: [] });
+  const { rows } = start(t, memory);
+  const declared = Array.from({ length: 250 }, (_, i): [string, string] => [
+    `hosts/a%20b/declared/groups/sg-${i}`,
+    '{}',
+  ]);
+  rows.want('{"revision":1}', new Map(declared));
+  assert.ok(await rows.flush(LONG_MS));
+  assert.deepEqual(
+    rowsOf(memory),
+    Object.fromEntries([
+      [other.key, other.value],
+      [answer.key, answer.value],
+      ...declared,
+      ['hosts/a%20b/applied', '{"revision":1}'],
+    ]),
+  );
+  const last = memory.commits[memory.commits.length - 1];
+  assert.deepEqual(
+    last.puts.map(({ key }) => key),
+    ['hosts/a%20b/applied'],
+  );
+  rows.want(undefined);
+  assert.ok(await rows.flush(LONG_MS));
+  assert.equal(rowsOf(memory)['hosts/a%20b/applied'], undefined);
+});
+
+test('what could not be written is written later, as it is wanted then', async (t) => {
+  const memory = new Memory();
+  const { rows, store, troubles } = start(t, memory);
+  store.failures = 1;
+  rows.want('1');
+  assert.equal(await rows.flush(LONG_MS), false);
+  rows.want('2');
+  assert.ok(await rows.flush(LONG_MS));
+  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '2' });
+  assert.deepEqual(troubles, ['it can’t be written: it is away'.replace('’', "'")]);
+});
+
+test('a row that somebody removed is written again', async (t) => {
+  const memory = new Memory();
+  const { rows } = start(t, memory);
+  rows.want('1');
+  assert.ok(await rows.flush(LONG_MS));
+  const { length } = memory.commits;
+  const deletes = ['hosts/a%20b/applied'];
+  await new MemoryStore(memory).commit({ conditions: [], puts: [], deletes });
+  while (memory.commits.length < length + 2) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '1' });
+});
+
+test('between two writes there is a while, and the last state counts', async (t) => {
+  const memory = new Memory();
+  const { rows, store } = start(t, memory, 300);
+  rows.want('0');
+  assert.ok(await rows.flush(LONG_MS));
+  const before = performance.now();
+  for (let i = 1; i <= 50; i++) {
+    rows.want(String(i));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.ok(await rows.flush(LONG_MS));
+  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '50' });
+  const tookMs = performance.now() - before;
+  assert.ok(store.commits <= 3 + tookMs / 300, `${store.commits} commits in ${tookMs} ms`);
+});
+
+test('waiting for a store that is away ends', async (t) => {
+  const { rows, store } = start(t, new Memory());
+  store.failures = Infinity;
+  rows.want('1');
+  assert.equal(await rows.flush(20), false);
+});
