@@ -152,15 +152,20 @@ const GROUP_COLUMNS: readonly Column[] = [
 function formatGroups(groups: readonly GroupUse[], options: TableOptions): string {
   const rows = groups.map((group) => [
     group.name,
-    `${group.ingress} in, ${group.egress} out`,
+    group.isOnlyNamed === true ? 'not known here' : `${group.ingress} in, ${group.egress} out`,
     formatCount(group.hits),
     formatAgo(group.lastHitMs),
     formatCount(group.flows),
-    group.interfaces.join(' '),
+    membersText(group),
     placeText(group.origin),
     group.id,
   ]);
   return formatList(GROUP_COLUMNS, rows, options);
+}
+
+function membersText({ interfaces, elsewhere }: GroupUse): string {
+  if (elsewhere === undefined) return interfaces.join(' ');
+  return [...interfaces, `${elsewhere} elsewhere`].join(' ');
 }
 
 function trafficText({ passedPackets, passedBytes }: Traffic): string {

@@ -100,7 +100,14 @@ export function namesText(names: readonly string[]): string {
   return `${names.length}: ${shown}${rest}`;
 }
 
-function storeRows({ file, host, revision, refused, notInForce }: StoreStatus): string[][] {
+function storeRows({
+  file,
+  host,
+  revision,
+  refused,
+  awaySec,
+  notInForce,
+}: StoreStatus): string[][] {
   const rows = notInForce
     .slice(0, NAMES_SHOWN)
     .map(({ id, reason }) => ['not in force', paint(`${id}: ${reason}`, 'yellow')]);
@@ -110,7 +117,16 @@ function storeRows({ file, host, revision, refused, notInForce }: StoreStatus): 
     refused === undefined
       ? []
       : [['refused', paint(`revision ${refused.revision}: ${refused.message}`, 'red')]];
-  return [['store', `${file}, revision ${revision} as ${host}`], ...late, ...rows];
+  const away =
+    awaySec === undefined
+      ? []
+      : [
+          [
+            'out of reach',
+            paint(`for ${formatDuration(1000 * awaySec)}; what was known then is in force`, 'red'),
+          ],
+        ];
+  return [['store', `${file}, revision ${revision} as ${host}`], ...away, ...late, ...rows];
 }
 
 function waitingRows(waiting: Status['waiting']): string[][] {

@@ -25,14 +25,15 @@ import type { Config } from '../config/config.ts';
 import { declaredRows } from '../estate/declared.ts';
 import type { Edit } from '../estate/edit.ts';
 import type { Estate } from '../estate/estate.ts';
-import { EstateClient } from '../estate/estate-client.ts';
+import type { EstateClient } from '../estate/estate-client.ts';
 import type { EstateFollower } from '../estate/estate-follower.ts';
-import { HostRows } from '../estate/host-rows.ts';
+import type { HostRows } from '../estate/host-rows.ts';
 import { Joiner } from '../estate/join.ts';
 import type { AppliedState } from '../estate/model.ts';
 import { parseValueKey } from '../estate/keys.ts';
 import { encodeApplied } from '../estate/rows.ts';
 import type { InterfaceId } from '../policy/model.ts';
+import type { StoreFigures } from '../metrics/metrics-parts.ts';
 import type { Changes, Impact } from '../queries/reload-result.ts';
 import type { StoreStatus } from '../queries/status-view.ts';
 import { everySecond } from '../telemetry/every-second.ts';
@@ -47,7 +48,7 @@ export interface EstateInForceOptions {
   /** Makes changes for those who ask this daemon; undefined: a host may make none. */
   readonly client: EstateClient | undefined;
   /** Where the store is. */
-  readonly file: string;
+  readonly place: string;
   readonly host: string;
   readonly netnsDirectory: string;
   readonly flowLogDirectory: string;
@@ -62,27 +63,12 @@ const ATTEMPTS_MAX = 3;
 /** How long a start, a reload or a stop waits for the store to take what this host says. */
 const TELL_TIMEOUT_MS = 5000;
 
-/**
- * Opens the store in a file, and reads the estate.
- * @throws StoreError
- */
-export async function openEstateInForce(
-  options: Omit<EstateInForceOptions, 'client' | 'follower' | 'rows'>,
-): Promise<EstateInForce> {
-  const { openStore } = await import('../store/open-store.ts');
-  const store = await openStore(options.file, (message) => options.log.warn(message));
-  const onTrouble = (message: string): void => options.log.error({ message }, 'the store');
-  const client = await EstateClient.open({ store, onTrouble });
-  const rows = new HostRows({ store, host: options.host, intervalMs: 0, onTrouble });
-  return new EstateInForce({ ...options, follower: client, rows, client });
-}
-
 export class EstateInForce implements Reloadable {
   readonly client: EstateClient | undefined;
   readonly host: string;
   private readonly follower: EstateFollower;
   private readonly rows: HostRows;
-  private readonly file: string;
+  private readonly place: string;
   private readonly log: Logger;
   private readonly joiner: Joiner;
   private readonly previews: PreviewAnswers;
@@ -90,6 +76,8 @@ export class EstateInForce implements Reloadable {
   private leftOut: ReadonlyMap<string, string> = new Map();
   /** Of the estate that was joined last. */
   private joinedRevision = 0;
+  /** The revision that was looked at last. It can be smaller than the one before: a store may be restored. */
+  private looked = 0;
   private enforcer: Reloadable | undefined;
   private applied: AppliedState = { revision: 0 };
   private isWaiting = false;
@@ -97,11 +85,11 @@ export class EstateInForce implements Reloadable {
   private stopListening: (() => void) | undefined;
 
   constructor(options: EstateInForceOptions) {
-    const { follower, rows, client, file, host, log, declared } = options;
+    const { follower, rows, client, place, host, log, declared } = options;
     this.follower = follower;
     this.rows = rows;
     this.client = client;
-    this.file = file;
+    this.place = place;
     this.host = host;
     this.log = log;
     this.declared = declared;
@@ -141,8 +129,9 @@ export class EstateInForce implements Reloadable {
   }
 
   /** For metrics. */
-  get counts(): { readonly revision: number; readonly notInForce: number } {
-    return { revision: this.applied.revision, notInForce: this.notInForce().size };
+  get counts(): StoreFigures {
+    const { revision } = this.applied;
+    return { revision, notInForce: this.notInForce().size, awaySec: this.awaySec() };
   }
 
   /** What calls have tagged an interface with. */
@@ -153,15 +142,20 @@ export class EstateInForce implements Reloadable {
 
   status(): StoreStatus {
     const notInForce = [...this.notInForce()].map(([id, reason]) => ({ id, reason }));
-    const { file, host } = this;
-    return { file, host, ...this.applied, notInForce };
+    const { place: file, host } = this;
+    const awaySec = this.awaySec();
+    const away = awaySec === 0 ? {} : { awaySec };
+    return { file, host, ...this.applied, ...away, notInForce };
   }
 
   /** Begins to follow the store. `enforcer` has put in force what `join` gave. */
   async follow(enforcer: Reloadable): Promise<void> {
     this.enforcer = enforcer;
     this.rows.start();
-    await this.publish({ revision: this.joinedRevision });
+    this.looked = this.joinedRevision;
+    const published = this.publish({ revision: this.joinedRevision });
+    // Packets flow whether or not a store that others share can be reached.
+    if (this.client !== undefined) await published;
     const stopListening = this.follower.listen(() => {
       this.lookForNews();
       this.previews.look();
@@ -192,7 +186,7 @@ export class EstateInForce implements Reloadable {
   /** Waits until the estate as it is now was looked at. @returns why it is not in force; undefined: it is */
   async settle(): Promise<string | undefined> {
     const revision = this.estate.contentRevision;
-    while (this.newest() < revision) {
+    while (this.looked < revision) {
       this.lookForNews();
       await this.inTurn(() => Promise.resolve());
     }
@@ -263,6 +257,14 @@ export class EstateInForce implements Reloadable {
     return found;
   }
 
+  /** For how long the store can't be reached; 0: it can. */
+  private awaySec(): number {
+    const sinceMs = this.follower.awaySinceMs();
+    return sinceMs === undefined
+      ? 0
+      : Math.max(1, Math.round((performance.now() - sinceMs) / 1000));
+  }
+
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.last.then(work);
     this.last = done.catch(() => undefined);
@@ -270,21 +272,16 @@ export class EstateInForce implements Reloadable {
   }
 
   private lookForNews(): void {
-    if (this.isWaiting || this.estate.contentRevision <= this.newest()) return;
+    if (this.isWaiting || this.estate.contentRevision === this.looked) return;
     this.isWaiting = true;
     void this.inTurn(() => this.apply());
-  }
-
-  /** The revision that was looked at last. */
-  private newest(): number {
-    const { revision, refused } = this.applied;
-    return Math.max(revision, refused?.revision ?? 0);
   }
 
   private async apply(): Promise<void> {
     this.isWaiting = false;
     const { contentRevision: revision } = this.estate;
-    if (revision <= this.newest()) return;
+    if (revision === this.looked) return;
+    this.looked = revision;
     try {
       // Most changes of a large estate have nothing to do with a host.
       if (this.joiner.hasNews) await this.enforcer!.reload(this.join());

@@ -65,7 +65,7 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
       reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
       interfaces: () =>
         listInterfaces(observatory, daemon.waiting(), (port) => daemon.placeOf(port)),
-      ...interfaceMethods(calls),
+      ...interfaceMethods(calls, estate !== undefined),
       instance: ({ address }) =>
         Promise.resolve(
           findInstance(observatory.config, address, (id) => toldOfInterface(estate, id)),
@@ -100,11 +100,16 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
 }
 
 /** The requests by which interfaces come and go, and their addresses. */
-function interfaceMethods(calls: InterfaceCalls | undefined): Pick<Handlers['methods'], CallName> {
+function interfaceMethods(
+  calls: InterfaceCalls | undefined,
+  hasStore: boolean,
+): Pick<Handlers['methods'], CallName> {
   const known = (): InterfaceCalls => {
     if (calls !== undefined) return calls;
     throw new RequestError(
-      'this daemon has no store where an interface would outlive it; start it with --store FILE',
+      hasStore
+        ? 'hosts share the store of this daemon, and a host changes nothing there; make and attach interfaces by calls of the EC2 API'
+        : 'this daemon has no store where an interface would outlive it; start it with --store FILE',
     );
   };
   return {

@@ -173,12 +173,13 @@ function startDaemon(
 /** Opens the store of what API calls made. Without it, what files declare is in force alone. */
 async function openEstate(
   declared: Config,
-  { args, log }: Service,
+  { args, log, environment }: Service,
 ): Promise<EstateInForce | undefined> {
   const { store, host, netnsDir: netnsDirectory, flowLogDir: flowLogDirectory } = args;
   if (store === undefined) return undefined;
-  const { openEstateInForce } = await import('./estate-in-force.ts');
-  const places = { file: store, host, netnsDirectory, flowLogDirectory };
+  const { openEstateInForce } = await import('./open-estate.ts');
+  const stateDirectory = args.stateDir ?? environment.stateDirectory;
+  const places = { place: store, host, netnsDirectory, flowLogDirectory, stateDirectory };
   return openEstateInForce({ ...places, log, declared });
 }
 

@@ -42,6 +42,16 @@ export class EstateFollower {
     this.start(true);
   }
 
+  /** Holds what was held before, until the store is read. */
+  restore(rows: EstateChange): void {
+    this.takeIn(rows);
+  }
+
+  /** See Store. */
+  awaySinceMs(): number | undefined {
+    return this.store.awaySinceMs();
+  }
+
   /** Begins to watch. @param isRead whether the estate has been read; else that is tried until it succeeds */
   start(isRead: boolean): void {
     const { store, scope, onTrouble } = this;

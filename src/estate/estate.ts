@@ -14,7 +14,7 @@
 import { formatAddress, type Address } from '../addr/address.ts';
 import type { GroupId, InterfaceId, PrefixListId, RuleId, VpcId } from '../policy/model.ts';
 import { foldGroupName } from '../policy/texts.ts';
-import { decodeMember, memberOf, type Member } from './index-rows.ts';
+import { decodeMember, memberOf, memberText, type Member } from './index-rows.ts';
 import {
   hostOfApplied,
   parseMemberKey,
@@ -129,8 +129,12 @@ export class Estate {
   /** The text of a row; undefined if there is none. */
   textOf(key: string): string | undefined {
     const text = this.rowTexts.get(key);
+    if (text !== undefined) return text;
+    const member = parseMemberKey(key);
+    const found = member && this.memberRows.get(member.groupId)?.get(member.interfaceId);
+    if (found !== undefined) return memberText(found);
     const place = parseValueKey(key);
-    if (text !== undefined || place === undefined) return text;
+    if (place === undefined) return undefined;
     const { folder, id, host } = place;
     const value =
       host === undefined ? this.maps[folder].get(id) : this.declaredMaps.of(folder, id, host);

@@ -26,6 +26,8 @@ export interface HostRowsOptions {
   readonly host: string;
   /** The shortest time between two writes. */
   readonly intervalMs: number;
+  /** What must be so before the store is told of it. It must not throw. */
+  readonly before?: () => Promise<void>;
   readonly onTrouble: (message: string) => void;
 }
 
@@ -44,6 +46,7 @@ export class HostRows {
   private writing: Promise<void> | undefined;
   /** Ends with the attempt to write that is under way, or with the next. */
   private attempt = new Attempt();
+  private isCommitting = false;
   private lastWriteMs = 0;
 
   constructor(options: HostRowsOptions) {
@@ -90,7 +93,7 @@ export class HostRows {
     const end = new AbortController();
     const late = sleep(timeoutMs, false, { signal: end.signal }).catch(() => false);
     const written = (async (): Promise<boolean> => {
-      while (!this.isRead || this.pending().length > 0) {
+      while (!this.isRead || this.isCommitting || this.pending().length > 0) {
         if (end.signal.aborted || this.ending.signal.aborted) return false;
         if (!(await this.attempt.ended)) return false;
       }
@@ -153,12 +156,14 @@ export class HostRows {
     const waitMs = this.lastWriteMs + intervalMs - performance.now();
     if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     let isDone = true;
+    this.isCommitting = true;
     try {
       await this.commitPending();
     } catch (error) {
       isDone = false;
       onTrouble(`it can't be written: ${error instanceof Error ? error.message : String(error)}`);
     }
+    this.isCommitting = false;
     this.lastWriteMs = performance.now();
     this.attempt.end(isDone);
     this.attempt = new Attempt();
@@ -167,6 +172,7 @@ export class HostRows {
 
   private async commitPending(): Promise<void> {
     const pending = this.pending();
+    await this.options.before?.();
     const declared = pending.filter(([key]) => key !== this.appliedKey);
     for (let at = 0; at < declared.length; at += ROWS_MAX)
       await this.commitRows(declared.slice(at, at + ROWS_MAX), false);

@@ -34,11 +34,13 @@ export function indexRows(value: EstateInterface | undefined): ReadonlyMap<strin
   const member = value === undefined ? undefined : memberOf(value);
   const rows = new Map<string, string>();
   if (value === undefined || member === undefined || value.declaredAt !== undefined) return rows;
-  const { id, addresses, ...rest } = member;
-  const text = JSON.stringify({ ...rest, addresses: addresses.map(formatAddress) });
-  rows.set(placedKey(member.host, id), '{}');
-  for (const groupId of value.groupIds) rows.set(memberKey(groupId, id), text);
+  rows.set(placedKey(member.host, member.id), '{}');
+  for (const groupId of value.groupIds) rows.set(memberKey(groupId, member.id), memberText(member));
   return rows;
+}
+
+export function memberText({ id: _, addresses, ...rest }: Member): string {
+  return JSON.stringify({ ...rest, addresses: addresses.map(formatAddress) });
 }
 
 /** @throws RowError */

@@ -21,6 +21,14 @@ export interface MetricsSource {
   lastHitAt(rule: number): number | undefined;
 }
 
+/** What of a store is in force. */
+export interface StoreFigures {
+  readonly revision: number;
+  readonly notInForce: number;
+  /** For how long it can't be reached; 0: it can. */
+  readonly awaySec: number;
+}
+
 export interface MetricsOptions {
   readonly source: MetricsSource;
   /** Ports in use now, with their label: an interface's name, or `uplink`. */
@@ -36,7 +44,7 @@ export interface MetricsOptions {
   readonly maxFlows: number;
   readonly maxHalfOpen: number;
   /** What is in force of the store; undefined: there is no store. */
-  readonly store: () => { readonly revision: number; readonly notInForce: number } | undefined;
+  readonly store: () => StoreFigures | undefined;
   readonly version: string;
 }
 

@@ -1,6 +1,6 @@
 /** These metrics describe rules and what they admitted, the policy in force, and reloads. */
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { addGauge, type MetricsOptions } from './metrics-parts.ts';
+import { addGauge, type MetricsOptions, type StoreFigures } from './metrics-parts.ts';
 import type { NumberedRule } from '../policy/rule-numbers.ts';
 
 /** Most rules that get lines of their own, so that a scrape stays small. */
@@ -52,13 +52,23 @@ export function addPolicy(registry: Registry, options: MetricsOptions): void {
 /** Without a store there are no lines. */
 function addStore(registry: Registry, { store }: MetricsOptions): void {
   const figures = [
-    ['revision', 'Revision of the store that is in force here. No line: the daemon has no store.'],
+    [
+      'revision',
+      'Revision of the store that is in force here. No line: the daemon has no store.',
+      (now: StoreFigures) => now.revision,
+    ],
     [
       'not_in_force',
       'Groups, interfaces and the like of the store that are not in force here: sgctl status says which, and why.',
+      (now: StoreFigures) => now.notInForce,
+    ],
+    [
+      'age_seconds',
+      'For how long the store can not be reached. What was known then is in force. 0: it can be reached.',
+      (now: StoreFigures) => now.awaySec,
     ],
   ] as const;
-  for (const [name, help] of figures)
+  for (const [name, help, read] of figures)
     new Gauge({
       name: `secgroupd_store_${name}`,
       help,
@@ -66,7 +76,7 @@ function addStore(registry: Registry, { store }: MetricsOptions): void {
       collect() {
         const now = store();
         this.remove();
-        if (now !== undefined) this.set(name === 'revision' ? now.revision : now.notInForce);
+        if (now !== undefined) this.set(read(now));
       },
     });
 }

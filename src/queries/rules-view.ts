@@ -46,6 +46,10 @@ export interface GroupUse {
   readonly egress: number;
   /** Names of the interfaces that have it. */
   readonly interfaces: readonly string[];
+  /** How many interfaces of other hosts are in it, as far as rules here name it; absent: none. */
+  readonly elsewhere?: number;
+  /** Its rules are not known here: no interface of this host has it, and rules name it. Absent: false. */
+  readonly isOnlyNamed?: boolean;
   readonly hits: number;
   readonly lastHitMs?: number;
   readonly flows: number;
@@ -79,11 +83,13 @@ export async function listGroups(observatory: Observatory, book: RuleBook): Prom
     groupId: one.groupId,
     use: ruleUse(observatory, book, one.number, flows),
   }));
-  const { groups, interfaces } = observatory.config.model;
+  const { groups, interfaces, remoteMembers } = observatory.config.model;
+  const remote = [...(remoteMembers?.values() ?? [])];
   return [...groups.values()].map((group) => {
     const own = uses.filter(({ groupId }) => groupId === group.id).map(({ use }) => use);
     const last = Math.max(...own.map(({ lastHitMs }) => lastHitMs ?? 0), 0);
     const { file, line, logicalId } = group.origin;
+    const elsewhere = remote.filter(({ groupIds }) => groupIds.includes(group.id)).length;
     return {
       id: group.id,
       name: groupLabel(group),
@@ -94,6 +100,8 @@ export async function listGroups(observatory: Observatory, book: RuleBook): Prom
       interfaces: [...interfaces.values()]
         .filter(({ groupIds }) => groupIds.includes(group.id))
         .map(({ name }) => name),
+      ...(elsewhere === 0 ? {} : { elsewhere }),
+      ...(group.isOnlyNamed === true ? { isOnlyNamed: true } : {}),
       hits: sum(own.map(({ hits }) => hits)),
       ...(last === 0 ? {} : { lastHitMs: last }),
       flows: sum(own.map((use) => use.flows)),

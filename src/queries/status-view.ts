@@ -52,6 +52,8 @@ export interface StoreStatus {
   readonly revision: number;
   /** A later one that could not be put in force, and why. */
   readonly refused?: { readonly revision: number; readonly message: string };
+  /** For how long it can't be reached; absent: it can. */
+  readonly awaySec?: number;
   /** What of it is not in force. */
   readonly notInForce: readonly { readonly id: string; readonly reason: string }[];
 }

@@ -155,6 +155,10 @@ export class SqliteStore implements Store {
     }
   }
 
+  awaySinceMs(): undefined {
+    return undefined;
+  }
+
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;

@@ -95,6 +95,12 @@ export interface Store {
    */
   watch(prefix: string, after: number, signal: AbortSignal): AsyncIterable<Change>;
 
+  /**
+   * Since when it can't be reached, by the clock of `performance.now()`; undefined: it can, as far as is known. A
+   * connection that is dead without a word is noticed after some seconds.
+   */
+  awaySinceMs(): number | undefined;
+
   /** Waits for commits that were asked for, ends watches, lets go of the store. Later calls fail. Twice is fine. */
   close(): Promise<void>;
 }

@@ -41,7 +41,7 @@ export async function startEstateWorld(
     follower: client,
     rows,
     client,
-    file: 'memory',
+    place: 'memory',
     host: 'here',
     netnsDirectory: '/run/netns',
     flowLogDirectory: '/nowhere',

@@ -118,3 +118,18 @@ test('waiting for a store that is away ends', async (t) => {
   rows.want('1');
   assert.equal(await rows.flush(20), false);
 });
+
+test('what is wanted no more is gone, also if it was just being written', async (t) => {
+  const memory = new Memory();
+  const { rows } = start(t, memory);
+  rows.want('1');
+  assert.ok(await rows.flush(LONG_MS));
+  rows.want('2');
+  rows.want(undefined);
+  assert.ok(await rows.flush(LONG_MS));
+  rows.want('3');
+  await new Promise((resolve) => setImmediate(resolve));
+  rows.want(undefined);
+  assert.ok(await rows.flush(LONG_MS));
+  assert.deepEqual(rowsOf(memory), {});
+});

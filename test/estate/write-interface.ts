@@ -10,15 +10,18 @@ interface Written {
   readonly groupIds: readonly string[];
 }
 
-/** Writes an interface that a call made and attached to a device of the host. */
+interface Placed extends Written {
+  readonly device: string;
+  readonly host?: string;
+  readonly netns?: string;
+  readonly configure?: boolean;
+}
+
+/** Writes an interface that a call made and attached to a device of a host. */
 export function writeAttached(
   edit: Edit,
   id: string,
-  {
-    device,
-    host = 'here',
-    ...written
-  }: Written & { readonly device: string; readonly host?: string },
+  { device, host = 'here', netns, configure = false, ...written }: Placed,
 ): void {
   edit.write('interfaces', id, {
     ...detached(id, written),
@@ -29,10 +32,7 @@ export function writeAttached(
       deviceIndex: 0,
       attachedAt: new Date(0).toISOString(),
       isByTags: true,
-      device: {
-        ...{ kind: 'tun', name: device, netns: undefined },
-        ...{ mtu: 1500, configure: false, persist: false },
-      },
+      device: { kind: 'tun', name: device, netns, mtu: 1500, configure, persist: false },
     },
   });
 }

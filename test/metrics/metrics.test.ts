@@ -59,7 +59,7 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
     rules: () => new Map(rules.map((rule) => [rule.number, rule])),
     events: () => ({ taken: 7, lost: 2 }),
     flowLogs: () => [{ name: 'all', written: 5, lost: 1, skipped: 2 }],
-    store: () => ({ revision: 41, notInForce: 2 }),
+    store: () => ({ revision: 41, notInForce: 2, awaySec: 0 }),
     policy: () => ({ generation: 3, sinceMs: 1_600_000_000_000 }),
     reloads: {
       changed: 2,
@@ -229,6 +229,7 @@ test('a daemon with a store tells its revision and how much is not in force, one
   assert.deepEqual(await tell(options.store), [
     'secgroupd_store_revision 41',
     'secgroupd_store_not_in_force 2',
+    'secgroupd_store_age_seconds 0',
   ]);
   assert.deepEqual(await tell(() => undefined), []);
 });

@@ -55,6 +55,7 @@ export function countedFrom(first: number, store: Store): Store {
         await changes.return?.();
       }
     },
+    awaySinceMs: () => store.awaySinceMs(),
     close: () => store.close(),
   };
 }

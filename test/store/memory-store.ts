@@ -116,6 +116,10 @@ export class MemoryStore implements Store {
     }
   }
 
+  awaySinceMs(): undefined {
+    return undefined;
+  }
+
   async close(): Promise<void> {
     this.end.abort();
   }

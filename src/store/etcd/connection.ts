@@ -40,6 +40,7 @@ export class Connection {
   private known: Identity | undefined;
   /** Why the last one ended; undefined: it has not. */
   private lost: string | undefined;
+  private lostSinceMs: number | undefined;
   /** Of each member, why it did not serve. */
   private readonly reasons = new Map<string, string>();
 
@@ -47,6 +48,11 @@ export class Connection {
     this.place = place;
     this.keys = keys;
     this.say = say;
+  }
+
+  /** Since when there is none, by `performance.now()`; undefined: there is one. */
+  get awaySinceMs(): number | undefined {
+    return this.lostSinceMs;
   }
 
   /** The store that was found by the first connection. */
@@ -83,6 +89,7 @@ export class Connection {
     channel.close();
     if (this.ending.signal.aborted) return;
     this.lost = what;
+    this.lostSinceMs ??= performance.now();
     this.say(`the store ${this.place.url}: lost ${channel.endpoint} (${what}); trying all members`);
   }
 
@@ -126,6 +133,7 @@ export class Connection {
     if (this.lost !== undefined)
       this.say(`the store ${this.place.url}: at ${channel.endpoint} now`);
     this.lost = undefined;
+    this.lostSinceMs = undefined;
     return channel;
   }
 

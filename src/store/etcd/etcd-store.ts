@@ -102,6 +102,10 @@ class EtcdStore implements Store {
     yield* new Watch({ connection, asker, keys }, prefix, after).changes(over);
   }
 
+  awaySinceMs(): number | undefined {
+    return this.connection.awaySinceMs;
+  }
+
   async close(): Promise<void> {
     this.ending.abort();
     await this.turn;

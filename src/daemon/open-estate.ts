@@ -1,0 +1,138 @@
+/**
+ * This file opens what calls made, for a daemon.
+ *
+ * A store in a file is this host's: the daemon reads it before packets flow, holds all of it, and makes changes for
+ * those who ask it. A store that hosts share may be far away, and is others'. The daemon holds the part that it needs,
+ * has a copy of it in a file, starts by that copy, and tells the store about itself and nothing else.
+ */
+import type { Logger } from 'pino';
+import { join } from 'node:path';
+import { EstateClient } from '../estate/estate-client.ts';
+import { EstateFollower } from '../estate/estate-follower.ts';
+import { HostPart } from '../estate/host-part.ts';
+import { HostRows } from '../estate/host-rows.ts';
+import { readCache, writeCache } from '../estate/part-cache.ts';
+import { LateStore } from '../store/late-store.ts';
+import { openStore } from '../store/open-store.ts';
+import { parsePlace } from '../store/place.ts';
+import { EstateInForce, type EstateInForceOptions } from './estate-in-force.ts';
+
+export interface OpenEstateOptions extends Omit<
+  EstateInForceOptions,
+  'client' | 'follower' | 'rows'
+> {
+  /** Where the copy is kept; undefined: nowhere. */
+  readonly stateDirectory: string | undefined;
+}
+
+/** Each server of the API hears of each acknowledgement. */
+const TELL_INTERVAL_MS = 1000;
+/** A start without a copy waits so long for the store. Then packets flow by the file alone, until it is there. */
+const FIRST_READ_MS = 5000;
+/** The same trouble is logged so often at most. */
+const TROUBLE_AGAIN_MS = 60_000;
+
+/** @throws StoreError if a store in a file can't be read; RangeError if the place is none */
+export function openEstateInForce(options: OpenEstateOptions): Promise<EstateInForce> {
+  return parsePlace(options.place).kind === 'file' ? openOwn(options) : openShared(options);
+}
+
+async function openOwn(options: OpenEstateOptions): Promise<EstateInForce> {
+  const { place, host, log } = options;
+  const store = await openStore(place, (message) => log.warn(message));
+  const onTrouble = (message: string): void => log.error({ message }, 'the store');
+  const client = await EstateClient.open({ store, onTrouble });
+  const rows = new HostRows({ store, host, intervalMs: 0, onTrouble });
+  return new EstateInForce({ ...options, follower: client, rows, client });
+}
+
+async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
+  const { place, host, log, stateDirectory } = options;
+  const onTrouble = troubleLog(log);
+  const store = new LateStore(() => openStore(place, (message) => log.warn(message)));
+  const follower = new EstateFollower({ store, scope: new HostPart(host), onTrouble });
+  const path = stateDirectory === undefined ? undefined : join(stateDirectory, 'estate.cache');
+  const cache = path === undefined ? undefined : new Cache(path, options, follower);
+  await cache?.restore();
+  const isKnown = follower.estate.revision > 0;
+  follower.start(false);
+  if (!isKnown && !(await follower.until(() => follower.estate.revision > 0, FIRST_READ_MS)))
+    log.error(
+      { store: place },
+      'the store can not be reached: what the file declares is in force alone, until it can',
+    );
+  const before = cache === undefined ? {} : { before: () => cache.save() };
+  const rows = new HostRows({ store, host, intervalMs: TELL_INTERVAL_MS, onTrouble, ...before });
+  return new EstateInForce({ ...options, follower, rows, client: undefined });
+}
+
+/** The copy of what is held. What the store is told to be in force here is in it. */
+class Cache {
+  private readonly path: string;
+  private readonly options: OpenEstateOptions;
+  private readonly follower: EstateFollower;
+  private readonly changed: Set<string>;
+  private savedRevision = 0;
+
+  constructor(path: string, options: OpenEstateOptions, follower: EstateFollower) {
+    this.path = path;
+    this.options = options;
+    this.follower = follower;
+    this.changed = follower.estate.follow();
+  }
+
+  async restore(): Promise<void> {
+    const { log } = this.options;
+    const found = await readCache(this.path, this.owner);
+    if (found === undefined) return;
+    if ('why' in found) {
+      log.warn({ file: this.path, why: found.why }, 'the copy of the estate is not used');
+      return;
+    }
+    const { revision, rows } = found;
+    this.follower.restore({ revision, puts: rows, deletes: [], isContent: true });
+    this.changed.clear();
+    this.savedRevision = revision;
+    log.info(
+      { revision, rows: rows.length },
+      'the copy of the estate is in force, until the store is read',
+    );
+  }
+
+  async save(): Promise<void> {
+    const { estate } = this.follower;
+    if (estate.revision === 0 || (this.changed.size === 0 && this.savedRevision > 0)) return;
+    const { revision } = estate;
+    const rows = estate.keys().flatMap((key) => {
+      const value = estate.textOf(key);
+      return value === undefined ? [] : [{ key, value, revision: estate.revisionOf(key) }];
+    });
+    const changed = [...this.changed];
+    this.changed.clear();
+    try {
+      await writeCache(this.path, this.owner, { revision, rows });
+      this.savedRevision = revision;
+    } catch (error) {
+      for (const key of changed) this.changed.add(key);
+      this.options.log.error(
+        { err: error, file: this.path },
+        'the copy of the estate could not be written',
+      );
+    }
+  }
+
+  private get owner(): { readonly host: string; readonly store: string } {
+    return { host: this.options.host, store: this.options.place };
+  }
+}
+
+/** Logs what is new, and what goes on now and then. */
+function troubleLog(log: Logger): (message: string) => void {
+  let [last, lastMs] = ['', 0];
+  return (message) => {
+    const nowMs = performance.now();
+    if (message === last && nowMs < lastMs + TROUBLE_AGAIN_MS) return;
+    [last, lastMs] = [message, nowMs];
+    log.error({ message }, 'the store');
+  };
+}
