@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { listObjects } from '../../src/api/s3/objects.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
 import { ruleKey } from '../../src/policy/rules.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { startApiProgram } from '../support/api-program.ts';
 import { CdkApp, findCdk, type Cdk } from '../support/cdk.ts';
 import type { CommandResult } from '../support/process.ts';
@@ -53,7 +53,7 @@ for (const synthesizer of SYNTHESIZERS)
     const { store } = api;
     t.after(() => api.server.stop());
     const client = await EstateClient.open({
-      store: await openSqliteStore(store),
+      store: await openStore(store, assert.fail),
       onTrouble: (message) => assert.fail(message),
     });
     t.after(() => client.close());
@@ -123,7 +123,7 @@ test('cdk bootstrap ends well, and there is nothing that it has to make', async 
 
 /** The store as it is now. */
 async function openedRevision(store: string): Promise<{ readonly revision: number }> {
-  const opened = await openSqliteStore(store);
+  const opened = await openStore(store, assert.fail);
   const { revision } = await opened.read('');
   await opened.close();
   return { revision };

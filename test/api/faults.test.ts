@@ -5,12 +5,13 @@
 import assert from 'node:assert/strict';
 import { closeSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
 import { connect } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { CONNECTIONS_MAX } from '../../src/api/connections.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
 import { appliedKey } from '../../src/estate/keys.ts';
 import { encodeApplied } from '../../src/estate/rows.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { openSqliteStore } from '../../src/store/sqlite-store.ts';
 import { Sqlite } from '../../src/store/sqlite.ts';
 import { change } from '../estate/world.ts';
@@ -20,6 +21,7 @@ import {
   apiArguments,
   startApiProgram,
   startApiServer,
+  storeFileOf,
   type Key,
 } from '../support/api-program.ts';
 import { run } from '../support/process.ts';
@@ -83,7 +85,7 @@ test('of 100 who authorize one rule at once at two servers, one does', async (t)
 /** The estate, as a host sees it that runs and puts nothing in force: calls commit, and get no answer. */
 async function openSlowHost(t: TestContext, store: string): Promise<EstateClient> {
   const client = await EstateClient.open({
-    store: await openSqliteStore(store),
+    store: await openStore(store, assert.fail),
     onTrouble: (message) => assert.fail(message),
   });
   t.after(() => client.close());
@@ -204,12 +206,12 @@ describe('a store that it can not use at its start is told, and left as it is:',
   for (const [name, spoil, why] of cases)
     test(name, async (t) => {
       const folder = makeFolder(t);
-      const file = join(folder, 'store', 'store.db');
+      const file = storeFileOf(folder);
       mkdirSync(dirname(file));
       await (await openSqliteStore(file)).close();
       spoil(file);
       const { size } = statSync(file);
-      const ran = await run(process.execPath, [API_PROGRAM, ...apiArguments(folder)], {
+      const ran = await run(process.execPath, [API_PROGRAM, ...apiArguments(folder, file)], {
         timeoutMs: RUN_TIMEOUT_MS,
       });
       assert.deepEqual(

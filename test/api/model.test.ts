@@ -3,8 +3,8 @@
  * the twin's codes, and the policy that hosts make of the store gives packets the twin's verdicts.
  */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { basename, join } from 'node:path';
+import { after, test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { groupActions } from '../../src/api/actions/groups.ts';
 import { prefixListActions } from '../../src/api/actions/prefix-lists.ts';
@@ -19,11 +19,12 @@ import { DEFAULT_TRACKING } from '../../src/estate/join-interfaces.ts';
 import { estateOrigin } from '../../src/estate/rows.ts';
 import type { NetworkInterface } from '../../src/policy/model.ts';
 import { matchingRules } from '../../src/policy/reference.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { loadText } from '../config/config-text.ts';
 import { context, makeClients } from '../estate/world.ts';
 import { makeFolder } from '../store/folder.ts';
+import { Etcd, requireEtcd } from '../support/etcd.ts';
 import { mustAddress } from '../support/policy.ts';
 import { callOf, described, newIdOf, rulesOf, steps, type Step } from './model-steps.ts';
 import { Twin, type Parameters } from './model-twin.ts';
@@ -131,25 +132,34 @@ async function makeCall(server: Server, twin: Twin, one: Step, isDry: boolean): 
   twin.group(newId).rules = [{ ...anywhere, id, isEgress: true, peer: '', description: '' }];
 }
 
+/** It ends after those who use it. */
+let etcd: Etcd | undefined;
+after(() => etcd?.end());
+
 const plan = fc.array(fc.tuple(steps(CIDRS), fc.nat({ max: 1 }), fc.nat({ max: 5 })), STEPS);
 
 for (const [place, runs] of [
   ['in memory', RUNS],
   ['in a file', Math.ceil(RUNS / 3)],
+  ['in etcd', Math.ceil(RUNS / 3)],
 ] as const)
   test(
     `two servers of one store ${place} are what a plain twin says`,
     { timeout: 300_000 },
     async (t) => {
       if (!requireSdk(t)) return;
+      if (place === 'in etcd' && !requireEtcd(t)) return;
+      if (place === 'in etcd') etcd = await Etcd.start();
       t.diagnostic(`PROPERTY_SEED=${SEED}`);
       const { config } = loadText('securityGroups: { other: {} }\n');
       assert.ok(config !== undefined);
       await fc.assert(
         fc.asyncProperty(plan, async (made) => {
-          const file = join(makeFolder(t), 'store.db');
-          const open = place === 'in a file' ? () => openSqliteStore(file) : undefined;
-          const servers = await startServers(t, open);
+          const folder = makeFolder(t);
+          const file = join(folder, 'store.db');
+          const at = etcd === undefined ? file : `etcd://${etcd.hosts}/${basename(folder)}`;
+          const open = (): Promise<Store> => openStore(at, assert.fail);
+          const servers = await startServers(t, place === 'in memory' ? undefined : open);
           const [{ client, sdk }] = servers;
           const joiner = new Joiner(servers[1].client.estate, JOIN);
           const { id } = client.estate.list('groups')[0].group;

@@ -11,6 +11,7 @@ import { Sqlite } from '../../src/store/sqlite.ts';
 import { openSqliteStore } from '../../src/store/sqlite-store.ts';
 import { send, type Got } from '../api/request.ts';
 import { makeFolder } from '../store/folder.ts';
+import { requireFileStore } from '../support/api-program.ts';
 import { mustRun, run } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { startApiWorld, type ApiWorld } from './api-world.ts';
@@ -130,7 +131,7 @@ function fill(folder: string): () => void {
 }
 
 test('a full disk refuses changes, loses nothing, and calls go on when there is room', async (t) => {
-  if (!canRun(t) || !requireTools(t, 'mount', 'umount')) return;
+  if (!canRun(t) || !requireFileStore(t) || !requireTools(t, 'mount', 'umount')) return;
   const folder = mkdtempSync(join(tmpdir(), 'sgt-full-'));
   const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', folder]);
   t.after(async () => {
@@ -161,7 +162,7 @@ test('a full disk refuses changes, loses nothing, and calls go on when there is 
 });
 
 test('a store that is taken away, then damaged, is told to callers; packets obey what was in force', async (t) => {
-  if (!canRun(t)) return;
+  if (!canRun(t) || !requireFileStore(t)) return;
   const served = await Served.start(t);
   const { daemon, server, store } = served.world;
   renameSync(store, `${store}.away`);

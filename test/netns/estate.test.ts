@@ -20,8 +20,9 @@ import { createFlowLog } from '../../src/estate/flow-logs.ts';
 import { appliedKey } from '../../src/estate/keys.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { context, DEFAULT_VPC, take } from '../estate/world.ts';
+import { storeOf } from '../support/api-program.ts';
 import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain } from './world.ts';
 
@@ -38,7 +39,7 @@ class Api {
   static async open(t: TestContext, file: string): Promise<Api> {
     const troubles: string[] = [];
     const client = await EstateClient.open({
-      store: await openSqliteStore(file),
+      store: await openStore(file, (message) => troubles.push(message)),
       onTrouble: (message) => troubles.push(message),
     });
     t.after(() => client.close());
@@ -70,7 +71,7 @@ async function makeWorld(
   const folder = mkdtempSync(join(tmpdir(), 'sgt-estate-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'c.yaml');
-  const store = join(folder, 'store', 'store.db');
+  const store = storeOf(folder);
   writeFileSync(
     file,
     `uplink: { tun: up0, netns: ${out.path}, addresses: [10.9.0.1/24] }\n${declared}`,

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { EstateClient } from '../../src/estate/estate-client.ts';
-import { openSqliteStore } from '../../src/store/sqlite-store.ts';
+import { openStore } from '../../src/store/open-store.ts';
 import { awsClis, endpointOptions, type AwsCli } from '../support/aws-cli.ts';
 import { clientEnvironment, startApiProgram } from '../support/api-program.ts';
 import { run, type CommandResult } from '../support/process.ts';
@@ -50,7 +50,7 @@ function template(device: string, blocks: readonly string[], name?: string): str
 
 async function firstSubnet(store: string): Promise<string> {
   const client = await EstateClient.open({
-    store: await openSqliteStore(store),
+    store: await openStore(store, assert.fail),
     onTrouble: (message) => assert.fail(message),
   });
   const found = client.estate.list('subnets').find(({ zone }) => zone === 'us-east-1a');

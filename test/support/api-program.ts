@@ -1,12 +1,15 @@
 /** Starts the program secgroup-api with a key and a store, and says how AWS's tools reach it. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { start, type Running } from './process.ts';
 import { runSgctl } from './sgctl.ts';
 
 export const API_PROGRAM = fileURLToPath(new URL('../../src/api/secgroup-api.js', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
+/** Absent: the store of each folder is a file in it. Else the URL of a cluster of etcd (etcd-store.ts). */
+export const STORE_VARIABLE = 'SECGROUPD_TEST_STORE';
 
 export interface Key {
   readonly accessKeyId: string;
@@ -20,8 +23,25 @@ export interface ApiProgram {
   readonly store: string;
 }
 
+/** Where the servers of a folder have their store: in the folder, or in etcd below the folder's name, which is unique. */
+export function storeOf(folder: string): string {
+  const cluster = process.env[STORE_VARIABLE];
+  return cluster === undefined ? storeFileOf(folder) : `${cluster}/${basename(folder)}/`;
+}
+
+export function storeFileOf(folder: string): string {
+  return join(folder, 'store', 'store.db');
+}
+
+/** For tests that spoil the file. */
+export function requireFileStore(t: TestContext): boolean {
+  if (process.env[STORE_VARIABLE] === undefined) return true;
+  t.skip(`is about a store in a file, and ${STORE_VARIABLE} names another`);
+  return false;
+}
+
 /**
- * Returns when it listens. Its keys (`keys.json`) and its store are in the folder; the key is alice's.
+ * Returns when it listens. Its keys (`keys.json`) are in the folder, and its store is the folder's; the key is alice's.
  * @param policy of the key; absent: what a key has that is made without one
  */
 export async function startApiProgram(
@@ -29,7 +49,7 @@ export async function startApiProgram(
   { policy, more = [] }: { readonly policy?: 'write'; readonly more?: readonly string[] },
 ): Promise<ApiProgram> {
   const keys = join(folder, 'keys.json');
-  const store = join(folder, 'store', 'store.db');
+  const store = storeOf(folder);
   const right = policy === undefined ? [] : ['--policy', policy];
   const made = runSgctl(['api', 'key', 'create', 'alice', ...right, '--keys', keys, '--json'], {});
   assert.equal(made.code, 0, made.stderr);
@@ -48,8 +68,8 @@ export async function startApiServer(
 }
 
 /** What it is started with: the keys and the store of the folder. */
-export function apiArguments(folder: string): readonly string[] {
-  const [keys, store] = [join(folder, 'keys.json'), join(folder, 'store', 'store.db')];
+export function apiArguments(folder: string, store = storeOf(folder)): readonly string[] {
+  const keys = join(folder, 'keys.json');
   return ['--listen', '127.0.0.1:0', '--keys', keys, '--store', store];
 }
 

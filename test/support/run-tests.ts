@@ -11,6 +11,8 @@ import { availableParallelism } from 'node:os';
 import { finished, pipeline } from 'node:stream/promises';
 import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
+import { STORE_VARIABLE } from './api-program.ts';
+import { Etcd } from './etcd.ts';
 import { removeLeftOver } from './left-over.ts';
 import { isPatient, mustRunAlone } from './run-alone.ts';
 import summaryReporter from './summary-reporter.ts';
@@ -44,4 +46,10 @@ async function* reported(events: AsyncIterable<TestEvent>): AsyncGenerator<TestE
 
 const removed = await removeLeftOver();
 if (removed.length > 0) console.log(`test: removed what a killed run left: ${removed.join(' ')}`);
-await pipeline(summaryReporter(reported(runAll())), createWriteStream(summaryFile));
+const etcd = process.env[STORE_VARIABLE] === 'etcd' ? await Etcd.start() : undefined;
+if (etcd !== undefined) process.env[STORE_VARIABLE] = `etcd://${etcd.hosts}`;
+try {
+  await pipeline(summaryReporter(reported(runAll())), createWriteStream(summaryFile));
+} finally {
+  await etcd?.end();
+}

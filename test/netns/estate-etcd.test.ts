@@ -1,0 +1,8 @@
+/**
+ * The tests of estate.test.ts with the store in etcd.
+ *
+ * Runs alone: those make namespaces.
+ */
+import { withEtcd } from '../support/etcd-store.ts';
+
+await withEtcd(() => import('./estate.test.ts'));
