@@ -186,10 +186,11 @@ export class EstateInForce implements Reloadable {
   /** Waits until the estate as it is now was looked at. @returns why it is not in force; undefined: it is */
   async settle(): Promise<string | undefined> {
     const revision = this.estate.contentRevision;
-    while (this.looked < revision) {
+    do {
       this.lookForNews();
+      // What is being put in force has its turn before.
       await this.inTurn(() => Promise.resolve());
-    }
+    } while (this.looked < revision);
     const { revision: inForce, refused } = this.applied;
     return inForce >= revision ? undefined : refused?.message;
   }
