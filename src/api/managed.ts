@@ -77,6 +77,11 @@ export class Managed {
     return this.context.accountId;
   }
 
+  /** Waits for what other servers have answered. @throws StoreError if the store can't be asked */
+  catchUp(): Promise<void> {
+    return this.options.client.catchUp();
+  }
+
   /** The same for a caller of another account: what there is, is shown as that account's. */
   as({ accountId }: Pick<Caller, 'accountId'>): Managed {
     if (accountId === this.accountId) return this;

@@ -1,4 +1,5 @@
 /** This file opens the store for the API, with what every account has from the start. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { DEFAULT_ACCOUNT_ID } from '../cloudformation/account.ts';
 import { randomId, type CallContext } from '../estate/calls.ts';
@@ -6,7 +7,7 @@ import { EstateClient } from '../estate/estate-client.ts';
 import { ensureDefaultVpc } from '../estate/vpcs.ts';
 import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
 import { openStore } from '../store/open-store.ts';
-import { removeAllPreviews } from '../estate/previews.ts';
+import { removeOldPreviews } from '../estate/previews.ts';
 import { Managed } from './managed.ts';
 import { PREVIEW_TIMEOUT_MS, Previews } from './previews.ts';
 import { zonesOf } from './zones.ts';
@@ -20,6 +21,9 @@ export interface EstateOptions {
 
 /** How long hosts may take to put a change in force. A large one takes tens of milliseconds. */
 const ENFORCE_TIMEOUT_MS = 10_000;
+
+/** After that no server waits for an answer of a host. */
+const OLD_PREVIEW_MS = 2 * PREVIEW_TIMEOUT_MS;
 
 export interface OpenedEstate {
   readonly managed: Managed;
@@ -44,7 +48,11 @@ export async function openEstate({
   };
   const zones = zonesOf(region).map(({ name }) => name);
   await client.change((edit) => ({ ok: true, value: ensureDefaultVpc(edit, zones, context) }));
-  await removeAllPreviews(client);
+  const ending = new AbortController();
+  const unheard = sleep(OLD_PREVIEW_MS, undefined, { signal: ending.signal, ref: false });
+  removeOldPreviews(client, unheard).catch((error: unknown) => {
+    if (!ending.signal.aborted) log.warn({ err: error }, 'old questions of dry runs are left');
+  });
   const managed = new Managed({
     client,
     previews: new Previews({ client, newId: randomId, timeoutMs: PREVIEW_TIMEOUT_MS }),
@@ -53,5 +61,9 @@ export async function openEstate({
     wait,
     enforceTimeoutMs: ENFORCE_TIMEOUT_MS,
   });
-  return { managed, close: () => client.close() };
+  const close = (): Promise<void> => {
+    ending.abort();
+    return client.close();
+  };
+  return { managed, close };
 }

@@ -25,9 +25,7 @@ export function servedActions(
   { keys, now }: Pick<StsOptions, 'keys' | 'now'>,
 ): readonly Action[] {
   const { region } = managed;
-  return [
-    ...stsActions({ keys, region, now }),
-    ...ssmActions(region),
+  const ofEstate = [
     ...assetActions(managed),
     ...placeActions(region, () => managed.estate.defaultVpc()?.id),
     ...groupActions(managed),
@@ -45,4 +43,20 @@ export function servedActions(
     ...changeSetActions(managed),
     ...stackViews(managed),
   ];
+  return [
+    ...stsActions({ keys, region, now }),
+    ...ssmActions(region),
+    ...ofEstate.map((one) => upToDate(managed, one)),
+  ];
+}
+
+/** The action on the estate as it is in the store: another server may have changed it, and answered already. */
+function upToDate(managed: Managed, action: Action): Action {
+  return {
+    ...action,
+    run: async (params, caller) => {
+      await managed.catchUp();
+      return action.run(params, caller);
+    },
+  };
 }

@@ -18,6 +18,7 @@ import { folderPrefix, isUsesKey, usesKey, valueKey } from './keys.ts';
 import { isElsewhere, type Estate, type EstateView } from './estate.ts';
 import type { EstateGroup, EstateInterface, SubnetId } from './model.ts';
 import type { GroupId, InterfaceId } from '../policy/model.ts';
+import { LAST_CALL } from './last-call.ts';
 import { ROW_FORMS, type FolderValues } from './rows.ts';
 
 /** What the store is asked to do. */
@@ -181,9 +182,10 @@ export class Edit {
 
   commit(): EditCommit {
     const index = this.indexChanges('made');
+    const puts = [...this.puts].map(([key, value]) => ({ key, value }));
     return {
       conditions: [...this.conditions].map(([key, revision]) => ({ key, revision })),
-      puts: [...[...this.puts].map(([key, value]) => ({ key, value })), ...index.puts],
+      puts: [...puts, ...index.puts, ...(this.isEmpty ? [] : [LAST_CALL])],
       deletes: [...this.deletes, ...index.deletes],
     };
   }
@@ -207,6 +209,7 @@ export class Edit {
       puts: [
         ...texts.flatMap(([key, value]) => (value === undefined ? [] : [{ key, value }])),
         ...index.puts,
+        LAST_CALL,
       ],
       deletes: [
         ...texts.flatMap(([key, value]) => (value === undefined ? [key] : [])),

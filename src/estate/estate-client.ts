@@ -6,20 +6,25 @@
  * estate. A commit of ours is taken into the estate at once, if no other came between: it need not wait for the watch
  * to say what we know.
  *
+ * Other servers make changes, too. `catchUp` sees to it that what they have answered is known here (last-call.ts).
+ *
  * A change is in force when every host has said so (`hosts/HOST/applied`). If a host can't put it in force, or does not
  * answer in time, the change is taken back: every row it wrote is restored, unless somebody has built on it meanwhile.
  */
-import type { Commit, Store } from '../store/store.ts';
+import { StoreError, type Commit, type Store } from '../store/store.ts';
 import type { Checked } from '../policy/refusals.ts';
 import { Edit, type EditCommit } from './edit.ts';
 import { EstateFollower } from './estate-follower.ts';
 import { isIndexKey } from './keys.ts';
+import { LastCall } from './last-call.ts';
 import { upgradeLayout } from './upgrade.ts';
 
 /** So often a change is made again because others changed what it read. */
 const ATTEMPTS_MAX = 50;
 /** How long to wait for the change of another process that we collided with. */
 const NEWS_TIMEOUT_MS = 1000;
+/** How long what is in the store may take to be told here, or a call is not answered. */
+const CATCH_UP_MS = 5000;
 
 export interface EstateClientOptions {
   readonly store: Store;
@@ -44,6 +49,12 @@ export type Enforcement =
 
 export class EstateClient extends EstateFollower {
   private lastChange: Promise<unknown> = Promise.resolve();
+  private readonly lastCall: LastCall;
+
+  private constructor(options: EstateClientOptions) {
+    super(options);
+    this.lastCall = new LastCall(options.store);
+  }
 
   /** @throws StoreError if the store can't be read */
   static async open(options: EstateClientOptions): Promise<EstateClient> {
@@ -51,6 +62,19 @@ export class EstateClient extends EstateFollower {
     await client.open();
     await upgradeLayout(client);
     return client;
+  }
+
+  /**
+   * Waits until the estate has every change that any server had answered before this was called.
+   * @throws StoreError if the store can't be asked, or does not tell of it
+   */
+  async catchUp(timeoutMs = CATCH_UP_MS): Promise<void> {
+    const revision = await this.lastCall.revision();
+    if (await this.reach(revision, timeoutMs)) return;
+    throw new StoreError(
+      'failed',
+      `the store has revision ${revision}, and has not told of it within ${timeoutMs / 1000} s: only ${this.estate.revision} is known here`,
+    );
   }
 
   /**
@@ -87,11 +111,13 @@ export class EstateClient extends EstateFollower {
     return true;
   }
 
-  /** Waits until all hosts that are known have put `revision`, which the estate has, in force. */
+  /** Waits until all hosts that are known have put `revision` in force. */
   async enforce(revision: number, timeoutMs: number): Promise<Enforcement> {
+    const deadline = Date.now() + timeoutMs;
+    if (!(await this.reach(revision, timeoutMs)))
+      return { kind: 'late', hosts: [...this.estate.applied().keys()] };
     // It changed nothing that hosts enforce, so none of them will say anything.
     if (this.estate.contentRevision < revision) return { kind: 'inForce' };
-    const deadline = Date.now() + timeoutMs;
     for (;;) {
       const hosts = [...this.estate.applied()];
       for (const [host, { refused }] of hosts)
@@ -133,7 +159,10 @@ export class EstateClient extends EstateFollower {
         await this.reach(revision, NEWS_TIMEOUT_MS);
         return { ok: true, value: { value, revision, edit } };
       }
-      if (this.estate.revision === before) await this.news(NEWS_TIMEOUT_MS);
+      // The store may be ahead of what it tells: the same attempt again would be in vain.
+      const read = new Map(commit.conditions.map(({ key, revision }) => [key, revision]));
+      const isTold = (key: string): boolean => this.estate.revisionOf(key) !== read.get(key);
+      await this.until(() => outcome.keys.every(isTold), NEWS_TIMEOUT_MS);
     }
     throw new Error('others change the same things all the time; try again');
   }

@@ -82,6 +82,8 @@ export function createEstateGroup(
   if (!made.ok || !tags.ok)
     return { ok: false, refusals: [made, tags].flatMap((one) => (one.ok ? [] : one.refusals)) };
   edit.use(vpc.id);
+  // The quota counts the groups of all VPCs.
+  edit.use('security-groups');
   return { ok: true, value: addGroup(edit, made.value, tags.value) };
 }
 

@@ -6,7 +6,8 @@
  * it. Then the one who asked removes the question, and after it the answers. A host commits its answer with the
  * condition that the question is still there, so that no answer comes after that.
  *
- * Who is killed meanwhile leaves the question. It is removed when the next one starts (`removeAllPreviews`).
+ * Who is killed meanwhile leaves the question. It is removed a while after another one has started
+ * (`removeOldPreviews`).
  */
 import type { Commit } from '../store/store.ts';
 import { Edit } from './edit.ts';
@@ -132,10 +133,28 @@ export async function removePreview(
   );
 }
 
-/** Removes what one who was killed has left. */
-export async function removeAllPreviews(client: EstateClient): Promise<void> {
-  await removeRows(client, [...client.estate.previews].map(previewKey));
-  await removeRows(client, client.estate.keys().filter(isPreviewKey));
+/**
+ * Removes what there is now of questions and answers, once nobody can wait for it any more: another server may have
+ * asked a moment ago. What is left then is of one who was killed.
+ * @param over resolves when whoever asked has ceased to wait
+ */
+export async function removeOldPreviews(
+  client: EstateClient,
+  over: Promise<unknown>,
+): Promise<void> {
+  const { estate } = client;
+  const found = (): readonly string[] => estate.keys().filter(isPreviewKey);
+  const ids = new Set(found().map(idOf));
+  await over;
+  await removeRows(client, [...ids].map(previewKey));
+  await removeRows(
+    client,
+    found().filter((key) => ids.has(idOf(key))),
+  );
+}
+
+function idOf(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1);
 }
 
 async function removeRows(client: EstateClient, keys: readonly string[]): Promise<void> {

@@ -12,11 +12,11 @@ import {
   revokeRules,
 } from '../../src/estate/groups.ts';
 import { deleteInterface } from '../../src/estate/interfaces.ts';
-import { isPreviewKey, previewKey, valueKey } from '../../src/estate/keys.ts';
-import { removeAllPreviews } from '../../src/estate/previews.ts';
+import { isPreviewKey, previewedKey, previewKey, valueKey } from '../../src/estate/keys.ts';
+import { removeOldPreviews } from '../../src/estate/previews.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { udp4 } from '../packets/build.ts';
-import { change, context, DEFAULT_VPC, take } from '../estate/world.ts';
+import { change, context, DEFAULT_VPC, makeClients, take } from '../estate/world.ts';
 import { openClient, startEstateWorld, type EstateWorld } from './estate-world.ts';
 import { writeAttached } from '../estate/write-interface.ts';
 
@@ -156,7 +156,30 @@ test('a question that can not be read is answered so, and one that was left is r
     const answer = (): string | undefined => api.estate.textOf('hosts/here/previewed/q');
     await until(() => answer() !== undefined, 'an answer');
     assert.deepEqual(JSON.parse(answer()!), { why });
-    await removeAllPreviews(api);
+    await removeOldPreviews(api, Promise.resolve());
     assert.deepEqual(left(api), []);
   }
+});
+
+test('questions that another server asks meanwhile are not removed as old', async (t) => {
+  const [starting, asking] = await makeClients(t, 2);
+  const ask = (id: string): Promise<unknown> =>
+    change(asking, (edit) => {
+      edit.put(previewKey(id), '{}');
+      edit.put(previewedKey(id, 'here'), '{}');
+      return { ok: true, value: undefined };
+    });
+  await ask('left');
+  await starting.catchUp();
+  let pass = (): void => undefined;
+  const removed = removeOldPreviews(starting, new Promise<void>((resolve) => (pass = resolve)));
+  await ask('new');
+  await starting.catchUp();
+  assert.deepEqual(left(starting).length, 4, 'it may be waited for');
+  pass();
+  await removed;
+  assert.deepEqual([...left(starting)].sort(), [
+    'desired/previews/new',
+    'hosts/here/previewed/new',
+  ]);
 });

@@ -13,6 +13,7 @@ import { appliedKey, valueKey } from '../../src/estate/keys.ts';
 import type { AppliedState, EstateGroup } from '../../src/estate/model.ts';
 import { encodeApplied } from '../../src/estate/rows.ts';
 import type { PermissionText } from '../../src/policy/permissions.ts';
+import { createVpc } from '../../src/estate/vpcs.ts';
 import { change, context, makeClients, refusalOf, take } from './world.ts';
 
 const HTTPS: readonly PermissionText[] = [
@@ -71,6 +72,30 @@ test('a name is one group’s in its VPC, whoever is first', async (t) => {
   assert.match(
     refusalOf(done.find(({ ok }) => !ok)!),
     /^InvalidGroup\.Duplicate: The security group 'web' already/i,
+  );
+});
+
+test('the last group of the quota is made once, also in two VPCs', async (t) => {
+  const clients = await makeClients(t, 2);
+  const { id: other } = await change(clients[0], (edit) =>
+    createVpc(edit, { cidr: '10.20.0.0/16', ipv6: 'none', tags: [] }, context),
+  );
+  await clients[1].catchUp();
+  const quotas = { ...context.quotas, securityGroups: 3 };
+  const done = await Promise.all(
+    [undefined, other].map((vpcId, i) =>
+      clients[i].change((edit) =>
+        createEstateGroup(
+          edit,
+          { vpcId, name: 'web', description: 'd', tags: [] },
+          { ...context, quotas },
+        ),
+      ),
+    ),
+  );
+  assert.deepEqual(
+    done.flatMap((one) => (one.ok ? [] : one.refusals.map(({ code }) => code))),
+    ['SecurityGroupLimitExceeded'],
   );
 });
 

@@ -47,6 +47,7 @@ test('rows move to where they belong, and what follows from them is made', async
       ...GROUPS.map((group) => memberKey(group, id(at))),
     ]).flat(),
     'desired/groups/sg-1',
+    'last-call',
     'names/vpc-1/db',
     'uses/sg-1',
   ];
