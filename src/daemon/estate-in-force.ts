@@ -76,8 +76,12 @@ export class EstateInForce implements Reloadable {
   private leftOut: ReadonlyMap<string, string> = new Map();
   /** Of the estate that was joined last. */
   private joinedRevision = 0;
-  /** The revision that was looked at last. It can be smaller than the one before: a store may be restored. */
+  /** Of the changes of the estate, how many were looked at. */
   private looked = 0;
+  /** The same of the estate that was joined last. */
+  private joinedChanges = 0;
+  /** What was joined last is not in force: it was refused. */
+  private isBehind = false;
   private enforcer: Reloadable | undefined;
   private applied: AppliedState = { revision: 0 };
   private isWaiting = false;
@@ -105,6 +109,7 @@ export class EstateInForce implements Reloadable {
       if (this.leftOut.get(id) !== reason) this.log.warn({ id, reason }, 'not in force');
     this.leftOut = leftOut;
     this.joinedRevision = this.estate.contentRevision;
+    this.joinedChanges = this.estate.contentChanges;
     return config;
   }
 
@@ -152,7 +157,7 @@ export class EstateInForce implements Reloadable {
   async follow(enforcer: Reloadable): Promise<void> {
     this.enforcer = enforcer;
     this.rows.start();
-    this.looked = this.joinedRevision;
+    this.looked = this.joinedChanges;
     const published = this.publish({ revision: this.joinedRevision });
     // Packets flow whether or not a store that others share can be reached.
     if (this.client !== undefined) await published;
@@ -172,7 +177,7 @@ export class EstateInForce implements Reloadable {
   /** Puts another file in force. @throws Error of the enforcer; nothing has changed then */
   reload(declared: Config): Promise<Changes> {
     return this.inTurn(async () => {
-      const changes = await this.enforcer!.reload(this.join(declared));
+      const changes = await this.enforce(declared);
       this.declared = declared;
       await this.publish(this.applied);
       return changes;
@@ -185,12 +190,12 @@ export class EstateInForce implements Reloadable {
 
   /** Waits until the estate as it is now was looked at. @returns why it is not in force; undefined: it is */
   async settle(): Promise<string | undefined> {
-    const revision = this.estate.contentRevision;
+    const { contentRevision: revision, contentChanges: changes } = this.estate;
     do {
       this.lookForNews();
       // What is being put in force has its turn before.
       await this.inTurn(() => Promise.resolve());
-    } while (this.looked < revision);
+    } while (this.looked < changes);
     const { revision: inForce, refused } = this.applied;
     return inForce >= revision ? undefined : refused?.message;
   }
@@ -272,20 +277,27 @@ export class EstateInForce implements Reloadable {
     return done;
   }
 
+  private async enforce(declared = this.declared): Promise<Changes> {
+    this.isBehind = true;
+    const changes = await this.enforcer!.reload(this.join(declared));
+    this.isBehind = false;
+    return changes;
+  }
+
   private lookForNews(): void {
-    if (this.isWaiting || this.estate.contentRevision === this.looked) return;
+    if (this.isWaiting || this.estate.contentChanges === this.looked) return;
     this.isWaiting = true;
     void this.inTurn(() => this.apply());
   }
 
   private async apply(): Promise<void> {
     this.isWaiting = false;
-    const { contentRevision: revision } = this.estate;
-    if (revision === this.looked) return;
-    this.looked = revision;
+    const { contentRevision: revision, contentChanges: changes } = this.estate;
+    if (changes === this.looked) return;
+    this.looked = changes;
     try {
       // Most changes of a large estate have nothing to do with a host.
-      if (this.joiner.hasNews) await this.enforcer!.reload(this.join());
+      if (this.joiner.hasNews || this.isBehind) await this.enforce();
       this.joinedRevision = revision;
       this.tell({ revision });
     } catch (error) {

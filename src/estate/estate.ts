@@ -73,6 +73,8 @@ export class Estate {
   revision = 0;
   /** Of the last change to something that hosts enforce: their own answers are no news to them. */
   contentRevision = 0;
+  /** How many such changes there were. It grows also where another store, with smaller revisions, is read. */
+  contentChanges = 0;
   /** Rows that can't be read, and why. */
   readonly unreadable = new Map<string, string>();
   /** Ids of the questions what a change would do. */
@@ -100,8 +102,10 @@ export class Estate {
     for (const key of deletes) this.remove(key);
     for (const row of puts) this.put(row);
     this.revision = revision;
-    if (isTold ?? (deletes.some(isContent) || puts.some(({ key }) => isContent(key))))
+    if (isTold ?? (deletes.some(isContent) || puts.some(({ key }) => isContent(key)))) {
       this.contentRevision = revision;
+      this.contentChanges++;
+    }
   }
 
   /** A set that gets the key of every value and member that changes from now on. Whoever asked for it empties it. */

@@ -20,7 +20,7 @@ import type { GroupId, InterfaceId } from '../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { ownGroupId } from '../policy/vpcs.ts';
 import type { Change, Row, Store } from '../store/store.ts';
-import { Estate, isContent, type EstateChange } from './estate.ts';
+import { Estate, isContent, type EstateChange, type EstateRow } from './estate.ts';
 import { decodeMember } from './index-rows.ts';
 import {
   DESIRED,
@@ -85,17 +85,19 @@ export class HostPart implements Scope {
     ];
     const more = await readAt(store, others, revision);
     for (const row of more) found.set(row.key, row);
-    this.kept.clear();
-    // Whatever is held and is not found is gone.
     const before = this.needs;
     this.needs = this.atLeast();
-    const nothing = new Estate(false);
     try {
-      const all = await this.complete(store, nothing, revision, found, held);
+      const all = await this.complete(store, new Estate(false), revision, found, held);
       const keys = new Set(all.puts.map(({ key }) => key));
-      const puts = all.puts.filter((row) => row.revision !== held.revisionOf(row.key));
+      for (const key of this.kept.keys())
+        if (keys.has(key) || !found.has(key)) this.kept.delete(key);
+      // Another store may be in the place of the one that was read, with other rows at the same revisions.
+      const isNew = ({ key, value, revision: at }: EstateRow): boolean =>
+        at !== held.revisionOf(key) || value !== held.textOf(key);
+      // Whatever is held and is not found is gone.
       const deletes = held.keys().filter((key) => !keys.has(key) && !this.kept.has(key));
-      return { revision, puts, deletes, isContent: true };
+      return { revision, puts: all.puts.filter(isNew), deletes, isContent: true };
     } catch (error) {
       this.needs = before;
       throw error;

@@ -1,60 +1,107 @@
-/** What of an estate is not in force, and why, is told as it is now: in the status, in metrics and in the store. */
+/** What of a store is in force, where the daemon refuses it for a while, and where it holds a part of it. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { change } from '../estate/world.ts';
-import { startEstateWorld, type EstateWorld } from './estate-world.ts';
+import { test, type TestContext } from 'node:test';
+import { pino } from 'pino';
+import { compareConfigs } from '../../src/daemon/changes.ts';
+import { EstateInForce } from '../../src/daemon/estate-in-force.ts';
+import type { Reloadable } from '../../src/daemon/reloader.ts';
+import type { Config } from '../../src/config/config.ts';
+import { EstateFollower } from '../../src/estate/estate-follower.ts';
+import { HostPart } from '../../src/estate/host-part.ts';
+import { HostRows } from '../../src/estate/host-rows.ts';
+import { loadText } from '../config/config-text.ts';
 import { writeAttached } from '../estate/write-interface.ts';
+import { DEFAULT_VPC } from '../estate/world.ts';
+import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { openClient } from './estate-world.ts';
 
 const ID = 'eni-00000000000000001';
-const FILE = `
-securityGroups: { web: {} }
-interfaces:
-  a: { device: { name: dev-a }, addresses: [10.0.0.1], securityGroups: [web] }
-`;
-const OTHER = 'b: { device: { name: dev-b }, addresses: [10.0.0.7], securityGroups: [web] }';
+const ELSEWHERE = 'eni-00000000000000002';
+const LONG_MS = 60_000;
 
-function attach(world: EstateWorld): Promise<void> {
-  const [groupId] = [...world.daemon.config.model.groups.values()].map(({ id }) => id);
-  return change(world.client, (edit) => {
-    writeAttached(edit, ID, { device: 'dev-x', address: '10.0.0.7', groupIds: [groupId] });
+/** Puts in force whatever it gets, unless it is told to refuse. */
+class Enforcer implements Pick<Reloadable, 'config' | 'reload' | 'waiting'> {
+  config: Config;
+  refuses = 0;
+  reloads = 0;
+
+  constructor(config: Config) {
+    this.config = config;
+  }
+
+  async reload(next: Config): Promise<ReturnType<typeof compareConfigs>> {
+    this.reloads++;
+    if (this.refuses-- > 0) throw new Error('EMFILE: too many open files');
+    const changes = compareConfigs(this.config, next);
+    this.config = next;
+    return changes;
+  }
+
+  waiting(): readonly [] {
+    return [];
+  }
+}
+
+async function startHost(t: TestContext) {
+  const memory = new Memory();
+  const onTrouble = (message: string): void => assert.fail(message);
+  const api = await openClient(memory);
+  const follower = new EstateFollower({
+    ...{ store: new MemoryStore(memory), scope: new HostPart('here'), onTrouble },
+  });
+  await follower.open();
+  const rows = new HostRows({ store: new MemoryStore(memory), host: 'here', intervalMs: 0, onTrouble }); // prettier-ignore
+  const { config } = loadText('securityGroups: { other: {} }\n');
+  assert.ok(config !== undefined);
+  const inForce = new EstateInForce({
+    ...{ follower, rows, client: undefined, place: 'memory', host: 'here' },
+    ...{ netnsDirectory: '/run/netns', flowLogDirectory: '/nowhere', declared: config },
+    log: pino({ enabled: false }),
+  });
+  const enforcer = new Enforcer(inForce.join());
+  await inForce.follow(enforcer as unknown as Reloadable);
+  t.after(async () => {
+    await inForce.stop();
+    await api.close();
+  });
+  await api.change((edit) => {
+    edit.write('vpcs', DEFAULT_VPC.id, DEFAULT_VPC);
     return { ok: true, value: undefined };
   });
+  assert.ok(await api.until(() => api.estate.applied().has('here'), LONG_MS));
+  assert.deepEqual(await api.enforce(api.estate.revision, LONG_MS), { kind: 'inForce' });
+  const attach = async (id: string, host: string): Promise<number> => {
+    await api.change((edit) => {
+      const address = `10.0.0.${id.slice(-1)}`;
+      writeAttached(edit, id, { device: 'dev-x', address, groupIds: ['sg-1'], host });
+      return { ok: true, value: undefined };
+    });
+    return api.estate.revision;
+  };
+  return { api, enforcer, attach, inForce };
 }
 
-/** Waits until status, metric and store agree that this alone is not in force; undefined: all is. */
-async function untilTold(
-  { inForce, client, until }: EstateWorld,
-  reason: string | undefined,
-): Promise<void> {
-  const told = (): string | undefined => client.estate.applied().get('here')?.leftOut?.[ID];
-  await until(() => told() === reason, `the store has ${reason}`);
-  assert.deepEqual(inForce.status().notInForce, reason === undefined ? [] : [{ id: ID, reason }]);
-  assert.equal(inForce.counts.notInForce, reason === undefined ? 0 : 1);
-}
-
-test('a device that comes and goes is told without a further revision', async (t) => {
-  const world = await startEstateWorld(t, FILE, {
-    prepare: ({ refused }) => void refused.set('dev-x', 'ENODEV'),
+test('what was refused is tried again with the next revision, whatever that is about', async (t) => {
+  const { api, enforcer, attach } = await startHost(t);
+  enforcer.refuses = 1;
+  const revision = await attach(ID, 'here');
+  assert.deepEqual(await api.enforce(revision, LONG_MS), {
+    ...{ kind: 'refused', host: 'here', message: 'EMFILE: too many open files' },
   });
-  await attach(world);
-  await untilTold(world, 'it waits for its device dev-x: ENODEV: no dev-x');
-  const { contentRevision } = world.client.estate;
-  world.devices.refused.delete('dev-x');
-  await untilTold(world, undefined);
-  world.devices.refused.set('dev-x', 'ENXIO');
-  world.devices.lose('dev-x');
-  await untilTold(world, 'it waits for its device dev-x: ENXIO: no dev-x');
-  world.devices.refused.delete('dev-x');
-  await untilTold(world, undefined);
-  assert.equal(world.client.estate.contentRevision, contentRevision);
+  assert.equal(enforcer.config.interfaces.length, 0);
+  const later = await attach(ELSEWHERE, 'there');
+  assert.deepEqual(await api.enforce(later, LONG_MS), { kind: 'inForce' });
+  assert.deepEqual(
+    enforcer.config.interfaces.map(({ id }) => id),
+    [ID],
+  );
 });
 
-test('what a file kept out is told to be in force as soon as the file lets it', async (t) => {
-  const world = await startEstateWorld(t, `${FILE}  ${OTHER}\n`);
-  await attach(world);
-  await untilTold(world, 'the interface b has one of its addresses');
-  await world.inForce.reload(world.load(FILE));
-  assert.equal(world.client.estate.applied().get('here')?.leftOut, undefined);
-  await untilTold(world, undefined);
-  assert.ok(world.daemon.config.model.interfaces.has(ID));
+test('what has nothing to do with a host is in force there without any work', async (t) => {
+  const { api, enforcer, attach } = await startHost(t);
+  await api.enforce(await attach(ID, 'here'), LONG_MS);
+  const { reloads } = enforcer;
+  const revision = await attach(ELSEWHERE, 'there');
+  assert.deepEqual(await api.enforce(revision, LONG_MS), { kind: 'inForce' });
+  assert.equal(enforcer.reloads, reloads);
 });

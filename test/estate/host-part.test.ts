@@ -425,3 +425,29 @@ test('a group that is only named has members here, and no rules', async (t) => {
   await change((edit) => writeGroup(edit, { kind: 'group', at: 2, groups: [], lists: [] }));
   assert.ok(joiner.join(loadFile()).config.model.remoteMembers === remoteMembers, 'made anew');
 });
+
+test('rows of another store count, also at the revisions of those that are held', async (t) => {
+  const { memory, follower, change } = await startPart(t);
+  await change((edit) => {
+    writeGroup(edit, WEB);
+    writeAttached(edit, interfaceId(0), { ...PLACE, groupIds: [groupId(1)], host: 'a' });
+  });
+  const rows = [...memory.rowsAt(memory.commits.length).values()];
+  const other = new Memory();
+  const onTrouble = (): void => undefined;
+  const writer = await EstateClient.open({ store: new MemoryStore(other), onTrouble });
+  await writer.change((edit) => {
+    writeGroup(edit, { ...WEB, groups: [] });
+    writeAttached(edit, interfaceId(0), { ...PLACE, groupIds: [groupId(1)], host: 'a' });
+    return { ok: true, value: undefined };
+  });
+  const scope = new HostPart('a');
+  const later = new EstateFollower({ store: new MemoryStore(other), scope, onTrouble });
+  later.restore({ revision: follower.estate.revision, puts: rows, deletes: [] });
+  assert.equal(later.estate.group(groupId(1))?.group.ingress.length, 1);
+  await later.open();
+  assert.equal(later.estate.revision, follower.estate.revision);
+  assert.equal(later.estate.group(groupId(1))?.group.ingress.length, 0);
+  await later.close();
+  await writer.close();
+});
