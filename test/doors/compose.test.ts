@@ -6,7 +6,7 @@ import { run } from '../support/process.ts';
 import { findCompose, type Compose } from '../support/compose.ts';
 import { canRunDocker, DockerWorld, IMAGE } from './docker-world.ts';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 600_000;
 const FILE = 'compose.yaml';
 
 /** @param ofService what a service says of its place in the network */

@@ -28,8 +28,8 @@ export const UPLINK = '10.9.0.1';
 export const IMAGE = 'sgt:1';
 /** The client that comes with Debian's dockerd; a newer one on the PATH refuses to ask it for some things. */
 const CLI = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
-const UP_TIMEOUT_MS = 60_000;
-const COMMAND_TIMEOUT_MS = 120_000;
+const UP_TIMEOUT_MS = 300_000;
+const COMMAND_TIMEOUT_MS = 600_000;
 const INTERVAL_MS = 50;
 /** Of HTTP on port 80. */
 const SERVER = ['httpd', '-f', '-p', '80', '-h', '/www'];
