@@ -5,9 +5,18 @@
  * scripts/setup unpacks the kernel's package into GUEST_FOLDER; it need not be installed.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { TestContext } from 'node:test';
 import type { Netns } from './netns.ts';
 import type { Running } from './process.ts';
@@ -15,17 +24,8 @@ import { findTool, requireTools } from './require.ts';
 
 export const QEMU = 'qemu-system-x86_64';
 const GUEST_FOLDER = '/var/cache/secgroupd-test/guest';
-/** In the order in which they are loaded. */
-const MODULES = [
-  'net/core/failover',
-  'drivers/net/net_failover',
-  'drivers/virtio/virtio',
-  'drivers/virtio/virtio_ring',
-  'drivers/virtio/virtio_pci_legacy_dev',
-  'drivers/virtio/virtio_pci_modern_dev',
-  'drivers/virtio/virtio_pci',
-  'drivers/net/virtio_net',
-];
+/** What the guest needs; which others these need differs from one release of the kernel to the next. */
+const MODULES = ['virtio_pci', 'virtio_net'];
 
 export interface GuestFiles {
   readonly kernel: string;
@@ -48,10 +48,12 @@ export function makeGuest(t: TestContext, script: string): GuestFiles | undefine
   for (const name of ['bin', 'proc', 'sys', 'dev', 'etc', 'modules'])
     mkdirSync(join(root, name), { recursive: true });
   copyFileSync(findTool('busybox')!, join(root, 'bin/busybox'));
-  MODULES.forEach((path, i) => {
-    copyFileSync(join(found.modules, `${path}.ko`), join(root, 'modules', `${i}.ko`));
+  const modules = inLoadOrder(found.modules, MODULES);
+  modules.forEach((path, i) => {
+    copyFileSync(path, join(root, 'modules', `${i}.ko`));
   });
-  writeFileSync(join(root, 'init'), `${INIT}${script}`, { mode: 0o755 });
+  const load = modules.map((_, i) => `insmod /modules/${i}.ko\n`).join('');
+  writeFileSync(join(root, 'init'), `${INIT}${load}${script}`, { mode: 0o755 });
   const initrd = join(folder, 'initrd');
   const pack = `cd ${root} && find . | busybox cpio -o -H newc > ${initrd}`;
   execFileSync('sh', ['-c', pack], { stdio: ['ignore', 'ignore', 'ignore'] });
@@ -68,13 +70,35 @@ function findKernel(): { readonly kernel: string; readonly modules: string } | u
   return existsSync(modules) ? { kernel: join(boot, name), modules } : undefined;
 }
 
+/** The files of modules, each behind those that it says it depends on. */
+function inLoadOrder(folder: string, names: readonly string[]): readonly string[] {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  const byName = new Map(
+    files.flatMap((file): [string, string][] =>
+      file.endsWith('.ko')
+        ? [[basename(file, '.ko').replaceAll('-', '_'), join(folder, file)]]
+        : [],
+    ),
+  );
+  const ordered = new Set<string>();
+  const add = (name: string): void => {
+    const path = byName.get(name);
+    if (path === undefined) throw new Error(`the guest's kernel has no module ${name}`);
+    if (ordered.has(path)) return;
+    const [, depends = ''] = /\0depends=([^\0]*)\0/.exec(readFileSync(path, 'latin1')) ?? [];
+    for (const other of depends.split(',')) if (other !== '') add(other);
+    ordered.add(path);
+  };
+  for (const name of names) add(name);
+  return [...ordered];
+}
+
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t devtmpfs none /dev
-for i in ${MODULES.map((_, i) => i).join(' ')}; do insmod /modules/$i.ko; done
 `;
 
 /** Starts the guest in a namespace; what it writes to its console is the output. */
