@@ -197,7 +197,11 @@ interfaces:
   await t.test('keeps its packets when the ruleset is flushed', async () => {
     await host.mustRun('nft', ['flush', 'ruleset']);
     await place.guards('veth-web');
-    assert.match(daemon.output, /kept the host from it was removed, and is there again/);
+    const told = /kept the host from it was removed, and is there again/;
+    await until(
+      () => daemon.output,
+      async () => told.test(daemon.output),
+    );
     await hostIsKeptFrom('veth-web', twin);
     assert.equal(await get(box, `${WEB[0]}:8080`), 'twin\n');
   });
