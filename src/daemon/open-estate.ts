@@ -53,7 +53,7 @@ async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
   const follower = new EstateFollower({ store, scope: new HostPart(host), onTrouble });
   const path = stateDirectory === undefined ? undefined : join(stateDirectory, 'estate.cache');
   const cache = path === undefined ? undefined : new Cache(path, options, follower);
-  await cache?.restore();
+  cache?.restore();
   const isKnown = follower.estate.revision > 0;
   follower.start(false);
   if (!isKnown && !(await follower.until(() => follower.estate.revision > 0, FIRST_READ_MS)))
@@ -81,9 +81,9 @@ class Cache {
     this.changed = follower.estate.follow();
   }
 
-  async restore(): Promise<void> {
+  restore(): void {
     const { log } = this.options;
-    const found = await readCache(this.path, this.owner);
+    const found = readCache(this.path, this.owner);
     if (found === undefined) return;
     if ('why' in found) {
       log.warn({ file: this.path, why: found.why }, 'the copy of the estate is not used');

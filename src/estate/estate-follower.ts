@@ -129,9 +129,7 @@ export class EstateFollower {
   }
 
   private async readAll(): Promise<void> {
-    const change = await this.scope.read(this.store, this.estate);
     // An older store may have been put in the place of this one: what it has counts all the same.
-    if (change.revision >= this.estate.revision) this.takeIn(change);
-    else this.takeIn({ ...change, isContent: true });
+    this.takeIn(await this.scope.read(this.store, this.estate));
   }
 }

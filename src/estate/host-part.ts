@@ -55,6 +55,9 @@ interface Needs {
 /** Rows of one revision that are not taken in yet; undefined: deleted. */
 type Pending = Map<string, Row | undefined>;
 
+/** Why rows can't be read, by their keys. */
+type Unreadable = ReadonlyMap<string, string>;
+
 export class HostPart implements Scope {
   readonly prefix = DESIRED;
   readonly isWhole = false;
@@ -148,12 +151,11 @@ export class HostPart implements Scope {
     former: Estate,
   ): Promise<EstateChange> {
     let { needs } = this;
-    const refused = new Map<string, string | undefined>();
+    const refused = unreadable(pending.values());
     const isSettled = ![...pending.keys()].some((key) => this.decidesNeeds(key));
     for (;;) {
-      for (const [key, row] of pending) refused.set(key, row === undefined ? undefined : whyUnreadable(row)); // prettier-ignore
       if (isSettled) return this.outcome(revision, pending, refused, former);
-      const view = new Overlay(held, pending, (key) => refused.get(key) !== undefined, former);
+      const view = new Overlay(held, pending, refused, former);
       const next = needsOf(view, this.always);
       const missing = [
         ...[...next.keys].filter((key) => !needs.keys.has(key)),
@@ -170,14 +172,16 @@ export class HostPart implements Scope {
         for (const key of gone) this.kept.delete(key);
         return { ...change, deletes: [...new Set([...change.deletes, ...gone])] };
       }
-      for (const row of await readAt(store, missing, revision)) pending.set(row.key, row);
+      const more = await readAt(store, missing, revision);
+      for (const row of more) pending.set(row.key, row);
+      for (const [key, why] of unreadable(more)) refused.set(key, why);
     }
   }
 
   private outcome(
     revision: number,
     pending: Pending,
-    refused: ReadonlyMap<string, string | undefined>,
+    refused: Unreadable,
     former: Estate,
   ): EstateChange {
     const puts: Row[] = [];
@@ -197,13 +201,13 @@ export class HostPart implements Scope {
 class Overlay {
   private readonly held: Estate;
   private readonly pending: Pending;
-  private readonly isRefused: (key: string) => boolean;
+  private readonly refused: Unreadable;
   private readonly former: Estate;
 
-  constructor(held: Estate, pending: Pending, isRefused: (key: string) => boolean, former: Estate) {
+  constructor(held: Estate, pending: Pending, refused: Unreadable, former: Estate) {
     this.held = held;
     this.pending = pending;
-    this.isRefused = isRefused;
+    this.refused = refused;
     this.former = former;
   }
 
@@ -233,7 +237,7 @@ class Overlay {
     if (!this.pending.has(key)) return this.held.find(folder, id) as Value | undefined;
     const row = this.pending.get(key);
     if (row === undefined) return undefined;
-    if (this.isRefused(key)) return this.former.find(folder, id) as Value | undefined;
+    if (this.refused.has(key)) return this.former.find(folder, id) as Value | undefined;
     return ROW_FORMS[folder].decode(id, RowReader.parse(key, row.value)) as Value;
   }
 }
@@ -294,6 +298,16 @@ function union<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): ReadonlySet<T> {
 
 function isReadable(estate: Estate, key: string): boolean {
   return estate.revisionOf(key) > 0 && !estate.unreadable.has(key);
+}
+
+/** Those whose text can't be read. */
+function unreadable(rows: Iterable<Row | undefined>): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const row of rows) {
+    const why = row === undefined ? undefined : whyUnreadable(row);
+    if (row !== undefined && why !== undefined) found.set(row.key, why);
+  }
+  return found;
 }
 
 /** Why the text of a row can't be read; undefined: it can. */

@@ -8,8 +8,9 @@
  * but nobody else has to know who may reach whom, so only its owner may read it.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { readBytes } from '../source/read-text.ts';
 import type { EstateRow } from './estate.ts';
 
 const FORMAT = 1;
@@ -38,18 +39,16 @@ interface Header {
 }
 
 /** @returns why it can't be used, or undefined if there is none */
-export async function readCache(
+export function readCache(
   path: string,
   owner: CacheOwner,
-): Promise<CachedPart | { readonly why: string } | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    return { why: (error as Error).message };
-  }
-  if (text.length > BYTES_MAX) return { why: `it has more than ${BYTES_MAX} bytes` };
+): CachedPart | { readonly why: string } | undefined {
+  const found = readBytes(path, BYTES_MAX);
+  if (found.kind === 'failed')
+    return found.error.code === 'ENOENT' ? undefined : { why: found.error.message };
+  if (found.kind === 'no-file') return { why: `it is ${found.what}` };
+  if (found.kind === 'too-large') return { why: `it has more than ${BYTES_MAX} bytes` };
+  const text = found.bytes.toString();
   const end = text.indexOf('\n');
   const header = end < 0 ? undefined : parseHeader(text.slice(0, end));
   if (header === undefined) return { why: 'it has no first line that says what it is' };

@@ -29,7 +29,7 @@ export const WHOLE: Scope = {
     const puts = rows.filter(({ key }) => !isIndexKey(key));
     const keys = new Set(puts.map(({ key }) => key));
     const deletes = held.keys().filter((key) => !keys.has(key));
-    return { revision, puts, deletes };
+    return { revision, puts, deletes, isContent: true };
   },
 
   narrow(_store, _held, { revision, puts, deletes }) {

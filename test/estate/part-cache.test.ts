@@ -17,14 +17,14 @@ const PART = {
 
 test('what was written is read again, by its owner alone', async (t) => {
   const path = join(makeFolder(t), 'state', 'estate.cache');
-  assert.equal(await readCache(path, OWNER), undefined);
+  assert.equal(readCache(path, OWNER), undefined);
   await writeCache(path, OWNER, PART);
-  assert.deepEqual(await readCache(path, OWNER), PART);
+  assert.deepEqual(readCache(path, OWNER), PART);
   assert.equal(statSync(path).mode & 0o777, 0o600);
   await writeCache(path, OWNER, { ...PART, revision: 42 });
-  assert.deepEqual(await readCache(path, OWNER), { ...PART, revision: 42 });
-  assert.deepEqual(await readCache(path, { ...OWNER, host: 'b' }), { why: 'it is of the host a' });
-  assert.deepEqual(await readCache(path, { ...OWNER, store: 'etcd://x' }), {
+  assert.deepEqual(readCache(path, OWNER), { ...PART, revision: 42 });
+  assert.deepEqual(readCache(path, { ...OWNER, host: 'b' }), { why: 'it is of the host a' });
+  assert.deepEqual(readCache(path, { ...OWNER, store: 'etcd://x' }), {
     why: 'it is of another store',
   });
 });
@@ -35,14 +35,14 @@ test('cut off at any byte, or with any byte changed, it is refused', async (t) =
   const whole = readFileSync(path);
   for (let at = 0; at < whole.length; at++) {
     writeFileSync(path, whole.subarray(0, at));
-    const cut = await readCache(path, OWNER);
+    const cut = readCache(path, OWNER);
     assert.ok(cut !== undefined && 'why' in cut, `cut at ${at}`);
     const changed = Buffer.from(whole);
     changed[at] ^= 1;
     writeFileSync(path, changed);
-    const read = await readCache(path, OWNER);
+    const read = readCache(path, OWNER);
     assert.ok(read !== undefined && 'why' in read, `changed at ${at}: ${JSON.stringify(read)}`);
   }
   for (const text of ['{}\n', 'null\n[]', '[]\n', '{"format":2}\n[]'])
-    assert.ok('why' in ((writeFileSync(path, text), await readCache(path, OWNER)) ?? {}), text);
+    assert.ok('why' in ((writeFileSync(path, text), readCache(path, OWNER)) ?? {}), text);
 });
