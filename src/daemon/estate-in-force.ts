@@ -60,8 +60,10 @@ export interface EstateInForceOptions {
 /** So often a question what a change would do is asked again because what is in force has changed meanwhile. */
 const ATTEMPTS_MAX = 3;
 
-/** How long a start, a reload or a stop waits for the store to take what this host says. */
+/** How long a reload or a stop waits for the store to take what this host says. */
 const TELL_TIMEOUT_MS = 5000;
+/** And a start, however busy the disk is: until the store knows of a host, no call waits for it. */
+const FIRST_TELL_TIMEOUT_MS = 60_000;
 
 export class EstateInForce implements Reloadable {
   readonly client: EstateClient | undefined;
@@ -74,12 +76,10 @@ export class EstateInForce implements Reloadable {
   private readonly previews: PreviewAnswers;
   private declared: Config;
   private leftOut: ReadonlyMap<string, string> = new Map();
-  /** Of the estate that was joined last. */
-  private joinedRevision = 0;
+  /** Of the estate that was joined last: its revision, and how many changes it had had. */
+  private joined = { revision: 0, changes: 0 };
   /** Of the changes of the estate, how many were looked at. */
   private looked = 0;
-  /** The same of the estate that was joined last. */
-  private joinedChanges = 0;
   /** What was joined last is not in force: it was refused. */
   private isBehind = false;
   private enforcer: Reloadable | undefined;
@@ -108,8 +108,8 @@ export class EstateInForce implements Reloadable {
     for (const [id, reason] of leftOut)
       if (this.leftOut.get(id) !== reason) this.log.warn({ id, reason }, 'not in force');
     this.leftOut = leftOut;
-    this.joinedRevision = this.estate.contentRevision;
-    this.joinedChanges = this.estate.contentChanges;
+    const { contentRevision: revision, contentChanges: changes } = this.estate;
+    this.joined = { revision, changes };
     return config;
   }
 
@@ -157,8 +157,8 @@ export class EstateInForce implements Reloadable {
   async follow(enforcer: Reloadable): Promise<void> {
     this.enforcer = enforcer;
     this.rows.start();
-    this.looked = this.joinedChanges;
-    const published = this.publish({ revision: this.joinedRevision });
+    this.looked = this.joined.changes;
+    const published = this.publish({ revision: this.joined.revision }, FIRST_TELL_TIMEOUT_MS);
     // Packets flow whether or not a store that others share can be reached.
     if (this.client !== undefined) await published;
     const stopListening = this.follower.listen(() => {
@@ -298,7 +298,6 @@ export class EstateInForce implements Reloadable {
     try {
       // Most changes of a large estate have nothing to do with a host.
       if (this.joiner.hasNews || this.isBehind) await this.enforce();
-      this.joinedRevision = revision;
       this.tell({ revision });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -323,8 +322,8 @@ export class EstateInForce implements Reloadable {
   }
 
   /** Says what the file declares, and what is in force, and waits until the store has it. */
-  private async publish(state: AppliedState): Promise<void> {
+  private async publish(state: AppliedState, timeoutMs = TELL_TIMEOUT_MS): Promise<void> {
     this.tell(state, declaredRows(this.declared, this.host));
-    await this.rows.flush(TELL_TIMEOUT_MS);
+    await this.rows.flush(timeoutMs);
   }
 }

@@ -13,7 +13,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { follow } from '../store/follow.ts';
-import type { Commit, Store } from '../store/store.ts';
+import { StoreError, type Commit, type Store } from '../store/store.ts';
 import { appliedKey, declaredPrefix, hostPrefix } from './keys.ts';
 
 /** Rows that one commit writes at most. */
@@ -88,14 +88,17 @@ export class HostRows {
     this.write();
   }
 
-  /** Waits until what is wanted now was written. @returns false if an attempt failed, or it took too long */
+  /**
+   * Waits until what is wanted now was written. Others who write at the same time only make it wait longer.
+   * @returns false if an attempt failed, or it took too long
+   */
   async flush(timeoutMs: number): Promise<boolean> {
     const end = new AbortController();
     const late = sleep(timeoutMs, false, { signal: end.signal }).catch(() => false);
     const written = (async (): Promise<boolean> => {
       while (!this.isRead || this.isCommitting || this.pending().length > 0) {
         if (end.signal.aborted || this.ending.signal.aborted) return false;
-        if (!(await this.attempt.ended)) return false;
+        if ((await this.attempt.ended) === 'failed') return false;
       }
       return true;
     })();
@@ -155,19 +158,19 @@ export class HostRows {
     const { signal } = this.ending;
     const waitMs = this.lastWriteMs + intervalMs - performance.now();
     if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => undefined);
-    let isDone = true;
+    let outcome: AttemptOutcome = 'done';
     this.isCommitting = true;
     try {
       await this.commitPending();
     } catch (error) {
-      isDone = false;
+      outcome = error instanceof StoreError && error.fault === 'busy' ? 'busy' : 'failed';
       onTrouble(`it can't be written: ${error instanceof Error ? error.message : String(error)}`);
     }
     this.isCommitting = false;
     this.lastWriteMs = performance.now();
-    this.attempt.end(isDone);
+    this.attempt.end(outcome);
     this.attempt = new Attempt();
-    if (!isDone) await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    if (outcome !== 'done') await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
   }
 
   private async commitPending(): Promise<void> {
@@ -199,9 +202,11 @@ export class HostRows {
   }
 }
 
+type AttemptOutcome = 'done' | 'busy' | 'failed';
+
 class Attempt {
-  readonly ended: Promise<boolean>;
-  end!: (isDone: boolean) => void;
+  readonly ended: Promise<AttemptOutcome>;
+  end!: (outcome: AttemptOutcome) => void;
 
   constructor() {
     this.ended = new Promise((resolve) => {

@@ -2,18 +2,19 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { HostRows } from '../../src/estate/host-rows.ts';
-import { StoreError, type Commit, type Outcome } from '../../src/store/store.ts';
+import { StoreError, type Commit, type Outcome, type StoreFault } from '../../src/store/store.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
 
 const LONG_MS = 60_000;
 
 class FailingStore extends MemoryStore {
   failures = 0;
+  fault: StoreFault = 'failed';
   commits = 0;
 
   override commit(commit: Commit): Promise<Outcome> {
     this.commits++;
-    if (this.failures-- > 0) throw new StoreError('failed', 'it is away');
+    if (this.failures-- > 0) throw new StoreError(this.fault, 'it is away');
     return super.commit(commit);
   }
 }
@@ -110,6 +111,15 @@ test('between two writes there is a while, and the last state counts', async (t)
   assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '50' });
   const tookMs = performance.now() - before;
   assert.ok(store.commits <= 3 + tookMs / 300, `${store.commits} commits in ${tookMs} ms`);
+});
+
+test('others who write at the same time are waited for', async (t) => {
+  const memory = new Memory();
+  const { rows, store } = start(t, memory);
+  [store.failures, store.fault] = [2, 'busy'];
+  rows.want('1');
+  assert.ok(await rows.flush(LONG_MS));
+  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '1' });
 });
 
 test('waiting for a store that is away ends', async (t) => {

@@ -31,6 +31,8 @@ const WEB = '10.0.0.11';
 
 class Api {
   readonly client: EstateClient;
+  /** Those that have started. */
+  hosts: readonly string[] = [];
 
   constructor(client: EstateClient) {
     this.client = client;
@@ -50,6 +52,9 @@ class Api {
   async change<T>(work: (edit: Edit) => Checked<T>): Promise<T> {
     const { value, revision } = take(await this.client.change(work));
     assert.deepEqual(await this.client.enforce(revision, ENFORCE_MS), { kind: 'inForce' });
+    assert.deepEqual([...this.client.estate.applied().keys()], this.hosts, 'who was waited for');
+    for (const { leftOut } of this.client.estate.applied().values())
+      assert.deepEqual(leftOut ?? {}, {});
     return value;
   }
 }
@@ -82,6 +87,7 @@ async function makeWorld(
     return { ok: true, value: addDefaultGroup(edit, DEFAULT_VPC, context) };
   });
   const daemon = await Daemon.start(t, file, ['--store', store, '--host', 'here', ...more]);
+  api.hosts = ['here'];
   return { daemon, api, web, out, store, file };
 }
 
@@ -178,7 +184,7 @@ test('a flow log that a call made has records of what passed and what did not', 
     ),
   );
   await pingInVain(out, WEB);
-  assert.equal(await daemon.stop(), 0);
+  assert.equal(await daemon.stop(), 0, daemon.output);
   const lines = readFileSync(join(logs, `${id}.log`), 'utf8').split('\n');
   const rejected = `eni-00000000000000001 ${ONLY_VPC_ID} i-1 123456789012 10.9.0.1 REJECT`;
   assert.ok(lines.includes(rejected), lines.join('\n'));
