@@ -7,7 +7,7 @@
 import type { TableName } from './wire-table.ts';
 
 /** By the name that stands in a signature's scope. */
-export type ServiceName = TableName | 's3' | 'ssm';
+export type ServiceName = TableName | 's3' | 'ssm' | 'secgroupd';
 
 export type Value =
   | string
@@ -21,7 +21,14 @@ export type Value =
 /** A structure by its members. Those that are undefined are absent. */
 export type Struct = Readonly<Record<string, Value | undefined>>;
 
-export type Policy = 'read' | 'write';
+/** What a key may do. `host`: what the host that the key is named after asks for its instances, and nothing else. */
+export type Policy = 'read' | 'write' | 'host';
+export const POLICIES: readonly Policy[] = ['read', 'write', 'host'];
+
+/** Whether a key with a policy may call an action. */
+export function mayCall(policy: Policy, right: Policy): boolean {
+  return policy === right || (policy === 'write' && right === 'read');
+}
 
 /** Who signed a request. */
 export interface Caller {
@@ -52,7 +59,7 @@ export interface Action {
   readonly service: ServiceName;
   /** As the wire table has it, `CreateSecurityGroup` for example. */
   readonly name: string;
-  /** A key with the policy `read` can't call an action that writes: `run` is not asked then. */
+  /** The policy that a key must have (mayCall): `run` is not asked otherwise. */
   readonly right: Policy;
   /** @throws ApiError what the client is told */
   run(params: Struct, caller: Caller): Promise<Answer>;

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { StoreError } from '../store/store.ts';
 import type { AccessRecord, UnknownActions } from './access-log.ts';
-import { ApiError, type Action, type Caller } from './action.ts';
+import { ApiError, mayCall, type Action, type Caller } from './action.ts';
 import { readCredential, type Credential } from './credential.ts';
 import { readPairs, shown } from './form.ts';
 import type { KeyRing } from './keys.ts';
@@ -111,7 +111,7 @@ export class Dispatcher {
     const secret = signer.key.secretAccessKey;
     const call = protocol.readCall({ ...head, query, body, caller, credential, secret });
     const action = this.findAction(protocol, call, record);
-    if (action.right === 'write' && caller.policy !== 'write')
+    if (!mayCall(caller.policy, action.right))
       throw refusals.notAllowed(protocol.service, action.name, caller);
 
     const { output, revision, headers } = await action.run(call.parameters(), caller);

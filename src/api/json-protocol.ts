@@ -1,31 +1,41 @@
-/** The protocol of SSM: JSON in and out, and a header that names the action ("AWS JSON 1.1"). */
-import { ApiError, type Struct } from './action.ts';
+/** JSON in and out, and a header that names the action ("AWS JSON 1.1"): SSM, and the calls of hosts. */
+import { ApiError, type ServiceName, type Struct } from './action.ts';
 import { shown } from './form.ts';
 import type { Protocol } from './protocol.ts';
 import { refusalOfForm } from './query-protocol.ts';
 
-const TARGET = 'AmazonSSM.';
-const ACTIONS: readonly string[] = ['GetParameter'];
 const TYPE = 'application/x-amz-json-1.1';
 const SECOND_MS = 1000;
 
-export const SSM_PROTOCOL: Protocol = {
-  service: 'ssm',
-  has: (action) => ACTIONS.includes(action),
-  refusalOfForm,
-  readCall({ header, body }) {
-    const target = header('x-amz-target') ?? '';
-    if (!target.startsWith(TARGET)) throw SSM_PROTOCOL.unknownAction(shown(target));
-    return { action: target.slice(TARGET.length), parameters: () => parse(body) };
-  },
-  unknownAction: (action) =>
-    new ApiError('UnknownOperationException', `The action ${action} is not served here for ssm.`),
-  writeAnswer: (_action, output) => ({ headers: { 'content-type': TYPE }, body: write(output) }),
-  writeError: ({ code, message }) => ({
-    headers: { 'content-type': TYPE },
-    body: JSON.stringify({ __type: code, message }),
-  }),
-};
+/** @param target what stands before the action in the header, without the dot */
+export function jsonProtocol(
+  service: ServiceName,
+  target: string,
+  actions: readonly string[],
+): Protocol {
+  const prefix = `${target}.`;
+  const unknownAction = (action: string): ApiError =>
+    new ApiError(
+      'UnknownOperationException',
+      `The action ${action} is not served here for ${service}.`,
+    );
+  return {
+    service,
+    has: (action) => actions.includes(action),
+    refusalOfForm,
+    readCall({ header, body }) {
+      const named = header('x-amz-target') ?? '';
+      if (!named.startsWith(prefix)) throw unknownAction(shown(named));
+      return { action: named.slice(prefix.length), parameters: () => parse(body) };
+    },
+    unknownAction,
+    writeAnswer: (_action, output) => ({ headers: { 'content-type': TYPE }, body: write(output) }),
+    writeError: ({ code, message }) => ({
+      headers: { 'content-type': TYPE },
+      body: JSON.stringify({ __type: code, message }),
+    }),
+  };
+}
 
 function parse(body: Uint8Array): Struct {
   try {

@@ -1,5 +1,5 @@
 /**
- * The keys that may sign requests, in a file: who they are for, their secrets, and whether they may write.
+ * The keys that may sign requests, in a file: who they are for, their secrets, and what they may do.
  *
  * The file has mode 0600, since whoever reads it can sign. A file that others may read or write is refused, and a link
  * is not followed: another user could have made it. It is written as a whole under another name and then renamed, so
@@ -24,7 +24,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { syncFile } from '../store/files.ts';
-import type { Policy } from './action.ts';
+import { POLICIES, type Policy } from './action.ts';
 
 export interface ApiKey {
   readonly accessKeyId: string;
@@ -129,7 +129,7 @@ function faultOf(key: unknown): string | undefined {
     return `sessionToken has not 1 to ${TOKEN_LENGTH_MAX} characters`;
   if (!isText('accountId', ACCOUNT_ID)) return 'accountId has not 12 digits';
   if (!isText('name', KEY_NAME)) return 'name is not 1 to 64 of A-Z a-z 0-9 + = , . @ _ -';
-  if (policy !== 'read' && policy !== 'write') return "policy is neither 'read' nor 'write'";
+  if (!POLICIES.some((one) => one === policy)) return `policy is none of ${POLICIES.join(', ')}`;
   return undefined;
 }
 

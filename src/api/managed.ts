@@ -14,10 +14,10 @@ import { createHash } from 'node:crypto';
 import type { CallContext } from '../estate/calls.ts';
 import { Edit } from '../estate/edit.ts';
 import type { Estate } from '../estate/estate.ts';
-import type { EstateClient } from '../estate/estate-client.ts';
+import type { Changed, EstateClient } from '../estate/estate-client.ts';
 import { tokenKey } from '../estate/keys.ts';
 import type { Checked, Refusal } from '../policy/refusals.ts';
-import { StoreError } from '../store/store.ts';
+import { StoreError, type Commit } from '../store/store.ts';
 import {
   action,
   ApiError,
@@ -116,12 +116,21 @@ export class Managed {
 
   /** Writes rows that nobody enforces, such as what became of a stack. @returns the revision */
   async note(work: (edit: Edit) => void): Promise<number> {
-    const done = await this.options.client.change((edit) => {
-      work(edit);
-      return { ok: true, value: undefined };
-    });
-    if (!done.ok) throw refusalError(done.refusals);
-    return done.value.revision;
+    const { revision } = checked(
+      await this.keep((edit) => {
+        work(edit);
+        return { ok: true, value: undefined };
+      }),
+    );
+    return revision;
+  }
+
+  /** Makes a change, and waits for no host. `work` may be called more than once. */
+  keep<T>(
+    work: (edit: Edit) => Checked<T>,
+    options: Pick<Commit, 'mayBeLost'> = {},
+  ): Promise<Checked<Changed<T>>> {
+    return this.options.client.change(work, options);
   }
 
   /**

@@ -1,11 +1,14 @@
 /** This file defines the command line of secgroup-api, and decides where it may listen. */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { daemonExitCodeHelp } from '../service/exit-codes.ts';
 import { version } from '../service/version.ts';
 import { parseStorePlace } from '../service/store-option.ts';
+import { isLoopback } from '../store/loopback.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { KEYS_FILE_DEFAULT } from './keys.ts';
+
+export { isLoopback };
 
 /** The port of earlier servers with EC2's API. */
 const PORT_DEFAULT = 8773;
@@ -110,10 +113,6 @@ function parseRate(text: string): number {
   return rate;
 }
 
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
-LOOPBACK.addAddress('::1', 'ipv6');
-
 /**
  * Why the server must not listen so; undefined if it may. Without TLS whoever is on the way reads what is answered and
  * can send a signed request again; without keys nobody could use it, and it would be found open by the next mistake.
@@ -138,8 +137,4 @@ export function endpointFault(
   if (keyCount === 0)
     return `${host} is not loopback, and ${keys} has no key: make one with sgctl api key create`;
   return undefined;
-}
-
-export function isLoopback(host: string): boolean {
-  return LOOPBACK.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4');
 }

@@ -1,7 +1,7 @@
 /**
  * A protocol is how the calls and answers of a service are put on the wire. EC2, STS and CloudFormation have the query
- * protocol, SSM has JSON, and S3 has paths and methods of HTTP. What comes before and after is the same for all
- * (dispatch.ts).
+ * protocol, SSM and the calls of hosts have JSON, and S3 has paths and methods of HTTP. What comes before and after is
+ * the same for all (dispatch.ts).
  */
 import type { ApiError, Caller, ServiceName, Struct } from './action.ts';
 import type { Credential } from './credential.ts';

@@ -1,6 +1,6 @@
 /** Why a request is refused before its action is called, in the words and codes of the service that it is for. */
 import type { StoreError } from '../store/store.ts';
-import { ApiError, type Caller, type ServiceName } from './action.ts';
+import { ApiError, type Caller, type Policy, type ServiceName } from './action.ts';
 import type { Refusal } from './signature.ts';
 
 const UNAUTHORIZED = 401;
@@ -32,6 +32,17 @@ const QUERY: Codes = {
   tooFast: 'Throttling',
   internal: 'InternalFailure',
 };
+const JSON_PROTOCOL: Codes = {
+  unknownKey: 'UnrecognizedClientException',
+  wrongToken: 'UnrecognizedClientException',
+  expiredToken: 'ExpiredTokenException',
+  wrongSignature: 'InvalidSignatureException',
+  late: 'InvalidSignatureException',
+  status: 400,
+  notAllowed: 'AccessDeniedException',
+  tooFast: 'ThrottlingException',
+  internal: 'InternalServerError',
+};
 const CODES: Readonly<Record<Exclude<ServiceName, 'ec2'>, Codes>> = {
   sts: QUERY,
   cloudformation: QUERY,
@@ -43,17 +54,8 @@ const CODES: Readonly<Record<Exclude<ServiceName, 'ec2'>, Codes>> = {
     tooFast: 'SlowDown',
     internal: 'InternalError',
   },
-  ssm: {
-    unknownKey: 'UnrecognizedClientException',
-    wrongToken: 'UnrecognizedClientException',
-    expiredToken: 'ExpiredTokenException',
-    wrongSignature: 'InvalidSignatureException',
-    late: 'InvalidSignatureException',
-    status: 400,
-    notAllowed: 'AccessDeniedException',
-    tooFast: 'ThrottlingException',
-    internal: 'InternalServerError',
-  },
+  ssm: JSON_PROTOCOL,
+  secgroupd: JSON_PROTOCOL,
 };
 
 /** A signature that does not count, told as AWS does. EC2 does not say what is wrong with it; the log does. */
@@ -116,19 +118,27 @@ export function notSigned(): ApiError {
 }
 
 /** A key that may only read, for an action that writes. */
-export function notAllowed(service: ServiceName, action: string, { arn, name }: Caller): ApiError {
+export function notAllowed(
+  service: ServiceName,
+  action: string,
+  { arn, name, policy }: Caller,
+): ApiError {
+  const why = `User: ${arn} is not authorized to perform: ${service}:${action} because the key '${name}' ${MAY[policy]}`;
   return service === 'ec2'
     ? new ApiError(
         'UnauthorizedOperation',
-        `You are not authorized to perform this operation. User: ${arn} is not authorized to perform: ec2:${action} because the key '${name}' may only read`,
+        `You are not authorized to perform this operation. ${why}`,
         FORBIDDEN,
       )
-    : new ApiError(
-        CODES[service].notAllowed,
-        `User: ${arn} is not authorized to perform: ${service}:${action} because the key '${name}' may only read`,
-        FORBIDDEN,
-      );
+    : new ApiError(CODES[service].notAllowed, why, FORBIDDEN);
 }
+
+/** What a key may do that may not do all. */
+const MAY: Readonly<Record<Policy, string>> = {
+  read: 'may only read',
+  write: 'is not that of a host',
+  host: 'may only ask for what the instances of its host need',
+};
 
 export function tooFast(service: ServiceName): ApiError {
   return service === 'ec2'

@@ -1,6 +1,7 @@
 /** This file lists the actions that the server answers; docs/ec2-api.md has the same list. */
 import type { Action } from './action.ts';
 import { assetActions } from './actions/assets.ts';
+import { doorActions } from './actions/door-calls.ts';
 import { changeSetActions } from './actions/change-sets.ts';
 import { groupActions } from './actions/groups.ts';
 import { flowLogActions } from './actions/flow-logs.ts';
@@ -39,6 +40,7 @@ export function servedActions(
     ...interfaceActions(managed),
     ...interfacePlaceActions(managed),
     ...insightsActions(managed),
+    ...doorActions(managed),
     ...stackActions(managed),
     ...changeSetActions(managed),
     ...stackViews(managed),

@@ -1,5 +1,6 @@
 /** The services that are served, by the name that stands in a signature's scope. */
-import { SSM_PROTOCOL } from './json-protocol.ts';
+import { DOOR_CALL_NAMES, DOOR_CALLS_TARGET } from '../estate/door-calls.ts';
+import { jsonProtocol } from './json-protocol.ts';
 import type { Protocol } from './protocol.ts';
 import { queryProtocol } from './query-protocol.ts';
 import { S3_PROTOCOL } from './s3/s3-protocol.ts';
@@ -14,8 +15,10 @@ export const SERVICES: ReadonlyMap<string, Service> = new Map(
 );
 
 export const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map(
-  [...[...SERVICES.values()].map(queryProtocol), S3_PROTOCOL, SSM_PROTOCOL].map((one) => [
-    one.service,
-    one,
-  ]),
+  [
+    ...[...SERVICES.values()].map(queryProtocol),
+    S3_PROTOCOL,
+    jsonProtocol('ssm', 'AmazonSSM', ['GetParameter']),
+    jsonProtocol('secgroupd', DOOR_CALLS_TARGET, DOOR_CALL_NAMES),
+  ].map((one) => [one.service, one]),
 );

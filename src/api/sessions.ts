@@ -113,7 +113,9 @@ export function assumedRoleArn(
   return `arn:aws:sts::${accountId}:assumed-role/${roleName}/${sessionName}`;
 }
 
+/** What both may do. What a host's key may is no part of what the others may, so a session of it stays a host's. */
 export function narrower(a: Policy, b: Policy): Policy {
+  if (a === 'host' || b === 'host') return 'host';
   return a === 'write' && b === 'write' ? 'write' : 'read';
 }
 

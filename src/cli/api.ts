@@ -1,6 +1,6 @@
 /** `sgctl api`: the server of EC2's API on this host, and the keys that may call it. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { Policy } from '../api/action.ts';
+import { POLICIES, type Policy } from '../api/action.ts';
 import {
   ACCOUNT_ID,
   changeKeys,
@@ -63,9 +63,7 @@ function addCreateCommand(parent: Command): void {
       "Makes a key and prints it, the secret for the only time, as lines that a shell can evaluate. The server takes it from then on. The file with the keys gets mode 0600 and belongs to the folder's owner.",
     )
     .argument('<name>', 'who it is for: it stands in the access log and in the ARN', parseName)
-    .addOption(
-      new Option('--policy <policy>', 'what it may do').choices(['read', 'write']).default('read'),
-    )
+    .addOption(new Option('--policy <policy>', 'what it may do').choices(POLICIES).default('read'))
     .addOption(
       new Option('--account <id>', 'account that it belongs to')
         .default(DEFAULT_ACCOUNT_ID)

@@ -64,6 +64,8 @@ const ATTEMPTS_MAX = 3;
 const TELL_TIMEOUT_MS = 5000;
 /** And a start, however busy the disk is: until the store knows of a host, no call waits for it. */
 const FIRST_TELL_TIMEOUT_MS = 60_000;
+/** How long a change that a server of the API made for this host may take to be told. */
+const NEWS_TIMEOUT_MS = 10_000;
 
 export class EstateInForce implements Reloadable {
   readonly client: EstateClient | undefined;
@@ -188,8 +190,13 @@ export class EstateInForce implements Reloadable {
     return this.inTurn(() => this.enforcer!.plan(this.joiner.preview(declared).config));
   }
 
-  /** Waits until the estate as it is now was looked at. @returns why it is not in force; undefined: it is */
-  async settle(): Promise<string | undefined> {
+  /**
+   * Waits until the estate as it is now, and all of a revision, was looked at.
+   * @returns why it is not in force; undefined: it is
+   */
+  async settle(atLeast = 0): Promise<string | undefined> {
+    if (!(await this.follower.reach(atLeast, NEWS_TIMEOUT_MS)))
+      return `the store has not told of revision ${atLeast} within ${NEWS_TIMEOUT_MS / 1000} s`;
     const { contentRevision: revision, contentChanges: changes } = this.estate;
     do {
       this.lookForNews();

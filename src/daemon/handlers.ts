@@ -108,7 +108,7 @@ function interfaceMethods(
     if (calls !== undefined) return calls;
     throw new RequestError(
       hasStore
-        ? 'hosts share the store of this daemon, and a host changes nothing there; make and attach interfaces by calls of the EC2 API'
+        ? 'hosts share the store of this daemon, and a host changes nothing there; start it with --api URL and --api-key FILE, or make and attach interfaces by calls of the EC2 API'
         : 'this daemon has no store where an interface would outlive it; start it with --store FILE',
     );
   };
@@ -117,7 +117,7 @@ function interfaceMethods(
     removeInterface: ({ id }) => known().remove(id),
     attachInterface: (question) => known().attach(question),
     detachInterface: ({ attachment }) => known().detach(attachment),
-    findSubnet: (question) => Promise.resolve(known().findSubnet(question)),
+    findSubnet: (question) => known().findSubnet(question),
     leaseAddress: (question) => known().lease(question),
     releaseAddress: (question) => known().release(question),
     setInterfaceGroups: ({ id, securityGroups }) => known().setGroups(id, securityGroups),

@@ -11,6 +11,8 @@ import type { Config } from '../config/config.ts';
 import { Daemon } from './daemon.ts';
 import type { EstateInForce } from './estate-in-force.ts';
 import type { HandlerParts } from './handlers.ts';
+import type { InterfaceCalls } from './interface-calls.ts';
+import type { ApiPlace } from '../service/api-option.ts';
 import { advising, endAtOnce, endOnSurprise, logFailure, type Advice } from '../service/failure.ts';
 import { FdStore } from '../service/fd-store.ts';
 import { loadConfig } from '../config/load-config.ts';
@@ -94,7 +96,7 @@ async function serve(
   const closeControl =
     args.control === undefined
       ? undefined
-      : await openControl(args.control, { daemon, reloader, estate, log });
+      : await openControl(args.control, { daemon, reloader, estate, log }, args.apiPlace);
   const { watchdogMs } = environment;
   const watchdog =
     watchdogMs === undefined
@@ -124,15 +126,14 @@ const SOCKET_ADVICE: Advice = {
 };
 
 /** Listens at the control socket. @returns a function that ends it */
-async function openControl(path: string, parts: Omit<HandlerParts, 'calls'>): Promise<() => void> {
+async function openControl(
+  path: string,
+  parts: Omit<HandlerParts, 'calls'>,
+  api: ApiPlace | undefined,
+): Promise<() => void> {
   const { makeHandlers } = await import('./handlers.ts');
   const { listenForControl } = await import('../control-socket/control-server.ts');
-  const { estate } = parts;
-  // Without a store they can't be answered, and nobody waits for their modules.
-  const calls =
-    estate?.client === undefined
-      ? undefined
-      : new (await import('./interface-calls.ts')).InterfaceCalls(estate, estate.client);
+  const calls = await openInterfaceCalls(parts.estate, api);
   const handlers = makeHandlers({ ...parts, calls });
   const server = await advising(`no control socket at ${path}`, SOCKET_ADVICE, () =>
     listenForControl(path, handlers, {
@@ -144,6 +145,21 @@ async function openControl(path: string, parts: Omit<HandlerParts, 'calls'>): Pr
     server.close();
     handlers.stop();
   };
+}
+
+/** Without a store, or without who may change it, they can't be answered, and nobody waits for their modules. */
+async function openInterfaceCalls(
+  estate: EstateInForce | undefined,
+  api: ApiPlace | undefined,
+): Promise<InterfaceCalls | undefined> {
+  if (estate === undefined || (estate.client === undefined && api === undefined)) return undefined;
+  const { InterfaceCalls } = await import('./interface-calls.ts');
+  if (estate.client !== undefined) {
+    const { OwnDoorChanges } = await import('./door-changes.ts');
+    return new InterfaceCalls(estate, new OwnDoorChanges(estate.client, estate.host));
+  }
+  const { ApiDoorChanges } = await import('./api-door-changes.ts');
+  return new InterfaceCalls(estate, new ApiDoorChanges(api!));
 }
 
 function startDaemon(

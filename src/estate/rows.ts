@@ -14,6 +14,7 @@ import { PORT_KIND_NAMES } from '../ports/port-kind.ts';
 import { LIST_CHANGES } from './model.ts';
 import type {
   AppliedState,
+  AttachedDevice,
   Attachment,
   DeclaredAt,
   EstateFlowLog,
@@ -351,7 +352,6 @@ function decodeTracking(row: RowReader): NonNullable<EstateInterface['connection
 }
 
 function decodeAttachment(row: RowReader): Attachment {
-  const device = row.object('device');
   return {
     id: row.text('id'),
     host: row.text('host'),
@@ -360,14 +360,19 @@ function decodeAttachment(row: RowReader): Attachment {
     attachedAt: row.text('attachedAt'),
     isByTags: row.flag('isByTags'),
     ...(row.has('owner') ? { owner: row.text('owner') } : {}),
-    device: {
-      kind: device.word('kind', PORT_KIND_NAMES),
-      name: device.text('name'),
-      netns: device.optionalText('netns'),
-      mtu: device.integer('mtu'),
-      configure: device.flag('configure'),
-      persist: device.flag('persist'),
-    },
+    device: decodeDevice(row.object('device')),
+  };
+}
+
+/** @throws RowError */
+export function decodeDevice(device: RowReader): AttachedDevice {
+  return {
+    kind: device.word('kind', PORT_KIND_NAMES),
+    name: device.text('name'),
+    netns: device.optionalText('netns'),
+    mtu: device.integer('mtu'),
+    configure: device.flag('configure'),
+    persist: device.flag('persist'),
   };
 }
 

@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { version } from './version.ts';
 import { daemonExitCodeHelp } from './exit-codes.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
+import { apiPlaceOf, parseApiUrls, type ApiArguments, type ApiPlace } from './api-option.ts';
 import { parseStorePlace } from './store-option.ts';
 
 export const CONFIG_DEFAULT = '/etc/secgroupd/secgroupd.yaml';
@@ -19,6 +20,8 @@ export interface RunArguments {
   readonly store?: string;
   /** The name of this host in the store. */
   readonly host: string;
+  /** Servers of the API that change a store which hosts share; absent: nobody does for this host. */
+  readonly apiPlace?: ApiPlace;
   readonly flowLogDir: string;
   readonly watch: boolean;
   readonly timeScale: number;
@@ -58,7 +61,7 @@ function parseScale(text: string): number {
 
 /** Defines the daemon's command. `take` is called with the task. */
 export function daemonCommand(take: (task: Task) => void): Command {
-  const command = new Command('secgroupd')
+  const command = addApiOptions(new Command('secgroupd'))
     .description('AWS-style security groups on real packets: the daemon')
     .version(version)
     .option('-c, --config <file>', 'configuration file', CONFIG_DEFAULT)
@@ -95,7 +98,15 @@ ${daemonExitCodeHelp('secgroupd')}`,
     )
     .allowExcessArguments(false)
     .enablePositionalOptions()
-    .action((args: RunArguments) => take({ kind: 'run', args }));
+    .action(({ api, apiKey, apiCa, ...args }: RunArguments & ApiArguments) => {
+      try {
+        const apiPlace = apiPlaceOf({ api, apiKey, apiCa }, args.store);
+        take({ kind: 'run', args: { ...args, ...(apiPlace === undefined ? {} : { apiPlace }) } });
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        command.error(`error: ${error.message}`);
+      }
+    });
   command
     .command('doctor')
     .description('checks whether this machine has what the daemon needs, and says how to mend it')
@@ -111,6 +122,20 @@ ${daemonExitCodeHelp('secgroupd')}`,
     .action((args: DoctorArguments) => take({ kind: 'doctor', args }));
   addStoreCommands(command, (args) => take({ kind: 'store', args }));
   return command;
+}
+
+function addApiOptions(command: Command): Command {
+  return command
+    .option(
+      '--api <urls>',
+      'servers of the API, as https://HOST:PORT,…: they make interfaces for containers here if hosts share the store',
+      parseApiUrls,
+    )
+    .option(
+      '--api-key <file>',
+      "this host's key for them (sgctl api key create HOST --policy host --json)",
+    )
+    .option('--api-ca <file>', 'who signed their certificates (PEM)');
 }
 
 function addStoreCommands(daemon: Command, take: (args: StoreArguments) => void): void {

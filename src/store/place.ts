@@ -5,7 +5,8 @@
  * A password is no part of it. It would be seen in the list of processes, in logs and in the answer to `sgctl status`;
  * so the URL names a file that has it.
  */
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
+import { isLoopback } from './loopback.ts';
 import { isAbsolute, resolve } from 'node:path';
 
 /** A directory of its own, which two users may enter: the daemon's, and that of the API's server. */
@@ -131,7 +132,7 @@ function checkTransport(isPlain: boolean, endpoints: readonly string[], given: P
   if (!isPlain) return;
   const forTls = (['ca', 'cert', 'key'] as const).find((name) => given.has(name));
   if (forTls !== undefined) throw new RangeError(`${forTls} needs TLS: begin with etcds://`);
-  const far = endpoints.find((endpoint) => !isLoopback(endpoint));
+  const far = endpoints.find((one) => !isLoopback(one.slice(0, one.lastIndexOf(':'))));
   if (far !== undefined && plain === undefined)
     throw new RangeError(
       `${far} is not loopback, and without TLS all is read and written on the way: begin with etcds://, or add ?plain=allow`,
@@ -151,14 +152,4 @@ function loginOf(given: Parameters): EtcdPlace['login'] {
   if (user === undefined || passwordFile === undefined)
     throw new RangeError('user and password-file go together');
   return { user, passwordFile };
-}
-
-const LOOPBACK = new BlockList();
-LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
-LOOPBACK.addAddress('::1', 'ipv6');
-
-function isLoopback(endpoint: string): boolean {
-  const host = endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-  if (host === 'localhost') return true;
-  return isIP(host) !== 0 && LOOPBACK.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4');
 }

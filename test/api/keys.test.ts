@@ -110,7 +110,11 @@ describe('a file', () => {
       { keys: [{ ...alice, accountId: '12345678901' }] },
       /accountId has not 12 digits/,
     ],
-    ['another policy', { keys: [{ ...alice, policy: 'all' }] }, /policy is neither/],
+    [
+      'another policy',
+      { keys: [{ ...alice, policy: 'all' }] },
+      /policy is none of read, write, host/,
+    ],
     ['a name with a line break', { keys: [{ ...alice, name: 'a\nb' }] }, /name is not/],
     ['an empty token', { keys: [{ ...alice, sessionToken: '' }] }, /sessionToken has not/],
     ['one id twice', { keys: [alice, alice] }, /keys\[1\]: accessKeyId is that of another key too/],

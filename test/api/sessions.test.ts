@@ -1,8 +1,8 @@
 /** Credentials of AssumeRole: whose they are, what they may do, when they end, and that nobody else can make them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { action, type Action } from '../../src/api/action.ts';
-import { findSigner, makeSession, type SessionWish } from '../../src/api/sessions.ts';
+import { action, mayCall, POLICIES, type Action } from '../../src/api/action.ts';
+import { findSigner, makeSession, narrower, type SessionWish } from '../../src/api/sessions.ts';
 import type { ApiKey } from '../../src/api/keys.ts';
 import { RequestLimit } from '../../src/api/token-bucket.ts';
 import { requireSdk, sdkClient } from './sdk.ts';
@@ -161,4 +161,10 @@ test('only the key that a token names makes it, and only as it is', () => {
   // A token that ends later than any that the server gives.
   const forever = makeSession(WRITER, { ...WISH, untilS: NOW / 1000 + 43_201 });
   assert.equal(look(forever.sessionToken, forever.accessKeyId), 'wrong-token');
+});
+
+test("a session of a host's key stays a host's, whatever it asks for", () => {
+  for (const policy of POLICIES) assert.equal(narrower('host', policy), 'host');
+  assert.equal(mayCall('host', 'read'), false);
+  assert.equal(mayCall('write', 'host'), false);
 });

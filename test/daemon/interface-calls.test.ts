@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { attachForOwner } from '../../src/estate/attach.ts';
+import { OwnDoorChanges } from '../../src/daemon/door-changes.ts';
 import { InterfaceCalls } from '../../src/daemon/interface-calls.ts';
 import type { InterfaceQuestion } from '../../src/queries/owned-interfaces.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
@@ -35,7 +36,10 @@ async function serve(t: TestContext): Promise<EstateWorld & { readonly calls: In
   const world = await startEstateWorld(t, TEXT, {
     prepare: ({ refused }) => void refused.set('dev-bad', 'ENODEV'),
   });
-  return { ...world, calls: new InterfaceCalls(world.inForce, world.client) };
+  return {
+    ...world,
+    calls: new InterfaceCalls(world.inForce, new OwnDoorChanges(world.client, world.inForce.host)),
+  };
 }
 
 function refused(work: Promise<unknown>, message: string): Promise<void> {
@@ -236,13 +240,13 @@ test('an address is leased of a subnet, becomes an interface, and is given back'
     return { ok: true, value: edit.list('subnets')[0] };
   });
   const cidr = '172.31.0.0/20';
-  assert.deepEqual(calls.findSubnet({ cidr }), {
+  assert.deepEqual(await calls.findSubnet({ cidr }), {
     ...{ subnet: subnet.id, vpc: subnet.vpcId, cidr, router: '172.31.0.1' },
   });
   const none = new RequestError(
     'There is no subnet 10.9.0.0/24 in any VPC: make it by a call of the EC2 API first (CreateSubnet), or let the runtime choose the addresses',
   );
-  assert.throws(() => calls.findSubnet({ cidr: '10.9.0.0/24' }), none);
+  await assert.rejects(calls.findSubnet({ cidr: '10.9.0.0/24' }), none);
   const wish = { owner: 'docker', cidr, address: '172.31.0.9' };
   assert.deepEqual(await calls.lease(wish), { address: '172.31.0.9', leased: true });
   await refused(
