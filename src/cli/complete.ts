@@ -57,6 +57,10 @@ async function namesOf(kind: LiveKind, words: readonly string[]): Promise<readon
       );
     case 'interface':
       return (await findNames(words, ['interfaces'])).interfaces;
+    case 'id': {
+      const found = await ask(socketOf(words), 'interfaces', {}, DAEMON_LIMIT_MS);
+      return found.flatMap(({ id }) => id ?? []);
+    }
     case 'group':
       return (await findNames(words, ['groups'])).groups;
     case 'end': {

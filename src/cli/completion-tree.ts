@@ -13,8 +13,12 @@ export type ValueKind =
   /** Names that are there when somebody types: complete.ts finds them. */
   | { readonly kind: 'live'; readonly live: LiveKind };
 
-/** What names are of. `end`: whatever `explain` takes for an end; `owned`: what `interface add` made. */
-export type LiveKind = 'interface' | 'group' | 'rule' | 'owned' | 'lab' | 'namespace' | 'end';
+/**
+ * What names are of. `end`: whatever `explain` takes for an end; `owned`: what `interface add` made; `id`: interfaces
+ * by their ids.
+ */
+export type LiveKind =
+  'interface' | 'id' | 'group' | 'rule' | 'owned' | 'lab' | 'namespace' | 'end';
 
 /** By the option, or by the command and its argument. */
 const LIVE_KINDS: Readonly<Record<string, LiveKind | undefined>> = {
@@ -27,6 +31,7 @@ const LIVE_KINDS: Readonly<Record<string, LiveKind | undefined>> = {
   'down name': 'lab',
   'env name': 'lab',
   'exec namespace': 'namespace',
+  'move id': 'id',
   'rm id': 'owned',
   'set-groups id': 'owned',
   'set-groups group': 'group',

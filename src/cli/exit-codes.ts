@@ -74,6 +74,12 @@ export const EXIT_CODES = {
     WRONG_USAGE,
   ],
   'sgctl interface set-groups': [['0', 'it has them'], ['1', 'refused, or no answer'], WRONG_USAGE],
+  'sgctl interface move': [
+    ['0', 'it is in force on that host, and the host before has given it up'],
+    ['1', 'refused, or it could not be put in force there'],
+    WRONG_USAGE,
+    ['3', 'it is in force there, and the host before has not said that it gave it up'],
+  ],
   'sgctl interface ls': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl groups': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl rules': [DONE, ['1', 'no answer, or the files have errors'], WRONG_USAGE],

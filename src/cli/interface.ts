@@ -1,4 +1,4 @@
-/** `sgctl interface add|rm|set-groups|ls`: interfaces that come and go while the daemon runs. */
+/** `sgctl interface add|rm|set-groups|move|ls`: interfaces that come and go while the daemon runs. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { ask } from '../control-socket/control-client.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
@@ -7,6 +7,7 @@ import { PORT_KIND_NAMES, type PortKindName } from '../ports/port-kind.ts';
 import type { OwnedInterfaceView } from '../queries/owned-interfaces.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { addMove } from './interface-move.ts';
 import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
@@ -37,14 +38,15 @@ interface AddOptions extends Options {
 export function addInterfaceCommands(program: Command): void {
   const command = program
     .command('interface')
-    .summary('add and remove interfaces, and give them other groups')
+    .summary('add, remove and move interfaces, and give them other groups')
     .description(
-      'Adds and removes interfaces while the daemon runs, beside those of its configuration. They are in its store (secgroupd --store), so they are there after a restart.',
+      'Adds, removes and moves interfaces while the daemon runs, beside those of its configuration. They are in its store (secgroupd --store), so they are there after a restart.',
     )
     .addHelpText('after', '\nExample:\n  sgctl interface ls');
   addAdd(command);
   addRemove(command);
   addSetGroups(command);
+  addMove(command);
   addList(command);
 }
 

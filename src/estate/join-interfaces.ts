@@ -180,6 +180,8 @@ function whyNoDevice(
   { attachment, addresses }: EstateInterface,
 ): string | undefined {
   if (addresses.length === 0) return 'it has no address';
+  const { moved } = attachment!;
+  if (moved?.isHeld === true) return `it waits until the host ${moved.from} has given it up`;
   const { reserved, uplink } = declared.special;
   const special = addresses.find((one) =>
     [...reserved, ...uplink].some((other) => sameAddress(one, other)),

@@ -97,6 +97,15 @@ export interface Attachment {
   readonly isByTags: boolean;
   /** Who asked a daemon to attach it, such as `docker`, and alone may detach it; absent: a call of the EC2 API did. */
   readonly owner?: string;
+  /** It was moved to this host (move.ts); absent: it was attached here. */
+  readonly moved?: Moved;
+}
+
+export interface Moved {
+  /** The host that had it before. */
+  readonly from: string;
+  /** That host may still have it open, so nobody else opens it yet. */
+  readonly isHeld: boolean;
 }
 
 export interface AttachedDevice {
@@ -124,6 +133,8 @@ export interface EstateInterface extends Owned {
   /** `02:…`, lower case. */
   readonly macAddress: string;
   readonly attachment: Attachment | undefined;
+  /** How often it was moved to another host; absent: never. */
+  readonly generation?: number;
   /** Who asked a daemon for it, such as `docker`, and alone may remove it; absent: a call of the EC2 API made it. */
   readonly owner?: string;
 }

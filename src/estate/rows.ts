@@ -338,6 +338,7 @@ function decodeInterface(id: string, row: RowReader): EstateInterface {
     connectionTracking: idle === undefined ? undefined : decodeTracking(idle),
     macAddress: row.text('macAddress'),
     attachment: attachment === undefined ? undefined : decodeAttachment(attachment),
+    ...(row.has('generation') ? { generation: row.integer('generation') } : {}),
     ...(row.has('owner') ? { owner: row.text('owner') } : {}),
     ...decodeOwned(row),
   };
@@ -352,6 +353,7 @@ function decodeTracking(row: RowReader): NonNullable<EstateInterface['connection
 }
 
 function decodeAttachment(row: RowReader): Attachment {
+  const moved = row.optionalObject('moved');
   return {
     id: row.text('id'),
     host: row.text('host'),
@@ -360,6 +362,9 @@ function decodeAttachment(row: RowReader): Attachment {
     attachedAt: row.text('attachedAt'),
     isByTags: row.flag('isByTags'),
     ...(row.has('owner') ? { owner: row.text('owner') } : {}),
+    ...(moved === undefined
+      ? {}
+      : { moved: { from: moved.text('from'), isHeld: moved.flag('isHeld') } }),
     device: decodeDevice(row.object('device')),
   };
 }

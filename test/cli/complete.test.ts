@@ -53,7 +53,7 @@ const named = (...names: readonly string[]): unknown => names.map((name) => ({ n
 function answer(method: string): unknown {
   switch (method) {
     case 'interfaces':
-      return named('uplink', 'eni-web', 'db');
+      return [{ name: 'uplink' }, { name: 'eni-web', id: 'eni-web' }, { name: 'db', id: 'eni-1' }];
     case 'groups':
       return named('web', 'db', 'a b$(x)', 'two\nlines', 'esc\x1b[2J');
     case 'rules':
@@ -67,6 +67,7 @@ test('of the daemon that the line names; names with control characters are left 
   const socket = await listen(t, answer);
   const line = ['--', 'flows', '--socket', socket, '--x', ''];
   assert.deepEqual(await namesOf('interface', ...line), ['uplink', 'eni-web', 'db']);
+  assert.deepEqual(await namesOf('id', ...line), ['eni-web', 'eni-1']);
   assert.deepEqual(await namesOf('group', ...line), ['web', 'db', 'a b$(x)']);
   assert.deepEqual(await namesOf('rule', ...line), ['sgr-1', 'sgr-2']);
   assert.deepEqual(await namesOf('end', '--', 'explain', `--socket=${socket}`, '--from', ''), [

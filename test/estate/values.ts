@@ -47,8 +47,9 @@ const block = record({ associationId: text, cidr });
 
 /** Without optional members that are undefined, as a row gives it back. */
 function lean<T extends object>(value: T): T {
+  const optional = ['declaredAt', 'owner', 'moved', 'generation'];
   const kept = Object.entries(value).filter(
-    ([key, one]) => !['declaredAt', 'owner'].includes(key) || one !== undefined,
+    ([key, one]) => !optional.includes(key) || one !== undefined,
   );
   return Object.fromEntries(kept) as T;
 }
@@ -179,6 +180,7 @@ export const interfaces = record({
       attachedAt: text,
       isByTags: fc.boolean(),
       owner: fc.option(text, { nil: undefined }),
+      moved: fc.option(record({ from: text, isHeld: fc.boolean() }), { nil: undefined }),
       device: record({
         kind: fc.constantFrom('tun' as const, 'tap' as const),
         name: text,
@@ -190,6 +192,7 @@ export const interfaces = record({
     }).map(lean),
     { nil: undefined },
   ),
+  generation: fc.option(fc.nat(), { nil: undefined }),
   owner: fc.option(text, { nil: undefined }),
   ...owned,
 }).map((value) => lean(value) as EstateInterface);

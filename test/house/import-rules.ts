@@ -32,6 +32,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['dataplane', ['engine', 'ports', 'conntrack', 'policy', 'wire']],
   ['config', ['cloudformation', 'policy', 'ports', 'addr', 'source']],
   ['estate', ['store', 'config', 'ports', 'policy', 'addr', 'source']],
+  ['hosts', ['estate', 'store', 'policy', 'addr', 'source']],
   ['lint', ['config', 'policy', 'addr', 'source']],
   ['explain', ['config', 'engine', 'conntrack', 'policy', 'addr', 'source']],
   ['telemetry', ['config', 'dataplane', 'engine', 'conntrack', 'policy', 'addr']],
@@ -63,6 +64,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     [
       ...OFFLINE,
       ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'run', 'api', 'doors'],
+      'hosts',
       ...FOUNDATION,
     ],
   ],
