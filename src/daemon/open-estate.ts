@@ -6,12 +6,15 @@
  * has a copy of it in a file, starts by that copy, and tells the store about itself and nothing else.
  */
 import type { Logger } from 'pino';
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { EstateClient } from '../estate/estate-client.ts';
 import { EstateFollower } from '../estate/estate-follower.ts';
 import { HostPart } from '../estate/host-part.ts';
-import { HostRows } from '../estate/host-rows.ts';
+import { ALIVE_TTL_SEC, HostRows } from '../estate/host-rows.ts';
+import type { AliveState } from '../estate/model.ts';
 import { readCache, writeCache } from '../estate/part-cache.ts';
+import { version } from '../service/version.ts';
 import { LateStore } from '../store/late-store.ts';
 import { openStore } from '../store/open-store.ts';
 import { parsePlace } from '../store/place.ts';
@@ -42,7 +45,7 @@ async function openOwn(options: OpenEstateOptions): Promise<EstateInForce> {
   const store = await openStore(place, (message) => log.warn(message));
   const onTrouble = (message: string): void => log.error({ message }, 'the store');
   const client = await EstateClient.open({ store, onTrouble });
-  const rows = new HostRows({ store, host, intervalMs: 0, onTrouble });
+  const rows = new HostRows({ store, host, alive: alive(), intervalMs: 0, onTrouble });
   return new EstateInForce({ ...options, follower: client, rows, client });
 }
 
@@ -62,8 +65,16 @@ async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
       'the store can not be reached: what the file declares is in force alone, until it can',
     );
   const before = cache === undefined ? {} : { before: () => cache.save() };
-  const rows = new HostRows({ store, host, intervalMs: TELL_INTERVAL_MS, onTrouble, ...before });
+  const rows = new HostRows({
+    ...{ store, host, onTrouble, ...before },
+    alive: { ...alive(), ttlSec: ALIVE_TTL_SEC },
+    intervalMs: TELL_INTERVAL_MS,
+  });
   return new EstateInForce({ ...options, follower, rows, client: undefined });
+}
+
+function alive(): AliveState {
+  return { startId: randomUUID(), version, since: new Date().toISOString() };
 }
 
 /** The copy of what is held. What the store is told to be in force here is in it. */

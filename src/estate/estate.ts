@@ -14,9 +14,9 @@
 import { formatAddress, type Address } from '../addr/address.ts';
 import type { GroupId, InterfaceId, PrefixListId, RuleId, VpcId } from '../policy/model.ts';
 import { foldGroupName } from '../policy/texts.ts';
+import { Hosts } from './hosts.ts';
 import { decodeMember, memberOf, memberText, type Member } from './index-rows.ts';
 import {
-  hostOfApplied,
   parseMemberKey,
   parseValueKey,
   PREVIEWS,
@@ -25,6 +25,7 @@ import {
   type ValuePlace,
 } from './keys.ts';
 import type {
+  AliveState,
   AppliedState,
   EstateGroup,
   EstateInterface,
@@ -34,7 +35,7 @@ import type {
   SubnetId,
 } from './model.ts';
 import { RowError, RowReader } from './row-reader.ts';
-import { decodeApplied, ROW_FORMS, type FolderValues } from './rows.ts';
+import { ROW_FORMS, type FolderValues } from './rows.ts';
 
 /** A row of the store, as far as it is looked at here. */
 export interface EstateRow {
@@ -90,7 +91,7 @@ export class Estate {
   private readonly memberRows = new Map<GroupId, Map<InterfaceId, Member>>();
   /** See `follow`. */
   private readonly followers: Set<string>[] = [];
-  private readonly appliedByHost = new Map<string, AppliedState>();
+  private readonly hosts = new Hosts();
   private readonly indices = new Indices();
 
   constructor(isWhole = true) {
@@ -224,9 +225,14 @@ export class Estate {
     return id === undefined ? undefined : this.interface(id);
   }
 
-  /** What each host has in force. */
+  /** What each host has in force, or had when it was killed. */
   applied(): ReadonlyMap<string, AppliedState> {
-    return this.appliedByHost;
+    return this.hosts.applied;
+  }
+
+  /** The hosts that live. */
+  alive(): ReadonlyMap<string, AliveState> {
+    return this.hosts.alive;
   }
 
   private interfacesOf(ids: ReadonlySet<InterfaceId>): readonly EstateInterface[] {
@@ -266,10 +272,9 @@ export class Estate {
 
   /** A row that holds no value of the estate. */
   private takeOther(key: string, text: string): void {
-    const host = hostOfApplied(key);
     const member = parseMemberKey(key);
-    if (host !== undefined) this.appliedByHost.set(host, decodeApplied(key, text));
-    else if (member !== undefined) {
+    if (this.hosts.put(key, text)) return;
+    if (member !== undefined) {
       const { groupId, interfaceId } = member;
       const members = this.memberRows.get(groupId) ?? new Map<InterfaceId, Member>();
       members.set(interfaceId, decodeMember(key, interfaceId, text));
@@ -309,10 +314,9 @@ export class Estate {
   }
 
   private removeOther(key: string): void {
-    const host = hostOfApplied(key);
     const member = parseMemberKey(key);
-    if (host !== undefined) this.appliedByHost.delete(host);
-    else if (member !== undefined) {
+    if (this.hosts.remove(key)) return;
+    if (member !== undefined) {
       const members = this.memberRows.get(member.groupId);
       members?.delete(member.interfaceId);
       this.touch(key);

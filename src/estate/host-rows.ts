@@ -1,5 +1,5 @@
 /**
- * The rows that a host writes about itself: which revision it has in force, and what its file declares.
+ * The rows that a host writes about itself: that it lives, which revision it has in force, and what its file declares.
  *
  * Theory of operation. The daemon says which rows there should be (`want…`). Whenever they differ from those that the
  * store has, they are written; what can't be written is tried again for as long as it is wanted. Nobody else writes
@@ -9,21 +9,33 @@
  * Between two writes there may be a shortest time, since each server of the API hears of each. What is wanted
  * meanwhile is written at once then, and only its last state.
  *
- * What the file declares is written before the revision in force: who waits for the latter sees the former.
+ * What the file declares is written before the revision in force: who waits for the latter sees the former. That the
+ * host lives is written last and removed first, so whoever sees it can wait for the others. That row is kept by a
+ * lease: a store that hosts share removes it soon after the host was killed or cut off. The others stay, since nothing
+ * that hosts enforce may hang on a lease.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { follow } from '../store/follow.ts';
-import { StoreError, type Commit, type Store } from '../store/store.ts';
-import { appliedKey, declaredPrefix, hostPrefix } from './keys.ts';
+import { StoreError, type Change, type Commit, type Lease, type Store } from '../store/store.ts';
+import { aliveKey, appliedKey, declaredPrefix, hostPrefix } from './keys.ts';
+import type { AliveState } from './model.ts';
+import { encodeAlive } from './rows.ts';
 
 /** Rows that one commit writes at most. */
 const ROWS_MAX = 100;
 /** Between two attempts to write, while that fails. */
 const AGAIN_MS = 1000;
+/**
+ * A host that shares its store is held to live for so long after the store heard of it last. A member of etcd that
+ * hangs is left for another before that is over.
+ */
+export const ALIVE_TTL_SEC = 10;
 
 export interface HostRowsOptions {
   readonly store: Store;
   readonly host: string;
+  /** What it says when it lives. `ttlSec` goes for the store, too, if that listens. */
+  readonly alive: AliveState;
   /** The shortest time between two writes. */
   readonly intervalMs: number;
   /** What must be so before the store is told of it. It must not throw. */
@@ -33,6 +45,7 @@ export interface HostRowsOptions {
 
 export class HostRows {
   private readonly options: HostRowsOptions;
+  private readonly aliveKey: string;
   private readonly appliedKey: string;
   private readonly declaredPrefix: string;
   private readonly ending = new AbortController();
@@ -41,6 +54,9 @@ export class HostRows {
   private revision = 0;
   private isRead = false;
   private following: Promise<void> = Promise.resolve();
+  private readonly aliveText: string;
+  /** What keeps the row that this host lives; undefined: it was not put, or is to go. */
+  private lease: Lease | undefined;
   private applied: string | undefined;
   private declared: ReadonlyMap<string, string> = new Map();
   private writing: Promise<void> | undefined;
@@ -50,9 +66,12 @@ export class HostRows {
   private lastWriteMs = 0;
 
   constructor(options: HostRowsOptions) {
+    const { host, alive } = options;
     this.options = options;
-    this.appliedKey = appliedKey(options.host);
-    this.declaredPrefix = declaredPrefix(options.host);
+    this.aliveKey = aliveKey(host);
+    this.appliedKey = appliedKey(host);
+    this.declaredPrefix = declaredPrefix(host);
+    this.aliveText = encodeAlive(alive);
   }
 
   /** Begins to follow the store. */
@@ -65,12 +84,7 @@ export class HostRows {
         prefix: hostPrefix(host),
         revision: () => this.revision,
         readAll: () => this.readAll(),
-        take: ({ revision, puts, deletes }) => {
-          for (const key of deletes) this.rows.delete(key);
-          for (const { key, value } of puts) this.rows.set(key, value);
-          this.revision = revision;
-          this.write();
-        },
+        take: (change) => this.take(change),
       },
       false,
     );
@@ -79,6 +93,11 @@ export class HostRows {
   /** Whether the store has a row of this host. */
   has(key: string): boolean {
     return this.rows.has(key);
+  }
+
+  /** Up to when the store surely says that this host lives, by the clock of `performance.now()`. See Lease. */
+  get aliveUntilMs(): number {
+    return this.lease?.keptUntilMs ?? 0;
   }
 
   /** @param applied the text of the row that says what is in force; undefined: nobody shall wait for this host */
@@ -96,7 +115,7 @@ export class HostRows {
     const end = new AbortController();
     const late = sleep(timeoutMs, false, { signal: end.signal }).catch(() => false);
     const written = (async (): Promise<boolean> => {
-      while (!this.isRead || this.isCommitting || this.pending().length > 0) {
+      while (!this.isRead || this.isCommitting || !this.isWritten) {
         if (end.signal.aborted || this.ending.signal.aborted) return false;
         if ((await this.attempt.ended) === 'failed') return false;
       }
@@ -118,6 +137,19 @@ export class HostRows {
     this.ending.abort();
     await this.writing;
     await this.following;
+  }
+
+  private take({ revision, puts, deletes }: Change): void {
+    for (const key of deletes) this.rows.delete(key);
+    for (const { key, value } of puts) {
+      this.rows.set(key, value);
+      if (key === this.aliveKey && value !== this.aliveText && this.lease !== undefined)
+        this.options.onTrouble(
+          `another daemon says that it is the host ${this.options.host}: give each host a name of its own (--host)`,
+        );
+    }
+    this.revision = revision;
+    this.write();
   }
 
   private async readAll(): Promise<void> {
@@ -145,8 +177,19 @@ export class HostRows {
     ];
   }
 
+  /** Whether the store is to be told that this host lives, or that it does so no longer. */
+  private get isLeaseDue(): boolean {
+    if (this.applied === undefined) return this.lease !== undefined;
+    // A process of this host that was killed may have left the row.
+    return this.lease === undefined || !this.rows.has(this.aliveKey);
+  }
+
+  private get isWritten(): boolean {
+    return this.pending().length === 0 && !this.isLeaseDue;
+  }
+
   private write(): void {
-    if (this.writing !== undefined || !this.isRead || this.pending().length === 0) return;
+    if (this.writing !== undefined || !this.isRead || this.isWritten) return;
     this.writing = this.writeAll().finally(() => {
       this.writing = undefined;
       if (!this.ending.signal.aborted) this.write();
@@ -161,7 +204,9 @@ export class HostRows {
     let outcome: AttemptOutcome = 'done';
     this.isCommitting = true;
     try {
+      if (this.applied === undefined) await this.endLease();
       await this.commitPending();
+      if (this.applied !== undefined) await this.putLease();
     } catch (error) {
       outcome = error instanceof StoreError && error.fault === 'busy' ? 'busy' : 'failed';
       onTrouble(`it can't be written: ${error instanceof Error ? error.message : String(error)}`);
@@ -182,6 +227,22 @@ export class HostRows {
     const applied = pending.filter(([key]) => key === this.appliedKey);
     // Lost with the power, it would be told anew at the start.
     if (applied.length > 0) await this.commitRows(applied, true);
+  }
+
+  private async putLease(): Promise<void> {
+    if (!this.isLeaseDue) return;
+    const { store, alive } = this.options;
+    const row = { key: this.aliveKey, value: this.aliveText };
+    const lease = this.lease ?? store.lease(row, alive.ttlSec ?? ALIVE_TTL_SEC);
+    const revision = await lease.put();
+    this.lease = lease;
+    if (revision > this.revision) this.rows.set(row.key, row.value);
+  }
+
+  private async endLease(): Promise<void> {
+    const { lease } = this;
+    this.lease = undefined;
+    await lease?.release();
   }
 
   private async commitRows(

@@ -2,9 +2,9 @@
  * The keys of the estate's rows in the store, and what each row is for.
  *
  * Three parts, by who writes and who reads them. `desired/…` is what hosts enforce: calls write it, and each host
- * watches it. `hosts/HOST/…` is what a host says, and it alone writes it: which revision it has in force, and what its
- * file declares. No host watches what others say, or a thousand hosts would wake each other at each change. All other
- * rows are between calls.
+ * watches it. `hosts/HOST/…` is what a host says, and it alone writes it: that it lives, which revision it has in
+ * force, and what its file declares. No host watches what others say, or a thousand hosts would wake each other at each
+ * change. All other rows are between calls.
  *
  * Below `desired/` a host finds what it needs without reading the rest: `placed/HOST/…` names its interfaces, and
  * `members/GROUP/…` has the members of a group with their addresses. Both follow from the interfaces (index-rows.ts).
@@ -69,10 +69,19 @@ export function appliedKey(host: string): string {
   return `${hostPrefix(host)}applied`;
 }
 
-/** The host whose `applied` row this is. */
-export function hostOfApplied(key: string): string | undefined {
-  const [, host] = /^hosts\/([^/]+)\/applied$/.exec(key) ?? [];
-  return host === undefined ? undefined : decodeHost(host);
+/** That a host lives: the row is kept by a lease. */
+export function aliveKey(host: string): string {
+  return `${hostPrefix(host)}alive`;
+}
+
+/** Which host says by this row how it is, and what the row is. */
+export function parseHostKey(
+  key: string,
+): { readonly host: string; readonly row: 'applied' | 'alive' } | undefined {
+  const [, host, row] = /^hosts\/([^/]+)\/(applied|alive)$/.exec(key) ?? [];
+  return host === undefined
+    ? undefined
+    : { host: decodeHost(host), row: row as 'applied' | 'alive' };
 }
 
 /** Names the interfaces of a host. */

@@ -189,3 +189,15 @@ export interface AppliedState {
   /** What of the estate is not in force there though the revision is: ids, and why. */
   readonly leftOut?: Readonly<Record<string, string>>;
 }
+
+/** A host that lives: a daemon runs there, and follows the store. */
+export interface AliveState {
+  /** Each start of the daemon has another. */
+  readonly startId: string;
+  /** Of the daemon. */
+  readonly version: string;
+  /** When it began to follow the store: ISO 8601. */
+  readonly since: string;
+  /** The row goes when the store has not heard of the host for so long; absent: when the daemon stops in order. */
+  readonly ttlSec?: number;
+}

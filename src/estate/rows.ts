@@ -13,6 +13,7 @@ import { PROTOCOL_ALL } from '../policy/model.ts';
 import { PORT_KIND_NAMES } from '../ports/port-kind.ts';
 import { LIST_CHANGES } from './model.ts';
 import type {
+  AliveState,
   AppliedState,
   AttachedDevice,
   Attachment,
@@ -124,6 +125,22 @@ export function decodeApplied(key: string, text: string): AppliedState {
       ? {}
       : { refused: { revision: refused.integer('revision'), message: refused.text('message') } }),
     ...(leftOut === undefined ? {} : { leftOut: leftOut.allTexts() }),
+  };
+}
+
+export function encodeAlive(state: AliveState): string {
+  return JSON.stringify(state);
+}
+
+/** @throws RowError */
+export function decodeAlive(key: string, text: string): AliveState {
+  const row = RowReader.parse(key, text);
+  const ttlSec = row.optionalInteger('ttlSec');
+  return {
+    startId: row.text('startId'),
+    version: row.text('version'),
+    since: row.text('since'),
+    ...(ttlSec === undefined ? {} : { ttlSec }),
   };
 }
 

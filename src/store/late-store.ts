@@ -6,6 +6,7 @@ import {
   StoreError,
   type Change,
   type Commit,
+  type Lease,
   type Outcome,
   type Snapshot,
   type Store,
@@ -33,6 +34,21 @@ export class LateStore implements Store {
 
   async *watch(prefix: string, after: number, signal: AbortSignal): AsyncIterable<Change> {
     yield* (await this.reach()).watch(prefix, after, signal);
+  }
+
+  lease(row: { readonly key: string; readonly value: string }, ttlSec: number): Lease {
+    let lease: Lease | undefined;
+    return {
+      put: async () => {
+        const store = await this.reach();
+        lease ??= store.lease(row, ttlSec);
+        return lease.put();
+      },
+      get keptUntilMs() {
+        return lease?.keptUntilMs ?? 0;
+      },
+      release: async () => lease?.release(),
+    };
   }
 
   awaySinceMs(): number | undefined {

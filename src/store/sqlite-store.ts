@@ -15,6 +15,7 @@ import { compactStep, HISTORY_LIMITS, type HistoryLimits } from './compaction.ts
 import { assertCommit, assertPrefix, assertRevision } from './limits.ts';
 import { News } from './news.ts';
 import { patiently } from './patience.ts';
+import { PlainLease } from './plain-lease.ts';
 import { applyCommit, newestRevision, readChanges, readRows, type PartOfChanges } from './rows.ts';
 import { createIfAbsent, FILE_MODE, openFile } from './schema.ts';
 import { fileError, type Sqlite } from './sqlite.ts';
@@ -23,6 +24,7 @@ import {
   StoreError,
   type Change,
   type Commit,
+  type Lease,
   type Outcome,
   type Row,
   type Snapshot,
@@ -153,6 +155,11 @@ export class SqliteStore implements Store {
       // History that stays longer does no harm. Whatever keeps it also meets the next commit, which tells.
       if (!(error instanceof StoreError)) throw error;
     }
+  }
+
+  lease(row: { readonly key: string; readonly value: string }): Lease {
+    assertCommit({ conditions: [], puts: [row], deletes: [] });
+    return new PlainLease(this, row);
   }
 
   awaySinceMs(): undefined {

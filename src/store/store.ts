@@ -23,6 +23,11 @@
  * that is killed before the answer leaves the whole commit or nothing of it. With `mayBeLost` the commit survives the
  * end of all processes, and a loss of power only once a later commit does: it does not wait for the disk.
  *
+ * Leases. A row that says that somebody lives must go when he is silent. A lease keeps such a row: whoever puts it by
+ * the lease renews that, and a store of several hosts removes the row once it has heard nothing for the time to live of
+ * the lease. A store in a file has one host, and nobody beside it to listen: there the row goes when it is released,
+ * and stays when its process is killed. Nothing that is to last may hang on a lease.
+ *
  * Errors. What went wrong is a StoreError; its `committed` says what became of a commit. `no`: nothing was changed.
  * `unknown`: it may have happened or may yet. Then read the keys again and look. A call that the contract forbids (a
  * bad key, a commit beyond the bounds) is a RangeError, and a fault of the caller.
@@ -71,6 +76,24 @@ export interface Change {
   readonly deletes: readonly string[];
 }
 
+/** Keeps one row for as long as its holder lives. See Leases above. */
+export interface Lease {
+  /**
+   * Puts the row, again if somebody removed it, and renews the lease from then on. If the lease ran out while the store
+   * could not be reached, another is granted and the row is put anew, without a further call.
+   * @returns the revision
+   * @throws StoreError; what had been put before may go then, until the next call
+   */
+  put(): Promise<number>;
+  /**
+   * Up to when the store surely keeps the row, by the clock of `performance.now()`, if nobody removes it: the time to
+   * live after the newest renewal that was answered was sent. 0: not at all. Infinity: until it is released.
+   */
+  readonly keptUntilMs: number;
+  /** Removes the row, and renews no longer. @throws StoreError; the row goes by itself then, if the store does that */
+  release(): Promise<void>;
+}
+
 export interface Store {
   /**
    * Reads the rows whose key begins with `prefix`; all rows, if it is empty.
@@ -94,6 +117,13 @@ export interface Store {
    *   the store, which is then another one than the caller has read
    */
   watch(prefix: string, after: number, signal: AbortSignal): AsyncIterable<Change>;
+
+  /**
+   * A lease for one row. Nothing is put yet. When the store is closed, the lease is renewed no longer.
+   * @param ttlSec its time to live, in whole seconds; a store may keep the row a little longer
+   * @throws RangeError for what a commit could not put
+   */
+  lease(row: { readonly key: string; readonly value: string }, ttlSec: number): Lease;
 
   /**
    * Since when it can't be reached, by the clock of `performance.now()`; undefined: it can, as far as is known. A

@@ -11,7 +11,7 @@ import { HostPart } from '../../src/estate/host-part.ts';
 import { HostRows } from '../../src/estate/host-rows.ts';
 import { loadText } from '../config/config-text.ts';
 import { writeAttached } from '../estate/write-interface.ts';
-import { DEFAULT_VPC } from '../estate/world.ts';
+import { ALIVE, DEFAULT_VPC } from '../estate/world.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
 import { openClient } from './estate-world.ts';
 
@@ -50,7 +50,9 @@ async function startHost(t: TestContext) {
     ...{ store: new MemoryStore(memory), scope: new HostPart('here'), onTrouble },
   });
   await follower.open();
-  const rows = new HostRows({ store: new MemoryStore(memory), host: 'here', intervalMs: 0, onTrouble }); // prettier-ignore
+  const rows = new HostRows({
+    ...{ store: new MemoryStore(memory), host: 'here', alive: ALIVE, intervalMs: 0, onTrouble },
+  });
   const { config } = loadText('securityGroups: { other: {} }\n');
   assert.ok(config !== undefined);
   const inForce = new EstateInForce({

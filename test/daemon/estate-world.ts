@@ -6,6 +6,7 @@ import { EstateInForce } from '../../src/daemon/estate-in-force.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
 import { HostRows } from '../../src/estate/host-rows.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { ALIVE } from '../estate/world.ts';
 import { startWorld, type DaemonWorld, type WorldOptions } from './world.ts';
 
 export interface EstateWorld extends DaemonWorld {
@@ -34,6 +35,7 @@ export async function startEstateWorld(
   const rows = new HostRows({
     store: new MemoryStore(memory),
     host: 'here',
+    alive: ALIVE,
     intervalMs: 0,
     onTrouble: (message) => assert.fail(message),
   });

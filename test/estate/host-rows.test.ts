@@ -4,8 +4,11 @@ import { test, type TestContext } from 'node:test';
 import { HostRows } from '../../src/estate/host-rows.ts';
 import { StoreError, type Commit, type Outcome, type StoreFault } from '../../src/store/store.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { ALIVE } from './world.ts';
 
 const LONG_MS = 60_000;
+/** The row that says that the host lives. */
+const LIVES: readonly [string, string] = ['hosts/a%20b/alive', JSON.stringify(ALIVE)];
 
 class FailingStore extends MemoryStore {
   failures = 0;
@@ -27,7 +30,7 @@ function start(
   const store = new FailingStore(memory);
   const troubles: string[] = [];
   const onTrouble = (message: string): number => troubles.push(message);
-  const rows = new HostRows({ store, host: 'a b', intervalMs, onTrouble });
+  const rows = new HostRows({ store, host: 'a b', alive: ALIVE, intervalMs, onTrouble });
   t.after(async () => {
     await rows.close();
     await store.close();
@@ -61,16 +64,20 @@ test('declared rows are those that are wanted, and what is in force comes after 
       [answer.key, answer.value],
       ...declared,
       ['hosts/a%20b/applied', '{"revision":1}'],
+      LIVES,
     ]),
   );
-  const last = memory.commits[memory.commits.length - 1];
+  const last = (count: number): Memory['commits'] => memory.commits.slice(-count);
   assert.deepEqual(
-    last.puts.map(({ key }) => key),
-    ['hosts/a%20b/applied'],
+    last(2).flatMap(({ puts }) => puts.map(({ key }) => key)),
+    ['hosts/a%20b/applied', 'hosts/a%20b/alive'],
   );
   rows.want(undefined);
   assert.ok(await rows.flush(LONG_MS));
-  assert.equal(rowsOf(memory)['hosts/a%20b/applied'], undefined);
+  assert.deepEqual(
+    last(2).map(({ deletes }) => deletes),
+    [['hosts/a%20b/alive'], ['hosts/a%20b/applied']],
+  );
 });
 
 test('what could not be written is written later, as it is wanted then', async (t) => {
@@ -81,20 +88,41 @@ test('what could not be written is written later, as it is wanted then', async (
   assert.equal(await rows.flush(LONG_MS), false);
   rows.want('2');
   assert.ok(await rows.flush(LONG_MS));
-  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '2' });
+  assert.deepEqual(rowsOf(memory), Object.fromEntries([LIVES, ['hosts/a%20b/applied', '2']]));
   assert.deepEqual(troubles, ['it can’t be written: it is away'.replace('’', "'")]);
 });
 
-test('a row that somebody removed is written again', async (t) => {
+test('rows that somebody removed are written again', async (t) => {
   const memory = new Memory();
   const { rows } = start(t, memory);
   rows.want('1');
   assert.ok(await rows.flush(LONG_MS));
-  const { length } = memory.commits;
-  const deletes = ['hosts/a%20b/applied'];
+  const before = rowsOf(memory);
+  const deletes = Object.keys(before);
+  assert.deepEqual(deletes, ['hosts/a%20b/applied', 'hosts/a%20b/alive']);
   await new MemoryStore(memory).commit({ conditions: [], puts: [], deletes });
-  while (memory.commits.length < length + 2) await new Promise((resolve) => setImmediate(resolve));
-  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '1' });
+  while (Object.keys(rowsOf(memory)).length < 2)
+    await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(rowsOf(memory), before);
+});
+
+test('another daemon of the same name is told of, and what it says stays', async (t) => {
+  const memory = new Memory();
+  const [key, value] = LIVES;
+  // Of a process of this host that was killed.
+  const killed = { key, value: JSON.stringify({ ...ALIVE, startId: 's-0' }) };
+  await new MemoryStore(memory).commit({ conditions: [], puts: [killed], deletes: [] });
+  const { rows, troubles } = start(t, memory);
+  rows.want('1');
+  assert.ok(await rows.flush(LONG_MS));
+  assert.equal(rowsOf(memory)[key], value);
+  assert.deepEqual(troubles, []);
+  await new MemoryStore(memory).commit({ conditions: [], puts: [killed], deletes: [] });
+  while (troubles.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.match(troubles[0], /^another daemon says that it is the host a b: /);
+  rows.want('2');
+  assert.ok(await rows.flush(LONG_MS));
+  assert.equal(rowsOf(memory)[key], killed.value);
 });
 
 test('between two writes there is a while, and the last state counts', async (t) => {
@@ -108,9 +136,9 @@ test('between two writes there is a while, and the last state counts', async (t)
     await new Promise((resolve) => setImmediate(resolve));
   }
   assert.ok(await rows.flush(LONG_MS));
-  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '50' });
+  assert.equal(rowsOf(memory)['hosts/a%20b/applied'], '50');
   const tookMs = performance.now() - before;
-  assert.ok(store.commits <= 3 + tookMs / 300, `${store.commits} commits in ${tookMs} ms`);
+  assert.ok(store.commits <= 4 + tookMs / 300, `${store.commits} commits in ${tookMs} ms`);
 });
 
 test('others who write at the same time are waited for', async (t) => {
@@ -119,7 +147,7 @@ test('others who write at the same time are waited for', async (t) => {
   [store.failures, store.fault] = [2, 'busy'];
   rows.want('1');
   assert.ok(await rows.flush(LONG_MS));
-  assert.deepEqual(rowsOf(memory), { 'hosts/a%20b/applied': '1' });
+  assert.deepEqual(rowsOf(memory), Object.fromEntries([LIVES, ['hosts/a%20b/applied', '1']]));
 });
 
 test('waiting for a store that is away ends', async (t) => {

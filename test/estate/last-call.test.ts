@@ -41,6 +41,10 @@ class LateStore implements Store {
     }
   }
 
+  lease(...args: Parameters<MemoryStore['lease']>): ReturnType<Store['lease']> {
+    return this.store.lease(...args);
+  }
+
   awaySinceMs(): undefined {
     return undefined;
   }

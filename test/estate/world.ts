@@ -5,7 +5,7 @@ import { randomId, type CallContext } from '../../src/estate/calls.ts';
 import type { Edit } from '../../src/estate/edit.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
 import { addDefaultGroup } from '../../src/estate/groups.ts';
-import type { EstateVpc } from '../../src/estate/model.ts';
+import type { AliveState, EstateVpc } from '../../src/estate/model.ts';
 import { QUOTA_DEFAULTS } from '../../src/policy/quotas.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
@@ -26,6 +26,13 @@ export const DEFAULT_VPC: EstateVpc = {
   enableDnsSupport: true,
   enableNetworkAddressUsageMetrics: false,
   tags: [],
+};
+
+/** What a host says that lives. */
+export const ALIVE: AliveState = {
+  startId: 's-1',
+  version: '1.2.3',
+  since: '2026-11-30T12:00:00Z',
 };
 
 /** The value of what must not be refused. */

@@ -106,14 +106,17 @@ test('without the store, what was known is in force, also for a daemon that star
 test('a host that leaves in order is waited for no more, and comes back as it was', async (t) => {
   if (!canRun(t) || !requireEtcd(t)) return;
   const { hosts, netns, daemons, groups } = await startHosts(t);
+  const said = async (): Promise<readonly string[]> => {
+    const below = '/secgroupd/v1/rows/hosts/';
+    const keys = await hosts.etcd.ctl(['get', '--prefix', '--keys-only', below]);
+    return keys.match(/\w+\/(applied|alive)/g) ?? [];
+  };
+  const all = ['a/alive', 'a/applied', 'b/alive', 'b/applied'];
+  while ((await said()).length < all.length)
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.deepEqual(await said(), all);
   assert.equal(await daemons.b.stop(), 0);
-  const rows = await hosts.etcd.ctl([
-    'get',
-    '--prefix',
-    '--keys-only',
-    '/secgroupd/v1/rows/hosts/',
-  ]);
-  assert.deepEqual(rows.match(/hosts\/\w+\/applied/g), ['hosts/a/applied']);
+  assert.deepEqual(await said(), ['a/alive', 'a/applied']);
   await hosts.change(hosts.move(OTHER, groups.web));
   const b = await hosts.start('b');
   assert.equal((await ping(netns.other, DB.address)).code, 0, b.output);

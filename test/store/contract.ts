@@ -88,6 +88,7 @@ export function testContract({ name, make, fetchesAhead }: Backend): void {
   describe(`${name}: conditions`, () => testConditions(make));
   describe(`${name}: watches`, () => testWatches(make));
   describe(`${name}: history and its end`, () => testHistory(make, fetchesAhead === true));
+  describe(`${name}: leases`, () => testLeases(make));
   describe(`${name}: what it refuses`, () => testRefusals(make));
 }
 
@@ -434,6 +435,51 @@ function testHistory(make: Make, fetchesAhead: boolean): void {
     await assert.rejects(ask(store, { puts: putsOf({ a: '1' }) }), isClosed);
     await assert.rejects(take(store, '', 0, 1), isClosed);
     assert.equal((await second.read('a/')).rows.length, 3);
+  });
+}
+
+function testLeases(make: Make): void {
+  const TTL_SEC = 60;
+
+  test('a row is put by its lease, also again, and goes when it is released', async (t) => {
+    const { store, other } = await make(t);
+    const lease = store.lease({ key: 'a', value: '1' }, TTL_SEC);
+    assert.equal(lease.keptUntilMs, 0);
+    assert.deepEqual(await rowsOf(store, ''), []);
+    assert.equal(await lease.put(), 1);
+    assert.ok(lease.keptUntilMs > performance.now());
+    assert.deepEqual(await rowsOf(await other(), ''), ['a=1 1/1']);
+    await commit(await other(), { deletes: ['a'] });
+    assert.equal(await lease.put(), 3);
+    assert.equal(await lease.put(), 4);
+    assert.deepEqual(await rowsOf(store, ''), ['a=1 3/4']);
+    await lease.release();
+    assert.equal(lease.keptUntilMs, 0);
+    assert.deepEqual(await store.read(''), { revision: 5, rows: [] });
+  });
+
+  test('who puts a row that another lease keeps has it', async (t) => {
+    const { store, other } = await make(t);
+    await store.lease({ key: 'a', value: '1' }, TTL_SEC).put();
+    await store.close();
+    const second = await other();
+    assert.deepEqual(await rowsOf(second, ''), ['a=1 1/1'], 'a store that is closed takes none');
+    const lease = second.lease({ key: 'a', value: '2' }, TTL_SEC);
+    await lease.put();
+    assert.deepEqual(await rowsOf(second, ''), ['a=2 1/2']);
+    await lease.release();
+    assert.deepEqual(await rowsOf(second, ''), []);
+  });
+
+  test('it takes what a commit takes, and nothing once the store is closed', async (t) => {
+    const { store } = await make(t);
+    assert.throws(() => store.lease({ key: '', value: '' }, TTL_SEC), RangeError);
+    assert.throws(() => store.lease({ key: 'a', value: '\0' }, TTL_SEC), RangeError);
+    const lease = store.lease({ key: 'a', value: '1' }, TTL_SEC);
+    await store.close();
+    const isClosed = (error: unknown): boolean =>
+      error instanceof StoreError && error.fault === 'closed';
+    await assert.rejects(lease.put(), isClosed);
   });
 }
 

@@ -55,6 +55,16 @@ export function countedFrom(first: number, store: Store): Store {
         await changes.return?.();
       }
     },
+    lease: (row, ttlSec) => {
+      const lease = store.lease(row, ttlSec);
+      return {
+        put: async () => (await lease.put()) - first,
+        get keptUntilMs() {
+          return lease.keptUntilMs;
+        },
+        release: () => lease.release(),
+      };
+    },
     awaySinceMs: () => store.awaySinceMs(),
     close: () => store.close(),
   };

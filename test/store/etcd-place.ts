@@ -100,6 +100,11 @@ export class Wire {
     this.freeze();
   }
 
+  /** After `die`: passes on what comes on later connections. */
+  revive(): void {
+    this.isDead = false;
+  }
+
   private close(): void {
     this.server.close();
     for (const socket of this.sockets) socket.destroy();

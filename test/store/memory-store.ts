@@ -1,11 +1,13 @@
 /** A store in memory: the slow twin of all backends, written to be obviously right. Each call goes through all commits. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { PlainLease } from '../../src/store/plain-lease.ts';
 import { assertCommit, assertPrefix, assertRevision } from '../../src/store/limits.ts';
 import {
   CompactedError,
   StoreError,
   type Change,
   type Commit,
+  type Lease,
   type Outcome,
   type Row,
   type Snapshot,
@@ -114,6 +116,11 @@ export class MemoryStore implements Store {
       const change = this.memory.changeAt(++seen, prefix);
       if (change.puts.length + change.deletes.length > 0) yield change;
     }
+  }
+
+  lease(row: { readonly key: string; readonly value: string }): Lease {
+    assertCommit({ conditions: [], puts: [row], deletes: [] });
+    return new PlainLease(this, row);
   }
 
   awaySinceMs(): undefined {

@@ -1,4 +1,4 @@
-/** Asks a cluster of etcd what changes nothing, of another member if one fails. */
+/** Asks a cluster of etcd what may be asked again, of another member if one fails. */
 import type { Connection } from './connection.ts';
 import { CALL_LIMIT_MS } from './connection.ts';
 import { verdictOf } from './faults.ts';
@@ -27,17 +27,19 @@ export class Asker {
 
   /**
    * Asks, until a member has answered or `signal` is ended.
+   * @param limitMs how long a member has for its answer
    * @throws StoreError, NoRevision, TooLarge
    */
   async ask<I extends Shape, O extends Shape>(
     method: Method<I, O>,
     argument: Partial<Message<I>>,
     signal: AbortSignal = AbortSignal.timeout(LIMIT_MS),
+    limitMs = CALL_LIMIT_MS,
   ): Promise<Message<O>> {
     for (;;) {
       const channel = await this.connection.ready(signal);
       try {
-        const answer = await channel.call(method, argument, CALL_LIMIT_MS);
+        const answer = await channel.call(method, argument, limitMs);
         this.assertCluster(
           (answer as { header?: { clusterId?: string } }).header,
           channel.endpoint,

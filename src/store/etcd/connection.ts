@@ -3,10 +3,10 @@
  *
  * Theory of operation. There is at most one connection. It is given out only after the member has shown that it has the
  * store that we mean (mark.ts), so what follows fails for the connection or for itself, never for the wrong cluster.
- * Whoever finds that it fails drops it, and who needs one next connects anew: to all members in a random order, one
- * after the other, then again after a pause. The pauses are random, from nothing to 0.2 s at first and to 10 s at last:
- * a thousand hosts that lost the same member come back spread over time. As long as nobody needs a connection, nobody
- * tries.
+ * Whoever finds that it fails drops it, and who needs one next connects anew: to all members in a random order, but the
+ * one that failed last at the end; then again after a pause. The pauses are random, from nothing to 0.2 s at first and
+ * to 10 s at last: a thousand hosts that lost the same member come back spread over time. As long as nobody needs a
+ * connection, nobody tries.
  *
  * Each who waits has a limit of time, or waits as long as it takes: a watch has nothing better to do. What can't get
  * better by waiting (no right, another cluster, a wrong certificate) ends the waiting at once, if no member is better.
@@ -41,6 +41,8 @@ export class Connection {
   /** Why the last one ended; undefined: it has not. */
   private lost: string | undefined;
   private lostSinceMs: number | undefined;
+  /** Whose connection failed last. */
+  private lostEndpoint: string | undefined;
   /** Of each member, why it did not serve. */
   private readonly reasons = new Map<string, string>();
 
@@ -89,6 +91,7 @@ export class Connection {
     channel.close();
     if (this.ending.signal.aborted) return;
     this.lost = what;
+    this.lostEndpoint = channel.endpoint;
     this.lostSinceMs ??= performance.now();
     this.say(`the store ${this.place.url}: lost ${channel.endpoint} (${what}); trying all members`);
   }
@@ -117,7 +120,10 @@ export class Connection {
   /** @returns undefined if no member serves now. @throws StoreError if none will */
   private async tryAll(): Promise<Channel | undefined> {
     let hopeless: StoreError | undefined;
-    for (const endpoint of shuffled(this.place.endpoints)) {
+    // One that hangs would hold us up for seconds before the others are asked.
+    const isLost = (endpoint: string): number => Number(endpoint === this.lostEndpoint);
+    const endpoints = shuffled(this.place.endpoints).sort((a, b) => isLost(a) - isLost(b));
+    for (const endpoint of endpoints) {
       if (this.ending.signal.aborted) throw this.fail('closed', 'it was closed');
       const channel = await this.tryOne(endpoint);
       if (channel instanceof Channel) return this.take(channel);

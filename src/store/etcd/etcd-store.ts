@@ -14,6 +14,7 @@ import {
   CompactedError,
   type Change,
   type Commit,
+  type Lease,
   type Outcome,
   type Row,
   type Snapshot,
@@ -24,7 +25,16 @@ import { CALL_LIMIT_MS, Connection, type Say } from './connection.ts';
 import { etcdError, verdictOf, wordsOf } from './faults.ts';
 import { isCallError, type Channel } from './grpc.ts';
 import { keyAfter, keysBelow, rowOf, type KeyRange, type Keys } from './keys.ts';
-import { RANGE, TARGET, TXN, type Compare, type KeyValue, type RequestOp } from './messages.ts';
+import { EtcdLease } from './lease.ts';
+import {
+  NO_LEASE,
+  RANGE,
+  TARGET,
+  TXN,
+  type Compare,
+  type KeyValue,
+  type RequestOp,
+} from './messages.ts';
 import { Watch } from './watch.ts';
 import type { Message } from './wire.ts';
 
@@ -50,20 +60,22 @@ export async function openEtcdStore(place: EtcdPlace, say: Say = () => undefined
     connection.close();
     throw error;
   }
-  return new EtcdStore(connection, keys);
+  return new EtcdStore(connection, keys, say);
 }
 
 class EtcdStore implements Store {
   private readonly connection: Connection;
   private readonly keys: Keys;
   private readonly asker: Asker;
+  private readonly say: Say;
   private readonly ending = new AbortController();
   /** The last of the commits that were asked for. */
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(connection: Connection, keys: Keys) {
+  constructor(connection: Connection, keys: Keys, say: Say) {
     this.connection = connection;
     this.keys = keys;
+    this.say = say;
     this.asker = new Asker(connection, keys);
   }
 
@@ -87,10 +99,7 @@ class EtcdStore implements Store {
   async commit(commit: Commit): Promise<Outcome> {
     assertCommit(commit);
     this.assertOpen();
-    const signal = AbortSignal.timeout(LIMIT_MS);
-    const mine = this.turn.then(() => this.commitNow(commit, signal));
-    this.turn = mine.catch(() => undefined);
-    return mine;
+    return this.commitInTurn(commit, AbortSignal.timeout(LIMIT_MS));
   }
 
   async *watch(prefix: string, after: number, signal: AbortSignal): AsyncGenerator<Change> {
@@ -100,6 +109,25 @@ class EtcdStore implements Store {
     const over = AbortSignal.any([signal, this.ending.signal]);
     const { connection, asker, keys } = this;
     yield* new Watch({ connection, asker, keys }, prefix, after).changes(over);
+  }
+
+  lease(row: { readonly key: string; readonly value: string }, ttlSec: number): Lease {
+    const { connection, asker, say } = this;
+    const put: Commit = { conditions: [], puts: [row], deletes: [] };
+    assertCommit(put);
+    return new EtcdLease(
+      {
+        ...{ connection, asker, say, closing: this.ending.signal },
+        put: async (leaseId, signal) => {
+          // It has no condition, so there is no conflict.
+          const outcome = await this.commitInTurn(put, signal, leaseId);
+          return (outcome as { readonly revision: number }).revision;
+        },
+        delete: () => this.commit({ conditions: [], puts: [], deletes: [row.key] }),
+      },
+      row.key,
+      ttlSec,
+    );
   }
 
   awaySinceMs(): number | undefined {
@@ -155,8 +183,15 @@ class EtcdStore implements Store {
     }
   }
 
-  private async commitNow(commit: Commit, signal: AbortSignal): Promise<Outcome> {
-    const request = this.transactionOf(commit);
+  /** @param leaseId which lease of etcd what is put hangs on */
+  private commitInTurn(commit: Commit, signal: AbortSignal, leaseId = NO_LEASE): Promise<Outcome> {
+    const mine = this.turn.then(() => this.commitNow(commit, signal, leaseId));
+    this.turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  private async commitNow(commit: Commit, signal: AbortSignal, leaseId: string): Promise<Outcome> {
+    const request = this.transactionOf(commit, leaseId);
     for (;;) {
       const channel = await this.connection.ready(signal);
       try {
@@ -193,7 +228,10 @@ class EtcdStore implements Store {
     }
   }
 
-  private transactionOf({ conditions, puts, deletes }: Commit): Message<typeof TXN.request.fields> {
+  private transactionOf(
+    { conditions, puts, deletes }: Commit,
+    lease: string,
+  ): Message<typeof TXN.request.fields> {
     const { mark } = this.connection.identity;
     const isOurs: Compare = { target: TARGET.value, key: this.keys.mark, value: mark };
     const holds = conditions.map(({ key, revision }): Compare => {
@@ -206,7 +244,7 @@ class EtcdStore implements Store {
       compare: [isOurs, ...holds],
       success: [
         ...puts.map(({ key, value }): RequestOp => {
-          return { put: { key: this.keys.of(key), value: Buffer.from(value) } };
+          return { put: { key: this.keys.of(key), value: Buffer.from(value), lease } };
         }),
         ...deletes.map((key): RequestOp => ({ delete: { key: this.keys.of(key) } })),
       ],

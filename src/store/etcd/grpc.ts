@@ -76,10 +76,12 @@ export class Channel {
 
   /** @throws CallError */
   call<I extends Shape, O extends Shape>(
-    { path, request, response }: Method<I, O>,
+    method: Method<I, O>,
     argument: Partial<Message<I>>,
     limitMs: number,
   ): Promise<Message<O>> {
+    if (method.isStream === true) return this.callByStream(method, argument, limitMs);
+    const { path, request, response } = method;
     return new Promise((resolve, reject) => {
       this.assertOpen();
       this.client.makeUnaryRequest(
@@ -94,6 +96,27 @@ export class Channel {
           else reject(error);
         },
       );
+    });
+  }
+
+  private callByStream<I extends Shape, O extends Shape>(
+    { path, request, response }: Method<I, O>,
+    argument: Partial<Message<I>>,
+    limitMs: number,
+  ): Promise<Message<O>> {
+    return new Promise((resolve, reject) => {
+      this.assertOpen();
+      const stream = this.client.makeBidiStreamRequest(
+        path,
+        request.encode,
+        response.decode,
+        this.metadata,
+        { deadline: Date.now() + limitMs },
+      );
+      stream.on('error', reject);
+      stream.on('data', resolve);
+      stream.on('end', () => reject(callError(status.UNKNOWN, 'the member ended it unanswered')));
+      stream.end(argument);
     });
   }
 
@@ -127,9 +150,13 @@ export class Channel {
   /** Somebody else may have found that it fails, just before a call. */
   private assertOpen(): void {
     if (!this.isClosed) return;
-    const details = 'No connection established: it was given up';
-    throw Object.assign(new Error(details), { code: status.UNAVAILABLE, details });
+    throw callError(status.UNAVAILABLE, 'No connection established: it was given up');
   }
+}
+
+/** An error as gRPC's own are. */
+export function callError(code: status, details: string): Error {
+  return Object.assign(new Error(details), { code, details });
 }
 
 /** Files are read for each connection, so that a certificate can be renewed. */

@@ -35,7 +35,9 @@ const RANGE_REQUEST = message({
 });
 const RANGE_RESPONSE = message({ header: part(1, HEADER), kvs: list(2, KEY_VALUE), more: bool(3) });
 
-const PUT_REQUEST = message({ key: bytes(1), value: bytes(2) });
+/** What is put with it stays. */
+export const NO_LEASE = '0';
+const PUT_REQUEST = message({ key: bytes(1), value: bytes(2), lease: id(3) });
 const DELETE_REQUEST = message({ key: bytes(1) });
 
 const REQUEST_OP = message({
@@ -94,11 +96,20 @@ export type WatchResponse = Message<typeof WATCH_RESPONSE.fields>;
 const AUTHENTICATE_REQUEST = message({ name: text(1), password: text(2) });
 const AUTHENTICATE_RESPONSE = message({ header: part(1, HEADER), token: text(2) });
 
+/** In seconds. An answer has none if the lease is gone. */
+const TTL = number(3);
+const LEASE_GRANT_REQUEST = message({ ttlSec: number(1) });
+const LEASE_GRANT_RESPONSE = message({ header: part(1, HEADER), id: id(2), ttlSec: TTL });
+const LEASE_KEEP_ALIVE_REQUEST = message({ id: id(1) });
+const LEASE_KEEP_ALIVE_RESPONSE = message({ header: part(1, HEADER), id: id(2), ttlSec: TTL });
+
 /** A call with its messages. */
 export interface Method<I extends Shape, O extends Shape> {
   readonly path: string;
   readonly request: Codec<I>;
   readonly response: Codec<O>;
+  /** etcd takes any number of requests on one stream, and answers each. A call sends one. */
+  readonly isStream?: boolean;
 }
 
 export const RANGE = {
@@ -116,4 +127,15 @@ export const AUTHENTICATE = {
   path: '/etcdserverpb.Auth/Authenticate',
   request: AUTHENTICATE_REQUEST,
   response: AUTHENTICATE_RESPONSE,
+};
+export const LEASE_GRANT = {
+  path: '/etcdserverpb.Lease/LeaseGrant',
+  request: LEASE_GRANT_REQUEST,
+  response: LEASE_GRANT_RESPONSE,
+};
+export const LEASE_KEEP_ALIVE = {
+  path: '/etcdserverpb.Lease/LeaseKeepAlive',
+  request: LEASE_KEEP_ALIVE_REQUEST,
+  response: LEASE_KEEP_ALIVE_RESPONSE,
+  isStream: true,
 };

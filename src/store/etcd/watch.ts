@@ -20,7 +20,7 @@ import { CompactedError, type Change, type Row } from '../store.ts';
 import type { Asker } from './asker.ts';
 import type { Connection } from './connection.ts';
 import { verdictOf } from './faults.ts';
-import { isCallError, status, type Channel } from './grpc.ts';
+import { callError, isCallError, status, type Channel } from './grpc.ts';
 import { rowOf, type Keys } from './keys.ts';
 import { EVENT_DELETE, type KeyValue, type WatchResponse } from './messages.ts';
 
@@ -116,7 +116,7 @@ export class Watch {
     if (compactRevision > 0)
       return new CompactedError(this.seen, compactRevision, await this.asker.newest(over));
     const what = cancelReason === '' ? 'the member ended a watch' : cancelReason;
-    return Object.assign(new Error(what), { code: status.UNKNOWN, details: what });
+    return callError(status.UNKNOWN, what);
   }
 }
 

@@ -1,0 +1,28 @@
+/** What the hosts of a store say of themselves: who lives, and which revision each has in force. */
+import { parseHostKey } from './keys.ts';
+import type { AliveState, AppliedState } from './model.ts';
+import { decodeAlive, decodeApplied } from './rows.ts';
+
+export class Hosts {
+  /** A host that was killed is still here. */
+  readonly applied = new Map<string, AppliedState>();
+  readonly alive = new Map<string, AliveState>();
+
+  /** Takes in a row, if it is such a one. @returns whether it is. @throws RowError */
+  put(key: string, text: string): boolean {
+    const place = parseHostKey(key);
+    if (place === undefined) return false;
+    const { host, row } = place;
+    if (row === 'applied') this.applied.set(host, decodeApplied(key, text));
+    else this.alive.set(host, decodeAlive(key, text));
+    return true;
+  }
+
+  /** @returns whether it is a row of a host */
+  remove(key: string): boolean {
+    const place = parseHostKey(key);
+    if (place === undefined) return false;
+    this[place.row].delete(place.host);
+    return true;
+  }
+}
