@@ -21,6 +21,10 @@ export interface AccessRecord {
   reason?: string;
   /** Of the estate, after a change. */
   revision?: number;
+  /** Hosts that a change concerns, and that don't live: nobody waited for them. */
+  away?: readonly string[];
+  /** Hosts that live, and did not have it in force when a quorum had, or when it was waited for long enough. */
+  behind?: readonly string[];
   ms: number;
 }
 

@@ -51,6 +51,11 @@ export interface Answer {
   readonly output: object;
   /** Of the estate, after a change: goes into the header `x-secgroupd-revision` and the access log. */
   readonly revision?: number;
+  /**
+   * Hosts that it concerns and that don't have it in force: they don't live, or a quorum of the others was enough. They
+   * go into the headers `x-secgroupd-away` and `x-secgroupd-behind`, and into the access log.
+   */
+  readonly notInForce?: { readonly away: readonly string[]; readonly behind: readonly string[] };
   /** Further headers, names in lower case. */
   readonly headers?: Readonly<Record<string, string>>;
 }

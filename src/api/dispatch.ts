@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { StoreError } from '../store/store.ts';
 import type { AccessRecord, UnknownActions } from './access-log.ts';
-import { ApiError, mayCall, type Action, type Caller } from './action.ts';
+import { ApiError, mayCall, type Action, type Answer, type Caller } from './action.ts';
 import { readCredential, type Credential } from './credential.ts';
 import { readPairs, shown } from './form.ts';
 import type { KeyRing } from './keys.ts';
@@ -114,11 +114,10 @@ export class Dispatcher {
     if (!mayCall(caller.policy, action.right))
       throw refusals.notAllowed(protocol.service, action.name, caller);
 
-    const { output, revision, headers } = await action.run(call.parameters(), caller);
-    if (revision !== undefined) record.revision = revision;
-    return answerOf(protocol.writeAnswer(action.name, output, record.requestId), record, {
-      ...(revision === undefined ? {} : { 'x-secgroupd-revision': String(revision) }),
-      ...headers,
+    const answer = await action.run(call.parameters(), caller);
+    return answerOf(protocol.writeAnswer(action.name, answer.output, record.requestId), record, {
+      ...noteEnforcement(answer, record),
+      ...answer.headers,
     });
   }
 
@@ -175,6 +174,28 @@ export class Dispatcher {
         : protocol.writeError(error, requestId);
     return answerOf({ status: error.status, ...written }, record, error.headers);
   }
+}
+
+/** Of hosts that a header or a record of the log names. */
+const HOSTS_MAX = 20;
+
+/** What the headers and the access log say of how a change got into force. */
+function noteEnforcement(
+  { revision, notInForce }: Answer,
+  record: AccessRecord,
+): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = {};
+  if (revision !== undefined)
+    headers['x-secgroupd-revision'] = String((record.revision = revision));
+  for (const how of ['away', 'behind'] as const) {
+    const hosts = notInForce?.[how] ?? [];
+    if (hosts.length === 0) continue;
+    const named = hosts.slice(0, HOSTS_MAX);
+    const more = hosts.length > HOSTS_MAX ? [`and ${hosts.length - HOSTS_MAX} more`] : [];
+    record[how] = named;
+    headers[`x-secgroupd-${how}`] = [...named.map(encodeURIComponent), ...more].join(', ');
+  }
+  return headers;
 }
 
 function answerOf(

@@ -3,9 +3,11 @@
  * it can't be.
  *
  * Theory of operation. A change is committed first and put in force then, since hosts learn of it by the store. The
- * call answers when every host that runs has it in force, so that the caller may rely on it. If a host refuses it, or
- * one does not answer, the commit is reversed and the call fails with the reason. With `wait: 'none'` the call answers
- * after the commit, which is durable then.
+ * call answers when every host that it concerns and that lives has it in force, so that the caller may rely on it. If
+ * one of them refuses it, or does not answer, the commit is reversed and the call fails with the reason. With
+ * `wait: 'quorum'` more than half of those hosts are enough, and a change that has not got so far in time is kept. With
+ * `wait: 'none'` the call answers after the commit, which is durable then. Hosts that are not waited for are named in
+ * the answer, so there is a Managed for each call, which collects them.
  *
  * A client that repeats a call because it got no answer gives it the same ClientToken. The token is a row of the same
  * commit as the change, so there is either both or neither.
@@ -14,7 +16,7 @@ import { createHash } from 'node:crypto';
 import type { CallContext } from '../estate/calls.ts';
 import { Edit } from '../estate/edit.ts';
 import type { Estate } from '../estate/estate.ts';
-import type { Changed, EstateClient } from '../estate/estate-client.ts';
+import type { Changed, EnforceOptions, EstateClient } from '../estate/estate-client.ts';
 import { tokenKey } from '../estate/keys.ts';
 import type { Checked, Refusal } from '../policy/refusals.ts';
 import { StoreError, type Commit } from '../store/store.ts';
@@ -36,10 +38,14 @@ export interface ManagedOptions {
   readonly previews: Previews;
   readonly context: CallContext;
   readonly region: string;
-  readonly wait: 'hosts' | 'none';
+  readonly wait: Wait;
   /** How long hosts may take to put a change in force. */
   readonly enforceTimeoutMs: number;
 }
+
+/** Whom a call that changes something waits for. */
+export const WAITS = ['none', 'quorum', 'all'] as const;
+export type Wait = (typeof WAITS)[number];
 
 export interface DryRunParams {
   readonly DryRun?: boolean;
@@ -62,6 +68,8 @@ export class Managed {
   readonly context: CallContext;
   readonly region: string;
   private readonly options: ManagedOptions;
+  private readonly away = new Set<string>();
+  private readonly behind = new Set<string>();
 
   constructor(options: ManagedOptions) {
     this.options = options;
@@ -82,10 +90,14 @@ export class Managed {
     return this.options.client.catchUp();
   }
 
-  /** The same for a caller of another account: what there is, is shown as that account's. */
+  /** The same for a call: what there is, is shown as that of the caller's account. */
   as({ accountId }: Pick<Caller, 'accountId'>): Managed {
-    if (accountId === this.accountId) return this;
     return new Managed({ ...this.options, context: { ...this.context, accountId } });
+  }
+
+  /** Hosts that don't have in force what was changed by this. */
+  get notInForce(): NonNullable<Answer['notInForce']> {
+    return { away: [...this.away].sort(), behind: [...this.behind].sort() };
   }
 
   /**
@@ -106,9 +118,10 @@ export class Managed {
     }
     const done = await client.change(work);
     if (!done.ok) throw refusalError(done.refusals);
-    const { value, revision, edit } = done.value;
-    if (edit !== undefined && this.options.wait === 'hosts')
-      await this.enforce(edit, revision, since);
+    const { value, revision, edit, concerned } = done.value;
+    const { wait } = this.options;
+    if (edit !== undefined && wait !== 'none')
+      await this.enforce({ edit, revision, since }, { concerned, waitFor: wait });
     const takeBack = async (taken: TakenBack): Promise<boolean> =>
       edit === undefined || (await client.takeBack(edit, revision, taken));
     return { value, revision, takeBack };
@@ -157,11 +170,18 @@ export class Managed {
     });
   }
 
-  private async enforce(edit: Edit, revision: number, since: TakenBack): Promise<void> {
+  private async enforce(
+    { edit, revision, since }: { edit: Edit; revision: number; since: TakenBack },
+    options: EnforceOptions,
+  ): Promise<void> {
     const { client, enforceTimeoutMs } = this.options;
-    const outcome = await client.enforce(revision, enforceTimeoutMs);
+    const outcome = await client.enforce(revision, enforceTimeoutMs, options);
     const whyNotAttached = outcome.kind === 'inForce' ? client.whyNotAttached(edit) : undefined;
-    if (outcome.kind === 'inForce' && whyNotAttached === undefined) return;
+    if (outcome.kind === 'inForce' && whyNotAttached === undefined) {
+      for (const host of outcome.away ?? []) this.away.add(host);
+      for (const host of outcome.behind ?? []) this.behind.add(host);
+      return;
+    }
     let end: string;
     try {
       end = (await client.takeBack(edit, revision, since))
@@ -190,9 +210,11 @@ export function managedAction<P extends object>(
   run: (managed: Managed, params: P, caller: Caller) => Promise<Answer>,
   service: ServiceName = 'ec2',
 ): Action {
-  return action<P>(service, name, right, (params, caller) =>
-    run(managed.as(caller), params, caller),
-  );
+  return action<P>(service, name, right, async (params, caller) => {
+    const call = managed.as(caller);
+    const answer = await run(call, params, caller);
+    return { ...answer, notInForce: call.notInForce };
+  });
 }
 
 /** What a client is told of a refusal: AWS's sentence, and our advice. */

@@ -8,19 +8,18 @@ import { ensureDefaultVpc } from '../estate/vpcs.ts';
 import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
 import { openStore } from '../store/open-store.ts';
 import { removeOldPreviews } from '../estate/previews.ts';
-import { Managed } from './managed.ts';
+import { Managed, type Wait } from './managed.ts';
 import { PREVIEW_TIMEOUT_MS, Previews } from './previews.ts';
 import { zonesOf } from './zones.ts';
 
 export interface EstateOptions {
   readonly store: string;
   readonly region: string;
-  readonly wait: 'hosts' | 'none';
+  readonly wait: Wait;
+  /** In seconds. */
+  readonly waitLimit: number;
   readonly log: Logger;
 }
-
-/** How long hosts may take to put a change in force. A large one takes tens of milliseconds. */
-const ENFORCE_TIMEOUT_MS = 10_000;
 
 /** After that no server waits for an answer of a host. */
 const OLD_PREVIEW_MS = 2 * PREVIEW_TIMEOUT_MS;
@@ -35,6 +34,7 @@ export async function openEstate({
   store: place,
   region,
   wait,
+  waitLimit,
   log,
 }: EstateOptions): Promise<OpenedEstate> {
   const client = await EstateClient.open({
@@ -59,7 +59,7 @@ export async function openEstate({
     context,
     region,
     wait,
-    enforceTimeoutMs: ENFORCE_TIMEOUT_MS,
+    enforceTimeoutMs: waitLimit * 1000,
   });
   const close = (): Promise<void> => {
     ending.abort();

@@ -7,6 +7,7 @@ import { parseStorePlace } from '../service/store-option.ts';
 import { isLoopback } from '../store/loopback.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { KEYS_FILE_DEFAULT } from './keys.ts';
+import { WAITS, type Wait } from './managed.ts';
 
 export { isLoopback };
 
@@ -18,6 +19,9 @@ const REGION = /^[a-z]{2}(-[a-z]{1,16}){1,3}-\d{1,2}$/;
 /** By key. Beyond what one server can answer: a client in a loop is stopped, an honest one is not. */
 const RATE_DEFAULT = 1000;
 const RATE_MAX = 1_000_000;
+/** Most changes take milliseconds. A host that dies meanwhile is missed before this is over (ALIVE_TTL_SEC). */
+const WAIT_LIMIT_DEFAULT_SEC = 15;
+const WAIT_LIMIT_MAX_SEC = 300;
 
 export interface ApiOptions {
   readonly listen: Endpoint;
@@ -25,8 +29,10 @@ export interface ApiOptions {
   readonly region: string;
   /** Where the store is that it reads and writes. */
   readonly store: string;
-  /** Whether a call that changes something waits until hosts have it in force. */
-  readonly wait: 'hosts' | 'none';
+  /** Whom a call that changes something waits for. */
+  readonly wait: Wait;
+  /** For so many seconds at most. */
+  readonly waitLimit: number;
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly requestsPerSecond: number;
@@ -61,10 +67,16 @@ export function apiCommand(run: (options: ApiOptions) => void): Command {
     .addOption(
       new Option(
         '--wait <whom>',
-        'answer a change when all hosts have it in force, or as soon as it is kept',
+        'answer a change when all live hosts that it concerns have it in force, when more than half have, or as soon as it is kept',
       )
-        .choices(['hosts', 'none'])
-        .default('hosts'),
+        .choices(WAITS)
+        .default('all'),
+    )
+    .option(
+      '--wait-limit <seconds>',
+      'how long hosts may take; then all: the change is taken back, quorum: the answer names who lacks it',
+      parseWaitLimit,
+      WAIT_LIMIT_DEFAULT_SEC,
     )
     .option('--tls-cert <file>', 'certificate with its chain (PEM)')
     .option('--tls-key <file>', "the certificate's private key (PEM)")
@@ -104,6 +116,13 @@ export function parseEndpoint(text: string): Endpoint {
 function parseRegion(text: string): string {
   if (!REGION.test(text)) throw new InvalidArgumentError('it is not like us-east-1');
   return text;
+}
+
+function parseWaitLimit(text: string): number {
+  const sec = Number(text);
+  if (!Number.isInteger(sec) || sec < 1 || sec > WAIT_LIMIT_MAX_SEC)
+    throw new InvalidArgumentError(`it goes from 1 to ${WAIT_LIMIT_MAX_SEC}`);
+  return sec;
 }
 
 function parseRate(text: string): number {

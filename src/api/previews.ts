@@ -72,8 +72,12 @@ export class Previews {
   private async ask(text: string): Promise<Answers> {
     const { client, newId, timeoutMs } = this.options;
     const { estate } = client;
-    const hosts = [...estate.applied().keys()].sort();
-    if (hosts.length === 0) return [];
+    const hosts = [...estate.alive().keys()].sort();
+    const away = [...estate.applied().keys()].filter((host) => !estate.alive().has(host)).sort();
+    const notAsked = away.map(
+      (host) => [host, { impact: undefined, why: 'it is away, and was not asked' }] as const,
+    );
+    if (hosts.length === 0) return notAsked;
     const id = newId('preview');
     await client.change((edit) => {
       edit.put(previewKey(id), text);
@@ -82,7 +86,7 @@ export class Previews {
     try {
       const answers = (): Answers => hosts.map((host) => [host, readAnswer(estate, id, host)]);
       await client.until(() => answers().every(([, one]) => one !== undefined), timeoutMs);
-      return answers();
+      return [...answers(), ...notAsked];
     } finally {
       await removePreview(client, id, hosts);
     }

@@ -45,7 +45,7 @@ async function openOwn(options: OpenEstateOptions): Promise<EstateInForce> {
   const store = await openStore(place, (message) => log.warn(message));
   const onTrouble = (message: string): void => log.error({ message }, 'the store');
   const client = await EstateClient.open({ store, onTrouble });
-  const rows = new HostRows({ store, host, alive: alive(), intervalMs: 0, onTrouble });
+  const rows = new HostRows({ store, host, alive: alive('all'), intervalMs: 0, onTrouble });
   return new EstateInForce({ ...options, follower: client, rows, client });
 }
 
@@ -67,14 +67,14 @@ async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
   const before = cache === undefined ? {} : { before: () => cache.save() };
   const rows = new HostRows({
     ...{ store, host, onTrouble, ...before },
-    alive: { ...alive(), ttlSec: ALIVE_TTL_SEC },
+    alive: { ...alive('part'), ttlSec: ALIVE_TTL_SEC },
     intervalMs: TELL_INTERVAL_MS,
   });
   return new EstateInForce({ ...options, follower, rows, client: undefined });
 }
 
-function alive(): AliveState {
-  return { startId: randomUUID(), version, since: new Date().toISOString() };
+function alive(holds: AliveState['holds']): AliveState {
+  return { startId: randomUUID(), version, since: new Date().toISOString(), holds };
 }
 
 /** The copy of what is held. What the store is told to be in force here is in it. */

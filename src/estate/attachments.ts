@@ -193,7 +193,7 @@ function badTag(name: TagName, value: string | undefined, right: string): Checke
 
 /** What stands against a caller's choice of a host: nothing would be in force on one that does not run. */
 export function checkHost(estate: Estate, host: string): readonly Refusal[] {
-  const hosts = [...estate.applied().keys()];
+  const hosts = [...estate.alive().keys()];
   if (hosts.includes(host)) return [];
   const message = `No secgroupd that has this store runs on the host '${host}'`;
   const hint = hosts.length === 0 ? 'start one' : `hosts: ${hosts.join(', ')}`;

@@ -59,6 +59,7 @@ export class Edit {
       interfacesOfGroup: (id) => this.interfacesOfGroup(id),
       membersElsewhere: (id, host) => this.membersElsewhere(id, host),
       isWhole: this.estate.isWhole,
+      interfacesOfSubnet: (id) => this.interfacesOfSubnet(id),
       interfacesOfHost: (host) =>
         this.overlay(
           'interfaces',

@@ -8,15 +8,19 @@
  *
  * Other servers make changes, too. `catchUp` sees to it that what they have answered is known here (last-call.ts).
  *
- * A change is in force when every host has said so (`hosts/HOST/applied`). If a host can't put it in force, or does not
- * answer in time, the change is taken back: every row it wrote is restored, unless somebody has built on it meanwhile.
+ * A change is in force when every host that it concerns and that lives has said so (concerned.ts, rollout.ts). If a
+ * host can't put it in force, or does not answer in time, the change is taken back: every row it wrote is restored,
+ * unless somebody has built on it meanwhile.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StoreError, type Commit, type Store } from '../store/store.ts';
 import type { Checked } from '../policy/refusals.ts';
+import { bothConcerned, concernedHosts, type Concerned } from './concerned.ts';
 import { Edit, type EditCommit } from './edit.ts';
 import { EstateFollower } from './estate-follower.ts';
 import { isIndexKey } from './keys.ts';
 import { LastCall } from './last-call.ts';
+import { judgeRollout, rolloutOf, type Rollout, type WaitFor } from './rollout.ts';
 import { upgradeLayout } from './upgrade.ts';
 
 /** So often a change is made again because others changed what it read. */
@@ -39,13 +43,29 @@ export interface Changed<T> {
   readonly revision: number;
   /** What takes it back; undefined: nothing had to change. */
   readonly edit: Edit | undefined;
+  /** The hosts that have to put it in force. */
+  readonly concerned: Concerned;
 }
 
+/** How a change got into force. Lists that would be empty are absent. */
 export type Enforcement =
-  | { readonly kind: 'inForce' }
+  | {
+      readonly kind: 'inForce';
+      /** Hosts that it concerns and that don't live: nobody waited for them. */
+      readonly away?: readonly string[];
+      /** Hosts that live and don't have it in force, where a quorum is waited for. */
+      readonly behind?: readonly string[];
+    }
   | { readonly kind: 'refused'; readonly host: string; readonly message: string }
   /** These hosts have not answered in time. */
   | { readonly kind: 'late'; readonly hosts: readonly string[] };
+
+export interface EnforceOptions {
+  /** Default: all hosts. */
+  readonly concerned?: Concerned;
+  /** Default: all of those. */
+  readonly waitFor?: WaitFor;
+}
 
 export class EstateClient extends EstateFollower {
   private lastChange: Promise<unknown> = Promise.resolve();
@@ -111,23 +131,30 @@ export class EstateClient extends EstateFollower {
     return true;
   }
 
-  /** Waits until all hosts that are known have put `revision` in force. */
-  async enforce(revision: number, timeoutMs: number): Promise<Enforcement> {
+  /**
+   * Waits until hosts have put `revision` in force.
+   * @param timeoutMs a quorum that has not come by then is not waited for any more
+   */
+  async enforce(
+    revision: number,
+    timeoutMs: number,
+    { concerned = 'all', waitFor = 'all' }: EnforceOptions = {},
+  ): Promise<Enforcement> {
     const deadline = Date.now() + timeoutMs;
-    if (!(await this.reach(revision, timeoutMs)))
-      return { kind: 'late', hosts: [...this.estate.applied().keys()] };
+    const isTold = await this.reach(revision, timeoutMs);
     // It changed nothing that hosts enforce, so none of them will say anything.
-    if (this.estate.contentRevision < revision) return { kind: 'inForce' };
+    if (isTold && this.estate.contentRevision < revision) return { kind: 'inForce' };
     for (;;) {
-      const hosts = [...this.estate.applied()];
-      for (const [host, { refused }] of hosts)
-        if (refused !== undefined && refused.revision >= revision)
-          return { kind: 'refused', host, message: refused.message };
-      const behind = hosts.filter(([, applied]) => applied.revision < revision);
-      if (behind.length === 0) return { kind: 'inForce' };
+      const rollout = rolloutOf(this.estate, revision, concerned);
+      const verdict = judgeRollout(rollout, waitFor);
+      if (verdict === 'inForce') return enforced(rollout);
+      if (verdict === 'refused') return { kind: 'refused', ...rollout.refused[0] };
       const leftMs = deadline - Date.now();
-      if (leftMs <= 0) return { kind: 'late', hosts: behind.map(([host]) => host) };
+      if (leftMs <= 0)
+        return waitFor === 'quorum' ? enforced(rollout) : { kind: 'late', hosts: rollout.behind };
       await this.news(leftMs);
+      // A thousand hosts answer at about the same time: all that has come is looked at together.
+      await nextTurn();
     }
   }
 
@@ -150,14 +177,21 @@ export class EstateClient extends EstateFollower {
       if (!done.ok) return done;
       const { value } = done;
       const before = this.estate.revision;
-      if (edit.isEmpty) return { ok: true, value: { value, revision: before, edit: undefined } };
+      if (edit.isEmpty) {
+        const nothing = { revision: before, edit: undefined, concerned: new Set<string>() };
+        return { ok: true, value: { value, ...nothing } };
+      }
       const commit = edit.commit();
+      const keys = [...commit.puts.map(({ key }) => key), ...commit.deletes];
+      const expected = concernedHosts(keys, edit.view);
       const outcome = await this.store.commit({ ...commit, mayBeLost });
       if (outcome.kind === 'committed') {
         const { revision } = outcome;
         this.takeOwn(commit, revision);
         await this.reach(revision, NEWS_TIMEOUT_MS);
-        return { ok: true, value: { value, revision, edit } };
+        // Others may have made it concern more hosts, just before the commit.
+        const concerned = bothConcerned(expected, concernedHosts(keys, this.estate));
+        return { ok: true, value: { value, revision, edit, concerned } };
       }
       // The store may be ahead of what it tells: the same attempt again would be in vain.
       const read = new Map(commit.conditions.map(({ key, revision }) => [key, revision]));
@@ -173,4 +207,13 @@ export class EstateClient extends EstateFollower {
     const held = puts.filter(({ key }) => !isIndexKey(key));
     this.take({ revision, puts: held.map((row) => ({ ...row, revision })), deletes });
   }
+}
+
+function enforced({ away, behind, refused }: Rollout): Enforcement {
+  const late = [...behind, ...refused.map(({ host }) => host)];
+  return {
+    kind: 'inForce',
+    ...(away.length === 0 ? {} : { away }),
+    ...(late.length === 0 ? {} : { behind: late }),
+  };
 }

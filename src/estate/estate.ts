@@ -61,6 +61,7 @@ export type EstateView = Pick<
   | 'groupsThatName'
   | 'interfacesOfGroup'
   | 'interfacesOfHost'
+  | 'interfacesOfSubnet'
   | 'membersElsewhere'
   | 'isWhole'
 >;
@@ -233,6 +234,11 @@ export class Estate {
   /** The hosts that live. */
   alive(): ReadonlyMap<string, AliveState> {
     return this.hosts.alive;
+  }
+
+  /** Those of them that hold all rows: each change concerns them. */
+  wholeHosts(): ReadonlySet<string> {
+    return this.hosts.whole;
   }
 
   private interfacesOf(ids: ReadonlySet<InterfaceId>): readonly EstateInterface[] {

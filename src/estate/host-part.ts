@@ -40,7 +40,7 @@ import type { Scope } from './scope.ts';
 import { checkLayout } from './upgrade.ts';
 
 /** Files imply it for their own interfaces, and calls may change it. */
-const DEFAULT_GROUP: GroupId = ownGroupId(DEFAULT_GROUP_NAME, undefined);
+export const DEFAULT_GROUP: GroupId = ownGroupId(DEFAULT_GROUP_NAME, undefined);
 const KEYS_ALWAYS: readonly string[] = [LAYOUT_KEY, valueKey('groups', DEFAULT_GROUP)];
 
 /** So many rows are read at once. */

@@ -7,6 +7,8 @@ export class Hosts {
   /** A host that was killed is still here. */
   readonly applied = new Map<string, AppliedState>();
   readonly alive = new Map<string, AliveState>();
+  /** Of those that live, who holds all rows. */
+  readonly whole = new Set<string>();
 
   /** Takes in a row, if it is such a one. @returns whether it is. @throws RowError */
   put(key: string, text: string): boolean {
@@ -14,7 +16,7 @@ export class Hosts {
     if (place === undefined) return false;
     const { host, row } = place;
     if (row === 'applied') this.applied.set(host, decodeApplied(key, text));
-    else this.alive.set(host, decodeAlive(key, text));
+    else this.setAlive(host, decodeAlive(key, text));
     return true;
   }
 
@@ -22,7 +24,15 @@ export class Hosts {
   remove(key: string): boolean {
     const place = parseHostKey(key);
     if (place === undefined) return false;
-    this[place.row].delete(place.host);
+    const { host, row } = place;
+    this[row].delete(host);
+    if (row === 'alive') this.whole.delete(host);
     return true;
+  }
+
+  private setAlive(host: string, state: AliveState): void {
+    this.alive.set(host, state);
+    if (state.holds === 'all') this.whole.add(host);
+    else this.whole.delete(host);
   }
 }

@@ -93,6 +93,15 @@ export function placedKey(host: string, interfaceId: string): string {
   return `${placedPrefix(host)}${interfaceId}`;
 }
 
+/** The host and the interface that a row which names one is of. */
+export function parsePlacedKey(
+  key: string,
+): { readonly host: string; readonly interfaceId: string } | undefined {
+  if (!key.startsWith(PLACED)) return undefined;
+  const [host, interfaceId] = key.slice(PLACED.length).split('/');
+  return { host: decodeHost(host), interfaceId };
+}
+
 export function membersPrefix(groupId: string): string {
   return `${MEMBERS}${groupId}/`;
 }

@@ -190,6 +190,8 @@ export interface AppliedState {
   readonly leftOut?: Readonly<Record<string, string>>;
 }
 
+export const HELD = ['all', 'part'] as const;
+
 /** A host that lives: a daemon runs there, and follows the store. */
 export interface AliveState {
   /** Each start of the daemon has another. */
@@ -198,6 +200,8 @@ export interface AliveState {
   readonly version: string;
   /** When it began to follow the store: ISO 8601. */
   readonly since: string;
+  /** Which rows it holds: all that there are, or the part that it needs. */
+  readonly holds: (typeof HELD)[number];
   /** The row goes when the store has not heard of the host for so long; absent: when the daemon stops in order. */
   readonly ttlSec?: number;
 }

@@ -11,7 +11,7 @@ import type { PrefixListEntry } from '../policy/prefix-lists.ts';
 import { parseAwsProtocol, protocolName } from '../policy/protocols.ts';
 import { PROTOCOL_ALL } from '../policy/model.ts';
 import { PORT_KIND_NAMES } from '../ports/port-kind.ts';
-import { LIST_CHANGES } from './model.ts';
+import { HELD, LIST_CHANGES } from './model.ts';
 import type {
   AliveState,
   AppliedState,
@@ -140,6 +140,7 @@ export function decodeAlive(key: string, text: string): AliveState {
     startId: row.text('startId'),
     version: row.text('version'),
     since: row.text('since'),
+    holds: row.word('holds', HELD),
     ...(ttlSec === undefined ? {} : { ttlSec }),
   };
 }

@@ -33,7 +33,7 @@ export async function makeManaged(
     previews: new Previews({ client, newId: randomId, timeoutMs: 1000 }),
     context,
     region: 'us-east-1',
-    wait: 'hosts',
+    wait: 'all',
     enforceTimeoutMs: 1000,
   });
   return { client, managed };

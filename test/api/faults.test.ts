@@ -9,12 +9,11 @@ import { dirname } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { CONNECTIONS_MAX } from '../../src/api/connections.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
-import { appliedKey } from '../../src/estate/keys.ts';
-import { encodeApplied } from '../../src/estate/rows.ts';
+import { aliveKey, appliedKey } from '../../src/estate/keys.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { openSqliteStore } from '../../src/store/sqlite-store.ts';
 import { Sqlite } from '../../src/store/sqlite.ts';
-import { change } from '../estate/world.ts';
+import { change, putHost } from '../estate/world.ts';
 import { makeFolder } from '../store/folder.ts';
 import {
   API_PROGRAM,
@@ -90,7 +89,7 @@ async function openSlowHost(t: TestContext, store: string): Promise<EstateClient
   });
   t.after(() => client.close());
   await change(client, (edit) => {
-    edit.put(appliedKey('slow'), encodeApplied({ revision: 0 }));
+    putHost(edit, 'slow', { revision: 0 });
     return { ok: true, value: undefined };
   });
   return client;
@@ -98,6 +97,7 @@ async function openSlowHost(t: TestContext, store: string): Promise<EstateClient
 
 function stopHost(client: EstateClient): Promise<void> {
   return change(client, (edit) => {
+    edit.remove(aliveKey('slow'));
     edit.remove(appliedKey('slow'));
     return { ok: true, value: undefined };
   });

@@ -78,7 +78,7 @@ async function startServers(
     clients.map(async (client) => {
       const options = { client, context, region: 'us-east-1', enforceTimeoutMs: REACH_MS };
       const previews = new Previews({ client, newId: context.newId, timeoutMs: REACH_MS });
-      const managed = new Managed({ ...options, previews, wait: 'hosts' });
+      const managed = new Managed({ ...options, previews, wait: 'all' });
       const actions = [
         ...groupActions(managed),
         ...ruleActions(managed),

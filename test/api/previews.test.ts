@@ -6,10 +6,9 @@ import { Managed } from '../../src/api/managed.ts';
 import { describeImpact, Previews } from '../../src/api/previews.ts';
 import { randomId } from '../../src/estate/calls.ts';
 import { createEstateGroup } from '../../src/estate/groups.ts';
-import { appliedKey, isPreviewKey } from '../../src/estate/keys.ts';
+import { isPreviewKey } from '../../src/estate/keys.ts';
 import type { HostImpact } from '../../src/estate/previews.ts';
-import { encodeApplied } from '../../src/estate/rows.ts';
-import { change, context, makeClients } from '../estate/world.ts';
+import { change, context, makeClients, putHost } from '../estate/world.ts';
 import { send } from './request.ts';
 import { startService, WRITER } from './service.ts';
 
@@ -90,7 +89,7 @@ test('a host that does not answer is named, and nothing is left of the question'
     ],
   );
   await change(client, (edit) => {
-    edit.put(appliedKey('far'), encodeApplied({ revision: 1 }));
+    putHost(edit, 'far', { revision: 1 });
     return { ok: true, value: undefined };
   });
   const { contentRevision } = client.estate;
@@ -114,7 +113,7 @@ test('of many dry runs at once some are told to come again', async (t) => {
   const options = { client, previews, context, region: 'us-east-1', enforceTimeoutMs: 1000 };
   const managed = new Managed({ ...options, wait: 'none' });
   const { group } = await change(client, (edit) => {
-    edit.put(appliedKey('far'), encodeApplied({ revision: 1 }));
+    putHost(edit, 'far', { revision: 1 });
     return createEstateGroup(
       edit,
       { vpcId: undefined, name: 'web', description: 'd', tags: [] },

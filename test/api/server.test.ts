@@ -70,7 +70,9 @@ describe('an answer', () => {
   test('has the revision of a change, and so has the access log', async (t) => {
     const tag: Action = action('ec2', 'CreateTags', 'write', async (params: object) => {
       assert.deepEqual(params, { Resources: ['sg-1'], Tags: [{ Key: 'a', Value: '' }] });
-      return { output: {}, revision: 17, headers: { 'x-secgroupd-impact': 'cut=3' } };
+      const away = Array.from({ length: 22 }, (_, i) => `h ${i}`);
+      const notInForce = { away, behind: [] };
+      return { output: {}, revision: 17, notInForce, headers: { 'x-secgroupd-impact': 'cut=3' } };
     });
     const { port, records } = await startService(t, { actions: [tag] });
     const body = 'Action=CreateTags&Version=2016-11-15&ResourceId.1=sg-1&Tag.1.Key=a&Tag.1.Value=';
@@ -79,6 +81,8 @@ describe('an answer', () => {
       [got.status, got.headers['x-secgroupd-revision'], got.headers['x-secgroupd-impact']],
       [200, '17', 'cut=3'],
     );
+    assert.match(String(got.headers['x-secgroupd-away']), /^h%200, h%201, .*, h%2019, and 2 more$/);
+    assert.equal(got.headers['x-secgroupd-behind'], undefined);
     assert.match(got.body, /<return>true<\/return><\/CreateTagsResponse>$/);
     const [{ requestId, ms, ...record }] = records;
     assert.match(requestId, new RegExp(`^${UUID}$`));
@@ -92,6 +96,7 @@ describe('an answer', () => {
       outcome: 'ok',
       status: 200,
       revision: 17,
+      away: Array.from({ length: 20 }, (_, i) => `h ${i}`),
     });
   });
 });

@@ -1,8 +1,7 @@
 /** Stacks by calls: what a template makes of the estate, what a second one changes, and what is left after a failure. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { appliedKey } from '../../src/estate/keys.ts';
-import { change } from '../estate/world.ts';
+import { change, putHost } from '../estate/world.ts';
 import { attribute, group, rejects, Stacks, tcp, textOf } from './stack-world.ts';
 
 test('a stack makes groups that name each other, and its outputs have their ids', async (t) => {
@@ -132,7 +131,7 @@ test('what is refused is taken back as a whole, and told at its resource', async
 test('what a host does not put in force is taken back', async (t) => {
   const stacks = await Stacks.open(t);
   await change(stacks.api.client, (edit) => {
-    edit.put(appliedKey('asleep'), JSON.stringify({ revision: 0 }));
+    putHost(edit, 'asleep', { revision: 0 });
     return { ok: true, value: undefined };
   });
   await stacks.create('shop', { Resources: { A: group() } });
@@ -396,7 +395,7 @@ test('of several commits that a host puts in force until it stops, all are taken
   const { client } = stacks.api;
   const acknowledge = (revision: number): Promise<unknown> =>
     change(client, (edit) => {
-      edit.put(appliedKey('tired'), JSON.stringify({ revision }));
+      putHost(edit, 'tired', { revision });
       return { ok: true, value: undefined };
     });
   await acknowledge(0);

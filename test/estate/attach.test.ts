@@ -15,18 +15,16 @@ import {
   deleteInterface,
   modifyInterface,
 } from '../../src/estate/interfaces.ts';
-import { appliedKey } from '../../src/estate/keys.ts';
 import type { EstateInterface } from '../../src/estate/model.ts';
 import {
   ownedInterfaces,
   reconcileOwned,
   removeOwnedInterface,
 } from '../../src/estate/owned-interfaces.ts';
-import { encodeApplied } from '../../src/estate/rows.ts';
 import { createSubnet } from '../../src/estate/subnets.ts';
 import { createTags } from '../../src/estate/tags.ts';
 import { createVpc } from '../../src/estate/vpcs.ts';
-import { change, context, makeClients, refusalOf } from './world.ts';
+import { change, context, makeClients, refusalOf, putHost } from './world.ts';
 
 const DEVICE = {
   kind: 'tun',
@@ -53,7 +51,7 @@ class World {
   static async open(t: TestContext): Promise<World> {
     const [client, other] = await makeClients(t, 2);
     await change(client, (edit) => {
-      edit.put(appliedKey('h'), encodeApplied({ revision: 1 }));
+      putHost(edit, 'h', { revision: 1 });
       return { ok: true, value: undefined };
     });
     const { id: vpcId } = await change(client, (edit) =>

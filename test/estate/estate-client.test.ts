@@ -9,12 +9,11 @@ import {
   revokeRules,
 } from '../../src/estate/groups.ts';
 import { createPath } from '../../src/estate/insights.ts';
-import { appliedKey, valueKey } from '../../src/estate/keys.ts';
+import { aliveKey, valueKey } from '../../src/estate/keys.ts';
 import type { AppliedState, EstateGroup } from '../../src/estate/model.ts';
-import { encodeApplied } from '../../src/estate/rows.ts';
 import type { PermissionText } from '../../src/policy/permissions.ts';
 import { createVpc } from '../../src/estate/vpcs.ts';
-import { change, context, makeClients, refusalOf, take } from './world.ts';
+import { change, context, makeClients, refusalOf, take, putHost } from './world.ts';
 
 const HTTPS: readonly PermissionText[] = [
   {
@@ -178,7 +177,7 @@ test('a change is in force when all hosts say so', async (t) => {
   const [client, host] = await makeClients(t, 2);
   const tell = (name: string, state: AppliedState): Promise<void> =>
     change(host, (edit) => {
-      edit.put(appliedKey(name), encodeApplied(state));
+      putHost(edit, name, state);
       return { ok: true, value: undefined };
     });
   const { contentRevision: first } = client.estate;
@@ -202,10 +201,34 @@ test('a change is in force when all hosts say so', async (t) => {
   });
 });
 
+test('who does not live is not waited for, also if he dies meanwhile', async (t) => {
+  const [client, host] = await makeClients(t, 2);
+  await change(host, (edit) => {
+    putHost(edit, 'a', { revision: 0 });
+    putHost(edit, 'b', { revision: 0 });
+    edit.remove(aliveKey('b'));
+    return { ok: true, value: undefined };
+  });
+  await makeGroup(client, 'web');
+  await client.reach(host.estate.revision, 10_000);
+  const { contentRevision: revision } = client.estate;
+  assert.deepEqual(await client.enforce(revision, 0), { kind: 'late', hosts: ['a'] });
+  const late = { kind: 'inForce', away: ['b'], behind: ['a'] };
+  assert.deepEqual(await client.enforce(revision, 0, { waitFor: 'quorum' }), late);
+  const none = await client.enforce(revision, 0, { concerned: new Set(['c']) });
+  assert.deepEqual(none, { kind: 'late', hosts: ['a'] }, 'it holds all rows');
+  const waiting = client.enforce(revision, 60_000);
+  await change(host, (edit) => {
+    edit.remove(aliveKey('a'));
+    return { ok: true, value: undefined };
+  });
+  assert.deepEqual(await waiting, { kind: 'inForce', away: ['a', 'b'] });
+});
+
 test('nobody waits for a change that hosts have nothing to do with', async (t) => {
   const [client] = await makeClients(t);
   await change(client, (edit) => {
-    edit.put(appliedKey('a'), encodeApplied({ revision: 0 }));
+    putHost(edit, 'a', { revision: 0 });
     return { ok: true, value: undefined };
   });
   const path = {
@@ -226,7 +249,7 @@ test('what a host says of itself is no news to it', async (t) => {
   const [client] = await makeClients(t);
   const { contentRevision } = client.estate;
   await change(client, (edit) => {
-    edit.put(appliedKey('a'), encodeApplied({ revision: 1 }));
+    putHost(edit, 'a', { revision: 1 });
     return { ok: true, value: undefined };
   });
   assert.equal(client.estate.contentRevision, contentRevision);

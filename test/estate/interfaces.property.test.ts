@@ -25,14 +25,13 @@ import {
   unassignAddresses,
 } from '../../src/estate/interfaces.ts';
 import { indexRows } from '../../src/estate/index-rows.ts';
-import { appliedKey, isIndexKey } from '../../src/estate/keys.ts';
+import { isIndexKey } from '../../src/estate/keys.ts';
 import { findPool, leaseAddress, releaseLease } from '../../src/estate/leases.ts';
 import { addOwnedInterface, removeOwnedInterface } from '../../src/estate/owned-interfaces.ts';
-import { encodeApplied } from '../../src/estate/rows.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
-import { context, DEFAULT_VPC } from './world.ts';
+import { context, DEFAULT_VPC, putHost } from './world.ts';
 
 const RUNS = 150;
 const ZONES = ['us-east-1a'];
@@ -261,7 +260,7 @@ test('whatever two processes call at once, the estate is right', async () => {
         const [first, second] = [await open(), await open()];
         await first.change((edit) => {
           edit.write('vpcs', VPC.id, VPC);
-          edit.put(appliedKey('here'), encodeApplied({ revision: 1 }));
+          putHost(edit, 'here', { revision: 1 });
           return { ok: true, value: addDefaultGroup(edit, VPC, context) };
         });
         for (const [one, other] of rounds) {

@@ -14,13 +14,11 @@ import {
   unassignAddresses,
   type NewInterface,
 } from '../../src/estate/interfaces.ts';
-import { appliedKey } from '../../src/estate/keys.ts';
 import type { EstateInterface } from '../../src/estate/model.ts';
-import { encodeApplied } from '../../src/estate/rows.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
 import { createTags, deleteTags } from '../../src/estate/tags.ts';
 import { createVpc } from '../../src/estate/vpcs.ts';
-import { change, context, makeClients, refusalOf, take } from './world.ts';
+import { change, context, makeClients, refusalOf, take, putHost } from './world.ts';
 
 interface World {
   readonly clients: readonly EstateClient[];
@@ -47,7 +45,7 @@ async function makeWorld(t: TestContext, count = 1): Promise<World> {
 
 function tellHost(client: EstateClient, host: string): Promise<undefined> {
   return change(client, (edit) => {
-    edit.put(appliedKey(host), encodeApplied({ revision: 1 }));
+    putHost(edit, host, { revision: 1 });
     return { ok: true, value: undefined };
   });
 }
@@ -363,7 +361,7 @@ test('a host that says an interface waits is asked about interfaces that were at
   assert.equal(client.whyNotAttached(edit!), undefined);
   await change(client, (one) => {
     const leftOut = { [value.id]: 'no such namespace' };
-    one.put(appliedKey('here'), encodeApplied({ revision: 9, leftOut }));
+    putHost(one, 'here', { revision: 9, leftOut });
     return { ok: true, value: undefined };
   });
   assert.equal(

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { EstateClient } from '../../src/estate/estate-client.ts';
-import { appliedKey, declaredKey, placedKey } from '../../src/estate/keys.ts';
+import { declaredKey, placedKey } from '../../src/estate/keys.ts';
 import type { EstateInterface } from '../../src/estate/model.ts';
 import { beginMove, endMove, undoMove, type Moving } from '../../src/estate/move.ts';
-import { encodeApplied, ROW_FORMS } from '../../src/estate/rows.ts';
+import { ROW_FORMS } from '../../src/estate/rows.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
 import { writeAttached, writeDetached } from './write-interface.ts';
-import { change, makeClients, refusalOf } from './world.ts';
+import { change, makeClients, refusalOf, putHost } from './world.ts';
 
 const ENI = 'eni-00000000000000001';
 const ADDRESS = '10.0.0.11';
@@ -16,7 +16,7 @@ const ADDRESS = '10.0.0.11';
 async function makeWorld(t: TestContext): Promise<EstateClient> {
   const [client] = await makeClients(t);
   await change(client, (edit) => {
-    for (const host of ['a', 'b', 'c']) edit.put(appliedKey(host), encodeApplied({ revision: 0 }));
+    for (const host of ['a', 'b', 'c']) putHost(edit, host, { revision: 0 });
     writeAttached(edit, ENI, {
       device: 'eth0',
       host: 'a',

@@ -5,7 +5,9 @@ import { randomId, type CallContext } from '../../src/estate/calls.ts';
 import type { Edit } from '../../src/estate/edit.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
 import { addDefaultGroup } from '../../src/estate/groups.ts';
-import type { AliveState, EstateVpc } from '../../src/estate/model.ts';
+import { aliveKey, appliedKey } from '../../src/estate/keys.ts';
+import type { AliveState, AppliedState, EstateVpc } from '../../src/estate/model.ts';
+import { encodeAlive, encodeApplied } from '../../src/estate/rows.ts';
 import { QUOTA_DEFAULTS } from '../../src/policy/quotas.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
@@ -33,7 +35,14 @@ export const ALIVE: AliveState = {
   startId: 's-1',
   version: '1.2.3',
   since: '2026-11-30T12:00:00Z',
+  holds: 'all',
 };
+
+/** Puts the rows of a host that lives and has something in force. */
+export function putHost(edit: Edit, host: string, state: AppliedState): void {
+  edit.put(aliveKey(host), encodeAlive(ALIVE));
+  edit.put(appliedKey(host), encodeApplied(state));
+}
 
 /** The value of what must not be refused. */
 export function take<T>(checked: Checked<T>): T {
