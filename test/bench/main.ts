@@ -4,6 +4,7 @@ import { requireNothingMissing } from './needs.ts';
 import { measureApi } from './api/measure.ts';
 import { readArguments, UsageError, type Arguments } from './arguments.ts';
 import { Bench } from './bench.ts';
+import { measureCluster } from './cluster/measure.ts';
 import { measureDecision } from './decision/parent.ts';
 import { attach, vmTap } from './doors/attach.ts';
 import { cni } from './doors/cni.ts';
@@ -28,6 +29,7 @@ const DECISION = 'decision';
 const IDLE = 'idle';
 const API = 'api';
 const DOORS: readonly Door[] = [docker, cni, attach, vmTap, vmStream];
+const CLUSTER = 'cluster';
 /** All of them; only if it is asked for, since it takes as long as all the rest. */
 const ALL_DOORS = 'doors';
 const ABOUT: readonly (readonly [name: string, about: string])[] = [
@@ -35,6 +37,7 @@ const ABOUT: readonly (readonly [name: string, about: string])[] = [
   [DECISION, 'in-process: deciding, new flows, policy changes, memory (needs no root)'],
   [IDLE, 'memory and wake-ups of a daemon with nothing to do'],
   [API, "calls of EC2's API with a large estate, and how soon packets obey them"],
+  [CLUSTER, 'hosts that share a store in etcd: a quarter of an hour, so only if it is named'],
   [ALL_DOORS, 'each of the following; none of them runs unless it is named:'],
   ...DOORS.map(({ name, about }) => [name, about] as const),
 ];
@@ -96,6 +99,7 @@ async function runAll(bench: Bench, args: Arguments): Promise<void> {
   const isNamed = (name: string): boolean => args.only.includes(name);
   for (const door of DOORS)
     if (isNamed(door.name) || isNamed(ALL_DOORS)) await measureDoor(bench, door, args.rounds);
+  if (isNamed(CLUSTER)) await measureCluster(bench);
   if (wants(API)) await measureApi(bench);
   if (wants(DECISION)) await measureDecision(bench, args.rounds);
 }

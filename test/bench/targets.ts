@@ -76,6 +76,15 @@ function api(
   return { what: `API: ${what}`, bound, limit, suffix, values };
 }
 
+/** Of the hosts that a run has; 1,000 are calculated from it (docs/clusters.md). */
+function cluster(what: string, metric: string, limit: number, suffix: string): Target {
+  const values = (collector: Collector): readonly number[] =>
+    collector.measurements
+      .filter((one) => one.benchmark === 'cluster' && one.metric === metric)
+      .flatMap((one) => one.values);
+  return { what: `cluster: ${what}`, bound: 'at most', limit, suffix, values };
+}
+
 /** How much longer than with dockerd's own bridge. */
 function longer(what: string, metric: string, limit: number): Target {
   return {
@@ -132,6 +141,19 @@ const TARGETS: readonly Target[] = [
   api('changes a second, sustained', 'changes, 8 clients', 200, ' a second', 'at least'),
   api('resident, the server', 'resident', 300, ' MB'),
   api('start of the server', 'start', 3000),
+  cluster('change until packets obey, p50', 'change until packets obey, p50', 50, ' ms'),
+  cluster('change until packets obey, p99', 'change until packets obey, p99', 500, ' ms'),
+  cluster('change until a host has it, p50', 'change until a host has it, p50', 50, ' ms'),
+  cluster('change until a host has it, p99', 'change until a host has it, p99', 500, ' ms'),
+  cluster('start from the store', 'start from the store, until a packet', 2000, ' ms'),
+  cluster('start with a copy', 'start with a copy, until a packet', 300, ' ms'),
+  cluster('all start at once', 'all start at once, until each has the newest', 60_000, ' ms'),
+  cluster('leaders killed, packets lost', 'leaders killed: packets lost', 0, ''),
+  cluster('leaders killed, wrong verdicts', 'leaders killed: verdicts of no revision', 0, ''),
+  cluster('leader killed until a commit', 'leader killed until a commit', 2000, ' ms'),
+  cluster('etcd away, packets lost', 'etcd away: packets lost', 0, ''),
+  cluster('memory, 10,000 remote members', 'memory, 10,000 remote members', 5, ' MB'),
+  cluster('store', 'store', 200, ' MB'),
 ];
 
 export function judgeTargets(collector: Collector): TargetResult[] {
