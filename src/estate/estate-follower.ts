@@ -85,9 +85,9 @@ export class EstateFollower {
 
   /** Waits until something is so of the estate. @returns whether it is */
   async until(isSo: () => boolean, timeoutMs: number): Promise<boolean> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     while (!isSo()) {
-      const leftMs = deadline - Date.now();
+      const leftMs = deadline - performance.now();
       if (leftMs <= 0) return false;
       await this.news(leftMs);
     }

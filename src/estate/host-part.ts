@@ -34,7 +34,7 @@ import {
   valueKey,
 } from './keys.ts';
 import type { EstateGroup, EstateInterface } from './model.ts';
-import { RowError, RowReader } from './row-reader.ts';
+import { isId, RowError, RowReader } from './row-reader.ts';
 import { ROW_FORMS } from './rows.ts';
 import type { Scope } from './scope.ts';
 import { checkLayout } from './upgrade.ts';
@@ -248,6 +248,7 @@ function needsOf(view: Overlay, always: readonly string[]): Needs {
   const own = new Set<GroupId>([DEFAULT_GROUP]);
   for (const placed of view.keysBelow(always[0])) {
     const id = placed.slice(always[0].length);
+    if (!isId(id)) continue;
     keys.add(valueKey('interfaces', id));
     const found = view.interface(id);
     if (found === undefined) continue;

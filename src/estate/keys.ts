@@ -40,6 +40,7 @@ export const PREVIEWS = `${DESIRED}previews/`;
 const PLACED = `${DESIRED}placed/`;
 const MEMBERS = `${DESIRED}members/`;
 const HOSTS = 'hosts/';
+const MEMBER = /^desired\/members\/([^/]+)\/([^/]+)$/;
 
 export function valueKey(folder: ValueFolder, id: string): string {
   return `${folderPrefix(folder)}${id}`;
@@ -114,9 +115,8 @@ export function memberKey(groupId: string, interfaceId: string): string {
 export function parseMemberKey(
   key: string,
 ): { readonly groupId: string; readonly interfaceId: string } | undefined {
-  if (!key.startsWith(MEMBERS)) return undefined;
-  const [groupId, interfaceId] = key.slice(MEMBERS.length).split('/');
-  return { groupId, interfaceId };
+  const [, groupId, interfaceId] = MEMBER.exec(key) ?? [];
+  return groupId === undefined ? undefined : { groupId, interfaceId };
 }
 
 /** Rows that follow from the interfaces: only hosts read them. */

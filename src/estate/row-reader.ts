@@ -5,6 +5,16 @@
  * be read whole is not read at all: the caller learns which row it was and what is wrong with it.
  */
 
+/** As part of a key: what is none would be looked for in vain, or be a whole folder. */
+const ID = /^[\x21-\x2e\x30-\x7e]{1,255}$/;
+/** Half of a pair: no key and no UTF-8 has it. */
+const NO_TEXT = /\p{Surrogate}/u;
+
+/** Whether a text can be the id in a key. */
+export function isId(text: string): boolean {
+  return ID.test(text);
+}
+
 /** A row that can't be read. The message names the row and the member. */
 export class RowError extends Error {
   constructor(where: string, what: string) {
@@ -43,7 +53,19 @@ export class RowReader {
 
   text(member: string): string {
     const value = this.members[member];
-    return typeof value === 'string' ? value : this.fail(member, 'a text');
+    return isText(value) ? value : this.fail(member, 'a text');
+  }
+
+  /** The id of something that has a row. */
+  id(member: string): string {
+    const value = this.text(member);
+    return isId(value) ? value : this.fail(member, 'an id');
+  }
+
+  ids(member: string): readonly string[] {
+    return this.texts(member).map((value, i) =>
+      isId(value) ? value : this.fail(`${member}[${i}]`, 'an id'),
+    );
   }
 
   optionalText(member: string): string | undefined {
@@ -53,6 +75,14 @@ export class RowReader {
   integer(member: string): number {
     const value = this.members[member];
     return Number.isSafeInteger(value) ? (value as number) : this.fail(member, 'a whole number');
+  }
+
+  integerWithin(
+    member: string,
+    { min, max }: { readonly min: number; readonly max: number },
+  ): number {
+    const value = this.integer(member);
+    return value >= min && value <= max ? value : this.fail(member, `from ${min} to ${max}`);
   }
 
   optionalInteger(member: string): number | undefined {
@@ -80,7 +110,7 @@ export class RowReader {
 
   texts(member: string): readonly string[] {
     return this.list(member).map((value, i) =>
-      typeof value === 'string' ? value : this.fail(`${member}[${i}]`, 'a text'),
+      isText(value) ? value : this.fail(`${member}[${i}]`, 'a text'),
     );
   }
 
@@ -121,4 +151,8 @@ export class RowReader {
     const value = this.members[member];
     return Array.isArray(value) ? (value as readonly unknown[]) : this.fail(member, 'a list');
   }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && !NO_TEXT.test(value);
 }

@@ -5,11 +5,14 @@
  * RowError; what is written can always be read (test/estate/rows.test.ts).
  */
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../addr/address.ts';
+import { MTU_LIMITS } from '../config/limits.ts';
+import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import type { Direction, Origin, Peer, Rule, RuleId, VpcId, VpcRef } from '../policy/model.ts';
 import { ONLY_VPC_ID, ONLY_VPC_NAME } from '../policy/vpcs.ts';
 import type { PrefixListEntry } from '../policy/prefix-lists.ts';
 import { parseAwsProtocol, protocolName } from '../policy/protocols.ts';
 import { PROTOCOL_ALL } from '../policy/model.ts';
+import { normalizeRange } from '../policy/rules.ts';
 import { PORT_KIND_NAMES } from '../ports/port-kind.ts';
 import { HELD, LIST_CHANGES } from './model.ts';
 import type {
@@ -262,12 +265,18 @@ function encodePeer(peer: Peer): object {
 
 function decodeRule(row: RowReader, group: Origin): Rule {
   const id = row.text('id');
+  const protocol = row.parsed('protocol', parseAwsProtocol);
+  const given = { fromPort: row.integer('fromPort'), toPort: row.integer('toPort') };
+  const range = normalizeRange(protocol, given.fromPort, given.toPort);
+  if (!range.ok) return row.fail('fromPort', `right: ${range.message}`);
+  // What compiles rules takes this form alone.
+  if (range.value.fromPort !== given.fromPort || range.value.toPort !== given.toPort)
+    return row.fail('fromPort', '-1 for a protocol without ports');
   return {
     id,
     direction: row.word('direction', ['ingress', 'egress']),
-    protocol: row.parsed('protocol', parseAwsProtocol),
-    fromPort: row.integer('fromPort'),
-    toPort: row.integer('toPort'),
+    protocol,
+    ...given,
     peer: decodePeer(row),
     description: row.optionalText('description') ?? '',
     ...(row.has('implied') && row.flag('implied') ? { implied: true as const } : {}),
@@ -277,9 +286,8 @@ function decodeRule(row: RowReader, group: Origin): Rule {
 
 function decodePeer(row: RowReader): Peer {
   if (row.has('cidr')) return { kind: 'cidr', cidr: row.parsed('cidr', parseBlock) };
-  if (row.has('prefixListId'))
-    return { kind: 'prefixList', prefixListId: row.text('prefixListId') };
-  return { kind: 'group', groupId: row.text('groupId') };
+  if (row.has('prefixListId')) return { kind: 'prefixList', prefixListId: row.id('prefixListId') };
+  return { kind: 'group', groupId: row.id('groupId') };
 }
 
 function encodePrefixList({
@@ -345,12 +353,12 @@ function decodeInterface(id: string, row: RowReader): EstateInterface {
   return {
     id,
     vpcId: row.text('vpcId'),
-    subnetId: row.optionalText('subnetId'),
+    subnetId: row.has('subnetId') ? row.id('subnetId') : undefined,
     addresses: row.texts('addresses').map((text) => {
       const parsed = parseAddress(text);
       return parsed.ok ? parsed.value : row.fail('addresses', `right: ${parsed.message}`);
     }),
-    groupIds: row.texts('groupIds'),
+    groupIds: row.ids('groupIds'),
     description: row.text('description'),
     sourceDestCheck: row.flag('sourceDestCheck'),
     connectionTracking: idle === undefined ? undefined : decodeTracking(idle),
@@ -366,7 +374,10 @@ const TIMEOUTS = ['tcpEstablishedTimeoutSec', 'udpTimeoutSec', 'udpStreamTimeout
 
 function decodeTracking(row: RowReader): NonNullable<EstateInterface['connectionTracking']> {
   return Object.fromEntries(
-    TIMEOUTS.filter((name) => row.has(name)).map((name) => [name, row.integer(name)]),
+    TIMEOUTS.filter((name) => row.has(name)).map((name) => [
+      name,
+      row.integerWithin(name, IDLE_TIMEOUTS[name]),
+    ]),
   );
 }
 
@@ -393,7 +404,7 @@ export function decodeDevice(device: RowReader): AttachedDevice {
     kind: device.word('kind', PORT_KIND_NAMES),
     name: device.text('name'),
     netns: device.optionalText('netns'),
-    mtu: device.integer('mtu'),
+    mtu: device.integerWithin('mtu', MTU_LIMITS),
     configure: device.flag('configure'),
     persist: device.flag('persist'),
   };

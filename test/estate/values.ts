@@ -169,7 +169,9 @@ export const interfaces = record({
   groupIds: fc.array(idOf('sg')),
   description: text,
   sourceDestCheck: fc.boolean(),
-  connectionTracking: fc.option(record({ udpTimeoutSec: fc.nat() }), { nil: undefined }),
+  connectionTracking: fc.option(record({ udpTimeoutSec: fc.integer({ min: 30, max: 60 }) }), {
+    nil: undefined,
+  }),
   macAddress: text,
   attachment: fc.option(
     record({
@@ -185,7 +187,7 @@ export const interfaces = record({
         kind: fc.constantFrom('tun' as const, 'tap' as const),
         name: text,
         netns: fc.option(text, { nil: undefined }),
-        mtu: fc.nat(),
+        mtu: fc.integer({ min: 576, max: 65_535 }),
         configure: fc.boolean(),
         persist: fc.boolean(),
       }),
