@@ -38,6 +38,8 @@ export class Hosts {
   readonly etcd: Etcd;
   readonly client: EstateClient;
   readonly folder: string;
+  /** The daemons' configuration files, by their host. */
+  readonly files = new Map<string, string>();
   private readonly t: TestContext;
   private readonly uplinks: Readonly<Record<string, Uplink>>;
 
@@ -54,15 +56,20 @@ export class Hosts {
     this.uplinks = uplinks;
   }
 
-  /** Starts etcd, and makes the default VPC. @param uplinks by the name of their host */
+  /**
+   * Starts etcd, and makes the default VPC.
+   * @param uplinks by the name of their host
+   * @param storeOf how the client reaches etcd; default: by its own addresses
+   */
   static async make(
     t: TestContext,
     uplinks: Readonly<Record<string, Uplink>>,
     options: EtcdOptions = {},
+    storeOf: (etcd: Etcd) => Promise<string> = (etcd) => Promise.resolve(`etcd://${etcd.hosts}`),
   ): Promise<Hosts> {
     const etcd = await Etcd.forTest(t, options);
     const client = await EstateClient.open({
-      store: await openStore(`etcd://${etcd.hosts}`, () => undefined),
+      store: await openStore(await storeOf(etcd), () => undefined),
       onTrouble: () => undefined,
     });
     t.after(() => client.close());
@@ -77,7 +84,7 @@ export class Hosts {
   /** Makes a change, and waits until each host that runs has it in force. */
   async change<T>(work: (edit: Edit) => Checked<T>): Promise<T> {
     const { value, revision } = await this.commit(work);
-    assert.deepEqual(await this.client.enforce(revision, ENFORCE_MS), { kind: 'inForce' });
+    assert.equal((await this.client.enforce(revision, ENFORCE_MS)).kind, 'inForce');
     return value;
   }
 
@@ -117,6 +124,7 @@ export class Hosts {
     const { netns, address } = this.uplinks[host];
     const uplink = `uplink: { tun: up-${host}, netns: ${netns.path}, addresses: [${address}] }\n`;
     writeFileSync(file, `${uplink}metrics: { listen: 0 }\n`);
+    this.files.set(host, file);
     const more = ['--host', host, '--state-dir', state, '--control', this.control(host)];
     return Daemon.start(this.t, file, ['--store', store, ...more]);
   }

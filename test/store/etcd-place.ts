@@ -54,6 +54,7 @@ export class Wire {
   private readonly sockets = new Set<Socket>();
   private readonly frozen = new WeakSet<Socket>();
   private isDead = false;
+  private isCut = false;
 
   private constructor(server: Server) {
     this.server = server;
@@ -64,6 +65,10 @@ export class Wire {
     const server = createServer();
     const wire = new Wire(server);
     server.on('connection', (near) => {
+      if (wire.isCut) {
+        near.on('error', () => undefined).destroy();
+        return;
+      }
       const far = connect(Number(port), host);
       for (const [from, to] of [
         [near, far],
@@ -87,6 +92,16 @@ export class Wire {
 
   get endpoint(): string {
     return `127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  /** Ends all connections, and each that comes, until `heal`. */
+  cut(): void {
+    this.isCut = true;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  heal(): void {
+    this.isCut = false;
   }
 
   /** Passes nothing on any more, but on connections that come later. */

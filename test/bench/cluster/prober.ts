@@ -41,9 +41,15 @@ setInterval(() => {
   steady.send(message, Number(steadyPort), address);
 }, STEADY_MS);
 
-/** A socket that nothing was sent from. */
+/** Below the ports that the kernel gives. With one that a flow had just before, a packet would be of that flow. */
+const [SOURCE_FIRST, SOURCE_PAST] = [1024, 32_000];
+let sourcePort = SOURCE_FIRST;
+
+/** A socket that nothing was sent from for minutes. */
 function fresh(onMessage: () => void): Socket {
   const socket = createSocket('udp4');
+  socket.bind(sourcePort);
+  sourcePort = sourcePort + 1 === SOURCE_PAST ? SOURCE_FIRST : sourcePort + 1;
   socket.on('message', onMessage);
   socket.on('error', () => undefined);
   return socket;
