@@ -1,9 +1,11 @@
-/** `secgroupd store backup|restore|check`: what is done, in words or as JSON. */
+/** `secgroupd store backup|restore|check|copy`: what is done, in words or as JSON. */
 import { resolve } from 'node:path';
 import type { StoreArguments } from '../service/arguments.ts';
 import { count } from '../source/count.ts';
+import { copyStore } from '../estate/copy-store.ts';
 import { backUpStore } from '../store/backup.ts';
 import { checkStore, type StoreReport } from '../store/check.ts';
+import { isThere } from '../store/schema.ts';
 import { isEtcd } from '../store/place.ts';
 import { restoreStore } from '../store/restore.ts';
 import { StoreError } from '../store/store.ts';
@@ -32,16 +34,17 @@ export async function runStoreCommand(args: StoreArguments): Promise<number> {
 }
 
 async function answer(args: StoreArguments): Promise<Answer> {
+  if (args.action === 'copy') return copy(args);
   const { store } = args;
   if (isEtcd(store)) throw useEtcdctl(store, args.action);
   switch (args.action) {
     case 'backup': {
-      const report = backUpStore(store, resolve(args.file));
+      const report = backUpStore(store, resolve(args.backup));
       const lines = [`${report.file}: a backup, and sound`, `    ${contentOf(report)}`];
       return { isOk: true, lines, json: report };
     }
     case 'restore': {
-      const restored = await restoreStore(resolve(args.file), store);
+      const restored = await restoreStore(resolve(args.backup), store);
       const { rows, file, revision, kept } = restored;
       const lines = [
         `${file}: restored, ${rowsOf(rows)}`,
@@ -55,8 +58,22 @@ async function answer(args: StoreArguments): Promise<Answer> {
   }
 }
 
+async function copy({ from, to }: StoreArguments & { readonly action: 'copy' }): Promise<Answer> {
+  // A place that is not there would be made, and then copied.
+  if (!isEtcd(from) && !isThere(from))
+    throw new StoreError('absent', `there is no store ${from}; name the one to copy`);
+  const copied = await copyStore(from, to);
+  const { rows, revision, leftOut } = copied;
+  const lines = [
+    `${to}: copied, ${rowsOf(rows)}`,
+    `    from ${from} at revision ${revision}`,
+    `    left out: ${rowsOf(leftOut)} that hosts say of themselves, and say anew`,
+  ];
+  return { isOk: true, lines, json: copied };
+}
+
 /** What etcd's own program does better: it has the whole of it, and knows what is sound. */
-const ETCDCTL: Readonly<Record<StoreArguments['action'], string>> = {
+const ETCDCTL: Readonly<Record<Exclude<StoreArguments['action'], 'copy'>, string>> = {
   backup: "back it up with 'etcdctl snapshot save FILE'",
   restore:
     "restore a backup of 'etcdctl snapshot save' with 'etcdctl snapshot restore', with another --initial-cluster-token",
@@ -64,7 +81,7 @@ const ETCDCTL: Readonly<Record<StoreArguments['action'], string>> = {
     "check it with 'etcdctl endpoint health --cluster' and 'etcdctl endpoint hashkv --cluster'",
 };
 
-function useEtcdctl(store: string, action: StoreArguments['action']): StoreError {
+function useEtcdctl(store: string, action: keyof typeof ETCDCTL): StoreError {
   const message = `the store ${store} is in etcd, which has programs of its own for that: ${ETCDCTL[action]}`;
   return new StoreError('failed', message);
 }

@@ -56,6 +56,11 @@ export function hostPrefix(host: string): string {
   return `${HOSTS}${encodeURIComponent(host)}/`;
 }
 
+/** Whether a host writes this row, and nobody else. */
+export function isHostKey(key: string): boolean {
+  return key.startsWith(HOSTS);
+}
+
 /** What a host's configuration file declares: the same folders, below the host's name. */
 export function declaredPrefix(host: string): string {
   return `${hostPrefix(host)}declared/`;

@@ -34,9 +34,10 @@ export interface DoctorArguments {
   readonly json: boolean;
 }
 
-/** `file` is the backup. */
-export type StoreArguments = { readonly store: string; readonly json: boolean } & (
-  { readonly action: 'backup' | 'restore'; readonly file: string } | { readonly action: 'check' }
+export type StoreArguments = { readonly json: boolean } & (
+  | { readonly action: 'backup' | 'restore'; readonly store: string; readonly backup: string }
+  | { readonly action: 'check'; readonly store: string }
+  | { readonly action: 'copy'; readonly from: string; readonly to: string }
 );
 
 /** What the process is to do, with its arguments. */
@@ -141,25 +142,35 @@ function addApiOptions(command: Command): Command {
 function addStoreCommands(daemon: Command, take: (args: StoreArguments) => void): void {
   const store = daemon
     .command('store')
-    .description('backs up, restores and checks the store of what the API made');
+    .description('backs up, restores, checks and copies the store of what the API made');
   const add = (name: StoreArguments['action'], description: string): Command =>
     store
       .command(name)
       .description(description)
-      .option('--store <file>', 'the store', parseStorePlace, STORE_DEFAULT)
       .option('--json', 'the result as JSON', false)
       .addHelpText('after', `\n${daemonExitCodeHelp(`secgroupd store ${name}`)}`)
       .allowExcessArguments(false);
-  type Options = Pick<StoreArguments, 'store' | 'json'>;
-  add('backup', 'writes the store, also one in use, to a file that is not there yet')
+  const addOfOne = (name: 'backup' | 'restore' | 'check', description: string): Command =>
+    add(name, description).option('--store <file>', 'the store', parseStorePlace, STORE_DEFAULT);
+  interface Options {
+    readonly store: string;
+    readonly json: boolean;
+  }
+  addOfOne('backup', 'writes the store, also one in use, to a file that is not there yet')
     .argument('<file>', 'the backup')
-    .action((file: string, options: Options) => take({ action: 'backup', file, ...options }));
-  add('restore', 'puts a backup in place of the store, which nobody may have open')
+    .action((backup: string, options: Options) => take({ action: 'backup', backup, ...options }));
+  addOfOne('restore', 'puts a backup in place of the store, which nobody may have open')
     .argument('<file>', 'the backup')
-    .action((file: string, options: Options) => take({ action: 'restore', file, ...options }));
-  add('check', 'says what is wrong with the store').action((options: Options) =>
+    .action((backup: string, options: Options) => take({ action: 'restore', backup, ...options }));
+  addOfOne('check', 'says what is wrong with the store').action((options: Options) =>
     take({ action: 'check', ...options }),
   );
+  add('copy', 'copies a store to another one that is empty: from a file to etcd, or back')
+    .argument('<from>', 'a file, or etcds://HOST:PORT,…', parseStorePlace)
+    .argument('<to>', 'the same', parseStorePlace)
+    .action((from: string, to: string, { json }: Options) =>
+      take({ action: 'copy', from, to, json }),
+    );
 }
 
 /** Reads the command line. Wrong arguments end the process with exit code 2. */

@@ -25,6 +25,11 @@ export const DAEMON_EXIT_CODES = {
     ['1', 'it is not, or can not be read'],
     ['2', 'wrong arguments'],
   ],
+  'secgroupd store copy': [
+    ['0', 'done'],
+    ['1', 'refused, or it failed'],
+    ['2', 'wrong arguments'],
+  ],
   'secgroup-api': [
     ['0', 'stopped by a signal'],
     ['1', 'it can not listen, or something failed'],
