@@ -12,6 +12,9 @@ import {
 /** The path where the service listens. */
 export const DEFAULT_SOCKET = '/run/secgroupd/control.sock';
 
+/** The path where the service answers `instance` and `platform` alone. */
+export const INSTANCES_SOCKET = '/run/secgroup-instances/daemon.sock';
+
 /** Even a big answer, such as thousands of connections in a dry run, is well below this. */
 const RESPONSE_BYTES_MAX = 64 * 1024 * 1024;
 

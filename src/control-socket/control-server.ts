@@ -16,7 +16,8 @@
  *
  * Whatever a handler throws becomes an answer. If it is not a refusal, it is also logged.
  *
- * The socket file is for its owner and group (0660). Whoever may connect may change the configuration.
+ * The socket file is for its owner and group (0660). Whoever may connect may ask for all that the handlers answer. A
+ * program that needs little gets a socket of its own, with few of the handlers; the others are refused there.
  */
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
@@ -40,7 +41,11 @@ const SOCKET_MODE = 0o660;
 const PATH_BYTES_MAX = 107;
 const DIRECTORY_MODE = 0o750;
 
-export type ControlHandlers = Pick<Handlers, 'methods' | 'streams'>;
+/** What a socket answers. All else is refused. */
+export interface ControlHandlers {
+  readonly methods: Partial<Handlers['methods']>;
+  readonly streams: Partial<Handlers['streams']>;
+}
 
 export interface ControlOptions {
   /** How long a connection may send nothing, or leave its answer unread. */
@@ -330,13 +335,12 @@ class StreamQueue implements Sink<unknown> {
 
 function readTask(bytes: Buffer, { methods, streams }: ControlHandlers): Task {
   try {
-    const { name, params } = readRequest(bytes);
+    const { name, params } = readRequest(bytes, Object.keys({ ...methods, ...streams }));
     // requests.ts has checked that the parameters have the types that the handler takes.
     const given = params as never;
-    if (name in streams) {
-      const follow = streams[name as keyof typeof streams];
+    const follow = streams[name as keyof typeof streams];
+    if (follow !== undefined)
       return { kind: 'stream', name, follow: (sink) => follow(given, sink) };
-    }
     const handle = methods[name as keyof typeof methods] as (params: never) => Promise<unknown>;
     return { kind: 'method', name, answer: () => handle(given) };
   } catch (error) {

@@ -33,6 +33,7 @@ import type {
   PoolView,
   ReleaseQuestion,
 } from '../queries/owned-interfaces.ts';
+import type { PlatformView } from '../queries/platform-view.ts';
 import type { ReloadResult } from '../queries/reload-result.ts';
 import type { GroupUse, RulesAnswer, RulesQuestion } from '../queries/rules-view.ts';
 import type { Status } from '../queries/status-view.ts';
@@ -106,6 +107,11 @@ export interface Methods {
   readonly instance: {
     readonly params: { readonly address: string };
     readonly result: { readonly instance?: InstanceView };
+  };
+  /** Where the platform's port is; the configuration has none: no `platform`. */
+  readonly platform: {
+    readonly params: Nothing;
+    readonly result: { readonly platform?: PlatformView };
   };
   readonly groups: { readonly params: Nothing; readonly result: readonly GroupUse[] };
   readonly rules: { readonly params: RulesQuestion; readonly result: RulesAnswer };

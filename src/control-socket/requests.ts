@@ -187,6 +187,7 @@ const REQUESTS: { readonly [One in Name]: Fields<ParamsOf<One>> } = {
   listInterfaces: { owner: word },
   reconcileInterfaces: { owner: required(word), keep: required(ids) },
   instance: { address: required(word) },
+  platform: {},
   groups: {},
   rules: { groups: words, direction: word, neverHit: yesOrNo, sort: word },
   flows: { ...FLOWS, sort: word, limit: wholeNumber },
@@ -208,9 +209,13 @@ export interface CheckedRequest {
 
 /**
  * Reads one line without its newline. Whatever the bytes are, it throws nothing but RequestError.
+ * @param answered the requests that the socket answers
  * @throws RequestError with a message for the client
  */
-export function readRequest(bytes: Buffer): CheckedRequest {
+export function readRequest(
+  bytes: Buffer,
+  answered: readonly string[] = REQUEST_NAMES,
+): CheckedRequest {
   const request = parseObject(bytes);
   const { version, method, params } = request;
   if (version !== PROTOCOL_VERSION) {
@@ -224,6 +229,8 @@ export function readRequest(bytes: Buffer): CheckedRequest {
       `unknown method '${shown(method)}'; there are ${REQUEST_NAMES.join(', ')}`,
     );
   }
+  if (!answered.includes(name))
+    throw new RequestError(`this socket answers ${answered.join(' and ')} alone`);
   if (params === undefined) return { name, params: checkParams(name, {}) };
   if (!isObject(params)) throw new RequestError('params is a JSON object');
   return { name, params: checkParams(name, params) };

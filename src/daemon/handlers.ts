@@ -9,6 +9,7 @@ import { explainDrop, listDrops } from '../queries/drops-view.ts';
 import { FlowsView } from '../queries/flows-view.ts';
 import { findInstance } from '../queries/instance-view.ts';
 import { listInterfaces } from '../queries/interfaces-view.ts';
+import { findPlatform } from '../queries/platform-view.ts';
 import type { Handlers } from '../control-socket/protocol.ts';
 import type { Reloader } from './reloader.ts';
 import { RuleBook } from '../queries/rule-book.ts';
@@ -70,6 +71,7 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
         Promise.resolve(
           findInstance(observatory.config, address, (id) => toldOfInterface(estate, id)),
         ),
+      platform: () => Promise.resolve(findPlatform(observatory, (port) => daemon.placeOf(port))),
       groups: () => listGroups(observatory, book),
       rules: (question) => listRules(observatory, book, question),
       flows: (question) => flows.list(question),

@@ -119,9 +119,9 @@ export class PortTable {
     });
   }
 
-  /** The current name and namespace of a port's device; undefined if unknown. */
+  /** The current name and namespace of a port's device; undefined if unknown, or if it is not open. */
   placeOf(port: number): DevicePlace | undefined {
-    const device = this.deviceAt(port);
+    const device = this.options.lost.has(port) ? undefined : this.deviceAt(port);
     return device === undefined ? undefined : findPlace(this.options.native, device);
   }
 

@@ -4,10 +4,12 @@
  *
  * Exit codes: 0 stopped by a signal, 1 the configuration is wrong or something failed, 2 wrong arguments.
  */
+import type { Server } from 'node:net';
 import type { Logger } from 'pino';
 import { readTask, type RunArguments } from '../service/arguments.ts';
 import { checkSystem } from '../config/check-system.ts';
 import type { Config } from '../config/config.ts';
+import type { ControlHandlers } from '../control-socket/control-server.ts';
 import { Daemon } from './daemon.ts';
 import type { EstateInForce } from './estate-in-force.ts';
 import type { HandlerParts } from './handlers.ts';
@@ -93,10 +95,7 @@ async function serve(
   });
   process.on('SIGHUP', () => void reloadOnHangUp(daemon, reloader, notifier));
   if (args.watch) reloader.watch();
-  const closeControl =
-    args.control === undefined
-      ? undefined
-      : await openControl(args.control, { daemon, reloader, estate, log }, args.apiPlace);
+  const closeSockets = await openSockets(args, { daemon, reloader, estate, log });
   const { watchdogMs } = environment;
   const watchdog =
     watchdogMs === undefined
@@ -111,38 +110,49 @@ async function serve(
   return async () => {
     watchdog?.stop();
     reloader.stopWatching();
-    closeControl?.();
+    closeSockets();
     await estate?.stop();
     await daemon.stop();
   };
 }
 
-const SOCKET_ADVICE: Advice = {
-  EADDRINUSE: 'stop that one, or name another path with --control',
-  EEXIST: 'name another path with --control, or move away what is there',
-  EINVAL: 'the path of a socket has at most 107 bytes: name a shorter one with --control',
-  ENAMETOOLONG: 'the path of a socket has at most 107 bytes: name a shorter one with --control',
-  fallback: 'let this user make files in its directory, or name another path with --control',
-};
+function socketAdvice(option: string): Advice {
+  const tooLong = `the path of a socket has at most 107 bytes: name a shorter one with ${option}`;
+  return {
+    EADDRINUSE: `stop that one, or name another path with ${option}`,
+    EEXIST: `name another path with ${option}, or move away what is there`,
+    EINVAL: tooLong,
+    ENAMETOOLONG: tooLong,
+    fallback: `let this user make files in its directory, or name another path with ${option}`,
+  };
+}
 
-/** Listens at the control socket. @returns a function that ends it */
-async function openControl(
-  path: string,
+/** Listens at the control socket, and at the one that answers little. @returns a function that ends both */
+async function openSockets(
+  { control, instances, apiPlace }: RunArguments,
   parts: Omit<HandlerParts, 'calls'>,
-  api: ApiPlace | undefined,
 ): Promise<() => void> {
+  if (control === undefined && instances === undefined) return () => undefined;
   const { makeHandlers } = await import('./handlers.ts');
   const { listenForControl } = await import('../control-socket/control-server.ts');
-  const calls = await openInterfaceCalls(parts.estate, api);
+  const calls = await openInterfaceCalls(parts.estate, apiPlace);
   const handlers = makeHandlers({ ...parts, calls });
-  const server = await advising(`no control socket at ${path}`, SOCKET_ADVICE, () =>
-    listenForControl(path, handlers, {
-      onError: (what, error) =>
-        parts.log.error({ err: error, what }, 'a request on the control socket failed'),
-    }),
-  );
+  const { instance, platform } = handlers.methods;
+  const listen = (option: string, path: string, answered: ControlHandlers): Promise<Server> =>
+    advising(`no ${option} socket at ${path}`, socketAdvice(`--${option}`), () =>
+      listenForControl(path, answered, {
+        onError: (what, error) =>
+          parts.log.error({ err: error, what }, `a request on the ${option} socket failed`),
+      }),
+    );
+  const servers: Server[] = [];
+  if (instances !== undefined)
+    servers.push(
+      await listen('instances', instances, { methods: { instance, platform }, streams: {} }),
+    );
+  if (control !== undefined) servers.push(await listen('control', control, handlers));
   return () => {
-    server.close();
+    for (const server of servers) server.close();
     handlers.stop();
   };
 }

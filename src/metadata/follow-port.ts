@@ -8,16 +8,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import type { InterfaceView } from '../queries/interfaces-view.ts';
+import type { PlatformView } from '../queries/platform-view.ts';
 
-/** The daemon looks at each flow for its answer, so it is not asked more often. */
-const LOOK_MS = 30_000;
-
-type Port = Pick<InterfaceView, 'netns' | 'addresses'>;
+const LOOK_MS = 5000;
 
 export interface FollowOptions {
   /** Asks where the port is now. Rejects if that is not known. */
-  readonly find: () => Promise<Port>;
+  readonly find: () => Promise<PlatformView>;
   /** Whether somebody starts the program again when it ends. */
   readonly isStartedAgain: boolean;
   readonly end: () => void;
@@ -26,15 +23,15 @@ export interface FollowOptions {
 
 /** @returns a function that ends it */
 export function followPort(
-  served: Port,
+  served: PlatformView,
   { find, isStartedAgain, end, log }: FollowOptions,
 ): () => void {
-  let told = placeOf(served);
+  let told = served;
   const look = async (): Promise<void> => {
-    const now = placeOf(await find());
+    const now = await find();
     if (isDeepStrictEqual(now, told)) return;
     told = now;
-    if (isDeepStrictEqual(now, placeOf(served))) return;
+    if (isDeepStrictEqual(now, served)) return;
     const todo = isStartedAgain ? 'it ends, to be started again' : 'start it again';
     log.warn(now, `the platform's port has other addresses than those that are served; ${todo}`);
     if (isStartedAgain) end();
@@ -44,8 +41,4 @@ export function followPort(
     look().catch((error: unknown) => log.debug({ err: error }, 'the port is not known now'));
   }, LOOK_MS).unref();
   return () => clearInterval(timer);
-}
-
-function placeOf({ netns, addresses }: Port): Port {
-  return { ...(netns === undefined ? {} : { netns }), addresses };
 }

@@ -1,13 +1,14 @@
 /** This file defines the command line of secgroup-metadata. */
 import { Command, InvalidArgumentError } from 'commander';
 import { isLoopback, parseEndpoint, type Endpoint } from '../api/options.ts';
-import { DEFAULT_SOCKET } from '../control-socket/control-client.ts';
+import { INSTANCES_SOCKET } from '../control-socket/control-client.ts';
 import { daemonExitCodeHelp } from '../service/exit-codes.ts';
 import { version } from '../service/version.ts';
 import { parseResolver, type Resolver } from './resolvers.ts';
 
 export interface MetadataCommandOptions {
-  readonly control: string;
+  /** The socket where the daemon answers whose an address is. */
+  readonly instances: string;
   readonly user: string;
   /** Absent: those of resolv.conf. */
   readonly resolver?: readonly Resolver[];
@@ -23,7 +24,11 @@ export function metadataCommand(run: (options: MetadataCommandOptions) => void):
       "AWS-style security groups on real packets: DNS and instance metadata at the platform's port",
     )
     .version(version)
-    .option('--control <path>', "the daemon's control socket", DEFAULT_SOCKET)
+    .option(
+      '--instances <socket>',
+      'where the daemon answers whose an address is: its --instances',
+      INSTANCES_SOCKET,
+    )
     .option('--user <name>', 'who it is once its sockets are open', 'nobody')
     .option(
       '--resolver <address>',

@@ -1,18 +1,17 @@
 #!/usr/bin/env node
 /**
  * secgroup-metadata: answers for dns and instance-metadata of `platformServices`, at the port that `platform` names. It
- * asks the daemon by the control socket where that is, and who asks.
+ * asks the daemon where that is, and who asks, by a socket that answers nothing else.
  *
  * Exit codes: 0 stopped by a signal, 1 it can't start or something failed, 2 wrong arguments, 3 the port has other
  * addresses than those it answers at, and the service manager is to start it again.
  */
 import { createServer } from 'node:net';
 import type { Logger } from 'pino';
-import { PLATFORM_PORT_NAME } from '../config/platform-services.ts';
 import { ask } from '../control-socket/control-client.ts';
 import type { Endpoint } from '../api/options.ts';
 import { loadNative } from '../ports/native.ts';
-import type { InterfaceView } from '../queries/interfaces-view.ts';
+import type { PlatformView } from '../queries/platform-view.ts';
 import { createLog } from '../service/log.ts';
 import { version } from '../service/version.ts';
 import { DnsForwarder, type DnsCounts } from './dns-forwarder.ts';
@@ -53,12 +52,12 @@ async function run(options: MetadataCommandOptions): Promise<void> {
 }
 
 async function start(options: MetadataCommandOptions, log: Logger): Promise<void> {
-  const { control, user, resolver = [], tags } = options;
-  const port = await findPort(control);
+  const { instances: socket, user, resolver = [], tags } = options;
+  const port = await findPort(socket);
   const bound = bindSockets(loadNative(), port);
-  giveUpRights(user, control);
+  giveUpRights(user, socket);
 
-  const instances = new Instances(control);
+  const instances = new Instances(socket);
   const metadata = new MetadataServer({
     find: (address) => instances.find(address),
     hasTags: tags,
@@ -78,7 +77,7 @@ async function start(options: MetadataCommandOptions, log: Logger): Promise<void
   // systemd.exec(5): set for each process of a unit.
   const isService = process.env['INVOCATION_ID'] !== undefined;
   followPort(port, {
-    find: () => findPort(control),
+    find: () => findPort(socket),
     isStartedAgain: isService,
     end: () => process.exit(EXIT_CHANGED),
     log,
@@ -87,16 +86,13 @@ async function start(options: MetadataCommandOptions, log: Logger): Promise<void
   log.info({ netns: port.netns, addresses: port.addresses, version }, 'listening');
 }
 
-async function findPort(control: string): Promise<InterfaceView> {
-  const interfaces = await ask(control, 'interfaces', {});
-  const port = interfaces.find(
-    ({ name, groups }) => name === PLATFORM_PORT_NAME && groups.length === 0,
-  );
-  if (port === undefined)
+async function findPort(socket: string): Promise<PlatformView> {
+  const { platform } = await ask(socket, 'platform', {});
+  if (platform === undefined)
     throw new Error(
       "the daemon's configuration has no `platform`; write platform: { tun: sg-platform, netns: sg-platform }",
     );
-  return port;
+  return platform;
 }
 
 /** Tells once a minute what became of questions, if there were any. */

@@ -8,7 +8,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isIPv6, type Server } from 'node:net';
 import { addressTexts, PLATFORM_SERVICES } from '../config/platform-services.ts';
 import type { Native } from '../ports/native.ts';
-import type { InterfaceView } from '../queries/interfaces-view.ts';
+import type { PlatformView } from '../queries/platform-view.ts';
 
 const HTTP_PORT = 80;
 const DNS_PORT = 53;
@@ -22,8 +22,6 @@ const OTHERS: ReadonlySet<string> = new Set(
   ),
 );
 
-type Port = Pick<InterfaceView, 'netns' | 'addresses'>;
-
 /** Descriptors of bound sockets. */
 export interface BoundSockets {
   readonly metadata: readonly number[];
@@ -32,7 +30,7 @@ export interface BoundSockets {
 }
 
 /** @throws NativeError if one can't be had */
-export function bindSockets(native: Native, { netns, addresses }: Port): BoundSockets {
+export function bindSockets(native: Native, { netns, addresses }: PlatformView): BoundSockets {
   const metadata = addresses.filter((one) => METADATA.has(one));
   const dns = addresses.filter((one) => !METADATA.has(one) && !OTHERS.has(one));
   return {
@@ -61,12 +59,16 @@ export async function receiveWith(fd: number, isIpv6: boolean): Promise<Datagram
 }
 
 /**
- * Becomes a user, with the group of the control socket and no other.
+ * Becomes a user, with the group of the socket where it asks and no other.
  * @throws Error if rights are left afterwards
  */
-export function giveUpRights(user: string, control: string): void {
+export function giveUpRights(user: string, socket: string): void {
   if (process.getuid!() === 0) {
-    const { gid } = statSync(control);
+    const { gid } = statSync(socket);
+    if (gid === 0)
+      throw new Error(
+        `${socket} is for root's group, whose rights this program must not have; make its folder with another group (install -d -m 2750 -g nogroup FOLDER) and start the daemon again`,
+      );
     process.setgroups!([]);
     process.setgid!(gid);
     process.setuid!(user);

@@ -95,7 +95,7 @@ export async function listInterfaces(
     };
     const reason = reasons.get(name);
     const waits = reason === undefined ? {} : { waiting: reason };
-    const place = reason === undefined ? placeOf(port) : undefined;
+    const place = placeOf(port);
     const found = place === undefined ? described : withPlace(described, place);
     return [{ ...found, ...traffic, flows: flows.get(port) ?? 0, ...waits }];
   });

@@ -15,6 +15,8 @@ export interface RunArguments {
   readonly config: string;
   readonly netnsDir: string;
   readonly control?: string;
+  /** A socket that answers whose an address is, and where the platform's port is. */
+  readonly instances?: string;
   readonly stateDir?: string;
   /** The store of what API calls make; absent: there is none. */
   readonly store?: string;
@@ -68,6 +70,10 @@ export function daemonCommand(take: (task: Task) => void): Command {
     .option('-c, --config <file>', 'configuration file', CONFIG_DEFAULT)
     .option('--netns-dir <directory>', 'where named network namespaces are', NETNS_DIRECTORY)
     .option('--control <socket>', 'unix socket to take requests of sgctl at (default: none)')
+    .option(
+      '--instances <socket>',
+      'unix socket to tell secgroup-metadata whose an address is, and nothing else (default: none)',
+    )
     .option(
       '--state-dir <directory>',
       "keep connections over a restart there (default: systemd's STATE_DIRECTORY, else none)",

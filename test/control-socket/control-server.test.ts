@@ -13,6 +13,7 @@ import {
   listenForControl,
   type ControlHandlers,
 } from '../../src/control-socket/control-server.ts';
+import { REQUEST_NAMES } from '../../src/control-socket/requests.ts';
 import type { Status } from '../../src/queries/status-view.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
 
@@ -44,36 +45,8 @@ const STATUS: Status = {
 
 type Methods = ControlHandlers['methods'];
 
-function handlers(more: Partial<Methods> = {}): ControlHandlers {
-  const unasked = (): never => assert.fail('not asked for');
-  return {
-    methods: {
-      status: () => Promise.resolve(STATUS),
-      explain: unasked,
-      reload: unasked,
-      interfaces: unasked,
-      addInterface: unasked,
-      removeInterface: unasked,
-      attachInterface: unasked,
-      detachInterface: unasked,
-      findSubnet: unasked,
-      leaseAddress: unasked,
-      releaseAddress: unasked,
-      setInterfaceGroups: unasked,
-      getInterface: unasked,
-      instance: unasked,
-      listInterfaces: unasked,
-      reconcileInterfaces: unasked,
-      groups: unasked,
-      rules: unasked,
-      flows: unasked,
-      endFlows: unasked,
-      drops: unasked,
-      explainDrop: unasked,
-      ...more,
-    },
-    streams: { trace: unasked, top: unasked, capture: unasked },
-  };
+function handlers(more: Methods = {}): ControlHandlers {
+  return { methods: { status: () => Promise.resolve(STATUS), ...more }, streams: {} };
 }
 
 function socketPath(t: TestContext): string {
@@ -86,7 +59,7 @@ function socketPath(t: TestContext): string {
 
 async function listen(
   t: TestContext,
-  more: Partial<Methods> = {},
+  more: Methods = {},
 ): Promise<{ readonly path: string; readonly server: Server }> {
   const path = socketPath(t);
   const server = await listenForControl(path, handlers(more));
@@ -128,6 +101,22 @@ test('requests of one connection are answered in their order', async (t) => {
   );
 });
 
+test('a socket that answers little refuses all else', async (t) => {
+  const path = socketPath(t);
+  const few = { instance: () => Promise.resolve({}), platform: () => Promise.resolve({}) };
+  const server = await listenForControl(path, { methods: few, streams: {} });
+  t.after(() => server.close());
+  assert.deepEqual(await ask(path, 'platform', {}), {});
+  const error = 'this socket answers instance and platform alone';
+  const others = REQUEST_NAMES.filter((name) => !Object.hasOwn(few, name));
+  assert.equal(others.length, REQUEST_NAMES.length - 2);
+  const requests = others.map((name) => `{"version":1,"method":"${name}"}\n`);
+  assert.deepEqual(
+    await exchange(path, requests.join(''), others.length),
+    others.map(() => JSON.stringify({ version: 1, ok: false, error })),
+  );
+});
+
 test('what is no request is refused in words, and the next one is answered', async (t) => {
   const { path } = await listen(t);
   const cases: [string, string][] = [
@@ -139,7 +128,7 @@ test('what is no request is refused in words, and the next one is answered', asy
     ],
     [
       '{"version":1,"method":"toString"}',
-      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, findSubnet, leaseAddress, releaseAddress, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
+      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, findSubnet, leaseAddress, releaseAddress, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, platform, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
     ],
     ['{"version":1,"method":"status","params":7}', 'params is a JSON object'],
   ];

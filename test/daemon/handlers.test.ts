@@ -31,8 +31,8 @@ interface Served extends DaemonWorld {
   readonly send: (port: number) => Promise<void>;
 }
 
-async function serve(t: TestContext): Promise<Served> {
-  const world = await startWorld(t, TEXT, {
+async function serve(t: TestContext, text = TEXT): Promise<Served> {
+  const world = await startWorld(t, text, {
     prepare: ({ refused }) => void refused.set('dev-c', 'ENODEV'),
   });
   const { daemon, file, devices } = world;
@@ -123,6 +123,19 @@ test('whose an address is', async (t) => {
   );
   assert.deepEqual(await methods.instance({ address: '10.0.0.9' }), {});
   await assert.rejects(async () => methods.instance({ address: 'a' }), RequestError);
+});
+
+test('where the port of the platform is', async (t) => {
+  const { methods } = (await serve(t)).handlers;
+  assert.deepEqual(await methods.platform({}), {});
+  const port = 'platform: { tun: sg-platform, netns: sg-platform }';
+  const text = `${TEXT}\nplatformServices: [dns, instance-metadata]\n${port}\n`;
+  const served = (await serve(t, text)).handlers;
+  const addresses = ['169.254.169.253', 'fd00:ec2::253', '169.254.169.254', 'fd00:ec2::254'];
+  const netns = '/run/netns/sg-platform';
+  assert.deepEqual(await served.methods.platform({}), { platform: { netns, addresses } });
+  const told = (await served.methods.interfaces({})).find(({ name }) => name === 'platform');
+  assert.deepEqual([told?.netns, told?.addresses], [netns, addresses]);
 });
 
 test('rules have hits, flows are listed and ended', async (t) => {

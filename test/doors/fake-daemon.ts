@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { listenForControl, type ControlHandlers } from '../../src/control-socket/control-server.ts';
-import { REQUEST_NAMES } from '../../src/control-socket/requests.ts';
 import { macAddressText } from '../../src/config/device-specs.ts';
 import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
 import type { InterfaceQuestion, OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
@@ -32,7 +31,7 @@ export async function fakeDaemon(t: TestContext): Promise<FakeDaemon> {
   const socket = join(folder, 'control.sock');
   const there = new Map<string, OwnedInterfaceView>();
   const asked: string[] = [];
-  const methods: Partial<ControlHandlers['methods']> = {
+  const methods: ControlHandlers['methods'] = {
     addInterface: (question) => {
       asked.push(`add ${question.id}`);
       if (daemon.refusal !== undefined) return Promise.reject(new RequestError(daemon.refusal));
@@ -69,15 +68,7 @@ export async function fakeDaemon(t: TestContext): Promise<FakeDaemon> {
     },
     interfaces: () => Promise.resolve(daemon.views as readonly InterfaceView[]),
   };
-  const unasked = (): never => {
-    throw new Error('nobody asks for this');
-  };
-  const others = Object.fromEntries(REQUEST_NAMES.map((name) => [name, unasked]));
-  const handlers: ControlHandlers = {
-    methods: { ...(others as unknown as ControlHandlers['methods']), ...methods },
-    streams: { trace: unasked, top: unasked, capture: unasked },
-  };
-  const server = await listenForControl(socket, handlers);
+  const server = await listenForControl(socket, { methods, streams: {} });
   const stop = () => new Promise<void>((resolve) => void server.close(() => resolve()));
   t.after(async () => {
     await stop();

@@ -22,7 +22,7 @@ function world(t: TestContext, isStartedAgain: boolean) {
   t.after(stop);
   const look = async (now: typeof port): Promise<void> => {
     port = now;
-    t.mock.timers.tick(30_000);
+    t.mock.timers.tick(5000);
     for (let i = 0; i < 10; i++) await Promise.resolve();
   };
   return { seen, look };

@@ -3,13 +3,14 @@
  * none gets another's, and the program has no rights left.
  */
 import assert from 'node:assert/strict';
-import { fork, type ChildProcess } from 'node:child_process';
+import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { ANSWER, message } from '../metadata/messages.ts';
 import type { Netns } from '../support/netns.ts';
 import { canRun, Daemon, makeNamespaces, temporaryFile } from './world.ts';
@@ -35,6 +36,9 @@ interfaces:
 metrics: { listen: 127.0.0.1:0 }
 `;
 }
+
+/** The group of what nobody owns, on Debian nogroup: the program's, and not that of the control socket. */
+const NOGROUP = 65_534;
 
 async function startProgram(t: TestContext, ...more: readonly string[]): Promise<ChildProcess> {
   const child = fork(PROGRAM, more, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
@@ -75,13 +79,37 @@ async function makeWorld(t: TestContext) {
   const file = temporaryFile(t, 'metadata.yaml', configuration(names));
   // The program looks for the socket as another user.
   chmodSync(dirname(file), 0o755);
+  const folder = join(dirname(file), 'instances');
+  mkdirSync(folder);
+  chownSync(folder, 0, NOGROUP);
+  // Its files get its group.
+  chmodSync(folder, 0o2750);
   const control = join(dirname(file), 'control.sock');
-  const daemon = await Daemon.start(t, file, ['--control', control]);
+  const instances = join(folder, 'daemon.sock');
+  const start = () => Daemon.start(t, file, ['--control', control, '--instances', instances]);
+  const daemon = await start();
   const program = await startProgram(
     t,
-    ...['--control', control, '--resolver', await startResolver(t)],
+    ...['--instances', instances, '--resolver', await startResolver(t)],
   );
-  return { ...names, daemon, file, control, program };
+  return { ...names, daemon, start, control, instances, program };
+}
+
+/** Sends a request as a process with the rights of the program. @returns the answer, or the code of an error */
+async function askAs(program: ChildProcess, socket: string, method: string): Promise<string> {
+  const status = readFileSync(`/proc/${program.pid}/status`, 'utf8');
+  const [uid, gid] = ['Uid', 'Gid'].map((name) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)(?:\\s+\\1){3}$`, 'm').exec(status)?.[1]),
+  );
+  assert.match(status, /^Groups:\s*$/m, 'it has no other group');
+  const script = `
+    const socket = require('node:net').connect(process.argv[1]);
+    socket.on('error', ({ code }) => console.log(code));
+    socket.on('data', (data) => { console.log(JSON.parse(data).error ?? 'answered'); socket.end(); });
+    socket.write(JSON.stringify({ version: 1, method: process.argv[2] }) + '\\n');`;
+  const args = ['-e', script, socket, method];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { uid, gid, cwd: '/' });
+  return stdout.trim();
 }
 
 function curl(netns: Netns, ...args: readonly string[]): Promise<string> {
@@ -114,6 +142,27 @@ test('instances get their own metadata, with a token and over both families', as
   assert.match(await curl(db, `${IMDS}/latest/meta-data/`), /401$/, 'there is no version 1');
   const stolen = await curl(db, '-H', header, `${IMDS}/latest/meta-data/local-ipv4`);
   assert.match(stolen, /^401 /, 'a token is of no use to another');
+});
+
+test('with what the program may do, nobody changes anything at the daemon', async (t) => {
+  if (!canRun(t)) return;
+  const { program, control, instances } = await makeWorld(t);
+  const ALONE = 'this socket answers instance and platform alone';
+  for (const [socket, method, outcome] of [
+    [control, 'reload', 'EACCES'],
+    [control, 'platform', 'EACCES'],
+    [instances, 'platform', 'answered'],
+    [instances, 'reload', ALONE],
+    [instances, 'interfaces', ALONE],
+    [instances, 'trace', ALONE],
+  ])
+    assert.equal(await askAs(program, socket, method), outcome, method);
+  program.kill('SIGKILL');
+  await once(program, 'exit');
+  await assert.rejects(
+    startProgram(t, '--instances', control),
+    /is for root's group, whose rights this program must not have; make its folder/,
+  );
 });
 
 test('answers do not get beyond the instance', async (t) => {
@@ -150,9 +199,9 @@ test('names are resolved as the host resolves them, at each DNS address', async 
 
 test('a daemon that starts again finds it answering', async (t) => {
   if (!canRun(t)) return;
-  const { web, daemon, file, control, program } = await makeWorld(t);
+  const { web, daemon, start, program } = await makeWorld(t);
   await daemon.kill();
-  await Daemon.start(t, file, ['--control', control]);
+  await start();
   assert.match(
     await curl(web, '-X', 'PUT', '-H', TTL, `${IMDS}/latest/api/token`),
     /^[\w-]+\n200$/,

@@ -64,6 +64,12 @@ const FAILURES: readonly Failure[] = [
     told: /could not start: no control socket at x+: its path is too long; the path of a socket has at most 107 bytes/,
   },
   {
+    what: 'a socket for instances below a file',
+    before: 'echo x > file',
+    arguments: '--control s --instances file/s',
+    told: /could not start: no instances socket at file\/s: .*EEXIST.*; name another path with --instances/,
+  },
+  {
     what: 'a configuration that is a folder',
     before: 'rm c.yaml; mkdir c.yaml',
     told: /c\.yaml: error: the file can't be read: it is a directory/,

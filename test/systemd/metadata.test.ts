@@ -57,18 +57,33 @@ test('an instance asks a service about itself', { timeout: 300_000 }, async (t) 
   );
   await answers(container);
 
-  await t.test('it is a user of its own without any capability', async () => {
+  const gid = await container.sh('getent group secgroup-instances | cut -d: -f3');
+
+  await t.test('it is a user of its own without any capability, in one group', async () => {
     const pid = await container.sh('systemctl show --value -p MainPID secgroup-metadata');
     const status = await container.mustRun('cat', [`/proc/${pid.trim()}/status`]);
     const field = (name: string): string | undefined =>
-      new RegExp(`^${name}:\\s*(\\S+)`, 'm').exec(status)?.[1];
+      new RegExp(`^${name}:[ \\t]*(\\S+)`, 'm').exec(status)?.[1];
     const uid = (await container.mustRun('id', ['-u', 'secgroup-metadata'])).trim();
-    assert.deepEqual(['Uid', 'CapEff', 'CapPrm', 'CapAmb', 'NoNewPrivs', 'Seccomp'].map(field), [
-      uid,
-      ...Array.from({ length: 3 }, () => '0'.repeat(16)),
-      '1',
-      '2',
-    ]);
+    assert.deepEqual(
+      ['Uid', 'Gid', 'Groups', 'CapEff', 'CapPrm', 'CapAmb', 'NoNewPrivs', 'Seccomp'].map(field),
+      [uid, gid.trim(), undefined, ...Array.from({ length: 3 }, () => '0'.repeat(16)), '1', '2'],
+    );
+  });
+
+  await t.test('as such, it can not open the control socket, and the other refuses', async () => {
+    const reload = async (socket: string): Promise<string> => {
+      const who = ['--reuid', 'secgroup-metadata', '--regid', gid.trim(), '--clear-groups'];
+      const command = [...who, 'sgctl', 'reload', '--socket', socket];
+      const { code, stdout, stderr } = await container.run('setpriv', command);
+      assert.notEqual(code, 0);
+      return stdout + stderr;
+    };
+    assert.match(await reload('/run/secgroupd/control.sock'), /this user may not connect to/);
+    assert.match(
+      await reload('/run/secgroup-instances/daemon.sock'),
+      /this socket answers instance and platform alone/,
+    );
   });
 
   await t.test('it answers again after restarts, and after it was killed', async () => {
