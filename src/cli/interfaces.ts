@@ -20,7 +20,7 @@ export function addInterfacesCommand(program: Command): void {
     .command('interfaces')
     .summary('interfaces with their devices, groups and traffic')
     .description(
-      'Lists the interfaces of the running daemon: device and namespace, addresses, groups, what was passed and dropped each way, and tracked flows; below, who waits for its device, and why. In is towards the instance; of the uplink, what came in through it.',
+      'Lists the interfaces of the running daemon: device and namespace, addresses, groups, what was passed and dropped each way, and tracked flows; below, who waits for its device, and why, and which stream has no guest. In is towards the instance; of the uplink, what came in through it.',
     )
     .option('--json', 'print them as JSON')
     .addHelpText(
@@ -107,6 +107,11 @@ export function formatInterfaces(
   const waits = interfaces.flatMap((one) =>
     one.waiting === undefined ? [] : [waitingText(one, one.waiting)],
   );
+  const unused = interfaces.flatMap((one) =>
+    one.guest === 'absent'
+      ? [printable(`${one.name} has no guest: nobody is connected to ${one.device}`)]
+      : [],
+  );
   const moved = interfaces.flatMap((one) =>
     one.configured === undefined ? [] : [movedText(one, one.configured)],
   );
@@ -116,7 +121,7 @@ export function formatInterfaces(
     options,
     width,
   );
-  return [table, ...waits, ...moved].join('\n');
+  return [table, ...waits, ...unused, ...moved].join('\n');
 }
 
 /** A line below the table: the device is another than the configuration says, and packets flow. */

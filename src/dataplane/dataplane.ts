@@ -58,6 +58,7 @@ export class Dataplane {
   private readonly threads: readonly LoopThread[];
   readonly macs = new Macs(this.shared.link);
   private readonly timeoutsMs = new Int32Array(this.shared.timeoutsMs);
+  private readonly guests = new Uint8Array(this.shared.guests);
   private readonly maxFlowsByPort = new Int32Array(this.shared.maxFlowsByPort);
   /** The ports that the loops have. */
   private ports: Assignment['ports'] = [];
@@ -137,6 +138,11 @@ export class Dataplane {
     for (const cells of others)
       for (let cell = 0; cell < total.length; cell++) total[cell] += cells[cell];
     return total;
+  }
+
+  /** Whether a guest is connected to the stream that a port is. */
+  hasGuest(port: number): boolean {
+    return this.guests[port] !== 0;
   }
 
   /** Sums a gauge over the loops. @param gauge GAUGE_… of engine/counters.ts */

@@ -93,6 +93,7 @@ export class Loop {
   private readonly wakeFd: number;
   /** GAUGE_… of engine/counters.ts */
   private readonly gauges: Float64Array;
+  private readonly guests: Uint8Array;
   /** How many times faster than real time flows age. 1, except in a lab that sets it. */
   private readonly timeScale: number;
   /** Number of this loop. It is also the number of its queue of each device. */
@@ -155,6 +156,7 @@ export class Loop {
     this.link = new LinkLayer(input.policy, shared.link);
     this.wakeFd = input.wakeFd;
     this.gauges = new Float64Array(memory.gauges);
+    this.guests = new Uint8Array(shared.guests);
     this.clockAheadMs =
       performance.now() - (Number(process.hrtime.bigint()) / 1e6 - input.originMs);
     this.timeScale = settings.timeScale;
@@ -385,6 +387,7 @@ export class Loop {
       this.batch.tooBig.mtu[number] = port.mtu ?? MTU_UNKNOWN;
       if (port.nextHops !== undefined) this.link.setNextHops(port.nextHops);
       if (isNew[number] && this.number === 0) this.startPort(number, port);
+      this.noteGuest(number);
       const mac = macOf(port);
       this.link.fixMac(number, port.isMacFixed === true, mac.getUint16(0), mac.getInt32(2));
     });
@@ -402,12 +405,17 @@ export class Loop {
   /** A guest has come to a port, or is gone. The next one may have another MAC address. */
   private meetGuest(port: number, why: string | undefined): void {
     const spec = this.specs[port];
+    this.noteGuest(port);
     if (why === undefined) this.learnAnew(port, spec);
     const clockMs = this.clockMs();
     // Who comes and goes all the time is told of now and then.
     if (clockMs - this.guestToldMs < GUEST_INTERVAL_MS) return;
     if (why !== undefined) this.guestToldMs = clockMs;
     this.report({ kind: 'guest', port, label: spec.label, ...(why === undefined ? {} : { why }) });
+  }
+
+  private noteGuest(port: number): void {
+    this.guests[port] = this.ports.hasGuest(port) ? 1 : 0;
   }
 
   private startPort(number: number, port: PortSpec): void {

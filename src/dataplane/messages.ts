@@ -90,6 +90,8 @@ export interface SharedMemory {
   readonly timeoutsMs: SharedArrayBuffer;
   /** The most flows of a port's interface; 0: no limit of its own. Int32Array, written by the control plane. */
   readonly maxFlowsByPort: SharedArrayBuffer;
+  /** By port: 1 while a guest is connected to the stream that it is. Uint8Array, written by the only loop. */
+  readonly guests: SharedArrayBuffer;
   /** MAC addresses of instances and of the uplink's neighbours (engine/link.ts). The loop that learns one writes it. */
   readonly link: LinkMemory;
 }
@@ -123,6 +125,7 @@ export function makeSharedMemory(): SharedMemory {
   return {
     timeoutsMs: new SharedArrayBuffer(4 * PORTS_MAX * STATE_COUNT),
     maxFlowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
+    guests: new SharedArrayBuffer(PORTS_MAX),
     link: createLinkMemory(PORTS_MAX),
   };
 }

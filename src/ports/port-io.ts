@@ -114,6 +114,11 @@ export class PortIo {
     });
   }
 
+  /** Whether a guest is connected to the stream that this port is. */
+  hasGuest(port: number): boolean {
+    return this.streams[port]?.hasGuest === true;
+  }
+
   /** Uses the device of a port no longer: it was deleted. */
   giveUp(port: number): void {
     const stream = this.streams[port];

@@ -75,6 +75,10 @@ export class StreamPort {
     this.onGuest = onGuest;
   }
 
+  get hasGuest(): boolean {
+    return this.connection !== NOBODY;
+  }
+
   /** Whole frames were received that `read` had no room for: nothing else tells of them. */
   get hasMore(): boolean {
     return this.state[MORE] !== 0;

@@ -16,7 +16,7 @@ import {
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { Config, DeviceConfig } from '../config/config.ts';
 import type { DevicePlace } from '../ports/device-place.ts';
-import type { PortKindName } from '../ports/port-kind.ts';
+import { portKind, type PortKindName } from '../ports/port-kind.ts';
 import { scanFlows } from '../telemetry/flow-scan.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
 import { UPLINK_NAME } from './traffic-filter.ts';
@@ -65,6 +65,8 @@ export interface InterfaceView {
   readonly flows: number;
   /** Absent: no limit of its own. */
   readonly maxFlows?: number;
+  /** Of a stream that is open: whether somebody is connected to its socket. */
+  readonly guest?: 'connected' | 'absent';
   /** Why its device can't be opened. Absent: it is open. */
   readonly waiting?: string;
 }
@@ -94,10 +96,13 @@ export async function listInterfaces(
       egress: readTraffic(counters, port, EGRESS),
     };
     const reason = reasons.get(name);
-    const waits = reason === undefined ? {} : { waiting: reason };
+    const state =
+      reason === undefined
+        ? guestOf(described.kind, dataplane.hasGuest(port))
+        : { waiting: reason };
     const place = placeOf(port);
     const found = place === undefined ? described : withPlace(described, place);
-    return [{ ...found, ...traffic, flows: flows.get(port) ?? 0, ...waits }];
+    return [{ ...found, ...traffic, flows: flows.get(port) ?? 0, ...state }];
   });
 }
 
@@ -112,7 +117,11 @@ export function readTraffic(counters: Float64Array, port: number, direction: num
   };
 }
 
-type Described = Omit<InterfaceView, 'ingress' | 'egress' | 'flows' | 'waiting'>;
+function guestOf(kind: PortKindName, isThere: boolean): Pick<InterfaceView, 'guest'> {
+  return portKind(kind).isStream ? { guest: isThere ? 'connected' : 'absent' } : {};
+}
+
+type Described = Omit<InterfaceView, 'ingress' | 'egress' | 'flows' | 'waiting' | 'guest'>;
 
 function describe(config: Config, name: string): Described | undefined {
   const entry = config.interfaces.find((one) => one.name === name);

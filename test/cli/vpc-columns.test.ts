@@ -1,4 +1,4 @@
-/** Where lists say which VPC something is in: only where there are several. */
+/** What lists of interfaces and instances say where there are several VPCs, or a stream without a guest. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { formatInterfaces } from '../../src/cli/interfaces.ts';
@@ -43,6 +43,13 @@ test('interfaces have a column vpc where they are in several, or where it is ask
     ['b', 'default'],
     ['uplink'],
   ]);
+});
+
+test('a stream without a guest has a line of its own below', () => {
+  const stream = { ...view('vm', undefined), device: '/run/vm.sock', kind: 'stream' } as const;
+  const text = (guest: 'connected' | 'absent') => formatInterfaces([{ ...stream, guest }], {});
+  assert.match(text('absent'), /^vm has no guest: nobody is connected to \/run\/vm\.sock$/m);
+  assert.doesNotMatch(text('connected'), /guest/);
 });
 
 test('the column vpc fits 80 columns', () => {

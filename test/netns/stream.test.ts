@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ask } from '../../src/control-socket/control-client.ts';
+import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
 import { frame, GATEWAY } from '../engine/frames.ts';
 import { arp, ethernet, icmp4, ICMP, concat, uint, toHex } from '../packets/build.ts';
 import type { Netns } from '../support/netns.ts';
@@ -23,6 +25,7 @@ interface World {
   readonly daemon: Daemon;
   readonly file: string;
   readonly path: string;
+  readonly control: string;
   readonly box: Netns;
   readonly other: Netns;
 }
@@ -37,7 +40,9 @@ async function makeWorld(t: TestContext): Promise<World | undefined> {
   const path = join(folder, 'vm.sock');
   const file = join(folder, 'secgroupd.yaml');
   writeFileSync(file, configuration(path, box, other));
-  return { daemon: await Daemon.start(t, file), file, path, box, other };
+  const control = join(folder, 'control.sock');
+  const daemon = await Daemon.start(t, file, ['--control', control]);
+  return { daemon, file, path, control, box, other };
 }
 
 function configuration(path: string, box: Netns, other: Netns, mtu = 1500): string {
@@ -102,6 +107,12 @@ async function othersReach({ box }: World): Promise<void> {
   assert.equal((await ping(box, OTHER)).code, 0);
 }
 
+/** What is told of guests: only the stream can have one. */
+async function guests({ control }: World): Promise<readonly InterfaceView['guest'][]> {
+  const views = await ask(control, 'interfaces', {});
+  return views.flatMap(({ name, guest }) => (name === 'vm' || guest !== undefined ? [guest] : []));
+}
+
 const drops = async ({ daemon }: World, reason: string, direction: string): Promise<number> =>
   (await daemon.metrics()).get(
     `secgroupd_dropped_packets_total{interface="vm",direction="${direction}",reason="${reason}"}`,
@@ -110,6 +121,7 @@ const drops = async ({ daemon }: World, reason: string, direction: string): Prom
 test('a peer sends and gets frames, and ARP is answered', async (t) => {
   const world = await makeWorld(t);
   if (world === undefined) return;
+  assert.deepEqual(await guests(world), ['absent']);
   const peer = new Peer(t, world.path);
   const request = arp({ operation: 'request', senderMac: MAC, senderIp: VM, targetIp: '10.0.0.1' });
   peer.send(ethernet({ src: MAC, dst: 'ff:ff:ff:ff:ff:ff', etherType: 0x0806, payload: request }));
@@ -120,6 +132,9 @@ test('a peer sends and gets frames, and ARP is answered', async (t) => {
   assert.equal(toHex(seen.subarray(6, 12)), GATEWAY.replaceAll(':', ''));
   peer.send(echo(1));
   await until('an echo reply', () => answers(peer) === 1);
+  assert.deepEqual(await guests(world), ['connected']);
+  peer.socket.destroy();
+  await until('its end', async () => (await guests(world))[0] === 'absent');
 });
 
 test('hostile framing ends the connection or waits, and nothing else', async (t) => {
@@ -194,6 +209,7 @@ test('its MTU follows a reload while it is connected, and the socket goes with i
     return /mtu ?= ?900/.test(stdout);
   });
   assert.equal(peer.isClosed, false);
+  assert.deepEqual(await guests(world), ['connected']);
   writeFileSync(file, configuration(path, box, other).replace(/^ {2}vm: .*$/m, ''));
   daemon.hangUp();
   await until('its end', () => peer.isClosed);
@@ -201,6 +217,7 @@ test('its MTU follows a reload while it is connected, and the socket goes with i
   writeFileSync(file, configuration(path, box, other));
   daemon.hangUp();
   await until('the socket', () => existsSync(path));
+  await until('its place', async () => (await guests(world))[0] === 'absent');
   const again = new Peer(t, path);
   again.send(echo(1));
   await until('an echo reply', () => answers(again) === 1);
