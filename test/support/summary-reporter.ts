@@ -6,7 +6,8 @@
  * whatever they returned. A suite that is skipped as a whole counts once, since its tests are never reported. With
  * node:test, a file without a test passes; here it counts for nothing, and is named.
  *
- * Each file gets a line when it is done. The output of tests is passed on. Failures and skips are listed at the end.
+ * Each file gets a line when it is done, with the time that its tests took if that is long. The output of tests is passed
+ * on. Failures and skips are listed at the end.
  */
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
@@ -21,9 +22,13 @@ interface Result {
   readonly todo?: string | boolean;
   readonly details: {
     readonly type?: string;
+    readonly duration_ms?: number;
     readonly error?: Error & { readonly failureType?: string; readonly cause?: unknown };
   };
 }
+
+/** Files that take as long are worth a look. */
+const LONG_MS = 10_000;
 
 type Outcome = 'passed' | 'failed' | 'skipped' | 'uncounted';
 
@@ -64,6 +69,7 @@ class Tally {
   private readonly children: number[] = [];
   private file: string | undefined;
   private inFile: Counts = { passed: 0, failed: 0, skipped: 0 };
+  private inFileMs = 0;
   private pending: Counts = { passed: 0, failed: 0, skipped: 0 };
 
   start(name: string, nesting: number): void {
@@ -85,7 +91,7 @@ class Tally {
     } else if (isFile(result)) {
       this.empty.push(place(result));
     }
-    return nesting === 0 ? this.closeTree(result.file) : '';
+    return nesting === 0 ? this.closeTree(result) : '';
   }
 
   private note(result: Result, outcome: Outcome): void {
@@ -99,8 +105,9 @@ class Tally {
   }
 
   /** A result at the top belongs to `file`, and so does all that came from inside it. */
-  private closeTree(file: string | undefined): string {
+  private closeTree({ file, details }: Result): string {
     const line = this.changeFile(file);
+    this.inFileMs += details.duration_ms ?? 0;
     for (const outcome of ['passed', 'failed', 'skipped'] as const)
       this.inFile[outcome] += this.pending[outcome];
     this.pending = { passed: 0, failed: 0, skipped: 0 };
@@ -115,12 +122,14 @@ class Tally {
       failed > 0 ? `${failed} FAILED` : '',
       skipped > 0 ? `${skipped} skipped` : '',
     ];
-    const before = this.file;
+    const [before, ms] = [this.file, this.inFileMs];
+    const took = ms < LONG_MS ? '' : ` (${Math.round(ms / 1000)} s)`;
     this.file = file;
+    this.inFileMs = 0;
     this.inFile = { passed: 0, failed: 0, skipped: 0 };
     return before === undefined
       ? ''
-      : `${relative(process.cwd(), before)}: ${parts.filter((part) => part !== '').join(', ')}\n`;
+      : `${relative(process.cwd(), before)}: ${parts.filter((part) => part !== '').join(', ')}${took}\n`;
   }
 }
 
