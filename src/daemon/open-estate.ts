@@ -114,10 +114,7 @@ class Cache {
     const { estate } = this.follower;
     if (estate.revision === 0 || (this.changed.size === 0 && this.savedRevision > 0)) return;
     const { revision } = estate;
-    const rows = estate.keys().flatMap((key) => {
-      const value = estate.textOf(key);
-      return value === undefined ? [] : [{ key, value, revision: estate.revisionOf(key) }];
-    });
+    const rows = estate.rows();
     const changed = [...this.changed];
     this.changed.clear();
     try {

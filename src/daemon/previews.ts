@@ -81,7 +81,9 @@ export class PreviewAnswers {
   private async answer(id: string): Promise<PreviewAnswer> {
     const { follower, assess } = this.options;
     try {
-      const { impact, admitted } = await assess(readPreview(follower.estate, id));
+      const { impact, admitted } = await assess(
+        await follower.preview((estate) => readPreview(estate, id)),
+      );
       return { impact: describe(impact, admitted) };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

@@ -4,6 +4,7 @@
  */
 import { follow } from '../store/follow.ts';
 import type { Store } from '../store/store.ts';
+import type { Edit } from './edit.ts';
 import { Estate, type EstateChange } from './estate.ts';
 import { WHOLE, type Scope } from './scope.ts';
 
@@ -70,6 +71,17 @@ export class EstateFollower {
       },
       isRead,
     );
+  }
+
+  /**
+   * Makes an edit that nobody commits, on an estate that has all that the scope would have with it.
+   * @param make is called with the estate, perhaps twice
+   * @throws StoreError, CompactedError
+   */
+  async preview(make: (estate: Estate) => Edit): Promise<Edit> {
+    const edit = make(this.estate);
+    const more = await this.scope.missing(this.store, this.estate, edit.commit());
+    return more.length === 0 ? edit : make(this.estate.with(more));
   }
 
   /** Calls `listener` after each revision; it must not throw. @returns what ends that */

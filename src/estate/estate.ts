@@ -122,6 +122,21 @@ export class Estate {
     return this.revisions.get(key) ?? 0;
   }
 
+  /** All rows. */
+  rows(): readonly EstateRow[] {
+    return this.keys().flatMap((key) => {
+      const value = this.textOf(key);
+      return value === undefined ? [] : [{ key, value, revision: this.revisionOf(key) }];
+    });
+  }
+
+  /** The same at the same revision, with rows that were not held. */
+  with(more: readonly EstateRow[]): Estate {
+    const copy = new Estate(this.isWhole);
+    copy.apply({ revision: this.revision, puts: [...this.rows(), ...more], deletes: [] });
+    return copy;
+  }
+
   /** The keys of all rows. */
   keys(): readonly string[] {
     return [...this.revisions.keys()];

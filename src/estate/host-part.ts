@@ -20,6 +20,7 @@ import type { GroupId, InterfaceId } from '../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { ownGroupId } from '../policy/vpcs.ts';
 import type { Change, Row, Store } from '../store/store.ts';
+import type { EditCommit } from './edit.ts';
 import { Estate, isContent, type EstateChange, type EstateRow } from './estate.ts';
 import { decodeMember } from './index-rows.ts';
 import {
@@ -120,6 +121,18 @@ export class HostPart implements Scope {
     };
   }
 
+  async missing(store: Store, held: Estate, commit: EditCommit): Promise<readonly EstateRow[]> {
+    const { revision } = held;
+    const pending: Pending = new Map();
+    for (const row of commit.puts) pending.set(row.key, { ...row, createRevision: 0, revision });
+    for (const key of commit.deletes) pending.set(key, undefined);
+    // What is needed stays as it is here.
+    const part = new HostPart(this.host);
+    part.needs = this.needs;
+    const { puts } = await part.complete(store, held, revision, new Map(pending), held);
+    return puts.filter(({ key }) => !pending.has(key));
+  }
+
   private atLeast(): Needs {
     return { keys: new Set(KEYS_ALWAYS), prefixes: new Set(this.always) };
   }
@@ -172,7 +185,8 @@ export class HostPart implements Scope {
         for (const key of gone) this.kept.delete(key);
         return { ...change, deletes: [...new Set([...change.deletes, ...gone])] };
       }
-      const more = await readAt(store, missing, revision);
+      // What would be written counts, not what is there.
+      const more = (await readAt(store, missing, revision)).filter(({ key }) => !pending.has(key));
       for (const row of more) pending.set(row.key, row);
       for (const [key, why] of unreadable(more)) refused.set(key, why);
     }

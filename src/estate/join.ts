@@ -126,8 +126,9 @@ export class Joiner {
     return this.begin(declared).result();
   }
 
-  /** What `join` would give with this edit made. */
+  /** What `join` would give with this edit made, which may be on an estate that has more rows. */
   previewEdit(declared: Config, edit: Edit): Joined {
+    if (edit.estate !== this.estate) return this.begin(declared, edit.view).result();
     const { puts, deletes } = edit.commit();
     const keys = [...this.changed, ...puts.map(({ key }) => key), ...deletes];
     const changed = this.readChanges(keys);

@@ -3,7 +3,8 @@
  * (host-part.ts).
  */
 import type { Change, Store } from '../store/store.ts';
-import type { Estate, EstateChange } from './estate.ts';
+import type { EditCommit } from './edit.ts';
+import type { Estate, EstateChange, EstateRow } from './estate.ts';
 import { isIndexKey } from './keys.ts';
 
 export interface Scope {
@@ -16,6 +17,8 @@ export interface Scope {
   read(store: Store, held: Estate): Promise<EstateChange>;
   /** What of a change is in the scope, with what it brings into it. @throws StoreError, CompactedError */
   narrow(store: Store, held: Estate, change: Change): Promise<EstateChange> | EstateChange;
+  /** Rows that are not held, and would be if this were committed. @throws StoreError, CompactedError */
+  missing(store: Store, held: Estate, commit: EditCommit): Promise<readonly EstateRow[]>;
 }
 
 /** All rows but those that follow from others. */
@@ -39,4 +42,6 @@ export const WHOLE: Scope = {
       deletes: deletes.filter((key) => !isIndexKey(key)),
     };
   },
+
+  missing: () => Promise.resolve([]),
 };

@@ -4,7 +4,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { Config } from '../../src/config/config.ts';
-import type { Edit } from '../../src/estate/edit.ts';
+import { Edit } from '../../src/estate/edit.ts';
+import type { Estate } from '../../src/estate/estate.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
 import { EstateFollower } from '../../src/estate/estate-follower.ts';
 import { HostPart } from '../../src/estate/host-part.ts';
@@ -122,7 +123,8 @@ test('a host holds what one revision has, and decides as if it held all', async 
       fc.array(fc.array(step, { minLength: 1, maxLength: 3 }), { maxLength: 15 }),
       fc.array(fc.nat(100), { minLength: 50, maxLength: 50 }),
       fc.array(fc.nat(10), { minLength: 15, maxLength: 15 }),
-      async (rounds, numbers, whims) => {
+      fc.array(step, { minLength: 1, maxLength: 3 }),
+      async (rounds, numbers, whims, asked) => {
         const memory = new Memory();
         const failures: unknown[] = [];
         const onTrouble = (): void => undefined;
@@ -172,6 +174,17 @@ test('a host holds what one revision has, and decides as if it held all', async 
           assert.deepEqual(
             decisive(joinerOf(part, HOSTS[i]).join(file)),
             decisive(joinerOf(writer, HOSTS[i]).join(file)),
+          );
+          // What a change would do that nobody makes is told as if all rows were held, too.
+          const edit = (estate: Estate): Edit => {
+            const made = new Edit(estate);
+            for (const one of asked) make(made, one);
+            return made;
+          };
+          memory.compacted = 0;
+          assert.deepEqual(
+            decisive(joinerOf(part, HOSTS[i]).previewEdit(file, await part.preview(edit))),
+            decisive(joinerOf(writer, HOSTS[i]).previewEdit(file, edit(writer.estate))),
           );
           await part.close();
         }
