@@ -1,6 +1,7 @@
 /** Stacks by calls: what a template makes of the estate, what a second one changes, and what is left after a failure. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { writeProgress, type Stack } from '../../src/api/stacks/stack-rows.ts';
 import { change, putHost } from '../estate/world.ts';
 import { attribute, group, rejects, Stacks, tcp, textOf } from './stack-world.ts';
 
@@ -425,11 +426,20 @@ test('a stack that a server left in the middle counts as failed, and can be upda
   const template = { Resources: { A: group() } };
   await stacks.create('left', template);
   const { client } = stacks.api;
-  await change(client, (edit) => {
-    const row = JSON.parse(edit.text('stacks/left')!) as object;
-    edit.put('stacks/left', JSON.stringify({ ...row, status: 'UPDATE_IN_PROGRESS' }));
-    return { ok: true, value: undefined };
-  });
+  const leave = (busyUntil: Date): Promise<unknown> =>
+    change(client, (edit) => {
+      const row = JSON.parse(edit.text('stacks/left')!) as Stack;
+      writeProgress(edit, { ...row, status: 'UPDATE_IN_PROGRESS' }, busyUntil);
+      return { ok: true, value: undefined };
+    });
+  // Another server is at work on it, and may be for another hour.
+  await leave(new Date(Date.now() + 3_600_000));
+  assert.equal(await stacks.status('left'), 'UPDATE_IN_PROGRESS');
+  await assert.rejects(
+    stacks.update('left', { Resources: {} }),
+    /is in UPDATE_IN_PROGRESS state and can not be updated/,
+  );
+  await leave(new Date(Date.now() - 1));
   const { StackStatus: status, StackStatusReason: reason } = await stacks.show('left');
   assert.deepEqual(
     [status, reason],
@@ -437,4 +447,5 @@ test('a stack that a server left in the middle counts as failed, and can be upda
   );
   await stacks.update('left', { Resources: { A: group({ SecurityGroupIngress: [tcp(1)] }) } });
   assert.equal(await stacks.status('left'), 'UPDATE_COMPLETE');
+  assert.doesNotMatch(client.estate.textOf('stacks/left')!, /busyUntil/);
 });

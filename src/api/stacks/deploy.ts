@@ -6,8 +6,9 @@
  * refused later, by a call of the estate or by a host, is a rollback: the rows of the estate are as they were, and the
  * stack's row and events say why.
  *
- * A stack whose row says that something is in progress, and with which this server does nothing, was left by one that
- * ended. It counts as failed. It can be updated or deleted, since its row says what was made until then.
+ * A large stack takes several commits, and its row says meanwhile that something is in progress, and until when the
+ * next commit comes. After that, the server that was at work has ended, and the stack counts as failed. It can be
+ * updated or deleted, since its row says what was made until then. The clocks of servers may be apart by less.
  */
 import { randomUUID } from 'node:crypto';
 import type { Edit } from '../../estate/edit.ts';
@@ -28,6 +29,7 @@ import {
   stackKey,
   writeChangeSet,
   writeEvents,
+  writeProgress,
   writeStack,
   writeTemplate,
   type ChangeSet,
@@ -42,6 +44,9 @@ import { ruleKey } from '../../policy/rules.ts';
 
 export const REVIEW = 'REVIEW_IN_PROGRESS';
 const INTERRUPTED = 'The server ended before the operation did; update or delete the stack';
+
+/** Between two commits of a stack hosts have ten seconds to put the first in force. */
+const BUSY_MS = 60_000;
 
 export type OnFailure = 'ROLLBACK' | 'DELETE' | 'DO_NOTHING';
 
@@ -63,10 +68,15 @@ const busy = new Set<string>();
 
 /** A stack as clients see it. */
 export function settled(stack: Stack): Stack {
-  const { name, status } = stack;
-  if (!status.endsWith('_IN_PROGRESS') || status === REVIEW || busy.has(name)) return stack;
+  const { status } = stack;
+  if (!status.endsWith('_IN_PROGRESS') || status === REVIEW || isBusy(stack)) return stack;
   const [verb] = status.split('_');
   return { ...stack, status: `${verb}_FAILED`, reason: INTERRUPTED };
+}
+
+/** Whether this server, or another, is at work on it. */
+function isBusy({ name, busyUntil = '' }: Stack): boolean {
+  return busy.has(name) || Date.parse(busyUntil) > Date.now();
 }
 
 /** A stack that does not exist yet. */
@@ -125,7 +135,7 @@ export function deploy(
   order: StackOrder,
   options: DeployOptions,
 ): Promise<number> {
-  return alone(before.name, async () => {
+  return alone(before, async () => {
     const verb = isNew(before) ? 'CREATE' : 'UPDATE';
     const { stack: desired, changes } = preview(my, before, order);
     const known = new Set([my.estate.textOf(stackKey(before.name))]);
@@ -148,7 +158,7 @@ export function deploy(
       pause: (edit, results, count) => {
         checkUnchanged(edit, before.name, known);
         const resources = partly(before.resources, desired, steps.slice(0, count), results, now);
-        writeStack(edit, { ...head, status: `${verb}_IN_PROGRESS`, resources });
+        writeProgress(edit, { ...head, status: `${verb}_IN_PROGRESS`, resources }, busyUntil());
         known.add(edit.text(stackKey(before.name)));
       },
       finish: (edit, results) => {
@@ -177,7 +187,7 @@ export function deploy(
 
 /** Deletes a stack with what it made. @param retained logical ids of what stays */
 export function destroy(my: Managed, before: Stack, retained: readonly string[]): Promise<number> {
-  return alone(before.name, async () => {
+  return alone(before, async () => {
     const now = new Date().toISOString();
     const users = importersOf(my, before);
     const start = stackEvent(before, 'DELETE_IN_PROGRESS', 'User Initiated');
@@ -196,7 +206,8 @@ export function destroy(my: Managed, before: Stack, retained: readonly string[])
       users === undefined
         ? await runBatches(my, {
             steps,
-            pause: (edit) => writeStack(edit, { ...before, status: 'DELETE_IN_PROGRESS' }),
+            pause: (edit) =>
+              writeProgress(edit, { ...before, status: 'DELETE_IN_PROGRESS' }, busyUntil()),
             finish: (edit) =>
               removeStack(edit, { ...before, status: 'DELETE_COMPLETE', deletedAt: now }),
           })
@@ -286,8 +297,13 @@ function checkUnchanged(edit: Edit, name: string, known: ReadonlySet<string | un
     throw invalid(`Stack [${name}] was changed by another call meanwhile; try again`);
 }
 
-async function alone<T>(name: string, work: () => Promise<T>): Promise<T> {
-  if (busy.has(name))
+function busyUntil(): Date {
+  return new Date(Date.now() + BUSY_MS);
+}
+
+async function alone<T>(stack: Stack, work: () => Promise<T>): Promise<T> {
+  const { name } = stack;
+  if (isBusy(stack))
     throw invalid(`Stack [${name}] is being changed by another call and can not be updated.`);
   busy.add(name);
   try {

@@ -88,6 +88,8 @@ export interface Stack {
   /** The exports of other stacks that it uses. */
   readonly imports: readonly string[];
   readonly resources: readonly StackResource[];
+  /** ISO 8601. Until then a server is at work on it, for all that others know; only where its status says so. */
+  readonly busyUntil?: string;
 }
 
 export interface StackEvent {
@@ -170,8 +172,14 @@ export function listChangeSets(estate: Estate, stack: string): readonly ChangeSe
   return readAll<ChangeSet>(estate, `${CHANGE_SETS}${stack}/`);
 }
 
-export function writeStack(edit: Edit, stack: Stack): void {
+/** Writes a stack with which nobody does anything any more. */
+export function writeStack(edit: Edit, { busyUntil: _, ...stack }: Stack): void {
   edit.put(stackKey(stack.name), JSON.stringify(stack));
+}
+
+/** Writes how far a stack is. The server says so again before `busyUntil`, or has ended. */
+export function writeProgress(edit: Edit, stack: Stack, busyUntil: Date): void {
+  edit.put(stackKey(stack.name), JSON.stringify({ ...stack, busyUntil: busyUntil.toISOString() }));
 }
 
 export function writeTemplate(edit: Edit, name: string, template: string): void {
