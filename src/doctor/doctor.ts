@@ -12,6 +12,7 @@ import { checkConfiguration } from './doctor-config.ts';
 import { checkDoors } from './doctor-doors.ts';
 import { checkMachine } from './doctor-machine.ts';
 import { checkRootless } from './doctor-rootless.ts';
+import { checkStore } from './doctor-store.ts';
 import { findService } from './doctor-service.ts';
 import { systemReader, type Check, type CheckStatus, type Reader } from './doctor-check.ts';
 import { count } from '../source/count.ts';
@@ -69,6 +70,7 @@ export async function runDoctor(args: DoctorArguments): Promise<number> {
   const checks = [
     ...examine(args, { ...reader, service: findService(reader) }),
     ...(await checkDoors()),
+    ...(await checkStore()),
   ];
   process.stdout.write(
     args.json ? `${JSON.stringify({ checks }, undefined, 2)}\n` : formatChecks(checks),

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { Check, Reader } from '../../src/doctor/doctor-check.ts';
 import { checkConfiguration, checkStateDirectory } from '../../src/doctor/doctor-config.ts';
 import { checkFiles } from '../../src/doctor/doctor-files.ts';
+import { storeCheck } from '../../src/doctor/doctor-store.ts';
 import { checkCores, checkSteering } from '../../src/doctor/doctor-workers.ts';
 import { formatChecks } from '../../src/doctor/doctor.ts';
 import {
@@ -20,6 +21,7 @@ import {
 } from '../../src/doctor/doctor-machine.ts';
 import { serviceOfShow, serviceOfUnit } from '../../src/doctor/doctor-service.ts';
 import { loadNative } from '../../src/ports/native.ts';
+import type { StoreStatus } from '../../src/queries/status-view.ts';
 import { makeNetns } from '../support/netns.ts';
 import type { run } from '../support/process.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
@@ -431,4 +433,21 @@ test('the command: exit codes, JSON, and nothing left behind', async (t) => {
   assert.match(bad.stdout, /\d+ ok, \d+ warnings?, 1 failed\n$/);
   const wrong = await doctor('--frobnicate');
   assert.deepEqual([wrong.code, wrong.stderr], [2, "error: unknown option '--frobnicate'\n"]);
+});
+
+test('the store of the service: nothing, in force, away, refused, left out', () => {
+  const store = { file: 'etcds://db/', host: 'a', revision: 7, notInForce: [] };
+  const outcome = (more: Partial<StoreStatus>): readonly [string, string] => {
+    const [{ status, found }] = storeCheck({ store: { ...store, ...more } });
+    return [status, found];
+  };
+  assert.deepEqual(storeCheck({}), []);
+  assert.deepEqual(outcome({}), ['ok', 'revision 7 of etcds://db/ is in force on a']);
+  assert.deepEqual(outcome({ awaySec: 90 }), ['warn', 'etcds://db/ has not been reached for 90 s']);
+  assert.deepEqual(outcome({ refused: { revision: 8, message: 'no\nmemory' } }), [
+    'warn',
+    'revision 8 was refused: no\ufffdmemory',
+  ]);
+  const notInForce = [{ id: 'eni-1', reason: 'no device' }];
+  assert.deepEqual(outcome({ notInForce }), ['warn', '1 not in force; eni-1: no device']);
 });

@@ -1,0 +1,59 @@
+/** This check of `secgroupd doctor` says whether the service that runs knows what is new in its store. */
+import { ask, ControlError, DEFAULT_SOCKET } from '../control-socket/control-client.ts';
+import type { Methods } from '../control-socket/protocol.ts';
+import { printable } from '../source/excerpt.ts';
+import type { Check } from './doctor-check.ts';
+
+const ANSWER_MS = 5000;
+
+/** @returns no check where no service runs, or it has no store */
+export async function checkStore(socket = DEFAULT_SOCKET): Promise<readonly Check[]> {
+  try {
+    return storeCheck(await ask(socket, 'status', {}, ANSWER_MS));
+  } catch (error) {
+    if (!(error instanceof ControlError)) throw error;
+    // Who may not ask, or where nobody listens, learns of it by the check of doors.
+    return [];
+  }
+}
+
+type Status = Pick<Methods['status']['result'], 'store'>;
+
+export function storeCheck({ store }: Status): readonly Check[] {
+  if (store === undefined) return [];
+  const { file, host, revision, refused, awaySec, notInForce } = store;
+  const name = 'store';
+  if (awaySec !== undefined)
+    return [
+      {
+        name,
+        status: 'warn',
+        found: printable(`${file} has not been reached for ${awaySec} s`),
+        means: `revision ${revision} stays in force; what was changed since is not known here`,
+        mend: "see why in the daemon's log, and whether its members run: etcdctl endpoint health",
+      },
+    ];
+  if (refused !== undefined)
+    return [
+      {
+        name,
+        status: 'warn',
+        found: printable(`revision ${refused.revision} was refused: ${refused.message}`),
+        means: `revision ${revision} stays in force`,
+        mend: 'change what is named, or make room for it',
+      },
+    ];
+  const [first] = notInForce;
+  if (first !== undefined)
+    return [
+      {
+        name,
+        status: 'warn',
+        found: printable(`${notInForce.length} not in force; ${first.id}: ${first.reason}`),
+        means: 'they are closed',
+        mend: 'sgctl status names all of them',
+      },
+    ];
+  const found = printable(`revision ${revision} of ${file} is in force on ${host}`);
+  return [{ name, status: 'ok', found }];
+}
