@@ -39,6 +39,7 @@ const CODES: Readonly<Record<ReasonName, string>> = {
   passed: '',
   'egress-rules': 'ENI_SG_RULES_MISMATCH',
   'ingress-rules': 'ENI_SG_RULES_MISMATCH',
+  'stale-groups': 'ENI_SG_RULES_MISMATCH',
   'source-check': 'ENI_SOURCE_DEST_CHECK_RESTRICTION',
   'uplink-spoof': 'ENI_SOURCE_DEST_CHECK_RESTRICTION',
   'no-route': 'NO_ROUTE_TO_DESTINATION',

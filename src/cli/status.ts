@@ -100,12 +100,16 @@ export function namesText(names: readonly string[]): string {
   return `${names.length}: ${shown}${rest}`;
 }
 
+const FRESH = 'what was known then is in force';
+const STALE = 'rules that name groups admit nothing new';
+
 function storeRows({
   file,
   host,
   revision,
   refused,
   awaySec,
+  areGroupsStale = false,
   notInForce,
 }: StoreStatus): string[][] {
   const rows = notInForce
@@ -123,7 +127,10 @@ function storeRows({
       : [
           [
             'out of reach',
-            paint(`for ${formatDuration(1000 * awaySec)}; what was known then is in force`, 'red'),
+            paint(
+              `for ${formatDuration(1000 * awaySec)}; ${areGroupsStale ? STALE : FRESH}`,
+              'red',
+            ),
           ],
         ];
   return [['store', `${file}, revision ${revision} as ${host}`], ...away, ...late, ...rows];

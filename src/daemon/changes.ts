@@ -47,6 +47,7 @@ export function isSamePolicy(before: Config, after: Config, changes: Changes): b
   return (
     comeOrGone.length + interfaces.changed.length === 0 &&
     old.remoteMembers === next.remoteMembers &&
+    old.areGroupsStale === next.areGroupsStale &&
     order.every((what) => what === INTERFACE_ORDER) &&
     (groups.changed.length === 0 ||
       [...old.groups.values()].every((group) => isKept(group, next))) &&

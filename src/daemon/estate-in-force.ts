@@ -55,6 +55,8 @@ export interface EstateInForceOptions {
   readonly log: Logger;
   /** What the configuration file says. */
   readonly declared: Config;
+  /** After so long without the store, rules that name groups admit nothing new. Default: never. */
+  readonly staleAfterMs?: number;
 }
 
 /** So often a question what a change would do is asked again because what is in force has changed meanwhile. */
@@ -74,6 +76,7 @@ export class EstateInForce implements Reloadable {
   private readonly rows: HostRows;
   private readonly place: string;
   private readonly log: Logger;
+  private readonly staleAfterMs: number;
   private readonly joiner: Joiner;
   private readonly previews: PreviewAnswers;
   private declared: Config;
@@ -87,6 +90,7 @@ export class EstateInForce implements Reloadable {
   private enforcer: Reloadable | undefined;
   private applied: AppliedState = { revision: 0 };
   private isWaiting = false;
+  private isAging = false;
   private last: Promise<unknown> = Promise.resolve();
   private stopListening: (() => void) | undefined;
 
@@ -99,6 +103,7 @@ export class EstateInForce implements Reloadable {
     this.host = host;
     this.log = log;
     this.declared = declared;
+    this.staleAfterMs = options.staleAfterMs ?? Infinity;
     this.joiner = new Joiner(follower.estate, options);
     const assess = (edit: Edit): ReturnType<EstateInForce['assess']> => this.assess(edit);
     this.previews = new PreviewAnswers({ follower, rows, host, log, assess });
@@ -112,7 +117,7 @@ export class EstateInForce implements Reloadable {
     this.leftOut = leftOut;
     const { contentRevision: revision, contentChanges: changes } = this.estate;
     this.joined = { revision, changes };
-    return config;
+    return this.withAge(config);
   }
 
   get estate(): Estate {
@@ -152,7 +157,8 @@ export class EstateInForce implements Reloadable {
     const { place: file, host } = this;
     const awaySec = this.awaySec();
     const away = awaySec === 0 ? {} : { awaySec };
-    return { file, host, ...this.applied, ...away, notInForce };
+    const stale = this.config.model.areGroupsStale === true ? { areGroupsStale: true } : {};
+    return { file, host, ...this.applied, ...away, ...stale, notInForce };
   }
 
   /** Begins to follow the store. `enforcer` has put in force what `join` gave. */
@@ -167,7 +173,10 @@ export class EstateInForce implements Reloadable {
       this.lookForNews();
       this.previews.look();
     });
-    const stopLooking = everySecond(() => this.lookForDevices());
+    const stopLooking = everySecond(() => {
+      this.lookForAge();
+      this.lookForDevices();
+    });
     this.stopListening = () => {
       stopListening();
       stopLooking();
@@ -187,7 +196,9 @@ export class EstateInForce implements Reloadable {
   }
 
   plan(declared: Config): ReturnType<Reloadable['plan']> {
-    return this.inTurn(() => this.enforcer!.plan(this.joiner.preview(declared).config));
+    return this.inTurn(() =>
+      this.enforcer!.plan(this.withAge(this.joiner.preview(declared).config)),
+    );
   }
 
   /**
@@ -236,7 +247,7 @@ export class EstateInForce implements Reloadable {
   ): Promise<{ readonly impact: Impact; readonly admitted: readonly string[] }> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const { generation, admitted, planned } = await this.inTurn(() => {
-        const { config } = this.joiner.previewEdit(this.declared, edit);
+        const config = this.withAge(this.joiner.previewEdit(this.declared, edit).config);
         return Promise.resolve({
           generation: this.generation,
           admitted: admittedAnew(this.config, config),
@@ -276,6 +287,38 @@ export class EstateInForce implements Reloadable {
     return sinceMs === undefined
       ? 0
       : Math.max(1, Math.round((performance.now() - sinceMs) / 1000));
+  }
+
+  /** Whether the store has been away for so long that nobody knows who is in a group now. */
+  private get areGroupsStale(): boolean {
+    const sinceMs = this.follower.awaySinceMs();
+    return sinceMs !== undefined && performance.now() - sinceMs >= this.staleAfterMs;
+  }
+
+  private withAge(config: Config): Config {
+    return this.areGroupsStale
+      ? { ...config, model: { ...config.model, areGroupsStale: true } }
+      : config;
+  }
+
+  /** Puts in force that the store is back, or has been away for too long. */
+  private lookForAge(): void {
+    const { areGroupsStale } = this;
+    if (areGroupsStale === (this.config.model.areGroupsStale === true) || this.isAging) return;
+    this.isAging = true;
+    void this.inTurn(async () => {
+      try {
+        await this.enforce();
+        this.log.warn(
+          areGroupsStale
+            ? 'the store has been away for too long: rules that name groups admit nothing new'
+            : 'the store is back: rules that name groups count again',
+        );
+      } catch (error) {
+        this.log.error({ err: error }, 'the age of what is known is not in force');
+      }
+      this.isAging = false;
+    });
   }
 
   private inTurn<T>(work: () => Promise<T>): Promise<T> {

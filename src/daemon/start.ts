@@ -206,7 +206,7 @@ async function openEstate(
   const { openEstateInForce } = await import('./open-estate.ts');
   const stateDirectory = args.stateDir ?? environment.stateDirectory;
   const places = { place: store, host, netnsDirectory, flowLogDirectory, stateDirectory };
-  return openEstateInForce({ ...places, log, declared });
+  return openEstateInForce({ ...places, staleAfterMs: args.stale, log, declared });
 }
 
 async function run(args: RunArguments): Promise<void> {

@@ -21,7 +21,7 @@ type Status = Pick<Methods['status']['result'], 'store'>;
 
 export function storeCheck({ store }: Status): readonly Check[] {
   if (store === undefined) return [];
-  const { file, host, revision, refused, awaySec, notInForce } = store;
+  const { file, host, revision, refused, awaySec, areGroupsStale, notInForce } = store;
   const name = 'store';
   if (awaySec !== undefined)
     return [
@@ -29,7 +29,10 @@ export function storeCheck({ store }: Status): readonly Check[] {
         name,
         status: 'warn',
         found: printable(`${file} has not been reached for ${awaySec} s`),
-        means: `revision ${revision} stays in force; what was changed since is not known here`,
+        means:
+          areGroupsStale === true
+            ? 'rules that name groups admit nothing new (--stale deny-new-after)'
+            : `revision ${revision} stays in force; what was changed since is not known here`,
         mend: "see why in the daemon's log, and whether its members run: etcdctl endpoint health",
       },
     ];

@@ -66,6 +66,7 @@ import {
   FRAGMENT_REFUSED,
   FRAGMENT_WITHOUT_FIRST,
   INGRESS_RULES,
+  STALE_GROUPS,
   PASS,
   REVOKED,
   TCP_CLOSED_FLOW,
@@ -333,7 +334,7 @@ export class Gates {
     if (rule === NO_RULE) {
       // The side that opened the untracked flow is still sending: renew what is known about the flow.
       if (isUdp) this.tracker.isAnswer(port, fromLocal, nowMs);
-      return fromLocal ? EGRESS_RULES : INGRESS_RULES;
+      return this.whyNoRule(packet, port, direction);
     }
     if (rule !== RULE_PLATFORM + 1) {
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
@@ -378,7 +379,7 @@ export class Gates {
     if (rule === NO_RULE) {
       if (!isSyn) return TCP_STATE;
       this.forget();
-      return direction === GATE_EGRESS ? EGRESS_RULES : INGRESS_RULES;
+      return this.whyNoRule(packet, port, direction);
     }
     this.tracker.take(packet, direction, this.wordOf(rule), nowMs);
     this.rule = rule - 1;
@@ -387,14 +388,15 @@ export class Gates {
   }
 
   /** The rule that admits a packet as a new flow: its number plus 1; RULE_PLATFORM + 1 if none is needed; NO_RULE. */
-  private findRule(packet: Packet, port: number, direction: number): number {
+  private findRule(packet: Packet, port: number, direction: number, countsStale = false): number {
     const fromLocal = direction === GATE_EGRESS;
     // Traffic to the platform is never filtered. Its answers pass because the flow is tracked. To admit every packet
     // with the platform's address as its source would let a spoofer outside reach every port.
     if (fromLocal && isToExempt(this.policy, packet)) return RULE_PLATFORM + 1;
     // What the platform sends is an answer. It opens nothing, whatever the rules let in.
     if (this.from === this.policy.platformPort) return NO_RULE;
-    return this.matcher.match(
+    this.matcher.countsStale = countsStale;
+    const found = this.matcher.match(
       2 * this.policy.profiles[port] + direction,
       packet.family,
       packet.protocol,
@@ -404,6 +406,15 @@ export class Gates {
       fromLocal ? packet.dst2 : packet.src2,
       fromLocal ? packet.dst3 : packet.src3,
     );
+    this.matcher.countsStale = true;
+    return found;
+  }
+
+  /** Why no rule admits a packet as a new flow. */
+  private whyNoRule(packet: Packet, port: number, direction: number): number {
+    const isStale = this.policy.stalePeers.length > 0;
+    if (isStale && this.findRule(packet, port, direction, true) !== NO_RULE) return STALE_GROUPS;
+    return direction === GATE_EGRESS ? EGRESS_RULES : INGRESS_RULES;
   }
 
   /** The rule word of a flow that a rule (its number plus 1) admits now. */

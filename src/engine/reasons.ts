@@ -34,7 +34,8 @@ export const UNRESOLVED = DECODE_STATUS_COUNT + 24;
 export const MAC_SPOOF = DECODE_STATUS_COUNT + 25;
 export const ROGUE_SERVER = DECODE_STATUS_COUNT + 26;
 export const BAD_DHCP = DECODE_STATUS_COUNT + 27;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 28;
+export const STALE_GROUPS = DECODE_STATUS_COUNT + 28;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 29;
 
 /** Name and meaning by number, for metric labels and documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -130,5 +131,9 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'bad-dhcp',
     'a DHCP or DHCPv6 question or a router solicitation that is malformed, comes by a relay, or names another MAC address than its frame',
+  ],
+  [
+    'stale-groups',
+    'it would open a flow, and only rules that name groups admit it: the store has been away for so long that their members count for nothing new (--stale deny-new-after)',
   ],
 ];

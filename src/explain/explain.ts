@@ -27,7 +27,7 @@ import type {
   Question,
   Service,
 } from './explanation.ts';
-import type { Direction, NetworkInterface } from '../policy/model.ts';
+import type { Direction, NetworkInterface, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { failedClauses, nearMisses, referAdmitting, seeService, type Miss } from './near-miss.ts';
 import { groupLabel } from '../policy/vpcs.ts';
 
@@ -100,15 +100,7 @@ function askGate(
   const { model } = network;
   const groups = [...new Set(own.groupIds)].map((id) => model.groups.get(id)!);
   const seen = seeService(model, service, remote);
-  const admitting: AdmittingRule[] = [];
-  const others: Miss[] = [];
-  for (const group of groups) {
-    for (const rule of group[direction]) {
-      const failed = failedClauses(rule, seen, model);
-      if (failed.length === 0) admitting.push(referAdmitting(rule, group, seen, model));
-      else others.push({ rule, group, failed });
-    }
-  }
+  const { admitting, stale, others } = judgeRules(groups, direction, seen, model);
   const refs = groups.map((group): GroupRef => ({ id: group.id, name: groupLabel(group) }));
   const common = {
     direction,
@@ -125,10 +117,12 @@ function askGate(
     return {
       ...common,
       verdict: 'refused',
-      reason: direction === 'egress' ? 'egress-rules' : 'ingress-rules',
-      why: comesFromPlatform
-        ? `${formatAddress(remote)} is the platform's, which answers and opens nothing`
-        : refusalText(direction, refs, others.length > 0),
+      ...(comesFromPlatform
+        ? {
+            reason: 'ingress-rules',
+            why: `${formatAddress(remote)} is the platform's, which answers and opens nothing`,
+          }
+        : whyRefused(direction, refs, stale, others.length > 0)),
       alsoAdmittedBy: [],
       nearMisses: comesFromPlatform ? [] : nearMisses(others, model),
     };
@@ -156,6 +150,51 @@ function askGate(
   const [decidedBy, ...alsoAdmittedBy] = admitting;
   const why = `a rule of sg:${decidedBy.group.name} admits it`;
   return { ...allowed, why, decidedBy, alsoAdmittedBy };
+}
+
+interface JudgedRules {
+  readonly admitting: readonly AdmittingRule[];
+  /** They would admit it, and count for nothing new now. */
+  readonly stale: readonly AdmittingRule[];
+  readonly others: readonly Miss[];
+}
+
+function judgeRules(
+  groups: readonly SecurityGroup[],
+  direction: Direction,
+  seen: ReturnType<typeof seeService>,
+  model: PolicyModel,
+): JudgedRules {
+  const admitting: AdmittingRule[] = [];
+  const stale: AdmittingRule[] = [];
+  const others: Miss[] = [];
+  for (const group of groups) {
+    for (const rule of group[direction]) {
+      const failed = failedClauses(rule, seen, model);
+      const isStale = model.areGroupsStale === true && rule.peer.kind === 'group';
+      if (failed.length === 0)
+        (isStale ? stale : admitting).push(referAdmitting(rule, group, seen, model));
+      else others.push({ rule, group, failed });
+    }
+  }
+  return { admitting, stale, others };
+}
+
+function whyRefused(
+  direction: Direction,
+  groups: readonly GroupRef[],
+  [stale]: readonly AdmittingRule[],
+  hasRules: boolean,
+): Pick<GateAnswer, 'reason' | 'why'> {
+  if (stale !== undefined)
+    return {
+      reason: 'stale-groups',
+      why: `only ${stale.text} of sg:${stale.group.name} admits it, and the store has been away for so long that members of groups count for nothing new`,
+    };
+  return {
+    reason: direction === 'egress' ? 'egress-rules' : 'ingress-rules',
+    why: refusalText(direction, groups, hasRules),
+  };
 }
 
 function refusalText(direction: Direction, groups: readonly GroupRef[], hasRules: boolean): string {

@@ -69,6 +69,7 @@ export const EXPLAINED_REASONS = [
   'no-route',
   'egress-rules',
   'ingress-rules',
+  'stale-groups',
 ] as const;
 export type ReasonName = (typeof EXPLAINED_REASONS)[number];
 
@@ -161,7 +162,7 @@ export interface GateAnswer {
 
 /** The answer of one check before the gates. */
 export interface CheckAnswer {
-  readonly check: Exclude<ReasonName, 'passed' | 'egress-rules' | 'ingress-rules'>;
+  readonly check: Exclude<ReasonName, 'passed' | 'egress-rules' | 'ingress-rules' | 'stale-groups'>;
   readonly outcome: 'passed' | 'refused';
   readonly why: string;
 }

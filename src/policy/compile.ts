@@ -36,6 +36,7 @@ type RemoteMembers = ReadonlyMap<InterfaceId, RemoteMember>;
 
 const NO_GROUPS: readonly GroupId[] = [];
 const NO_REMOTE: RemoteMembers = new Map();
+const NO_PEERS = new Uint8Array(0);
 
 /** Lists may grow by so many words that are of no use any more before all is made anew. */
 const WASTED_WORDS_MAX = 1 << 16;
@@ -134,7 +135,7 @@ class PolicyParts {
   }
 
   share({ ports: portOf, past, ...input }: CompileInput): CompiledPolicy {
-    const { ruleNumbers, special, generation } = input;
+    const { model, ruleNumbers, special, generation } = input;
     let ports = 1;
     for (const { port } of this.members) ports = Math.max(ports, port + 1);
     const profiles = new Int32Array(ports).fill(-1);
@@ -151,6 +152,7 @@ class PolicyParts {
       prefixes4: this.addresses[0].share(),
       prefixes6: this.addresses[1].share(),
       lists: this.lists.share(),
+      stalePeers: model.areGroupsStale === true ? this.peers.groups() : NO_PEERS,
       revocation: ruleNumbers.revocation(),
       profiles,
       sourceDestCheck,

@@ -110,6 +110,12 @@ export interface CompiledPolicy {
   /** open[gate * 4 + openColumn(family, protocol)] is 1 if a rule admits all ports from or to exactly /0. */
   readonly open: Uint8Array;
 
+  /**
+   * By peer, 1 for one whose rules admit no new flow: a group whose members are not known any more. Empty: there is
+   * none. Flows that such a rule has admitted live on.
+   */
+  readonly stalePeers: Uint8Array;
+
   /** By rule number: REVOKE_AWS, REVOKE_RECHECK or REVOKE_CUT. Rules that are gone keep theirs. */
   readonly revocation: Uint8Array;
 

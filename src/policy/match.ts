@@ -39,6 +39,8 @@ export class Matcher {
   private policy: CompiledPolicy;
   /** The only rule that may match, plus 1; NO_RULE: any rule may. */
   private onlyRule = NO_RULE;
+  /** Whether rules of stale peers count (CompiledPolicy.stalePeers), as they do for flows that they have admitted. */
+  countsStale = true;
   private readonly prefixKey6 = new Int32Array(KEY_WORDS_PREFIX_6);
 
   constructor(policy: CompiledPolicy) {
@@ -217,7 +219,8 @@ export class Matcher {
   }
 
   private matchPeer(gate: number, protocol: number, port: number, peer: number): number {
-    const { peerRules } = this.policy;
+    const { peerRules, stalePeers } = this.policy;
+    if (!this.countsStale && peer < stalePeers.length && stalePeers[peer] === 1) return NO_RULE;
     const at = PEER_RULE_WORDS * peer;
     const home = peerRules[at];
     const ports = peerRules[at + 1];

@@ -163,6 +163,8 @@ export interface PolicyModel {
   readonly interfaces: ReadonlyMap<InterfaceId, NetworkInterface>;
   /** Absent: there is no other host. */
   readonly remoteMembers?: ReadonlyMap<InterfaceId, RemoteMember>;
+  /** Who is in a group is not known any more: rules that name groups admit no new flow. Absent: false. */
+  readonly areGroupsStale?: boolean;
   /** Absent if the input has no VPCs: then everything is in one. */
   readonly vpcs?: ReadonlyMap<VpcId, Vpc>;
 }

@@ -62,6 +62,13 @@ export class PeerNumbers {
     if (--naming.rules === 0) this.unnamed.add(number);
   }
 
+  /** By number, 1 for a group. */
+  groups(): Uint8Array {
+    const found = new Uint8Array(this.next);
+    for (const [number, { peer }] of this.namings) if (peer.kind === 'group') found[number] = 1;
+    return found;
+  }
+
   /** Returns the changes since the last call. Peers that no rule names lose their number now. */
   settle(): PeerChanges {
     const gone: NumberedPeer[] = [];

@@ -45,6 +45,17 @@ export function matchingRules(
     .filter((rule) => admitsProtocol(rule, probe) && peerContains(rule.peer, probe.remote, model));
 }
 
+/** Those of them that admit it as a packet of a new flow. */
+export function newFlowRules(
+  model: PolicyModel,
+  interfaceId: InterfaceId,
+  direction: Direction,
+  probe: Probe,
+): Rule[] {
+  const rules = matchingRules(model, interfaceId, direction, probe);
+  return model.areGroupsStale === true ? rules.filter(({ peer }) => peer.kind !== 'group') : rules;
+}
+
 /**
  * Whether a TCP or UDP flow is untracked: a rule for everywhere admits it in one direction, and the other direction
  * admits everything on all ports (AWS, "Untracked connections").

@@ -54,6 +54,8 @@ export interface StoreStatus {
   readonly refused?: { readonly revision: number; readonly message: string };
   /** For how long it can't be reached; absent: it can. */
   readonly awaySec?: number;
+  /** It has been away for so long that rules which name groups admit no new flow. Absent: false. */
+  readonly areGroupsStale?: boolean;
   /** What of it is not in force. */
   readonly notInForce: readonly { readonly id: string; readonly reason: string }[];
 }

@@ -5,7 +5,7 @@ import { version } from './version.ts';
 import { daemonExitCodeHelp } from './exit-codes.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { apiPlaceOf, parseApiUrls, type ApiArguments, type ApiPlace } from './api-option.ts';
-import { parseStorePlace } from './store-option.ts';
+import { parseStale, parseStorePlace } from './store-option.ts';
 
 export const CONFIG_DEFAULT = '/etc/secgroupd/secgroupd.yaml';
 const NETNS_DIRECTORY = '/run/netns';
@@ -24,6 +24,8 @@ export interface RunArguments {
   readonly host: string;
   /** Servers of the API that change a store which hosts share; absent: nobody does for this host. */
   readonly apiPlace?: ApiPlace;
+  /** After so many ms without the store, rules that name groups admit nothing new. */
+  readonly stale: number;
   readonly flowLogDir: string;
   readonly watch: boolean;
   readonly timeScale: number;
@@ -64,7 +66,7 @@ function parseScale(text: string): number {
 
 /** Defines the daemon's command. `take` is called with the task. */
 export function daemonCommand(take: (task: Task) => void): Command {
-  const command = addApiOptions(new Command('secgroupd'))
+  const command = addSharingOptions(new Command('secgroupd'))
     .description('AWS-style security groups on real packets: the daemon')
     .version(version)
     .option('-c, --config <file>', 'configuration file', CONFIG_DEFAULT)
@@ -131,8 +133,15 @@ ${daemonExitCodeHelp('secgroupd')}`,
   return command;
 }
 
-function addApiOptions(command: Command): Command {
+/** For hosts that share a store. */
+function addSharingOptions(command: Command): Command {
   return command
+    .option(
+      '--stale <policy>',
+      'while a store that hosts share is away: keep, or deny-new-after:10m, after which rules that name groups admit no new connections',
+      parseStale,
+      Infinity,
+    )
     .option(
       '--api <urls>',
       'servers of the API, as https://HOST:PORT,…: they make interfaces for containers here if hosts share the store',

@@ -1,4 +1,4 @@
-/** This file reads the option that says where a store is. */
+/** This file reads the options that say where a store is, and what holds while it is away. */
 import { InvalidArgumentError } from 'commander';
 import { parsePlace } from '../store/place.ts';
 
@@ -11,4 +11,14 @@ export function parseStorePlace(text: string): string {
     if (error instanceof RangeError) throw new InvalidArgumentError(error.message);
     throw error;
   }
+}
+
+const UNITS_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const;
+
+/** @returns after how many ms without the store rules that name groups admit nothing new; Infinity: never */
+export function parseStale(text: string): number {
+  if (text === 'keep') return Infinity;
+  const [, digits, unit] = /^deny-new-after:(\d{1,6})([smh])$/.exec(text) ?? [];
+  if (digits !== undefined) return Number(digits) * UNITS_MS[unit as keyof typeof UNITS_MS];
+  throw new InvalidArgumentError("it is 'keep', or 'deny-new-after:' and 90s, 10m or 2h");
 }

@@ -118,7 +118,11 @@ export class Hosts {
   }
 
   /** Starts the daemon of a host, and waits until packets flow. @param store in place of etcd's own addresses */
-  start(host: string, store = `etcd://${this.etcd.hosts}`): Promise<Daemon> {
+  start(
+    host: string,
+    store = `etcd://${this.etcd.hosts}`,
+    options: readonly string[] = [],
+  ): Promise<Daemon> {
     const [file, state] = [join(this.folder, `${host}.yaml`), join(this.folder, `state-${host}`)];
     mkdirSync(state, { recursive: true });
     const { netns, address } = this.uplinks[host];
@@ -126,7 +130,7 @@ export class Hosts {
     writeFileSync(file, `${uplink}metrics: { listen: 0 }\n`);
     this.files.set(host, file);
     const more = ['--host', host, '--state-dir', state, '--control', this.control(host)];
-    return Daemon.start(this.t, file, ['--store', store, ...more]);
+    return Daemon.start(this.t, file, ['--store', store, ...more, ...options]);
   }
 }
 

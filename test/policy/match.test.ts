@@ -8,7 +8,12 @@ import { compilePolicy } from '../../src/policy/compile.ts';
 import { coverRange } from '../../src/policy/gate-tables.ts';
 import { GATE_EGRESS, GATE_INGRESS } from '../../src/policy/compiled.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
-import { isUntrackedFlow, matchingRules, type Probe } from '../../src/policy/reference.ts';
+import {
+  isUntrackedFlow,
+  matchingRules,
+  newFlowRules,
+  type Probe,
+} from '../../src/policy/reference.ts';
 import { NO_SPECIAL_ADDRESSES } from '../../src/policy/special-addresses.ts';
 import { model, mustAddress, type ModelText } from '../support/policy.ts';
 
@@ -140,41 +145,49 @@ function words(address: Address): [number, number, number, number] {
 
 test('the compiled matcher admits what the plain one admits, and names a rule that does', () => {
   fc.assert(
-    fc.property(text, fc.array(probe, { minLength: 1, maxLength: 30 }), (written, probes) => {
-      const built = model(written);
-      const ruleNumbers = new RuleNumbers();
-      const policy = compilePolicy({
-        model: built,
-        ports: PORTS,
-        ruleNumbers,
-        special: NO_SPECIAL_ADDRESSES,
-        generation: 1,
-      });
-      const matcher = new Matcher(policy);
-      for (const p of probes) {
-        for (const [id, port] of PORTS) {
-          for (const [direction, gate] of [
-            ['ingress', GATE_INGRESS],
-            ['egress', GATE_EGRESS],
-          ] as const) {
-            const expected = matchingRules(built, id, direction, p);
-            const found = matcher.match(
-              2 * policy.profiles[port] + gate,
-              p.remote.family,
-              p.protocol,
-              portOf(p),
-              ...words(p.remote),
-            );
-            if (expected.length === 0) assert.equal(found, NO_RULE);
-            else
-              assert.ok(
-                expected.includes(ruleNumbers.ruleOf(found - 1)!),
-                `named rule ${found - 1} of ${expected.map((rule) => rule.id).join()}`,
-              );
+    fc.property(
+      text,
+      fc.array(probe, { minLength: 1, maxLength: 30 }),
+      fc.boolean(),
+      (written, probes, areGroupsStale) => {
+        const built = { ...model(written), areGroupsStale };
+        const ruleNumbers = new RuleNumbers();
+        const policy = compilePolicy({
+          model: built,
+          ports: PORTS,
+          ruleNumbers,
+          special: NO_SPECIAL_ADDRESSES,
+          generation: 1,
+        });
+        const matcher = new Matcher(policy);
+        for (const p of probes) {
+          for (const [id, port] of PORTS) {
+            for (const [direction, gate] of [
+              ['ingress', GATE_INGRESS],
+              ['egress', GATE_EGRESS],
+            ] as const) {
+              for (const rules of [matchingRules, newFlowRules]) {
+                const expected = rules(built, id, direction, p);
+                matcher.countsStale = rules === matchingRules;
+                const found = matcher.match(
+                  2 * policy.profiles[port] + gate,
+                  p.remote.family,
+                  p.protocol,
+                  portOf(p),
+                  ...words(p.remote),
+                );
+                if (expected.length === 0) assert.equal(found, NO_RULE);
+                else
+                  assert.ok(
+                    expected.includes(ruleNumbers.ruleOf(found - 1)!),
+                    `named rule ${found - 1} of ${expected.map((rule) => rule.id).join()}`,
+                  );
+              }
+            }
           }
         }
-      }
-    }),
+      },
+    ),
     { numRuns: RUNS },
   );
 });

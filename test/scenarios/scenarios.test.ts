@@ -152,7 +152,7 @@ describe('the scenarios', () => {
     scenario.steps.filter((step): step is PacketStep => step.kind === 'packet'),
   );
 
-  test('force every drop reason but those of the link layer, of devices and of the event ring', () => {
+  test('force every drop reason but those of the link layer, of devices, of a store and of the event ring', () => {
     const elsewhere = [
       'bad-dhcp',
       'bad-offload',
@@ -160,6 +160,7 @@ describe('the scenarios', () => {
       'mac-spoof',
       'neighbour-spoof',
       'packet-too-big',
+      'stale-groups',
       'unknown-ethertype',
       'unresolved',
       'vlan-tagged',
