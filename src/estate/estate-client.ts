@@ -140,7 +140,7 @@ export class EstateClient extends EstateFollower {
     timeoutMs: number,
     { concerned = 'all', waitFor = 'all' }: EnforceOptions = {},
   ): Promise<Enforcement> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     const isTold = await this.reach(revision, timeoutMs);
     // It changed nothing that hosts enforce, so none of them will say anything.
     if (isTold && this.estate.contentRevision < revision) return { kind: 'inForce' };
@@ -149,7 +149,7 @@ export class EstateClient extends EstateFollower {
       const verdict = judgeRollout(rollout, waitFor);
       if (verdict === 'inForce') return enforced(rollout);
       if (verdict === 'refused') return { kind: 'refused', ...rollout.refused[0] };
-      const leftMs = deadline - Date.now();
+      const leftMs = deadline - performance.now();
       if (leftMs <= 0)
         return waitFor === 'quorum' ? enforced(rollout) : { kind: 'late', hosts: rollout.behind };
       await this.news(leftMs);
