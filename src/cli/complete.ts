@@ -72,6 +72,8 @@ async function namesOf(kind: LiveKind, words: readonly string[]): Promise<readon
       return (await ask(socketOf(words), 'listInterfaces', {}, DAEMON_LIMIT_MS)).map(
         ({ id }) => id,
       );
+    case 'host':
+      return hostNames(words);
     case 'rule':
       return (await ask(socketOf(words), 'rules', {}, DAEMON_LIMIT_MS)).rules.map(({ id }) => id);
     default:
@@ -113,6 +115,18 @@ function socketOf(words: readonly string[]): string {
     ...(socket === undefined ? {} : { socket }),
     ...(lab === undefined ? {} : { lab }),
   });
+}
+
+async function hostNames(words: readonly string[]): Promise<readonly string[]> {
+  const named = optionIn(words, '--store');
+  const place = named ?? (await ask(socketOf(words), 'status', {}, DAEMON_LIMIT_MS)).store?.file;
+  if (place === undefined) return [];
+  const { openEstate } = await import('../hosts/open-estate.ts');
+  const { listHosts } = await import('../hosts/list-hosts.ts');
+  const client = await openEstate(place, () => undefined);
+  const names = listHosts(client.estate).map(({ host }) => host);
+  await client.close();
+  return names;
 }
 
 /** The value of an option among the words, `--lab x` or `--lab=x`. */

@@ -14,11 +14,11 @@ export type ValueKind =
   | { readonly kind: 'live'; readonly live: LiveKind };
 
 /**
- * What names are of. `end`: whatever `explain` takes for an end; `owned`: what `interface add` made; `id`: interfaces
- * by their ids.
+ * What names are of. `end`: whatever `explain` takes for an end; `host`: hosts of the store; `owned`: what
+ * `interface add` made; `id`: interfaces by their ids.
  */
 export type LiveKind =
-  'interface' | 'id' | 'group' | 'rule' | 'owned' | 'lab' | 'namespace' | 'end';
+  'interface' | 'id' | 'group' | 'rule' | 'owned' | 'host' | 'lab' | 'namespace' | 'end';
 
 /** By the option, or by the command and its argument. */
 const LIVE_KINDS: Readonly<Record<string, LiveKind | undefined>> = {
@@ -31,7 +31,10 @@ const LIVE_KINDS: Readonly<Record<string, LiveKind | undefined>> = {
   'down name': 'lab',
   'env name': 'lab',
   'exec namespace': 'namespace',
+  'forget host': 'host',
+  'move host': 'host',
   'move id': 'id',
+  'rollout revision|group': 'group',
   'rm id': 'owned',
   'set-groups id': 'owned',
   'set-groups group': 'group',

@@ -89,6 +89,7 @@ export class EstateInForce implements Reloadable {
   private isBehind = false;
   private enforcer: Reloadable | undefined;
   private applied: AppliedState = { revision: 0 };
+  private appliedAt = new Date().toISOString();
   private isWaiting = false;
   private isAging = false;
   private last: Promise<unknown> = Promise.resolve();
@@ -364,10 +365,15 @@ export class EstateInForce implements Reloadable {
 
   /** Says what is in force, beside the file as it was read last. */
   private tell(state: AppliedState, declared?: ReadonlyMap<string, string>): void {
+    if (state.revision !== this.applied.revision) this.appliedAt = new Date().toISOString();
     this.applied = state;
     const notInForce = this.notInForce();
     const leftOut = Object.fromEntries(notInForce);
-    const text = encodeApplied({ ...state, ...(notInForce.size === 0 ? {} : { leftOut }) });
+    const text = encodeApplied({
+      ...state,
+      at: this.appliedAt,
+      ...(notInForce.size === 0 ? {} : { leftOut }),
+    });
     this.rows.want(text, declared);
   }
 

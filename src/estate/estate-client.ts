@@ -147,7 +147,8 @@ export class EstateClient extends EstateFollower {
     for (;;) {
       const rollout = rolloutOf(this.estate, revision, concerned);
       const verdict = judgeRollout(rollout, waitFor);
-      if (verdict === 'inForce') return enforced(rollout);
+      // What hosts say of a revision that was not told here yet is not known either.
+      if (verdict === 'inForce' && isTold) return enforced(rollout);
       if (verdict === 'refused') return { kind: 'refused', ...rollout.refused[0] };
       const leftMs = deadline - performance.now();
       if (leftMs <= 0)

@@ -18,7 +18,7 @@ export interface EstateFollowerOptions {
 
 export class EstateFollower {
   readonly estate: Estate;
-  protected readonly store: Store;
+  readonly store: Store;
   private readonly scope: Scope;
   private readonly onTrouble: (message: string) => void;
   private readonly ending = new AbortController();

@@ -184,6 +184,8 @@ export interface InsightsAnalysis extends Owned {
 /** Which revision of the estate a host has in force. */
 export interface AppliedState {
   readonly revision: number;
+  /** Since when: ISO 8601, by the host's clock. */
+  readonly at?: string;
   /** A later revision that it could not put in force, and why. */
   readonly refused?: { readonly revision: number; readonly message: string };
   /** What of the estate is not in force there though the revision is: ids, and why. */

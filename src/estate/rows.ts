@@ -120,10 +120,12 @@ export function encodeApplied(state: AppliedState): string {
 /** @throws RowError */
 export function decodeApplied(key: string, text: string): AppliedState {
   const row = RowReader.parse(key, text);
+  const at = row.optionalText('at');
   const refused = row.optionalObject('refused');
   const leftOut = row.optionalObject('leftOut');
   return {
     revision: row.integer('revision'),
+    ...(at === undefined ? {} : { at }),
     ...(refused === undefined
       ? {}
       : { refused: { revision: refused.integer('revision'), message: refused.text('message') } }),

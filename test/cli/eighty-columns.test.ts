@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VerdictView } from '../../src/queries/verdict-view.ts';
 import { fitTable, type Column } from '../../src/cli/fit-table.ts';
+import { formatHosts } from '../../src/cli/host.ts';
 import { formatOwned } from '../../src/cli/interface.ts';
 import { namesText } from '../../src/cli/status.ts';
 import { chooseColumns, formatList } from '../../src/cli/table-options.ts';
@@ -122,4 +123,25 @@ test('interfaces that were added: id, groups and addresses before all else', () 
       'eni-0123456789abcdef0 is not in force: ENODEV: no eth0',
     ].join('\n'),
   );
+});
+
+test('hosts of a store: the name is whole, and the time of the start goes first', () => {
+  const living = { since: '2026-11-29T12:00:00Z', version: '0.1.0', leftOut: {}, interfaces: 104 };
+  const told = { revision: 120412, inForceSince: '2026-11-30T11:59:12Z' };
+  const refused = { revision: 120413, message: 'no room' };
+  const hosts = [
+    { host: 'rack-1.example.org', state: 'lives', ...living, ...told, refused },
+    { host: 'rack-2', state: 'left', leftOut: {}, interfaces: 1 },
+  ] as const;
+  assert.equal(
+    formatHosts(hosts, {}, 80, Date.parse('2026-11-30T12:00:00Z')),
+    [
+      'host                state  revision  in force  left out  interfaces  version',
+      'rack-1.example.org  lives    120412  48 s ago         0         104  0.1.0',
+      'rack-2              left          -         -         0           1  -',
+      '(no room for started: --wide, --columns)',
+      'rack-1.example.org refused revision 120413: no room',
+    ].join('\n'),
+  );
+  assert.equal(formatHosts([], {}, 80), 'No host follows this store.');
 });
