@@ -217,7 +217,8 @@ function decodeGroup(id: string, row: RowReader): EstateGroup {
   const ruleTags = new Map<RuleId, Tags>();
   const rules = row.objects('rules').map((rule) => {
     const decoded = decodeRule(rule, origin);
-    if (rule.has('tags')) ruleTags.set(decoded.id, decodeTags(rule));
+    const own = decodeTags(rule);
+    if (own.length > 0) ruleTags.set(decoded.id, own);
     return decoded;
   });
   const ofDirection = (direction: Direction): readonly Rule[] =>
