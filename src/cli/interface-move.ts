@@ -1,6 +1,7 @@
 /** `sgctl interface move`: an interface on another host of the store. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { MoveResult } from '../hosts/move-interface.ts';
+import { count } from '../source/count.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import { paint } from './output.ts';
@@ -60,11 +61,21 @@ Examples:
       await client.close();
     }
     if (options.json === true) printJson(result);
-    else console.log(printable(`${id} is on ${host}, as ${deviceText(result)}.`));
+    else console.log(printable(resultText(result)));
     if (result.isGivenUp) return;
     console.error(paint(printable(twoOwners(result, wait)), 'red', process.stderr));
     process.exitCode = EXIT_TWO_OWNERS;
   });
+}
+
+function resultText(result: MoveResult): string {
+  const place = `${result.id} is on ${result.to}, as ${deviceText(result)}`;
+  const { connections } = result;
+  if (connections === undefined) return `${place}.`;
+  const { flows, refused, why } = connections;
+  if (why !== undefined) return `${place}. Its connections do not go with it: ${why}`;
+  const others = refused === 0 ? '' : `, ${refused} are not admitted there or have ended`;
+  return `${place}, with ${count(flows, 'tracked flow')}${others}.`;
 }
 
 function deviceText({ device: { name, netns } }: MoveResult): string {

@@ -2,11 +2,14 @@
  * Reads and writes a flow outside a table: the words of its entry, with its age in place of the moment it was last
  * seen. Files that keep flows from one process to the next hold such records (service/snapshot.ts).
  */
+import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
 import {
   ENTRY_LAYOUT,
   FLOW_SEEN,
   FLOW_STATE,
   INCARNATION_MASK,
+  KEY_ADDRESSES,
+  KEY_ASKS_LOCALLY,
   KEY_META,
   KEY_WORDS_4,
   KEY_WORDS_6,
@@ -21,11 +24,25 @@ import {
   type FlowFamily,
   type FlowIndex,
 } from './entry.ts';
-import { STATE_NAMES } from './states.ts';
+import {
+  ICMP_QUERY_FLOW,
+  OTHER,
+  REVOKED_FLOW,
+  STATE_MASK,
+  STATE_NAMES,
+  TCP_CLOSED,
+  TCP_SYN_SENT,
+  UDP_SINGLE,
+  UDP_STREAM,
+} from './states.ts';
 import type { FlowTable } from './table.ts';
 
 /** All numbers that the words of a record depend on. Another version of the program may have others. */
 export const RECORD_LAYOUT: readonly unknown[] = [...ENTRY_LAYOUT, STATE_NAMES];
+
+const PROTOCOL_MASK = 0xff;
+/** Bits of KEY_META between the role and the port, which no key has. */
+const META_UNUSED = 0xfe00;
 
 /** Words of a record. */
 export function recordWords(family: FlowFamily): number {
@@ -59,7 +76,8 @@ export function writeRecord(
 
 export class FlowRecord {
   readonly key: Int32Array;
-  private readonly words: Int32Array;
+  /** All of it: recordWords(family). */
+  readonly words: Int32Array;
   /** Where the state begins. */
   private readonly at: number;
 
@@ -78,6 +96,29 @@ export class FlowRecord {
     this.key[KEY_META] = (port << 16) | (this.key[KEY_META] & 0xffff);
   }
 
+  get family(): FlowFamily {
+    return this.key.length === KEY_WORDS_4 ? 4 : 6;
+  }
+
+  /** The words of the local address. */
+  get localAddress(): Int32Array {
+    return this.key.subarray(KEY_ADDRESSES, (KEY_ADDRESSES + this.key.length) / 2);
+  }
+
+  /** Whether a tracker can have such an entry: who asks it of a record has it from somebody who may have made it up. */
+  get isSound(): boolean {
+    const meta = this.key[KEY_META];
+    const protocol = meta & PROTOCOL_MASK;
+    const isIcmp = protocol === PROTO_ICMP || protocol === PROTO_ICMPV6;
+    if ((meta & META_UNUSED) !== 0 || ((meta & KEY_ASKS_LOCALLY) !== 0 && !isIcmp)) return false;
+    if (this.stateWord < 0 || this.ageMs < 0) return false;
+    const state = this.stateWord & STATE_MASK;
+    if (state === REVOKED_FLOW) return true;
+    if (protocol === PROTO_TCP) return state >= TCP_SYN_SENT && state <= TCP_CLOSED;
+    if (protocol === PROTO_UDP) return state === UDP_SINGLE || state === UDP_STREAM;
+    return state === (isIcmp ? ICMP_QUERY_FLOW : OTHER);
+  }
+
   get stateWord(): number {
     return stateWordAt(this.words, this.at);
   }
@@ -90,17 +131,21 @@ export class FlowRecord {
     return seenAt(this.words, this.at);
   }
 
+  set ageMs(ageMs: number) {
+    setSeenAt(this.words, this.at, ageMs);
+  }
+
   /**
-   * Writes the record's state into the entry that was inserted for its key. The entry keeps its own incarnation. Its
-   * "last seen" word holds an age until the packet loop converts it to its own clock.
+   * Writes the record's state into the entry that was inserted for its key. The entry keeps its own incarnation.
+   * @param seen its "last seen" word; an age, where the packet loop converts it to its own clock later
    */
-  fill(table: FlowTable, flow: FlowIndex, ageMs: number, ruleWord: number): void {
+  fill(table: FlowTable, flow: FlowIndex, seen: number, ruleWord: number): void {
     const { words, at } = this;
     const place = flow * table.stride + table.keyWords;
     const incarnation = table.words[place + FLOW_STATE] & INCARNATION_MASK;
     for (let i = 0; i < STATE_WORDS; i++) table.words[place + i] = words[at + i];
     setStateWordAt(table.words, place, (this.stateWord & ~INCARNATION_MASK) | incarnation);
-    setSeenAt(table.words, place, ageMs);
+    setSeenAt(table.words, place, seen);
     setRuleWordAt(table.words, place, ruleWord);
   }
 }

@@ -34,6 +34,7 @@ import { RuleBook } from '../queries/rule-book.ts';
 import type { Overview } from '../queries/status-view.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import { GuardedLinks } from './guarded-links.ts';
+import type { Handing } from './handing.ts';
 import { LostDevices } from './lost-devices.ts';
 import { LinkWatches } from './link-watches.ts';
 import { loopSettings } from './loop-settings.ts';
@@ -195,10 +196,11 @@ export class Daemon {
 
   /**
    * Changes to `next`, which has been checked. Changes run one after the other.
+   * @param handing flows that go or come with interfaces
    * @throws Error if descriptors or memory are short, or a new interface is judged wrongly; nothing has changed then
    */
-  async reload(next: Config): Promise<Changes> {
-    return this.inTurn(() => this.changeOrBack(next));
+  async reload(next: Config, handing?: Handing): Promise<Changes> {
+    return this.inTurn(() => this.changeOrBack(next, handing));
   }
 
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -269,9 +271,9 @@ export class Daemon {
   }
 
   /** Changes to `next`. If the loops then judge wrongly for a new interface, changes back. */
-  private async changeOrBack(next: Config): Promise<Changes> {
+  private async changeOrBack(next: Config, handing?: Handing): Promise<Changes> {
     const before = this.current;
-    const changes = await this.change(next);
+    const changes = await this.change(next, handing);
     const known = new Set(before.interfaces.map(({ id }) => id));
     const added = next.interfaces.filter(({ id }) => !known.has(id));
     const wrong = await this.tryCanaries(added.slice(0, INTERFACES_TRIED));
@@ -298,7 +300,7 @@ export class Daemon {
    * Changes to `next`, one step after the other. Nothing has changed if one of the first three throws: the ports that
    * interfaces get, the policy, the new devices. From there on nothing throws.
    */
-  private async change(next: Config): Promise<Changes> {
+  private async change(next: Config, handing?: Handing): Promise<Changes> {
     const changes = compareConfigs(this.current, next);
     const isSame = isSamePolicy(this.current, next, changes);
     const plan = this.table.plan(next);
@@ -307,7 +309,7 @@ export class Daemon {
     this.takePorts(next, plan, devices);
     const isInForce = isSame && devices.opened.length === 0;
     if (isInForce) this.accept(next);
-    else await this.enforce(next, policy, plan, devices);
+    else await this.enforce(next, policy, plan, devices, handing);
     // The loops were given the ports as the devices were; now these are as `next` has them.
     if (this.table.configure(next, plan)) await this.assignAgain();
     if (!isInForce) this.lost.retrySoon();
@@ -329,9 +331,14 @@ export class Daemon {
     policy: CompiledPolicy,
     plan: PortPlan,
     devices: PortDevices,
+    handing: Handing | undefined,
   ): Promise<void> {
     const { generation } = policy;
-    const { rechecked } = await this.dataplane.assign(this.assignment(policy, next));
+    const { rechecked, handed } = await this.dataplane.assign(
+      this.assignment(policy, next),
+      handing?.begin(next, plan, this.dataplane.timeScale),
+    );
+    handing?.end(handed);
     this.currentGeneration = generation;
     this.prefixListVersions.note(this.current.model, next.model);
     this.accept(next);

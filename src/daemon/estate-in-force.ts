@@ -38,6 +38,7 @@ import type { Changes, Impact } from '../queries/reload-result.ts';
 import type { StoreStatus } from '../queries/status-view.ts';
 import { everySecond } from '../telemetry/every-second.ts';
 import { admittedAnew } from './admitted-anew.ts';
+import type { Handover } from './handover.ts';
 import { PreviewAnswers } from './previews.ts';
 import type { Reloadable } from './reloader.ts';
 
@@ -47,6 +48,8 @@ export interface EstateInForceOptions {
   readonly rows: HostRows;
   /** Makes changes for those who ask this daemon; undefined: a host may make none. */
   readonly client: EstateClient | undefined;
+  /** Passes flows on to other hosts; undefined: there are none. */
+  readonly handover?: Handover | undefined;
   /** Where the store is. */
   readonly place: string;
   readonly host: string;
@@ -74,6 +77,7 @@ export class EstateInForce implements Reloadable {
   readonly host: string;
   private readonly follower: EstateFollower;
   private readonly rows: HostRows;
+  private readonly handover: Handover | undefined;
   private readonly place: string;
   private readonly log: Logger;
   private readonly staleAfterMs: number;
@@ -96,10 +100,11 @@ export class EstateInForce implements Reloadable {
   private stopListening: (() => void) | undefined;
 
   constructor(options: EstateInForceOptions) {
-    const { follower, rows, client, place, host, log, declared } = options;
+    const { follower, rows, client, handover, place, host, log, declared } = options;
     this.follower = follower;
     this.rows = rows;
     this.client = client;
+    this.handover = handover;
     this.place = place;
     this.host = host;
     this.log = log;
@@ -231,6 +236,7 @@ export class EstateInForce implements Reloadable {
   async stop(): Promise<void> {
     this.stopListening?.();
     await this.previews.stop();
+    this.handover?.stop();
     await this.last;
     this.rows.want(undefined);
     await this.rows.flush(TELL_TIMEOUT_MS);
@@ -330,8 +336,11 @@ export class EstateInForce implements Reloadable {
 
   private async enforce(declared = this.declared): Promise<Changes> {
     this.isBehind = true;
-    const changes = await this.enforcer!.reload(this.join(declared));
+    const next = this.join(declared);
+    const handing = await this.handover?.prepare(this.config, next, this.estate);
+    const changes = await this.enforcer!.reload(next, handing);
     this.isBehind = false;
+    if (handing !== undefined) await this.handover?.finish(handing, this.estate);
     return changes;
   }
 
@@ -369,10 +378,12 @@ export class EstateInForce implements Reloadable {
     this.applied = state;
     const notInForce = this.notInForce();
     const leftOut = Object.fromEntries(notInForce);
+    const arrivals = Object.fromEntries(this.handover?.arrivals ?? []);
     const text = encodeApplied({
       ...state,
       at: this.appliedAt,
       ...(notInForce.size === 0 ? {} : { leftOut }),
+      ...(Object.keys(arrivals).length === 0 ? {} : { arrivals }),
     });
     this.rows.want(text, declared);
   }

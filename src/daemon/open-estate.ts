@@ -18,11 +18,12 @@ import { version } from '../service/version.ts';
 import { LateStore } from '../store/late-store.ts';
 import { openStore } from '../store/open-store.ts';
 import { parsePlace } from '../store/place.ts';
+import { Handover } from './handover.ts';
 import { EstateInForce, type EstateInForceOptions } from './estate-in-force.ts';
 
 export interface OpenEstateOptions extends Omit<
   EstateInForceOptions,
-  'client' | 'follower' | 'rows'
+  'client' | 'follower' | 'handover' | 'rows'
 > {
   /** Where the copy is kept; undefined: nowhere. */
   readonly stateDirectory: string | undefined;
@@ -70,7 +71,10 @@ async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
     alive: { ...alive('part'), ttlSec: ALIVE_TTL_SEC },
     intervalMs: TELL_INTERVAL_MS,
   });
-  return new EstateInForce({ ...options, follower, rows, client: undefined });
+  const handover = new Handover({ store, host, log });
+  // Without the rights for it, interfaces move without their connections.
+  void handover.start().catch((error: unknown) => log.debug({ err: error }, 'handed over before'));
+  return new EstateInForce({ ...options, follower, rows, client: undefined, handover });
 }
 
 function alive(holds: AliveState['holds']): AliveState {

@@ -7,6 +7,7 @@
 import { statSync, unwatchFile, watchFile } from 'node:fs';
 import type { Logger } from 'pino';
 import { formatProblem, hasErrors, type Problem } from '../source/problem.ts';
+import type { Handing } from './handing.ts';
 import { refuseFixedChanges } from './changes.ts';
 import { checkSystem } from '../config/check-system.ts';
 import type { Config } from '../config/config.ts';
@@ -33,8 +34,11 @@ export interface Reloadable {
   /** What is in force, and how often what packets are judged by has changed. */
   readonly config: Config;
   readonly generation: number;
-  /** @throws Error if the change can't be made; nothing has changed then */
-  reload(next: Config): Promise<Changes>;
+  /**
+   * @param handing tracked flows that go or come with interfaces
+   * @throws Error if the change can't be made; nothing has changed then
+   */
+  reload(next: Config, handing?: Handing): Promise<Changes>;
   plan(next: Config): Promise<{ readonly changes: Changes; readonly impact: Impact }>;
   waiting(): readonly WaitingDevice[];
   readonly observatory: { noteReload(outcome: 'changed' | 'unchanged' | 'refused'): void };

@@ -9,7 +9,7 @@ import { forEachFlow, type FlowTable } from '../conntrack/table.ts';
 import type { Tracker } from '../engine/tracker.ts';
 
 /** The interval number of a restored account. Its next packet starts a new interval. */
-const NO_INTERVAL = 0;
+export const NO_INTERVAL = 0;
 
 export interface AdoptedFlows {
   /** Flows that live on. */

@@ -14,12 +14,14 @@ import { randomBytes } from 'node:crypto';
 import { setTimeouts, STATE_COUNT, timeoutState, type IdleTimeouts } from '../conntrack/states.ts';
 import type { FlowAccounts } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
+import type { FlowRecord } from '../conntrack/flow-record.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
 import type { CaptureReader } from '../engine/capture-ring.ts';
 import { counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
 import type { EventReader } from '../engine/events.ts';
 import type { Native } from '../ports/native.ts';
+import { findFlowsOf, packRecords, type Handed, type Handing } from './handed-flows.ts';
 import { preferHugePages } from './huge-pages.ts';
 import { LoopThread, type LoopListeners } from './loop-thread.ts';
 import {
@@ -38,6 +40,12 @@ export interface DataplaneOptions extends Assignment, LoopListeners {
   readonly settings: LoopSettings;
   /** Called before the loops begin. It sets limits, and may fill the flow tables (adopt-flows.ts). */
   readonly prepare?: (dataplane: Dataplane) => void;
+}
+
+/** Flows that go or come with ports. */
+export interface HandedPorts {
+  readonly leaving: ReadonlySet<number>;
+  readonly arriving: readonly FlowRecord[];
 }
 
 export class Dataplane {
@@ -260,9 +268,14 @@ export class Dataplane {
    * Gives the loops a policy and its ports. Each loop swaps them between two of its rounds. Resolves when all have:
    * then a device that is no longer among the ports may be closed. Ports that are the same object as last time are not
    * sent again.
-   * @returns a promise of the number of flows that the policy ended, once all flows have been checked
+   * @param handed flows that go or come with ports
+   * @returns what came of those, by loop; and a promise of the number of flows that the policy ended, once all flows
+   *   have been checked
    */
-  async assign(assignment: Assignment): Promise<{ readonly rechecked: Promise<number> }> {
+  async assign(
+    assignment: Assignment,
+    handed?: HandedPorts,
+  ): Promise<{ readonly rechecked: Promise<number>; readonly handed: readonly Handed[] }> {
     const { generation } = assignment.policy;
     const rechecked = this.threads.map((thread) =>
       thread.reported('rechecked', (report) => report.generation >= generation),
@@ -272,10 +285,26 @@ export class Dataplane {
     );
     const ports = assignment.ports === this.ports ? undefined : assignment.ports;
     this.ports = assignment.ports;
-    for (const thread of this.threads) thread.send({ kind: 'assign', ...assignment, ports });
-    await Promise.all(assigned);
+    this.threads.forEach((thread, loop) => {
+      const handing = handed === undefined ? undefined : this.handingOf(handed, loop);
+      thread.send({ kind: 'assign', ...assignment, ports, handing });
+    });
+    const reports = await Promise.all(assigned);
     return {
+      handed: reports.flatMap((report) => report.handed ?? []),
       rechecked: Promise.all(rechecked).then((reports) => sum(reports, ({ revoked }) => revoked)),
+    };
+  }
+
+  /** What of flows that go or come is a loop's. */
+  private handingOf({ leaving, arriving }: HandedPorts, loop: number): Handing {
+    const [flows4, flows6] = this.threads[loop].flows;
+    const isOwn = (record: FlowRecord): boolean => this.tableOf(record.key) >>> 1 === loop;
+    return {
+      ports: [...leaving],
+      entries4: findFlowsOf(flows4, leaving),
+      entries6: findFlowsOf(flows6, leaving),
+      arriving: packRecords(arriving.filter(isOwn)),
     };
   }
 

@@ -13,6 +13,7 @@ import { FragmentTable } from '../conntrack/fragments.ts';
 import { incarnationIn, isUsed, stateWordOf } from '../conntrack/entry.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import { adoptFlows, type AdoptedFlows } from './adopt-flows.ts';
+import { copyFlows, takeFlows } from './handed-flows.ts';
 import { judgeProbes } from './probes.ts';
 import { Batch } from '../engine/batch.ts';
 import { CaptureRing } from '../engine/capture-ring.ts';
@@ -345,15 +346,19 @@ export class Loop {
     }
   }
 
-  private assign({ ports, policy, hasUplink }: AssignCommand, nowMs: number): void {
+  private assign({ ports, policy, hasUplink, handing }: AssignCommand, nowMs: number): void {
+    const { gates } = this.engine;
+    const left = handing === undefined ? undefined : copyFlows(gates, handing, nowMs);
     this.engine.setPolicy(policy);
     this.engine.setUplink(hasUplink);
     this.link.setPolicy(policy);
     this.writeWaiting(nowMs);
+    const taken = handing === undefined ? undefined : takeFlows(gates, handing.arriving, nowMs);
     if (ports !== undefined) this.setPorts(ports);
     this.generation = policy.generation;
     this.isRechecking = true;
-    this.report({ kind: 'assigned', generation: policy.generation });
+    const handed = left === undefined || taken === undefined ? undefined : { left, taken };
+    this.report({ kind: 'assigned', generation: policy.generation, handed });
   }
 
   private judge(probes: Int32Array): void {

@@ -4,6 +4,7 @@
  */
 import type { FlowFamily } from '../conntrack/entry.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
+import type { Handed, Handing } from './handed-flows.ts';
 import { captureRingBytes } from '../engine/capture-ring.ts';
 import { eventRingBytes } from '../engine/events.ts';
 import type { GateSettings } from '../engine/gate.ts';
@@ -178,6 +179,8 @@ export interface AssignCommand extends Omit<Assignment, 'ports'> {
   readonly kind: 'assign';
   /** undefined: as they were */
   readonly ports: Assignment['ports'] | undefined;
+  /** Flows that go or come with ports; undefined: none do. */
+  readonly handing: Handing | undefined;
 }
 
 /** A message to the loop. */
@@ -194,7 +197,12 @@ export type Report =
   /** Packets flow. `adopted` tells what became of the flows that were in the tables before. */
   | { readonly kind: 'running'; readonly adopted: AdoptedFlows }
   /** The last `assign` is in force. The loop no longer uses devices that it took away. */
-  | { readonly kind: 'assigned'; readonly generation: number }
+  | {
+      readonly kind: 'assigned';
+      readonly generation: number;
+      /** What came of `handing`. */
+      readonly handed: Handed | undefined;
+    }
   /** All flows have been checked against that policy, and `revoked` of them ended. */
   | { readonly kind: 'rechecked'; readonly generation: number; readonly revoked: number }
   /** An `end-flows` was carried out. Flows that had already ended don't count. */

@@ -84,6 +84,21 @@ export function isAdmitted(
   matcher: Matcher,
   wanted: number,
 ): boolean {
+  return admittedBy(table, flow, policy, matcher, wanted) !== NO_RULE;
+}
+
+/**
+ * Which rule would admit the flow if it were opened now.
+ * @param wanted as for isAdmitted
+ * @returns one more than the rule's number, or NO_RULE
+ */
+export function admittedBy(
+  table: FlowTable,
+  flow: FlowIndex,
+  policy: CompiledPolicy,
+  matcher: Matcher,
+  wanted: number,
+): number {
   const { words } = table;
   const protocol = protocolOf(table, flow);
   const openedLocally = (stateWordOf(table, flow) & OPENED_LOCALLY) !== 0;
@@ -103,9 +118,9 @@ export function isAdmitted(
   const a1 = isIpv4 ? 0 : words[remote + 1];
   const a2 = isIpv4 ? 0 : words[remote + 2];
   const a3 = isIpv4 ? 0 : words[remote + 3];
-  if (wanted === NO_RULE)
-    return matcher.match(gate, family, protocol, rulePort, a0, a1, a2, a3) !== NO_RULE;
-  return matcher.admits(wanted, gate, family, protocol, rulePort, a0, a1, a2, a3);
+  if (wanted === NO_RULE) return matcher.match(gate, family, protocol, rulePort, a0, a1, a2, a3);
+  const admits = matcher.admits(wanted, gate, family, protocol, rulePort, a0, a1, a2, a3);
+  return admits ? wanted : NO_RULE;
 }
 
 /** The type of the reply to an ICMP query: the next number, except for echo in IPv4. */

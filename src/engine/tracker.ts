@@ -357,6 +357,11 @@ export class Tracker {
     this.limits.add(table, flow);
   }
 
+  /** Whether an interface may have one flow more without another's being evicted. */
+  hasRoom(port: number, nowMs: number): boolean {
+    return this.limits.hasRoom(port, nowMs);
+  }
+
   accountsOf(table: FlowTable): FlowAccounts | null {
     return table === this.flows4 ? this.accounts4 : this.accounts6;
   }

@@ -18,7 +18,7 @@ import type { Checked } from '../policy/refusals.ts';
 import { bothConcerned, concernedHosts, type Concerned } from './concerned.ts';
 import { Edit, type EditCommit } from './edit.ts';
 import { EstateFollower } from './estate-follower.ts';
-import { isIndexKey } from './keys.ts';
+import { isForHosts } from './keys.ts';
 import { LastCall } from './last-call.ts';
 import { judgeRollout, rolloutOf, type Rollout, type WaitFor } from './rollout.ts';
 import { upgradeLayout } from './upgrade.ts';
@@ -131,6 +131,13 @@ export class EstateClient extends EstateFollower {
     return true;
   }
 
+  /** Removes rows that no estate holds. @throws StoreError */
+  async removeBelow(prefix: string): Promise<void> {
+    const { rows } = await this.store.read(prefix);
+    const deletes = rows.map(({ key }) => key);
+    if (deletes.length > 0) await this.store.commit({ conditions: [], puts: [], deletes });
+  }
+
   /**
    * Waits until hosts have put `revision` in force.
    * @param timeoutMs a quorum that has not come by then is not waited for any more
@@ -205,7 +212,7 @@ export class EstateClient extends EstateFollower {
   /** Takes in a commit of ours, unless a revision before it has not come yet: then the watch brings both. */
   private takeOwn({ puts, deletes }: EditCommit, revision: number): void {
     if (this.estate.revision !== revision - 1) return;
-    const held = puts.filter(({ key }) => !isIndexKey(key));
+    const held = puts.filter(({ key }) => !isForHosts(key));
     this.take({ revision, puts: held.map((row) => ({ ...row, revision })), deletes });
   }
 }

@@ -14,6 +14,8 @@
  * comes or goes. A commit that deletes a group has the condition that its `uses/…` row is as it was read.
  */
 
+import type { InterfaceId } from '../policy/model.ts';
+
 /** Folders of rows that hold one value each. */
 export const VALUE_FOLDERS = [
   'vpcs',
@@ -40,6 +42,7 @@ export const PREVIEWS = `${DESIRED}previews/`;
 const PLACED = `${DESIRED}placed/`;
 const MEMBERS = `${DESIRED}members/`;
 const HOSTS = 'hosts/';
+const HANDOVER = 'handover/';
 const MEMBER = /^desired\/members\/([^/]+)\/([^/]+)$/;
 
 export function valueKey(folder: ValueFolder, id: string): string {
@@ -90,6 +93,12 @@ export function parseHostKey(
     : { host: decodeHost(host), row: row as 'applied' | 'alive' };
 }
 
+/** Of the flows of interfaces that were moved away from a host, which it alone writes; of one of them. */
+export function handoverPrefix(host: string, interfaceId?: InterfaceId): string {
+  const ofHost = `${HANDOVER}${encodeURIComponent(host)}/`;
+  return interfaceId === undefined ? ofHost : `${ofHost}${interfaceId}/`;
+}
+
 /** Names the interfaces of a host. */
 export function placedPrefix(host: string): string {
   return `${PLACED}${encodeURIComponent(host)}/`;
@@ -124,9 +133,9 @@ export function parseMemberKey(
   return groupId === undefined ? undefined : { groupId, interfaceId };
 }
 
-/** Rows that follow from the interfaces: only hosts read them. */
-export function isIndexKey(key: string): boolean {
-  return key.startsWith(PLACED) || key.startsWith(MEMBERS);
+/** Only hosts read them: rows that follow from the interfaces, and flows that go from host to host. */
+export function isForHosts(key: string): boolean {
+  return key.startsWith(PLACED) || key.startsWith(MEMBERS) || key.startsWith(HANDOVER);
 }
 
 export function previewKey(id: string): string {

@@ -190,6 +190,19 @@ export interface AppliedState {
   readonly refused?: { readonly revision: number; readonly message: string };
   /** What of the estate is not in force there though the revision is: ids, and why. */
   readonly leftOut?: Readonly<Record<string, string>>;
+  /** What came of the tracked flows of interfaces that were moved there lately, by their ids. */
+  readonly arrivals?: Readonly<Record<InterfaceId, Arrival>>;
+}
+
+export interface Arrival {
+  /** Of the move. */
+  readonly generation: number;
+  /** How many are tracked there now. */
+  readonly flows: number;
+  /** How many are not, though they were handed over. */
+  readonly refused: number;
+  /** Why none were looked at; absent: they were. */
+  readonly why?: string;
 }
 
 export const HELD = ['all', 'part'] as const;

@@ -51,6 +51,11 @@ export class RowReader {
     return this.members[member] !== undefined;
   }
 
+  /** The names of all members. */
+  names(): readonly string[] {
+    return Object.keys(this.members);
+  }
+
   text(member: string): string {
     const value = this.members[member];
     return isText(value) ? value : this.fail(member, 'a text');
@@ -121,9 +126,7 @@ export class RowReader {
 
   /** All members, each a text. */
   allTexts(): Readonly<Record<string, string>> {
-    return Object.fromEntries(
-      Object.keys(this.members).map((member) => [member, this.text(member)]),
-    );
+    return Object.fromEntries(this.names().map((member) => [member, this.text(member)]));
   }
 
   /** A list of objects; an absent one is empty. */

@@ -18,6 +18,7 @@ import { HELD, LIST_CHANGES } from './model.ts';
 import type {
   AliveState,
   AppliedState,
+  Arrival,
   AttachedDevice,
   Attachment,
   DeclaredAt,
@@ -123,6 +124,7 @@ export function decodeApplied(key: string, text: string): AppliedState {
   const at = row.optionalText('at');
   const refused = row.optionalObject('refused');
   const leftOut = row.optionalObject('leftOut');
+  const arrivals = row.optionalObject('arrivals');
   return {
     revision: row.integer('revision'),
     ...(at === undefined ? {} : { at }),
@@ -130,6 +132,7 @@ export function decodeApplied(key: string, text: string): AppliedState {
       ? {}
       : { refused: { revision: refused.integer('revision'), message: refused.text('message') } }),
     ...(leftOut === undefined ? {} : { leftOut: leftOut.allTexts() }),
+    ...(arrivals === undefined ? {} : { arrivals: decodeArrivals(arrivals) }),
   };
 }
 
@@ -148,6 +151,16 @@ export function decodeAlive(key: string, text: string): AliveState {
     holds: row.word('holds', HELD),
     ...(ttlSec === undefined ? {} : { ttlSec }),
   };
+}
+
+function decodeArrivals(row: RowReader): Readonly<Record<string, Arrival>> {
+  const decode = (one: RowReader): Arrival => ({
+    generation: one.integer('generation'),
+    flows: one.integer('flows'),
+    refused: one.integer('refused'),
+    ...(one.has('why') ? { why: one.text('why') } : {}),
+  });
+  return Object.fromEntries(row.names().map((id) => [id, decode(row.object(id))]));
 }
 
 /** A value whose members are JSON as they are; its id is in the key. */

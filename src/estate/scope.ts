@@ -5,7 +5,7 @@
 import type { Change, Store } from '../store/store.ts';
 import type { EditCommit } from './edit.ts';
 import type { Estate, EstateChange, EstateRow } from './estate.ts';
-import { isIndexKey } from './keys.ts';
+import { isForHosts } from './keys.ts';
 
 export interface Scope {
   /** What is watched. */
@@ -29,7 +29,7 @@ export const WHOLE: Scope = {
 
   async read(store, held) {
     const { revision, rows } = await store.read('');
-    const puts = rows.filter(({ key }) => !isIndexKey(key));
+    const puts = rows.filter(({ key }) => !isForHosts(key));
     const keys = new Set(puts.map(({ key }) => key));
     const deletes = held.keys().filter((key) => !keys.has(key));
     return { revision, puts, deletes, isContent: true };
@@ -38,8 +38,8 @@ export const WHOLE: Scope = {
   narrow(_store, _held, { revision, puts, deletes }) {
     return {
       revision,
-      puts: puts.filter(({ key }) => !isIndexKey(key)),
-      deletes: deletes.filter((key) => !isIndexKey(key)),
+      puts: puts.filter(({ key }) => !isForHosts(key)),
+      deletes: deletes.filter((key) => !isForHosts(key)),
     };
   },
 

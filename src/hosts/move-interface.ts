@@ -9,8 +9,8 @@
 import type { Edit } from '../estate/edit.ts';
 import type { EstateClient } from '../estate/estate-client.ts';
 import { beginMove, endMove, undoMove, type MoveWish } from '../estate/move.ts';
-import { valueKey } from '../estate/keys.ts';
-import type { AttachedDevice } from '../estate/model.ts';
+import { handoverPrefix, valueKey } from '../estate/keys.ts';
+import type { Arrival, AttachedDevice } from '../estate/model.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import type { Checked, Refusal } from '../policy/refusals.ts';
 
@@ -31,6 +31,8 @@ export interface MoveResult {
   readonly generation: number;
   /** Whether the host before has said that it gave the interface up: else two may have it. */
   readonly isGivenUp: boolean;
+  /** What came of its tracked connections; absent: that host has not said. */
+  readonly connections?: Omit<Arrival, 'generation'>;
 }
 
 /** A move that was refused, or that did not arrive. The message says what is true now. */
@@ -64,8 +66,15 @@ export async function moveInterface(
       : `it could not be given back to ${host}: ${refusalText(back.refusals)}`;
     throw new MoveError(`${id} can't be put in force on ${to}: ${why}; ${end}`);
   }
-  const from = moved === undefined ? {} : { from: moved.from };
-  return { id, ...from, to, device: attachment.device, generation, isGivenUp };
+  const { device } = attachment;
+  if (moved === undefined) return { id, to, device, generation, isGivenUp };
+  const { from } = moved;
+  // The host before would do so after a while. A role that may not is no failure.
+  await client.removeBelow(handoverPrefix(from, id)).catch(() => undefined);
+  const arrival = client.estate.applied().get(to)?.arrivals?.[id];
+  if (arrival?.generation !== generation) return { id, from, to, device, generation, isGivenUp };
+  const { generation: _, ...connections } = arrival;
+  return { id, from, to, device, generation, isGivenUp, connections };
 }
 
 async function change<T>(client: EstateClient, work: (edit: Edit) => Checked<T>): Promise<T> {

@@ -70,12 +70,16 @@ const FILE_MODE = 0o600;
 /** Names every number that the words of an entry depend on. Another version of the program may have others. */
 const LAYOUT = JSON.stringify([endianness(), ...RECORD_LAYOUT]);
 
-/** The header: it explains the numbers in the records. */
-export interface SnapshotContent {
+/** When and where a snapshot in a file was made. */
+export interface SnapshotContent extends FlowsContent {
   /** From /proc/sys/kernel/random/boot_id. */
   readonly bootId: string;
   /** CLOCK_BOOTTIME when the packet loops had stopped. */
   readonly boottimeMs: number;
+}
+
+/** The header: it explains the numbers in the records. */
+export interface FlowsContent {
   readonly interfaces: readonly SnapshotInterface[];
   readonly rules: readonly SnapshotRule[];
   /** Ranges that were untracked (policy/untracked-past.ts). Earlier versions did not save them. */
@@ -127,7 +131,7 @@ export function writeSnapshot(file: string, options: WriteOptions): Written {
     FILE_MODE,
   );
   try {
-    const written = new Writer(fd).write(options);
+    const written = new Writer((bytes) => writeFully(fd, bytes)).write(options);
     fchmodSync(fd, FILE_MODE);
     renameSync(temporary, file);
     return written;
@@ -139,17 +143,48 @@ export function writeSnapshot(file: string, options: WriteOptions): Written {
   }
 }
 
+/**
+ * Packs flows as a snapshot that goes elsewhere than to a file.
+ * @param records whole records, one behind the other
+ */
+export function packFlows(
+  content: FlowsContent,
+  records: readonly { readonly family: FlowFamily; readonly words: Int32Array }[],
+): Buffer {
+  const parts: Uint8Array[] = [];
+  // The writer uses its blocks again.
+  const writer = new Writer((bytes) => parts.push(bytes.slice()));
+  writer.begin(content);
+  for (const { family, words } of records) {
+    const size = BLOCK_RECORDS * recordWords(family);
+    for (let at = 0; at < words.length; at += size)
+      writer.writeBlock(family, words.subarray(at, at + size));
+  }
+  writer.end();
+  return Buffer.concat(parts);
+}
+
 class Writer {
-  private readonly fd: number;
+  private readonly sink: (bytes: Uint8Array) => void;
   private readonly hash: Hash = createHash('sha256');
   private bytes = 0;
   private flows = 0;
 
-  constructor(fd: number) {
-    this.fd = fd;
+  constructor(sink: (bytes: Uint8Array) => void) {
+    this.sink = sink;
   }
 
   write({ content, tables, nowMs, timeBudgetMs, onProgress }: WriteOptions): Written {
+    this.begin(content);
+    const deadline = performance.now() + timeBudgetMs;
+    for (const wanted of [false, true])
+      for (const table of tables) this.writeTable(table, wanted, nowMs, deadline, onProgress);
+    this.end();
+    const count = tables.reduce((flows, table) => flows + table.count, 0);
+    return { flows: this.flows, left: count - this.flows, bytes: this.bytes };
+  }
+
+  begin(content: FlowsContent): void {
     const header = Buffer.from(JSON.stringify({ ...content, layout: LAYOUT }));
     const prefix = Buffer.alloc(PREFIX_BYTES);
     prefix.write(MAGIC);
@@ -157,14 +192,19 @@ class Writer {
     prefix.writeUInt32LE(header.length, 12);
     this.append(prefix);
     this.append(header);
-    const deadline = performance.now() + timeBudgetMs;
-    for (const wanted of [false, true])
-      for (const table of tables) this.writeTable(table, wanted, nowMs, deadline, onProgress);
+  }
+
+  /** @param words at most BLOCK_RECORDS whole records */
+  writeBlock(family: FlowFamily, words: Int32Array): void {
+    const records = words.length / recordWords(family);
+    this.append(blockHeader(recordMark(family), records));
+    this.append(new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
+    this.flows += records;
+  }
+
+  end(): void {
     this.append(blockHeader(END_MARK, this.flows));
-    const digest = this.hash.digest();
-    writeFully(this.fd, digest);
-    const count = tables.reduce((flows, table) => flows + table.count, 0);
-    return { flows: this.flows, left: count - this.flows, bytes: this.bytes + digest.length };
+    this.append(this.hash.copy().digest());
   }
 
   /** Writes the half-open flows of a table, or all the others. */
@@ -181,9 +221,7 @@ class Writer {
     let records = 0;
     const flush = (): void => {
       if (records === 0) return;
-      this.append(blockHeader(recordMark(family), records));
-      this.append(new Uint8Array(block.buffer, 0, 4 * records * size));
-      this.flows += records;
+      this.writeBlock(family, block.subarray(0, records * size));
       records = 0;
       onProgress(this.flows);
     };
@@ -201,7 +239,7 @@ class Writer {
   private append(bytes: Uint8Array): void {
     this.hash.update(bytes);
     this.bytes += bytes.length;
-    writeFully(this.fd, bytes);
+    this.sink(bytes);
   }
 }
 
@@ -224,16 +262,59 @@ export class SnapshotRefusal extends Error {}
 /** Takes a record. The record is valid only until this returns. @returns false to stop */
 export type RecordTaker = (record: FlowRecord) => boolean;
 
-/** A snapshot that has been checked and is held open. */
-export class Snapshot {
-  readonly content: SnapshotContent;
-  private readonly fd: number;
+/** Where the bytes of a snapshot are. */
+interface Source {
+  readonly size: number;
+  /** @throws SnapshotRefusal if there are not so many */
+  readonly read: (position: number, bytes: number) => Buffer;
+}
+
+/** The flows of a snapshot that has been checked. */
+export class SnapshotFlows {
+  /** Whoever wrote the snapshot has chosen it: of another host it proves nothing. */
+  readonly header: object;
+  private readonly source: Source;
   private readonly recordsAt: number;
 
-  private constructor(fd: number, content: SnapshotContent, recordsAt: number) {
+  /** @throws SnapshotRefusal if it doesn't fit or is damaged */
+  constructor(source: Source, onProgress: () => void) {
+    [this.header, this.recordsAt] = check(source, onProgress);
+    this.source = source;
+  }
+
+  /** What `packFlows` made. @throws SnapshotRefusal if it doesn't fit or is damaged */
+  static of(bytes: Buffer): SnapshotFlows {
+    return new SnapshotFlows({ size: bytes.length, read: (at, length) => cut(bytes, at, length) }, () => undefined); // prettier-ignore
+  }
+
+  /** Hands over the records, in their order. */
+  forEach(take: RecordTaker): void {
+    let at = this.recordsAt;
+    for (;;) {
+      const { family, records } = readBlockHeader(this.source, at);
+      if (family === undefined) return;
+      const size = recordWords(family);
+      const block = this.source.read(at + BLOCK_HEADER_BYTES, 4 * records * size);
+      const words = new Int32Array(block.buffer, block.byteOffset, records * size);
+      for (let i = 0; i < records; i++)
+        if (!take(new FlowRecord(words.subarray(i * size, (i + 1) * size)))) return;
+      at += BLOCK_HEADER_BYTES + block.length;
+    }
+  }
+}
+
+/** A snapshot in a file, which has been checked and is held open. */
+export class Snapshot extends SnapshotFlows {
+  private readonly fd: number;
+
+  private constructor(fd: number, onProgress: () => void) {
+    const read = (at: number, bytes: number): Buffer => readAt(fd, at, bytes);
+    super({ size: fstatSync(fd).size, read }, onProgress);
     this.fd = fd;
-    this.content = content;
-    this.recordsAt = recordsAt;
+  }
+
+  get content(): SnapshotContent {
+    return this.header as SnapshotContent;
   }
 
   /**
@@ -249,26 +330,10 @@ export class Snapshot {
       throw error;
     }
     try {
-      const [content, recordsAt] = check(fd, onProgress);
-      return new Snapshot(fd, content, recordsAt);
+      return new Snapshot(fd, onProgress);
     } catch (error) {
       closeSync(fd);
       throw error;
-    }
-  }
-
-  /** Hands over the records, in their order. */
-  forEach(take: RecordTaker): void {
-    let at = this.recordsAt;
-    for (;;) {
-      const { family, records } = readBlockHeader(this.fd, at);
-      if (family === undefined) return;
-      const size = recordWords(family);
-      const block = readAt(this.fd, at + BLOCK_HEADER_BYTES, 4 * records * size);
-      const words = new Int32Array(block.buffer, block.byteOffset, records * size);
-      for (let i = 0; i < records; i++)
-        if (!take(new FlowRecord(words.subarray(i * size, (i + 1) * size)))) return;
-      at += BLOCK_HEADER_BYTES + block.length;
     }
   }
 
@@ -278,11 +343,11 @@ export class Snapshot {
 }
 
 /** Checks the whole file. @returns its header, and the offset of the records */
-function check(fd: number, onProgress: () => void): [SnapshotContent, number] {
-  const { size } = fstatSync(fd);
+function check(source: Source, onProgress: () => void): [header: object, recordsAt: number] {
+  const { size } = source;
   if (size < PREFIX_BYTES + BLOCK_HEADER_BYTES + DIGEST_BYTES)
     throw new SnapshotRefusal(`it is cut short: ${count(size, 'byte')}`);
-  const prefix = readAt(fd, 0, PREFIX_BYTES);
+  const prefix = source.read(0, PREFIX_BYTES);
   if (prefix.toString('latin1', 0, MAGIC.length) !== MAGIC)
     throw new SnapshotRefusal('it is no snapshot of flows');
   const version = prefix.readUInt32LE(8);
@@ -290,35 +355,33 @@ function check(fd: number, onProgress: () => void): [SnapshotContent, number] {
     throw new SnapshotRefusal(
       `it has version ${version}, and this program reads ${SNAPSHOT_VERSION}`,
     );
-  checkDigest(fd, size - DIGEST_BYTES, onProgress);
+  checkDigest(source, size - DIGEST_BYTES, onProgress);
   // The checksum is right. What does not fit from here on is from another version, not damage.
   const headerBytes = prefix.readUInt32LE(12);
   if (headerBytes > Math.min(size, HEADER_BYTES_MAX))
     throw new SnapshotRefusal(`its header claims ${count(headerBytes, 'byte')}`);
-  const header = JSON.parse(readAt(fd, PREFIX_BYTES, headerBytes).toString()) as SnapshotContent & {
-    readonly layout: string;
-  };
+  const header = parseHeader(source.read(PREFIX_BYTES, headerBytes).toString());
   if (header.layout !== LAYOUT)
     throw new SnapshotRefusal('its entries are laid out otherwise: it is of another version');
   const recordsAt = PREFIX_BYTES + headerBytes;
-  checkBlocks(fd, recordsAt, size - DIGEST_BYTES);
+  checkBlocks(source, recordsAt, size - DIGEST_BYTES);
   return [header, recordsAt];
 }
 
-function checkDigest(fd: number, end: number, onProgress: () => void): void {
+function checkDigest(source: Source, end: number, onProgress: () => void): void {
   const hash = createHash('sha256');
   for (let at = 0; at < end; at += READ_BYTES) {
-    hash.update(readAt(fd, at, Math.min(READ_BYTES, end - at)));
+    hash.update(source.read(at, Math.min(READ_BYTES, end - at)));
     onProgress();
   }
-  if (!hash.digest().equals(readAt(fd, end, DIGEST_BYTES)))
+  if (!hash.digest().equals(source.read(end, DIGEST_BYTES)))
     throw new SnapshotRefusal('its checksum is wrong: it is damaged or cut short');
 }
 
-function checkBlocks(fd: number, start: number, end: number): void {
+function checkBlocks(source: Source, start: number, end: number): void {
   let flows = 0;
   for (let at = start; at <= end - BLOCK_HEADER_BYTES;) {
-    const { mark, family, records } = readBlockHeader(fd, at);
+    const { mark, family, records } = readBlockHeader(source, at);
     at += BLOCK_HEADER_BYTES;
     if (mark === END_MARK && records === flows && at === end) return;
     if (family === undefined || records > BLOCK_RECORDS) break;
@@ -335,10 +398,30 @@ interface BlockHeader {
   readonly records: number;
 }
 
-function readBlockHeader(fd: number, at: number): BlockHeader {
-  const header = readAt(fd, at, BLOCK_HEADER_BYTES);
+function readBlockHeader(source: Source, at: number): BlockHeader {
+  const header = source.read(at, BLOCK_HEADER_BYTES);
   const mark = header.readUInt32LE(0);
   return { mark, family: familyOfMark(mark), records: header.readUInt32LE(4) };
+}
+
+/** Another host may have written it. */
+function parseHeader(text: string): { readonly layout?: unknown } {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return value;
+  } catch {
+    // It is refused below.
+  }
+  throw new SnapshotRefusal('its header is no JSON object');
+}
+
+function cut(bytes: Buffer, position: number, length: number): Buffer {
+  if (position + length > bytes.length)
+    throw new SnapshotRefusal(`it is cut short at ${count(bytes.length, 'byte')}`);
+  // A copy: the words of records must be aligned, and who takes a record may change it.
+  const part = Buffer.from(new ArrayBuffer(length));
+  bytes.copy(part, 0, position, position + length);
+  return part;
 }
 
 function readAt(fd: number, position: number, bytes: number): Buffer {

@@ -25,7 +25,7 @@ import {
   unassignAddresses,
 } from '../../src/estate/interfaces.ts';
 import { indexRows } from '../../src/estate/index-rows.ts';
-import { isIndexKey } from '../../src/estate/keys.ts';
+import { isForHosts } from '../../src/estate/keys.ts';
 import { findPool, leaseAddress, releaseLease } from '../../src/estate/leases.ts';
 import { addOwnedInterface, removeOwnedInterface } from '../../src/estate/owned-interfaces.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
@@ -215,7 +215,7 @@ function makeLeased(edit: Edit, what: Call['what'], i: number, j: number): Check
 /** The rows by which hosts find interfaces are those that follow from the interfaces. */
 function checkIndex(estate: Estate, memory: Memory): void {
   const rows = memory.rowsAt(memory.commits.length);
-  const found = [...rows.values()].filter(({ key }) => isIndexKey(key));
+  const found = [...rows.values()].filter(({ key }) => isForHosts(key));
   const expected = estate.list('interfaces').flatMap((one) => [...indexRows(one)]);
   assert.deepEqual(
     new Map(found.map(({ key, value }) => [key, value])),

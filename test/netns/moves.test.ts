@@ -11,7 +11,7 @@ import { run, type CommandResult } from '../support/process.ts';
 import { SGCTL } from '../support/sgctl.ts';
 import { Hosts, place } from './hosts-world.ts';
 import type { Daemon } from './world.ts';
-import { canRun, makeNamespaces, ping, pingInVain } from './world.ts';
+import { canRun, makeNamespaces, ping, pingInVain, serve } from './world.ts';
 
 const WEB = { id: 'eni-00000000000000001', host: 'a', address: '10.0.1.11' };
 const OTHER = { id: 'eni-00000000000000002', host: 'a', address: '10.0.1.12' };
@@ -60,10 +60,26 @@ async function idsOf(hosts: Hosts, host: 'a' | 'b'): Promise<readonly string[]> 
 test('an interface moves to another host, and is at one of them at a time', async (t) => {
   if (!canRun(t) || !requireEtcd(t)) return;
   const { hosts, netns, daemons } = await startWorld(t);
-  await t.test('where it is in force then', async () => {
+  await t.test('where it is in force then, and its connections go on', async () => {
+    await serve(netns.db, 'db');
+    // The server alone talks, and no rule lets it in: the client has asked.
+    const client = await netns.web.start('curl', ['-sN', `http://${DB.address}:7000/ticks`]);
+    await client.waitFor(/tick 10\n/);
+    const forged = JSON.stringify({ generation: 1, parts: 1, data: 'bm9uZQ==' });
+    await hosts.etcd.ctl(['put', `/secgroupd/v1/rows/handover/c/${WEB.id}/00`, forged]);
     const { code, stdout, stderr } = await move(hosts, WEB.id, 'b', '--wait', '60');
     assert.deepEqual([code, stderr], [0, ''], daemons.b.output);
-    assert.equal(stdout, `${WEB.id} is on b, as eth0 in ${netns.web.path}.\n`);
+    assert.equal(stdout, `${WEB.id} is on b, as eth0 in ${netns.web.path}, with 1 tracked flow.\n`);
+    const seen = client.stdout().split('\n').length;
+    await client.waitFor(new RegExp(`tick ${seen + 200}\\n`), 120_000);
+    await client.stop();
+    const rows = await hosts.etcd.ctl([
+      'get',
+      '--prefix',
+      '--keys-only',
+      '/secgroupd/v1/rows/handover/',
+    ]);
+    assert.equal(rows.trim(), `/secgroupd/v1/rows/handover/c/${WEB.id}/00`);
     assert.deepEqual(await idsOf(hosts, 'a'), [OTHER.id]);
     assert.deepEqual(await idsOf(hosts, 'b'), [WEB.id, DB.id]);
     assert.equal((await ping(netns.web, DB.address)).code, 0, daemons.b.output);
@@ -100,7 +116,8 @@ test('an interface moves to another host, and is at one of them at a time', asyn
     const { code, stdout, stderr } = await move(hosts, ...args);
     daemons.a.pause('SIGCONT');
     assert.equal(code, 3, stderr);
-    assert.equal(stdout, `${OTHER.id} is on b, as eth0 in ${netns.spare.path}.\n`);
+    const place = `${OTHER.id} is on b, as eth0 in ${netns.spare.path}`;
+    assert.equal(stdout, `${place}. Its connections do not go with it: a has handed over none\n`);
     assert.match(
       stderr,
       /^WARNING: two hosts may have eni-00000000000000002: a has not said within 5 s /,
