@@ -16,10 +16,13 @@ import {
   type Cidr,
 } from '../addr/address.ts';
 import type { InterfaceId, VpcId } from '../policy/model.ts';
+import type { Checked } from '../policy/refusals.ts';
 import { addressAt, sizeOf } from './blocks.ts';
 import type { Edit } from './edit.ts';
 import type { Estate } from './estate.ts';
 import { addressKey } from './keys.ts';
+import { isRelease, readRelease } from './release-text.ts';
+import { refuseEarly } from './released.ts';
 import type { SubnetId } from './model.ts';
 
 /** Source: Amazon VPC User Guide, "Subnet CIDR blocks": the first four addresses and the last one are AWS's. */
@@ -41,6 +44,8 @@ export interface Lease {
   readonly subnetId: SubnetId;
   /** Milliseconds since 1970. */
   readonly since: number;
+  /** An interface of the owner had the address until then. */
+  readonly wasUsed?: boolean;
 }
 
 /** The lease that a row is; undefined: an interface has the address. */
@@ -49,8 +54,8 @@ export function readLease(text: string): Lease | undefined {
   return text.startsWith('{"leasedBy":') ? (JSON.parse(text) as Lease) : undefined;
 }
 
-export function leaseText({ leasedBy, on, subnetId, since }: Lease): string {
-  return JSON.stringify({ leasedBy, on, subnetId, since });
+export function leaseText({ leasedBy, on, subnetId, since, wasUsed }: Lease): string {
+  return JSON.stringify({ leasedBy, on, subnetId, since, wasUsed });
 }
 
 /** The row of an address that an interface has. */
@@ -65,9 +70,34 @@ export function isFree(edit: Edit, vpcId: VpcId, address: Address): boolean {
 }
 
 function isFreeRow(text: string | undefined): boolean {
-  if (text === undefined) return true;
+  if (text === undefined || isRelease(text)) return true;
   const lease = readLease(text);
   return lease !== undefined && Date.now() - lease.since > LEASE_MS;
+}
+
+/**
+ * Why an address that is free may not be given out yet; undefined: it may.
+ * @param edit its call is made again when it may
+ */
+export function whyTooEarly(
+  edit: Edit,
+  vpcId: VpcId,
+  address: Address,
+): Checked<never> | undefined {
+  const key = addressKey(vpcId, formatAddress(address));
+  const revision = releasedAt(edit, key);
+  return revision === undefined ? undefined : refuseEarly(edit, address, revision);
+}
+
+/**
+ * When an interface lost an address that is free now; undefined: none had it that is remembered. What the same call
+ * takes from one interface and gives to another was not released.
+ */
+function releasedAt(edit: Edit, key: string): number | undefined {
+  const text = edit.peekText(key) ?? '';
+  if (text !== (edit.estate.textOf(key) ?? '')) return undefined;
+  const revision = edit.estate.revisionOf(key);
+  return readLease(text)?.wasUsed === true ? revision : readRelease(text, revision);
 }
 
 /** Whether an interface in a file has an address. Should one come at the same time, the join leaves the call's out. */
@@ -105,11 +135,13 @@ export function usableText(block: Cidr): string {
 }
 
 /**
- * The first address that nobody has, from a place of the block on and then from its beginning. No condition comes of
- * those that are passed over: they would be too many.
+ * An address that may be given out: the first one that nobody has had, from a place of the block on and then from its
+ * beginning; else the one that was released least recently. No condition comes of those that are passed over: they
+ * would be too many.
  * @param block a subnet's
  * @param part of the block, which the address is to be in
  * @param seed any number: callers with different ones seldom meet
+ * @returns undefined if none is free; the refusal if those that are may not be given out yet
  */
 export function firstFree(
   edit: Edit,
@@ -117,15 +149,20 @@ export function firstFree(
   block: Cidr,
   part: Cidr,
   seed: number,
-): Address | undefined {
+): Checked<Address> | undefined {
   const places = Math.min(sizeOf(part), 2 ** 32);
+  let least: { readonly address: Address; readonly revision: number } | undefined;
   for (let i = 0; i < places; i++) {
     const address = addressAt(part, (seed + i) % places);
     if (isReserved(block, address)) continue;
-    const text = edit.peekText(addressKey(vpcId, formatAddress(address)));
-    if (isFreeRow(text) && !isDeclared(edit, vpcId, address)) return address;
+    const key = addressKey(vpcId, formatAddress(address));
+    if (!isFreeRow(edit.peekText(key)) || isDeclared(edit, vpcId, address)) continue;
+    const revision = releasedAt(edit, key);
+    if (revision === undefined) return { ok: true, value: address };
+    if (least === undefined || revision < least.revision) least = { address, revision };
   }
-  return undefined;
+  if (least === undefined) return undefined;
+  return refuseEarly(edit, least.address, least.revision) ?? { ok: true, value: least.address };
 }
 
 function lastOf({ family, words, length }: Cidr): Address {

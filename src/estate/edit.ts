@@ -39,6 +39,8 @@ export class Edit {
   /** Interfaces that are written, as they were before. */
   private readonly interfacesBefore = new Map<InterfaceId, EstateInterface | undefined>();
   private readonly attachedTo = new Map<InterfaceId, string>();
+  /** What was refused could be had once each host has this revision in force; 0: nothing was refused for that. */
+  awaitedRevision = 0;
 
   constructor(estate: Estate) {
     this.estate = estate;
@@ -173,6 +175,11 @@ export class Edit {
   attach(id: InterfaceId, host: string): void {
     this.attachedTo.set(id, host);
     this.use(`host-${encodeURIComponent(host)}`);
+  }
+
+  /** Notes that something is refused only until each host has a revision in force. */
+  await(revision: number): void {
+    this.awaitedRevision = Math.max(this.awaitedRevision, revision);
   }
 
   /** The commit fails if something new names it meanwhile. Call it before looking at who names it. */

@@ -20,6 +20,7 @@ import { Edit, type EditCommit } from './edit.ts';
 import { EstateFollower } from './estate-follower.ts';
 import { isForHosts } from './keys.ts';
 import { LastCall } from './last-call.ts';
+import { hostsBehind } from './released.ts';
 import { judgeRollout, rolloutOf, type Rollout, type WaitFor } from './rollout.ts';
 import { upgradeLayout } from './upgrade.ts';
 
@@ -27,6 +28,8 @@ import { upgradeLayout } from './upgrade.ts';
 const ATTEMPTS_MAX = 50;
 /** How long to wait for the change of another process that we collided with. */
 const NEWS_TIMEOUT_MS = 1000;
+/** How long a call waits for hosts to acknowledge that an address which it asks for was released (released.ts). */
+const ACKNOWLEDGED_MS = 10_000;
 /** How long what is in the store may take to be told here, or a call is not answered. */
 const CATCH_UP_MS = 5000;
 
@@ -45,6 +48,17 @@ export interface Changed<T> {
   readonly edit: Edit | undefined;
   /** The hosts that have to put it in force. */
   readonly concerned: Concerned;
+}
+
+/** A call that was tried. */
+interface Attempt<T> {
+  readonly done: Checked<Changed<T>>;
+  /** See Edit. */
+  readonly awaitedRevision: number;
+}
+
+function attempted<T>(value: Changed<T>): Attempt<T> {
+  return { done: { ok: true, value }, awaitedRevision: 0 };
 }
 
 /** How a change got into force. Lists that would be empty are absent. */
@@ -106,9 +120,23 @@ export class EstateClient extends EstateFollower {
     work: (edit: Edit) => Checked<T>,
     { mayBeLost }: Pick<Commit, 'mayBeLost'> = {},
   ): Promise<Checked<Changed<T>>> {
-    const done = this.lastChange.then(() => this.changeNow(work, mayBeLost));
-    this.lastChange = done.catch(() => undefined);
-    return done;
+    return this.changeInTime(work, mayBeLost, performance.now() + ACKNOWLEDGED_MS);
+  }
+
+  /** Others make their changes while this one waits for hosts to acknowledge what it needs. */
+  private async changeInTime<T>(
+    work: (edit: Edit) => Checked<T>,
+    mayBeLost: boolean | undefined,
+    deadlineMs: number,
+  ): Promise<Checked<Changed<T>>> {
+    for (;;) {
+      const attempt = this.lastChange.then(() => this.changeNow(work, mayBeLost));
+      this.lastChange = attempt.catch(() => undefined);
+      const { done, awaitedRevision } = await attempt;
+      if (done.ok || awaitedRevision === 0) return done;
+      const isAcknowledged = (): boolean => hostsBehind(this.estate, awaitedRevision).length === 0;
+      if (!(await this.until(isAcknowledged, deadlineMs - performance.now()))) return done;
+    }
   }
 
   /**
@@ -178,16 +206,17 @@ export class EstateClient extends EstateFollower {
   private async changeNow<T>(
     work: (edit: Edit) => Checked<T>,
     mayBeLost = false,
-  ): Promise<Checked<Changed<T>>> {
+  ): Promise<Attempt<T>> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const edit = new Edit(this.estate);
       const done = work(edit);
-      if (!done.ok) return done;
+      const { awaitedRevision } = edit;
+      if (!done.ok) return { done, awaitedRevision };
       const { value } = done;
       const before = this.estate.revision;
       if (edit.isEmpty) {
         const nothing = { revision: before, edit: undefined, concerned: new Set<string>() };
-        return { ok: true, value: { value, ...nothing } };
+        return attempted({ value, ...nothing });
       }
       const commit = edit.commit();
       const keys = [...commit.puts.map(({ key }) => key), ...commit.deletes];
@@ -199,7 +228,7 @@ export class EstateClient extends EstateFollower {
         await this.reach(revision, NEWS_TIMEOUT_MS);
         // Others may have made it concern more hosts, just before the commit.
         const concerned = bothConcerned(expected, concernedHosts(keys, this.estate));
-        return { ok: true, value: { value, revision, edit, concerned } };
+        return attempted({ value, revision, edit, concerned });
       }
       // The store may be ahead of what it tells: the same attempt again would be in vain.
       const read = new Map(commit.conditions.map(({ key, revision }) => [key, revision]));

@@ -17,6 +17,7 @@ import { foldGroupName } from '../policy/texts.ts';
 import { Hosts } from './hosts.ts';
 import { decodeMember, memberOf, memberText, type Member } from './index-rows.ts';
 import {
+  isAddressKey,
   parseMemberKey,
   parseValueKey,
   PREVIEWS,
@@ -34,6 +35,7 @@ import type {
   EstateVpc,
   SubnetId,
 } from './model.ts';
+import { readRelease } from './release-text.ts';
 import { RowError, RowReader } from './row-reader.ts';
 import { ROW_FORMS, type FolderValues } from './rows.ts';
 
@@ -81,6 +83,8 @@ export class Estate {
   readonly unreadable = new Map<string, string>();
   /** Ids of the questions what a change would do. */
   readonly previews = new Set<string>();
+  /** Rows of released addresses (released.ts), with the revisions of the releases: in the order of their coming. */
+  readonly releases = new Map<string, number>();
   /** The revision of every row, by its key. */
   private readonly revisions = new Map<string, number>();
   /** Of rows that hold no value of the estate, such as client tokens, or that can't be read. */
@@ -303,6 +307,8 @@ export class Estate {
       this.memberRows.set(groupId, members);
     } else {
       this.rowTexts.set(key, text);
+      const released = isAddressKey(key) ? readRelease(text, this.revisionOf(key)) : undefined;
+      if (released !== undefined) this.releases.set(key, released);
       if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
     }
   }
@@ -316,6 +322,7 @@ export class Estate {
     if (!this.revisions.delete(key)) return;
     this.unreadable.delete(key);
     this.rowTexts.delete(key);
+    this.releases.delete(key);
     const place = parseValueKey(key);
     if (place === undefined) {
       this.removeOther(key);

@@ -13,7 +13,7 @@ import { makeRefusal, type Checked, type Refusal } from '../policy/refusals.ts';
 import type { Tag } from '../policy/tags.ts';
 import { DEFAULT_GROUP_NAME, foldGroupName } from '../policy/texts.ts';
 import { attachmentFromTags } from './attachments.ts';
-import { claimText, firstFree, isFree, isUsable } from './addresses.ts';
+import { claimText, firstFree, isFree, isUsable, whyTooEarly } from './addresses.ts';
 import {
   allOf,
   checkNotOwned,
@@ -26,6 +26,7 @@ import type { Edit } from './edit.ts';
 import { findGroup, peerSource } from './groups.ts';
 import { addressKey, nameKey } from './keys.ts';
 import type { EstateGroup, EstateInterface, EstateSubnet, SubnetId } from './model.ts';
+import { release } from './released.ts';
 import { findSubnet } from './subnets.ts';
 import { vpcRef } from './rows.ts';
 
@@ -110,7 +111,7 @@ export function deleteInterface(edit: Edit, id: InterfaceId): Checked<EstateInte
 
 /** Erases an interface, whose addresses are free then. */
 export function eraseInterface(edit: Edit, { id, vpcId, addresses }: EstateInterface): void {
-  for (const address of addresses) edit.remove(addressKey(vpcId, formatAddress(address)));
+  for (const address of addresses) release(edit, vpcId, formatAddress(address));
   edit.erase('interfaces', id);
 }
 
@@ -213,7 +214,7 @@ export function unassignAddresses(
       const message = `The primary private IP address ${formatAddress(primary)} cannot be unassigned`;
       return refused('InvalidParameterValue', message);
     }
-    for (const text of gone) edit.remove(addressKey(before.vpcId, text));
+    for (const text of gone) release(edit, before.vpcId, text);
     const addresses = before.addresses.filter((one) => !gone.has(formatAddress(one)));
     return { ok: true, value: { ...before, addresses } };
   });
@@ -349,6 +350,8 @@ function takeGiven(
   const key = addressKey(subnet.vpcId, formatAddress(address));
   if (!isFree(edit, subnet.vpcId, address))
     return refused('InvalidIPAddress.InUse', `Address ${formatAddress(address)} is in use.`);
+  const early = whyTooEarly(edit, subnet.vpcId, address);
+  if (early !== undefined) return early;
   edit.put(key, claimText(id));
   return { ok: true, value: address };
 }
@@ -364,11 +367,10 @@ function takeFree(
   if (block === undefined)
     return refused('InvalidParameterValue', `The subnet '${subnet.id}' has no IPv6 CIDR block`);
   const seed = parseInt(id.slice('eni-'.length, 'eni-'.length + 8), 16);
-  const address = firstFree(edit, subnet.vpcId, block, block, seed);
-  if (address !== undefined) {
-    edit.put(addressKey(subnet.vpcId, formatAddress(address)), claimText(id));
-    return { ok: true, value: address };
-  }
+  const found = firstFree(edit, subnet.vpcId, block, block, seed);
+  if (found?.ok === true)
+    edit.put(addressKey(subnet.vpcId, formatAddress(found.value)), claimText(id));
+  if (found !== undefined) return found;
   const message = `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances.`;
   return refused('InsufficientFreeAddressesInSubnet', message);
 }

@@ -10,10 +10,10 @@
  * `members/GROUP/…` has the members of a group with their addresses. Both follow from the interfaces (index-rows.ts).
  *
  * Besides a row for each thing there are rows that only make commits collide which must not both succeed: a name of a
- * group in its VPC, an address in its subnet, and `uses/…`, which is written anew whenever something that names a group
- * comes or goes. A commit that deletes a group has the condition that its `uses/…` row is as it was read.
+ * group in its VPC, an address in its subnet (which stays when it is released: released.ts), and `uses/…`, which is
+ * written anew whenever something that names a group comes or goes. A commit that deletes a group has the condition
+ * that its `uses/…` row is as it was read.
  */
-
 import type { InterfaceId } from '../policy/model.ts';
 
 /** Folders of rows that hold one value each. */
@@ -42,6 +42,7 @@ export const PREVIEWS = `${DESIRED}previews/`;
 const PLACED = `${DESIRED}placed/`;
 const MEMBERS = `${DESIRED}members/`;
 const HOSTS = 'hosts/';
+const ADDRESSES = 'addresses/';
 const HANDOVER = 'handover/';
 const MEMBER = /^desired\/members\/([^/]+)\/([^/]+)$/;
 
@@ -157,7 +158,11 @@ export function nameKey(vpcId: string, foldedName: string): string {
 }
 
 export function addressKey(vpcId: string, address: string): string {
-  return `addresses/${vpcId}/${address}`;
+  return `${ADDRESSES}${vpcId}/${address}`;
+}
+
+export function isAddressKey(key: string): boolean {
+  return key.startsWith(ADDRESSES);
 }
 
 /** It is there after the default VPC was deleted, which stays so. */

@@ -25,6 +25,7 @@ import {
   leaseText,
   readLease,
   usableText,
+  whyTooEarly,
   type Lease,
 } from './addresses.ts';
 import { addressAt, isWithin } from './blocks.ts';
@@ -32,6 +33,7 @@ import { refused } from './calls.ts';
 import type { Edit } from './edit.ts';
 import type { Estate } from './estate.ts';
 import { addressKey } from './keys.ts';
+import { release } from './released.ts';
 import type { EstateInterface, EstateSubnet, SubnetId } from './model.ts';
 
 /** More ids than this are not listed in a sentence. */
@@ -122,8 +124,9 @@ export function leaseAddress(
       const message = `There are not enough free addresses in subnet '${subnet.id}', ${formatCidr(range)}`;
       return refused('InsufficientFreeAddressesInSubnet', message, 'make it larger, or free some');
     }
-    edit.put(addressKey(vpcId, formatAddress(free)), lease);
-    return { ok: true, value: { address: free, isLeased: true } };
+    if (!free.ok) return free;
+    edit.put(addressKey(vpcId, formatAddress(free.value)), lease);
+    return { ok: true, value: { address: free.value, isLeased: true } };
   }
   const parsed = parseAddress(address);
   if (!parsed.ok) return refused('InvalidParameterValue', parsed.message, parsed.hint);
@@ -138,6 +141,8 @@ export function leaseAddress(
     const hint = holderText(edit.estate, vpcId, wanted);
     return refused('InvalidIPAddress.InUse', `Address ${formatAddress(wanted)} is in use.`, hint);
   }
+  const early = whyTooEarly(edit, vpcId, wanted);
+  if (early !== undefined) return early;
   edit.put(key, lease);
   return { ok: true, value: { address: wanted, isLeased: true } };
 }
@@ -167,8 +172,11 @@ export function releaseLease(
   { owner, host }: Pick<LeaseWish, 'owner' | 'host'>,
 ): boolean {
   const key = addressKey(vpcId, formatAddress(address));
-  if (leaseOf(edit, key, owner, host) === undefined) return false;
-  edit.remove(key);
+  const lease = leaseOf(edit, key, owner, host);
+  if (lease === undefined) return false;
+  const since = edit.estate.revisionOf(key);
+  if (lease.wasUsed === true) release(edit, vpcId, formatAddress(address), since);
+  else edit.remove(key);
   return true;
 }
 
@@ -184,7 +192,8 @@ export function leaseAgain(
   { vpcId, subnetId, addresses, owner, attachment }: EstateInterface,
 ): void {
   if (subnetId === undefined || owner === undefined || attachment === undefined) return;
-  const lease = { leasedBy: owner, on: attachment.host, subnetId, since: Date.now() };
+  const since = Date.now();
+  const lease = { leasedBy: owner, on: attachment.host, subnetId, since, wasUsed: true };
   for (const address of addresses)
     edit.put(addressKey(vpcId, formatAddress(address)), leaseText(lease));
 }

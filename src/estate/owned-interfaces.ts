@@ -14,7 +14,7 @@ import type { GroupId, InterfaceId, VpcId } from '../policy/model.ts';
 import { makeRefusal, missingParameter, type Checked } from '../policy/refusals.ts';
 import type { Tag } from '../policy/tags.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
-import { claimText, holderText, isFree, isReserved } from './addresses.ts';
+import { claimText, holderText, isFree, isReserved, whyTooEarly } from './addresses.ts';
 import { detachForOwner } from './attach.ts';
 import { checkDevice, ownAttachment, TAG_PREFIX } from './attachments.ts';
 import { allOf, newTags, refused, unlessDeclared, type CallContext } from './calls.ts';
@@ -106,6 +106,8 @@ function take(edit: Edit, { id, vpcId, addresses }: EstateInterface): Checked<un
       const hint = holderText(edit.estate, vpcId, address);
       return refused('InvalidIPAddress.InUse', `Address ${text} is in use.`, hint);
     }
+    const early = whyTooEarly(edit, vpcId, address);
+    if (early !== undefined) return early;
     edit.put(key, claimText(id));
   }
   return { ok: true, value: undefined };
@@ -137,6 +139,8 @@ function claimLeases(
         'name groups of the VPC that its subnet is in',
       );
     }
+    const early = whyTooEarly(edit, vpcId, address);
+    if (early !== undefined) return early;
     edit.put(key, claimText(id));
     subnetIds.add(lease.subnetId);
   }

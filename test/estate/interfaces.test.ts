@@ -14,6 +14,7 @@ import {
   unassignAddresses,
   type NewInterface,
 } from '../../src/estate/interfaces.ts';
+import { isRelease } from '../../src/estate/release-text.ts';
 import type { EstateInterface } from '../../src/estate/model.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
 import { createTags, deleteTags } from '../../src/estate/tags.ts';
@@ -45,7 +46,8 @@ async function makeWorld(t: TestContext, count = 1): Promise<World> {
 
 function tellHost(client: EstateClient, host: string): Promise<undefined> {
   return change(client, (edit) => {
-    putHost(edit, host, { revision: 1 });
+    // It has whatever there is in force.
+    putHost(edit, host, { revision: Number.MAX_SAFE_INTEGER });
     return { ok: true, value: undefined };
   });
 }
@@ -128,8 +130,10 @@ test('addresses are assigned and unassigned; the primary one stays', async (t) =
     `InvalidParameterValue: Some of [10.20.1.200] are not assigned to interface ${id}`,
   );
   take(await unassign(...added.map(formatAddress)));
-  const rows = client.estate.keys().filter((key) => key.startsWith(`addresses/${vpcId}/`));
-  assert.deepEqual(rows, [`addresses/${vpcId}/10.20.1.4`]);
+  const rows = client.estate.keysBelow(`addresses/${vpcId}/`);
+  const held = rows.filter((key) => !isRelease(client.estate.textOf(key)));
+  assert.deepEqual(held, [`addresses/${vpcId}/10.20.1.4`]);
+  assert.equal(rows.length, 3);
 });
 
 test('an address is taken from another interface, unless it is the primary one', async (t) => {

@@ -1,0 +1,65 @@
+/**
+ * Released addresses: which may be given out again, and which first.
+ *
+ * Theory of operation. An address that an interface loses may still be that interface's to a host that has not heard of
+ * it: its rules admit the former owner by that address, and would admit the next one. So the row of the address stays,
+ * as a release. It may be given out again when every host has acknowledged the revision of the release
+ * (`hosts/HOST/applied`), or has left, or was forgotten. A host that was killed, or can't reach the store, counts as
+ * one that has not heard of it: it may run, and nobody can tell.
+ *
+ * The release is a row of the commit that takes the address from the interface, so its revision is one that hosts
+ * acknowledge. Where the owner of a lease gives an address back later, the row keeps the revision of the former.
+ *
+ * Of those that may be given out, the least recently released goes first, after those that were never used. So most
+ * are as old as can be. Releases beyond RELEASES_MAX are forgotten, the oldest first, once all hosts know of them.
+ */
+import { formatAddress, type Address } from '../addr/address.ts';
+import type { VpcId } from '../policy/model.ts';
+import type { Checked } from '../policy/refusals.ts';
+import { refused } from './calls.ts';
+import type { Edit } from './edit.ts';
+import type { Estate } from './estate.ts';
+import { addressKey } from './keys.ts';
+import { isRelease, releaseText } from './release-text.ts';
+
+const RELEASES_MAX = 10_000;
+/** So many are forgotten with one release. */
+const FORGOTTEN_AT_ONCE = 2;
+
+/**
+ * Takes an address from who has it.
+ * @param since the revision since which no interface has it; undefined: it is taken from one
+ */
+export function release(edit: Edit, vpcId: VpcId, address: string, since = 0): void {
+  const { estate } = edit;
+  edit.put(addressKey(vpcId, address), releaseText(since));
+  if (estate.releases.size < RELEASES_MAX) return;
+  let left = FORGOTTEN_AT_ONCE;
+  for (const [key, revision] of estate.releases) {
+    if (left-- === 0 || hostsBehind(estate, revision).length > 0) return;
+    if (isRelease(edit.peekText(key))) edit.remove(key);
+  }
+}
+
+/** Hosts that have not acknowledged a revision. */
+export function hostsBehind(estate: Estate, revision: number): readonly string[] {
+  return [...estate.applied()].flatMap(([host, applied]) =>
+    applied.revision < revision ? [host] : [],
+  );
+}
+
+/** Refuses an address that is free, as long as a host may take it for its former owner's. The call is made again. */
+export function refuseEarly(
+  edit: Edit,
+  address: Address,
+  revision: number,
+): Checked<never> | undefined {
+  const late = hostsBehind(edit.estate, revision);
+  if (late.length === 0) return undefined;
+  edit.await(revision);
+  const hosts = late.length === 1 ? `the host ${late[0]} has` : `the hosts ${late.join(', ')} have`;
+  const message = `Address ${formatAddress(address)} was released, and ${hosts} not acknowledged that yet.`;
+  const hint =
+    'until then its former owner may be let in by it: start secgroupd there, or have the host forgotten';
+  return refused('InvalidIPAddress.InUse', message, hint);
+}
