@@ -203,7 +203,10 @@ function checkAddresses(
 }
 
 /** What stands against an attachment's id: one of an instance has one interface. */
-function checkUnused(edit: Edit, { id, host, interfaceId }: OwnedAttachment): readonly Refusal[] {
+export function checkUnused(
+  edit: Edit,
+  { id, host, interfaceId }: Pick<OwnedAttachment, 'id' | 'host' | 'interfaceId'>,
+): readonly Refusal[] {
   const other = edit.estate
     .interfacesOfHost(host)
     .find((one) => one.id !== interfaceId && one.attachment?.id === id);

@@ -15,7 +15,7 @@ import { makeRefusal, missingParameter, type Checked } from '../policy/refusals.
 import type { Tag } from '../policy/tags.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
 import { claimText, holderText, isFree, isReserved, whyTooEarly } from './addresses.ts';
-import { detachForOwner } from './attach.ts';
+import { checkUnused, detachForOwner } from './attach.ts';
 import { checkDevice, ownAttachment, TAG_PREFIX } from './attachments.ts';
 import { allOf, newTags, refused, unlessDeclared, type CallContext } from './calls.ts';
 import type { Edit } from './edit.ts';
@@ -82,7 +82,8 @@ export function addOwnedInterface(
   };
   const there = edit.read('interfaces', id);
   if (there !== undefined) return asIs(there, wanted);
-  const wrong = checkDevice(edit.estate, id, host, device);
+  const attached = { id: wanted.attachment!.id, host, interfaceId: id };
+  const wrong = [...checkDevice(edit.estate, id, host, device), ...checkUnused(edit, attached)];
   if (wrong.length > 0) return { ok: false, refusals: wrong };
   const taken = given.isLeased === true ? claimLeases(edit, wanted, host) : take(edit, wanted);
   if (!taken.ok) return taken;

@@ -186,7 +186,8 @@ function makeLeased(edit: Edit, what: Call['what'], i: number, j: number): Check
   const rows = estate.keysBelow(`addresses/${VPC.id}/`);
   const leased = rows.filter((key) => readLease(estate.textOf(key)!) !== undefined);
   const address = pick(leased, i)?.split('/').at(-1) ?? '10.20.0.9';
-  const id = `eni-0000000${j % 4}`;
+  // Its attachment has its digits. Two who choose the same id for two attachments at one moment are not told apart.
+  const id = `eni-1000000${j % 4}`;
   switch (what) {
     case 'lease': {
       const pool = findPool(estate, {

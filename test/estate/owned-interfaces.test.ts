@@ -267,3 +267,20 @@ test('an owner keeps some of its interfaces on its host, and the rest goes in po
   assert.deepEqual(ids('docker', 'g'), [elsewhere]);
   assert.deepEqual(await reconcile(), [0, 0]);
 });
+
+test('an interface whose attachment would have the id of another one is refused', async (t) => {
+  const door = await Door.open(t);
+  const one = await door.add();
+  const other = 'eni-00000000000000009';
+  await change(door.client, (edit) => {
+    const attachment = { ...one.attachment!, id: 'eni-attach-00000000000000009' };
+    edit.write('interfaces', ID, { ...one, attachment });
+    return { ok: true, value: undefined };
+  });
+  const refusal = await door.refuse({
+    id: other,
+    addresses: ['10.77.0.9'],
+    device: { ...DEVICE, name: 'sg9' },
+  });
+  assert.match(refusal, /The attachment eni-attach-00000000000000009 is that of eni-/);
+});
