@@ -4,7 +4,7 @@
  * docs/clusters.md has a table of what comes of each.
  */
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -75,6 +75,9 @@ async function startHosts(t: TestContext): Promise<World> {
   });
   const start = (host: Host): Promise<Daemon> => hosts.start(host, `etcd://${made[host].endpoint}`);
   const daemons = { a: await start('a'), b: await startWithClock(hosts.folder, () => start('b')) };
+  // The library leaves these of a process that was killed.
+  for (const name of ['faketime_shm_', 'sem.faketime_sem_'])
+    t.after(() => rmSync(`/dev/shm/${name}${daemons.b.pid}`, { force: true }));
   return { hosts, netns, groups, daemons, wires: made, folder: hosts.folder };
 }
 

@@ -229,7 +229,7 @@ test('the service, from its installation to its purge', { timeout: 300_000 }, as
   await t.test('purged, nothing of it is left', async () => {
     await container.mustRun('dpkg', ['-P', 'secgroupd'], { timeoutMs: 60_000 });
     await container.sh('userdel -r alice; userdel -r mallory');
-    assert.doesNotMatch(accounts(container), /secgroupd/);
+    assert.doesNotMatch(accounts(container), /secgroup/);
     const left = [...listFiles(container.root)].filter((path) => !filesBefore.has(path));
     // Backups of account files and dpkg's own database are not the package's.
     const ours = left.filter(
