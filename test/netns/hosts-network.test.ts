@@ -81,6 +81,7 @@ async function startHosts(t: TestContext): Promise<World> {
     return { ok: true, value: undefined };
   });
   const [web, app, db] = await Promise.all(['a', 'b', 'c'].map((host) => hosts.start(host)));
+  await hosts.known('a', 'b', 'c');
   return { hosts, daemons: { web, app, db }, netns, hostNetns };
 }
 

@@ -88,6 +88,14 @@ export class Hosts {
     return value;
   }
 
+  /** Waits until the store knows that these hosts live: a change waits for them from then on. */
+  async known(...names: readonly string[]): Promise<void> {
+    const { estate } = this.client;
+    const isKnown = (): boolean =>
+      names.every((name) => estate.alive().has(name) && estate.applied().has(name));
+    assert.ok(await this.client.until(isKnown, ENFORCE_MS), `not known: ${names.join(', ')}`);
+  }
+
   /** Makes a change, and waits for nobody. */
   async commit<T>(work: (edit: Edit) => Checked<T>): Promise<Changed<T>> {
     return take(await this.client.change(work));

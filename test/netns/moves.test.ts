@@ -41,6 +41,7 @@ async function startWorld(t: TestContext): Promise<World> {
     return { ok: true, value: undefined };
   });
   const daemons = { a: await hosts.start('a'), b: await hosts.start('b') };
+  await hosts.known('a', 'b');
   return { hosts, netns, daemons };
 }
 
