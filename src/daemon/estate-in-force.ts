@@ -172,9 +172,11 @@ export class EstateInForce implements Reloadable {
     this.enforcer = enforcer;
     this.rows.start();
     this.looked = this.joined.changes;
-    const published = this.publish({ revision: this.joined.revision }, FIRST_TELL_TIMEOUT_MS);
-    // Packets flow whether or not a store that others share can be reached.
-    if (this.client !== undefined) await published;
+    const isOwn = this.client !== undefined;
+    const timeoutMs = isOwn ? FIRST_TELL_TIMEOUT_MS : TELL_TIMEOUT_MS;
+    const published = this.publish({ revision: this.joined.revision }, timeoutMs);
+    // Packets flow already, and one that others share and that can't be reached must not hold up who waits for them.
+    if (isOwn || this.follower.awaySinceMs() === undefined) await published;
     const stopListening = this.follower.listen(() => {
       this.lookForNews();
       this.previews.look();

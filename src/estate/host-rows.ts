@@ -63,7 +63,7 @@ export class HostRows {
   /** Ends with the attempt to write that is under way, or with the next. */
   private attempt = new Attempt();
   private isCommitting = false;
-  private lastWriteMs = 0;
+  private lastWriteMs = -Infinity;
 
   constructor(options: HostRowsOptions) {
     const { host, alive } = options;
