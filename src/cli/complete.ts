@@ -121,12 +121,9 @@ async function hostNames(words: readonly string[]): Promise<readonly string[]> {
   const named = optionIn(words, '--store');
   const place = named ?? (await ask(socketOf(words), 'status', {}, DAEMON_LIMIT_MS)).store?.file;
   if (place === undefined) return [];
-  const { openEstate } = await import('../hosts/open-estate.ts');
+  const { withEstate } = await import('../hosts/open-estate.ts');
   const { listHosts } = await import('../hosts/list-hosts.ts');
-  const client = await openEstate(place, () => undefined);
-  const names = listHosts(client.estate).map(({ host }) => host);
-  await client.close();
-  return names;
+  return withEstate(place, ({ estate }) => listHosts(estate).map(({ host }) => host));
 }
 
 /** The value of an option among the words, `--lab x` or `--lab=x`. */

@@ -7,7 +7,7 @@ import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
-import { addStoreOptions, findStore, type StoreOptions } from './shared-store.ts';
+import { addStoreOptions, inStore, type StoreOptions } from './shared-store.ts';
 import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
 import { printJson } from './traffic-text.ts';
 import { formatAgo, formatCount } from './units.ts';
@@ -55,13 +55,8 @@ Examples:
   addTableOptions(command, titlesOf(COLUMNS));
   addStoreOptions(command).action(
     async (options: StoreOptions & TableOptions & { readonly json?: true }) => {
-      const place = await findStore(options);
-      // Most commands of sgctl open no store.
-      const { openEstate } = await import('../hosts/open-estate.ts');
       const { listHosts } = await import('../hosts/list-hosts.ts');
-      const client = await openEstate(place, () => undefined);
-      const hosts = listHosts(client.estate);
-      await client.close();
+      const hosts = await inStore(options, ({ estate }) => listHosts(estate));
       if (options.json === true) printJson(hosts);
       else console.log(formatHosts(hosts, options));
     },
@@ -94,16 +89,10 @@ Examples:
       host: string,
       options: StoreOptions & { readonly force?: true; readonly json?: true },
     ) => {
-      const place = await findStore(options);
-      const { openEstate } = await import('../hosts/open-estate.ts');
       const { forgetHost } = await import('../hosts/forget-host.ts');
-      const client = await openEstate(place, () => undefined);
-      let done: Forgotten;
-      try {
-        done = await forgetHost(client, { host, force: options.force === true });
-      } finally {
-        await client.close();
-      }
+      const done = await inStore(options, (client) =>
+        forgetHost(client, { host, force: options.force === true }),
+      );
       if (options.json === true) printJson(done);
       else console.log(forgottenText(done).map(printable).join('\n'));
     },

@@ -5,7 +5,7 @@ import { count } from '../source/count.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import { paint } from './output.ts';
-import { addStoreOptions, findStore, type StoreOptions } from './shared-store.ts';
+import { addStoreOptions, inStore, type StoreOptions } from './shared-store.ts';
 import { printJson } from './traffic-text.ts';
 
 const WAIT = { min: 1, max: 600, otherwise: 10 };
@@ -48,18 +48,9 @@ Examples:
     );
   addStoreOptions(command).action(async (id: string, host: string, options: Options) => {
     const { device, netns, wait } = options;
-    const place = await findStore(options);
-    // Most commands of sgctl open no store.
-    const { openEstate } = await import('../hosts/open-estate.ts');
     const { moveInterface } = await import('../hosts/move-interface.ts');
-    const client = await openEstate(place, () => undefined);
-    let result: MoveResult;
-    try {
-      const wish = { interfaceId: id, host, device, netns, waitMs: 1000 * wait };
-      result = await moveInterface(client, wish);
-    } finally {
-      await client.close();
-    }
+    const wish = { interfaceId: id, host, device, netns, waitMs: 1000 * wait };
+    const result = await inStore(options, (client) => moveInterface(client, wish));
     if (options.json === true) printJson(result);
     else console.log(printable(resultText(result)));
     if (result.isGivenUp) return;

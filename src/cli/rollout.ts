@@ -5,7 +5,7 @@ import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
-import { addStoreOptions, findStore, type StoreOptions } from './shared-store.ts';
+import { addStoreOptions, inStore, type StoreOptions } from './shared-store.ts';
 import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
 import { printJson } from './traffic-text.ts';
 
@@ -52,18 +52,10 @@ Examples:
     );
   addTableOptions(command, titlesOf(COLUMNS));
   addStoreOptions(command).action(async (what: string, options: Options) => {
-    const place = await findStore(options);
-    // Most commands of sgctl open no store.
-    const { openEstate } = await import('../hosts/open-estate.ts');
     const { askRollout, findWanted } = await import('../hosts/ask-rollout.ts');
-    const client = await openEstate(place, () => undefined);
-    let answer: RolloutAnswer;
-    try {
-      const wanted = await findWanted(client, what);
-      answer = await askRollout(client, wanted, 1000 * options.wait);
-    } finally {
-      await client.close();
-    }
+    const answer = await inStore(options, async (client) =>
+      askRollout(client, await findWanted(client, what), 1000 * options.wait),
+    );
     if (options.json === true) printJson(answer);
     else console.log(formatRollout(answer, options));
     if (!answer.isInForce) process.exitCode = EXIT_NOT_IN_FORCE;

@@ -2,6 +2,7 @@
 import { Option, type Command } from 'commander';
 import { ask } from '../control-socket/control-client.ts';
 import { LabError } from '../lab/errors.ts';
+import type { EstateWork } from '../hosts/open-estate.ts';
 import { parseStorePlace } from '../service/store-option.ts';
 import { addSocketOptions, findSocket, type SocketOptions } from './socket.ts';
 
@@ -19,8 +20,19 @@ export function addStoreOptions(command: Command): Command {
   );
 }
 
+/**
+ * Does `work` with the estate of the store that is meant.
+ * @throws LabError, StoreError; Error if the daemon does not answer
+ */
+export async function inStore<T>(options: StoreOptions, work: EstateWork<T>): Promise<T> {
+  const place = await findStore(options);
+  // Most commands of sgctl open no store.
+  const { withEstate } = await import('../hosts/open-estate.ts');
+  return withEstate(place, work);
+}
+
 /** The place of the store that is meant. @throws LabError if the daemon has none; Error if it does not answer */
-export async function findStore(options: StoreOptions): Promise<string> {
+async function findStore(options: StoreOptions): Promise<string> {
   if (options.store !== undefined) return options.store;
   const { store } = await ask(findSocket(options), 'status', {});
   if (store !== undefined) return store.file;

@@ -5,7 +5,6 @@ import { count } from '../source/count.ts';
 import { copyStore } from '../estate/copy-store.ts';
 import { backUpStore } from '../store/backup.ts';
 import { checkStore, type StoreReport } from '../store/check.ts';
-import { isThere } from '../store/schema.ts';
 import { isEtcd } from '../store/place.ts';
 import { restoreStore } from '../store/restore.ts';
 import { StoreError } from '../store/store.ts';
@@ -59,9 +58,6 @@ async function answer(args: StoreArguments): Promise<Answer> {
 }
 
 async function copy({ from, to }: StoreArguments & { readonly action: 'copy' }): Promise<Answer> {
-  // A place that is not there would be made, and then copied.
-  if (!isEtcd(from) && !isThere(from))
-    throw new StoreError('absent', `there is no store ${from}; name the one to copy`);
   const copied = await copyStore(from, to);
   const { rows, revision, leftOut } = copied;
   const lines = [

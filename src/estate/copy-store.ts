@@ -6,7 +6,7 @@
  * counts on them but who watches, and nobody watches the new one yet.
  */
 import { COMMIT_LIMITS } from '../store/limits.ts';
-import { openStore } from '../store/open-store.ts';
+import { openStore, openStoreThere } from '../store/open-store.ts';
 import { StoreError, type Row, type Store } from '../store/store.ts';
 import { isHostKey, isPreviewKey } from './keys.ts';
 
@@ -29,7 +29,7 @@ export interface Copied {
  */
 export async function copyStore(from: string, to: string): Promise<Copied> {
   if (from === to) throw new StoreError('failed', `${from} and ${to} are one store; name another`);
-  const former = await openStore(from, () => undefined);
+  const former = await openStoreThere(from, () => undefined, 'name the one to copy');
   try {
     const next = await openStore(to, () => undefined);
     try {

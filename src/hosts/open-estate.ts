@@ -1,28 +1,27 @@
 /** This file opens the estate of a store that hosts share, for a command that is about several of them. */
-import { existsSync } from 'node:fs';
 import { EstateClient } from '../estate/estate-client.ts';
-import { openStore } from '../store/open-store.ts';
-import { parsePlace } from '../store/place.ts';
-import { StoreError } from '../store/store.ts';
+import { openStoreThere } from '../store/open-store.ts';
+
+/** Takes what is no failure: a connection that is lost, or a row that can't be read. */
+const say = (): void => undefined;
+
+export type EstateWork<T> = (client: EstateClient) => Promise<T> | T;
 
 /**
+ * Does `work` with the estate of a store, and closes it.
  * @param place as `parsePlace` takes it
- * @param say takes what is no failure: a connection that is lost, or a row that can't be read
  * @throws StoreError if there is none, or it can't be read
  */
-export async function openEstate(
-  place: string,
-  say: (message: string) => void,
-): Promise<EstateClient> {
-  const parsed = parsePlace(place);
-  // To open a file that is not there makes it, and its name was a slip here.
-  if (parsed.kind === 'file' && !existsSync(parsed.path))
-    throw new StoreError('absent', `the store ${parsed.path}: there is none; name another file`);
-  const store = await openStore(place, say);
+export async function withEstate<T>(place: string, work: EstateWork<T>): Promise<T> {
+  const store = await openStoreThere(place, say, 'name another file');
   try {
-    return await EstateClient.open({ store, onTrouble: say });
-  } catch (error) {
+    const client = await EstateClient.open({ store, onTrouble: say });
+    try {
+      return await work(client);
+    } finally {
+      await client.close();
+    }
+  } finally {
     await store.close();
-    throw error;
   }
 }

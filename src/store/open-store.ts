@@ -1,5 +1,5 @@
 /** Opens a store, wherever it is. What one kind of place needs is loaded for that kind alone. */
-import type { Store } from './store.ts';
+import { StoreError, type Store } from './store.ts';
 import { parsePlace } from './place.ts';
 
 /**
@@ -20,4 +20,23 @@ export async function openStore(text: string, say: (message: string) => void): P
       return openEtcdStore(place, say);
     }
   }
+}
+
+/**
+ * Opens a store that is there: who names a file that is not has made a slip, and must not make an empty store of it.
+ * @param advice what to do then
+ * @throws StoreError, also if there is none; RangeError if the text is no place
+ */
+export async function openStoreThere(
+  text: string,
+  say: (message: string) => void,
+  advice: string,
+): Promise<Store> {
+  const place = parsePlace(text);
+  if (place.kind === 'file') {
+    const { isThere } = await import('./schema.ts');
+    if (!isThere(place.path))
+      throw new StoreError('absent', `there is no store ${place.path}; ${advice}`);
+  }
+  return openStore(text, say);
 }
