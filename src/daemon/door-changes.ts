@@ -6,13 +6,13 @@ import { randomId, type CallContext } from '../estate/calls.ts';
 import {
   makeDoorCall,
   mayBeLost,
-  refusalText,
   type DoorCall,
   type DoorCallName,
   type DoorCalls,
 } from '../estate/door-calls.ts';
 import type { EstateClient } from '../estate/estate-client.ts';
 import { QUOTA_DEFAULTS } from '../policy/quotas.ts';
+import { refusalText } from '../policy/refusals.ts';
 import { RequestError } from '../queries/traffic-filter.ts';
 
 /** A call that was answered. */

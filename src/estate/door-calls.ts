@@ -11,7 +11,7 @@ import { randomInt } from 'node:crypto';
 import { formatAddress, formatCidr, parseAddress } from '../addr/address.ts';
 import { MTU_IPV6_MIN } from '../config/config-devices.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
-import type { Checked, Refusal } from '../policy/refusals.ts';
+import { answering, type Checked } from '../policy/refusals.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { attachForOwner, detachForOwner, type OwnedAttachment } from './attach.ts';
 import { refused, type CallContext } from './calls.ts';
@@ -107,7 +107,6 @@ const KEPT_MAX = 2000;
 const TEXT_MAX = 4095;
 /** For where to look for a free address first. */
 const SEEDS = 2 ** 32;
-const DONE: Checked<Nothing> = { ok: true, value: {} };
 
 const FORMS: { readonly [Name in DoorCallName]: Form<Name> } = {
   addInterface: {
@@ -126,14 +125,14 @@ const FORMS: { readonly [Name in DoorCallName]: Form<Name> } = {
       const wrong = checkMtu(params.device, params.addresses);
       if (!wrong.ok) return wrong;
       const made = addOwnedInterface(edit, { ...params, host }, context);
-      return made.ok ? DONE : made;
+      return answering(made, () => ({}));
     },
   },
   removeInterface: {
     read: (params) => ({ id: text(params, 'id') }),
     make(edit, { id }, host) {
       const done = removeOwnedInterface(edit, id, host);
-      return done.ok ? { ok: true, value: { removed: done.value !== undefined } } : done;
+      return answering(done, (value) => ({ removed: value !== undefined }));
     },
   },
   attachInterface: {
@@ -150,34 +149,32 @@ const FORMS: { readonly [Name in DoorCallName]: Form<Name> } = {
       const wrong = checkMtu(params.device, there?.addresses.map(formatAddress) ?? []);
       if (!wrong.ok) return wrong;
       const done = attachForOwner(edit, { ...params, host });
-      return done.ok ? DONE : done;
+      return answering(done, () => ({}));
     },
   },
   detachInterface: {
     read: (params) => ({ attachment: text(params, 'attachment') }),
     make(edit, { attachment }, host) {
       const done = detachForOwner(edit, attachment, host);
-      return done.ok ? { ok: true, value: { detached: done.value !== undefined } } : done;
+      return answering(done, (value) => ({ detached: value !== undefined }));
     },
   },
   setInterfaceGroups: {
     read: (params) => ({ id: text(params, 'id'), securityGroups: texts(params, 'securityGroups') }),
     make(edit, { id, securityGroups }, host, context) {
       const done = setOwnedGroups(edit, id, host, securityGroups, context);
-      return done.ok ? DONE : done;
+      return answering(done, () => ({}));
     },
   },
   findSubnet: {
     read: readPool,
     make(edit, params) {
-      const pool = findPool(edit.estate, params);
-      if (!pool.ok) return pool;
-      const { subnet, block, router } = pool.value;
-      const cidr = formatCidr(block);
-      return {
-        ok: true,
-        value: { subnet: subnet.id, vpc: subnet.vpcId, cidr, router: formatAddress(router) },
-      };
+      return answering(findPool(edit.estate, params), ({ subnet, block, router }) => ({
+        subnet: subnet.id,
+        vpc: subnet.vpcId,
+        cidr: formatCidr(block),
+        router: formatAddress(router),
+      }));
     },
   },
   leaseAddress: {
@@ -191,10 +188,10 @@ const FORMS: { readonly [Name in DoorCallName]: Form<Name> } = {
       if (!pool.ok) return pool;
       const { owner, address } = params;
       const wish = { pool: pool.value, owner, host, address };
-      const lease = leaseAddress(edit, wish, randomInt(SEEDS));
-      if (!lease.ok) return lease;
-      const { address: leased, isLeased } = lease.value;
-      return { ok: true, value: { address: formatAddress(leased), leased: isLeased } };
+      return answering(leaseAddress(edit, wish, randomInt(SEEDS)), (lease) => ({
+        address: formatAddress(lease.address),
+        leased: lease.isLeased,
+      }));
     },
   },
   releaseAddress: {
@@ -253,16 +250,6 @@ export function makeDoorCall<Name extends DoorCallName>(
 /** Whether the change may be lost with the power: who asked for it is lost then, too. */
 export function mayBeLost(name: DoorCallName): boolean {
   return name === 'leaseAddress';
-}
-
-/** What stands against a call, as one sentence. */
-export function refusalText(refusals: readonly Refusal[]): string {
-  return refusals
-    .map(({ message, hint }) => {
-      const sentence = message.replace(/\.$/, '');
-      return hint === undefined ? sentence : `${sentence}: ${hint}`;
-    })
-    .join('; ');
 }
 
 function checkMtu({ mtu }: AttachedDevice, addresses: readonly string[]): Checked<undefined> {

@@ -79,6 +79,21 @@ export function unlessRefused<T>(value: T, refusals: readonly Refusal[]): Checke
   return refusals.length === 0 ? { ok: true, value } : { ok: false, refusals };
 }
 
+/** What was found, as its caller wants it. */
+export function answering<T, U>(found: Checked<T>, answer: (value: T) => U): Checked<U> {
+  return found.ok ? { ok: true, value: answer(found.value) } : found;
+}
+
+/** Refusals as one sentence, for who is no client of the EC2 API. */
+export function refusalText(refusals: readonly Refusal[]): string {
+  return refusals
+    .map(({ message, hint }) => {
+      const sentence = message.replace(/\.$/, '');
+      return hint === undefined ? sentence : `${sentence}: ${hint}`;
+    })
+    .join('; ');
+}
+
 /**
  * Takes the value of a parsed text, or adds the refusal and returns undefined. AWS has the same code for nearly every
  * bad text.

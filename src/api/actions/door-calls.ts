@@ -8,11 +8,11 @@ import {
   makeDoorCall,
   mayBeLost,
   readDoorCall,
-  refusalText,
   type DoorCall,
   type DoorCallName,
 } from '../../estate/door-calls.ts';
 import { RowError } from '../../estate/row-reader.ts';
+import { refusalText } from '../../policy/refusals.ts';
 import { ApiError, type Action, type Struct } from '../action.ts';
 import { managedAction, type Managed } from '../managed.ts';
 
