@@ -5,6 +5,7 @@
 import type { Config } from '../config/config.ts';
 import type { HandedPorts } from '../dataplane/dataplane.ts';
 import type { Handed } from '../dataplane/handed-flows.ts';
+import type { Arrived } from '../estate/model.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { packHanded, readHanded, type PackedFlows } from '../service/handed-flows.ts';
 import { SnapshotRefusal } from '../service/snapshot.ts';
@@ -15,15 +16,6 @@ export interface ArrivingFlows {
   readonly bytes: Buffer;
   /** Since when nobody has had the interface, as far as is known here. */
   readonly elapsedMs: number;
-}
-
-/** What came of the flows of an interface. */
-export interface Arrived {
-  readonly flows: number;
-  /** Those that are not this interface's, that no rule admits, that have aged, or that there is no room for. */
-  readonly refused: number;
-  /** Why there are none; undefined: they were looked at. */
-  readonly why?: string;
 }
 
 export class Handing {

@@ -15,9 +15,9 @@
 import type { Logger } from 'pino';
 import type { Config, InterfaceConfig } from '../config/config.ts';
 import type { Estate } from '../estate/estate.ts';
-import { handoverRows, readHandover } from '../estate/handover.ts';
+import { handoverRows, readHandover, removeHandover } from '../estate/handover.ts';
 import { handoverPrefix, valueKey } from '../estate/keys.ts';
-import type { Arrival, EstateInterface } from '../estate/model.ts';
+import type { Arrival, Arrived, EstateInterface } from '../estate/model.ts';
 import { RowReader } from '../estate/row-reader.ts';
 import { ESTATE_FILE, ROW_FORMS } from '../estate/rows.ts';
 import type { InterfaceId } from '../policy/model.ts';
@@ -105,10 +105,7 @@ export class Handover {
       if (!ids.has(id) && estate.interface(id) === undefined) this.heldSinceMs.delete(id);
   }
 
-  private note(
-    { id, generation = 0, attachment }: EstateInterface,
-    arrived: Omit<Arrival, 'generation'>,
-  ): void {
+  private note({ id, generation = 0, attachment }: EstateInterface, arrived: Arrived): void {
     this.arrivals.delete(id);
     this.arrivals.set(id, { generation, ...arrived });
     const [oldest] = this.arrivals.keys();
@@ -174,10 +171,7 @@ export class Handover {
     this.removals.set(id, timer.unref());
   }
 
-  private async remove(prefix: string): Promise<void> {
-    const { store } = this.options;
-    const { rows } = await store.read(prefix);
-    const deletes = rows.map(({ key }) => key);
-    if (deletes.length > 0) await store.commit({ conditions: [], puts: [], deletes });
+  private remove(prefix: string): Promise<void> {
+    return removeHandover(this.options.store, prefix);
   }
 }

@@ -159,13 +159,6 @@ export class EstateClient extends EstateFollower {
     return true;
   }
 
-  /** Removes rows that no estate holds. @throws StoreError */
-  async removeBelow(prefix: string): Promise<void> {
-    const { rows } = await this.store.read(prefix);
-    const deletes = rows.map(({ key }) => key);
-    if (deletes.length > 0) await this.store.commit({ conditions: [], puts: [], deletes });
-  }
-
   /**
    * Waits until hosts have put `revision` in force.
    * @param timeoutMs a quorum that has not come by then is not waited for any more

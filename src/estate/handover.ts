@@ -8,12 +8,15 @@
 import type { InterfaceId } from '../policy/model.ts';
 import { handoverPrefix } from './keys.ts';
 import { RowError, RowReader } from './row-reader.ts';
+import type { Store } from '../store/store.ts';
 
 /** A commit has a mebibyte; base64 makes four bytes of three. */
 const PART_BYTES = 600_000;
 /** More than any host hands over for an interface. */
 const PARTS_MAX = 16;
 const PART_DIGITS = 2;
+/** Rows that one commit removes at most. */
+const ROWS_MAX = 100;
 
 export interface HandoverRow {
   readonly key: string;
@@ -58,4 +61,17 @@ export function readHandover(
   const parts = found[0].integer('parts');
   if (rows.length !== parts) throw new RowError(handoverPrefix(host, id), 'is not whole');
   return Buffer.concat(found.map((row) => Buffer.from(row.text('data'), 'base64')));
+}
+
+/**
+ * Removes the rows of handovers.
+ * @param prefix of an interface's, or of all of a host
+ * @throws StoreError
+ */
+export async function removeHandover(store: Store, prefix: string): Promise<void> {
+  const { rows } = await store.read(prefix);
+  for (let at = 0; at < rows.length; at += ROWS_MAX) {
+    const deletes = rows.slice(at, at + ROWS_MAX).map(({ key }) => key);
+    await store.commit({ conditions: [], puts: [], deletes });
+  }
 }

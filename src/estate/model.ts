@@ -194,9 +194,12 @@ export interface AppliedState {
   readonly arrivals?: Readonly<Record<InterfaceId, Arrival>>;
 }
 
-export interface Arrival {
+export interface Arrival extends Arrived {
   /** Of the move. */
   readonly generation: number;
+}
+
+export interface Arrived {
   /** How many are tracked there now. */
   readonly flows: number;
   /** How many are not, though they were handed over. */

@@ -9,10 +9,11 @@
 import type { Edit } from '../estate/edit.ts';
 import type { EstateClient } from '../estate/estate-client.ts';
 import { beginMove, endMove, undoMove, type MoveWish } from '../estate/move.ts';
+import { removeHandover } from '../estate/handover.ts';
 import { handoverPrefix, valueKey } from '../estate/keys.ts';
-import type { Arrival, AttachedDevice } from '../estate/model.ts';
+import type { Arrived, AttachedDevice } from '../estate/model.ts';
 import type { InterfaceId } from '../policy/model.ts';
-import type { Checked, Refusal } from '../policy/refusals.ts';
+import { refusalText, type Checked } from '../policy/refusals.ts';
 
 export interface MoveOptions extends MoveWish {
   readonly interfaceId: InterfaceId;
@@ -32,7 +33,7 @@ export interface MoveResult {
   /** Whether the host before has said that it gave the interface up: else two may have it. */
   readonly isGivenUp: boolean;
   /** What came of its tracked connections; absent: that host has not said. */
-  readonly connections?: Omit<Arrival, 'generation'>;
+  readonly connections?: Arrived;
 }
 
 /** A move that was refused, or that did not arrive. The message says what is true now. */
@@ -63,14 +64,14 @@ export async function moveInterface(
     const back = await client.change((edit) => undoMove(edit, moving));
     const end = back.ok
       ? `it was given back to ${host}`
-      : `it could not be given back to ${host}: ${refusalText(back.refusals)}`;
+      : `it could not be given back to ${host}: ${refusalText(back.refusals.slice(0, 1))}`;
     throw new MoveError(`${id} can't be put in force on ${to}: ${why}; ${end}`);
   }
   const { device } = attachment;
   if (moved === undefined) return { id, to, device, generation, isGivenUp };
   const { from } = moved;
   // The host before would do so after a while. A role that may not is no failure.
-  await client.removeBelow(handoverPrefix(from, id)).catch(() => undefined);
+  await removeHandover(client.store, handoverPrefix(from, id)).catch(() => undefined);
   const arrival = client.estate.applied().get(to)?.arrivals?.[id];
   if (arrival?.generation !== generation) return { id, from, to, device, generation, isGivenUp };
   const { generation: _, ...connections } = arrival;
@@ -79,7 +80,7 @@ export async function moveInterface(
 
 async function change<T>(client: EstateClient, work: (edit: Edit) => Checked<T>): Promise<T> {
   const done = await client.change(work);
-  if (!done.ok) throw new MoveError(refusalText(done.refusals));
+  if (!done.ok) throw new MoveError(refusalText(done.refusals.slice(0, 1)));
   return done.value.value;
 }
 
@@ -126,9 +127,4 @@ async function whyNotInForce(
   };
   await client.until(isAnswered, waitMs);
   return answer();
-}
-
-function refusalText([{ message, hint }]: readonly Refusal[]): string {
-  const sentence = message.replace(/\.$/, '');
-  return hint === undefined ? sentence : `${sentence}: ${hint}`;
 }

@@ -131,3 +131,22 @@ test('a host that may not write there says so, and the interface moves', async (
   );
   await end();
 });
+
+test('what an earlier process has left is removed at the start, however much it is', async () => {
+  const memory = new Memory();
+  const store = new MemoryStore(memory);
+  for (let i = 0; i < 200; i++) {
+    const puts = handoverRows('b', `eni-${String(i).padStart(17, '0')}`, 1, Buffer.from('flows'));
+    await store.commit({ conditions: [], puts, deletes: [] });
+  }
+  const [others] = handoverRows('a', ENI, 1, Buffer.from('flows'));
+  await store.commit({ conditions: [], puts: [others], deletes: [] });
+  const handover = new Handover({ store, host: 'b', log: pino({ enabled: false }) });
+  await handover.start();
+  const { rows } = await store.read('');
+  assert.deepEqual(
+    rows.map(({ key }) => key),
+    [others.key],
+  );
+  await store.close();
+});
