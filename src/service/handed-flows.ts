@@ -8,7 +8,7 @@
  * times.
  */
 import type { Address } from '../addr/address.ts';
-import type { FlowRecords } from '../dataplane/handed-flows.ts';
+import { packRecords, type FlowRecords } from '../dataplane/handed-flows.ts';
 import { FlowRecord, recordWords } from '../conntrack/flow-record.ts';
 import { isHalfOpen } from '../conntrack/half-open.ts';
 import type { FlowFamily } from '../conntrack/entry.ts';
@@ -35,15 +35,11 @@ export function packHanded(copied: readonly FlowRecords[], port: number): Packed
   ]);
   const own = found.filter((record) => record.port === port && !isHalfOpen(record.stateWord));
   const kept = own.slice(0, HANDED_MAX);
-  const bytes = packFlows(
-    { interfaces: [], rules: [] },
-    ([4, 6] as const).map((family) => ({
-      family,
-      words: Int32Array.from(
-        kept.filter((one) => one.family === family).flatMap(({ words }) => [...words]),
-      ),
-    })),
-  );
+  const { records4, records6 } = packRecords(kept);
+  const bytes = packFlows({ interfaces: [], rules: [] }, [
+    { family: 4, words: records4 },
+    { family: 6, words: records6 },
+  ]);
   return { bytes, flows: kept.length, leftOut: own.length - kept.length };
 }
 
