@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { daemonExitCodeHelp } from '../service/exit-codes.ts';
 import { version } from '../service/version.ts';
+import { fromOneTo } from '../service/whole-number.ts';
 import { parseStorePlace } from '../service/store-option.ts';
 import { isLoopback } from '../store/loopback.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
@@ -75,7 +76,7 @@ export function apiCommand(run: (options: ApiOptions) => void): Command {
     .option(
       '--wait-limit <seconds>',
       'how long hosts may take; then all: the change is taken back, quorum: the answer names who lacks it',
-      parseWaitLimit,
+      fromOneTo(WAIT_LIMIT_MAX_SEC),
       WAIT_LIMIT_DEFAULT_SEC,
     )
     .option('--tls-cert <file>', 'certificate with its chain (PEM)')
@@ -83,7 +84,7 @@ export function apiCommand(run: (options: ApiOptions) => void): Command {
     .option(
       '--requests-per-second <number>',
       'of one key; twice as many may come at once',
-      parseRate,
+      fromOneTo(RATE_MAX),
       RATE_DEFAULT,
     )
     .option(
@@ -116,20 +117,6 @@ export function parseEndpoint(text: string): Endpoint {
 function parseRegion(text: string): string {
   if (!REGION.test(text)) throw new InvalidArgumentError('it is not like us-east-1');
   return text;
-}
-
-function parseWaitLimit(text: string): number {
-  const sec = Number(text);
-  if (!Number.isInteger(sec) || sec < 1 || sec > WAIT_LIMIT_MAX_SEC)
-    throw new InvalidArgumentError(`it goes from 1 to ${WAIT_LIMIT_MAX_SEC}`);
-  return sec;
-}
-
-function parseRate(text: string): number {
-  const rate = Number(text);
-  if (!Number.isInteger(rate) || rate < 1 || rate > RATE_MAX)
-    throw new InvalidArgumentError(`it goes from 1 to ${RATE_MAX}`);
-  return rate;
 }
 
 /**

@@ -60,9 +60,9 @@ export class ApiDoorChanges implements DoorChanges {
   }
 
   private async ask(url: string, name: string, body: string): Promise<Answer> {
-    const { hostname, port, protocol } = new URL(url);
+    const { host, hostname, port, protocol } = new URL(url);
     const headers = {
-      host: new URL(url).host,
+      host,
       'content-type': 'application/x-amz-json-1.1',
       'x-amz-target': `${DOOR_CALLS_TARGET}.${name}`,
     };

@@ -5,6 +5,7 @@ import { printable } from '../source/excerpt.ts';
 import type { Check } from './doctor-check.ts';
 
 const ANSWER_MS = 5000;
+const NAME = 'store';
 
 /** @returns no check where no service runs, or it has no store */
 export async function checkStore(socket = DEFAULT_SOCKET): Promise<readonly Check[]> {
@@ -22,41 +23,31 @@ type Status = Pick<Methods['status']['result'], 'store'>;
 export function storeCheck({ store }: Status): readonly Check[] {
   if (store === undefined) return [];
   const { file, host, revision, refused, awaySec, areGroupsStale, notInForce } = store;
-  const name = 'store';
-  if (awaySec !== undefined)
-    return [
-      {
-        name,
-        status: 'warn',
-        found: printable(`${file} has not been reached for ${awaySec} s`),
-        means:
-          areGroupsStale === true
-            ? 'rules that name groups admit nothing new (--stale deny-new-after)'
-            : `revision ${revision} stays in force; what was changed since is not known here`,
-        mend: "see why in the daemon's log, and whether its members run: etcdctl endpoint health",
-      },
-    ];
-  if (refused !== undefined)
-    return [
-      {
-        name,
-        status: 'warn',
-        found: printable(`revision ${refused.revision} was refused: ${refused.message}`),
-        means: `revision ${revision} stays in force`,
-        mend: 'change what is named, or make room for it',
-      },
-    ];
   const [first] = notInForce;
+  if (awaySec !== undefined)
+    return warn(
+      `${file} has not been reached for ${awaySec} s`,
+      areGroupsStale === true
+        ? 'rules that name groups admit nothing new (--stale deny-new-after)'
+        : `revision ${revision} stays in force; what was changed since is not known here`,
+      "see why in the daemon's log, and whether its members run: etcdctl endpoint health",
+    );
+  if (refused !== undefined)
+    return warn(
+      `revision ${refused.revision} was refused: ${refused.message}`,
+      `revision ${revision} stays in force`,
+      'change what is named, or make room for it',
+    );
   if (first !== undefined)
-    return [
-      {
-        name,
-        status: 'warn',
-        found: printable(`${notInForce.length} not in force; ${first.id}: ${first.reason}`),
-        means: 'they are closed',
-        mend: 'sgctl status names all of them',
-      },
-    ];
+    return warn(
+      `${notInForce.length} not in force; ${first.id}: ${first.reason}`,
+      'they are closed',
+      'sgctl status names all of them',
+    );
   const found = printable(`revision ${revision} of ${file} is in force on ${host}`);
-  return [{ name, status: 'ok', found }];
+  return [{ name: NAME, status: 'ok', found }];
+}
+
+function warn(found: string, means: string, mend: string): readonly Check[] {
+  return [{ name: NAME, status: 'warn', found: printable(found), means, mend }];
 }

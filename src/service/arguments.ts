@@ -1,10 +1,11 @@
 /** This file defines the daemon's command line. */
 import { hostname } from 'node:os';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { version } from './version.ts';
 import { daemonExitCodeHelp } from './exit-codes.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { apiPlaceOf, parseApiUrls, type ApiArguments, type ApiPlace } from './api-option.ts';
+import { fromOneTo } from './whole-number.ts';
 import { parseStale, parseStorePlace } from './store-option.ts';
 
 export const CONFIG_DEFAULT = '/etc/secgroupd/secgroupd.yaml';
@@ -56,14 +57,6 @@ export type Task =
  */
 const TIME_SCALE_MAX = 10_000;
 
-function parseScale(text: string): number {
-  const scale = Number(text);
-  if (!Number.isInteger(scale) || scale < 1 || scale > TIME_SCALE_MAX) {
-    throw new InvalidArgumentError(`it goes from 1 to ${TIME_SCALE_MAX}`);
-  }
-  return scale;
-}
-
 /** Defines the daemon's command. `take` is called with the task. */
 export function daemonCommand(take: (task: Task) => void): Command {
   const command = addSharingOptions(new Command('secgroupd'))
@@ -94,7 +87,7 @@ export function daemonCommand(take: (task: Task) => void): Command {
     .option(
       '--time-scale <factor>',
       'let flows age so many times faster, to meet a time-out in a test',
-      parseScale,
+      fromOneTo(TIME_SCALE_MAX),
       1,
     )
     .option('--watch', 'reload when the configuration or a template changes', false)

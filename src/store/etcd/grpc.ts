@@ -9,7 +9,9 @@ import {
   credentials,
   Metadata,
   status,
+  type CallOptions,
   type ChannelCredentials,
+  type ClientDuplexStream,
   type ClientOptions,
   type ServiceError,
 } from '@grpc/grpc-js';
@@ -100,19 +102,12 @@ export class Channel {
   }
 
   private callByStream<I extends Shape, O extends Shape>(
-    { path, request, response }: Method<I, O>,
+    method: Method<I, O>,
     argument: Partial<Message<I>>,
     limitMs: number,
   ): Promise<Message<O>> {
     return new Promise((resolve, reject) => {
-      this.assertOpen();
-      const stream = this.client.makeBidiStreamRequest(
-        path,
-        request.encode,
-        response.decode,
-        this.metadata,
-        { deadline: Date.now() + limitMs },
-      );
+      const stream = this.openStream(method, { deadline: Date.now() + limitMs });
       stream.on('error', reject);
       stream.on('data', resolve);
       stream.on('end', () => reject(callError(status.UNKNOWN, 'the member ended it unanswered')));
@@ -126,18 +121,25 @@ export class Channel {
     readonly rangeEnd: Buffer;
     readonly startRevision: number;
   }): WatchStream {
-    const { path, request, response } = WATCH;
-    this.assertOpen();
-    const stream = this.client.makeBidiStreamRequest(
-      path,
-      request.encode,
-      response.decode,
-      this.metadata,
-    );
+    const stream = this.openStream(WATCH);
     // Its error reaches who iterates. Nobody does at the moment when it is cancelled.
     stream.on('error', () => undefined);
     stream.write({ create: { ...create, fragment: true } });
     return stream;
+  }
+
+  private openStream<I extends Shape, O extends Shape>(
+    { path, request, response }: Method<I, O>,
+    options: CallOptions = {},
+  ): ClientDuplexStream<Partial<Message<I>>, Message<O>> {
+    this.assertOpen();
+    return this.client.makeBidiStreamRequest(
+      path,
+      request.encode,
+      response.decode,
+      this.metadata,
+      options,
+    );
   }
 
   /** Ends the connection, once the calls that are under way have ended. */
