@@ -36,6 +36,7 @@ import {
   UDP_STREAM,
 } from './states.ts';
 import type { FlowTable } from './table.ts';
+import { revokedState } from './track.ts';
 
 /** All numbers that the words of a record depend on. Another version of the program may have others. */
 export const RECORD_LAYOUT: readonly unknown[] = [...ENTRY_LAYOUT, STATE_NAMES];
@@ -103,6 +104,16 @@ export class FlowRecord {
   /** The words of the local address. */
   get localAddress(): Int32Array {
     return this.key.subarray(KEY_ADDRESSES, (KEY_ADDRESSES + this.key.length) / 2);
+  }
+
+  /** The words of the remote address. */
+  get remoteAddress(): Int32Array {
+    return this.key.subarray((KEY_ADDRESSES + this.key.length) / 2);
+  }
+
+  /** Ends the flow: it is revoked wherever it is taken to. */
+  revoke(): void {
+    setStateWordAt(this.words, this.at, revokedState(this.stateWord));
   }
 
   /** Whether a tracker can have such an entry: who asks it of a record has it from somebody who may have made it up. */

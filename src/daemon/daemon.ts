@@ -14,6 +14,7 @@ import type { Assignment } from '../dataplane/messages.ts';
 import { PolicyCompiler } from '../policy/compile.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
 import type { InterfaceId, Rule } from '../policy/model.ts';
+import type { ReleasedAddresses } from '../policy/released-addresses.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import { UntrackedPast } from '../policy/untracked-past.ts';
 import { closeDevices, type Device } from '../ports/device.ts';
@@ -41,6 +42,8 @@ import { loopSettings } from './loop-settings.ts';
 import { FlowLogsInForce } from '../flow-logs/flow-logs-in-force.ts';
 import type { MetricsOptions } from '../metrics/metrics-parts.ts';
 import { RECLAIM_FROM, reclaimNumbers } from './reclaim-numbers.ts';
+import { endReleased, lostSince, ownersOf, releasedWhileDown } from './released-flows.ts';
+import type { Releases } from './releases.ts';
 import { Observatory } from '../telemetry/observatory.ts';
 import { PortTable, type PortDevices, type PortPlan } from './port-table.ts';
 import { PrefixListVersions } from './prefix-list-versions.ts';
@@ -62,6 +65,8 @@ export interface DaemonOptions {
   readonly snapshots: SnapshotStore;
   /** What is in force of the store, for metrics; undefined: there is no store. */
   readonly store: MetricsOptions['store'];
+  /** Which addresses the store tells to have been released; absent: there is no store. */
+  readonly releases?: Releases | undefined;
   /** The packet loop has died; the process must end. */
   readonly onFailure: (error: Error) => void;
 }
@@ -70,6 +75,7 @@ export class Daemon {
   private readonly native: Native;
   private readonly snapshots: SnapshotStore;
   private readonly log: Logger;
+  private readonly releases: Releases | undefined;
   private readonly ruleNumbers = new RuleNumbers();
   private readonly compiler = new PolicyCompiler();
   private readonly table: PortTable;
@@ -89,8 +95,9 @@ export class Daemon {
   private hasStarted = false;
   private lastChange: Promise<unknown> = Promise.resolve();
 
-  private constructor({ config, native, log, devices, snapshots }: DaemonOptions) {
+  private constructor({ config, native, log, devices, snapshots, releases }: DaemonOptions) {
     this.snapshots = snapshots;
+    this.releases = releases;
     this.current = config;
     this.native = native;
     this.log = log;
@@ -203,6 +210,12 @@ export class Daemon {
     return this.inTurn(() => this.changeOrBack(next, handing));
   }
 
+  /** Ends the tracked flows with addresses that are not their owners' any more. Resolves when none is left. */
+  async endReleased(released: ReleasedAddresses): Promise<void> {
+    const ports = this.table.numbers();
+    await endReleased(released, this.current.model, ports, this.dataplane, this.log);
+  }
+
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
     const done = this.lastChange.then(work);
     this.lastChange = done.catch(() => undefined);
@@ -225,7 +238,7 @@ export class Daemon {
   }
 
   private async open(options: DaemonOptions): Promise<void> {
-    const { config, log, version, timeScale, onFailure, store } = options;
+    const { config, log, version, timeScale, onFailure, store, releases } = options;
     await this.table.start(config);
     const ports = this.table.numbers();
     const saved = openState(this.snapshots, this.ruleNumbers, this.untrackedPast);
@@ -238,7 +251,8 @@ export class Daemon {
       prepare: (dataplane) => {
         this.dataplane = dataplane;
         this.setLimits(config, ports);
-        saved?.restore(this.flowState(), config.conntrack, timeScale);
+        const isReleased = saved && releasedWhileDown(saved.content, releases, config, ports);
+        saved?.restore(this.flowState(), config.conntrack, timeScale, isReleased);
       },
     });
     this.hasStarted = true;
@@ -303,6 +317,7 @@ export class Daemon {
   private async change(next: Config, handing?: Handing): Promise<Changes> {
     const changes = compareConfigs(this.current, next);
     const isSame = isSamePolicy(this.current, next, changes);
+    const lost = lostSince(ownersOf(this.current), next);
     const plan = this.table.plan(next);
     const policy = this.compile(next, plan.ports, this.currentGeneration + (isSame ? 0 : 1));
     const devices = this.table.open(next, plan);
@@ -310,6 +325,7 @@ export class Daemon {
     const isInForce = isSame && devices.opened.length === 0;
     if (isInForce) this.accept(next);
     else await this.enforce(next, policy, plan, devices, handing);
+    await this.endReleased(lost);
     // The loops were given the ports as the devices were; now these are as `next` has them.
     if (this.table.configure(next, plan)) await this.assignAgain();
     if (!isInForce) this.lost.retrySoon();
@@ -336,7 +352,7 @@ export class Daemon {
     const { generation } = policy;
     const { rechecked, handed } = await this.dataplane.assign(
       this.assignment(policy, next),
-      handing?.begin(next, plan, this.dataplane.timeScale),
+      handing?.begin(this.current.model, next, plan, this.dataplane.timeScale),
     );
     handing?.end(handed);
     this.currentGeneration = generation;
@@ -447,6 +463,8 @@ export class Daemon {
       ruleNumbers: this.ruleNumbers,
       generation: this.currentGeneration,
       untracked: this.untrackedPast.note(this.current.model).save(),
+      releases: this.releases?.saved,
+      owners: ownersOf(this.current),
       nowMs: this.dataplane.nowMs,
     };
   }

@@ -17,6 +17,9 @@
  * as a device that can't be opened, refuses no revision: it is left out, and whoever made it learns so (`leftOut`).
  * Calls that were refused together answer ServiceUnavailable, which AWS's clients repeat.
  *
+ * Before a revision is acknowledged, the tracked flows with addresses that were released by it are ended (releases.ts):
+ * whoever gets such an address after that is let in by no old flow.
+ *
  * What the file declares is in the store too (`hosts/HOST/declared/…`), so that the API can show it, and refuses to
  * change it.
  */
@@ -33,6 +36,7 @@ import type { AppliedState } from '../estate/model.ts';
 import { parseValueKey } from '../estate/keys.ts';
 import { encodeApplied } from '../estate/rows.ts';
 import type { InterfaceId } from '../policy/model.ts';
+import type { ReleasedAddresses } from '../policy/released-addresses.ts';
 import type { StoreFigures } from '../metrics/metrics-parts.ts';
 import type { Changes, Impact } from '../queries/reload-result.ts';
 import type { StoreStatus } from '../queries/status-view.ts';
@@ -40,7 +44,14 @@ import { everySecond } from '../telemetry/every-second.ts';
 import { admittedAnew } from './admitted-anew.ts';
 import type { Handover } from './handover.ts';
 import { PreviewAnswers } from './previews.ts';
+import { Releases } from './releases.ts';
 import type { Reloadable } from './reloader.ts';
+
+/** What puts in force what was joined. */
+export interface Enforcer extends Reloadable {
+  /** Ends the tracked flows with addresses that are not their owners' any more. */
+  endReleased(released: ReleasedAddresses): Promise<void>;
+}
 
 export interface EstateInForceOptions {
   readonly follower: EstateFollower;
@@ -75,6 +86,7 @@ const NEWS_TIMEOUT_MS = 10_000;
 export class EstateInForce implements Reloadable {
   readonly client: EstateClient | undefined;
   readonly host: string;
+  readonly releases: Releases;
   private readonly follower: EstateFollower;
   private readonly rows: HostRows;
   private readonly handover: Handover | undefined;
@@ -91,7 +103,7 @@ export class EstateInForce implements Reloadable {
   private looked = 0;
   /** What was joined last is not in force: it was refused. */
   private isBehind = false;
-  private enforcer: Reloadable | undefined;
+  private enforcer: Enforcer | undefined;
   private applied: AppliedState = { revision: 0 };
   private appliedAt = new Date().toISOString();
   private isWaiting = false;
@@ -111,6 +123,7 @@ export class EstateInForce implements Reloadable {
     this.declared = declared;
     this.staleAfterMs = options.staleAfterMs ?? Infinity;
     this.joiner = new Joiner(follower.estate, options);
+    this.releases = new Releases(follower.estate, place);
     const assess = (edit: Edit): ReturnType<EstateInForce['assess']> => this.assess(edit);
     this.previews = new PreviewAnswers({ follower, rows, host, log, assess });
   }
@@ -168,10 +181,11 @@ export class EstateInForce implements Reloadable {
   }
 
   /** Begins to follow the store. `enforcer` has put in force what `join` gave. */
-  async follow(enforcer: Reloadable): Promise<void> {
+  async follow(enforcer: Enforcer): Promise<void> {
     this.enforcer = enforcer;
     this.rows.start();
     this.looked = this.joined.changes;
+    this.releases.begin(this.joined.revision);
     const isOwn = this.client !== undefined;
     const timeoutMs = isOwn ? FIRST_TELL_TIMEOUT_MS : TELL_TIMEOUT_MS;
     const published = this.publish({ revision: this.joined.revision }, timeoutMs);
@@ -339,11 +353,30 @@ export class EstateInForce implements Reloadable {
   private async enforce(declared = this.declared): Promise<Changes> {
     this.isBehind = true;
     const next = this.join(declared);
-    const handing = await this.handover?.prepare(this.config, next, this.estate);
-    const changes = await this.enforcer!.reload(next, handing);
-    this.isBehind = false;
-    if (handing !== undefined) await this.handover?.finish(handing, this.estate);
-    return changes;
+    return this.endingReleased(async (released) => {
+      const { estate, releases } = this;
+      const handing = await this.handover?.prepare(this.config, next, estate, {
+        ...{ now: released, after: (revision) => releases.after(revision) },
+      });
+      const changes = await this.enforcer!.reload(next, handing);
+      this.isBehind = false;
+      if (handing !== undefined) await this.handover?.finish(handing, estate);
+      return changes;
+    });
+  }
+
+  /** Ends the flows with addresses that were released, after `work` has put the estate of now in force. */
+  private async endingReleased<T>(work: (released: ReleasedAddresses) => Promise<T>): Promise<T> {
+    const taken = this.releases.take();
+    try {
+      const done = await work(taken.addresses);
+      await this.enforcer!.endReleased(taken.addresses);
+      this.releases.settle(taken);
+      return done;
+    } catch (error) {
+      this.releases.giveBack(taken);
+      throw error;
+    }
   }
 
   private lookForNews(): void {
@@ -360,6 +393,7 @@ export class EstateInForce implements Reloadable {
     try {
       // Most changes of a large estate have nothing to do with a host.
       if (this.joiner.hasNews || this.isBehind) await this.enforce();
+      else await this.endingReleased(() => Promise.resolve());
       this.tell({ revision });
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

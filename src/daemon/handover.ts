@@ -8,6 +8,9 @@
  * that host looks for them, right before it opens the device. It reads those of the host and of the move that the
  * interface's row names, which hosts can't write. Rows of any other host are not looked at.
  *
+ * Flows with addresses that were released meanwhile don't come to life by that: the host before passes on as ended what
+ * it is about to end, and the other takes as ended what was released since it saw that the interface moves.
+ *
  * A host needs rights for it that it can do without: the interface moves all the same, and its connections go on by
  * `conntrack.midstream` or are cut off. Both sides say so. Rows that nobody has taken are removed after a while, and at
  * the start.
@@ -21,6 +24,7 @@ import type { Arrival, Arrived, EstateInterface } from '../estate/model.ts';
 import { RowReader } from '../estate/row-reader.ts';
 import { ESTATE_FILE, ROW_FORMS } from '../estate/rows.ts';
 import type { InterfaceId } from '../policy/model.ts';
+import { ReleasedAddresses } from '../policy/released-addresses.ts';
 import type { PackedFlows } from '../service/handed-flows.ts';
 import type { Store } from '../store/store.ts';
 import { Handing, type ArrivingFlows } from './handing.ts';
@@ -32,6 +36,19 @@ const BYTES_MAX = 64 << 20;
 /** So many of the interfaces that came last are told of. */
 const ARRIVALS_MAX = 32;
 
+/** Addresses that were released while interfaces were on their way. */
+export interface ReleasesMeanwhile {
+  /** Their flows here are about to be ended. */
+  readonly now: ReleasedAddresses;
+  /** All that were released after a revision. */
+  readonly after: (revision: number) => ReleasedAddresses;
+}
+
+const NO_RELEASES: ReleasesMeanwhile = {
+  now: new ReleasedAddresses(),
+  after: () => new ReleasedAddresses(),
+};
+
 export interface HandoverOptions {
   readonly store: Store;
   readonly host: string;
@@ -42,8 +59,11 @@ export class Handover {
   /** What came of the flows of interfaces that were moved here. */
   readonly arrivals = new Map<InterfaceId, Arrival>();
   private readonly options: HandoverOptions;
-  /** Since when interfaces have been on their way here, by performance.now(). */
-  private readonly heldSinceMs = new Map<InterfaceId, number>();
+  /** Interfaces that are on their way here: since when, by performance.now(), and since which revision. */
+  private readonly held = new Map<
+    InterfaceId,
+    { readonly sinceMs: number; readonly revision: number }
+  >();
   private readonly removals = new Map<InterfaceId, NodeJS.Timeout>();
   private keptBytes = 0;
 
@@ -61,7 +81,12 @@ export class Handover {
   }
 
   /** Prepares a change of what is in force. */
-  async prepare(before: Config, next: Config, estate: Estate): Promise<Handing | undefined> {
+  async prepare(
+    before: Config,
+    next: Config,
+    estate: Estate,
+    released: ReleasesMeanwhile = NO_RELEASES,
+  ): Promise<Handing | undefined> {
     const isIn = new Set(next.interfaces.map(({ id }) => id));
     const wasIn = new Set(before.interfaces.map(({ id }) => id));
     const isMade = ({ device }: InterfaceConfig): boolean => device.origin.file === ESTATE_FILE;
@@ -77,12 +102,12 @@ export class Handover {
     const arriving = new Map<InterfaceId, ArrivingFlows>();
     await Promise.all(
       coming.map(async (value) => {
-        const found = await this.fetch(value);
+        const found = await this.fetch(value, released);
         if (typeof found === 'string') this.note(value, { flows: 0, refused: 0, why: found });
         else arriving.set(value.id, found);
       }),
     );
-    return new Handing(leaving, arriving);
+    return new Handing(leaving, arriving, released.now);
   }
 
   /** Tells of a change that was made, and passes on the flows of interfaces that were moved. It does not throw. */
@@ -100,9 +125,12 @@ export class Handover {
       .filter(({ attachment }) => attachment?.moved?.isHeld === true);
     const ids = new Set(held.map(({ id }) => id));
     for (const id of ids)
-      if (!this.heldSinceMs.has(id)) this.heldSinceMs.set(id, performance.now());
-    for (const id of this.heldSinceMs.keys())
-      if (!ids.has(id) && estate.interface(id) === undefined) this.heldSinceMs.delete(id);
+      if (!this.held.has(id)) {
+        const revision = estate.revisionOf(valueKey('interfaces', id));
+        this.held.set(id, { sinceMs: performance.now(), revision });
+      }
+    for (const id of this.held.keys())
+      if (!ids.has(id) && estate.interface(id) === undefined) this.held.delete(id);
   }
 
   private note({ id, generation = 0, attachment }: EstateInterface, arrived: Arrived): void {
@@ -117,19 +145,19 @@ export class Handover {
   }
 
   /** The flows of an interface that was moved here, or why there are none. */
-  private async fetch({
-    id,
-    generation = 0,
-    attachment,
-  }: EstateInterface): Promise<ArrivingFlows | string> {
+  private async fetch(
+    { id, generation = 0, attachment }: EstateInterface,
+    { after }: ReleasesMeanwhile,
+  ): Promise<ArrivingFlows | string> {
     const { from } = attachment!.moved!;
-    const sinceMs = this.heldSinceMs.get(id);
-    this.heldSinceMs.delete(id);
+    // Without having seen it held, nobody knows how old its flows are.
+    const { sinceMs = performance.now(), revision = 0 } = this.held.get(id) ?? {};
+    this.held.delete(id);
     try {
       const { rows } = await this.options.store.read(handoverPrefix(from, id));
       const bytes = readHandover(rows, from, id, generation);
       if (bytes === undefined) return `${from} has handed over none`;
-      return { bytes, elapsedMs: sinceMs === undefined ? 0 : performance.now() - sinceMs };
+      return { bytes, elapsedMs: performance.now() - sinceMs, released: after(revision) };
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
     }

@@ -184,6 +184,7 @@ function startDaemon(
     log,
     version,
     store: () => estate?.counts,
+    releases: estate?.releases,
     timeScale: args.timeScale,
     devices: new FdStore(native, notifier, log, environment.stored),
     snapshots: new SnapshotStore({

@@ -12,7 +12,7 @@
 import type { GroupId } from '../policy/model.ts';
 import type { EstateView } from './estate.ts';
 import { DEFAULT_GROUP } from './host-part.ts';
-import { DESIRED, parseMemberKey, parsePlacedKey, parseValueKey } from './keys.ts';
+import { DESIRED, isReleaseKey, parseMemberKey, parsePlacedKey, parseValueKey } from './keys.ts';
 import type { EstateInterface } from './model.ts';
 
 /** Names of hosts, or each host that there is. */
@@ -39,7 +39,8 @@ export function bothConcerned(a: Concerned, b: Concerned): Concerned {
 }
 
 function addHosts(key: string, view: ConcernedView, hosts: Set<string>): 'all' | undefined {
-  if (!key.startsWith(DESIRED)) return undefined;
+  // Nobody waits until each host knows of a release but who wants the address (released.ts).
+  if (!key.startsWith(DESIRED) || isReleaseKey(key)) return undefined;
   const placed = parsePlacedKey(key);
   if (placed !== undefined) {
     hosts.add(placed.host);

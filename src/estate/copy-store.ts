@@ -3,12 +3,13 @@
  *
  * What hosts say of themselves stays behind, and so do questions between calls: a host says it anew when it starts with
  * the new store, and no call is to wait for one that never does. Rows have other revisions in the new store. Nobody
- * counts on them but who watches, and nobody watches the new one yet.
+ * counts on them but who watches, and nobody watches the new one yet. So up to which revision releases were forgotten
+ * stays behind, too: by it a host would end all connections that it brings along.
  */
 import { COMMIT_LIMITS } from '../store/limits.ts';
 import { openStore, openStoreThere } from '../store/open-store.ts';
 import { StoreError, type Row, type Store } from '../store/store.ts';
-import { isHostKey, isPreviewKey } from './keys.ts';
+import { isHostKey, isPreviewKey, RELEASES_FORGOTTEN } from './keys.ts';
 
 /** Room for what a commit has beside keys and values. */
 const COMMIT_BYTES = COMMIT_LIMITS.bytes / 2;
@@ -55,7 +56,8 @@ async function copyRows(from: Placed, to: Placed): Promise<Copied> {
       'failed',
       `the store ${to.place} has rows already; name one that is empty, or remove what is there`,
     );
-  const kept = rows.filter(({ key }) => !isHostKey(key) && !isPreviewKey(key));
+  const isOfHosts = (key: string): boolean => isHostKey(key) || isPreviewKey(key);
+  const kept = rows.filter(({ key }) => !isOfHosts(key) && key !== RELEASES_FORGOTTEN);
   for (const some of inCommits(kept)) {
     const conditions = some.map(({ key }) => ({ key, revision: 0 }));
     const puts = some.map(({ key, value }) => ({ key, value }));
@@ -66,7 +68,7 @@ async function copyRows(from: Placed, to: Placed): Promise<Copied> {
   await assertCopied(kept, to);
   return {
     ...{ from: from.place, to: to.place, revision },
-    ...{ rows: kept.length, leftOut: rows.length - kept.length },
+    ...{ rows: kept.length, leftOut: rows.filter(({ key }) => isOfHosts(key)).length },
   };
 }
 

@@ -12,9 +12,10 @@
  * A look at an index (who names this group?) notes no row. Whoever relies on one reads or writes the `uses/…` row of
  * what the index is about, which every call writes that makes the index longer.
  */
+import { randomUUID } from 'node:crypto';
 import { indexChange, memberOf, type Member } from './index-rows.ts';
 import type { ValueFolder } from './keys.ts';
-import { folderPrefix, isUsesKey, usesKey, valueKey } from './keys.ts';
+import { folderPrefix, isReleaseKey, isUsesKey, RELEASED, usesKey, valueKey } from './keys.ts';
 import { isElsewhere, type Estate, type EstateView } from './estate.ts';
 import type { EstateGroup, EstateInterface, SubnetId } from './model.ts';
 import type { GroupId, InterfaceId } from '../policy/model.ts';
@@ -38,12 +39,19 @@ export class Edit {
   private readonly written = new Map<string, FolderValues[ValueFolder] | undefined>();
   /** Interfaces that are written, as they were before. */
   private readonly interfacesBefore = new Map<InterfaceId, EstateInterface | undefined>();
+  private releaseId: string | undefined;
   private readonly attachedTo = new Map<InterfaceId, string>();
   /** What was refused could be had once each host has this revision in force; 0: nothing was refused for that. */
   awaitedRevision = 0;
 
   constructor(estate: Estate) {
     this.estate = estate;
+  }
+
+  /** Of the row that tells hosts which addresses this edit takes from interfaces: no other edit has it. */
+  get releasedKey(): string {
+    this.releaseId ??= randomUUID();
+    return `${RELEASED}${this.releaseId}`;
   }
 
   /** Interfaces that get a device, with the host that has to open it. */
@@ -201,12 +209,14 @@ export class Edit {
   /**
    * What takes this edit back after it was committed: every row is again as it was, if nobody has changed it since.
    * `uses/…` rows stay: others write the same ones all the time, and one that says too much keeps nothing from going.
+   * Those that tell hosts of releases stay, too: some hosts have acted on them.
    * @param revision of the commit
    * @param since rows that later reversals changed again, with their revisions (0: they deleted it)
    */
   reversal(revision: number, since: ReadonlyMap<string, number> = new Map()): EditCommit {
-    const puts = [...this.puts.keys()].filter((key) => !isUsesKey(key));
-    const deletes = [...this.deletes].filter((key) => !isUsesKey(key));
+    const isReversed = (key: string): boolean => !isUsesKey(key) && !isReleaseKey(key);
+    const puts = [...this.puts.keys()].filter(isReversed);
+    const deletes = [...this.deletes].filter(isReversed);
     const texts = [...puts, ...deletes].map((key) => [key, this.before.get(key)] as const);
     const index = this.indexChanges('taken back');
     return {

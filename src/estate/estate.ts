@@ -1,5 +1,5 @@
 /**
- * The estate as one process sees it: every value, indices to find it by, and the revision it is of.
+ * The estate as one process sees it: every value, indices to find it by (indices.ts), and the revision it is of.
  *
  * Theory of operation. An Estate is filled from a snapshot of the store and brought up to date by whole revisions, in
  * their order. It never writes: an Edit (edit.ts) collects what a call changes, and the store decides whether that may
@@ -13,14 +13,16 @@
  */
 import { formatAddress, type Address } from '../addr/address.ts';
 import type { GroupId, InterfaceId, PrefixListId, RuleId, VpcId } from '../policy/model.ts';
-import { foldGroupName } from '../policy/texts.ts';
 import { Hosts } from './hosts.ts';
+import { Indices, nameIndex } from './indices.ts';
 import { decodeMember, memberOf, memberText, type Member } from './index-rows.ts';
 import {
   isAddressKey,
+  isReleaseKey,
   parseMemberKey,
   parseValueKey,
   PREVIEWS,
+  RELEASES_FORGOTTEN,
   UNENFORCED_FOLDERS,
   type ValueFolder,
   type ValuePlace,
@@ -35,7 +37,7 @@ import type {
   EstateVpc,
   SubnetId,
 } from './model.ts';
-import { readRelease } from './release-text.ts';
+import { readForgotten, readRelease } from './release-text.ts';
 import { RowError, RowReader } from './row-reader.ts';
 import { ROW_FORMS, type FolderValues } from './rows.ts';
 
@@ -85,6 +87,10 @@ export class Estate {
   readonly previews = new Set<string>();
   /** Rows of released addresses (released.ts), with the revisions of the releases: in the order of their coming. */
   readonly releases = new Map<string, number>();
+  /** Rows that tell hosts of releases, with their revisions: in the order of their coming. */
+  readonly released = new Map<string, number>();
+  /** Up to this revision such rows have been removed. */
+  releasesForgotten = 0;
   /** The revision of every row, by its key. */
   private readonly revisions = new Map<string, number>();
   /** Of rows that hold no value of the estate, such as client tokens, or that can't be read. */
@@ -96,6 +102,7 @@ export class Estate {
   private readonly memberRows = new Map<GroupId, Map<InterfaceId, Member>>();
   /** See `follow`. */
   private readonly followers: Set<string>[] = [];
+  private readonly releaseFollowers: Map<string, string>[] = [];
   private readonly hosts = new Hosts();
   private readonly indices = new Indices();
 
@@ -119,6 +126,13 @@ export class Estate {
     const keys = new Set<string>();
     this.followers.push(keys);
     return keys;
+  }
+
+  /** A map that gets every row that tells of releases, when it comes: its text, by its key. */
+  followReleases(): Map<string, string> {
+    const texts = new Map<string, string>();
+    this.releaseFollowers.push(texts);
+    return texts;
   }
 
   /** 0: there is no such row. */
@@ -265,6 +279,8 @@ export class Estate {
   }
 
   private put({ key, value, revision }: EstateRow): void {
+    // All may be read anew, and those that are known are no news.
+    if (this.released.get(key) === revision) return;
     const place = parseValueKey(key);
     // A value that is replaced keeps its place among the others.
     if (place === undefined || this.unreadable.has(key)) this.remove(key);
@@ -310,6 +326,16 @@ export class Estate {
       const released = isAddressKey(key) ? readRelease(text, this.revisionOf(key)) : undefined;
       if (released !== undefined) this.releases.set(key, released);
       if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
+      if (isReleaseKey(key)) this.takeRelease(key, text);
+    }
+  }
+
+  private takeRelease(key: string, text: string): void {
+    const revision = this.revisionOf(key);
+    if (key === RELEASES_FORGOTTEN) this.releasesForgotten = readForgotten(text, revision);
+    else {
+      this.released.set(key, revision);
+      for (const texts of this.releaseFollowers) texts.set(key, text);
     }
   }
 
@@ -323,6 +349,7 @@ export class Estate {
     this.unreadable.delete(key);
     this.rowTexts.delete(key);
     this.releases.delete(key);
+    this.released.delete(key);
     const place = parseValueKey(key);
     if (place === undefined) {
       this.removeOther(key);
@@ -414,81 +441,4 @@ export function isContent(key: string): boolean {
   return (
     place !== undefined && place.host === undefined && !UNENFORCED_FOLDERS.includes(place.folder)
   );
-}
-
-/** Ids by something that many have in common. Most have it alone: a set for each would take twice the memory. */
-class IdIndex {
-  private static readonly NONE: ReadonlySet<string> = new Set();
-  private readonly found = new Map<string, string | Set<string>>();
-
-  get(key: string): ReadonlySet<string> {
-    const found = this.found.get(key);
-    if (found === undefined) return IdIndex.NONE;
-    return typeof found === 'string' ? new Set([found]) : found;
-  }
-
-  change(key: string, id: string, how: 'add' | 'delete'): void {
-    const found = this.found.get(key);
-    if (how === 'add') {
-      if (found === undefined) this.found.set(key, id);
-      else if (typeof found !== 'string') found.add(id);
-      else if (found !== id) this.found.set(key, new Set([found, id]));
-    } else if (typeof found === 'string' ? found === id : found?.delete(id) && found.size === 0)
-      this.found.delete(key);
-  }
-}
-
-class Indices {
-  readonly groupsByName = new IdIndex();
-  readonly groupsByRule = new IdIndex();
-  readonly groupsByPeer = new IdIndex();
-  readonly interfacesByGroup = new IdIndex();
-  readonly interfacesBySubnet = new IdIndex();
-  readonly interfacesByHost = new IdIndex();
-  readonly interfacesByAddress = new IdIndex();
-
-  /** A value is there in place of another; undefined: none. */
-  replace(
-    folder: ValueFolder,
-    id: string,
-    before: FolderValues[ValueFolder] | undefined,
-    after: FolderValues[ValueFolder] | undefined,
-  ): void {
-    if (before === after) return;
-    if (before !== undefined) this.change(folder, id, before, 'delete');
-    if (after !== undefined) this.change(folder, id, after, 'add');
-  }
-
-  private change(
-    folder: ValueFolder,
-    id: string,
-    value: FolderValues[ValueFolder],
-    how: 'add' | 'delete',
-  ): void {
-    if (folder === 'groups') this.changeGroup(id, value as EstateGroup, how);
-    if (folder === 'interfaces') this.changeInterface(id, value as EstateInterface, how);
-  }
-
-  private changeGroup(id: GroupId, { group }: EstateGroup, how: 'add' | 'delete'): void {
-    this.groupsByName.change(nameIndex(group.vpc.id, group.name), id, how);
-    for (const rule of [...group.ingress, ...group.egress]) {
-      this.groupsByRule.change(rule.id, id, how);
-      const { peer } = rule;
-      if (peer.kind === 'group') this.groupsByPeer.change(peer.groupId, id, how);
-      if (peer.kind === 'prefixList') this.groupsByPeer.change(peer.prefixListId, id, how);
-    }
-  }
-
-  private changeInterface(id: InterfaceId, value: EstateInterface, how: 'add' | 'delete'): void {
-    for (const groupId of value.groupIds) this.interfacesByGroup.change(groupId, id, how);
-    if (value.subnetId !== undefined) this.interfacesBySubnet.change(value.subnetId, id, how);
-    if (value.attachment !== undefined)
-      this.interfacesByHost.change(value.attachment.host, id, how);
-    for (const address of value.addresses)
-      this.interfacesByAddress.change(`${value.vpcId} ${formatAddress(address)}`, id, how);
-  }
-}
-
-function nameIndex(vpcId: VpcId, name: string): string {
-  return `${vpcId} ${foldGroupName(name)}`;
 }

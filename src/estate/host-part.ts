@@ -32,6 +32,8 @@ import {
   parseValueKey,
   placedPrefix,
   PREVIEWS,
+  RELEASED,
+  RELEASES_FORGOTTEN,
   valueKey,
 } from './keys.ts';
 import type { EstateGroup, EstateInterface } from './model.ts';
@@ -42,7 +44,11 @@ import { checkLayout } from './upgrade.ts';
 
 /** Files imply it for their own interfaces, and calls may change it. */
 export const DEFAULT_GROUP: GroupId = ownGroupId(DEFAULT_GROUP_NAME, undefined);
-const KEYS_ALWAYS: readonly string[] = [LAYOUT_KEY, valueKey('groups', DEFAULT_GROUP)];
+const KEYS_ALWAYS: readonly string[] = [
+  LAYOUT_KEY,
+  valueKey('groups', DEFAULT_GROUP),
+  RELEASES_FORGOTTEN,
+];
 
 /** So many rows are read at once. */
 const READS_AT_ONCE = 64;
@@ -75,6 +81,7 @@ export class HostPart implements Scope {
       folderPrefix('vpcs'),
       folderPrefix('flow-logs'),
       PREVIEWS,
+      RELEASED,
     ];
     this.needs = this.atLeast();
   }

@@ -8,6 +8,7 @@
  *
  * Below `desired/` a host finds what it needs without reading the rest: `placed/HOST/…` names its interfaces, and
  * `members/GROUP/…` has the members of a group with their addresses. Both follow from the interfaces (index-rows.ts).
+ * `released/…` tells each host of addresses that interfaces have lost (released.ts).
  *
  * Besides a row for each thing there are rows that only make commits collide which must not both succeed: a name of a
  * group in its VPC, an address in its subnet (which stays when it is released: released.ts), and `uses/…`, which is
@@ -39,6 +40,10 @@ export const DESIRED = 'desired/';
 export const LAYOUT_KEY = `${DESIRED}layout`;
 /** Questions what a change would do (previews.ts). Hosts answer below `hosts/HOST/previewed/`. */
 export const PREVIEWS = `${DESIRED}previews/`;
+/** Addresses that interfaces have lost: a row for each commit that released some (released.ts). */
+export const RELEASED = `${DESIRED}released/`;
+/** Up to which revision such rows have been removed. */
+export const RELEASES_FORGOTTEN = `${DESIRED}releases-forgotten`;
 const PLACED = `${DESIRED}placed/`;
 const MEMBERS = `${DESIRED}members/`;
 const HOSTS = 'hosts/';
@@ -159,6 +164,11 @@ export function nameKey(vpcId: string, foldedName: string): string {
 
 export function addressKey(vpcId: string, address: string): string {
   return `${ADDRESSES}${vpcId}/${address}`;
+}
+
+/** What hosts are told of released addresses. */
+export function isReleaseKey(key: string): boolean {
+  return key.startsWith(RELEASED) || key === RELEASES_FORGOTTEN;
 }
 
 export function isAddressKey(key: string): boolean {

@@ -9,7 +9,6 @@ import { ACCOUNT_WORDS } from '../conntrack/accounts.ts';
 import {
   type FlowIndex,
   idleMsOf,
-  incarnationIn,
   localAddressAt,
   localPortOf,
   portOf,
@@ -19,9 +18,10 @@ import {
   ruleOf,
   stateWordOf,
 } from '../conntrack/entry.ts';
-import { OPENED_LOCALLY, STATE_MASK, STATE_NAMES, REVOKED_FLOW } from '../conntrack/states.ts';
+import { OPENED_LOCALLY, STATE_MASK, STATE_NAMES } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import { protocolName } from '../policy/protocols.ts';
+import { endFlows } from '../telemetry/end-flows.ts';
 import { scanFlows } from '../telemetry/flow-scan.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
 import type { RuleBook, RuleView } from './rule-book.ts';
@@ -43,11 +43,6 @@ export type FlowOrder = (typeof FLOW_ORDERS)[number];
 export const FLOWS_SHOWN = 1000;
 /** An answer stays within a few megabytes, whoever asks. */
 export const FLOWS_SHOWN_MAX = 10_000;
-
-/** Flows ended by one command to the packet loop. It takes less than 1 ms. */
-const ENDED_AT_ONCE = 512;
-/** Most flows that one request ends. Each takes three numbers of memory. */
-const ENDED_MAX = 1 << 20;
 
 export interface FlowFilter extends TrafficFilter {
   /** FLOW_STATES. */
@@ -153,23 +148,10 @@ export class FlowsView {
    * @returns how many it ended
    */
   async end(filter: FlowFilter): Promise<number> {
-    const ended = this.lastEnd.then(() => this.endNow(filter));
+    const ended = this.lastEnd.then(() =>
+      endFlows(this.observatory.dataplane, this.matcher(filter)),
+    );
     this.lastEnd = ended.catch(() => undefined);
-    return ended;
-  }
-
-  private async endNow(filter: FlowFilter): Promise<number> {
-    const { dataplane } = this.observatory;
-    const matches = this.matcher(filter);
-    const numbers: number[] = [];
-    await scanFlows(dataplane.flows, dataplane, (table, flow, number) => {
-      const word = stateWordOf(table, flow);
-      if ((word & STATE_MASK) === REVOKED_FLOW || !matches(table, flow)) return;
-      if (numbers.length < 3 * ENDED_MAX) numbers.push(number, flow, incarnationIn(word));
-    });
-    let ended = 0;
-    for (let at = 0; at < numbers.length; at += 3 * ENDED_AT_ONCE)
-      ended += await dataplane.endFlows(numbers.slice(at, at + 3 * ENDED_AT_ONCE));
     return ended;
   }
 

@@ -4,8 +4,8 @@
  *
  * Who reads them does not believe them. A record is refused unless it is one that a tracker can have, its local address
  * is one of the interface's, and it was answered: a handshake is begun again by whoever began it. Then the packet loop
- * judges it by the rules (dataplane/handed-flows.ts). Hosts have clocks of their own, so records have ages and no
- * times.
+ * judges it by the rules (dataplane/handed-flows.ts). A flow with an address that was released goes and comes as one
+ * that is ended. Hosts have clocks of their own, so records have ages and no times.
  */
 import type { Address } from '../addr/address.ts';
 import { packRecords, type FlowRecords } from '../dataplane/handed-flows.ts';
@@ -28,12 +28,18 @@ export interface PackedFlows {
 }
 
 /** @param copied what the packet loops copied, of several ports */
-export function packHanded(copied: readonly FlowRecords[], port: number): PackedFlows {
+export function packHanded(
+  copied: readonly FlowRecords[],
+  port: number,
+  isReleased: (record: FlowRecord) => boolean = () => false,
+): PackedFlows {
   const found = copied.flatMap(({ records4, records6 }) => [
     ...recordsOf(4, records4),
     ...recordsOf(6, records6),
   ]);
-  const own = found.filter((record) => record.port === port && !isHalfOpen(record.stateWord));
+  const ofPort = found.filter((record) => record.port === port);
+  for (const record of ofPort) if (isReleased(record)) record.revoke();
+  const own = ofPort.filter((record) => !isHalfOpen(record.stateWord));
   const kept = own.slice(0, HANDED_MAX);
   const { records4, records6 } = packRecords(kept);
   const bytes = packFlows({ interfaces: [], rules: [] }, [
@@ -49,6 +55,7 @@ export interface HandedTo {
   readonly addresses: readonly Address[];
   /** How much older they are than when they were packed, on the scaled clock that flows age by. */
   readonly elapsedMs: number;
+  readonly isReleased?: (record: FlowRecord) => boolean;
 }
 
 /**
@@ -58,7 +65,7 @@ export interface HandedTo {
  */
 export function readHanded(
   bytes: Buffer,
-  { port, addresses, elapsedMs }: HandedTo,
+  { port, addresses, elapsedMs, isReleased = () => false }: HandedTo,
 ): { readonly records: readonly FlowRecord[]; readonly refused: number } {
   const own = new Set(addresses.map(({ words }) => words.map((word) => word | 0).join()));
   const records: FlowRecord[] = [];
@@ -70,6 +77,7 @@ export function readHanded(
     else {
       record.port = port;
       record.ageMs = ageMs;
+      if (isReleased(record)) record.revoke();
       records.push(record);
     }
     return records.length < HANDED_MAX;

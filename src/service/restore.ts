@@ -3,9 +3,11 @@
  * numbers.
  *
  * Every flow carries a generation that is not the current one. So it is judged by the policy in force afterwards
- * (engine/revocation.ts).
+ * (engine/revocation.ts). One with an address that was released meanwhile comes back as one that is ended, so that
+ * nothing else brings it back.
  */
 import { NO_FLOW, RULE_PLATFORM, packRule } from '../conntrack/entry.ts';
+import type { FlowRecord } from '../conntrack/flow-record.ts';
 import { isHalfOpen } from '../conntrack/half-open.ts';
 import { STATE_COUNT, STATE_MASK } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
@@ -22,6 +24,8 @@ export interface RestoreOptions {
   readonly ports: ReadonlyMap<number, number>;
   /** Old rule number → new rule number. */
   readonly rules: ReadonlyMap<number, number>;
+  /** Whether the remote address of a flow, whose port is the new one, is not its owner's any more. */
+  readonly isReleased: (record: FlowRecord) => boolean;
   /** Time since the snapshot, on the scaled clock that flows age by. */
   readonly elapsedMs: number;
   /** Generation of the policy in force. */
@@ -56,20 +60,21 @@ export function restoreFlows(snapshot: Snapshot, options: RestoreOptions): Resto
   let looked = 0;
   snapshot.forEach((record) => {
     if (++looked % PROGRESS_FLOWS === 0) options.onProgress(looked);
-    const { key, rule, stateWord } = record;
+    const { key, rule } = record;
     const number = tableOf(key);
     const table = tables[number];
     const loop = number >>> 1;
     const port = ports.get(record.port);
     const newRule = rule === RULE_PLATFORM ? RULE_PLATFORM : rules.get(rule);
     const age = Math.max(0, record.ageMs) + elapsedMs;
-    const state = stateWord & STATE_MASK;
+    const state = record.stateWord & STATE_MASK;
     const isSound = state !== 0 && state < STATE_COUNT;
     if (port === undefined || newRule === undefined || !isSound) counts.strangers++;
     else if (age > AGE_MAX_MS) counts.aged++;
     else {
       record.port = port;
-      const isLast = isHalfOpen(stateWord);
+      if (options.isReleased(record)) record.revoke();
+      const isLast = isHalfOpen(record.stateWord);
       const hasRoom =
         counts.flows < maxFlows && (!isLast || halfOpen[loop] < Math.ceil(maxHalfOpen / loops));
       const isNew = table.find(key) === NO_FLOW;

@@ -7,12 +7,12 @@ import type { Macs } from '../engine/link-memory.ts';
 import type { RuleNumbers } from '../policy/rule-numbers.ts';
 import type { SavedRange, UntrackedPast } from '../policy/untracked-past.ts';
 import type { ConntrackConfig } from '../config/config-conntrack.ts';
-import { restoreFlows, type Restored } from './restore.ts';
-import type { SnapshotInterface, SnapshotRule } from './snapshot.ts';
+import { restoreFlows, type Restored, type RestoreOptions } from './restore.ts';
+import type { FlowsContent, SnapshotInterface, SnapshotRule } from './snapshot.ts';
 import { TIME_BUDGET_MS, type OpenedSnapshot, type SnapshotStore } from './snapshot-store.ts';
 import { count } from '../source/count.ts';
 
-export interface FlowState {
+export interface FlowState extends Pick<FlowsContent, 'releases' | 'owners'> {
   readonly flows: readonly FlowTable[];
   /** Finds the index of the table that a flow with this key belongs to. */
   readonly tableOf: (key: Int32Array) => number;
@@ -31,12 +31,13 @@ export interface FlowState {
 /** Saves the flows of a loop that has stopped. Never throws. */
 export function saveState(snapshots: SnapshotStore, state: FlowState): void {
   if (!snapshots.isEnabled) return;
-  const { flows, ruleNumbers, macs, untracked, nowMs } = state;
+  const { flows, ruleNumbers, macs, untracked, nowMs, releases, owners = [] } = state;
   const interfaces = state.interfaces.map((entry) => {
     const mac = macs.read(entry.port);
     return mac === undefined ? entry : { ...entry, mac };
   });
-  snapshots.save({ interfaces, rules: rulesOf(flows, ruleNumbers), untracked }, flows, nowMs);
+  const rules = rulesOf(flows, ruleNumbers);
+  snapshots.save({ interfaces, rules, untracked, releases, owners }, flows, nowMs);
 }
 
 /** Collects the rules that admitted the flows in the tables. */
@@ -70,11 +71,17 @@ export class SavedState {
     );
   }
 
+  /** What was said beside the flows. */
+  get content(): FlowsContent {
+    return this.opened.snapshot.content;
+  }
+
   /** Puts the flows into tables that no loop uses yet. */
   restore(
     { flows, tableOf, interfaces, macs, generation }: FlowState,
     { maxFlows, maxHalfOpen }: ConntrackConfig,
     timeScale: number,
+    isReleased: RestoreOptions['isReleased'] = () => false,
   ): void {
     const { snapshot, elapsedMs } = this.opened;
     const ports = new Map(
@@ -90,6 +97,7 @@ export class SavedState {
       tableOf,
       ports,
       rules: this.rules,
+      isReleased,
       elapsedMs: elapsedMs * timeScale,
       generation,
       maxFlows,

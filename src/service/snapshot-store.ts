@@ -12,7 +12,13 @@ import type { Logger } from 'pino';
 import type { FlowTable } from '../conntrack/table.ts';
 import type { Notifier } from './notify.ts';
 import { tellProgress } from './progress.ts';
-import { Snapshot, SnapshotRefusal, writeSnapshot, type SnapshotContent } from './snapshot.ts';
+import {
+  Snapshot,
+  SnapshotRefusal,
+  writeSnapshot,
+  type FlowsContent,
+  type SnapshotContent,
+} from './snapshot.ts';
 import { count } from '../source/count.ts';
 
 const FILE = 'flows.snapshot';
@@ -86,11 +92,7 @@ export class SnapshotStore {
   }
 
   /** Saves the flows; the loop must have stopped. */
-  save(
-    content: Pick<SnapshotContent, 'interfaces' | 'rules' | 'untracked'>,
-    tables: readonly FlowTable[],
-    nowMs: number,
-  ): void {
+  save(content: FlowsContent, tables: readonly FlowTable[], nowMs: number): void {
     const { file } = this;
     if (file === undefined) return;
     const { log } = this.options;

@@ -49,7 +49,7 @@ import { endianness } from 'node:os';
 import { isHalfOpen } from '../conntrack/half-open.ts';
 import { type FlowFamily, isUsed, stateWordOf } from '../conntrack/entry.ts';
 import type { FlowTable } from '../conntrack/table.ts';
-import type { InterfaceId, Revocation, Rule } from '../policy/model.ts';
+import type { InterfaceId, Revocation, Rule, VpcId } from '../policy/model.ts';
 import type { SavedRange } from '../policy/untracked-past.ts';
 import { count } from '../source/count.ts';
 
@@ -84,7 +84,19 @@ export interface FlowsContent {
   readonly rules: readonly SnapshotRule[];
   /** Ranges that were untracked (policy/untracked-past.ts). Earlier versions did not save them. */
   readonly untracked?: readonly SavedRange[];
+  /** Up to where flows with released addresses have been ended; absent: nobody knows, or there is no store. */
+  readonly releases?: SavedReleases | undefined;
+  /** Interfaces of the file, and their addresses. Earlier versions did not save them. */
+  readonly owners?: readonly SavedOwner[];
 }
+
+export interface SavedReleases {
+  /** As it is named to the daemon. */
+  readonly store: string;
+  readonly revision: number;
+}
+
+export type SavedOwner = readonly [id: InterfaceId, vpcId: VpcId, address: string];
 
 export interface SnapshotInterface {
   readonly port: number;

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { compareConfigs } from '../../src/daemon/changes.ts';
-import { EstateInForce } from '../../src/daemon/estate-in-force.ts';
-import type { Reloadable } from '../../src/daemon/reloader.ts';
+import { EstateInForce, type Enforcer } from '../../src/daemon/estate-in-force.ts';
+
 import type { Config } from '../../src/config/config.ts';
 import { EstateFollower } from '../../src/estate/estate-follower.ts';
 import { HostPart } from '../../src/estate/host-part.ts';
 import { HostRows } from '../../src/estate/host-rows.ts';
+import type { ReleasedAddresses } from '../../src/policy/released-addresses.ts';
 import { loadText } from '../config/config-text.ts';
 import { writeAttached } from '../estate/write-interface.ts';
 import { ALIVE, DEFAULT_VPC } from '../estate/world.ts';
@@ -20,7 +21,8 @@ const ELSEWHERE = 'eni-00000000000000002';
 const LONG_MS = 60_000;
 
 /** Puts in force whatever it gets, unless it is told to refuse. */
-class Enforcer implements Pick<Reloadable, 'config' | 'reload' | 'waiting'> {
+class FakeEnforcer implements Pick<Enforcer, 'config' | 'reload' | 'waiting' | 'endReleased'> {
+  readonly ended: ReleasedAddresses[] = [];
   config: Config;
   refuses = 0;
   reloads = 0;
@@ -35,6 +37,11 @@ class Enforcer implements Pick<Reloadable, 'config' | 'reload' | 'waiting'> {
     const changes = compareConfigs(this.config, next);
     this.config = next;
     return changes;
+  }
+
+  endReleased(released: ReleasedAddresses): Promise<void> {
+    if (!released.isEmpty) this.ended.push(released);
+    return Promise.resolve();
   }
 
   waiting(): readonly [] {
@@ -60,8 +67,8 @@ async function startHost(t: TestContext) {
     ...{ netnsDirectory: '/run/netns', flowLogDirectory: '/nowhere', declared: config },
     log: pino({ enabled: false }),
   });
-  const enforcer = new Enforcer(inForce.join());
-  await inForce.follow(enforcer as unknown as Reloadable);
+  const enforcer = new FakeEnforcer(inForce.join());
+  await inForce.follow(enforcer as unknown as Enforcer);
   t.after(async () => {
     await inForce.stop();
     await api.close();

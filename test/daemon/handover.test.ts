@@ -1,13 +1,15 @@
 /** What hosts hand over of an interface that moves, and what one takes that somebody else has written. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Handover } from '../../src/daemon/handover.ts';
 import type { Config } from '../../src/config/config.ts';
 import { EstateFollower } from '../../src/estate/estate-follower.ts';
 import { HostPart } from '../../src/estate/host-part.ts';
 import { handoverRows, readHandover } from '../../src/estate/handover.ts';
-import { handoverPrefix } from '../../src/estate/keys.ts';
+import { handoverPrefix, valueKey } from '../../src/estate/keys.ts';
+import { ReleasedAddresses } from '../../src/policy/released-addresses.ts';
 import { writeAttached } from '../estate/write-interface.ts';
 import { DEFAULT_VPC } from '../estate/world.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
@@ -67,7 +69,7 @@ async function makeWorld(moved: { readonly from: string; readonly isHeld: boolea
     await follower.close();
     await api.close();
   };
-  return { handover, estate: follower.estate, store, log, api, end };
+  return { handover, estate: follower.estate, store, log, api, write, end };
 }
 
 const NONE = { interfaces: [] } as unknown as Config;
@@ -99,6 +101,32 @@ test('only the host that the interface came from is believed, and only of this m
   await store.commit({ conditions: [], puts: [{ ...row, value: '[' }], deletes: [] });
   assert.deepEqual(await said(), { ...none, why: `handover/a/${ENI}/00 is not JSON` });
   await end();
+});
+
+test('what was released since the interface was on its way is asked for, or all if that was not seen', async () => {
+  for (const isSeen of [true, false]) {
+    const { handover, estate, store, write, end } = await makeWorld({ from: 'a', isHeld: isSeen });
+    for (const row of handoverRows('a', ENI, 2, FLOWS.bytes))
+      await store.commit({ conditions: [], puts: [row], deletes: [] });
+    const asked: number[] = [];
+    const now = new ReleasedAddresses();
+    const after = (revision: number): ReleasedAddresses => {
+      asked.push(revision);
+      return now;
+    };
+    if (isSeen) {
+      await handover.prepare(NONE, NONE, estate, { now, after });
+      const revision = estate.revisionOf(valueKey('interfaces', ENI));
+      await write(false);
+      while (estate.interface(ENI)?.attachment?.moved?.isHeld !== false) await nextTurn();
+      await handover.prepare(NONE, COMING, estate, { now, after });
+      assert.deepEqual(asked, [revision]);
+    } else {
+      await handover.prepare(NONE, COMING, estate, { now, after });
+      assert.deepEqual(asked, [0]);
+    }
+    await end();
+  }
 });
 
 test('flows go with an interface that was moved from here, and with no other', async () => {

@@ -114,6 +114,27 @@ test('the rules in force where it comes decide anew', () => {
   assert.equal(after.flows4.count, 0);
 });
 
+test('a flow with an address that was released comes as one that is ended, whoever has noticed', () => {
+  const isReleased = ({ remoteAddress }: FlowRecord): boolean =>
+    remoteAddress.join() === address(FAR).words.join();
+  for (const by of ['the host before', 'the host after', 'none'] as const) {
+    const [before, after] = [makeRig(), makeRig()];
+    const [gone, stays] = [FAR, '9.0.0.2'].map((far) => new Conversation(WEB, 40_000, far, 80));
+    for (const talk of [gone, stays]) connect(before, talk, 'web', 'uplink', 1000);
+    const { bytes } = packHanded([leave(before, 2000)], 2, by === 'the host before' ? isReleased : undefined); // prettier-ignore
+    const whose = { port: 2, addresses: [address(WEB)], elapsedMs: 0 };
+    const more = by === 'the host after' ? { isReleased } : {};
+    const { records } = readHanded(bytes, { ...whose, ...more });
+    takeFlows(after.engine.gates, packRecords(records), 3000);
+    // Neither side brings it back.
+    const expected = by === 'none' ? ['uplink', 'web'] : ['revoked', 'revoked'];
+    const seen = [after.send('web', gone.data('client'), 3001), after.send('uplink', gone.data('server'), 3002)]; // prettier-ignore
+    assert.deepEqual(seen, expected, by);
+    assert.equal(after.send('uplink', stays.data('server'), 3003), 'web');
+    after.engine.gates.tracker.assertCounts();
+  }
+});
+
 test('a flow of another address is refused, and one that its port has no room for', () => {
   const before = makeRig();
   connect(before, new Conversation(WEB, 40_000, FAR, 80), 'web', 'uplink', 1000);

@@ -46,7 +46,10 @@ function neededKeys(rows: ReadonlyMap<string, Row>, host: string): readonly stri
     ...[...own, ...named, groupId(0)].map((id) => valueKey('groups', id)),
     ...lists.map((id) => valueKey('prefix-lists', id)),
   ]);
-  const prefixes = [placedPrefix(host), 'desired/vpcs/', ...named.map(membersPrefix)];
+  const prefixes = [
+    ...[placedPrefix(host), 'desired/vpcs/', 'desired/release'],
+    ...named.map(membersPrefix),
+  ];
   return [...rows.keys()].filter(
     (key) => single.has(key) || prefixes.some((prefix) => key.startsWith(prefix)),
   );

@@ -1,6 +1,7 @@
 /** Random changes of an estate of two hosts, for tests of what each of them holds. */
 import fc from 'fast-check';
 import type { Edit } from '../../src/estate/edit.ts';
+import { eraseInterface } from '../../src/estate/interfaces.ts';
 import { estateOrigin, vpcRef } from '../../src/estate/rows.ts';
 import type { Peer, Rule } from '../../src/policy/model.ts';
 import { ONLY_VPC_ID, ownGroupId } from '../../src/policy/vpcs.ts';
@@ -132,9 +133,12 @@ export function make(edit: Edit, one: Step): void {
         writeAttached(edit, id, { address, groupIds, device: `t${one.at}`, host: HOSTS[one.host] });
       break;
     }
-    case 'no interface':
-      edit.erase('interfaces', interfaceId(one.at));
+    case 'no interface': {
+      const found = edit.read('interfaces', interfaceId(one.at));
+      if (found === undefined) edit.erase('interfaces', interfaceId(one.at));
+      else eraseInterface(edit, found);
       break;
+    }
     default:
       one satisfies never;
   }

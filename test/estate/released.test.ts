@@ -8,34 +8,19 @@ import fc from 'fast-check';
 import { formatAddress } from '../../src/addr/address.ts';
 import { Edit } from '../../src/estate/edit.ts';
 import { EstateClient } from '../../src/estate/estate-client.ts';
-import { createInterface, deleteInterface, unassignAddresses, type NewInterface } from '../../src/estate/interfaces.ts'; // prettier-ignore
+import {
+  createInterface,
+  deleteInterface,
+  unassignAddresses,
+} from '../../src/estate/interfaces.ts';
 import { appliedKey } from '../../src/estate/keys.ts';
-import type { EstateSubnet } from '../../src/estate/model.ts';
 import { encodeApplied } from '../../src/estate/rows.ts';
-import { createSubnet } from '../../src/estate/subnets.ts';
-import { createVpc } from '../../src/estate/vpcs.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { makeSubnet, wishFor } from './subnet-world.ts';
 import { change, context, makeClients, refusalOf, take } from './world.ts';
 
-/** Eleven addresses. */
-const CIDR = '10.20.1.0/28';
 const FIRST = 4;
 const HOSTS = ['a', 'b', 'c'];
-
-function makeSubnet(edit: Edit): EstateSubnet {
-  const vpc = take(createVpc(edit, { cidr: '10.20.0.0/16', ipv6: 'none', tags: [] }, context));
-  const wish = { vpcId: vpc.id, cidr: CIDR, ipv6Cidr: undefined, zone: undefined, tags: [] };
-  return take(createSubnet(edit, wish, ['us-east-1a'], context));
-}
-
-/** @param texts addresses; none: whichever is free */
-function wishFor(subnet: EstateSubnet, texts: readonly string[] = []): NewInterface {
-  return {
-    ...{ subnetId: subnet.id, ipv4: { texts, count: 0 }, ipv6: { texts: [], count: 0 } },
-    ...{ groupIds: [], description: '', sourceDestCheck: true, connectionTracking: undefined },
-    tags: [],
-  };
-}
 
 function acknowledge(edit: Edit, host: string, revision: number): void {
   edit.put(appliedKey(host), encodeApplied({ revision }));

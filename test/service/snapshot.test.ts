@@ -123,6 +123,7 @@ function restore(
 ): Restored {
   const snapshot = Snapshot.open(file, ignore)!;
   const restored = restoreFlows(snapshot, {
+    isReleased: () => false,
     tables,
     tableOf: ({ length }) => (length === KEY_WORDS_4 ? 0 : 1),
     ports: new Map(Array.from({ length: PORTS }, (_, i) => [i + 1, i + 1])),
