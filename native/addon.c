@@ -5,7 +5,8 @@
  *
  *   addon.c      what is exported, and under which name
  *   kinds.c      the kinds of device, and how each is opened; the only file that knows them
- *   attach.c     opens and reads an interface that somebody else made, by packet sockets
+ *   attach.c     opens and reads an interface of the host's, by packet sockets
+ *   veth.c       makes veth pairs
  *   guard.c      keeps the host from such an interface, by nftables
  *   device.c     opens a device of any kind
  *   adopt.c      takes over a descriptor that the service manager kept
@@ -17,7 +18,7 @@
  *   links.c      the interfaces of a namespace
  *   link-watch.c tells when they come, go or change
  *   nsid.c       tells network namespaces apart
- *   rtnetlink.c  one rtnetlink request and its answer (used by link.c, links.c and nsid.c)
+ *   rtnetlink.c  one rtnetlink request and its answer (used by link.c, links.c, nsid.c, veth.c)
  *   memory.c     huge pages for memory of JavaScript
  *   listen.c     bound sockets in another network namespace
  *   notify.c     datagrams with descriptors to a unix socket
@@ -56,6 +57,7 @@
 #include "nsid.h"
 #include "steer.h"
 #include "stream.h"
+#include "veth.h"
 #include "wait.h"
 
 static const struct {
@@ -93,6 +95,8 @@ static const struct {
     {"setLink", set_link},
     {"linkIndex", link_index},
     {"listLinks", list_links},
+    {"lookAtLink", look_at_link},
+    {"makePair", make_pair},
     {"watchLinks", watch_links},
     {"namespaceId", namespace_id},
     {"deleteLink", delete_link},

@@ -1,5 +1,6 @@
 /*
- * Opens an interface that somebody else made, by packet sockets, and reads frames of it.
+ * Opens an interface of the host's by packet sockets, and reads frames of it: one that somebody
+ * else made, or the host's end of a veth pair of ours (veth.c).
  *
  * Theory of operation
  *
@@ -14,6 +15,9 @@
  * gives no program without a group, and a group has another use: only so many sockets may be in
  * it. A second daemon on the same interface is refused, where otherwise each packet would pass
  * twice. So there is always a group. A socket drops everything until it is in the group.
+ *
+ * What somebody else made is brought up by him. The end of a pair of ours is brought up here, once
+ * it is guarded.
  *
  * A socket outlives its interface. What has become of that link-watch.c tells, and is asked by name
  * then (lookAtDevice).
@@ -123,7 +127,7 @@ static const char *find_address(const char *name, char text[INET6_ADDRSTRLEN]) {
     return found;
 }
 
-/* Checks that the interface may be attached, and guards it. */
+/* Checks that the interface may be attached, and guards it, up or not. */
 static int prepare(struct opening *opening, struct failure *failure) {
     const char *name = opening->wanted;
     char text[INET6_ADDRSTRLEN];
@@ -143,12 +147,27 @@ static int prepare(struct opening *opening, struct failure *failure) {
                     "be cut off from it; name the instance's interface, or take the address away: "
                     "ip address flush dev %s",
                     name, address, name);
-    if (guard_interface(name, failure) != 0)
-        return -1;
-    if (!opening->is_up)
-        return fail(failure, ENETDOWN, "ioctl SIOCGIFFLAGS", name,
-                    "interface %s is down: ip link set %s up", name, name);
-    return 0;
+    return guard_interface(name, failure);
+}
+
+/* Of an end that we made. Its guard stands. */
+static int bring_up(struct opening *opening, struct failure *failure) {
+    struct ifreq request = {0};
+    const char *name = opening->wanted;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(request.ifr_name, name, IFNAMSIZ);
+    int status = fd < 0 ? -1 : ioctl(fd, SIOCGIFFLAGS, &request);
+    request.ifr_flags |= IFF_UP;
+    if (status == 0)
+        status = ioctl(fd, SIOCSIFFLAGS, &request);
+    int number = errno;
+    if (fd >= 0)
+        close(fd);
+    opening->is_up = status == 0;
+    if (status == 0)
+        return 0;
+    return fail(failure, number, "ioctl SIOCSIFFLAGS", name, "interface %s cannot be set up: %s",
+                name, strerror(number));
 }
 
 static bool set_option(int fd, int level, int option, int value) {
@@ -205,9 +224,7 @@ static int explain_socket(const struct opening *opening, const char *call, int n
                                 : strerror(number));
 }
 
-int open_attached(struct opening *opening, struct failure *failure) {
-    if (prepare(opening, failure) != 0)
-        return -1;
+static int open_socket(struct opening *opening, struct failure *failure) {
     memcpy(opening->name, opening->wanted, IFNAMSIZ);
     opening->offloads =
         (struct offloads){.checksum = true, .tso4 = true, .tso6 = true, .uso = knows_uso()};
@@ -220,6 +237,22 @@ int open_attached(struct opening *opening, struct failure *failure) {
     int number = errno;
     close(opening->fd);
     return explain_socket(opening, call, number, failure);
+}
+
+int open_attached(struct opening *opening, struct failure *failure) {
+    const char *name = opening->wanted;
+    if (prepare(opening, failure) != 0)
+        return -1;
+    if (!opening->is_up)
+        return fail(failure, ENETDOWN, "ioctl SIOCGIFFLAGS", name,
+                    "interface %s is down: ip link set %s up", name, name);
+    return open_socket(opening, failure);
+}
+
+int open_pair(struct opening *opening, struct failure *failure) {
+    if (prepare(opening, failure) != 0 || (!opening->is_up && bring_up(opening, failure) != 0))
+        return -1;
+    return open_socket(opening, failure);
 }
 
 /* No descriptor of this kind is kept: the interface stays without it. */
@@ -324,8 +357,7 @@ ssize_t receive_frame(int fd, uint8_t *buffer, size_t size, size_t *moved) {
 }
 
 static int guard_here(void *context, struct failure *failure) {
-    /* One that is down is guarded all the same. */
-    return prepare(context, failure) == 0 || failure->number == ENETDOWN ? 0 : -1;
+    return prepare(context, failure);
 }
 
 napi_value guard_device(napi_env env, napi_callback_info info) {

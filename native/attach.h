@@ -1,4 +1,4 @@
-/* Opens an interface that somebody else made, by packet sockets, and reads frames of it. */
+/* Opens an interface of the host's by packet sockets, and reads frames of it. */
 #ifndef SECGROUPD_ATTACH_H
 #define SECGROUPD_ATTACH_H
 
@@ -10,6 +10,8 @@
 #include "kinds.h"
 
 int open_attached(struct opening *opening, struct failure *failure);
+/* Opens the host's end of a veth pair. */
+int open_pair(struct opening *opening, struct failure *failure);
 int check_attached(struct opening *opening, struct failure *failure);
 int identify_attached(struct location *location, struct failure *failure);
 void discard_attached(const struct opening *opening);

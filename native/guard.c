@@ -1,5 +1,5 @@
 /*
- * Keeps everybody but the packet loops from an interface that somebody else made.
+ * Keeps everybody but the packet loops from an interface of the host's that leads to an instance.
  *
  * Theory of operation
  *

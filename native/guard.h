@@ -1,4 +1,4 @@
-/* Keeps everybody but the packet loops from an interface that somebody else made. */
+/* Keeps everybody but the packet loops from an interface that leads to an instance. */
 #ifndef SECGROUPD_GUARD_H
 #define SECGROUPD_GUARD_H
 

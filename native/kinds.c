@@ -280,6 +280,10 @@ static void discard_tun(const struct opening *opening) {
     .open = open_tun, .check = check_tun, .configure = configure_tun, .identify = identify_tun,    \
     .discard = discard_tun, .steer = steer_tun
 
+#define SOCKET_FUNCTIONS                                                                           \
+    .check = check_attached, .configure = check_attached, .identify = identify_attached,           \
+    .discard = discard_attached, .steer = steer_attached
+
 static const struct device_kind KINDS[] = {
     {.name = "tun", .label = "TUN", .tun_type = IFF_TUN, .link_bytes = 0, TUN_FUNCTIONS},
     {.name = "tap",
@@ -287,14 +291,8 @@ static const struct device_kind KINDS[] = {
      .tun_type = IFF_TAP,
      .link_bytes = ETHERNET_BYTES,
      TUN_FUNCTIONS},
-    {.name = "attach",
-     .label = "attached",
-     .open = open_attached,
-     .check = check_attached,
-     .configure = check_attached,
-     .identify = identify_attached,
-     .discard = discard_attached,
-     .steer = steer_attached},
+    {.name = "attach", .label = "attached", .open = open_attached, SOCKET_FUNCTIONS},
+    {.name = "veth", .label = "veth", .open = open_pair, SOCKET_FUNCTIONS},
     {.name = "stream",
      .label = "stream",
      .has_path = true,

@@ -13,6 +13,7 @@
 
 #include "arguments.h"
 #include "failure.h"
+#include "links.h"
 #include "netns.h"
 #include "rtnetlink.h"
 
@@ -274,6 +275,13 @@ static bool read_change(napi_env env, napi_value change, const struct target *ta
             return throw_range(env, "macAddress", "6 bytes long");
         add_attribute(request, IFLA_ADDRESS, mac.data, mac.length);
     }
+    char alias[LINK_ALIAS_BYTES];
+    if (!read_optional(env, change, "alias", &value, &present))
+        return false;
+    if (present && !read_text(env, value, "alias", alias, sizeof alias))
+        return false;
+    if (present)
+        add_attribute(request, IFLA_IFALIAS, alias, strlen(alias));
     return true;
 }
 

@@ -138,17 +138,21 @@ static bool set_number(napi_env env, napi_value object, const char *key, int64_t
            napi_set_named_property(env, object, key, value) == napi_ok;
 }
 
+static bool make_object(napi_env env, const struct link *link, napi_value *object) {
+    return napi_create_object(env, object) == napi_ok &&
+           set_number(env, *object, "ifindex", link->ifindex) &&
+           set_text(env, *object, "name", link->name) &&
+           set_text(env, *object, "alias", link->alias) &&
+           set_text(env, *object, "mac", link->mac) && set_text(env, *object, "kind", link->kind) &&
+           set_number(env, *object, "flags", link->flags) &&
+           set_number(env, *object, "type", link->type) &&
+           set_number(env, *object, "link", link->below) &&
+           set_number(env, *object, "linkNetnsId", link->netns_id);
+}
+
 static bool add_object(napi_env env, napi_value array, uint32_t index, const struct link *link) {
     napi_value object;
-    return napi_create_object(env, &object) == napi_ok &&
-           set_number(env, object, "ifindex", link->ifindex) &&
-           set_text(env, object, "name", link->name) &&
-           set_text(env, object, "alias", link->alias) && set_text(env, object, "mac", link->mac) &&
-           set_text(env, object, "kind", link->kind) &&
-           set_number(env, object, "flags", link->flags) &&
-           set_number(env, object, "type", link->type) &&
-           set_number(env, object, "link", link->below) &&
-           set_number(env, object, "linkNetnsId", link->netns_id) &&
+    return make_object(env, link, &object) &&
            napi_set_element(env, array, index, object) == napi_ok;
 }
 
@@ -173,5 +177,41 @@ napi_value list_links(napi_env env, napi_callback_info info) {
     else
         result = throw_failure(env, &failure);
     free(list.links);
+    return result;
+}
+
+struct look {
+    int32_t ifindex;
+    struct list list; /* of one at most */
+};
+
+static int look_here(void *context, struct failure *failure) {
+    struct look *look = context;
+    const struct ifinfomsg body = {.ifi_family = AF_UNSPEC, .ifi_index = look->ifindex};
+    struct request request;
+    start_request(&request, CALL, look->ifindex, RTM_GETLINK, 0, &body, sizeof body);
+    add_number(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    int number = ask_kernel(&request, read_link, &look->list);
+    if (number == 0 || number == ENODEV)
+        return 0;
+    return fail(failure, number, CALL, NULL, "interface %d cannot be looked at: %s", look->ifindex,
+                strerror(number));
+}
+
+napi_value look_at_link(napi_env env, napi_callback_info info) {
+    napi_value arguments[2], result = NULL;
+    char storage[PATH_MAX];
+    const char *netns;
+    struct look look = {0};
+    struct failure failure;
+    if (!read_arguments(env, info, 2, arguments) ||
+        !read_netns(env, arguments[0], storage, &netns) ||
+        !read_integer(env, arguments[1], "ifindex", 1, INT32_MAX, &look.ifindex))
+        return NULL;
+    if (run_in_netns(netns, look_here, &look, &failure) != 0)
+        result = throw_failure(env, &failure);
+    else if (look.list.count > 0 && !make_object(env, &look.list.links[0], &result))
+        result = throw_napi(env);
+    free(look.list.links);
     return result;
 }

@@ -1,4 +1,4 @@
-/* Lists the interfaces of a namespace. */
+/* Lists the interfaces of a namespace, and looks at one of them. */
 #ifndef SECGROUPD_LINKS_H
 #define SECGROUPD_LINKS_H
 
@@ -30,5 +30,6 @@ struct link {
 bool parse_link(const struct nlmsghdr *header, struct link *link);
 
 napi_value list_links(napi_env env, napi_callback_info info);
+napi_value look_at_link(napi_env env, napi_callback_info info);
 
 #endif

@@ -54,22 +54,34 @@ void start_request(struct request *request, const char *call, int ifindex, uint1
 
 void add_attribute(struct request *request, uint16_t type, const void *data, size_t length) {
     size_t offset = NLMSG_ALIGN(request->header.nlmsg_len);
-    /*
-     * Callers pass at most four attributes of at most 16 bytes. A request that is too long is not
-     * sent.
-     */
+    /* A request that is too long is not sent. */
     if (length > REQUEST_BYTES_MAX || offset + RTA_SPACE(length) > REQUEST_BYTES_MAX) {
         request->header.nlmsg_len = REQUEST_BYTES_MAX + 1;
         return;
     }
     struct rtattr attribute = {.rta_len = (uint16_t)RTA_LENGTH(length), .rta_type = type};
     memcpy(request->bytes + offset, &attribute, sizeof attribute);
-    memcpy(request->bytes + offset + RTA_LENGTH(0), data, length);
+    if (length > 0)
+        memcpy(request->bytes + offset + RTA_LENGTH(0), data, length);
     request->header.nlmsg_len = (uint32_t)(offset + RTA_LENGTH(length));
 }
 
 void add_number(struct request *request, uint16_t type, uint32_t number) {
     add_attribute(request, type, &number, sizeof number);
+}
+
+size_t start_nest(struct request *request, uint16_t type, const void *body, size_t body_bytes) {
+    size_t at = NLMSG_ALIGN(request->header.nlmsg_len);
+    add_attribute(request, type, body, body_bytes);
+    return at;
+}
+
+void end_nest(struct request *request, size_t at) {
+    size_t length = request->header.nlmsg_len;
+    if (length > REQUEST_BYTES_MAX)
+        return;
+    struct rtattr *attribute = (struct rtattr *)(request->bytes + at);
+    attribute->rta_len = (unsigned short)(length - at);
 }
 
 static int open_socket(void) {

@@ -8,8 +8,8 @@
 
 #include "failure.h"
 
-/* Our longest request (a route with a gateway, an IPv6 address) needs about 100 bytes. */
-#define REQUEST_BYTES_MAX 256
+/* Our longest request (an alias of 255 bytes) needs about 300 bytes. */
+#define REQUEST_BYTES_MAX 512
 
 struct request {
     const char *call; /* "rtnetlink RTM_NEWADDR" */
@@ -29,6 +29,13 @@ void start_request(struct request *request, const char *call, int ifindex, uint1
 
 void add_attribute(struct request *request, uint16_t type, const void *data, size_t length);
 void add_number(struct request *request, uint16_t type, uint32_t number);
+
+/*
+ * Starts an attribute that holds others, behind `body` (its fixed part; NULL: none). Returns where
+ * it is, for end_nest.
+ */
+size_t start_nest(struct request *request, uint16_t type, const void *body, size_t body_bytes);
+void end_nest(struct request *request, size_t at);
 
 /*
  * Sends a request and waits for the answer: a netns_work (netns.h) whose context is a struct

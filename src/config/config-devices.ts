@@ -1,6 +1,6 @@
 /** This file reads the names, namespaces and MTUs of the devices of interfaces and of the uplink. */
 import { isPattern, matchLabel } from '../ports/link-match.ts';
-import { isTunKind, portKind, type PortKindName } from '../ports/port-kind.ts';
+import { isMadeHere, portKind, type PortKindName } from '../ports/port-kind.ts';
 import type { Parsed } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
 import { readServed } from './config-dhcp.ts';
@@ -62,7 +62,7 @@ export function readDevice(
     reader,
     node,
     'configure',
-    !isInstance || (netnsNode !== undefined && isTunKind(portKind(kind))),
+    !isInstance || (netnsNode !== undefined && isMadeHere(portKind(kind))),
   );
   const persist = readBoolean(reader, node, 'persist', false);
   const mac = readMac(reader, get(node, 'mac'), kind);

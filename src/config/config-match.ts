@@ -1,6 +1,6 @@
 /** This file reads which interface `kind: attach` takes where its name is not known: by pattern, alias or MAC. */
-import { canBothFit, isPattern, type LinkMatch } from '../ports/link-match.ts';
-import { isTunKind, portKind, type PortKindName } from '../ports/port-kind.ts';
+import { canBothFit, isPattern, PAIR_MARK, type LinkMatch } from '../ports/link-match.ts';
+import { isMadeHere, portKind, type PortKindName } from '../ports/port-kind.ts';
 import { get, type Node } from '../source/yaml.ts';
 import { fail, lineText, readText, type Place, type Reader } from './config-reader.ts';
 import type { DeviceConfig } from './config.ts';
@@ -63,6 +63,10 @@ function readAlias(reader: Reader, node: Node | undefined): string | undefined {
     const message = `the alias has ${bytes} bytes`;
     return fail(reader, node!, 'bad-alias', message, `Linux takes 1 to ${ALIAS_BYTES_MAX}`);
   }
+  if (alias.startsWith(PAIR_MARK)) {
+    const message = `an alias that begins with '${PAIR_MARK}' is that of a veth pair of secgroupd's own`;
+    return fail(reader, node!, 'bad-alias', message, 'give the interface another one');
+  }
   // What is no UTF-8 in an alias reads as U+FFFD, and so would be equal to another.
   if (!/[\p{C}\uFFFD]/u.test(alias)) return alias;
   const message = 'the alias has a character that nobody can read';
@@ -115,8 +119,8 @@ export class MatchRegistry {
 function canBeOne(a: DeviceConfig, b: DeviceConfig): boolean {
   // Equal names are reported as such.
   if ((a.match === undefined && b.match === undefined) || a.name === b.name) return false;
-  const [ours, other] = isTunKind(portKind(a.kind)) ? [a, b] : [b, a];
+  const [ours, other] = isMadeHere(portKind(a.kind)) ? [a, b] : [b, a];
   // Nobody gives a device of ours an alias.
-  if (isTunKind(portKind(ours.kind)) && other.match?.name === undefined) return false;
+  if (isMadeHere(portKind(ours.kind)) && other.match?.name === undefined) return false;
   return canBothFit(a.match ?? { name: a.name }, b.match ?? { name: b.name });
 }

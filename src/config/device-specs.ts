@@ -2,8 +2,9 @@
 import { addressBits, bytesOf, type Address, type Cidr } from '../addr/address.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import type { DeviceSpec, Prefix } from '../ports/device.ts';
-import { portKind } from '../ports/port-kind.ts';
+import { isPairKind, portKind } from '../ports/port-kind.ts';
 import type { Config, DeviceConfig, InterfaceConfig } from './config.ts';
+import { hostEndOf } from './host-ends.ts';
 import { leaseOf } from './leases.ts';
 
 /** The device of an interface: its addresses, and a default route. */
@@ -14,17 +15,20 @@ export function interfaceDevice(config: Config, entry: InterfaceConfig): DeviceS
   const routes =
     device.netnsPath === undefined ? [] : defaultRoutes(addresses, leadsIn(config, id, device));
   const lease = leaseOf(config, entry);
+  const kind = portKind(device.kind);
+  const isPair = isPairKind(kind);
   const spec = {
     ...deviceSpec(config, device, addresses.map(hostPrefix), routes),
     ...(lease === undefined ? {} : { lease }),
     ...(device.group === undefined ? {} : { socketGroup: device.group }),
+    ...(isPair ? { hostEnd: hostEndOf(config, entry) } : {}),
   };
-  if (!portKind(device.kind).hasEthernet) return spec;
+  if (!kind.hasEthernet) return spec;
   if (device.mac !== undefined) {
     const macAddress = Uint8Array.from(Buffer.from(device.mac.replaceAll(':', ''), 'hex'));
     return { ...spec, macAddress, isMacFixed: true };
   }
-  return device.configure ? { ...spec, macAddress: macAddressOf(id) } : spec;
+  return device.configure || isPair ? { ...spec, macAddress: macAddressOf(id) } : spec;
 }
 
 /**

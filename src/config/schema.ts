@@ -262,7 +262,7 @@ const INTERFACES = named(
             default: 'tun',
             title: 'Kind',
             description:
-              'tun carries IP packets, tap Ethernet frames. attach takes an interface that is there already: one end of a veth pair, or a TAP that a hypervisor holds. stream is a unix socket that a hypervisor connects to without any right: QEMU with -netdev stream.',
+              'tun carries IP packets, tap Ethernet frames. veth is one end of a pair, whose other end is in the namespace of the daemon. attach takes an interface that is there already: one end of a veth pair, or a TAP that a hypervisor holds. stream is a unix socket that a hypervisor connects to without any right: QEMU with -netdev stream.',
           },
           name: {
             ...DEVICE_NAME,
@@ -282,7 +282,7 @@ const INTERFACES = named(
             type: 'string',
             title: 'MAC address of the instance',
             description:
-              'For tap, attach and stream: frames from another MAC address drop as mac-spoof, and a TAP that is configured gets it. Absent: a configured TAP has one that follows from the id; otherwise it is learned from what comes from an address of the interface.',
+              'For tap, veth, attach and stream: frames from another MAC address drop as mac-spoof, and a TAP that is configured, or a veth, gets it. Absent: these have one that follows from the id; otherwise it is learned from what comes from an address of the interface.',
             examples: ['02:00:00:00:00:11'],
           },
         },

@@ -1,6 +1,7 @@
 /**
  * GuardedLinks keeps the host from every interface that is attached, or that fits a match (ports/link-match.ts)
- * whether it can be attached or not.
+ * whether it can be attached or not, and from the host's ends of pairs that we make. What it is asked about is the
+ * host's side of a device (ports/host-side.ts).
  *
  * Where two fit, nobody knows which is the instance's. The first that came would be a guess too, and another one
  * after a restart of the daemon. So neither is attached, and neither is left to the host, whose network is past
@@ -19,10 +20,10 @@
 import type { Logger } from 'pino';
 import { isSameDevice, type Device, type DeviceSpec } from '../ports/device.ts';
 import { whyNotOne } from '../ports/find-link.ts';
+import { hostSide } from '../ports/host-side.ts';
 import { namespaceAt } from '../ports/namespace.ts';
 import { fitsMatch, type Link } from '../ports/link-match.ts';
 import type { Native } from '../ports/native.ts';
-import { portKind } from '../ports/port-kind.ts';
 
 type Netns = string | undefined;
 type Calls = 'listLinks' | 'listGuards' | 'guardDevice' | 'unguardDevice' | 'lookAtDevice';
@@ -67,8 +68,9 @@ export class GuardedLinks {
 
   /** Notes a device that was opened: opening guards it. */
   note({ spec, name, ifindex }: Device): void {
-    if (portKind(spec.kind).isAttached && ifindex !== 0)
-      this.inNetns(spec).set(ifindex, { name, spec, isSet: true });
+    const side = hostSide(spec);
+    if (side !== undefined && ifindex !== 0)
+      this.inNetns(side).set(ifindex, { name, spec: side, isSet: true });
   }
 
   /** Whether an interface is guarded because of `spec`. */
@@ -179,13 +181,12 @@ export class GuardedLinks {
   }
 
   /**
-   * Lets the host have what only `dropped` stood for.
-   * @param kept what the configuration has
+   * Lets the host have what only `droppedSpecs` stood for.
+   * @param keptSpecs what the configuration has
    */
-  release(dropped: readonly DeviceSpec[], kept: readonly DeviceSpec[]): void {
+  release(droppedSpecs: readonly DeviceSpec[], keptSpecs: readonly DeviceSpec[]): void {
+    const [dropped, kept] = [hostSides(droppedSpecs), hostSides(keptSpecs)];
     const isDropped = (spec: DeviceSpec): boolean => dropped.some((one) => isSameDevice(one, spec));
-    const isNamed = ({ kind, match }: DeviceSpec): boolean =>
-      portKind(kind).isAttached && match === undefined;
     for (const [netns, { guarded }] of this.places) {
       const gone = [...guarded].filter(([, { spec }]) => isDropped(spec));
       if (gone.length === 0) continue;
@@ -199,7 +200,8 @@ export class GuardedLinks {
       }
     }
     // What waited for its interface may have a guard of an earlier daemon's.
-    for (const { netnsPath, name } of dropped.filter(isNamed)) {
+    for (const { netnsPath, name, match } of dropped) {
+      if (match !== undefined) continue;
       const kin = kept.filter((one) => one.netnsPath === netnsPath);
       const names = [...(this.places.get(netnsPath)?.guarded.values() ?? [])];
       if (names.some((one) => one.name === name) || kin.some((one) => one.name === name)) continue;
@@ -220,9 +222,9 @@ export class GuardedLinks {
    * @param specs what the configuration has
    */
   sweep(specs: readonly DeviceSpec[]): void {
-    const attached = specs.filter(({ kind }) => portKind(kind).isAttached);
-    for (const netns of new Set([undefined, ...attached.map(({ netnsPath }) => netnsPath)])) {
-      const kin = attached.filter(({ netnsPath }) => netnsPath === netns);
+    const sides = hostSides(specs);
+    for (const netns of new Set([undefined, ...sides.map(({ netnsPath }) => netnsPath)])) {
+      const kin = sides.filter(({ netnsPath }) => netnsPath === netns);
       try {
         this.sweepIn(netns, new Set(kin.map(({ name }) => name)));
       } catch (error) {
@@ -299,8 +301,11 @@ export class GuardedLinks {
   }
 }
 
-/** Whether a spec of an attached interface is for this one. */
-function isFor({ kind, match, name }: DeviceSpec, link: Link): boolean {
-  if (!portKind(kind).isAttached) return false;
+function hostSides(specs: readonly DeviceSpec[]): readonly DeviceSpec[] {
+  return specs.flatMap((spec) => hostSide(spec) ?? []);
+}
+
+/** Whether a spec is for this one. */
+function isFor({ match, name }: DeviceSpec, link: Link): boolean {
   return match === undefined ? name === link.name : fitsMatch(match, link);
 }

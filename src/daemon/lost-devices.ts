@@ -20,13 +20,17 @@
  * stays attached as long as it is the one that is meant: found by a match, it has to fit still; known by its name, it
  * is the one that had the name when it was opened.
  *
+ * The host's end of a pair that we made is looked at in the same way. Who takes it down or unguards it only has it
+ * opened again. Nothing tells when the namespace is there that a pair waits for, so that is tried each second.
+ *
  * Where a watch says that it missed something, all interfaces of its namespace are looked at. Where there is none, they
  * are each second. And all are every SLOW_LOOKS seconds: the kernel tells nothing of an alias that is given to an
  * interface that is down, and two that fit must not wait to be up before both are kept from the host.
  */
 import type { Logger } from 'pino';
-import { changeOfAttached } from '../ports/attached.ts';
+import { changeOfHostSide } from '../ports/host-side-change.ts';
 import type { Device, DeviceSpec } from '../ports/device.ts';
+import { hostSide } from '../ports/host-side.ts';
 import { fitsMatch, type Link } from '../ports/link-match.ts';
 import type { LinkNews } from '../ports/link-news.ts';
 import { isProcessPath, namespaceAt } from '../ports/namespace.ts';
@@ -131,9 +135,11 @@ export class LostDevices {
     this.listOf = this.listOnce();
     const isMeant = (netns: string | undefined): boolean => isSlow || !watches.has(netns);
     guards.follow(this.listOf, isMeant);
-    for (const device of this.options.devices())
+    for (const device of this.options.devices()) {
+      const side = hostSide(device.spec);
+      if (side !== undefined && isMeant(side.netnsPath)) this.lookAtHostSide(device, side);
       if (!isAttached(device.spec)) this.lookAtPlace(device);
-      else if (isMeant(device.spec.netnsPath)) this.lookAtAttached(device);
+    }
     for (const [port, { spec, isTold: canWait }] of this.ports)
       if (!canWait || !isAttached(spec) || isMeant(spec.netnsPath)) this.due.add(port);
     void this.tryDue();
@@ -148,36 +154,39 @@ export class LostDevices {
       ifindexes: new Set(links.map(({ ifindex }) => ifindex)),
       names: new Set([...links.map(({ name }) => name), ...unguarded]),
     };
-    const isMeant = (spec: DeviceSpec, ifindex?: number): boolean =>
-      isAttached(spec) &&
-      spec.netnsPath === netns &&
+    const isMeant = (side: DeviceSpec, ifindex?: number): boolean =>
+      side.netnsPath === netns &&
       (isAll ||
         (ifindex !== undefined && spot.ifindexes.has(ifindex)) ||
-        (spec.match === undefined
-          ? spot.names.has(spec.name)
+        (side.match === undefined
+          ? spot.names.has(side.name)
           : links.some(
-              (link) => fitsMatch(spec.match!, link) || guards.isGuardedFor(spec, link.ifindex),
+              (link) => fitsMatch(side.match!, link) || guards.isGuardedFor(side, link.ifindex),
             )));
     this.listOf = this.listOnce();
     if (isAll) guards.follow(this.listOf, (one) => one === netns);
     else guards.followAt(spot, this.listOf);
-    for (const device of this.options.devices())
-      if (isMeant(device.spec, device.ifindex)) this.lookAtAttached(device);
-    for (const [port, { spec }] of this.ports)
-      if (isMeant(spec)) {
-        this.guardComer(spec);
-        this.due.add(port);
-      }
+    for (const device of this.options.devices()) {
+      const side = hostSide(device.spec);
+      if (side !== undefined && isMeant(side, device.ifindex)) this.lookAtHostSide(device, side);
+    }
+    for (const [port, { spec }] of this.ports) {
+      const side = hostSide(spec);
+      if (side === undefined || !isMeant(side)) continue;
+      this.guardComer(side);
+      this.due.add(port);
+    }
     void this.tryDue();
   }
 
-  /** Has each namespace watched that has attached interfaces, or is to have one. */
+  /** Has each namespace watched that has interfaces which the host is kept from, or is to have one. */
   private watch(): void {
     const specs = [
       ...this.options.devices().map(({ spec }) => spec),
       ...[...this.ports.values()].map(({ spec }) => spec),
     ];
-    this.options.watches.keep(new Set(specs.filter(isAttached).map(({ netnsPath }) => netnsPath)));
+    const sides = specs.flatMap((spec) => hostSide(spec) ?? []);
+    this.options.watches.keep(new Set(sides.map(({ netnsPath }) => netnsPath)));
   }
 
   private lookAtPlace(device: Device): void {
@@ -188,14 +197,13 @@ export class LostDevices {
     if (now !== undefined && now !== device.namespace) this.giveUp(device);
   }
 
-  private lookAtAttached(device: Device): void {
+  private lookAtHostSide(device: Device, side: DeviceSpec): void {
     const { native, guards } = this.options;
     let why: string | undefined;
     try {
-      const links = this.listOf(device.spec.netnsPath);
-      why = changeOfAttached(native, device, links);
-      if (why === undefined && device.spec.match === undefined)
-        guards.guardStranger(device.spec, links);
+      const links = this.listOf(side.netnsPath);
+      why = changeOfHostSide(native, device, links);
+      if (why === undefined && side.match === undefined) guards.guardStranger(side, links);
     } catch (error) {
       why = textOf(error);
     }
@@ -212,7 +220,10 @@ export class LostDevices {
     });
   }
 
-  /** Guards the interface that a device waits for, since opening it has to wait for its turn. */
+  /**
+   * Guards the interface that a device waits for, since opening it has to wait for its turn.
+   * @param spec hostSide
+   */
   private guardComer(spec: DeviceSpec): void {
     try {
       const links = this.listOf(spec.netnsPath);

@@ -30,8 +30,10 @@ import {
 } from '../ports/device.ts';
 import { findPlace, type DevicePlace } from '../ports/device-place.ts';
 import type { Native } from '../ports/native.ts';
+import { removePair, removeStrays } from '../ports/pair.ts';
 import type { Config } from '../config/config.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-specs.ts';
+import { pairMark } from '../config/host-ends.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import type { FdStore } from '../service/fd-store.ts';
 import { openAdded, refuseStart, type AddedDevices } from './device-changes.ts';
@@ -160,6 +162,7 @@ export class PortTable {
     const { store, log, guards } = this.options;
     const uplink = uplinkDevice(config);
     const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
+    this.removeStrays(config, specs);
     const openings = await store.openDevices(uplink === undefined ? specs : [...specs, uplink]);
     refuseStart(openings);
     guards.sweep(openings.map(({ spec }) => spec));
@@ -179,6 +182,8 @@ export class PortTable {
     const devices = this.devices();
     if (!store.isKept) for (const device of devices) this.restore(device);
     store.close(devices);
+    const specs = [...this.attached.values()].map(({ device }) => device.spec);
+    if (!store.isKept) this.removePairs(specs.filter(({ persist }) => !persist));
   }
 
   /** Finds the ports of `next`. @throws RangeError if there are too many interfaces */
@@ -232,6 +237,7 @@ export class PortTable {
   /**
    * Closes devices that were given up. The packet loops must not use them any more. Attached ones are the host's again:
    * this is the only place where that happens, so that nothing else than a change of the configuration opens them.
+   * Pairs that we made are removed.
    */
   release({ opened, closed, dropped }: PortDevices): void {
     const { native, store, guards } = this.options;
@@ -240,6 +246,8 @@ export class PortTable {
     for (const device of closed) this.restore(device);
     closeDevices(native, closed);
     const kept = [...this.attached.values()].map(({ device }) => device.spec);
+    const names = new Set(kept.map(({ hostEnd }) => hostEnd?.name));
+    this.removePairs(dropped.filter(({ hostEnd }) => !names.has(hostEnd?.name)));
     guards.release(dropped, kept);
   }
 
@@ -327,6 +335,27 @@ export class PortTable {
     }
     this.options.lost.await(port, opening.spec, opening.error);
     return absentDevice(opening.spec);
+  }
+
+  private removePairs(specs: readonly DeviceSpec[]): void {
+    for (const spec of specs)
+      if (spec.hostEnd !== undefined)
+        this.attempt(spec, 'its veth pair could not be removed', () =>
+          removePair(this.options.native, spec),
+        );
+  }
+
+  /** Removes pairs of an earlier process that no interface has any more. */
+  private removeStrays(config: Config, specs: readonly DeviceSpec[]): void {
+    const { native, log } = this.options;
+    const wanted = new Set(specs.flatMap(({ hostEnd }) => hostEnd?.name ?? []));
+    try {
+      const interfaces = removeStrays(native, pairMark(config), wanted);
+      if (interfaces.length > 0)
+        log.info({ interfaces }, 'removed veth pairs that an earlier daemon left');
+    } catch (error) {
+      log.warn({ err: error }, 'veth pairs that an earlier daemon left could not be looked for');
+    }
   }
 
   /** Restores a device that existed before the daemon to what it was. */

@@ -13,7 +13,7 @@ import { formatProblem, hasErrors, type Problem } from '../source/problem.ts';
 import { checkSystem } from '../config/check-system.ts';
 import type { Config } from '../config/config.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-specs.ts';
-import { checkAttached, splitSpecs } from './doctor-attached.ts';
+import { checkBySocket, splitSpecs } from './doctor-sockets.ts';
 import { bytesText, type Check, type Reader } from './doctor-check.ts';
 import { checkFiles } from './doctor-files.ts';
 import { checkCores, checkSteering } from './doctor-workers.ts';
@@ -58,14 +58,14 @@ export function checkConfiguration(options: ConfigurationOptions): Configuration
   const uplink = uplinkDevice(config);
   const specs = config.interfaces.map((entry) => interfaceDevice(config, entry));
   if (uplink !== undefined) specs.push(uplink);
-  const { own, attached } = splitSpecs(specs);
+  const { own, bySocket } = splitSpecs(specs);
   const checks = [
     { name: 'configuration', status: 'ok' as const, found: `${file} is right` },
     ...readable,
     ...checkNamespaces(config),
     ...(native === undefined
       ? []
-      : [...checkNames(native, own), ...checkAttached(native, attached, reader)]),
+      : [...checkNames(native, own), ...checkBySocket(native, bySocket, reader)]),
     checkMemory(config, reader),
     ...checkWorkers(config, native),
     ...checkForwarding(config, reader),

@@ -8,9 +8,11 @@ import type { Lease } from '../wire/lease.ts';
 import { removeSocket, socketAt } from './file-identity.ts';
 import { findOnly } from './find-link.ts';
 import type { LinkMatch } from './link-match.ts';
+import { hostSide, type HostEnd } from './host-side.ts';
 import { inNamespace } from './namespace.ts';
 import type { Native, OpenedDevice, OpenOptions } from './native.ts';
-import { isTunKind, portKind, type PortKindName } from './port-kind.ts';
+import { atInstanceEnd, havePair, removePair } from './pair.ts';
+import { isPairKind, isTunKind, portKind, type PortKindName } from './port-kind.ts';
 import { shareSocket } from './socket-group.ts';
 import { systemError } from './system-error.ts';
 
@@ -55,6 +57,8 @@ export interface DeviceSpec {
   readonly socketGroup?: string;
   /** What the instance is told on its link; absent: nothing. */
   readonly lease?: Lease;
+  /** Of a pair that we make: its other end. */
+  readonly hostEnd?: HostEnd;
 }
 
 /** A device with all its queues. */
@@ -86,7 +90,8 @@ interface Found {
 
 /** Whether the MTU is what the configuration says: nobody else says anything of it. */
 export function hasOurMtu({ kind, configure }: DeviceSpec): boolean {
-  return configure || portKind(kind).isStream;
+  const row = portKind(kind);
+  return configure || row.isStream || isPairKind(row);
 }
 
 /** Where devices may lie that an earlier process left open. */
@@ -110,7 +115,8 @@ export function isSameDevice(a: DeviceSpec, b: DeviceSpec): boolean {
   );
 }
 
-export function openOptions({ kind, name, persist, netnsPath, queues }: DeviceSpec): OpenOptions {
+export function openOptions(spec: DeviceSpec): OpenOptions {
+  const { kind, name, persist, netnsPath, queues } = hostSide(spec) ?? spec;
   return {
     kind,
     name,
@@ -155,7 +161,8 @@ export function tryDevices(
         const { device, isTaken } = openDevice(native, spec, shelf);
         if (isTaken) return { spec, device };
         opened.push(device);
-        if (device.created || !spec.configure) return { spec, device };
+        if (device.created || !spec.configure || spec.hostEnd !== undefined)
+          return { spec, device };
         const { mtu, isUp } = device;
         const found = { mtu, isUp, addresses: new Set<string>(), routes: new Set<string>() };
         return { spec, device: { ...device, found } };
@@ -173,12 +180,12 @@ export function tryDevices(
         const why = asError(error);
         const index = opened.findIndex(({ fds }) => fds === device.fds);
         if (index >= 0) opened.splice(index, 1);
-        closeDevices(native, [device]);
+        discardDevices(native, [device]);
         return { spec, error: why };
       }
     });
   } catch (error) {
-    closeDevices(native, opened);
+    discardDevices(native, opened);
     throw error;
   }
 }
@@ -192,7 +199,7 @@ export function openDevices(native: Native, specs: readonly DeviceSpec[]): Devic
   const devices = openings.flatMap((one) => ('device' in one ? [one.device] : []));
   const failed = openings.find((one) => 'error' in one);
   if (failed === undefined) return devices;
-  closeDevices(native, devices);
+  discardDevices(native, devices);
   throw failed.error;
 }
 
@@ -205,7 +212,9 @@ function openDevice(
     const link = spec.match === undefined ? undefined : findOnly(native, spec.match, held);
     const there = { ...spec, netnsPath: held, name: link?.name ?? spec.name };
     const taken = shelf?.take(spec, there);
-    const device = { ...(taken ?? openQueues(native, there)), spec, namespace };
+    const isPair = spec.hostEnd !== undefined;
+    const opened = taken ?? (isPair ? openPair(native, spec, held) : openQueues(native, there));
+    const device = { ...opened, spec, namespace };
     try {
       if (link !== undefined && link.ifindex !== device.ifindex)
         throw systemError('EAGAIN', 'open', `another interface is called ${link.name} by now`);
@@ -213,7 +222,7 @@ function openDevice(
       if (spec.queues > 1 && device.ifindex !== 0)
         native.steerQueues(device.fds[0], openOptions(there), spec.queues);
     } catch (error) {
-      closeDevices(native, [device]);
+      discardDevices(native, [device]);
       throw error;
     }
     return { device, isTaken: taken !== undefined };
@@ -241,13 +250,21 @@ export function closeDevices(native: Native, devices: readonly Device[]): void {
   }
 }
 
+/** Closes devices that were just opened. Pairs that were made for them are removed. */
+function discardDevices(native: Native, devices: readonly Device[]): void {
+  closeDevices(native, devices);
+  for (const { spec, created } of devices)
+    if (created && spec.hostEnd !== undefined) removePair(native, spec);
+}
+
 /**
  * Gives a device what `next` has beyond what it has now; takes nothing away.
  * @throws NativeError; what was given before it stays
  */
 export function extendDevice(native: Native, device: Device, next: DeviceSpec): void {
-  if (!next.configure) return;
   const { spec } = device;
+  if (next.hostEnd !== undefined) setHostEnd(native, device, next);
+  if (!next.configure) return;
   const addresses = missingFrom(spec.addresses, next.addresses);
   const routes = missingFrom(spec.routes, next.routes);
   if (next.mtu === spec.mtu && addresses.length + routes.length === 0) return;
@@ -326,11 +343,12 @@ function unlessGone(remove: () => void): void {
  * Does `work` where the device is now: by its descriptor, since its path may stand for another namespace by now.
  * One of the daemon's own namespace is known by its index, and nobody without rights there can move it.
  */
-function atDevice(
-  native: Native,
-  { spec, fds, ifindex }: Device,
-  work: (place: Place) => void,
-): void {
+function atDevice(native: Native, device: Device, work: (place: Place) => void): void {
+  const { spec, fds, ifindex } = device;
+  if (spec.hostEnd !== undefined) {
+    atInstanceEnd(native, device, (netns, index) => work({ netns, ifindex: index }));
+    return;
+  }
   if (spec.netnsPath === undefined) {
     work({ netns: undefined, ifindex });
     return;
@@ -388,6 +406,37 @@ function openQueues(native: Native, spec: DeviceSpec): OpenedQueues {
     throw error;
   }
   return { ...device, fds };
+}
+
+/**
+ * Opens the host's end of a pair, which is made if it is not there.
+ * @param held a path of the namespace that can stand for no other
+ * @throws NativeError; nothing of what was made is left then
+ */
+function openPair(native: Native, spec: DeviceSpec, held: string | undefined): OpenedQueues {
+  const created = havePair(native, spec, held, TX_QUEUE_LENGTH);
+  try {
+    const opened = { ...openQueues(native, spec), created };
+    try {
+      const { mtu, hostEnd } = spec;
+      const change = { mtu, txQueueLength: TX_QUEUE_LENGTH, alias: hostEnd!.alias };
+      if (!created) native.setLink(undefined, opened.ifindex, change);
+      return opened;
+    } catch (error) {
+      for (const fd of opened.fds) native.closeFd(fd);
+      throw error;
+    }
+  } catch (error) {
+    if (created) removePair(native, spec);
+    throw error;
+  }
+}
+
+/** The host's end sends no frame that is longer than its MTU. */
+function setHostEnd(native: Native, { ifindex, spec }: Device, { mtu, hostEnd }: DeviceSpec): void {
+  const { alias } = hostEnd!;
+  if (mtu !== spec.mtu || alias !== spec.hostEnd?.alias)
+    native.setLink(undefined, ifindex, { mtu, alias });
 }
 
 /** @returns optional routes that others have */

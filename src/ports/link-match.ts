@@ -16,6 +16,9 @@ export interface Link {
   readonly mac: string;
 }
 
+/** At the start of the alias of the host's end of a pair that a secgroupd made (pair.ts). It fits no match. */
+export const PAIR_MARK = 'secgroupd ';
+
 /** All that is given must hold. */
 export interface LinkMatch {
   /** A name, in which `*` stands for any characters, also none, and `?` for one. */
@@ -32,6 +35,7 @@ export function isPattern(name: string): boolean {
 
 export function fitsMatch({ name, alias, hostMac }: LinkMatch, link: Link): boolean {
   return (
+    !link.alias.startsWith(PAIR_MARK) &&
     (name === undefined || fitsPattern(name, link.name)) &&
     (alias === undefined || alias === link.alias) &&
     (hostMac === undefined || hostMac === link.mac)

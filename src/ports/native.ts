@@ -112,7 +112,8 @@ export interface Native {
    * process left there is replaced; anything else there is refused (EEXIST, EPERM, EBUSY).
    *
    * One of the kind `attach` has to be there. The host is kept from it (native/guard.c), also after the descriptor was
-   * closed, and if it can't be opened because it is down.
+   * closed, and if it can't be opened because it is down. Of the kind `veth` it is the host's end of a pair, which is
+   * brought up once the host is kept from it.
    */
   openDevice(options: OpenOptions): OpenedDevice;
   /**
@@ -313,7 +314,7 @@ export interface Native {
     prefixLength: number,
     gateway: Uint8Array | undefined,
   ): void;
-  /** Sets what is given: up/down, MTU, transmit queue length, MAC address (6 bytes; TAP only). */
+  /** Sets what is given: up/down, MTU, transmit queue length, MAC address (6 bytes; with Ethernet only), alias. */
   setLink(
     netns: string | undefined,
     ifindex: number,
@@ -322,12 +323,33 @@ export interface Native {
       readonly mtu?: number;
       readonly txQueueLength?: number;
       readonly macAddress?: Uint8Array;
+      readonly alias?: string;
     },
   ): void;
   /** The interface index of `name`, or 0 if there is none. */
   linkIndex(netns: string | undefined, name: string): number;
   /** All interfaces of a namespace, of one moment. Needs no right in the caller's own. */
   listLinks(netns: string | undefined): ListedLink[];
+  /** One interface, as listLinks has it; undefined if there is none of that index. */
+  lookAtLink(netns: string | undefined, ifindex: number): ListedLink | undefined;
+  /**
+   * Makes a veth pair: `name` in `netns` (undefined: the caller's own) and `hostName` in the caller's own, both down.
+   * @returns the index of `hostName`
+   * @throws NativeError EEXIST if one of the names is taken; nothing is left then
+   */
+  makePair(
+    netns: string | undefined,
+    pair: {
+      readonly name: string;
+      readonly hostName: string;
+      /** Of `hostName` (`ip link set … alias`), 1 to 255 bytes. */
+      readonly alias: string;
+      readonly mtu: number;
+      readonly txQueueLength: number;
+      /** Of `name`, 6 bytes. */
+      readonly macAddress?: Uint8Array;
+    },
+  ): number;
   /**
    * Watches the interfaces of a namespace, and the guards there. The namespace lives as long as it is watched.
    * @param receiveBytes how much may wait in the kernel; absent: 4 MB

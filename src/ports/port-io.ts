@@ -105,7 +105,7 @@ export class PortIo {
       this.takesUso[port] = takesUso ? 1 : 0;
       this.isCutHere[port] = kind.isStream ? 1 : 0;
       this.linkBytes[port] = linkBytesOf(kind);
-      this.isSocket[port] = kind.isAttached;
+      this.isSocket[port] = kind.isSocket;
       if (fd === fds[port]) return false;
       const stream = this.streams[port];
       if (stream !== undefined) stream.start(port);

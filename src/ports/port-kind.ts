@@ -11,15 +11,17 @@
 import { ETHERNET_HEADER_BYTES } from '../wire/fields.ts';
 
 /** As the configuration writes it, and native/kinds.c. */
-export type PortKindName = 'tun' | 'tap' | 'attach' | 'stream';
+export type PortKindName = 'tun' | 'tap' | 'attach' | 'veth' | 'stream';
 
 export interface PortKind {
   /** Frames carry Ethernet: there is a link with neighbours on it. Otherwise each is an IP packet. */
   readonly hasEthernet: boolean;
   /**
-   * Somebody else made its device, and goes on to configure it. We hold packet sockets on it, and keep the host from
-   * it (native/guard.c).
+   * Its frames come and go by packet sockets on an interface of a host, which is kept from it (native/guard.c). Without
+   * `isAttached` that is the other end of its device, in the daemon's own namespace (host-side.ts).
    */
+  readonly isSocket: boolean;
+  /** Somebody else made its device, and goes on to configure it. */
   readonly isAttached: boolean;
   /** What is written to it comes to the guest, and to no kernel of this host's. */
   readonly leadsToGuest: boolean;
@@ -30,11 +32,20 @@ export interface PortKind {
   readonly isStream: boolean;
 }
 
+const NOTHING: PortKind = {
+  hasEthernet: false,
+  isSocket: false,
+  isAttached: false,
+  leadsToGuest: false,
+  isStream: false,
+};
+
 const PORT_KINDS: Readonly<Record<PortKindName, PortKind>> = {
-  tun: { hasEthernet: false, isAttached: false, leadsToGuest: false, isStream: false },
-  tap: { hasEthernet: true, isAttached: false, leadsToGuest: false, isStream: false },
-  attach: { hasEthernet: true, isAttached: true, leadsToGuest: true, isStream: false },
-  stream: { hasEthernet: true, isAttached: false, leadsToGuest: true, isStream: true },
+  tun: { ...NOTHING },
+  tap: { ...NOTHING, hasEthernet: true },
+  attach: { ...NOTHING, hasEthernet: true, isSocket: true, isAttached: true, leadsToGuest: true },
+  veth: { ...NOTHING, hasEthernet: true, isSocket: true },
+  stream: { ...NOTHING, hasEthernet: true, leadsToGuest: true, isStream: true },
 };
 
 /** Of a port without a device, by which nothing is read or written. */
@@ -49,8 +60,18 @@ export function portKind(name: PortKindName): PortKind {
   return PORT_KINDS[name];
 }
 
-/** Whether its device is a TUN or TAP of ours: an interface that we make and may configure. */
-export function isTunKind({ isAttached, isStream }: PortKind): boolean {
+/** Whether its device is a TUN or TAP of ours, which exists as long as a descriptor of it is open. */
+export function isTunKind({ isSocket, isStream }: PortKind): boolean {
+  return !isSocket && !isStream;
+}
+
+/** Whether its device is an end of a pair of ours, which stays until it is removed. */
+export function isPairKind({ isSocket, isAttached }: PortKind): boolean {
+  return isSocket && !isAttached;
+}
+
+/** Whether its device is an interface that we make and may configure. */
+export function isMadeHere({ isAttached, isStream }: PortKind): boolean {
   return !isAttached && !isStream;
 }
 

@@ -46,10 +46,18 @@ export interface InterfaceView {
   /** Its name now. Somebody in its namespace may have renamed it. */
   readonly device: string;
   readonly kind: PortKindName;
-  /** Path of the namespace, or `net:[4026532]` if it has no path. Absent: the daemon's own namespace. */
+  /**
+   * Path of the namespace, or `net:[4026532]` (of a veth: `nsid 3`) if it has no path. Absent: the daemon's own
+   * namespace.
+   */
   readonly netns?: string;
-  /** Tells its namespace from all others, whatever they are called (`ls -Li`). Absent: the device is not open. */
+  /**
+   * Tells its namespace from all others, whatever they are called (`ls -Li`). Absent: the device is not open, or of the
+   * kind veth and where nobody tells.
+   */
   readonly netnsInode?: number;
+  /** Of the kind veth, if it is open: the other end of the pair, and its namespace, which is the daemon's. */
+  readonly hostEnd?: { readonly device: string; readonly netnsInode: number };
   /** The configured name and namespace, if the device was renamed or moved. */
   readonly configured?: { readonly device: string; readonly netns?: string };
   readonly mtu: number;
@@ -139,15 +147,19 @@ function describe(config: Config, name: string): Described | undefined {
 }
 
 function withPlace(described: Described, place: DevicePlace): Described {
-  const { name, netnsPath, netnsInode } = place;
+  const { name, netnsPath } = place;
+  const known = {
+    ...(place.netnsInode === undefined ? {} : { netnsInode: place.netnsInode }),
+    ...(place.hostEnd === undefined ? {} : { hostEnd: place.hostEnd }),
+  };
   const { device, netns, ...rest } = described;
-  if (device === name && netns === netnsPath) return { ...described, netnsInode };
+  if (device === name && netns === netnsPath) return { ...described, ...known };
   const configured = { device, ...(netns === undefined ? {} : { netns }) };
   return {
     ...rest,
     device: name,
     ...(netnsPath === undefined ? {} : { netns: netnsPath }),
-    netnsInode,
+    ...known,
     configured,
   };
 }

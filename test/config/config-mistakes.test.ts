@@ -439,6 +439,28 @@ test('interfaces, devices, the uplink', () => {
       '2:39 error bad-alias interfaces.a.device.alias: the alias has a character that nobody can read',
     ],
     [
+      one(OK, 'kind: attach, alias: secgroupd 1f0c92d6 web'),
+      "2:39 error bad-alias interfaces.a.device.alias: an alias that begins with 'secgroupd ' is that of a veth pair of secgroupd's own",
+      'give the interface another one',
+    ],
+    [
+      one(OK, 'kind: veth, netns: web'),
+      "2:16 error missing-key interfaces.a.device: the key 'name' is missing",
+    ],
+    [
+      one(OK, 'kind: veth, name: eth0, hostMac: fe:54:00:00:00:11'),
+      "2:51 error match-of-own-device interfaces.a.device.hostMac: 'hostMac' is of no use for a veth: it finds an interface that somebody else made",
+      'write kind: attach, or leave it out',
+    ],
+    [
+      one(OK, 'kind: veth, name: eth0, path: /run/vm.sock'),
+      "2:48 error stream-device interfaces.a.device.path: 'path' is of no use for a veth",
+    ],
+    [
+      `uplink: { veth: up0, addresses: [10.0.0.1/24] }\n${one(OK, 'name: eth1')}`,
+      '1:11 error missing-device uplink: the uplink has no device',
+    ],
+    [
       one(OK, 'kind: attach, hostMac: 03:00:00:00:00:01'),
       "2:41 error bad-mac interfaces.a.device.hostMac: '03:00:00:00:00:01' is not the MAC address of an interface",
       "write it as 'ip link show' does: fe:54:00:00:00:11",
@@ -591,8 +613,8 @@ test('interfaces, devices, the uplink', () => {
       '2:35 error bad-mtu interfaces.a.device.mtu: mtu 1279 is too small for IPv6',
     ],
     [
-      one(OK, 'name: eth0, kind: veth'),
-      "2:36 error bad-value interfaces.a.device.kind: expected tun, tap, attach or stream, got 'veth'",
+      one(OK, 'name: eth0, kind: vlan'),
+      "2:36 error bad-value interfaces.a.device.kind: expected tun, tap, attach, veth or stream, got 'vlan'",
     ],
     [one(OK, 'kind: tun'), "2:16 error missing-key interfaces.a.device: the key 'name' is missing"],
     [
@@ -787,7 +809,7 @@ metrics: { listen: x }
     '12:13 error wrong-kind securityGroups.web.egress: expected a list, got a string',
     "13:3 error duplicate-name securityGroups.WEB: the security group 'WEB' exists already on line 7 as 'web'; names are compared without regard to case",
     '14:7 error wrong-kind securityGroups.db: expected a mapping, got a list',
-    "16:36 error bad-value interfaces.a.device.kind: expected tun, tap, attach or stream, got 'tan'; did you mean 'tun'?",
+    "16:36 error bad-value interfaces.a.device.kind: expected tun, tap, attach, veth or stream, got 'tan'; did you mean 'tun'?",
     "16:83 error unknown-group interfaces.a.securityGroups[0]: there is no security group 'dbs'; did you mean 'db'?",
     "17:16 error duplicate-device interfaces.b.device: the device 'eth0' belongs to interface 'a' on line 16 already",
     "17:44 error duplicate-address interfaces.b.addresses[0]: 10.0.0.9 belongs to interface 'a' on line 16 already",

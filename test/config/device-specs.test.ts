@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { resolve } from 'node:path';
 import { test } from 'node:test';
 import { checkDeviceName } from '../../src/config/config-devices.ts';
 import { interfaceDevice, macAddressOf, macAddressText } from '../../src/config/device-specs.ts';
+import { pairMark } from '../../src/config/host-ends.ts';
+import type { DeviceSpec } from '../../src/ports/device.ts';
 import { loadText, problemLines } from './config-text.ts';
 
 const CASES = [
@@ -49,4 +52,41 @@ test('a pattern is for files: a call names an interface', () => {
   });
   assert.equal(checkDeviceName('vnet3', 'attach'), undefined);
   assert.equal(checkDeviceName('vnet*', 'tap'), undefined, 'Linux takes it');
+});
+
+test('a pair has a name and a MAC address that follow from what it is for', () => {
+  const load = (file: string, lines: readonly string[]): DeviceSpec[] => {
+    const { config, problems } = loadText(`interfaces:\n${lines.join('\n')}\n`);
+    assert.ok(config !== undefined, problemLines(problems).join('\n'));
+    return config.interfaces.map((entry) => interfaceDevice({ ...config, file }, entry));
+  };
+  const device = (rest: string): string => `device: { kind: veth, name: eth0, ${rest} }`;
+  const lines = [
+    `  web: { ${device('netns: web')}, addresses: [10.0.0.8] }`,
+    `  db: { ${device("netns: db, mac: '02:00:00:00:00:12', configure: false")}, addresses: [10.0.0.9] }`,
+    `  eni-0123456789abcdef0: { ${device('mtu: 1400')}, addresses: [10.0.0.10] }`,
+  ];
+  const specs = load('/etc/a.yaml', lines);
+  const names = specs.map(({ hostEnd }) => hostEnd!.name);
+  for (const name of names) assert.match(name, /^sgv[0-9a-f]{12}$/);
+  assert.equal(new Set(names).size, 3);
+  const aliases = specs.map(({ hostEnd }) => hostEnd!.alias);
+  const mark = /^secgroupd [0-9a-f]{8} /.exec(aliases[0])![0];
+  assert.equal(mark, pairMark({ file: '/etc/a.yaml' }));
+  assert.match(aliases[0].slice(mark.length), /^eni-[0-9a-f]{17} web$/);
+  assert.equal(aliases[2], `${mark}eni-0123456789abcdef0`);
+  assert.deepEqual(
+    specs.map(({ configure, isMacFixed, persist }) => [configure, isMacFixed, persist]),
+    [
+      [true, undefined, false],
+      [false, true, false],
+      [false, undefined, false],
+    ],
+  );
+  assert.deepEqual([...specs[2].macAddress!], [...macAddressOf('eni-0123456789abcdef0')]);
+  // The place makes the name; the file and the interface do not.
+  const renamed = load('/etc/b.yaml', [lines[0].replace('web:', 'front:')]);
+  assert.equal(renamed[0].hostEnd!.name, names[0]);
+  assert.notEqual(renamed[0].hostEnd!.alias, aliases[0]);
+  assert.equal(pairMark({ file: 'b.yaml' }), pairMark({ file: resolve('b.yaml') }));
 });

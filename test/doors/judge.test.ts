@@ -61,7 +61,7 @@ function guard(text: string): Guard {
     isUplink: name === 'uplink',
     device,
     isStream: namespace === undefined,
-    isAttached: word === 'attach',
+    isHostEnd: word === 'attach',
     ...(namespace === undefined ? {} : { netnsInode: Number(namespace) }),
     daemon: SOCKET,
   };

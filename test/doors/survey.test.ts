@@ -211,17 +211,24 @@ test('what a daemon guards, by its answer', () => {
     view({}),
     view({ name: 'gone', waiting: 'ENODEV' }),
     view({ name: 'vm', kind: 'attach', device: 'tap0' }),
+    view({ name: 'pair', kind: 'veth', hostEnd: { device: 'sgv1', netnsInode: 1 } }),
+    {
+      ...view({ name: 'moved', kind: 'veth', hostEnd: { device: 'sgv2', netnsInode: 1 } }),
+      netnsInode: undefined,
+    },
     { ...view({ name: 'far', kind: 'stream', device: '/run/vm.sock' }), netnsInode: undefined },
     { ...view({ name: 'uplink', device: 'up0' }), id: undefined },
     view({ name: 'uplink', id: 'eni-2' }),
   ] as InterfaceView[]);
   assert.deepEqual(daemon, { socket: '/s', state: 'answered' });
-  const texts = guards.map(({ name, isUplink, device, isStream, isAttached, netnsInode }) =>
-    [name, device, netnsInode, isUplink, isStream, isAttached].join(' '),
+  const texts = guards.map(({ name, isUplink, device, isStream, isHostEnd, netnsInode }) =>
+    [name, device, netnsInode, isUplink, isStream, isHostEnd].join(' '),
   );
   assert.deepEqual(texts, [
     'web eth0 7 false false false',
     'vm tap0 7 false false true',
+    'pair sgv1 1 false false true',
+    'moved sgv2 1 false false true',
     'far /run/vm.sock  false true false',
     'uplink up0 7 true false false',
     'uplink eth0 7 false false false',

@@ -10,6 +10,7 @@ const arena = new Uint8Array(64);
 const slots = new Int32Array(6);
 const fds = new Int32Array(2);
 const ipv4 = Uint8Array.of(10, 0, 0, 1);
+const pair = { name: 'x', hostName: 'y', alias: 'z', mtu: 1500, txQueueLength: 1 };
 const options = { kind: 'tun', name: 'x', persist: false } as const;
 
 /** So that a wrong type can be passed at all. */
@@ -173,6 +174,17 @@ const WRONG: readonly [string, readonly unknown[], typeof TypeError | typeof Ran
   ['wait', [9999, [0, 0], 0], TypeError, 'events must be an Int32Array'],
   ['wait', [9999, new Int32Array(1), 0], RangeError, 'events must be at least two words long'],
   ['wait', [9999, new Int32Array(2), -2], RangeError, 'timeoutMs must be an integer from -1 to 2147483647'],
+  ['setLink', [undefined, 1, { alias: 'x'.repeat(256) }], RangeError, 'alias must be from 1 to 255 bytes long'],
+  ['lookAtLink', [1, 1], TypeError, 'netns must be a string'],
+  ['lookAtLink', [undefined, 0], RangeError, 'ifindex must be an integer from 1 to 2147483647'],
+  ['makePair', [1, pair], TypeError, 'netns must be a string'],
+  ['makePair', [undefined], TypeError, 'pair must be an object'],
+  ['makePair', [undefined, { ...pair, name: 'a'.repeat(16) }], RangeError, 'name must be from 1 to 15 bytes long'],
+  ['makePair', [undefined, { ...pair, hostName: 1 }], TypeError, 'hostName must be a string'],
+  ['makePair', [undefined, { ...pair, alias: '' }], RangeError, 'alias must be from 1 to 255 bytes long'],
+  ['makePair', [undefined, { ...pair, mtu: 0 }], RangeError, 'mtu must be an integer from 1 to 2147483647'],
+  ['makePair', [undefined, { ...pair, txQueueLength: -1 }], RangeError, 'txQueueLength must be an integer from 0 to 2147483647'],
+  ['makePair', [undefined, { ...pair, macAddress: ipv4 }], RangeError, 'macAddress must be 6 bytes long'],
   ['linkIndex', [undefined, 'a'.repeat(16)], RangeError, 'name must be from 1 to 15 bytes long'],
   ['linkIndex', [undefined], TypeError, 'name must be a string'],
   ['deleteLink', [undefined, 'eth0'], TypeError, 'ifindex must be a number'],

@@ -25,16 +25,17 @@ print('held', flush=True)
 time.sleep(1000)
 `;
 
-const NAMES = ['host', 'web', 'db', 'tun', 'world', 'liar', 'accomplice'] as const;
+const NAMES = ['host', 'web', 'db', 'tun', 'pair', 'world', 'liar', 'accomplice'] as const;
 type World = Record<(typeof NAMES)[number], Netns>;
 
-function configuration({ host, tun, world }: World): string {
+function configuration({ host, tun, pair, world }: World): string {
   return `
 uplink: { tun: up0, netns: ${world.path}, addresses: [198.51.100.7/24] }
 securityGroups: { open: { ingress: [] } }
 interfaces:
   web: { device: { kind: attach, netns: ${host.path}, name: veth-web }, addresses: [10.0.0.11], securityGroups: [open] }
   tun: { device: { netns: ${tun.path}, name: eth0 }, addresses: [10.0.0.12], securityGroups: [open] }
+  pair: { device: { kind: veth, netns: ${pair.path}, name: eth0 }, addresses: [10.0.0.14], securityGroups: [open] }
   vm: { device: { kind: attach, netns: ${host.path}, name: vm1 }, addresses: [10.0.0.13], securityGroups: [open] }
 `;
 }
@@ -122,6 +123,7 @@ test('what the daemon guards is told from what it does not', async (t) => {
       `guarded ${web.name} eth0 veth - web`,
       `guarded ${tun.name} eth0 tun - tun`,
       `guarded ${holder(guarded, 'one')} vm1 tap - vm`,
+      `guarded ${names.pair.name} eth0 veth - pair`,
       `unguarded ${tun.name} eth1 veth veth-past -`,
       `unguarded ${db.name} eth0 veth veth-db -`,
       `unguarded ${names.liar.name} eth0 veth - -`,
@@ -137,7 +139,7 @@ test('what the daemon guards is told from what it does not', async (t) => {
   assert.ok(!table.stdout.includes('\x1b'), table.stdout);
   assert.ok(table.stdout.includes(`\ufffd[31mtwo (pid ${open.pid})`), table.stdout);
 
-  // The daemon's devices go with it, and what it has attached stays closed; nobody says so any more.
+  // The daemon's devices go with it, and what it has packet sockets on stays closed; nobody says so any more.
   const dead = await host.run(process.execPath, [
     ...[SGCTL, 'doors', '--json', '--socket', `${control}.none`],
   ]);

@@ -133,7 +133,7 @@ function readAll(fd: number, kind: OpenOptions['kind']): string[] {
   const found: string[] = [];
   const row = portKind(kind);
   for (;;) {
-    const count = native.readBatch(fd, arena, 0, slots, linkBytesOf(row), row.isAttached);
+    const count = native.readBatch(fd, arena, 0, slots, linkBytesOf(row), row.isSocket);
     if (count === 0) return found;
     for (let i = 0; i < count; i++) {
       const at = slots[3 * i];

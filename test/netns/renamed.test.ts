@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import type { PortKindName } from '../../src/ports/port-kind.ts';
 import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
 import type { Netns } from '../support/netns.ts';
 import { mustRun } from '../support/process.ts';
@@ -16,23 +17,33 @@ const WEB = '10.0.0.11';
 const VM = '10.0.0.13';
 const NAMES = ['world', 'web', 'vm', 'other'] as const;
 
-function configuration(names: Record<(typeof NAMES)[number], Netns>): string {
+/** The kinds of the devices of web and vm. */
+type Kinds = readonly [web: PortKindName, vm: PortKindName];
+
+function configuration(names: Record<(typeof NAMES)[number], Netns>, [ofWeb, ofVm]: Kinds): string {
   return `
 uplink: { tun: up0, netns: ${names.world.path}, addresses: [${WORLD}/24] }
 securityGroups:
   any: { ingress: [{ protocol: icmp, type: 8, from: 198.51.100.0/24 }] }
 interfaces:
-  web: { device: { kind: tun, netns: ${names.web.path}, name: eth0 }, addresses: [${WEB}], securityGroups: [any] }
-  vm: { device: { kind: tap, netns: ${names.vm.path}, name: eth0 }, addresses: [${VM}], securityGroups: [any] }
+  web: { device: { kind: ${ofWeb}, netns: ${names.web.path}, name: eth0 }, addresses: [${WEB}], securityGroups: [any] }
+  vm: { device: { kind: ${ofVm}, netns: ${names.vm.path}, name: eth0 }, addresses: [${VM}], securityGroups: [any] }
 `;
 }
 
 type Shown = Pick<InterfaceView, 'name' | 'device' | 'netns' | 'configured'>;
 
-test('a device that is renamed, and one that is moved', async (t: TestContext) => {
+for (const kinds of [
+  ['tun', 'tap'],
+  ['veth', 'veth'],
+] as const)
+  test(`a device that is renamed, and one that is moved: ${kinds.join(', ')}`, (t) =>
+    renameAndMove(t, kinds));
+
+async function renameAndMove(t: TestContext, kinds: Kinds): Promise<void> {
   if (!canRun(t)) return;
   const names = await makeNamespaces(t, NAMES);
-  const file = temporaryFile(t, 'moved.yaml', configuration(names));
+  const file = temporaryFile(t, 'moved.yaml', configuration(names, kinds));
   const socket = join(dirname(file), 'control.sock');
   await Daemon.start(t, file, ['--control', socket]);
   const ask = (...args: readonly string[]): Promise<string> =>
@@ -69,4 +80,4 @@ test('a device that is renamed, and one that is moved', async (t: TestContext) =
   assert.match(text, /^web +any .* net0 in \S+/m);
   assert.match(text, /^the device of web is net0 in \S+; the configuration has eth0 in \S+$/m);
   assert.match(text, /^the device of vm is eth0 in \S+; the configuration has eth0 in \S+$/m);
-});
+}

@@ -53,6 +53,12 @@ test('an interface fits as a regular expression says', () => {
   );
 });
 
+test('the host’s end of a pair that we made fits nothing', () => {
+  const link = { ifindex: 1, name: 'sgv1', alias: 'secgroupd 1f0c92d6 web', mac: '' };
+  assert.equal(fitsMatch({ name: 'sgv*' }, link), false);
+  assert.equal(fitsMatch({ name: 'sgv*' }, { ...link, alias: 'secgroupd' }), true);
+});
+
 test('two matches can be one interface if, and only if, there is such an interface', () => {
   fc.assert(
     fc.property(match, match, (a, b) => {

@@ -52,6 +52,7 @@ test('what the packet path asks of a port follows from its kind', () => {
     ['tun', false, 0],
     ['tap', true, 14],
     ['attach', true, 14],
+    ['veth', true, 14],
     ['stream', true, 14],
   ]);
   const { ports } = makePorts();

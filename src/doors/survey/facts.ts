@@ -33,7 +33,7 @@ export interface Guard {
   readonly device: string;
   readonly isStream: boolean;
   /** It is the host's end of something: what is guarded is at the other end. */
-  readonly isAttached: boolean;
+  readonly isHostEnd: boolean;
   /** Absent: of a stream. */
   readonly netnsInode?: number;
   /** The control socket of the daemon. */

@@ -114,7 +114,7 @@ class Host {
         if (!link.isLive || link.isLoopback) continue;
         const guard = this.guardOf(namespace.inode, link);
         const isHostEnd =
-          guard?.isAttached === true && guard === this.guardAt(namespace.inode, link.name);
+          guard?.isHostEnd === true && guard === this.guardAt(namespace.inode, link.name);
         if (isHostEnd) attached.push(...this.attachedWay(namespace, link, guard));
         else if (guard === undefined) open.push(...this.openWay(namespace, link));
         else guarded.push(guardedWay(namespace, link, guard));
@@ -231,7 +231,7 @@ class Host {
     if (guard?.isUplink === true) return [];
     const isPair = link.kind === 'veth' && typeof link.linkedTo !== 'number';
     const isTap = link.tun === 'tap';
-    if (guard?.isAttached === true) return this.attachedWay(namespace, link, guard);
+    if (guard?.isHostEnd === true) return this.attachedWay(namespace, link, guard);
     if (!isPair && !isTap && !TAPS_OF_PARENT.has(link.kind)) return [];
     if (guard !== undefined) return [guardedWay(namespace, link, guard)];
     const [why, , more] = isTap ? this.heldBy(namespace.inode, link) : [NO_LOOK, undefined, {}];

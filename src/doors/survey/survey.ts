@@ -52,20 +52,31 @@ async function askOne(socket: string): Promise<Answer> {
 /** An interface that waits for its device guards nothing yet. */
 export function guardsOf(socket: string, interfaces: readonly InterfaceView[]): Answer {
   const open = interfaces.filter(({ waiting }) => waiting === undefined);
-  const guards = open.flatMap(({ name, id, kind, device, netnsInode }): Guard[] => {
-    const { isStream, isAttached } = portKind(kind);
+  const guards = open.flatMap((one): Guard[] => {
+    const { name, id, kind } = one;
+    const { isStream, isSocket } = portKind(kind);
+    const { device, netnsInode } = guardedEnd(one);
     if (netnsInode === undefined && !isStream) return [];
     const isUplink = id === undefined && name === UPLINK_NAME;
     const place = netnsInode === undefined ? {} : { netnsInode };
-    return [{ name, isUplink, device, isStream, isAttached, ...place, daemon: socket }];
+    return [{ name, isUplink, device, isStream, isHostEnd: isSocket, ...place, daemon: socket }];
   });
   const isTold = open.every(
-    ({ netnsInode, kind }) => netnsInode !== undefined || portKind(kind).isStream,
+    (one) => guardedEnd(one).netnsInode !== undefined || portKind(one.kind).isStream,
   );
   if (isTold) return { daemon: { socket, state: 'answered' }, guards };
   const reason =
     'it does not tell in which namespace each device is: restart it, to be of this version';
   return { daemon: { socket, state: 'unknown', reason }, guards };
+}
+
+/** Of a pair the daemon has the host's end, wherever the other one is by now. */
+function guardedEnd({
+  device,
+  netnsInode,
+  hostEnd,
+}: InterfaceView): Pick<InterfaceView, 'device' | 'netnsInode'> {
+  return hostEnd ?? { device, ...(netnsInode === undefined ? {} : { netnsInode }) };
 }
 
 /**

@@ -1,21 +1,24 @@
-/** Interfaces that somebody else made: what has become of one. */
+/** Interfaces of a host that the packet loops have packet sockets on: what has become of one. */
 import type { Device } from './device.ts';
 import { whyNotOne } from './find-link.ts';
 import { fitsMatch, matchLabel, type Link } from './link-match.ts';
+import { hostSide } from './host-side.ts';
 import type { Native } from './native.ts';
 
 /**
- * What has become of an attached interface while it was open. It may have another name by now: that is no change, as
- * long as it is the one that is meant.
+ * What has become of the host's side of a device (hostSide) while it was open. It may have another name by now: that is
+ * no change, as long as it is the one that is meant.
  * @param links of its namespace, now
  * @returns why it must be opened anew; undefined: all is as it was
  * @throws NativeError if it can't be looked at
  */
-export function changeOfAttached(
+export function changeOfHostSide(
   native: Pick<Native, 'lookAtDevice'>,
-  { spec: { match, netnsPath }, name: nameBefore, ifindex, mtu }: Device,
+  { spec, name: nameBefore, ifindex, mtu: mtuBefore }: Device,
   links: readonly Link[],
 ): string | undefined {
+  const { match, netnsPath } = hostSide(spec)!;
+  const mtu = spec.hostEnd === undefined ? mtuBefore : spec.mtu;
   const link = links.find((one) => one.ifindex === ifindex);
   if (link === undefined) return `${nameBefore} was deleted, or moved to another namespace`;
   const { name } = link;

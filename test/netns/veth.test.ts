@@ -1,0 +1,350 @@
+/**
+ * Devices of the kind veth: pairs that the daemon makes, with the other end in its own namespace. What passes there, what
+ * becomes of a pair when the daemon, the namespace or the configuration changes, and that nothing passes meanwhile.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { GATEWAY } from '../engine/frames.ts';
+import { ethernet, toHex, udp4 } from '../packets/build.ts';
+import { makeNetns, type Netns } from '../support/netns.ts';
+import { run } from '../support/process.ts';
+import { repositoryRoot } from '../support/repository.ts';
+import { requireTools } from '../support/require.ts';
+import { inUrl, reaches, until, waiting } from './attach-world.ts';
+import { blobHash } from './blob.ts';
+import {
+  canRun,
+  Daemon,
+  get,
+  makeNamespaces,
+  ping,
+  pingInVain,
+  serve,
+  temporaryFile,
+} from './world.ts';
+
+const SEND = join(repositoryRoot(), 'test/netns/send-frames.py');
+const WORLD = ['198.51.100.7', '2001:db8:51::7'] as const;
+const WEB = ['10.0.0.11', 'fd00:10::11'] as const;
+const DB = ['10.0.0.12', 'fd00:10::12'] as const;
+const TUN = ['10.0.0.13', 'fd00:10::13'] as const;
+const MAC_DB = '02:00:00:00:00:12';
+const DB_MTU = 1400;
+
+interface World {
+  readonly file: string;
+  readonly web: Netns;
+  readonly db: Netns;
+  readonly tun: Netns;
+  readonly world: Netns;
+}
+
+const listed = (addresses: readonly string[]): string => addresses.map((one) => `'${one}'`).join();
+
+function configuration({ web, db, tun, world }: Omit<World, 'file'>, more = ''): string {
+  return `
+uplink: { tun: up0, netns: ${world.path}, addresses: [${WORLD[0]}/24, '${WORLD[1]}/64'] }
+securityGroups:
+  open:
+    ingress:
+      - { protocol: tcp, ports: 8080, from: [10.0.0.0/24, 'fd00:10::/64', 198.51.100.0/24, '2001:db8:51::/64'] }
+interfaces:
+  web: { device: { kind: veth, netns: ${web.path}, name: eth0 }, addresses: [${listed(WEB)}], securityGroups: [open] }
+  db: { device: { kind: veth, netns: ${db.path}, name: eth0, mac: '${MAC_DB}', mtu: ${DB_MTU} }, addresses: [${listed(DB)}], securityGroups: [open] }
+  tun: { device: { netns: ${tun.path}, name: eth0 }, addresses: [${listed(TUN)}], securityGroups: [open] }
+metrics: { listen: '127.0.0.1:0' }
+${more}`;
+}
+
+async function makeWorld(t: TestContext, more = ''): Promise<World> {
+  const names = await makeNamespaces(t, ['web', 'db', 'tun', 'world']);
+  t.after(removePairs);
+  return { ...names, file: temporaryFile(t, 'veth.yaml', configuration(names, more)) };
+}
+
+interface HostEnd {
+  readonly ifname: string;
+  readonly ifalias: string;
+  readonly ifindex: number;
+  readonly link_index: number;
+  readonly mtu: number;
+  readonly txqlen: number;
+  readonly flags: readonly string[];
+}
+
+/** The host's ends of pairs of any secgroupd, by the interfaces' names. */
+async function hostEnds(): Promise<ReadonlyMap<string, HostEnd>> {
+  const { stdout } = await run('ip', ['-json', 'link', 'show', 'type', 'veth']);
+  const links = (JSON.parse(stdout || '[]') as HostEnd[]).filter(({ ifalias = '' }) =>
+    ifalias.startsWith('secgroupd '),
+  );
+  return new Map(links.map((link) => [link.ifalias.split(' ').at(-1)!, link]));
+}
+
+/** What a daemon that was killed leaves would be there for the next test. */
+async function removePairs(): Promise<void> {
+  for (const { ifname } of (await hostEnds()).values()) {
+    await run('ip', ['link', 'delete', ifname]);
+    await run('nft', ['delete', 'table', 'netdev', `secgroupd_attach_${ifname}`]);
+  }
+}
+
+async function guards(): Promise<string[]> {
+  const { stdout } = await run('nft', ['list', 'tables', 'netdev']);
+  return [...stdout.matchAll(/^table netdev secgroupd_attach_(sgv\S+)$/gm)].map(([, name]) => name);
+}
+
+/** A known 20 MB arrive whole. */
+async function download(to: Netns, host: string): Promise<void> {
+  const command = `curl -gsS -m 15 http://${inUrl(host)}:8080/blob | sha256sum`;
+  const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 });
+  assert.equal(hash, `${blobHash()}  -\n`, host);
+}
+
+/** Replaces what stands in the configuration once. */
+function edit(file: string, before: string | RegExp, after: string): void {
+  const text = readFileSync(file, 'utf8');
+  const changed = text.replace(before, after);
+  assert.notEqual(changed, text);
+  writeFileSync(file, changed);
+}
+
+test('pairs that the daemon makes', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'sha256sum', 'nft', 'python3')) return;
+  const world = await makeWorld(t);
+  const { web, db, tun, file } = world;
+  let daemon = await Daemon.start(t, file);
+  const servers = { web, db, tun, world: world.world };
+  await Promise.all(Object.entries(servers).map(([name, netns]) => serve(netns, name)));
+
+  await t.test('both ends are as the configuration has them', async () => {
+    const ends = await hostEnds();
+    assert.deepEqual([...ends.keys()].sort(), ['db', 'web']);
+    const end = ends.get('db')!;
+    assert.match(end.ifname, /^sgv[0-9a-f]{12}$/);
+    assert.match(end.ifalias, /^secgroupd [0-9a-f]{8} eni-[0-9a-f]{17} db$/);
+    assert.deepEqual([end.mtu, end.txqlen], [DB_MTU, 4000]);
+    assert.equal((await run('ip', ['-brief', '-6', 'address', 'show', end.ifname])).stdout, '');
+    const [inside] = JSON.parse(
+      await db.mustRun('ip', ['-json', 'link', 'show', 'eth0']),
+    ) as (HostEnd & { readonly address: string })[];
+    assert.deepEqual(
+      [inside.ifindex, inside.mtu, inside.txqlen, inside.address],
+      [end.link_index, DB_MTU, 4000, MAC_DB],
+    );
+    assert.deepEqual((await guards()).sort(), [...ends.values()].map((one) => one.ifname).sort());
+  });
+
+  await t.test('whole connections pass to any kind of port, and the rules hold', async () => {
+    const drops = await daemon.dropsDuring(async () => {
+      for (const family of [0, 1] as const) {
+        await download(db, WEB[family]);
+        await download(web, TUN[family]);
+        await download(tun, WEB[family]);
+        await download(web, WORLD[family]);
+        await download(db, WORLD[family]);
+        await download(world.world, DB[family]);
+      }
+    });
+    assert.deepEqual(drops, {});
+    const refused = await daemon.dropsDuring(async () => {
+      for (const family of [0, 1] as const) await pingInVain(tun, WEB[family]);
+    });
+    assert.deepEqual(refused, { 'web ingress ingress-rules': 2 });
+  });
+
+  await t.test('the host has neither a way in nor a way out', async () => {
+    const { ifname } = (await hostEnds()).get('web')!;
+    await run('ip', ['address', 'add', '10.0.0.1/32', 'dev', ifname]);
+    await run('ip', ['route', 'add', WEB[0], 'dev', ifname]);
+    await pingInVain(web, '10.0.0.1');
+    assert.notEqual((await run('ping', ['-c1', '-W1', WEB[0]])).code, 0);
+    await run('ip', ['address', 'flush', 'dev', ifname]);
+  });
+
+  await t.test('only its own addresses of either kind, and no VLAN', async () => {
+    const datagram = (src: string): Uint8Array =>
+      udp4(src, TUN[0], { srcPort: 4000, dstPort: 8080, payload: Uint8Array.of(1) });
+    const frame = (src: string, vlan?: number): string =>
+      toHex(
+        ethernet({
+          ...{ src: MAC_DB, dst: GATEWAY, etherType: 0x0800, payload: datagram(src) },
+          ...(vlan === undefined ? {} : { vlan }),
+        }),
+      );
+    const foreign = frame(DB[0]).replace(MAC_DB.replaceAll(':', ''), '020000000099');
+    const input = `eth0 ${frame(WEB[0])} ${foreign} ${frame(DB[0], 7)}\n`;
+    const drops = await daemon.dropsDuring(() => db.mustRun('python3', [SEND], { input }));
+    assert.deepEqual(drops, {
+      'db egress source-check': 1,
+      'db egress mac-spoof': 1,
+      'db egress vlan-tagged': 1,
+    });
+  });
+
+  await t.test(
+    'a table that is flushed comes again, and an end that is down goes up again',
+    async () => {
+      const { ifname } = (await hostEnds()).get('web')!;
+      await run('nft', ['delete', 'table', 'netdev', `secgroupd_attach_${ifname}`]);
+      await until('the table is there', async () => (await guards()).includes(ifname));
+      await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+      await run('ip', ['link', 'set', ifname, 'down']);
+      await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+      await run('ip', ['link', 'set', ifname, 'mtu', '1300']);
+      await until(
+        'the MTU is right again',
+        async () => (await hostEnds()).get('web')!.mtu === 1500,
+      );
+      await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    },
+  );
+
+  await t.test('a pair that is deleted is made again', async () => {
+    await web.mustRun('ip', ['link', 'delete', 'eth0']);
+    await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    await reaches(web, DB[1], 'db');
+    assert.equal(await waiting(daemon), 0);
+  });
+
+  await t.test('a daemon that is killed leaves its pairs, and nothing passes', async () => {
+    const before = await hostEnds();
+    await daemon.kill();
+    assert.deepEqual(await hostEnds(), before);
+    await pingInVain(web, DB[0]);
+    assert.equal((await guards()).length, 2);
+    daemon = await Daemon.start(t, file);
+    assert.deepEqual(await hostEnds(), before);
+    await reaches(tun, WEB[0], 'web');
+    await download(db, WEB[1]);
+  });
+
+  await t.test('one that is stopped removes them, with their guards', async () => {
+    await daemon.stop();
+    assert.deepEqual([...(await hostEnds()).keys()], []);
+    assert.deepEqual(await guards(), []);
+    assert.notEqual((await web.run('ip', ['link', 'show', 'eth0'])).code, 0);
+    daemon = await Daemon.start(t, file);
+    await reaches(tun, WEB[0], 'web');
+  });
+
+  await t.test('a reload adds, changes and removes', async () => {
+    const before = (await hostEnds()).get('web')!;
+    edit(
+      file,
+      /^ {2}web: .*$/m,
+      readFileSync(file, 'utf8')
+        .match(/^ {2}web: .*$/m)![0]
+        .replace('  web:', '  front:')
+        .replace('name: eth0', 'name: eth0, mtu: 1450'),
+    );
+    edit(file, /^ {2}db: .*\n/m, '');
+    edit(
+      file,
+      /^ {2}tun: .*$/m,
+      `  tun: { device: { kind: veth, netns: ${tun.path}, name: eth1, configure: false }, addresses: [${listed(TUN)}], securityGroups: [open] }`,
+    );
+    daemon.hangUp();
+    await until(
+      'it is in force',
+      async () => (await hostEnds()).has('front') && !(await hostEnds()).has('db'),
+    );
+    await until('it has its MTU', async () => (await hostEnds()).get('front')!.mtu === 1450);
+    const ends = await hostEnds();
+    assert.equal(ends.get('front')!.ifindex, before.ifindex, 'it keeps its device');
+    assert.deepEqual((await guards()).sort(), [...ends.values()].map((one) => one.ifname).sort());
+    assert.deepEqual([...ends.keys()].sort(), ['front', 'tun']);
+    assert.notEqual((await db.run('ip', ['link', 'show', 'eth0'])).code, 0);
+    assert.match(await web.mustRun('ip', ['link', 'show', 'eth0']), /mtu 1450/);
+    assert.match(await tun.mustRun('ip', ['link', 'show', 'eth1']), /state DOWN/);
+    // Whoever made it configures it.
+    await tun.mustRun('ip', ['address', 'add', `${TUN[0]}/24`, 'dev', 'eth1']);
+    await tun.mustRun('ip', ['link', 'set', 'eth1', 'up']);
+    await reaches(tun, WEB[0], 'web');
+  });
+});
+
+test('a namespace that goes takes its pair along, and gets another when it is there again', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'nft')) return;
+  const world = await makeWorld(t);
+  const { db, tun, file } = world;
+  const gone = await makeNetns(t);
+  edit(file, world.web.path, gone.path);
+  const daemon = await Daemon.start(t, file);
+  await Promise.all([serve(db, 'db'), serve(tun, 'tun')]);
+  assert.equal((await ping(gone, WEB[0])).code, 0);
+  await run('ip', ['netns', 'delete', gone.name]);
+  await until('the pair is gone', async () => !(await hostEnds()).has('web'));
+  await until('it is missed', async () => (await waiting(daemon)) === 1);
+  await reaches(tun, DB[0], 'db');
+  await run('ip', ['netns', 'add', gone.name]);
+  await until('it is back', async () => (await waiting(daemon)) === 0);
+  await serve(gone, 'again');
+  await reaches(db, WEB[1], 'again');
+});
+
+test('what an earlier daemon left is removed where it is its own, and nothing else is', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'nft')) return;
+  const world = await makeWorld(t);
+  const { web, db, tun, file } = world;
+  const elsewhere = await makeNetns(t);
+  const other = temporaryFile(
+    t,
+    'other.yaml',
+    `interfaces:\n  other: { device: { kind: veth, netns: ${elsewhere.path}, name: eth0 }, addresses: [10.9.0.1] }\n`,
+  );
+  const second = await Daemon.start(t, other);
+  const first = await Daemon.start(t, file);
+  await second.kill();
+  await first.kill();
+  edit(file, /^ {2}web: .*\n/m, '');
+  const daemon = await Daemon.start(t, file);
+  assert.deepEqual([...(await hostEnds()).keys()].sort(), ['db', 'other']);
+  assert.match(daemon.output, /removed veth pairs that an earlier daemon left/);
+  assert.notEqual((await web.run('ip', ['link', 'show', 'eth0'])).code, 0);
+
+  await t.test('two daemons never have one pair', async () => {
+    await serve(db, 'db');
+    const rival = await Daemon.startAndEnd(t, file);
+    assert.equal(rival.code, 1);
+    assert.match(rival.log, /interface sgv[0-9a-f]{12} is attached by another process/);
+    assert.deepEqual([...(await hostEnds()).keys()].sort(), ['db', 'other']);
+    await reaches(tun, DB[0], 'db');
+  });
+
+  await t.test('an interface of that name which nobody here made stays', async () => {
+    const { ifname } = (await hostEnds()).get('db')!;
+    await daemon.stop();
+    await run('ip', ['link', 'add', ifname, 'type', 'bridge']);
+    t.after(() => run('ip', ['link', 'delete', ifname]));
+    const again = await Daemon.start(t, file);
+    assert.match(
+      again.output,
+      new RegExp(`an interface ${ifname} is there that no secgroupd made`),
+    );
+    assert.match((await run('ip', ['-d', 'link', 'show', ifname])).stdout, /bridge/);
+  });
+});
+
+test('two packet loops share a pair', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'sha256sum', 'nft')) return;
+  const world = await makeWorld(t, 'workers: 2');
+  const { web, db, tun, file } = world;
+  let daemon = await Daemon.start(t, file);
+  const servers = { web, db, tun, world: world.world };
+  await Promise.all(Object.entries(servers).map(([name, netns]) => serve(netns, name)));
+  for (const end of ['none', 'kill', 'stop'] as const) {
+    if (end !== 'none') {
+      await daemon[end]();
+      daemon = await Daemon.start(t, file);
+    }
+    for (const family of [0, 1] as const) {
+      await download(db, WEB[family]);
+      await download(web, TUN[family]);
+      await download(tun, DB[family]);
+      await download(world.world, WEB[family]);
+    }
+  }
+});
