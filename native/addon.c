@@ -83,6 +83,7 @@ static const struct {
     {"watch", watch_input},
     {"watchOutput", watch_output},
     {"unwatch", unwatch_input},
+    {"bootMs", read_boot_clock},
     {"wait", wait_for_watched},
     {"setBatchScheduling", set_batch_scheduling},
     {"eventfd", create_eventfd},

@@ -141,6 +141,16 @@ napi_value wait_for_watched(napi_env env, napi_callback_info info) {
     return napi_create_int32(env, count, &result) == napi_ok ? result : throw_napi(env);
 }
 
+napi_value read_boot_clock(napi_env env, napi_callback_info info) {
+    (void)info;
+    struct timespec now;
+    napi_value result;
+    /* Linux has had it since 2.6.39, so it doesn't fail. */
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    double ms = (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+    return napi_create_double(env, ms, &result) == napi_ok ? result : throw_napi(env);
+}
+
 napi_value set_batch_scheduling(napi_env env, napi_callback_info info) {
     napi_value argument, result;
     bool is_batch;

@@ -75,10 +75,16 @@ export const EXIT_CODES = {
   ],
   'sgctl interface set-groups': [['0', 'it has them'], ['1', 'refused, or no answer'], WRONG_USAGE],
   'sgctl interface move': [
-    ['0', 'it is in force on that host, and the host before has given it up'],
-    ['1', 'refused, or it could not be put in force there'],
+    ['0', 'it is in force on that host, and the host before has given it up or is fenced'],
+    [
+      '1',
+      'refused, it could not be put in force there, or the host before lives, fences and keeps it',
+    ],
     WRONG_USAGE,
-    ['3', 'it is in force there, and the host before has not said that it gave it up'],
+    [
+      '3',
+      'it is in force there, and the host before, which does not fence, has not said that it gave it up',
+    ],
   ],
   'sgctl interface ls': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl host ls': [DONE, ['1', "the store can't be read"], WRONG_USAGE],

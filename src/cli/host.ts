@@ -20,6 +20,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'state', style: (padded, cell) => (cell === 'lives' ? padded : paint(padded, 'red')) },
   { title: 'revision', align: 'right' },
   { title: 'in force', align: 'right' },
+  { title: 'fence' },
   { title: 'left out', align: 'right' },
   { title: 'interfaces', align: 'right' },
   { title: 'started', align: 'right', leaves: 2 },
@@ -40,7 +41,7 @@ function addList(parent: Command): void {
     .command('ls')
     .summary('list the hosts of a store')
     .description(
-      'Lists the hosts of a store: whether each lives, which revision it has in force and since when, how much of the estate is left out there, and how many interfaces are placed on it. A host that is away was killed or cut off; one that left stopped in order, or was forgotten.',
+      'Lists the hosts of a store: whether each lives, which revision it has in force and since when, how much of the estate is left out there, and how many interfaces are placed on it. A host that is away was killed or cut off; one that left stopped in order, or was forgotten. The fence is what it promises: with lease it stops to forward for them when its lease is over, and it is fenced when that is so.',
     )
     .option('--json', 'print them as JSON')
     .addHelpText(
@@ -73,7 +74,7 @@ function addForget(parent: Command): void {
     .argument('<host>', 'its name')
     .option(
       '--force',
-      'also if it lives, or was killed on a store in a file: one that runs says all of it again',
+      'also if it lives, or was killed on a store in a file: one that runs says all of it again, and one that fences is refused all the same',
     )
     .option('--json', 'print what was done as JSON')
     .addHelpText(
@@ -114,6 +115,7 @@ export function formatHosts(
     one.state,
     one.revision === undefined ? '-' : String(one.revision),
     ago(one.inForceSince),
+    one.isFenced === true ? 'fenced' : (one.fence ?? '-'),
     formatCount(Object.keys(one.leftOut).length),
     formatCount(one.interfaces),
     ago(one.since),
@@ -127,7 +129,7 @@ export function formatHosts(
   return [formatList(COLUMNS, rows, options, width), ...refused].join('\n');
 }
 
-function forgottenText({ host, rows, interfaces }: Forgotten): readonly string[] {
+function forgottenText({ host, rows, interfaces, fence }: Forgotten): readonly string[] {
   const done = `${host} is forgotten: ${count(rows, 'row')} removed.`;
   if (interfaces.length === 0) return [done];
   const named = interfaces.slice(0, INTERFACES_MAX).join(', ');
@@ -136,5 +138,10 @@ function forgottenText({ host, rows, interfaces }: Forgotten): readonly string[]
     done,
     `${count(interfaces.length, 'interface')} still placed there: ${named}${more}`,
     'Move each (sgctl interface move), detach it or delete it.',
+    ...(fence === 'lease'
+      ? []
+      : [
+          `WARNING: nothing stops ${host} from forwarding for them if it runs, cut off (fence: none).`,
+        ]),
   ];
 }

@@ -24,7 +24,7 @@ export function addMove(parent: Command): void {
     .command('move')
     .summary('move an interface to another host')
     .description(
-      'Moves an interface that a call of the EC2 API made to another host of the store. The host that has it closes its device, and acknowledges that; then the other one opens it, with the same addresses, groups and tags. What can not be put in force there is given back. The same command again goes on with a move that was interrupted.',
+      'Moves an interface that a call of the EC2 API made to another host of the store. The host that has it closes its device, and acknowledges that; then the other one opens it, with the same addresses, groups and tags. A host that does not answer and fences (secgroupd --fence lease) is waited for until its lease is over; of another one nobody can tell, which is said. What can not be put in force there is given back. The same command again goes on with a move that was interrupted.',
     )
     .argument('<id>', 'its id, eni-…')
     .argument('<host>', 'the name of the other host')
@@ -60,7 +60,8 @@ Examples:
 }
 
 function resultText(result: MoveResult): string {
-  const place = `${result.id} is on ${result.to}, as ${deviceText(result)}`;
+  const fenced = `. ${result.from} has not given it up, and its lease is over: it is fenced`;
+  const place = `${result.id} is on ${result.to}, as ${deviceText(result)}${result.isFenced === true ? fenced : ''}`;
   const { connections } = result;
   if (connections === undefined) return `${place}.`;
   const { flows, refused, why } = connections;

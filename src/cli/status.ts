@@ -110,6 +110,8 @@ function storeRows({
   refused,
   awaySec,
   areGroupsStale = false,
+  fence,
+  fenced,
   notInForce,
 }: StoreStatus): string[][] {
   const rows = notInForce
@@ -133,7 +135,13 @@ function storeRows({
             ),
           ],
         ];
-  return [['store', `${file}, revision ${revision} as ${host}`], ...away, ...late, ...rows];
+  const drops =
+    fenced === undefined
+      ? []
+      : [['fenced', paint(`packets of its interfaces are dropped: ${fenced}`, 'red')]];
+  const how = fence === 'lease' ? ', fence: lease' : '';
+  const store = ['store', `${file}, revision ${revision} as ${host}${how}`];
+  return [store, ...drops, ...away, ...late, ...rows];
 }
 
 function waitingRows(waiting: Status['waiting']): string[][] {

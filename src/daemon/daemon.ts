@@ -67,6 +67,8 @@ export interface DaemonOptions {
   readonly store: MetricsOptions['store'];
   /** Which addresses the store tells to have been released; absent: there is no store. */
   readonly releases?: Releases | undefined;
+  /** What the store gave is closed until `setFence` opens it. */
+  readonly isFenced: boolean;
   /** The packet loop has died; the process must end. */
   readonly onFailure: (error: Error) => void;
 }
@@ -149,6 +151,11 @@ export class Daemon {
   /** Lets the watchdog check that the loop is running and wake it. */
   get loop(): Pick<Dataplane, 'pulse' | 'nudge'> {
     return this.dataplane;
+  }
+
+  /** Up to when packets of what the store gave flow. @param bootMs by CLOCK_BOOTTIME; Infinity: for ever */
+  setFence(bootMs: number): void {
+    this.dataplane.setFence(bootMs);
   }
 
   /** What is in force, in a few words. */
@@ -238,7 +245,7 @@ export class Daemon {
   }
 
   private async open(options: DaemonOptions): Promise<void> {
-    const { config, log, version, timeScale, onFailure, store, releases } = options;
+    const { config, log, version, timeScale, onFailure, store, releases, isFenced } = options;
     await this.table.start(config);
     const ports = this.table.numbers();
     const saved = openState(this.snapshots, this.ruleNumbers, this.untrackedPast);
@@ -250,6 +257,7 @@ export class Daemon {
       onGuest: (device, why) => logGuest(log, device, why),
       prepare: (dataplane) => {
         this.dataplane = dataplane;
+        this.setFence(isFenced ? 0 : Infinity);
         this.setLimits(config, ports);
         const isReleased = saved && releasedWhileDown(saved.content, releases, config, ports);
         saved?.restore(this.flowState(), config.conntrack, timeScale, isReleased);

@@ -42,6 +42,7 @@ import type { Changes, Impact } from '../queries/reload-result.ts';
 import type { StoreStatus } from '../queries/status-view.ts';
 import { everySecond } from '../telemetry/every-second.ts';
 import { admittedAnew } from './admitted-anew.ts';
+import { Fencing, type FencingOptions } from './fencing.ts';
 import type { Handover } from './handover.ts';
 import { PreviewAnswers } from './previews.ts';
 import { Releases } from './releases.ts';
@@ -51,6 +52,8 @@ import type { Reloadable } from './reloader.ts';
 export interface Enforcer extends Reloadable {
   /** Ends the tracked flows with addresses that are not their owners' any more. */
   endReleased(released: ReleasedAddresses): Promise<void>;
+  /** Up to when packets of what the store gave flow, by CLOCK_BOOTTIME; Infinity: for ever. */
+  setFence(bootMs: number): void;
 }
 
 export interface EstateInForceOptions {
@@ -71,6 +74,8 @@ export interface EstateInForceOptions {
   readonly declared: Config;
   /** After so long without the store, rules that name groups admit nothing new. Default: never. */
   readonly staleAfterMs?: number;
+  /** Default: there is no fence. */
+  readonly fence?: Pick<FencingOptions, 'setting' | 'wasFencing' | 'clockMs' | 'onToldNone'>;
 }
 
 /** So often a question what a change would do is asked again because what is in force has changed meanwhile. */
@@ -95,6 +100,7 @@ export class EstateInForce implements Reloadable {
   private readonly staleAfterMs: number;
   private readonly joiner: Joiner;
   private readonly previews: PreviewAnswers;
+  private readonly fencing: Fencing | undefined;
   private declared: Config;
   private leftOut: ReadonlyMap<string, string> = new Map();
   /** Of the estate that was joined last: its revision, and how many changes it had had. */
@@ -124,6 +130,11 @@ export class EstateInForce implements Reloadable {
     this.staleAfterMs = options.staleAfterMs ?? Infinity;
     this.joiner = new Joiner(follower.estate, options);
     this.releases = new Releases(follower.estate, place);
+    const catchUp = async (): Promise<string | undefined> => {
+      await follower.readAll();
+      return this.settle();
+    };
+    this.fencing = options.fence && new Fencing({ ...options.fence, rows, catchUp, log });
     const assess = (edit: Edit): ReturnType<EstateInForce['assess']> => this.assess(edit);
     this.previews = new PreviewAnswers({ follower, rows, host, log, assess });
   }
@@ -162,7 +173,8 @@ export class EstateInForce implements Reloadable {
   /** For metrics. */
   get counts(): StoreFigures {
     const { revision } = this.applied;
-    return { revision, notInForce: this.notInForce().size, awaySec: this.awaySec() };
+    const isFenced = this.fencing?.isFenced === true;
+    return { revision, notInForce: this.notInForce().size, awaySec: this.awaySec(), isFenced };
   }
 
   /** What calls have tagged an interface with. */
@@ -177,13 +189,30 @@ export class EstateInForce implements Reloadable {
     const awaySec = this.awaySec();
     const away = awaySec === 0 ? {} : { awaySec };
     const stale = this.config.model.areGroupsStale === true ? { areGroupsStale: true } : {};
-    return { file, host, ...this.applied, ...away, ...stale, notInForce };
+    return {
+      file,
+      host,
+      ...this.applied,
+      ...away,
+      ...stale,
+      ...this.fencing?.status(),
+      notInForce,
+    };
   }
 
-  /** Begins to follow the store. `enforcer` has put in force what `join` gave. */
+  /** Whether packets of what the store gave are stopped now. */
+  get isFenced(): boolean {
+    return this.fencing?.isFenced === true;
+  }
+
+  /**
+   * Begins to follow the store.
+   * @param enforcer has put in force what `join` gave, and is closed for what the store gave if it is fenced
+   */
   async follow(enforcer: Enforcer): Promise<void> {
     this.enforcer = enforcer;
     this.rows.start();
+    this.fencing?.start((bootMs) => enforcer.setFence(bootMs));
     this.looked = this.joined.changes;
     this.releases.begin(this.joined.revision);
     const isOwn = this.client !== undefined;
@@ -248,14 +277,20 @@ export class EstateInForce implements Reloadable {
     return this.waiting().find(({ name }) => name === found.name)?.reason;
   }
 
-  /** Ends in order: nobody waits for this host any more. */
-  async stop(): Promise<void> {
+  /**
+   * Ends in order: nobody waits for this host any more, and others may take what it had.
+   * @param close stops packets
+   */
+  async stop(close: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     this.stopListening?.();
     await this.previews.stop();
     this.handover?.stop();
     await this.last;
+    this.fencing?.stop();
+    await close();
     this.rows.want(undefined);
-    await this.rows.flush(TELL_TIMEOUT_MS);
+    // Packets wait for the next start meanwhile: not in vain.
+    if (this.follower.awaySinceMs() === undefined) await this.rows.flush(TELL_TIMEOUT_MS);
     await this.rows.close();
     await this.follower.close();
   }
@@ -418,6 +453,7 @@ export class EstateInForce implements Reloadable {
     const text = encodeApplied({
       ...state,
       at: this.appliedAt,
+      ...(this.fencing?.status().fence === 'lease' ? { fence: 'lease' } : {}),
       ...(notInForce.size === 0 ? {} : { leftOut }),
       ...(Object.keys(arrivals).length === 0 ? {} : { arrivals }),
     });

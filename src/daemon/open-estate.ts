@@ -3,30 +3,40 @@
  *
  * A store in a file is this host's: the daemon reads it before packets flow, holds all of it, and makes changes for
  * those who ask it. A store that hosts share may be far away, and is others'. The daemon holds the part that it needs,
- * has a copy of it in a file, starts by that copy, and tells the store about itself and nothing else.
+ * has a copy of it in a file, starts by that copy, and tells the store about itself and nothing else. Whether it fences
+ * (fencing.ts) is in the copy, too, before the store is told so and until it was told otherwise: a start without the
+ * store has to know what others go by.
  */
 import type { Logger } from 'pino';
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EstateClient } from '../estate/estate-client.ts';
 import { EstateFollower } from '../estate/estate-follower.ts';
 import { HostPart } from '../estate/host-part.ts';
 import { ALIVE_TTL_SEC, HostRows } from '../estate/host-rows.ts';
+import { appliedKey } from '../estate/keys.ts';
 import type { AliveState } from '../estate/model.ts';
 import { readCache, writeCache } from '../estate/part-cache.ts';
+import { decodeApplied } from '../estate/rows.ts';
 import { version } from '../service/version.ts';
 import { LateStore } from '../store/late-store.ts';
 import { openStore } from '../store/open-store.ts';
 import { parsePlace } from '../store/place.ts';
+import type { Store } from '../store/store.ts';
 import { Handover } from './handover.ts';
+import type { FenceSetting } from './fencing.ts';
 import { EstateInForce, type EstateInForceOptions } from './estate-in-force.ts';
 
 export interface OpenEstateOptions extends Omit<
   EstateInForceOptions,
-  'client' | 'follower' | 'handover' | 'rows'
+  'client' | 'follower' | 'handover' | 'rows' | 'fence'
 > {
   /** Where the copy is kept; undefined: nowhere. */
   readonly stateDirectory: string | undefined;
+  readonly setting: FenceSetting;
+  /** CLOCK_BOOTTIME. */
+  readonly clockMs: () => number;
 }
 
 /** Each server of the API hears of each acknowledgement. */
@@ -51,9 +61,9 @@ async function openOwn(options: OpenEstateOptions): Promise<EstateInForce> {
 }
 
 async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
-  const { place, host, log, stateDirectory } = options;
+  const { place, host, log, stateDirectory, setting, clockMs } = options;
   const onTrouble = troubleLog(log);
-  const store = new LateStore(() => openStore(place, (message) => log.warn(message)));
+  const store = new LateStore(() => openStore(place, (message) => log.warn(message), clockMs));
   const follower = new EstateFollower({ store, scope: new HostPart(host), onTrouble });
   const path = stateDirectory === undefined ? undefined : join(stateDirectory, 'estate.cache');
   const cache = path === undefined ? undefined : new Cache(path, options, follower);
@@ -65,6 +75,13 @@ async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
       { store: place },
       'the store can not be reached: what the file declares is in force alone, until it can',
     );
+  const wasFencing = cache?.isRestored === true ? cache.isFencing : await hasFenced(store, host);
+  if (cache !== undefined) cache.isFencing = wasFencing || setting === 'lease';
+  const onToldNone = (): void => {
+    if (cache === undefined) return;
+    cache.isFencing = false;
+    void cache.save();
+  };
   const before = cache === undefined ? {} : { before: () => cache.save() };
   const rows = new HostRows({
     ...{ store, host, onTrouble, ...before },
@@ -74,7 +91,19 @@ async function openShared(options: OpenEstateOptions): Promise<EstateInForce> {
   const handover = new Handover({ store, host, log });
   // Without the rights for it, interfaces move without their connections.
   void handover.start().catch((error: unknown) => log.debug({ err: error }, 'handed over before'));
-  return new EstateInForce({ ...options, follower, rows, client: undefined, handover });
+  const fence = { setting, wasFencing, clockMs, onToldNone };
+  return new EstateInForce({ ...options, follower, rows, client: undefined, handover, fence });
+}
+
+/** Whether the store was told that this host fences, or may have been. */
+async function hasFenced(store: Store, host: string): Promise<boolean> {
+  if (store.awaySinceMs() !== undefined) return true;
+  try {
+    const { rows } = await store.read(appliedKey(host));
+    return rows.some(({ key, value }) => decodeApplied(key, value).fence === 'lease');
+  } catch {
+    return true;
+  }
 }
 
 function alive(holds: AliveState['holds']): AliveState {
@@ -88,6 +117,11 @@ class Cache {
   private readonly follower: EstateFollower;
   private readonly changed: Set<string>;
   private savedRevision = 0;
+  private isFencingSaved = false;
+  private last: Promise<void> = Promise.resolve();
+  isRestored = false;
+  /** Whether the store was told that this host fences, or is to be told so. */
+  isFencing = false;
 
   constructor(path: string, options: OpenEstateOptions, follower: EstateFollower) {
     this.path = path;
@@ -104,7 +138,10 @@ class Cache {
       log.warn({ file: this.path, why: found.why }, 'the copy of the estate is not used');
       return;
     }
-    const { revision, rows } = found;
+    const { revision, rows, fence } = found;
+    this.isRestored = true;
+    this.isFencing = fence === 'lease';
+    this.isFencingSaved = this.isFencing;
     this.follower.restore({ revision, puts: rows, deletes: [], isContent: true });
     this.changed.clear();
     this.savedRevision = revision;
@@ -114,22 +151,35 @@ class Cache {
     );
   }
 
-  async save(): Promise<void> {
+  /** One after the other: they write the same file. */
+  save(): Promise<void> {
+    this.last = this.last.then(() => this.saveNow());
+    return this.last;
+  }
+
+  private async saveNow(): Promise<void> {
     const { estate } = this.follower;
-    if (estate.revision === 0 || (this.changed.size === 0 && this.savedRevision > 0)) return;
+    const { isFencing } = this;
+    const isSaved = this.savedRevision > 0 && isFencing === this.isFencingSaved;
+    if (estate.revision === 0 || (this.changed.size === 0 && isSaved)) return;
     const { revision } = estate;
     const rows = estate.rows();
     const changed = [...this.changed];
     this.changed.clear();
     try {
-      await writeCache(this.path, this.owner, { revision, rows });
+      const fence = isFencing ? { fence: 'lease' as const } : {};
+      await writeCache(this.path, this.owner, { revision, rows, ...fence });
       this.savedRevision = revision;
+      this.isFencingSaved = isFencing;
     } catch (error) {
       for (const key of changed) this.changed.add(key);
       this.options.log.error(
         { err: error, file: this.path },
         'the copy of the estate could not be written',
       );
+      // That this host fences is told to the store now, and the former copy does not say so.
+      if (isFencing && !this.isFencingSaved)
+        await rm(this.path, { force: true }).catch(() => undefined);
     }
   }
 

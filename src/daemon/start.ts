@@ -111,8 +111,8 @@ async function serve(
     watchdog?.stop();
     reloader.stopWatching();
     closeSockets();
-    await estate?.stop();
-    await daemon.stop();
+    const close = (): Promise<void> => daemon.stop();
+    await (estate === undefined ? close() : estate.stop(close));
   };
 }
 
@@ -185,6 +185,7 @@ function startDaemon(
     version,
     store: () => estate?.counts,
     releases: estate?.releases,
+    isFenced: estate?.isFenced === true,
     timeScale: args.timeScale,
     devices: new FdStore(native, notifier, log, environment.stored),
     snapshots: new SnapshotStore({
@@ -200,14 +201,17 @@ function startDaemon(
 /** Opens the store of what API calls made. Without it, what files declare is in force alone. */
 async function openEstate(
   declared: Config,
-  { args, log, environment }: Service,
+  { args, native, log, environment }: Service,
 ): Promise<EstateInForce | undefined> {
   const { store, host, netnsDir: netnsDirectory, flowLogDir: flowLogDirectory } = args;
   if (store === undefined) return undefined;
   const { openEstateInForce } = await import('./open-estate.ts');
   const stateDirectory = args.stateDir ?? environment.stateDirectory;
   const places = { place: store, host, netnsDirectory, flowLogDirectory, stateDirectory };
-  return openEstateInForce({ ...places, staleAfterMs: args.stale, log, declared });
+  return openEstateInForce({
+    ...{ ...places, log, declared, staleAfterMs: args.stale, setting: args.fence },
+    clockMs: () => native.bootMs(),
+  });
 }
 
 async function run(args: RunArguments): Promise<void> {

@@ -19,6 +19,7 @@ import type { FlowTable } from '../conntrack/table.ts';
 import type { AdoptedFlows } from './adopt-flows.ts';
 import type { CaptureReader } from '../engine/capture-ring.ts';
 import { counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
+import { setFence } from '../engine/fence.ts';
 import type { EventReader } from '../engine/events.ts';
 import type { Native } from '../ports/native.ts';
 import { findFlowsOf, packRecords, type Handed, type Handing } from './handed-flows.ts';
@@ -68,6 +69,7 @@ export class Dataplane {
   private readonly timeoutsMs = new Int32Array(this.shared.timeoutsMs);
   private readonly guests = new Uint8Array(this.shared.guests);
   private readonly maxFlowsByPort = new Int32Array(this.shared.maxFlowsByPort);
+  private readonly fence = new Int32Array(this.shared.fence);
   /** The ports that the loops have. */
   private ports: Assignment['ports'] = [];
   private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };
@@ -246,6 +248,11 @@ export class Dataplane {
       return report;
     });
     return (await Promise.all(judged)).map(({ answers }) => answers);
+  }
+
+  /** Sets up to when packets pass the fence. @param bootMs by CLOCK_BOOTTIME; Infinity: for ever */
+  setFence(bootMs: number): void {
+    setFence(this.fence, bootMs);
   }
 
   /** Sets the idle time-outs of a port. They apply at once, also to flows that are already tracked. */

@@ -2,9 +2,9 @@
  * The packet loop waits, then reads a batch from each port that has packets, judges it and writes it.
  *
  * The loop owns its thread and blocks in epoll_wait(2), so that a round costs what is ready, not what exists: poll(2)
- * took 60 µs a round with a thousand interfaces. It reads the clock once a round. An eventfd wakes it for commands.
- * It takes them between two rounds, so policy and ports never change within a batch. Each port gets one batch a
- * round: a port under load can't starve the others.
+ * took 60 µs a round with a thousand interfaces. It reads the clock once a round, and that of the fence once a batch.
+ * An eventfd wakes it for commands. It takes them between two rounds, so policy and ports never change within a batch.
+ * Each port gets one batch a round: a port under load can't starve the others.
  *
  * Nothing here allocates per packet. When a device is gone, the loop drops it, reports it, and goes on with the
  * others. A broken invariant throws: the process ends, its devices close, and traffic stops (conntrack/invariant.ts).
@@ -30,6 +30,7 @@ import {
 import { ADVERTISE_MS } from '../engine/dhcp/router-advertisements.ts';
 import { EventRing } from '../engine/events.ts';
 import { Engine } from '../engine/evaluate.ts';
+import { Fence } from '../engine/fence.ts';
 import { LinkLayer } from '../engine/link.ts';
 import { RuleHits } from '../engine/rule-hits.ts';
 import { MTU_UNKNOWN } from '../engine/too-big.ts';
@@ -87,6 +88,7 @@ export class Loop {
   private readonly report: (report: Report) => void;
   private readonly engine: Engine;
   private readonly link: LinkLayer;
+  private readonly fence: Fence;
   private readonly flows: readonly [FlowTable, FlowTable];
   private readonly arena = new Uint8Array(ARENA_BYTES);
   private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX, PORTS_MAX);
@@ -135,6 +137,7 @@ export class Loop {
     this.report = report;
     this.number = input.number;
     const own = openFlowTables(memory, input);
+    this.fence = new Fence(shared.fence, PORTS_MAX, () => native.bootMs());
     this.flows = [own.flows4, own.flows6];
     this.engine = new Engine({
       policy: input.policy,
@@ -147,6 +150,7 @@ export class Loop {
         maxFlowsByPort: new Int32Array(shared.maxFlowsByPort),
         events: new EventRing(memory.events),
         ruleHits: new RuleHits(memory.ruleHits),
+        fence: this.fence,
         accounts4: memory.accounts4,
         accounts6: memory.accounts6,
       },
@@ -154,7 +158,7 @@ export class Loop {
       capture: new CaptureRing(memory.capture),
       hasUplink: input.hasUplink,
     });
-    this.link = new LinkLayer(input.policy, shared.link);
+    this.link = new LinkLayer(input.policy, shared.link, this.fence);
     this.wakeFd = input.wakeFd;
     this.gauges = new Float64Array(memory.gauges);
     this.guests = new Uint8Array(shared.guests);
@@ -185,6 +189,7 @@ export class Loop {
       const nowMs = (clockMs * this.timeScale) | 0;
       this.gauges[GAUGE_LAST_ROUND_MS] = clockMs;
       const uptimeSec = (clockMs / 1000) | 0;
+      this.fence.look();
       this.engine.beginRound(nowMs, uptimeSec, (1000 * (clockMs - 1000 * uptimeSec)) | 0);
       let isWoken = false;
       for (let i = 0; i < found; i++) {
@@ -260,7 +265,9 @@ export class Loop {
     this.isBusy = true;
     gauges[GAUGE_READ_BATCHES]++;
     gauges[GAUGE_READ_PACKETS] += count;
-    const sent = batch.process(engine, this.link, ports.hasEthernet, port, count, nowMs);
+    let sent = batch.process(engine, this.link, ports.hasEthernet, port, count, nowMs);
+    // The thread may have stood still since the start of the round.
+    if (this.fence.look()) sent -= batch.withhold(engine.counters, this.fence, port, count);
     if (sent > 0) this.write(count, sent);
     if (batch.tooBig.count > 0) this.writeBehind(nowMs);
     if (this.link.leases.answers.count > 0) this.writeAnswers();
@@ -390,6 +397,7 @@ export class Loop {
     );
     ports.forEach((port, number) => {
       this.batch.tooBig.mtu[number] = port.mtu ?? MTU_UNKNOWN;
+      this.fence.ports[number] = port.isFenced === true ? 1 : 0;
       if (port.nextHops !== undefined) this.link.setNextHops(port.nextHops);
       if (isNew[number] && this.number === 0) this.startPort(number, port);
       this.noteGuest(number);

@@ -12,6 +12,7 @@ import type { FlowTables } from '../engine/flow-limits.ts';
 import type { FlowTableLayout } from '../conntrack/table.ts';
 import { FlowTable, flowTableBytes } from '../conntrack/table.ts';
 import { counterBytes, GAUGE_COUNT } from '../engine/counters.ts';
+import { createFenceMemory } from '../engine/fence.ts';
 import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
@@ -38,6 +39,8 @@ export interface PortSpec {
   readonly lease?: Lease;
   /** Next hops on the link of an uplink whose frames carry Ethernet. */
   readonly nextHops?: NextHops;
+  /** It is behind the fence (engine/fence.ts). Default false. */
+  readonly isFenced?: boolean;
   /** Name for messages: `eth0 in /run/netns/web-1`. */
   readonly label: string;
 }
@@ -95,6 +98,8 @@ export interface SharedMemory {
   readonly guests: SharedArrayBuffer;
   /** MAC addresses of instances and of the uplink's neighbours (engine/link.ts). The loop that learns one writes it. */
   readonly link: LinkMemory;
+  /** Up to when packets pass the fence (engine/fence.ts). Int32Array, written by the control plane. */
+  readonly fence: SharedArrayBuffer;
 }
 
 /** The flow tables of a loop. */
@@ -128,6 +133,7 @@ export function makeSharedMemory(): SharedMemory {
     maxFlowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
     guests: new SharedArrayBuffer(PORTS_MAX),
     link: createLinkMemory(PORTS_MAX),
+    fence: createFenceMemory(),
   };
 }
 

@@ -22,8 +22,14 @@ type Status = Pick<Methods['status']['result'], 'store'>;
 
 export function storeCheck({ store }: Status): readonly Check[] {
   if (store === undefined) return [];
-  const { file, host, revision, refused, awaySec, areGroupsStale, notInForce } = store;
+  const { file, host, revision, refused, awaySec, areGroupsStale, fenced, notInForce } = store;
   const [first] = notInForce;
+  if (fenced !== undefined)
+    return warn(
+      `${host} is fenced: ${fenced}`,
+      'packets of interfaces that the store gave it are dropped; those of its file go on',
+      "see why in the daemon's log, and whether the members of the store run: etcdctl endpoint health",
+    );
   if (awaySec !== undefined)
     return warn(
       `${file} has not been reached for ${awaySec} s`,

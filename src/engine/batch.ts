@@ -25,12 +25,13 @@ import {
 } from '../wire/fields.ts';
 import { countUndelivered, EGRESS, INGRESS } from './counters.ts';
 import type { Engine } from './evaluate.ts';
+import type { Fence } from './fence.ts';
 import { TAKEN } from './dhcp/verdicts.ts';
 import { ANSWERED, type LinkLayer } from './link.ts';
 import { unwrap } from './vnet-header.ts';
 import { LOOKAHEAD } from './lookahead.ts';
 import { isPlainVnet } from './offload.ts';
-import { PACKET_TOO_BIG, REASON_COUNT, UNRESOLVED, WRITE_FAILED } from './reasons.ts';
+import { FENCED, PACKET_TOO_BIG, REASON_COUNT, UNRESOLVED, WRITE_FAILED } from './reasons.ts';
 import { TooBig } from './too-big.ts';
 
 export const SLOT_WORDS = 3;
@@ -225,6 +226,34 @@ export class Batch {
         notes[note + NOTE_BYTES],
       );
     }
+  }
+
+  /**
+   * Takes out of a judged batch what the fence stops by now: it closed after the batch was judged. Answers to the
+   * uplink are about addresses that may be another host's too.
+   * @param from port that the batch came in by
+   * @returns how many packets are not to be written after all
+   */
+  withhold(counters: Float64Array, fence: Fence, from: number, count: number): number {
+    const { slots, notes, tooBig } = this;
+    let withheld = 0;
+    for (let i = 0; i < count; i++) {
+      const note = i * NOTE_WORDS;
+      const to = this.portOf(i);
+      if (
+        to < 0 ||
+        !(fence.holds(from) || fence.holds(to) || (from === UPLINK_PORT && to === from))
+      )
+        continue;
+      const direction = to === UPLINK_PORT ? EGRESS : INGRESS;
+      const packets = notes[note + NOTE_PACKETS];
+      countUndelivered(counters, to, direction, FENCED, packets, notes[note + NOTE_BYTES]);
+      slots[i * SLOT_WORDS + SLOT_PORT] = NOT_SENT;
+      notes[note + NOTE_PORT] = -FENCED;
+      withheld++;
+    }
+    tooBig.discard(counters, FENCED);
+    return withheld;
   }
 
   /** Judges the IP packet in slot `i`. @param ip its offset behind the slot's virtio header */

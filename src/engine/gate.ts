@@ -46,6 +46,8 @@ import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../wire/fields.t
 import { FRAGMENT_LATER, FRAGMENT_NONE, ICMP_ERROR, Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import { ENDED_BY_REOPENING, EVENT_NO_RULE, type EventRing } from './events.ts';
+import type { ExceptionPasses } from './exception-passes.ts';
+import type { Fence } from './fence.ts';
 import {
   GAUGE_COUNT,
   GAUGE_EVICTED,
@@ -60,6 +62,7 @@ import {
   CONNTRACK_FULL,
   EGRESS_RULES,
   EVENTS_FULL,
+  FENCED,
   FRAGMENT_DUPLICATE,
   FRAGMENT_LIMIT,
   FRAGMENT_OVERLAP,
@@ -102,21 +105,6 @@ const REASON_BY_VERDICT: readonly number[] = [
   TCP_WINDOW,
 ];
 
-/**
- * Exception policies (conntrack.exceptions): where tracking can't do its work, a packet may pass instead of being
- * dropped. Packets that passed by the first three are counted (GAUGE_PASSED_…).
- */
-export interface ExceptionPasses {
-  /** There is no room to track the flow: it passes untracked, if the rules admit it. */
-  readonly tableFull: boolean;
-  /** A TCP packet does not fit its connection. */
-  readonly invalid: boolean;
-  /** A later fragment came without its first one. */
-  readonly fragment: boolean;
-  /** The ring of events is full: a new flow passes unrecorded, if the rules admit it. */
-  readonly eventsFull: boolean;
-}
-
 /** The settings of gates and of what they track. */
 export interface GateSettings extends TrackerSettings {
   readonly passes: ExceptionPasses;
@@ -128,6 +116,7 @@ export interface GateOptions extends TrackerOptions {
   readonly settings: GateSettings;
   readonly fragments: FragmentTable;
   readonly ruleHits: RuleHits;
+  readonly fence: Fence;
 }
 
 export class Gates {
@@ -140,6 +129,7 @@ export class Gates {
   private readonly events: EventRing;
   private readonly ruleHits: RuleHits;
   private readonly passes: ExceptionPasses;
+  private readonly fence: Fence;
   /** Packets that exception policies let pass, by gauge. */
   private readonly excused = new Float64Array(GAUGE_COUNT);
   private readonly fragments: FragmentTable;
@@ -160,6 +150,7 @@ export class Gates {
     this.tracker.setPolicy(policy);
     this.fragments = options.fragments;
     this.passes = options.settings.passes;
+    this.fence = options.fence;
     this.acceptsMidstream = options.settings.acceptsMidstream;
     this.events = options.events;
     this.ruleHits = options.ruleHits;
@@ -225,6 +216,7 @@ export class Gates {
     nowMs: number,
   ): number {
     this.forget();
+    if (this.fence.holds(port)) return FENCED;
     this.from = from;
     if (packet.fragment === FRAGMENT_NONE)
       return this.judgeWhole(view, packet, port, direction, nowMs);

@@ -66,8 +66,9 @@ import {
   NEIGHBOUR_FLAGS,
   NEIGHBOUR_SOLICITATION,
 } from './neighbour-messages.ts';
+import { createOpenFence, type Fence } from './fence.ts';
 import { isOnLink, NO_NEXT_HOPS, type NextHops } from './next-hops.ts';
-import { LINK_SCOPE, MAC_SPOOF, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
+import { FENCED, LINK_SCOPE, MAC_SPOOF, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
 import { isLinkLocal6 } from './scope.ts';
 import { moveVnetHeader } from './vnet-header.ts';
 import { Waiting } from './waiting.ts';
@@ -92,6 +93,7 @@ export class LinkLayer {
   /** By port: 1 if the configuration gives the MAC address of the instance. */
   private readonly isFixed: Uint8Array;
   private readonly neighbours: Neighbours;
+  private readonly fence: Fence;
   private policy: CompiledPolicy;
   private nextHops: NextHops = NO_NEXT_HOPS;
   /** The policy has changed since the waiting packets were admitted. */
@@ -107,8 +109,9 @@ export class LinkLayer {
   readonly leases: Leases;
 
   /** @param memory of createLinkMemory */
-  constructor(policy: CompiledPolicy, memory: LinkMemory) {
+  constructor(policy: CompiledPolicy, memory: LinkMemory, fence = createOpenFence()) {
     this.policy = policy;
+    this.fence = fence;
     const ports = memory.macs.byteLength / 16;
     this.macHigh = new Int32Array(memory.macs, 0, ports);
     this.macLow = new Int32Array(memory.macs, 4 * ports, ports);
@@ -253,14 +256,16 @@ export class LinkLayer {
     for (let i = 0; i < waiting.count; i++) {
       const port = waiting.portOf(i);
       const ip = waiting.ipOf(i);
-      const isDead = this.isOutdated;
+      const isFenced = this.fence.holds(port) || this.fence.holds(waiting.shareOf(i));
+      const isDead = this.isOutdated || isFenced;
       if (!isDead && this.resolve(view, ip, port, waiting.shareOf(i), nowMs))
         waiting.send(i, this.wrap(view, ip - VNET_HDR_BYTES, ip));
       else if (!isDead && !waiting.isPast(i, nowMs)) waiting.move(i, kept++);
       else {
         const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
         const packets = waiting.packetsOf(i);
-        countUndelivered(counters, port, direction, UNRESOLVED, packets, waiting.bytesOf(i));
+        const reason = isFenced ? FENCED : UNRESOLVED;
+        countUndelivered(counters, port, direction, reason, packets, waiting.bytesOf(i));
       }
     }
     waiting.keep(kept);
@@ -467,7 +472,10 @@ export class LinkLayer {
     return lookUpHost(this.policy.hosts4, this.policy.hosts6, family, a0, a1, a2, a3) === port;
   }
 
-  /** Whether the gateway answers for the address on `port`: every address that a neighbour there may not claim. */
+  /**
+   * Whether the gateway answers for the address on `port`: every address that a neighbour there may not claim, and on
+   * the uplink none that is behind a closed fence.
+   */
   private answersFor(
     port: number,
     family: number,
@@ -476,6 +484,8 @@ export class LinkLayer {
     a2: number,
     a3: number,
   ): boolean {
-    return !this.maySpeakFor(port, family, a0, a1, a2, a3);
+    const owner = lookUpHost(this.policy.hosts4, this.policy.hosts6, family, a0, a1, a2, a3);
+    // Another host may answer for it on that link.
+    return owner !== port && !(port === UPLINK_PORT && this.fence.holds(owner));
   }
 }

@@ -35,7 +35,8 @@ export const MAC_SPOOF = DECODE_STATUS_COUNT + 25;
 export const ROGUE_SERVER = DECODE_STATUS_COUNT + 26;
 export const BAD_DHCP = DECODE_STATUS_COUNT + 27;
 export const STALE_GROUPS = DECODE_STATUS_COUNT + 28;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 29;
+export const FENCED = DECODE_STATUS_COUNT + 29;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 30;
 
 /** Name and meaning by number, for metric labels and documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -135,5 +136,9 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'stale-groups',
     'it would open a flow, and only rules that name groups admit it: the store has been away for so long that their members count for nothing new (--stale deny-new-after)',
+  ],
+  [
+    'fenced',
+    'to or from an interface that the store gave this host, while the store may hold that the host is gone: another host may have the interface (--fence lease)',
   ],
 ];

@@ -146,8 +146,18 @@ export class TooBig {
     }
   }
 
-  /** Counts the packets of which a device refused a fragment. Call it after the write. */
-  countFailures(counters: Float64Array): void {
+  /** Forgets what was to be written, and counts its packets as dropped. */
+  discard(counters: Float64Array, reason: number): void {
+    for (let i = 0; i < this.count; i++) this.slots[i * SLOT_WORDS + 2] = -1;
+    this.countFailures(counters, reason);
+    this.clear();
+  }
+
+  /**
+   * Counts the packets of which a device refused a fragment. Call it after the write.
+   * @param refused the drop reason of those
+   */
+  countFailures(counters: Float64Array, refused = WRITE_FAILED): void {
     let counted = 0;
     for (let i = 0; i < this.count; i++) {
       const packet = this.packets[i];
@@ -155,7 +165,7 @@ export class TooBig {
       counted = packet;
       const port = this.ports[i];
       const direction = port === UPLINK_PORT ? EGRESS : INGRESS;
-      const reason = this.slots[i * SLOT_WORDS + 2] === NO_NEIGHBOUR ? UNRESOLVED : WRITE_FAILED;
+      const reason = this.slots[i * SLOT_WORDS + 2] === NO_NEIGHBOUR ? UNRESOLVED : refused;
       if (packet !== 0) countUndelivered(counters, port, direction, reason, 1, this.bytes[i]);
     }
   }

@@ -24,6 +24,8 @@ export class EstateFollower {
   private readonly ending = new AbortController();
   private readonly listeners = new Set<() => void>();
   private watching: Promise<void> = Promise.resolve();
+  /** The last of what is taken in, or read. */
+  private last: Promise<unknown> = Promise.resolve();
 
   constructor({ store, scope = WHOLE, onTrouble }: EstateFollowerOptions) {
     this.store = store;
@@ -63,11 +65,12 @@ export class EstateFollower {
         signal: this.ending.signal,
         revision: () => this.estate.revision,
         readAll: () => this.readAll(),
-        take: async (change) => {
-          // What was told by a commit of ours is old already.
-          if (change.revision > this.estate.revision)
-            this.take(await scope.narrow(store, this.estate, change));
-        },
+        take: (change) =>
+          this.inTurn(async () => {
+            // What was told by a commit of ours, or was read, is old already.
+            if (change.revision > this.estate.revision)
+              this.take(await scope.narrow(store, this.estate, change));
+          }),
       },
       isRead,
     );
@@ -140,8 +143,20 @@ export class EstateFollower {
     for (const listener of [...this.listeners]) listener();
   }
 
-  private async readAll(): Promise<void> {
-    // An older store may have been put in the place of this one: what it has counts all the same.
-    this.takeIn(await this.scope.read(this.store, this.estate));
+  /**
+   * Reads what there is now. Until then nobody knows whether the watch has told all that happened before this call.
+   * @throws StoreError if it can't be read
+   */
+  readAll(): Promise<void> {
+    return this.inTurn(async () => {
+      // An older store may have been put in the place of this one: what it has counts all the same.
+      this.takeIn(await this.scope.read(this.store, this.estate));
+    });
+  }
+
+  private inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
+    return done;
   }
 }

@@ -24,7 +24,7 @@ import { encodeAlive } from './rows.ts';
 /** Rows that one commit writes at most. */
 const ROWS_MAX = 100;
 /** Between two attempts to write, while that fails. */
-const AGAIN_MS = 1000;
+export const AGAIN_MS = 1000;
 /**
  * A host that shares its store is held to live for so long after the store heard of it last. A member of etcd that
  * hangs is left for another before that is over.
@@ -63,6 +63,8 @@ export class HostRows {
   /** Ends with the attempt to write that is under way, or with the next. */
   private attempt = new Attempt();
   private isCommitting = false;
+  /** Ends the pause between two writes: a host that leaves does so at once. */
+  private readonly leaving = new AbortController();
   private lastWriteMs = -Infinity;
 
   constructor(options: HostRowsOptions) {
@@ -95,15 +97,27 @@ export class HostRows {
     return this.rows.has(key);
   }
 
-  /** Up to when the store surely says that this host lives, by the clock of `performance.now()`. See Lease. */
-  get aliveUntilMs(): number {
-    return this.lease?.keptUntilMs ?? 0;
+  /** Whether the store has the row that says what is in force here, as it is wanted now. */
+  get isTold(): boolean {
+    return this.applied !== undefined && this.rows.get(this.appliedKey) === this.applied;
+  }
+
+  /**
+   * Up to when the store surely says that this host lives, and the revision since which it has said so. See Lease. 0:
+   * it need not say so.
+   */
+  get alive(): { readonly untilMs: number; readonly sinceRevision: number } {
+    const { lease } = this;
+    if (lease === undefined || !this.rows.has(this.aliveKey))
+      return { untilMs: 0, sinceRevision: 0 };
+    return { untilMs: lease.keptUntilMs, sinceRevision: lease.putRevision };
   }
 
   /** @param applied the text of the row that says what is in force; undefined: nobody shall wait for this host */
   want(applied: string | undefined, declared = this.declared): void {
     this.applied = applied;
     this.declared = declared;
+    if (applied === undefined) this.leaving.abort();
     this.write();
   }
 
@@ -200,7 +214,8 @@ export class HostRows {
     const { intervalMs, onTrouble } = this.options;
     const { signal } = this.ending;
     const waitMs = this.lastWriteMs + intervalMs - performance.now();
-    if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+    const isOver = AbortSignal.any([signal, this.leaving.signal]);
+    if (waitMs > 0) await sleep(waitMs, undefined, { signal: isOver }).catch(() => undefined);
     let outcome: AttemptOutcome = 'done';
     this.isCommitting = true;
     try {

@@ -190,6 +190,8 @@ export interface AppliedState {
   readonly refused?: { readonly revision: number; readonly message: string };
   /** What of the estate is not in force there though the revision is: ids, and why. */
   readonly leftOut?: Readonly<Record<string, string>>;
+  /** It forwards for what the store gave it only while its lease lives. Absent: also without the store. */
+  readonly fence?: 'lease';
   /** What came of the tracked flows of interfaces that were moved there lately, by their ids. */
   readonly arrivals?: Readonly<Record<InterfaceId, Arrival>>;
 }

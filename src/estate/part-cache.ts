@@ -20,6 +20,8 @@ const BYTES_MAX = 256 << 20;
 export interface CachedPart {
   readonly revision: number;
   readonly rows: readonly EstateRow[];
+  /** The store was, or may have been, told so (AppliedState). */
+  readonly fence?: 'lease';
 }
 
 /** Whose part it is. */
@@ -34,6 +36,7 @@ interface Header {
   readonly host: string;
   readonly store: string;
   readonly revision: number;
+  readonly fence?: 'lease';
   readonly bytes: number;
   readonly sha256: string;
 }
@@ -58,7 +61,8 @@ export function readCache(
   const body = text.slice(end + 1);
   if (Buffer.byteLength(body) !== header.bytes || checksum(header, body) !== header.sha256)
     return { why: 'it is damaged: its checksum is another' };
-  return { revision: header.revision, rows: JSON.parse(body) as EstateRow[] };
+  const fence = header.fence === undefined ? {} : { fence: header.fence };
+  return { revision: header.revision, rows: JSON.parse(body) as EstateRow[], ...fence };
 }
 
 /** @throws Error if it can't be written; what was there before stays then */
@@ -70,6 +74,7 @@ export async function writeCache(path: string, owner: CacheOwner, part: CachedPa
     host,
     store,
     revision: part.revision,
+    ...(part.fence === undefined ? {} : { fence: part.fence }),
     bytes: Buffer.byteLength(body),
   };
   const header: Header = { ...said, sha256: checksum(said, body) };
@@ -85,9 +90,9 @@ export async function writeCache(path: string, owner: CacheOwner, part: CachedPa
   await rename(temporary, path);
 }
 
-/** Of all that the file says. */
-function checksum({ host, store, revision }: Omit<Header, 'sha256'>, body: string): string {
-  const said = JSON.stringify([FORMAT, host, store, revision]);
+/** Of all that the file says. A version that knows of no fence refuses a file that says so. */
+function checksum({ host, store, revision, fence }: Omit<Header, 'sha256'>, body: string): string {
+  const said = JSON.stringify([FORMAT, host, store, revision, ...(fence === undefined ? [] : [fence])]); // prettier-ignore
   return createHash('sha256').update(said).update(body).digest('hex');
 }
 

@@ -5,7 +5,8 @@
  * it: its rules admit the former owner by that address, and would admit the next one. So the row of the address stays,
  * as a release. It may be given out again when every host has acknowledged the revision of the release
  * (`hosts/HOST/applied`), or has left, or was forgotten. A host that was killed, or can't reach the store, counts as
- * one that has not heard of it: it may run, and nobody can tell.
+ * one that has not heard of it: it may run, and nobody can tell. Only of a host that fences one can (fenced-hosts.ts).
+ * But what its own file declares goes on there, and a group of that may have members of the store.
  *
  * The release is a row of the commit that takes the address from the interface, so its revision is one that hosts
  * acknowledge. Where the owner of a lease gives an address back later, the row keeps the revision of the former.
@@ -27,6 +28,7 @@ import type { Checked } from '../policy/refusals.ts';
 import { refused } from './calls.ts';
 import type { Edit } from './edit.ts';
 import type { Estate } from './estate.ts';
+import { isFenced } from './fenced-hosts.ts';
 import { addressKey, RELEASES_FORGOTTEN } from './keys.ts';
 import { forgottenText, isRelease, releasedText, releaseText } from './release-text.ts';
 
@@ -75,11 +77,18 @@ function tellHosts(edit: Edit, vpcId: VpcId, address: string): void {
   edit.put(RELEASES_FORGOTTEN, forgottenText(newest));
 }
 
-/** Hosts that have not acknowledged a revision. */
+/** Hosts that have not acknowledged a revision, and may forward by an earlier one. */
 export function hostsBehind(estate: Estate, revision: number): readonly string[] {
   return [...estate.applied()].flatMap(([host, applied]) =>
-    applied.revision < revision ? [host] : [],
+    applied.revision >= revision || (isFenced(estate, host) && !declaresAny(estate, host))
+      ? []
+      : [host],
   );
+}
+
+/** Whether a file of the host declares interfaces. */
+function declaresAny(estate: Estate, host: string): boolean {
+  return estate.list('interfaces').some(({ declaredAt }) => declaredAt?.host === host);
 }
 
 /** Refuses an address that is free, as long as a host may take it for its former owner's. The call is made again. */

@@ -125,6 +125,8 @@ export function decodeApplied(key: string, text: string): AppliedState {
   const refused = row.optionalObject('refused');
   const leftOut = row.optionalObject('leftOut');
   const arrivals = row.optionalObject('arrivals');
+  // Whatever else it says there promises nothing that is known here.
+  const isFencing = row.optionalText('fence') === 'lease';
   return {
     revision: row.integer('revision'),
     ...(at === undefined ? {} : { at }),
@@ -132,6 +134,7 @@ export function decodeApplied(key: string, text: string): AppliedState {
       ? {}
       : { refused: { revision: refused.integer('revision'), message: refused.text('message') } }),
     ...(leftOut === undefined ? {} : { leftOut: leftOut.allTexts() }),
+    ...(isFencing ? { fence: 'lease' } : {}),
     ...(arrivals === undefined ? {} : { arrivals: decodeArrivals(arrivals) }),
   };
 }

@@ -1,5 +1,6 @@
 /** This file says how the hosts of a store are, by what they say of themselves and what is placed on them. */
 import type { Estate } from '../estate/estate.ts';
+import { fences, isFenced } from '../estate/fenced-hosts.ts';
 import type { AppliedState } from '../estate/model.ts';
 
 /** Keys as `--json` prints them. */
@@ -14,6 +15,10 @@ export interface HostView {
   readonly revision?: number;
   readonly inForceSince?: string;
   readonly refused?: AppliedState['refused'];
+  /** Whether it forwards for interfaces of the store only while its lease lives; of one that has said something. */
+  readonly fence?: 'none' | 'lease';
+  /** It does not forward for them now. Absent: false, or nobody can tell. */
+  readonly isFenced?: true;
   /** What of the estate is not in force there, and why. */
   readonly leftOut: Readonly<Record<string, string>>;
   /** How many interfaces are placed there. */
@@ -37,6 +42,8 @@ export function listHosts(estate: Estate): readonly HostView[] {
       ...(said === undefined ? {} : { revision: said.revision }),
       ...(said?.at === undefined ? {} : { inForceSince: said.at }),
       ...(said?.refused === undefined ? {} : { refused: said.refused }),
+      ...(said === undefined ? {} : { fence: fences(estate, host) ? 'lease' : 'none' }),
+      ...(isFenced(estate, host) ? { isFenced: true } : {}),
       leftOut: said?.leftOut ?? {},
       interfaces: placed.get(host) ?? 0,
     };

@@ -27,6 +27,8 @@ export interface StoreFigures {
   readonly notInForce: number;
   /** For how long it can't be reached; 0: it can. */
   readonly awaySec: number;
+  /** Packets of what the store gave this host are dropped (daemon/fencing.ts). */
+  readonly isFenced: boolean;
 }
 
 export interface MetricsOptions {

@@ -67,6 +67,11 @@ function addStore(registry: Registry, { store }: MetricsOptions): void {
       'For how long the store can not be reached. What was known then is in force. 0: it can be reached.',
       (now: StoreFigures) => now.awaySec,
     ],
+    [
+      'fenced',
+      'Whether packets of interfaces that the store gave this host are dropped, since the store may hold that the host is gone (--fence lease). 0: they are not.',
+      (now: StoreFigures) => Number(now.isFenced),
+    ],
   ] as const;
   for (const [name, help, read] of figures)
     new Gauge({

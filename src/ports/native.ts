@@ -256,6 +256,9 @@ export interface Native {
    * ENOENT if it is not watched.
    */
   unwatch(poller: number, fd: number): void;
+  /** CLOCK_BOOTTIME, which goes on while the machine sleeps, in ms with a fraction. */
+  bootMs(): number;
+
   /**
    * Waits for input. `events` is filled in pairs: the number, and 1 (readable, or room for output) or 2 (error or
    * hang-up). Tells of at most 128 at a time, in turns if more are ready.

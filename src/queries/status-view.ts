@@ -56,6 +56,10 @@ export interface StoreStatus {
   readonly awaySec?: number;
   /** It has been away for so long that rules which name groups admit no new flow. Absent: false. */
   readonly areGroupsStale?: boolean;
+  /** Whether packets of what it gave flow only while this host's lease lives (--fence). Absent: of a file. */
+  readonly fence?: 'none' | 'lease';
+  /** Why they are dropped now; absent: they are not. */
+  readonly fenced?: string;
   /** What of it is not in force. */
   readonly notInForce: readonly { readonly id: string; readonly reason: string }[];
 }

@@ -6,7 +6,7 @@ import { daemonExitCodeHelp } from './exit-codes.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { apiPlaceOf, parseApiUrls, type ApiArguments, type ApiPlace } from './api-option.ts';
 import { fromOneTo } from './whole-number.ts';
-import { parseStale, parseStorePlace } from './store-option.ts';
+import { parseFence, parseStale, parseStorePlace } from './store-option.ts';
 
 export const CONFIG_DEFAULT = '/etc/secgroupd/secgroupd.yaml';
 const NETNS_DIRECTORY = '/run/netns';
@@ -27,6 +27,8 @@ export interface RunArguments {
   readonly apiPlace?: ApiPlace;
   /** After so many ms without the store, rules that name groups admit nothing new. */
   readonly stale: number;
+  /** Whether packets of what the store gave flow only while this host's lease of it lives. */
+  readonly fence: 'none' | 'lease';
   readonly flowLogDir: string;
   readonly watch: boolean;
   readonly timeScale: number;
@@ -134,6 +136,12 @@ function addSharingOptions(command: Command): Command {
       'while a store that hosts share is away: keep, or deny-new-after:10m, after which rules that name groups admit no new connections',
       parseStale,
       Infinity,
+    )
+    .option(
+      '--fence <policy>',
+      'of interfaces that a store which hosts share gave this one: none, or lease, which drops their packets unless the store surely says that this host lives',
+      parseFence,
+      'none',
     )
     .option(
       '--api <urls>',

@@ -15,6 +15,12 @@ export function parseStorePlace(text: string): string {
 
 const UNITS_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const;
 
+/** @returns whether packets of what the store gave flow only while this host's lease of it lives */
+export function parseFence(text: string): 'none' | 'lease' {
+  if (text === 'none' || text === 'lease') return text;
+  throw new InvalidArgumentError("it is 'none' or 'lease'");
+}
+
 /** @returns after how many ms without the store rules that name groups admit nothing new; Infinity: never */
 export function parseStale(text: string): number {
   if (text === 'keep') return Infinity;

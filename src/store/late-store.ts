@@ -47,6 +47,9 @@ export class LateStore implements Store {
       get keptUntilMs() {
         return lease?.keptUntilMs ?? 0;
       },
+      get putRevision() {
+        return lease?.putRevision ?? 0;
+      },
       release: async () => lease?.release(),
     };
   }

@@ -6,9 +6,14 @@ import { parsePlace } from './place.ts';
  * Opens the store at a place; makes it, if there is nothing yet.
  * @param text as `parsePlace` takes it
  * @param say takes what a log should tell though no call fails: a connection that is lost, or there again
+ * @param leaseClockMs by which leases are told of; it must not go back
  * @throws StoreError; RangeError if the text is no place
  */
-export async function openStore(text: string, say: (message: string) => void): Promise<Store> {
+export async function openStore(
+  text: string,
+  say: (message: string) => void,
+  leaseClockMs = (): number => performance.now(),
+): Promise<Store> {
   const place = parsePlace(text);
   switch (place.kind) {
     case 'file': {
@@ -17,7 +22,7 @@ export async function openStore(text: string, say: (message: string) => void): P
     }
     case 'etcd': {
       const { openEtcdStore } = await import('./etcd/etcd-store.ts');
-      return openEtcdStore(place, say);
+      return openEtcdStore(place, say, leaseClockMs);
     }
   }
 }

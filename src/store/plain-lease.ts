@@ -3,6 +3,7 @@ import type { Lease, Store } from './store.ts';
 
 export class PlainLease implements Lease {
   keptUntilMs = 0;
+  putRevision = 0;
   private readonly store: Store;
   private readonly row: { readonly key: string; readonly value: string };
 
@@ -17,7 +18,8 @@ export class PlainLease implements Lease {
     const outcome = await this.store.commit(puts);
     this.keptUntilMs = Infinity;
     // It has no condition, so there is no conflict.
-    return (outcome as { readonly revision: number }).revision;
+    this.putRevision = (outcome as { readonly revision: number }).revision;
+    return this.putRevision;
   }
 
   async release(): Promise<void> {

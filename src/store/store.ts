@@ -86,10 +86,12 @@ export interface Lease {
    */
   put(): Promise<number>;
   /**
-   * Up to when the store surely keeps the row, by the clock of `performance.now()`, if nobody removes it: the time to
+   * Up to when the store surely keeps the row, by the clock that it was opened with, if nobody removes it: the time to
    * live after the newest renewal that was answered was sent. 0: not at all. Infinity: until it is released.
    */
   readonly keptUntilMs: number;
+  /** The revision at which the row was put last: since then it has been there. 0: it was not put. */
+  readonly putRevision: number;
   /** Removes the row, and renews no longer. @throws StoreError; the row goes by itself then, if the store does that */
   release(): Promise<void>;
 }

@@ -127,7 +127,7 @@ test('interfaces that were added: id, groups and addresses before all else', () 
 
 test('hosts of a store: the name is whole, and the time of the start goes first', () => {
   const living = { since: '2026-11-29T12:00:00Z', version: '0.1.0', leftOut: {}, interfaces: 104 };
-  const told = { revision: 120412, inForceSince: '2026-11-30T11:59:12Z' };
+  const told = { revision: 120412, inForceSince: '2026-11-30T11:59:12Z', fence: 'lease' } as const;
   const refused = { revision: 120413, message: 'no room' };
   const hosts = [
     { host: 'rack-1.example.org', state: 'lives', ...living, ...told, refused },
@@ -136,10 +136,10 @@ test('hosts of a store: the name is whole, and the time of the start goes first'
   assert.equal(
     formatHosts(hosts, {}, 80, Date.parse('2026-11-30T12:00:00Z')),
     [
-      'host                state  revision  in force  left out  interfaces  version',
-      'rack-1.example.org  lives    120412  48 s ago         0         104  0.1.0',
-      'rack-2              left          -         -         0           1  -',
-      '(no room for started: --wide, --columns)',
+      'host                state  revision  in force  fence  left out  interfaces',
+      'rack-1.example.org  lives    120412  48 s ago  lease         0         104',
+      'rack-2              left          -         -  -             0           1',
+      '(no room for started, version: --wide, --columns)',
       'rack-1.example.org refused revision 120413: no room',
     ].join('\n'),
   );

@@ -185,6 +185,7 @@ export async function startWorld(
     log,
     version: '1.2.3',
     store: () => undefined,
+    isFenced: false,
     timeScale: 1,
     devices: new FdStore(devices.native, notifier, log, []),
     snapshots: new SnapshotStore({ directory, log, notifier, clock }),

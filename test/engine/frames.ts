@@ -81,7 +81,7 @@ export class Wire {
     this.rig = new Rig(text, options);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
     this.hasEthernet = Uint8Array.from(this.names, (name) => (taps.includes(name) ? 1 : 0));
-    this.link = new LinkLayer(this.rig.policy, createLinkMemory(this.names.length));
+    this.link = new LinkLayer(this.rig.policy, createLinkMemory(this.names.length), options.fence);
     for (const [port, name] of this.names.entries())
       if (taps.includes(name)) this.link.startPort(port, 0x0600, 0xff, 0);
     this.batch = new Batch(this.arena, 64);

@@ -18,7 +18,8 @@ import {
 } from '../../src/engine/counters.ts';
 import { CaptureReader, CaptureRing } from '../../src/engine/capture-ring.ts';
 import { EventReader, EventRing } from '../../src/engine/events.ts';
-import type { ExceptionPasses } from '../../src/engine/gate.ts';
+import type { ExceptionPasses } from '../../src/engine/exception-passes.ts';
+import { createOpenFence, type Fence } from '../../src/engine/fence.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import type { FlowTables } from '../../src/engine/flow-limits.ts';
@@ -49,6 +50,8 @@ export interface RigOptions {
   readonly timeouts?: Readonly<Record<string, Partial<IdleTimeouts>>>;
   /** What other loops track: read at each packet, so it may be filled in later. */
   readonly others?: readonly FlowTables[];
+  /** Default: there is none. */
+  readonly fence?: Fence;
 }
 
 export class Rig {
@@ -87,6 +90,7 @@ export class Rig {
       allowsClassE = false,
       timeouts = {},
       others = [],
+      fence = createOpenFence(),
     } = options;
     const built = model(text);
     this.model = built;
@@ -142,6 +146,7 @@ export class Rig {
           checksWindow,
         },
         events: new EventRing(memory.events),
+        fence,
         ruleHits: this.ruleHits,
         accounts4: memory.accounts4,
         accounts6: memory.accounts6,

@@ -89,7 +89,14 @@ test('corpus and chance reach every reason but those that devices and stores giv
     .filter(({ reason }) => reason !== PASS && tally[tallyIndex(-reason)] === 0)
     .map(({ name }) => name);
   // No port of the rig has a MAC address that the configuration names, and no store is away.
-  const others = ['write-failed', 'packet-too-big', 'unresolved', 'mac-spoof', 'stale-groups'];
+  const others = [
+    'write-failed',
+    'packet-too-big',
+    'unresolved',
+    'mac-spoof',
+    'stale-groups',
+    'fenced',
+  ];
   assert.deepEqual(missing, others);
 });
 

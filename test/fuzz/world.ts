@@ -4,6 +4,7 @@ import { setTimeouts, STATE_COUNT } from '../../src/conntrack/states.ts';
 import { type FlowFamily, NO_FLOW } from '../../src/conntrack/entry.ts';
 import { FlowTable, flowTableBytes } from '../../src/conntrack/table.ts';
 import { counterBytes } from '../../src/engine/counters.ts';
+import { createOpenFence } from '../../src/engine/fence.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { CaptureReader, CaptureRing } from '../../src/engine/capture-ring.ts';
 import {
@@ -17,7 +18,7 @@ import {
   WANT_PASSES,
   WANT_UNTRACKED,
 } from '../../src/engine/events.ts';
-import type { ExceptionPasses } from '../../src/engine/gate.ts';
+import type { ExceptionPasses } from '../../src/engine/exception-passes.ts';
 import { RuleHits } from '../../src/engine/rule-hits.ts';
 import { makeLoopMemory } from '../../src/dataplane/messages.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
@@ -167,6 +168,7 @@ export function makeEngine(options: WorldOptions): Engine {
       settings: options,
       maxFlowsByPort: new Int32Array(PORT_NAMES.length).fill(options.maxFlowsOfPort),
       events: startRings(options.events),
+      fence: createOpenFence(),
       ruleHits: new RuleHits(memory.ruleHits),
       accounts4: null,
       accounts6: null,

@@ -59,7 +59,7 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
     rules: () => new Map(rules.map((rule) => [rule.number, rule])),
     events: () => ({ taken: 7, lost: 2 }),
     flowLogs: () => [{ name: 'all', written: 5, lost: 1, skipped: 2 }],
-    store: () => ({ revision: 41, notInForce: 2, awaySec: 0 }),
+    store: () => ({ revision: 41, notInForce: 2, awaySec: 0, isFenced: true }),
     policy: () => ({ generation: 3, sinceMs: 1_600_000_000_000 }),
     reloads: {
       changed: 2,
@@ -230,6 +230,7 @@ test('a daemon with a store tells its revision and how much is not in force, one
     'secgroupd_store_revision 41',
     'secgroupd_store_not_in_force 2',
     'secgroupd_store_age_seconds 0',
+    'secgroupd_store_fenced 1',
   ]);
   assert.deepEqual(await tell(() => undefined), []);
 });

@@ -40,6 +40,8 @@ export class Hosts {
   readonly folder: string;
   /** The daemons' configuration files, by their host. */
   readonly files = new Map<string, string>();
+  /** What their files say beside the uplink, by their host. */
+  readonly declared = new Map<string, string>();
   private readonly t: TestContext;
   private readonly uplinks: Readonly<Record<string, Uplink>>;
 
@@ -135,7 +137,7 @@ export class Hosts {
     mkdirSync(state, { recursive: true });
     const { netns, address } = this.uplinks[host];
     const uplink = `uplink: { tun: up-${host}, netns: ${netns.path}, addresses: [${address}] }\n`;
-    writeFileSync(file, `${uplink}metrics: { listen: 0 }\n`);
+    writeFileSync(file, `${uplink}metrics: { listen: 0 }\n${this.declared.get(host) ?? ''}`);
     this.files.set(host, file);
     const more = ['--host', host, '--state-dir', state, '--control', this.control(host)];
     return Daemon.start(this.t, file, ['--store', store, ...more, ...options]);

@@ -157,6 +157,7 @@ describe('the scenarios', () => {
       'bad-dhcp',
       'bad-offload',
       'events-full',
+      'fenced',
       'mac-spoof',
       'neighbour-spoof',
       'packet-too-big',

@@ -62,6 +62,9 @@ export function countedFrom(first: number, store: Store): Store {
         get keptUntilMs() {
           return lease.keptUntilMs;
         },
+        get putRevision() {
+          return lease.putRevision;
+        },
         release: () => lease.release(),
       };
     },

@@ -51,7 +51,11 @@ const READ_TRIES = 3;
  * @param say takes what a log should tell of the connection
  * @throws StoreError
  */
-export async function openEtcdStore(place: EtcdPlace, say: Say = () => undefined): Promise<Store> {
+export async function openEtcdStore(
+  place: EtcdPlace,
+  say: Say = () => undefined,
+  leaseClockMs = (): number => performance.now(),
+): Promise<Store> {
   const keys = keysBelow(place.prefix);
   const connection = new Connection(place, keys, say);
   try {
@@ -60,7 +64,7 @@ export async function openEtcdStore(place: EtcdPlace, say: Say = () => undefined
     connection.close();
     throw error;
   }
-  return new EtcdStore(connection, keys, say);
+  return new EtcdStore(connection, keys, say, leaseClockMs);
 }
 
 class EtcdStore implements Store {
@@ -68,11 +72,13 @@ class EtcdStore implements Store {
   private readonly keys: Keys;
   private readonly asker: Asker;
   private readonly say: Say;
+  private readonly leaseClockMs: () => number;
   private readonly ending = new AbortController();
   /** The last of the commits that were asked for. */
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(connection: Connection, keys: Keys, say: Say) {
+  constructor(connection: Connection, keys: Keys, say: Say, leaseClockMs: () => number) {
+    this.leaseClockMs = leaseClockMs;
     this.connection = connection;
     this.keys = keys;
     this.say = say;
@@ -112,12 +118,12 @@ class EtcdStore implements Store {
   }
 
   lease(row: { readonly key: string; readonly value: string }, ttlSec: number): Lease {
-    const { connection, asker, say } = this;
+    const { connection, asker, say, leaseClockMs: clockMs } = this;
     const put: Commit = { conditions: [], puts: [row], deletes: [] };
     assertCommit(put);
     return new EtcdLease(
       {
-        ...{ connection, asker, say, closing: this.ending.signal },
+        ...{ connection, asker, say, clockMs, closing: this.ending.signal },
         put: async (leaseId, signal) => {
           // It has no condition, so there is no conflict.
           const outcome = await this.commitInTurn(put, signal, leaseId);

@@ -32,10 +32,13 @@ export interface EtcdLeaseParts {
   /** Of the store. */
   readonly closing: AbortSignal;
   readonly say: Say;
+  /** By which `keptUntilMs` is told. */
+  readonly clockMs: () => number;
 }
 
 export class EtcdLease implements Lease {
   keptUntilMs = 0;
+  putRevision = 0;
   private readonly parts: EtcdLeaseParts;
   private readonly key: string;
   private readonly ttlSec: number;
@@ -108,7 +111,7 @@ export class EtcdLease implements Lease {
   private async renew(signal: AbortSignal): Promise<void> {
     const { connection, asker } = this.parts;
     await connection.ready(signal);
-    const sentMs = performance.now();
+    const sentMs = this.parts.clockMs();
     const limitMs = Math.min(CALL_LIMIT_MS, (this.ttlSec * 1000) / RENEWALS);
     const { ttlSec } = await asker.ask(LEASE_KEEP_ALIVE, { id: this.id! }, signal, limitMs);
     if (ttlSec > 0) this.keptUntilMs = sentMs + ttlSec * 1000;
@@ -122,13 +125,14 @@ export class EtcdLease implements Lease {
       if (this.id === undefined) {
         const { connection, asker } = this.parts;
         await connection.ready(signal);
-        const sentMs = performance.now();
+        const sentMs = this.parts.clockMs();
         const { id, ttlSec } = await asker.ask(LEASE_GRANT, { ttlSec: this.ttlSec }, signal);
         this.id = id;
         promisedMs = sentMs + ttlSec * 1000;
       }
       const revision = await this.parts.put(this.id, signal);
       this.keptUntilMs = promisedMs;
+      this.putRevision = revision;
       return revision;
     } catch (error) {
       this.forget();
