@@ -111,6 +111,11 @@ export function cidrContains(cidr: Cidr, address: Address): boolean {
   return masked.every((word, i) => word === cidr.words[i]);
 }
 
+/** Whether every address of `inner` is in `outer`. */
+export function cidrCovers(outer: Cidr, inner: Cidr): boolean {
+  return outer.length <= inner.length && cidrContains(outer, inner);
+}
+
 export function sameAddress(a: Address, b: Address): boolean {
   const count = a.words.length;
   if (count !== b.words.length) return false;

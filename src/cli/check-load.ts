@@ -3,28 +3,27 @@
  * themselves. Puts their problems in one order, without repeats.
  */
 import { isAbsolute, relative, resolve, sep } from 'node:path';
-import { isFolder } from '../cloudformation/cloud-assembly.ts';
-import { parseTemplate } from '../cloudformation/template-tree.ts';
-import { lint } from '../lint/lint.ts';
-import { foreignText, isTemplate } from '../config/foreign-input.ts';
-import { buildConfig } from '../config/load-config.ts';
-import type { PolicyModel } from '../policy/model.ts';
-import { hasErrors, type Position, type Problem } from '../source/problem.ts';
-import { DOCUMENT_BYTES_MAX, parseDocument, readText, type Node } from '../source/yaml.ts';
+import { loadRecognized, type InputKind, type LoadedInput } from '../inputs/load-input.ts';
 import {
   NO_SETTINGS,
   readTemplateFiles,
   type GivenTemplate,
-  type TemplateRead,
   type TemplateSettings,
-} from './check-templates.ts';
+} from '../inputs/read-templates.ts';
+import { recognize, type Recognized } from '../inputs/recognize.ts';
+import type { PlannedChange } from '../inputs/terraform/read-terraform.ts';
+import { lint } from '../lint/lint.ts';
+import type { PolicyModel, SecurityGroup } from '../policy/model.ts';
+import type { Position, Problem } from '../source/problem.ts';
 import { countSeverities } from './check-text.ts';
-import type { TemplateInterface } from './template-interfaces.ts';
+import type { TemplateInterface } from '../inputs/template-interfaces.ts';
 
 export interface CheckedFile {
   /** As the caller named it. */
   readonly file: string;
-  readonly kind: 'configuration' | 'template' | 'assembly';
+  readonly kind: InputKind;
+  /** What a plan changes. */
+  readonly changes?: readonly PlannedChange[];
   /** The interfaces of a template without errors that interfaces of a configuration can stand for. */
   readonly interfaces?: readonly TemplateInterface[];
   /** Whether it has no errors. */
@@ -72,74 +71,53 @@ export function checkFiles(
   const shown = new Map(unique.map((file) => [resolve(options.cwd, file), file]));
   const all: Problem[] = [];
   const models = new Map<string, PolicyModel>();
-  const inputs = unique.map((file) => readInput(file));
-  const templates = readTemplateFiles(
-    inputs.flatMap(({ file, template }) => (template === undefined ? [] : { file, ...template })),
-    settings,
-  );
+  const inputs = unique.map((file) => recognize(file));
+  const templates = readTemplateFiles(inputs.flatMap(templateOf), settings);
   const checked = inputs.map((input) => {
     const { file } = input;
     const template = templates.files.get(file);
-    const { model, problems } = template ?? checkConfiguration(input, options.netnsDirectory);
+    const read =
+      template === undefined
+        ? checkInput(input, options)
+        : { ...template, kind: input.kind as InputKind, changes: [] };
+    const { model, problems, kind, changes } = read;
     if (model !== undefined && template?.isNested !== true) {
       const strangers = (template?.outside ?? []).map((group) => [group.id, group] as const);
       models.set(file, { ...model, groups: new Map([...model.groups, ...strangers]) });
     }
     const told = withoutRepeats(problems.map((problem) => showPaths(problem, shown, options.cwd)));
     all.push(...told);
-    const ofTemplate = input.template?.text === undefined ? 'assembly' : 'template';
-    const kind = template === undefined ? 'configuration' : ofTemplate;
-    const summary = summarize(file, kind, model, told);
-    const interfaces = templates.interfaces.get(file);
+    const summary = {
+      ...summarize(file, kind, model, told),
+      ...(kind === 'terraform-plan' ? { changes } : {}),
+    };
+    const interfaces = templates.interfaces.get(file)?.map((one) => one.shown);
     return interfaces === undefined ? summary : { ...summary, interfaces };
   });
   return {
     files: checked,
     problems: sortByPlace(withoutRepeats(all), unique),
     models,
-    templates: inputs.filter(({ template }) => template?.text !== undefined).length,
+    templates: inputs.filter(({ kind }) => kind === 'template').length,
     strangers: templates.strangers,
   };
 }
 
-/** What a file is, as far as it could be read. */
-interface Input {
-  readonly file: string;
-  /** Set for a template. Without a text it is a cloud assembly. */
-  readonly template?: Pick<GivenTemplate, 'text' | 'tree'>;
-  /** The tree of any other file. */
-  readonly root?: Node | undefined;
-  readonly problems: readonly Problem[];
+/** A template or cloud assembly; they are read together, as they may belong together. */
+function templateOf(input: Recognized): readonly GivenTemplate[] {
+  if (input.kind !== 'template' && input.kind !== 'assembly') return [];
+  const { file, text, tree } = input;
+  return [{ file, text, tree }];
 }
 
-function readInput(file: string): Input {
-  const problems: Problem[] = [];
-  if (isFolder(file)) return { file, template: { text: undefined, tree: undefined }, problems };
-  const text = readText(file, problems, DOCUMENT_BYTES_MAX);
-  if (text === undefined) return { file, problems };
-  const foreign = foreignText(file, text, 'configuration');
-  if (foreign !== undefined) return { file, problems: [foreign] };
-  // Nearly every template contains the name of an AWS type, and hardly another file does. So each text is parsed only
-  // once.
-  const tree = text.includes('AWS::') ? parseTemplate(file, text) : undefined;
-  if (tree?.root !== undefined && isTemplate(tree.root, text))
-    return { file, template: { text, tree }, problems };
-  const root = parseDocument(file, text, problems);
-  return isTemplate(root, text)
-    ? { file, template: { text, tree }, problems: [] }
-    : { file, root, problems };
+interface InputRead extends Pick<LoadedInput, 'kind' | 'problems' | 'changes'> {
+  readonly model: PolicyModel | undefined;
 }
 
-function checkConfiguration(
-  { file, root, problems: found }: Input,
-  netnsDirectory: string,
-): Pick<TemplateRead, 'model' | 'problems'> {
-  if (root === undefined) return { model: undefined, problems: found };
-  const loaded = buildConfig(file, root, { netnsDirectory });
-  const problems = [...found, ...loaded.problems];
-  const config = hasErrors(problems) ? undefined : loaded.config;
-  if (config !== undefined) problems.push(...lint(config));
-  return { model: config?.model, problems };
+function checkInput(input: Recognized, { netnsDirectory }: CheckOptions): InputRead {
+  const { kind, config, problems, changes } = loadRecognized(input, { netnsDirectory });
+  const found = config === undefined ? [] : lint(config);
+  return { kind, changes, model: config?.model, problems: [...problems, ...found] };
 }
 
 function summarize(
@@ -158,12 +136,16 @@ function summarize(
       interfaces: model?.interfaces.size ?? 0,
       groups: groups.length,
       rules: groups.reduce((sum, { ingress, egress }) => sum + ingress.length + egress.length, 0),
-      groupsNotUnderstood: groups.filter(({ gaps }) => gaps !== undefined).length,
+      groupsNotUnderstood: groups.filter(isOpen).length,
       errors: error,
       warnings: warning,
       notices: notice,
     },
   };
+}
+
+function isOpen({ gaps, possible }: SecurityGroup): boolean {
+  return gaps !== undefined || possible !== undefined;
 }
 
 /** Shows paths as the caller named them, or relative to `cwd`. A configuration's templates have absolute paths. */

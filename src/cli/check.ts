@@ -4,12 +4,15 @@
  */
 import { Option, type Command } from 'commander';
 import type { Config } from '../config/config.ts';
+import type { InputOptions, LoadedInput } from '../inputs/load-input.ts';
+import { changeLines } from './change-lines.ts';
 import type { Checked, CheckedFile } from './check-load.ts';
 import { interfaceLines } from './template-interfaces.ts';
 import { countSeverities, printProblems } from './check-text.ts';
 import { count } from '../source/count.ts';
 import { EXIT_FAILED, paint, programName } from './output.ts';
 import { printJson } from './traffic-text.ts';
+import { INPUTS_ARGUMENT } from './input-words.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import { addTemplateOptions, type TemplateOptions } from './template-options.ts';
 
@@ -27,9 +30,9 @@ export function addCheckCommand(program: Command): void {
   command
     .summary('check configurations and templates')
     .description(
-      'Reads configurations with the templates they name, and CloudFormation templates by themselves, as the daemon would; tells every problem with file, line and what would be right, and warns of what AWS would refuse or what is surely not meant. Touches no device.',
+      'Reads configurations with the templates they name, CloudFormation templates by themselves, plans and states of Terraform, and what an account has; tells every problem with file, line and what would be right, and warns of what AWS would refuse or what is surely not meant. Touches no device.',
     )
-    .argument('<file...>', 'configurations, CloudFormation templates (YAML or JSON), cdk.out')
+    .argument('<file...>', INPUTS_ARGUMENT)
     .addOption(new Option('--json', 'print the result as JSON on stdout').conflicts('sarif'))
     .option('--sarif', 'print the result as SARIF 2.1.0 on stdout, for code scanning')
     .option('--strict', 'let warnings fail as well')
@@ -45,6 +48,10 @@ what depends on its interfaces is checked in the configuration that names it.
 What of it has network interfaces is listed with its groups: an interface of a
 configuration takes them by from: STACK/LOGICAL-ID.
 Templates see what the others export, in any order.
+
+Of a plan (terraform show -json PLAN) it tells what of groups, rules, lists and
+interfaces is added (+), changed (~), replaced (±) and removed (-). What a plan does
+not decide is never taken for open or closed.
 
 An error: the daemon would refuse the file. A warning: it works here, but AWS
 would refuse it, or it is surely not meant. A notice: nothing to do about it.
@@ -79,6 +86,7 @@ async function runCheck(
     for (const file of checked.files) {
       console.log(summaryLine(file, isGood(file)));
       for (const line of interfaceLines(file.interfaces ?? [])) console.log(line);
+      for (const line of changeLines(file.changes ?? [])) console.log(line);
     }
   }
 }
@@ -98,7 +106,7 @@ function summaryLine({ file, kind, ok, counts }: CheckedFile, isGood: boolean): 
       : paint(`${count(groupsNotUnderstood, 'group')} not wholly understood`, 'yellow');
   const parts = [
     isGood ? good : paint('warnings, and --strict', 'red'),
-    ...(kind === 'configuration' ? [count(counts.interfaces, 'interface')] : []),
+    ...(kind === 'template' || kind === 'assembly' ? [] : [count(counts.interfaces, 'interface')]),
     count(counts.groups, 'group'),
     count(counts.rules, 'rule'),
     warnings,
@@ -131,13 +139,28 @@ export async function checkGivenFiles(
 }
 
 /**
- * Reads the configuration for a command that goes on to use it. Warnings are counted, not printed: repeated every
- * time, they would bury the command's own output.
+ * Reads the input for a command that goes on to use it. Warnings are counted, not printed: repeated every time, they
+ * would bury the command's own output.
  * @returns undefined if it has errors; they are already printed
  */
-export async function loadOrPrint(file: string): Promise<Config | undefined> {
+export async function loadOrPrint(
+  file: string,
+  options: Partial<InputOptions> = {},
+): Promise<Config | undefined> {
+  const { loadInput } = await import('../inputs/load-input.ts');
+  return tellLoaded(file, loadInput(file, { netnsDirectory: NETNS_DIRECTORY, ...options }));
+}
+
+/** The same of what a daemon is to enforce: a configuration. */
+export async function loadOwnOrPrint(file: string): Promise<Config | undefined> {
   const { loadConfig } = await import('../config/load-config.ts');
-  const { config, problems } = loadConfig(file, { netnsDirectory: NETNS_DIRECTORY });
+  return tellLoaded(file, loadConfig(file, { netnsDirectory: NETNS_DIRECTORY }));
+}
+
+function tellLoaded(
+  file: string,
+  { config, problems }: Pick<LoadedInput, 'config' | 'problems'>,
+): Config | undefined {
   const { error, warning } = countSeverities(problems);
   if (config === undefined || error > 0) {
     printProblems(

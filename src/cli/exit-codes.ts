@@ -26,6 +26,7 @@ export const EXIT_CODES = {
     ['1', 'refused, or no answer, or the drop is not kept any more'],
     ['2', 'wrong usage or unknown names'],
     ['3', 'the configuration has errors'],
+    ['4', 'not decidable: the file does not say what it depends on'],
   ],
   'sgctl lab up': [
     ['0', 'it is up'],
@@ -116,6 +117,7 @@ export const EXIT_CODES = {
     ['4', 'the compiled rules and the reference disagree (an error of sgctl: report it)'],
     ['128 + N', 'signal N ended it; what was made of the lab has been removed'],
   ],
+  'sgctl import aws': [DONE, WRONG_USAGE],
   'sgctl doctor': [
     ['0', 'the service can run (there may be warnings)'],
     ['1', 'it can not'],

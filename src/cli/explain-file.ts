@@ -17,6 +17,8 @@ import { findSocket } from './socket.ts';
 
 /** The configuration has errors: nothing can be said about the question. */
 const EXIT_BAD_CONFIG = 3;
+/** Nothing is refused for certain, and not everything is allowed for certain. */
+const EXIT_UNDECIDABLE = 4;
 
 /** @returns the exit code; ends by command.error if the question is wrong */
 export async function explainFile(
@@ -28,7 +30,7 @@ export async function explainFile(
   if (file === undefined)
     return command.error("error: missing required argument 'file' (or --live)");
   const text = takeOrExit(readQuestion(question, options), command);
-  const config = await loadOrPrint(file);
+  const config = await loadOrPrint(file, { needsInterfaces: true });
   if (config === undefined) return EXIT_BAD_CONFIG;
   const { service, pairs } = takeOrExit(answerQuestion(config, text), command);
   return tellAnswers(pairs, { text, service, options, command, file: config.file });
@@ -75,8 +77,9 @@ function tellAnswers(pairs: readonly Pair[], asked: Asked): number {
         : [formatPairs(titleOf(text), pairs), ...sections].join('\n\n'),
     );
   }
-  const isAllowed = pairs.every(({ explanation }) => explanation.verdict === 'allowed');
-  return isAllowed ? EXIT_OK : EXIT_FAILED;
+  const verdicts = new Set(pairs.map(({ explanation }) => explanation.verdict));
+  if (verdicts.has('refused')) return EXIT_FAILED;
+  return verdicts.has('undecidable') ? EXIT_UNDECIDABLE : EXIT_OK;
 }
 
 function answerJson({ from, to, explanation, connections }: Pair, asked: Asked): unknown {

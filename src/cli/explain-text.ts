@@ -45,7 +45,7 @@ export function formatPairs(
   const allowed = pairs.filter(({ explanation }) => explanation.verdict === 'allowed').length;
   const rows = pairs.map(({ from, to, explanation }) => {
     const { verdict, answers } = explanation;
-    const refusals = answers.filter((answer) => answer.verdict === 'refused');
+    const refusals = answers.filter((answer) => answer.verdict !== 'allowed');
     const reasons = refusals.map(({ family, reason }) => `IPv${family}: ${reason}`);
     return [from, to, paintVerdict(verdict), reasons.join(', ')];
   });
@@ -72,7 +72,7 @@ function endText(end: End): string {
 function formatGate(gate: GateAnswer): string {
   const { direction, verdict, reached, why, decidedBy, tracking, nearMisses } = gate;
   const said = reached ? paintVerdict(verdict) : `would be ${paintVerdict(verdict)} (not reached)`;
-  const tellsWhy = verdict === 'refused' || decidedBy === undefined;
+  const tellsWhy = verdict !== 'allowed' || decidedBy === undefined;
   const lines = [`  ${direction} of ${gate.interface.name}: ${said}`];
   if (tellsWhy) lines.push(wrap(why, RULE_INDENT));
   if (decidedBy !== undefined) lines.push(formatAdmitting('by', decidedBy));
@@ -167,7 +167,16 @@ function idleText(idle: Extract<Tracking, { kind: 'tracked' }>['idle']): string 
 }
 
 function paintVerdict(verdict: Verdict): string {
-  return paint(verdict, verdict === 'allowed' ? 'green' : 'red');
+  switch (verdict) {
+    case 'allowed':
+      return paint(verdict, 'green');
+    case 'refused':
+      return paint(verdict, 'red');
+    case 'undecidable':
+      return paint('not decidable', 'yellow');
+    default:
+      return verdict satisfies never;
+  }
 }
 
 function blanks(count: number): string {

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { DropId } from './explain-drop.ts';
 import type { ExplainOptions } from './explain-options.ts';
 import { addSocketOptions } from './socket.ts';
+import { INPUT_ARGUMENT } from './input-words.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 
 /** A number as `sgctl drops` shows it, `17` or `#17`, or `last`. */
@@ -20,7 +21,7 @@ export function addExplainCommand(program: Command): void {
     .description(
       'Asks both gates of a configuration about the first packet of a flow, and tells the verdict, the rule that decided with its file and line, the other rules that admit it, and, if it is refused, which rules came near and what they lack. Reads the file alone, or asks the running daemon (--live); changes nothing.',
     )
-    .argument('[file]', 'configuration (YAML); left out with --live, --lab or --socket')
+    .argument('[file]', `${INPUT_ARGUMENT}; left out with --live, --lab or --socket`)
     .argument('[question]', "the question in one: 'web -> db tcp 5432'")
     .option('--from <end>', 'who sends')
     .option('--to <end>', 'who receives')

@@ -8,7 +8,7 @@ import type { Progress } from '../lab/progress.ts';
 import { listStoredLabs } from '../lab/state.ts';
 import type { LabInstance, LabState, StoredLab } from '../lab/state.ts';
 import { labNameOf, upLab } from '../lab/up.ts';
-import { loadOrPrint } from './check.ts';
+import { loadOwnOrPrint } from './check.ts';
 import { addLabEnvCommand } from './lab-env.ts';
 import { addLabExecCommand } from './lab-exec.ts';
 import { EXIT_FAILED, EXIT_SIGNAL_BASE, paint, printError, programName } from './output.ts';
@@ -112,7 +112,7 @@ async function runUp(
     readonly json?: true;
   },
 ): Promise<void> {
-  const config = await loadOrPrint(file);
+  const config = await loadOwnOrPrint(file);
   if (config === undefined) {
     process.exitCode = EXIT_FAILED;
     return;

@@ -10,6 +10,7 @@ import { addDoorsCommand } from './doors.ts';
 import { addDropsCommand } from './drops.ts';
 import { addExplainCommand } from './explain.ts';
 import { addFlowsCommand } from './flows.ts';
+import { addImportCommands } from './import.ts';
 import { addInterfaceCommands } from './interface.ts';
 import { addHostCommands } from './host.ts';
 import { addGroupsCommand, addInterfacesCommand } from './interfaces.ts';
@@ -71,6 +72,7 @@ Examples:
   addDropsCommand(program);
   addCaptureCommand(program);
   addTestCommand(program);
+  addImportCommands(program);
   addApiCommands(program);
   addDoctorCommand(program);
   addDoorsCommand(program);

@@ -2,6 +2,7 @@
 import { groupIdOf } from '../queries/rules-view.ts';
 import { viewRule, type RuleView } from '../queries/rule-book.ts';
 import type { PolicyModel, SecurityGroup } from '../policy/model.ts';
+import { ruleText } from '../policy/rules.ts';
 import type { Checked } from './check-load.ts';
 import { printProblems } from './check-text.ts';
 import { count } from '../source/count.ts';
@@ -37,7 +38,7 @@ export function listFileRules(checked: Checked, options: RulesOptions): number {
       .map((rule) => viewRule(rule, group, model)),
   );
   const gaps = groups
-    .flatMap(({ group }) => gapsOf(group))
+    .flatMap(({ group, model }) => gapsOf(group, model))
     .filter(({ direction }) => wanted.includes(direction));
   if (options.json === true) printJson({ rules, notUnderstood: gaps });
   else console.log([formatFileRules(rules, options), ...gaps.map(gapText)].join('\n'));
@@ -67,9 +68,16 @@ function chooseGroups(models: readonly PolicyModel[], names: readonly string[]):
   );
 }
 
-function gapsOf({ id, name, gaps }: SecurityGroup): readonly Gap[] {
+function gapsOf(
+  { id, name, gaps, possible = [] }: SecurityGroup,
+  model: PolicyModel,
+): readonly Gap[] {
   return (['ingress', 'egress'] as const).flatMap((direction) => {
-    const reasons = gaps?.[direction] ?? [];
+    const open = possible.filter((rule) => rule.direction === direction);
+    const reasons = [
+      ...(gaps?.[direction] ?? []),
+      ...open.map((rule) => `perhaps '${ruleText(rule, model)}': ${rule.why}`),
+    ];
     return reasons.length === 0 ? [] : [{ group: { id, name }, direction, reasons }];
   });
 }

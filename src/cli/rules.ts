@@ -10,6 +10,7 @@ import { addTableOptions, columnName, formatList, titlesOf } from './table-optio
 import { placeText, printJson } from './traffic-text.ts';
 import { formatAgo, formatCount, formatDuration } from './units.ts';
 import { checkGivenFiles } from './check.ts';
+import { INPUTS_ARGUMENT } from './input-words.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import { addTemplateOptions } from './template-options.ts';
 
@@ -20,7 +21,7 @@ export function addRulesCommand(program: Command): void {
     .description(
       'Lists the rules in force with how many flows each has admitted since the daemon started, when last, how many of them are tracked now, and where it is written. Given files, it lists the rules of these, and asks no daemon.',
     )
-    .argument('[file...]', 'configurations, CloudFormation templates (YAML or JSON), cdk.out')
+    .argument('[file...]', INPUTS_ARGUMENT)
     .option('--group <name>', 'of this group, by name or id; may be given more than once', collect)
     .addOption(choiceList('--direction <direction>', 'of this direction', ['ingress', 'egress']))
     .option('--never-hit', 'only those that have admitted nothing since the daemon started')

@@ -97,10 +97,10 @@ function checkMachine(): void {
 
 /** @returns undefined if the file has errors, which are printed. Throws LabError. */
 async function prepare(argv: readonly string[], options: Options): Promise<RunStart | undefined> {
-  const { loadOrPrint } = await import('./check.ts');
+  const { loadOwnOrPrint } = await import('./check.ts');
   const { familiesHere, planRun } = await import('../run/plan.ts');
   const file = options.config ?? defaultFile();
-  if ((await loadOrPrint(file)) === undefined) return undefined;
+  if ((await loadOwnOrPrint(file)) === undefined) return undefined;
   const families = familiesHere();
   if (!families.has4 && !families.has6)
     throw new LabError(

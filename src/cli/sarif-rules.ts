@@ -27,6 +27,13 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'flow-logs-without-accounting': ['Flow logs need conntrack.accounting.', 'Leave conntrack.accounting out.'],
   'unknown-interface': ['There is no interface of that name.', WRITE_AS_HINT],
   'relative-file': ['A file is not named by an absolute path.', WRITE_AS_HINT],
+  // Plans, states and accounts.
+  'bad-json': ['The file is no JSON.', 'Write it again: it may have been cut off.'],
+  'incomplete-plan': ['A plan does not say everything.', 'Plan again; verdicts that depend on what is missing are not decidable.'],
+  'missing-answer': ['A call of the account is missing.', WRITE_AS_HINT],
+  'no-address': ['There is no free address for an interface.', WRITE_AS_HINT],
+  'refused-rule': ['AWS refuses a rule.', WRITE_AS_HINT],
+  'unnamed-entries': ['Nothing says of which prefix list entries are.', WRITE_AS_HINT],
   // Files and text.
   'empty-document': ['The file is empty.', 'Check that it is the right file.'],
   'file-encoding': ['The file is not UTF-8 text.', 'Save it as UTF-8.'],

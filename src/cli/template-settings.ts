@@ -1,7 +1,7 @@
 /** What the options for templates say, with their parameters file read. */
 import { readParametersFile } from '../config/config-parameters-file.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
-import type { TemplateSettings } from './check-templates.ts';
+import type { TemplateSettings } from '../inputs/read-templates.ts';
 import { printProblems } from './check-text.ts';
 import type { TemplateOptions } from './template-options.ts';
 

@@ -1,14 +1,9 @@
 /** What `sgctl test` prints for people: a list, matrices, and why something failed. */
-import {
-  caseTitle,
-  titleOf,
-  type Block,
-  type Check,
-  type Expected,
-  type NamedService,
-} from '../reach/suite.ts';
+import { caseTitle, titleOf, type Block, type Check, type NamedService } from '../reach/suite.ts';
 import type { CaseReport, CheckReport, Outcome, Report } from '../reach/run.ts';
+import { worstOf } from '../explain/explain.ts';
 import type { Explanation } from '../explain/explanation.ts';
+import type { Judgement } from '../reach/judge.ts';
 import { printable } from '../source/excerpt.ts';
 import { formatExplanation } from './explain-text.ts';
 import { formatTable, paint, type Style } from './output.ts';
@@ -24,10 +19,11 @@ interface Signs {
   readonly allowed: string;
   readonly denied: string;
   readonly mixed: string;
+  readonly undecidable: string;
 }
 
-const UNICODE_SIGNS: Signs = { allowed: '✓', denied: '✗', mixed: '±' };
-const ASCII_SIGNS: Signs = { allowed: '+', denied: '-', mixed: '*' };
+const UNICODE_SIGNS: Signs = { allowed: '✓', denied: '✗', mixed: '±', undecidable: '~' };
+const ASCII_SIGNS: Signs = { allowed: '+', denied: '-', mixed: '*', undecidable: '~' };
 const NO_CELL = '.';
 
 export interface TextOptions {
@@ -158,7 +154,7 @@ function formatCell(report: CheckReport | undefined, signs: Signs): string {
 }
 
 /** What was seen; what the rules say, where nothing was. */
-function verdictOf({ live, offline }: CaseReport): Expected {
+function verdictOf({ live, offline }: CaseReport): Judgement['verdict'] {
   return live?.verdict === 'allowed' || live?.verdict === 'denied' ? live.verdict : offline.verdict;
 }
 
@@ -200,12 +196,8 @@ function mergeExplanations(failed: readonly CaseReport[]): Explanation | undefin
         ?.explanation ?? [],
   );
   if (firsts.length === 0) return undefined;
-  const isAllowed = firsts.every(({ verdict }) => verdict === 'allowed');
-  return {
-    verdict: isAllowed ? 'allowed' : 'refused',
-    answers: firsts.flatMap(({ answers }) => answers),
-    notAsked: [],
-  };
+  const answers = firsts.flatMap((one) => one.answers);
+  return { verdict: worstOf(answers), answers, notAsked: [] };
 }
 
 /** Reasons, each once, with how often it was one. */

@@ -4,7 +4,7 @@
  * On the packet path it is an interface that has the services' addresses, and no group. Its device is always in a
  * namespace of its own. In the host's it would take 169.254.169.254 from the host, whose own metadata is there.
  */
-import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
+import { DEFAULT_CONNECTION_TRACKING } from '../policy/idle-timeouts.ts';
 import { stableId } from '../policy/ids.ts';
 import type { Address } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
@@ -54,7 +54,6 @@ export function readPlatformPort(
   devices.add(reader, device, section, 'the platform');
   for (const address of addresses) context.addresses.addPlatform(reader, address, section);
   const id = stableId('eni', name);
-  const { tcpEstablishedTimeoutSec, udpTimeoutSec, udpStreamTimeoutSec } = IDLE_TIMEOUTS;
   return {
     network: {
       id,
@@ -64,11 +63,7 @@ export function readPlatformPort(
       sourceDestCheck: true,
       alwaysTracked: false,
       isPlatform: true,
-      connectionTracking: {
-        tcpEstablishedTimeoutSec: tcpEstablishedTimeoutSec.otherwise,
-        udpTimeoutSec: udpTimeoutSec.otherwise,
-        udpStreamTimeoutSec: udpStreamTimeoutSec.otherwise,
-      },
+      connectionTracking: DEFAULT_CONNECTION_TRACKING,
       origin: originOf({ at: section.at, path: section.path }),
     },
     config: { id, name, device, maxFlows: undefined, subnets: [] },

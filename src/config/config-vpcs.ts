@@ -1,5 +1,5 @@
 /** This file reads the sections `vpc` and `vpcs`: one VPC, or several by name, with their blocks and subnets. */
-import { cidrContains, formatCidr, type Address, type Cidr } from '../addr/address.ts';
+import { cidrCovers, formatCidr, type Address, type Cidr } from '../addr/address.ts';
 import { isId, stableId } from '../policy/ids.ts';
 import type { Origin, VpcId } from '../policy/model.ts';
 import { ONLY_VPC_ID, ONLY_VPC_NAME } from '../policy/vpcs.ts';
@@ -96,7 +96,7 @@ function readNetworks(
   refuseOverlaps(reader, blocks, 'block');
   refuseOverlaps(reader, subnets, 'subnet');
   for (const { cidr, node } of subnets) {
-    if (blocks.length > 0 && !blocks.some((block) => covers(block.cidr, cidr))) {
+    if (blocks.length > 0 && !blocks.some((block) => cidrCovers(block.cidr, cidr))) {
       fail(
         reader,
         node,
@@ -138,11 +138,7 @@ function refuseOverlaps(reader: Reader, cidrs: readonly CidrAt[], what: string):
 }
 
 export function overlaps(one: Cidr, other: Cidr): boolean {
-  return covers(one, other) || covers(other, one);
-}
-
-function covers(outer: Cidr, inner: Cidr): boolean {
-  return outer.length <= inner.length && cidrContains(outer, inner);
+  return cidrCovers(one, other) || cidrCovers(other, one);
 }
 
 export function dnsAddressOf(cidr: Cidr): Address {

@@ -18,11 +18,23 @@ const BY_HAND =
   'it is not read (yet): write its groups and rules as securityGroups of a configuration; docs/configuration.md has an example';
 
 const TERRAFORM: Kind = { what: 'Terraform source', hint: BY_HAND };
-const PLAN: Kind = { what: 'a Terraform plan or state', hint: BY_HAND };
+/** What sgctl reads and the daemon does not: who enforces something says what. */
+const AS_IT_IS =
+  '`sgctl check`, explain, test and rules take it as it is; docs/inputs.md says what is read';
+const PLAN: Kind = { what: 'a Terraform plan or state', hint: AS_IT_IS };
 const SAVED_TABLES: Kind = {
   what: 'a rule set of iptables or nftables',
   hint: 'it is not read: docs/howto/migrate-from-iptables.md says how its rules become those of groups',
 };
+
+/** Of these, what sgctl reads (as JSON, as the CLI writes it). */
+const READ: ReadonlySet<string> = new Set([
+  'SecurityGroups',
+  'SecurityGroupRules',
+  'NetworkInterfaces',
+  'Reservations',
+  'PrefixLists',
+]);
 
 /** The output of `aws …`, by its top-level key. */
 const AWS_ANSWERS: ReadonlyMap<string, string> = new Map([
@@ -130,7 +142,7 @@ function treeKind(root: Node): Kind | undefined {
     };
   for (const [key, command] of AWS_ANSWERS)
     if (get(root, key)?.kind === 'list')
-      return { what: `the output of \`aws ${command}\``, hint: BY_HAND };
+      return { what: `the output of \`aws ${command}\``, hint: READ.has(key) ? AS_IT_IS : BY_HAND };
   if (has('apiVersion', 'kind')) return { what: 'a Kubernetes manifest', hint: BY_HAND };
   if (has('version', 'artifacts'))
     return {

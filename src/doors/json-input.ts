@@ -1,10 +1,11 @@
 /** Reads what a runtime writes to a plugin's standard input: JSON of bounded length, and values of a type in it. */
+import { isObject, type JsonObject } from '../source/json-values.ts';
 import { DoorError } from './selection.ts';
+
+export { isObject, type JsonObject };
 
 /** Far more than any runtime sends. */
 export const INPUT_BYTES_MAX = 1024 * 1024;
-
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** @throws DoorError if there are too many bytes */
 export async function readBounded(
@@ -31,10 +32,6 @@ export function parseJsonObject(bytes: Buffer): JsonObject {
   }
   if (!isObject(value)) throw new DoorError('the input is no JSON object');
   return value;
-}
-
-export function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** A value that may be left out. @throws DoorError if it is something else than a text */

@@ -26,10 +26,13 @@ import type {
   Network,
   Question,
   Service,
+  Verdict,
 } from './explanation.ts';
 import type { Direction, NetworkInterface, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { failedClauses, nearMisses, referAdmitting, seeService, type Miss } from './near-miss.ts';
+import { judgeCertainly } from '../policy/doubt.ts';
 import { groupLabel } from '../policy/vpcs.ts';
+import { probeOf } from './probe.ts';
 
 const FAMILIES: readonly Family[] = [4, 6];
 
@@ -46,8 +49,14 @@ export function explain(network: Network, question: Question): Explanation {
     if ('why' in path) notAsked.push({ family, why: path.why });
     else answers.push(answer(network, question, path));
   }
-  const isAllowed = answers.length > 0 && answers.every(({ verdict }) => verdict === 'allowed');
-  return { verdict: isAllowed ? 'allowed' : 'refused', answers, notAsked };
+  return { verdict: worstOf(answers), answers, notAsked };
+}
+
+/** The verdict on all families together. */
+export function worstOf(answers: readonly FamilyAnswer[]): Verdict {
+  const verdicts = answers.map(({ verdict }) => verdict);
+  if (verdicts.length === 0 || verdicts.includes('refused')) return 'refused';
+  return verdicts.includes('undecidable') ? 'undecidable' : 'allowed';
 }
 
 function answer(network: Network, question: Question, path: Path): FamilyAnswer {
@@ -68,20 +77,22 @@ function answer(network: Network, question: Question, path: Path): FamilyAnswer 
       if (own === undefined) return;
       const gate = askGate(network, own, direction, remote, service);
       gates.push({ ...gate, reached });
-      reached &&= gate.verdict === 'allowed';
+      reached &&= gate.verdict !== 'refused';
     };
     // The platform's interface has no gate. What it sends is an answer, or is refused where it arrives.
     if (from.network?.isPlatform !== true) ask(from.network, 'egress', to.address);
     if (to.network?.isPlatform !== true) ask(to.network, 'ingress', from.address);
   }
 
-  const gate = gates.find(({ verdict }) => verdict === 'refused');
+  const gate =
+    gates.find(({ verdict }) => verdict === 'refused') ??
+    gates.find(({ verdict }) => verdict === 'undecidable');
   const icmpNote = noteOnIcmp(service);
   return {
     family: from.address.family,
     from: describeEnd(network, from),
     to: describeEnd(network, to),
-    verdict: refusal === undefined && gate === undefined ? 'allowed' : 'refused',
+    verdict: refusal === undefined ? (gate?.verdict ?? 'allowed') : 'refused',
     reason: refusal?.check ?? gate?.reason ?? 'passed',
     why: refusal?.why ?? gate?.why ?? 'everything on its way admits it',
     checks,
@@ -101,6 +112,7 @@ function askGate(
   const groups = [...new Set(own.groupIds)].map((id) => model.groups.get(id)!);
   const seen = seeService(model, service, remote);
   const { admitting, stale, others } = judgeRules(groups, direction, seen, model);
+  const certainty = judgeCertainly(model, own.id, direction, probeOf(service, remote));
   const refs = groups.map((group): GroupRef => ({ id: group.id, name: groupLabel(group) }));
   const common = {
     direction,
@@ -113,7 +125,8 @@ function askGate(
   const goesToPlatform = direction === 'egress' && isExempt(network, remote, service);
   const comesFromPlatform =
     direction === 'ingress' && ownerOf(network, remote)?.isPlatform === true;
-  if (comesFromPlatform || (!goesToPlatform && admitting.length === 0)) {
+  const isDoubtful = !goesToPlatform && certainty.kind === 'undecidable';
+  if (comesFromPlatform || (!goesToPlatform && !isDoubtful && admitting.length === 0)) {
     return {
       ...common,
       verdict: 'refused',
@@ -127,6 +140,7 @@ function askGate(
       nearMisses: comesFromPlatform ? [] : nearMisses(others, model),
     };
   }
+  if (isDoubtful) return undecidable(common, certainty.reasons);
   const tracking = explainTracking(model, {
     network: own,
     direction,
@@ -147,9 +161,27 @@ function askGate(
     const why = `${formatAddress(remote)} is the platform's, and platformServices names this service, which groups never filter${isBehindPort ? '; what is behind the port of the platform answers' : ''}`;
     return { ...allowed, why, alsoAdmittedBy: [] };
   }
-  const [decidedBy, ...alsoAdmittedBy] = admitting;
+  const isSure = ({ id }: AdmittingRule): boolean =>
+    certainty.kind === 'admits' && [...certainty.rules].some((rule) => rule.id === id);
+  const [decidedBy, ...alsoAdmittedBy] = admitting.filter(isSure);
   const why = `a rule of sg:${decidedBy.group.name} admits it`;
   return { ...allowed, why, decidedBy, alsoAdmittedBy };
+}
+
+/** The answer of a gate that the input leaves open. */
+function undecidable(
+  common: Pick<GateAnswer, 'direction' | 'interface' | 'groups' | 'groupsWithoutRules'>,
+  dependsOn: readonly string[],
+): Omit<GateAnswer, 'reached'> {
+  return {
+    ...common,
+    verdict: 'undecidable',
+    reason: common.direction === 'egress' ? 'egress-rules' : 'ingress-rules',
+    why: `not decidable: ${dependsOn.join('; ')}`,
+    dependsOn,
+    alsoAdmittedBy: [],
+    nearMisses: [],
+  };
 }
 
 interface JudgedRules {
@@ -199,6 +231,7 @@ function whyRefused(
 
 function refusalText(direction: Direction, groups: readonly GroupRef[], hasRules: boolean): string {
   const names = groups.map(({ name }) => `sg:${name}`);
+  if (names.length === 0) return `it has no security group, so no ${direction} rule admits it`;
   const list =
     names.length === 1 ? names[0] : `${names.slice(0, -1).join(', ')} or ${names.at(-1)!}`;
   if (hasRules) return `no ${direction} rule of ${list} admits it`;

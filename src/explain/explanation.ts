@@ -73,7 +73,8 @@ export const EXPLAINED_REASONS = [
 ] as const;
 export type ReasonName = (typeof EXPLAINED_REASONS)[number];
 
-export type Verdict = 'allowed' | 'refused';
+/** `undecidable`: the input leaves open what it depends on (policy/doubt.ts). */
+export type Verdict = 'allowed' | 'refused' | 'undecidable';
 
 export interface GroupRef {
   readonly id: GroupId;
@@ -150,6 +151,8 @@ export interface GateAnswer {
   readonly verdict: Verdict;
   readonly reason: ReasonName;
   readonly why: string;
+  /** If it is undecidable: what it depends on, each as a clause. */
+  readonly dependsOn?: readonly string[];
   /** The first rule that admits it, in the order of the interface's groups and their rules. */
   readonly decidedBy?: AdmittingRule;
   readonly alsoAdmittedBy: readonly AdmittingRule[];
@@ -182,7 +185,10 @@ export interface FamilyAnswer {
   readonly from: End;
   readonly to: End;
   readonly verdict: Verdict;
-  /** The reason of the first check or gate that refuses; `passed` if none does. */
+  /**
+   * The reason of the first check or gate that refuses; `passed` if none does. If it is undecidable: the one that would
+   * refuse.
+   */
   readonly reason: ReasonName;
   readonly why: string;
   /** The checks in their order, up to and including the first that refuses. */
@@ -193,7 +199,7 @@ export interface FamilyAnswer {
 }
 
 export interface Explanation {
-  /** `allowed` if there is an answer and all answers are `allowed`. */
+  /** `allowed` if there is an answer and all answers are `allowed`; `undecidable` if none is refused, and not so. */
   readonly verdict: Verdict;
   readonly answers: readonly FamilyAnswer[];
   /** Families without an answer, and why. */

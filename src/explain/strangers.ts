@@ -1,24 +1,11 @@
 /** This file chooses addresses for "anybody outside": `internet` in a question or an expectation. */
-import {
-  cidrContains,
-  parseAddress,
-  parseCidr,
-  type Address,
-  type Parsed,
-} from '../addr/address.ts';
+import { cidrContains, parseAddress, type Address, type Parsed } from '../addr/address.ts';
+import { isDocumentation } from '../policy/documentation.ts';
 import type { PolicyModel } from '../policy/model.ts';
 import type { Config } from '../config/config.ts';
 
 export const ANYONE_WORDS: readonly string[] = ['internet', 'stranger'];
 
-/** Documentation blocks, which nobody uses. Sources: RFC 5737, RFC 3849, RFC 9637. */
-const DOCUMENTATION_BLOCKS = [
-  '192.0.2.0/24',
-  '198.51.100.0/24',
-  '203.0.113.0/24',
-  '2001:db8::/32',
-  '3fff::/20',
-].map((text) => must(parseCidr(text, 'refuse')));
 /** One address of each of these blocks. */
 const STRANGERS = [
   '203.0.113.77',
@@ -40,10 +27,6 @@ export function anyoneOutside({
     const suitable = candidates.filter((address) => address.family === family);
     return suitable.find((one) => !isSingledOut(model, one)) ?? suitable[0];
   });
-}
-
-function isDocumentation(address: Address): boolean {
-  return DOCUMENTATION_BLOCKS.some((block) => cidrContains(block, address));
 }
 
 /** Checks whether a rule or a prefix list has a block with the address, other than the whole family. */

@@ -5,12 +5,13 @@
  * 4291 section 2.4, IANA registry). So a rule can't evade the check by not writing ::/0. Several blocks that together
  * cover the internet count as well, because people write them to evade such checks.
  */
-import type { Cidr } from '../addr/address.ts';
+import { cidrCovers, type Cidr } from '../addr/address.ts';
 import { PROTOCOL_ALL, type PolicyModel, type Rule, type SecurityGroup } from '../policy/model.ts';
 import { hasPorts, PROTOCOL_TCP, PROTOCOL_UDP, protocolName } from '../policy/protocols.ts';
 import { peerText, PORT_MAX, serviceText } from '../policy/rules.ts';
 import type { Problem } from '../source/problem.ts';
-import { containsBlock, listTexts, placeKey, problemAt, type Budget } from './lint-finding.ts';
+import { problemAt } from '../policy/problem-at.ts';
+import { listTexts, placeKey, type Budget } from './lint-finding.ts';
 
 const INTERNET: readonly Cidr[] = [
   { family: 4, words: [0], length: 0 },
@@ -152,8 +153,8 @@ function isInternet(blocks: readonly Cidr[], budget: Budget): boolean {
 function fills(part: Cidr, blocks: readonly Cidr[], budget: Budget, halvings = 0): boolean {
   budget.steps -= blocks.length;
   if (budget.steps <= 0) return false;
-  if (blocks.some((block) => containsBlock(block, part))) return true;
-  const inside = blocks.filter((block) => containsBlock(part, block));
+  if (blocks.some((block) => cidrCovers(block, part))) return true;
+  const inside = blocks.filter((block) => cidrCovers(part, block));
   if (inside.length < 2 || halvings === HALVINGS_MAX) return false;
   return halve(part).every((half) => fills(half, inside, budget, halvings + 1));
 }

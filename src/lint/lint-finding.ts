@@ -1,7 +1,5 @@
 /** This file has what the lint rules share: findings, blocks, and a limit on the work. */
-import { cidrContains, type Cidr } from '../addr/address.ts';
 import type { Origin } from '../policy/model.ts';
-import type { Problem, Severity } from '../source/problem.ts';
 
 /** Most comparisons in a run: about a second. Models within AWS's quotas stay far below. */
 const STEPS_MAX = 20_000_000;
@@ -13,22 +11,6 @@ export interface Budget {
 
 export function makeBudget(): Budget {
   return { steps: STEPS_MAX };
-}
-
-export function problemAt(
-  { file, line, column, path }: Origin,
-  severity: Severity,
-  code: string,
-  message: string,
-  hint?: string,
-): Problem {
-  const at = { file, line, column };
-  return { severity, code, at, path, message, ...(hint === undefined ? {} : { hint }) };
-}
-
-/** Checks whether every address of `inner` is in `outer`. */
-export function containsBlock(outer: Cidr, inner: Cidr): boolean {
-  return outer.length <= inner.length && cidrContains(outer, inner);
 }
 
 /** Formats a list: `a`, `a and b`, `a, b and c`, `a, b and 7 more`. */

@@ -10,7 +10,8 @@ import type {
 import { PROTOCOL_ICMP } from '../policy/protocols.ts';
 import { peerText } from '../policy/rules.ts';
 import type { Problem } from '../source/problem.ts';
-import { placeKey, problemAt } from './lint-finding.ts';
+import { problemAt } from '../policy/problem-at.ts';
+import { placeKey } from './lint-finding.ts';
 
 type Members = ReadonlyMap<GroupId, readonly NetworkInterface[]>;
 

@@ -4,7 +4,7 @@
  * It compares every pair. AWS takes at most 1,000 rules in a direction, and a budget limits the work on larger
  * groups.
  */
-import type { Cidr } from '../addr/address.ts';
+import { cidrCovers, type Cidr } from '../addr/address.ts';
 import { groupMembers } from '../policy/members.ts';
 import {
   ANY,
@@ -18,7 +18,8 @@ import { hasIcmpType, hasPorts } from '../policy/protocols.ts';
 import { PORT_MAX, ruleText } from '../policy/rules.ts';
 import type { Problem } from '../source/problem.ts';
 import { lineText } from '../config/config-reader.ts';
-import { containsBlock, listTexts, placeKey, problemAt, type Budget } from './lint-finding.ts';
+import { problemAt } from '../policy/problem-at.ts';
+import { listTexts, placeKey, type Budget } from './lint-finding.ts';
 
 const CODES_A_TYPE = 256;
 
@@ -157,7 +158,7 @@ function coversPeer(comparison: Comparison, outer: Peer, inner: Peer): boolean {
     // An empty list admits nobody now but may do so later, so nothing covers it.
     comparison.budget.steps > 0 &&
     innerBlocks.length > 0 &&
-    innerBlocks.every((block) => outerBlocks.some((wide) => containsBlock(wide, block)))
+    innerBlocks.every((block) => outerBlocks.some((wide) => cidrCovers(wide, block)))
   );
 }
 

@@ -13,7 +13,8 @@ import { ruleText } from '../policy/rules.ts';
 import type { Problem } from '../source/problem.ts';
 import type { Config } from '../config/config.ts';
 import { findExposed } from './lint-exposure.ts';
-import { makeBudget, problemAt } from './lint-finding.ts';
+import { problemAt } from '../policy/problem-at.ts';
+import { makeBudget } from './lint-finding.ts';
 import { findIdle } from './lint-members.ts';
 import { findShadowed } from './lint-shadow.ts';
 
@@ -27,7 +28,8 @@ export function lintModel(model: PolicyModel, budget = makeBudget()): Problem[] 
   const problems = [
     ...findExposed(model, budget),
     ...findMismatched(model),
-    ...findIdle(model),
+    // Nobody knows all members of groups that are elsewhere.
+    ...(model.isElsewhere === true ? [] : findIdle(model)),
     ...findShadowed(model, budget),
   ];
   if (budget.steps > 0) return problems;

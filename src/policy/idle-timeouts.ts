@@ -9,3 +9,10 @@ export const IDLE_TIMEOUTS = {
 } as const satisfies Readonly<
   Record<keyof ConnectionTracking, { min: number; max: number; otherwise: number }>
 >;
+
+/** What they are unless somebody sets them. */
+export const DEFAULT_CONNECTION_TRACKING: ConnectionTracking = {
+  tcpEstablishedTimeoutSec: IDLE_TIMEOUTS.tcpEstablishedTimeoutSec.otherwise,
+  udpTimeoutSec: IDLE_TIMEOUTS.udpTimeoutSec.otherwise,
+  udpStreamTimeoutSec: IDLE_TIMEOUTS.udpStreamTimeoutSec.otherwise,
+};

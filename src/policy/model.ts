@@ -101,7 +101,17 @@ export interface SecurityGroup {
    * rules are not added to such a direction.
    */
   readonly gaps?: Readonly<Partial<Record<Direction, readonly string[]>>>;
+  /** Rules that the group may have: the input does not decide it. No gate asks them (doubt.ts). Absent: none. */
+  readonly possible?: readonly PossibleRule[];
+  /** Why others than the known interfaces may be members, each as a clause. Absent: the members are known. */
+  readonly memberGaps?: readonly string[];
   readonly origin: Origin;
+}
+
+/** A rule that may or may not be there. */
+export interface PossibleRule extends Rule {
+  /** What is not known, as a clause. */
+  readonly why: string;
 }
 
 export interface PrefixList {
@@ -111,6 +121,8 @@ export interface PrefixList {
   /** What a reference to the list counts towards the rule quota: not its number of entries. */
   readonly maxEntries: number;
   readonly entries: readonly { readonly cidr: Cidr; readonly description: string }[];
+  /** Why it may have more entries than these, each as a clause. Absent: it has none. */
+  readonly gaps?: readonly string[];
   readonly origin: Origin;
 }
 
@@ -129,7 +141,10 @@ export interface NetworkInterface {
   readonly vpc?: VpcRef;
   /** Private addresses of both families, at least one. The first of a family is the primary one. */
   readonly addresses: readonly Address[];
-  /** At least one. The default group if none was given. The platform's interface has none. */
+  /**
+   * At least one. The default group if none was given. The platform's interface has none, and neither has one whose
+   * groups are all in doubt.
+   */
   readonly groupIds: readonly GroupId[];
   readonly sourceDestCheck: boolean;
   /**
@@ -143,7 +158,19 @@ export interface NetworkInterface {
    * sender's gate alone, and what it sends passes as an answer or not at all. At most one is so. Absent: false.
    */
   readonly isPlatform?: boolean;
+  /** What the input does not decide about it (doubt.ts). Absent: everything is known. */
+  readonly doubt?: InterfaceDoubt;
   readonly origin: Origin;
+}
+
+/** What may be true of an interface. No gate asks it; a verdict that depends on it is not decidable. */
+export interface InterfaceDoubt {
+  /** Groups that it may have beside its own, and why. */
+  readonly groups: ReadonlyMap<GroupId, string>;
+  /** Why it may have groups that nobody can name here, each as a clause. */
+  readonly gaps: readonly string[];
+  /** Its addresses are made up: the true ones are somewhere in these blocks. Absent: they are known. */
+  readonly within?: readonly Cidr[];
 }
 
 /** An interface on another host. It is a member of its groups; its own gates are that host's. */
@@ -165,6 +192,11 @@ export interface PolicyModel {
   readonly remoteMembers?: ReadonlyMap<InterfaceId, RemoteMember>;
   /** Who is in a group is not known any more: rules that name groups admit no new flow. Absent: false. */
   readonly areGroupsStale?: boolean;
+  /**
+   * It is what AWS has or would have, and not what a daemon here enforces, which knows all that it asks. So what is in
+   * doubt makes a verdict undecidable (doubt.ts). Absent: false.
+   */
+  readonly isElsewhere?: boolean;
   /** Absent if the input has no VPCs: then everything is in one. */
   readonly vpcs?: ReadonlyMap<VpcId, Vpc>;
 }

@@ -93,7 +93,8 @@ export function isUntrackedFlow(
   );
 }
 
-function admitsProtocol(rule: Rule, probe: Probe): boolean {
+/** Whether the rule admits the protocol, port, type and code of the probe, whoever the other side is. */
+export function admitsProtocol(rule: Rule, probe: Probe): boolean {
   if (rule.protocol === PROTOCOL_ALL) return true;
   if (rule.protocol !== probe.protocol) return false;
   switch (rule.protocol) {

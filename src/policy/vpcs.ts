@@ -36,7 +36,8 @@ export function groupLabel({
 }
 
 /**
- * Finds the groups that somebody means by an id, by `VPC/NAME` or by a name, with or without `sg:` in front. It finds
+ * Finds the groups that somebody means by an id, by `VPC/NAME`, by a name, or by what their template or plan calls
+ * them, with or without `sg:` in front. It finds
  * several if several VPCs have a group with this name. Of groups with the same label, as in two files, it returns the
  * first.
  */
@@ -46,7 +47,9 @@ export function findGroups(
 ): readonly SecurityGroup[] {
   const plain = text.startsWith('sg:') ? text.slice('sg:'.length) : text;
   const exact = groups.filter((group) => group.id === text || groupLabel(group) === plain);
-  const found = exact.length > 0 ? exact : groups.filter(({ name }) => name === plain);
+  const named = exact.length > 0 ? exact : groups.filter(({ name }) => name === plain);
+  const found =
+    named.length > 0 ? named : groups.filter(({ origin }) => origin.logicalId === plain);
   return [
     ...new Map(found.toReversed().map((group) => [groupLabel(group), group])).values(),
   ].reverse();

@@ -13,13 +13,17 @@ import { checkPath, choosePath, isExempt, type Path } from '../explain/explain-p
 import type { Explanation, Network, Service } from '../explain/explanation.ts';
 import { lookUpHost, Matcher, NO_HOST, NO_RULE } from '../policy/match.ts';
 import type { Direction } from '../policy/model.ts';
-import { matchingRules, type Probe } from '../policy/reference.ts';
+import { matchingRules } from '../policy/reference.ts';
+import { probeOf } from '../explain/probe.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import { serviceBit } from '../policy/special-addresses.ts';
 import type { Case, Expected } from './suite.ts';
 
 export interface Judgement {
-  readonly verdict: Expected;
+  /** `undecidable`: the input does not say what it depends on. */
+  readonly verdict: Expected | 'undecidable';
+  /** What that is, each as a clause. */
+  readonly dependsOn?: readonly string[];
   /** What each of the three says, if they disagree. */
   readonly disagreement?: string;
 }
@@ -54,12 +58,16 @@ export class Judge {
     // A packet that is dropped before the gates asks no rule.
     const checks = checkPath(this.network, path, service);
     const isDropped = checks.some(({ outcome }) => outcome === 'refused');
+    const explanation = this.explain(one);
     const answers = {
       compiled: !isDropped && this.passesCompiled(path, service),
       reference: !isDropped && this.passesReference(path, service),
-      explained: this.explain(one).verdict === 'allowed',
+      explained: explanation.verdict === 'allowed',
     };
     const verdict = textOf(answers.reference);
+    // The matchers ask what is known alone. They still have to agree.
+    if (explanation.verdict === 'undecidable' && answers.compiled === answers.reference)
+      return { verdict: 'undecidable', dependsOn: doubtsOf(explanation) };
     if (answers.compiled === answers.reference && answers.explained === answers.reference)
       return { verdict };
     const said = Object.entries(answers).map(([who, allowed]) => `${who}: ${textOf(allowed)}`);
@@ -137,19 +145,13 @@ export class Judge {
   }
 }
 
-function textOf(isAllowed: boolean): Expected {
-  return isAllowed ? 'allowed' : 'denied';
+function doubtsOf({ answers }: Explanation): readonly string[] {
+  const clauses = answers.flatMap(({ gates }) => gates.flatMap(({ dependsOn }) => dependsOn ?? []));
+  return [...new Set(clauses)];
 }
 
-function probeOf(service: Service, remote: Address): Probe {
-  const { protocol } = service;
-  return {
-    protocol,
-    port: service.kind === 'ports' ? service.port : 0,
-    icmpType: service.kind === 'icmp' ? service.type : 0,
-    icmpCode: service.kind === 'icmp' ? service.code : 0,
-    remote,
-  };
+function textOf(isAllowed: boolean): Expected {
+  return isAllowed ? 'allowed' : 'denied';
 }
 
 /** The port as compiled rules have it: a port, or type and code. */

@@ -26,7 +26,7 @@ export interface LiveOptions {
   /** An existing lab to use. Undefined: one is made and removed again. */
   readonly labName: string | undefined;
   /** The verdict of the rules on an attempt. An unexpected silence is tried again. */
-  readonly verdictOf: (attempt: Attempt) => Expected;
+  readonly verdictOf: (attempt: Attempt) => Expected | 'undecidable';
   readonly signal: AbortSignal;
   readonly progress: (text: string) => void;
 }
@@ -199,7 +199,7 @@ class Session {
   }
 }
 
-function isDoubtful(live: LiveVerdict | undefined, offline: Expected): boolean {
+function isDoubtful(live: LiveVerdict | undefined, offline: Expected | 'undecidable'): boolean {
   return live?.kind === 'failed' || (live?.kind === 'denied' && offline === 'allowed');
 }
 

@@ -22,7 +22,7 @@ import {
   foreignTree,
 } from '../config/foreign-input.ts';
 import { networkOf } from '../explain/question.ts';
-import { loadConfig, type LoadOptions } from '../config/load-config.ts';
+import { loadInput, type InputOptions } from '../inputs/load-input.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import {
   DOCUMENT_BYTES_MAX,
@@ -39,8 +39,8 @@ import { EXPECTATIONS_SCHEMA } from './schema.ts';
 import { readServices, requireService } from './services.ts';
 import type { Block, Check, Expected, Suite } from './suite.ts';
 
-export interface SuiteOptions extends LoadOptions {
-  /** The configuration to use instead of the one in the file. */
+export interface SuiteOptions extends InputOptions {
+  /** The input to use instead of the one in the file. */
   readonly configFile?: string;
 }
 
@@ -68,7 +68,10 @@ export function loadSuite(file: string, options: SuiteOptions): LoadedSuite {
   if (other !== undefined) return { suite: undefined, problems: [...problems, other] };
   const reader = makeReader(problems);
   const configFile = options.configFile ?? readConfigPath(reader, root);
-  const loaded = configFile === undefined ? undefined : loadConfig(configFile, options);
+  const loaded =
+    configFile === undefined
+      ? undefined
+      : loadInput(configFile, { ...options, needsInterfaces: true });
   const config = loaded?.config;
   const blocks = config === undefined ? [] : readBlocks(reader, root, config);
   addShapeProblems(root, problems, EXPECTATIONS_SCHEMA);

@@ -170,11 +170,13 @@ function reportCase(
 
 function failureOf(
   expected: Expected,
-  { verdict, disagreement }: Judgement,
+  { verdict, disagreement, dependsOn = [] }: Judgement,
   live: LiveReport | undefined,
 ): string | undefined {
   if (disagreement !== undefined)
     return `internal error: the matchers disagree (${disagreement}); please report it with your configuration`;
+  if (verdict === 'undecidable')
+    return `expected ${expected}, and it is not decidable: ${dependsOn.join('; ')}`;
   const rules = `expected ${expected}, the rules say ${verdict}`;
   switch (live?.verdict) {
     case undefined:

@@ -1,7 +1,7 @@
 /** Templates by themselves whose groups are in several VPCs. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NO_SETTINGS, readTemplateFiles } from '../../src/cli/check-templates.ts';
+import { NO_SETTINGS, readTemplateFiles } from '../../src/inputs/read-templates.ts';
 import { groupLabel } from '../../src/policy/vpcs.ts';
 
 const NETS = `Resources:

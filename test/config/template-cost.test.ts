@@ -1,7 +1,7 @@
 /** What reading many templates and large ones costs, told without a clock: how often things are looked at. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readTemplateFiles, NO_SETTINGS } from '../../src/cli/check-templates.ts';
+import { readTemplateFiles, NO_SETTINGS } from '../../src/inputs/read-templates.ts';
 import { parseTemplate } from '../../src/cloudformation/template-tree.ts';
 import { addOutsideRules } from '../../src/config/config-templates.ts';
 import { makeGroupDirectory } from '../../src/config/config-names.ts';

@@ -12,8 +12,6 @@ const VIEWS = ['telemetry', 'flow-logs', 'metrics', 'queries', 'control-socket']
 
 /** Rooms that are drawn and not built yet: ARCHITECTURE.md says what they are for. */
 const ROOMS_TO_COME: readonly (readonly [string, readonly string[]])[] = [
-  ['inputs', ['cloudformation', 'config', 'wire', 'policy', 'addr', 'source']],
-  ['outputs', ['config', 'explain', 'policy', 'addr', 'source']],
   ['offload', ['policy', 'conntrack', 'ports', 'wire']],
   ['console', ['control-socket', 'queries', 'explain']],
 ];
@@ -34,6 +32,8 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['estate', ['store', 'config', 'ports', 'policy', 'addr', 'source']],
   ['hosts', ['estate', 'store', 'policy', 'addr', 'source']],
   ['lint', ['config', 'policy', 'addr', 'source']],
+  ['inputs', ['cloudformation', 'config', 'lint', 'policy', 'addr', 'source']],
+  ['outputs', ['config', 'policy', 'addr', 'source']],
   ['explain', ['config', 'engine', 'conntrack', 'policy', 'addr', 'source']],
   ['telemetry', ['config', 'dataplane', 'engine', 'conntrack', 'policy', 'addr']],
   ['flow-logs', ['telemetry', 'config', 'engine', 'conntrack', 'addr', 'source']],
@@ -51,7 +51,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ],
   ['lab', ['config', 'ports', 'api', 'cloudformation', 'addr', 'source']],
   ['run', ['control-socket', 'queries', 'config', 'lab', 'addr', 'source']],
-  ['reach', ['config', 'explain', 'lab', 'policy', 'addr', 'source']],
+  ['reach', ['inputs', 'config', 'explain', 'lab', 'policy', 'addr', 'source']],
   [
     'api',
     [
@@ -63,6 +63,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     'cli',
     [
       ...OFFLINE,
+      ...['inputs', 'outputs'],
       ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'run', 'api', 'doors'],
       'hosts',
       ...FOUNDATION,

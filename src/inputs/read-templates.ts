@@ -36,7 +36,7 @@ import type { GroupId, PolicyModel, SecurityGroup } from '../policy/model.ts';
 import { findForeignReferences, foreignReferenceText } from '../policy/vpcs.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { readText } from '../source/yaml.ts';
-import { listTemplateInterfaces, type TemplateInterface } from './template-interfaces.ts';
+import { listTemplateInterfaces, type PlacedInterface } from './template-interfaces.ts';
 
 /** The command line's settings for templates. */
 export interface TemplateSettings {
@@ -83,7 +83,7 @@ export interface TemplatesRead {
   /** By file. */
   readonly files: ReadonlyMap<string, TemplateRead>;
   /** By file: what the templates without errors offer to `from` of an interface. */
-  readonly interfaces: ReadonlyMap<string, readonly TemplateInterface[]>;
+  readonly interfaces: ReadonlyMap<string, readonly PlacedInterface[]>;
   /** Names of given parameters that no template has. */
   readonly strangers: readonly string[];
 }
