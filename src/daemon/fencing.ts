@@ -7,7 +7,7 @@
  *
  * A lease that ran out, or was never had, is granted anew when the store is there, and its row is put at a revision.
  * Whoever saw the row gone may have taken interfaces from this host before that revision. So packets flow again only
- * when what the store has was read after it, and is in force. Others rely on that: see `hasGivenUp` of
+ * when what the store has was read after it, and is in force. Others rely on that: see `endOf` of
  * hosts/move-interface.ts and `hostsBehind` of estate/released.ts. A start is the same: the copy on the disk may be
  * old.
  *

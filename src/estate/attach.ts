@@ -8,6 +8,7 @@
 import { formatAddress } from '../addr/address.ts';
 import { isId } from '../policy/ids.ts';
 import type { InterfaceId } from '../policy/model.ts';
+import { checkOneOwner } from './one-owner.ts';
 import { makeRefusal, type Checked, type Refusal } from '../policy/refusals.ts';
 import {
   checkDevice,
@@ -88,6 +89,8 @@ export function detachInterface(
       const message = `${found.id} is the interface of an instance of ${attachment.owner}, which alone may detach it`;
       return refused('OperationNotPermitted', message, 'end that instance, or call with Force');
     }
+    const held = checkOneOwner(edit, before, undefined);
+    if (held.length > 0) return { ok: false, refusals: held };
     if (attachment?.isByTags !== true)
       return { ok: true, value: { ...before, attachment: undefined } };
     const message = `The interface '${found.id}' is attached by its tags`;

@@ -7,6 +7,7 @@ import type { Edit } from './edit.ts';
 import { findGroup } from './groups.ts';
 import { changeInterface } from './interfaces.ts';
 import type { DeclaredAt, EstateInterface, Tags } from './model.ts';
+import { checkOneOwner } from './one-owner.ts';
 import { findPrefixList } from './prefix-lists.ts';
 import { findSubnet } from './subnets.ts';
 import { findVpc } from './vpcs.ts';
@@ -96,9 +97,10 @@ function retag(edit: Edit, before: EstateInterface, change: Change): Checked<Est
   if (before.attachment?.isByTags === false || placeTags(before.tags) === placeTags(tags.value))
     return { ok: true, value };
   const attachment = attachmentFromTags(edit, before.id, tags.value);
-  return attachment.ok
-    ? { ok: true, value: { ...value, attachment: attachment.value } }
-    : attachment;
+  if (!attachment.ok) return attachment;
+  const refusals = checkOneOwner(edit, before, attachment.value);
+  if (refusals.length > 0) return { ok: false, refusals };
+  return { ok: true, value: { ...value, attachment: attachment.value } };
 }
 
 function placeTags(tags: Tags): string {

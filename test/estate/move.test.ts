@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { EstateClient } from '../../src/estate/estate-client.ts';
-import { declaredKey, placedKey } from '../../src/estate/keys.ts';
+import type { Edit } from '../../src/estate/edit.ts';
+import { aliveKey, appliedKey, declaredKey, placedKey } from '../../src/estate/keys.ts';
 import type { EstateInterface } from '../../src/estate/model.ts';
 import { beginMove, endMove, undoMove, type Moving } from '../../src/estate/move.ts';
-import { ROW_FORMS } from '../../src/estate/rows.ts';
+import { encodeApplied, ROW_FORMS } from '../../src/estate/rows.ts';
+import { createTags, deleteTags } from '../../src/estate/tags.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
 import { writeAttached, writeDetached } from './write-interface.ts';
 import { change, makeClients, refusalOf, putHost } from './world.ts';
@@ -87,6 +89,50 @@ test('the tags that attach an interface say where it is then', async (t) => {
     { key: 'secgroupd:host', value: 'b' },
     { key: 'secgroupd:netns', value: 'web-2' },
   ]);
+});
+
+test('tags give an interface to another host only if the one before surely has it no more', async (t) => {
+  const client = await makeWorld(t);
+  const tag = async (host: string): Promise<string | undefined> => {
+    const tags = [
+      { key: 'secgroupd:host', value: host },
+      { key: 'secgroupd:netns', value: 'web' },
+    ];
+    const done = await client.change((edit) => createTags(edit, [ENI], tags));
+    return done.ok ? undefined : refusalOf(done);
+  };
+  const isOn = `OperationNotPermitted: ${ENI} is on the host a, and two hosts would have it until that one has given it up`;
+  assert.equal(await tag('a'), undefined, 'it stays where it is');
+  assert.equal(await tag('b'), isOn);
+  await change(client, (edit) => {
+    edit.remove(aliveKey('a'));
+    return { ok: true, value: undefined };
+  });
+  assert.equal(await tag('b'), isOn, 'it may run, cut off');
+  await change(client, (edit) => {
+    edit.put(appliedKey('a'), encodeApplied({ revision: 0, fence: 'lease' }));
+    return { ok: true, value: undefined };
+  });
+  assert.equal(await tag('b'), undefined, 'it is fenced');
+  assert.deepEqual(place(client).slice(0, 2), ['b', undefined]);
+  await change(client, (edit) => {
+    edit.remove(aliveKey('b'));
+    edit.remove(appliedKey('b'));
+    return { ok: true, value: undefined };
+  });
+  assert.equal(await tag('c'), undefined, 'it has left');
+});
+
+test('nothing is detached or given elsewhere while it is on its way', async (t) => {
+  const client = await makeWorld(t);
+  await begin(client, 'b');
+  const isOnItsWay = `OperationNotPermitted: ${ENI} is on its way to the host b, and a may have it still`;
+  for (const work of [
+    (edit: Edit) => deleteTags(edit, [ENI], []),
+    (edit: Edit) => createTags(edit, [ENI], [{ key: 'secgroupd:device', value: 'eth7' }]),
+  ])
+    assert.equal(refusalOf(await client.change(work)), isOnItsWay);
+  assert.deepEqual(place(client), ['b', 'a', true, 1]);
 });
 
 test('what can not move is refused', async (t) => {
