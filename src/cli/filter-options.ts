@@ -1,9 +1,9 @@
 /** Options by which commands are told what traffic they are about: the same words everywhere. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Parsed } from '../addr/address.ts';
+import { parseDuration } from '../source/duration.ts';
 import { parseBlock, parsePortRange, parseProtocolWord } from '../queries/filter-words.ts';
 import type { TrafficFilter } from '../queries/traffic-filter.ts';
-import { parseDuration } from './units.ts';
 
 export interface FilterOptions {
   readonly interface?: readonly string[];
@@ -78,6 +78,15 @@ export function parseDurationOption(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('Write seconds, or 500ms, 30s, 5m, 2h, 1d.');
   return ms;
+}
+
+/** Reads a time to wait, as 10 or 10s, in seconds. */
+export function waitWithin(minSec: number, maxSec: number): (text: string) => number {
+  return (text) => {
+    const sec = (parseDuration(text) ?? -1000) / 1000;
+    if (sec >= minSec && sec <= maxSec) return sec;
+    throw new InvalidArgumentError(`It is from ${minSec} to ${maxSec} seconds, as 10 or 10s.`);
+  };
 }
 
 /** Reads a whole number within limits. */

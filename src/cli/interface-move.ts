@@ -1,9 +1,10 @@
 /** `sgctl interface move`: an interface on another host of the store. */
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { MoveResult } from '../hosts/move-interface.ts';
 import { count } from '../source/count.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { waitWithin } from './filter-options.ts';
 import { paint } from './output.ts';
 import { addStoreOptions, inStore, type StoreOptions } from './shared-store.ts';
 import { printJson } from './traffic-text.ts';
@@ -31,8 +32,8 @@ export function addMove(parent: Command): void {
     .option('--device <name>', 'name of its device there (default: as here)')
     .option('--netns <namespace>', 'name of its namespace there, or a path (default: as here)')
     .addOption(
-      new Option('--wait <seconds>', 'how long to wait for each of the two hosts')
-        .argParser(parseWait)
+      new Option('--wait <seconds>', 'how long to wait for each of the two hosts, as 10 or 10s')
+        .argParser(waitWithin(WAIT.min, WAIT.max))
         .default(WAIT.otherwise),
     )
     .option('--json', 'print what was done as JSON')
@@ -79,10 +80,4 @@ function twoOwners({ id, from }: MoveResult, waitSec: number): string {
     `WARNING: two hosts may have ${id}: ${from} has not said within ${waitSec} s that it gave it up (fence: none). ` +
     `If ${from} runs, both answer for its addresses until it is back. Make sure that it does not, or that no packets reach it.`
   );
-}
-
-function parseWait(text: string): number {
-  const seconds = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (seconds >= WAIT.min && seconds <= WAIT.max) return seconds;
-  throw new InvalidArgumentError(`It is from ${WAIT.min} to ${WAIT.max}.`);
 }

@@ -1,9 +1,10 @@
 /** `sgctl rollout`: where a revision of the store is in force, or the newest state of a group. */
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { RolloutAnswer } from '../hosts/ask-rollout.ts';
 import { printable } from '../source/excerpt.ts';
 import { exitCodeHelp } from './exit-codes.ts';
 import type { Column } from './fit-table.ts';
+import { waitWithin } from './filter-options.ts';
 import { paint } from './output.ts';
 import { addStoreOptions, inStore, type StoreOptions } from './shared-store.ts';
 import { addTableOptions, formatList, titlesOf, type TableOptions } from './table-options.ts';
@@ -37,7 +38,7 @@ export function addRolloutCommand(program: Command): void {
     .argument('<revision|group>', 'the number of a revision, or the id or name of a group')
     .addOption(
       new Option('--wait <seconds>', 'wait for it so long, as 10 or 10s')
-        .argParser(parseWait)
+        .argParser(waitWithin(0, WAIT_MAX_SEC))
         .default(0, '0'),
     )
     .option('--json', 'print it as JSON')
@@ -84,10 +85,4 @@ export function formatRollout(
     ...(slowest === undefined ? [] : [`The slowest is ${slowest}.`]),
   ];
   return [formatList(COLUMNS, rows, options, width), printable(end.join(' '))].join('\n');
-}
-
-function parseWait(text: string): number {
-  const seconds = /^(\d{1,4})s?$/.exec(text)?.[1];
-  if (seconds !== undefined && Number(seconds) <= WAIT_MAX_SEC) return Number(seconds);
-  throw new InvalidArgumentError(`It is from 0 to ${WAIT_MAX_SEC}, in seconds.`);
 }

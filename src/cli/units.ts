@@ -49,16 +49,6 @@ export function formatClock(atMs: number): string {
   return `${time.join(':')}.${part(date.getMilliseconds(), 3)}`;
 }
 
-const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/;
-const UNITS_MS = { ms: 1, s: SECOND_MS, m: MINUTE_MS, h: HOUR_MS, d: DAY_MS } as const;
-
-/** Reads `30`, `30s`, `1.5m`, `2h`, `5d`; in ms, undefined if it is none of them. */
-export function parseDuration(text: string): number | undefined {
-  const parts = DURATION.exec(text);
-  if (parts === null) return undefined;
-  return Math.round(Number(parts[1]) * UNITS_MS[(parts[2] ?? 's') as keyof typeof UNITS_MS]);
-}
-
 function withUnit(value: number, unit: string): string {
   const [number, prefix] = scale(value);
   return `${number} ${prefix}${unit}`;

@@ -1,5 +1,6 @@
 /** This file reads the options that say where a store is, and what holds while it is away. */
 import { InvalidArgumentError } from 'commander';
+import { parseDuration } from '../source/duration.ts';
 import { parsePlace } from '../store/place.ts';
 
 /** Reads a place: an absolute path is made of a path, so that it means the same to whoever is told it. */
@@ -13,8 +14,6 @@ export function parseStorePlace(text: string): string {
   }
 }
 
-const UNITS_MS = { s: 1000, m: 60_000, h: 3_600_000 } as const;
-
 /** @returns whether packets of what the store gave flow only while this host's lease of it lives */
 export function parseFence(text: string): 'none' | 'lease' {
   if (text === 'none' || text === 'lease') return text;
@@ -24,7 +23,8 @@ export function parseFence(text: string): 'none' | 'lease' {
 /** @returns after how many ms without the store rules that name groups admit nothing new; Infinity: never */
 export function parseStale(text: string): number {
   if (text === 'keep') return Infinity;
-  const [, digits, unit] = /^deny-new-after:(\d{1,6})([smh])$/.exec(text) ?? [];
-  if (digits !== undefined) return Number(digits) * UNITS_MS[unit as keyof typeof UNITS_MS];
+  const [, duration] = /^deny-new-after:(.+)$/.exec(text) ?? [];
+  const ms = duration === undefined ? undefined : parseDuration(duration);
+  if (ms !== undefined) return ms;
   throw new InvalidArgumentError("it is 'keep', or 'deny-new-after:' and 90s, 10m or 2h");
 }

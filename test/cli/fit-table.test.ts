@@ -10,8 +10,8 @@ import {
   formatClock,
   formatCount,
   formatDuration,
-  parseDuration,
 } from '../../src/cli/units.ts';
+import { parseDuration } from '../../src/source/duration.ts';
 
 const COLUMNS: readonly Column[] = [
   { title: 'name', min: 6 },
