@@ -192,9 +192,8 @@ function octalHint(text: string): string | undefined {
 }
 
 function wordsOf(bytes: readonly number[]): number[] {
-  const words: number[] = [];
-  for (let i = 0; i < bytes.length; i += 4) {
-    words.push((bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3]);
-  }
-  return words;
+  const word = (i: number): number =>
+    (bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3];
+  // V8 keeps room for 17 elements in an array that is filled by push(), and there may be ten thousands of addresses.
+  return bytes.length === 4 ? [word(0)] : [word(0), word(4), word(8), word(12)];
 }

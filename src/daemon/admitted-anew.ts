@@ -3,9 +3,9 @@
  * rules that an interface would get, and addresses that a rule which it has would stand for. A rule that another one
  * covers is told too. What would end is impact.ts's.
  */
-import { formatAddress, formatCidr } from '../addr/address.ts';
+import { formatAddress, formatCidr, type Address } from '../addr/address.ts';
 import type { Config } from '../config/config.ts';
-import type { GroupId, PolicyModel, Rule } from '../policy/model.ts';
+import type { GroupId, InterfaceId, PolicyModel, Rule } from '../policy/model.ts';
 import { ruleKey } from '../policy/rules.ts';
 import { groupLabel } from '../policy/vpcs.ts';
 import { listFirst } from '../source/suggest.ts';
@@ -99,19 +99,29 @@ function gainedMembers(before: PolicyModel, after: PolicyModel): Map<string, str
   const gained = new Map<string, string[]>();
   if (before.interfaces === after.interfaces && before.remoteMembers === after.remoteMembers)
     return gained;
-  for (const [id, { groupIds, addresses }] of [
-    ...after.interfaces,
-    ...(after.remoteMembers ?? []),
-  ]) {
-    const was = before.interfaces.get(id) ?? before.remoteMembers?.get(id);
-    const had = new Set(was?.addresses.map(formatAddress));
-    for (const groupId of groupIds) {
-      const isIn = was?.groupIds.includes(groupId) === true;
-      const come = addresses.map(formatAddress).filter((text) => !isIn || !had.has(text));
-      if (come.length > 0) gained.set(groupId, [...(gained.get(groupId) ?? []), ...come]);
-    }
+  const note = (groupId: GroupId, id: InterfaceId, addresses: readonly Address[]): void => {
+    const had = addressesIn(before, groupId, id).map(formatAddress);
+    const come = addresses.map(formatAddress).filter((text) => !had.includes(text));
+    if (come.length > 0) gained.set(groupId, [...(gained.get(groupId) ?? []), ...come]);
+  };
+  for (const [id, { groupIds, addresses }] of after.interfaces)
+    for (const groupId of groupIds) note(groupId, id, addresses);
+  for (const [groupId, next] of after.remoteMembers ?? []) {
+    const come = before.remoteMembers?.get(groupId)?.changesTo(next).come ?? next;
+    for (const { id, addresses } of come) note(groupId, id, addresses);
   }
   return gained;
+}
+
+/** The addresses that an interface, here or elsewhere, brings into a group. */
+function addressesIn(
+  { interfaces, remoteMembers }: PolicyModel,
+  groupId: GroupId,
+  id: InterfaceId,
+): readonly Address[] {
+  const own = interfaces.get(id);
+  if (own?.groupIds.includes(groupId) === true) return own.addresses;
+  return remoteMembers?.get(groupId)?.get(id)?.addresses ?? [];
 }
 
 function gainedEntries(before: PolicyModel, after: PolicyModel): Map<string, string[]> {

@@ -68,6 +68,7 @@ export class Edit {
       groupsThatName: (id) => this.groupsThatName(id),
       interfacesOfGroup: (id) => this.interfacesOfGroup(id),
       membersElsewhere: (id, host) => this.membersElsewhere(id, host),
+      memberElsewhere: (groupId, id, host) => this.memberElsewhere(groupId, id, host),
       isWhole: this.estate.isWhole,
       interfacesOfSubnet: (id) => this.interfacesOfSubnet(id),
       interfacesOfHost: (host) =>
@@ -244,6 +245,15 @@ export class Edit {
       (one) => isWritten(one) && isElsewhere(one, host),
     );
     return [...kept, ...written.flatMap((one) => memberOf(one) ?? [])];
+  }
+
+  private memberElsewhere(groupId: GroupId, id: InterfaceId, host: string): Member | undefined {
+    const key = valueKey('interfaces', id);
+    if (!this.written.has(key)) return this.estate.memberElsewhere(groupId, id, host);
+    const written = this.written.get(key) as EstateInterface | undefined;
+    return written?.groupIds.includes(groupId) === true && isElsewhere(written, host)
+      ? memberOf(written)
+      : undefined;
   }
 
   /** The rows that follow from the interfaces which are written. */

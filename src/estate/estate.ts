@@ -15,7 +15,7 @@ import { formatAddress, type Address } from '../addr/address.ts';
 import type { GroupId, InterfaceId, PrefixListId, RuleId, VpcId } from '../policy/model.ts';
 import { Hosts } from './hosts.ts';
 import { Indices, nameIndex } from './indices.ts';
-import { decodeMember, memberOf, memberText, type Member } from './index-rows.ts';
+import { memberOf, type Member } from './index-rows.ts';
 import {
   isAddressKey,
   isReleaseKey,
@@ -27,6 +27,7 @@ import {
   type ValueFolder,
   type ValuePlace,
 } from './keys.ts';
+import { MemberRows } from './member-rows.ts';
 import type {
   AliveState,
   AppliedState,
@@ -67,6 +68,7 @@ export type EstateView = Pick<
   | 'interfacesOfHost'
   | 'interfacesOfSubnet'
   | 'membersElsewhere'
+  | 'memberElsewhere'
   | 'isWhole'
 >;
 
@@ -98,8 +100,8 @@ export class Estate {
   private readonly maps = emptyMaps();
   /** What files declare: the same on several hosts, where they have the same file. */
   private readonly declaredMaps = new DeclaredMaps();
-  /** Members that are known by their own rows alone, by group: this process does not hold their interfaces. */
-  private readonly memberRows = new Map<GroupId, Map<InterfaceId, Member>>();
+  /** Members that are known by their own rows alone: this process does not hold their interfaces. */
+  private readonly memberRows = new MemberRows();
   /** See `follow`. */
   private readonly followers: Set<string>[] = [];
   private readonly releaseFollowers: Map<string, string>[] = [];
@@ -113,7 +115,11 @@ export class Estate {
   /** Takes in one revision as a whole. */
   apply({ revision, puts, deletes, isContent: isTold }: EstateChange): void {
     for (const key of deletes) this.remove(key);
-    for (const row of puts) this.put(row);
+    const members: EstateRow[] = [];
+    for (const row of puts)
+      if (parseMemberKey(row.key) === undefined) this.put(row);
+      else members.push(row);
+    this.putMembers(members);
     this.revision = revision;
     if (isTold ?? (deletes.some(isContent) || puts.some(({ key }) => isContent(key)))) {
       this.contentRevision = revision;
@@ -137,7 +143,7 @@ export class Estate {
 
   /** 0: there is no such row. */
   revisionOf(key: string): number {
-    return this.revisions.get(key) ?? 0;
+    return this.revisions.get(key) ?? this.memberRows.revisionOf(key);
   }
 
   /** All rows. */
@@ -157,7 +163,7 @@ export class Estate {
 
   /** The keys of all rows. */
   keys(): readonly string[] {
-    return [...this.revisions.keys()];
+    return [...this.revisions.keys(), ...this.memberRows.keys()];
   }
 
   /** The keys of rows that begin so. */
@@ -169,11 +175,8 @@ export class Estate {
   textOf(key: string): string | undefined {
     const text = this.rowTexts.get(key);
     if (text !== undefined) return text;
-    const member = parseMemberKey(key);
-    const found = member && this.memberRows.get(member.groupId)?.get(member.interfaceId);
-    if (found !== undefined) return memberText(found);
     const place = parseValueKey(key);
-    if (place === undefined) return undefined;
+    if (place === undefined) return this.memberRows.textOf(key);
     const { folder, id, host } = place;
     const value =
       host === undefined ? this.maps[folder].get(id) : this.declaredMaps.of(folder, id, host);
@@ -239,10 +242,20 @@ export class Estate {
   /** The interfaces of a group that are attached on other hosts than this one. */
   membersElsewhere(id: GroupId, host: string): readonly Member[] {
     const held = this.interfacesOfGroup(id).filter((one) => isElsewhere(one, host));
-    const others = [...(this.memberRows.get(id)?.values() ?? [])].filter(
+    const others = [...this.memberRows.of(id)].filter(
       (one) => one.host !== host && !this.maps.interfaces.has(one.id),
     );
     return [...held.flatMap((one) => memberOf(one) ?? []), ...others];
+  }
+
+  /** That one of them which has this id. */
+  memberElsewhere(groupId: GroupId, id: InterfaceId, host: string): Member | undefined {
+    const held = this.maps.interfaces.get(id);
+    if (held === undefined) {
+      const other = this.memberRows.find(groupId, id);
+      return other?.host === host ? undefined : other;
+    }
+    return held.groupIds.includes(groupId) && isElsewhere(held, host) ? memberOf(held) : undefined;
   }
 
   interfacesOfSubnet(id: SubnetId): readonly EstateInterface[] {
@@ -290,12 +303,33 @@ export class Estate {
       if (place !== undefined) this.take(place, key, value);
       else this.takeOther(key, value);
     } catch (error) {
-      if (!(error instanceof RowError)) throw error;
-      this.remove(key);
-      this.revisions.set(key, revision);
-      this.unreadable.set(key, error.message);
-      this.rowTexts.set(key, value);
+      this.refuse({ key, value, revision }, error);
     }
+  }
+
+  private putMembers(rows: readonly EstateRow[]): void {
+    const read = rows.flatMap((row) => {
+      const { key, value, revision } = row;
+      try {
+        const found = this.memberRows.read(key, value, revision);
+        if (this.unreadable.has(key)) this.remove(key);
+        return [found];
+      } catch (error) {
+        this.refuse(row, error);
+        return [];
+      }
+    });
+    this.memberRows.put(read);
+    for (const { key } of rows) this.touch(key);
+  }
+
+  /** A row can't be read. */
+  private refuse({ key, value, revision }: EstateRow, error: unknown): void {
+    if (!(error instanceof RowError)) throw error;
+    this.remove(key);
+    this.revisions.set(key, revision);
+    this.unreadable.set(key, error.message);
+    this.rowTexts.set(key, value);
   }
 
   private take({ folder, id, host }: ValuePlace, key: string, text: string): void {
@@ -313,21 +347,12 @@ export class Estate {
 
   /** A row that holds no value of the estate. */
   private takeOther(key: string, text: string): void {
-    const member = parseMemberKey(key);
     if (this.hosts.put(key, text)) return;
-    if (member !== undefined) {
-      const { groupId, interfaceId } = member;
-      const members = this.memberRows.get(groupId) ?? new Map<InterfaceId, Member>();
-      members.set(interfaceId, decodeMember(key, interfaceId, text));
-      this.touch(key);
-      this.memberRows.set(groupId, members);
-    } else {
-      this.rowTexts.set(key, text);
-      const released = isAddressKey(key) ? readRelease(text, this.revisionOf(key)) : undefined;
-      if (released !== undefined) this.releases.set(key, released);
-      if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
-      if (isReleaseKey(key)) this.takeRelease(key, text);
-    }
+    this.rowTexts.set(key, text);
+    const released = isAddressKey(key) ? readRelease(text, this.revisionOf(key)) : undefined;
+    if (released !== undefined) this.releases.set(key, released);
+    if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
+    if (isReleaseKey(key)) this.takeRelease(key, text);
   }
 
   private takeRelease(key: string, text: string): void {
@@ -345,7 +370,10 @@ export class Estate {
   }
 
   private remove(key: string): void {
-    if (!this.revisions.delete(key)) return;
+    if (!this.revisions.delete(key)) {
+      if (this.memberRows.remove(key)) this.touch(key);
+      return;
+    }
     this.unreadable.delete(key);
     this.rowTexts.delete(key);
     this.releases.delete(key);
@@ -369,14 +397,9 @@ export class Estate {
   }
 
   private removeOther(key: string): void {
-    const member = parseMemberKey(key);
     if (this.hosts.remove(key)) return;
-    if (member !== undefined) {
-      const members = this.memberRows.get(member.groupId);
-      members?.delete(member.interfaceId);
-      this.touch(key);
-      if (members?.size === 0) this.memberRows.delete(member.groupId);
-    } else if (key.startsWith(PREVIEWS)) this.previews.delete(key.slice(PREVIEWS.length));
+    if (parseMemberKey(key) !== undefined) this.touch(key);
+    else if (key.startsWith(PREVIEWS)) this.previews.delete(key.slice(PREVIEWS.length));
   }
 }
 

@@ -7,20 +7,14 @@
  * An interface is a member of its groups while it is attached. Nobody answers for the address of another, so to admit
  * it would be to admit whoever takes it.
  */
-import { formatAddress, parseAddress, type Address } from '../addr/address.ts';
-import type { InterfaceId } from '../policy/model.ts';
+import { formatAddress, parseAddress } from '../addr/address.ts';
+import type { InterfaceId, RemoteMember } from '../policy/model.ts';
 import { memberKey, placedKey } from './keys.ts';
 import type { EstateInterface } from './model.ts';
 import { RowReader } from './row-reader.ts';
 
-/** An attached interface, as far as others have to know it. */
-export interface Member {
-  readonly id: InterfaceId;
-  /** What people call it: its tag `Name`, else its id. */
-  readonly name: string;
-  readonly host: string;
-  readonly addresses: readonly Address[];
-}
+/** An attached interface, as far as others have to know it. People call it by its tag `Name`, else by its id. */
+export type Member = RemoteMember;
 
 /** What stands for an interface in its groups; undefined while it is not attached. */
 export function memberOf({ id, attachment, tags, addresses }: EstateInterface): Member | undefined {

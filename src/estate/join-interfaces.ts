@@ -4,7 +4,7 @@
  * An interface that can't be had as the call wants it is left out, with the reason: it has no device then, and no
  * packet of it passes. One whose groups are not there has a group that lets nothing through.
  */
-import { formatAddress, sameAddress, sameAddresses } from '../addr/address.ts';
+import { formatAddress, sameAddress } from '../addr/address.ts';
 import type { Config, InterfaceConfig } from '../config/config.ts';
 import { checkDeviceName, resolveNetns } from '../config/config-devices.ts';
 import { isServedByDefault } from '../config/config-dhcp.ts';
@@ -14,7 +14,6 @@ import type {
   GroupId,
   InterfaceId,
   NetworkInterface,
-  RemoteMember,
   SecurityGroup,
 } from '../policy/model.ts';
 import type { EstateView } from './estate.ts';
@@ -81,55 +80,6 @@ export function joinInterfaces(join: InterfaceJoin): JoinedInterfaces {
     return [made.config];
   });
   return { interfaces: [...declared.interfaces, ...added], members, closed, leftOut };
-}
-
-/** What `remoteMembers` goes by. */
-export interface RemoteJoin {
-  /** The groups in force, and the interfaces of this host. */
-  readonly groups: ReadonlyMap<GroupId, SecurityGroup>;
-  readonly members: ReadonlyMap<InterfaceId, NetworkInterface>;
-  readonly estate: EstateView;
-  readonly host: string;
-  readonly before: ReadonlyMap<InterfaceId, RemoteMember>;
-}
-
-/** Who is on other hosts, and in a group that a rule here names. What stays the same is the same object as before. */
-export function remoteMembers({
-  groups,
-  members,
-  estate,
-  host,
-  before,
-}: RemoteJoin): ReadonlyMap<InterfaceId, RemoteMember> {
-  const own = new Set([...members.values()].flatMap(({ groupIds }) => groupIds));
-  const rules = [...own].flatMap((id) => {
-    const { ingress = [], egress = [] } = groups.get(id) ?? {};
-    return [...ingress, ...egress];
-  });
-  const named = new Set(rules.flatMap(({ peer }) => (peer.kind === 'group' ? [peer.groupId] : [])));
-  const found = new Map<InterfaceId, RemoteMember>();
-  for (const groupId of named)
-    for (const { id, ...member } of estate.membersElsewhere(groupId, host)) {
-      const groupIds = [...(found.get(id)?.groupIds ?? []), groupId];
-      found.set(id, { id, ...member, groupIds });
-    }
-  let isSame = found.size === before.size;
-  for (const [id, member] of found) {
-    const old = before.get(id);
-    if (old !== undefined && isSameMember(old, member)) found.set(id, old);
-    else isSame = false;
-  }
-  return isSame ? before : found;
-}
-
-function isSameMember(a: RemoteMember, b: RemoteMember): boolean {
-  return (
-    a.name === b.name &&
-    a.host === b.host &&
-    sameAddresses(a.addresses, b.addresses) &&
-    a.groupIds.length === b.groupIds.length &&
-    a.groupIds.every((id, i) => id === b.groupIds[i])
-  );
 }
 
 /** Names, addresses and devices that interfaces of this host have. */

@@ -8,7 +8,8 @@
  *
  * Most changes are of the rules of a group. So a Joiner keeps the last join, and the estate tells which rows have
  * changed since. Of groups, those are looked at again that changed, and those that name one which came or went. If an
- * interface changed, all interfaces are joined again, and no group. What stays the same is the same object as before,
+ * interface changed, all interfaces are joined again, and no group. Of members on other hosts, those that changed are
+ * looked at (join-members.ts). What stays the same is the same object as before,
  * by which those who compare know it. Anything else is joined from the start. test/estate/join.test.ts holds both
  * against each other.
  *
@@ -23,7 +24,7 @@ import type {
   NetworkInterface,
   PolicyModel,
   PrefixList,
-  RemoteMember,
+  RemoteMembers,
   Rule,
   SecurityGroup,
   Vpc,
@@ -39,9 +40,9 @@ import {
   closedGroup,
   type InterfaceJoin,
   joinInterfaces,
-  remoteMembers,
   type JoinedInterfaces,
 } from './join-interfaces.ts';
+import { namedGroups, remoteMembers, type ChangedMembers } from './join-members.ts';
 import { parseMemberKey, parseValueKey, UNENFORCED_FOLDERS, type ValueFolder } from './keys.ts';
 import type { EstateGroup } from './model.ts';
 import { estateOrigin, vpcRef } from './rows.ts';
@@ -71,7 +72,7 @@ interface Changed {
   /** Interfaces or flow logs. */
   readonly hasPlaces: boolean;
   /** Who is in a group on another host. */
-  readonly hasMembers: boolean;
+  readonly members: ChangedMembers;
 }
 
 /** What was made for values before, by the value: the same value gives the same object. */
@@ -79,7 +80,7 @@ interface Made {
   /** Groups without their VPC, and so on. */
   readonly placed: WeakMap<object, object>;
   readonly interfaces: InterfaceJoin['made'];
-  remote: ReadonlyMap<InterfaceId, RemoteMember>;
+  remote: RemoteMembers;
 }
 
 /** Joins them after each change of either. What did not change is the same object as before. */
@@ -150,18 +151,25 @@ export class Joiner {
   private readChanges(keys: Iterable<string>): Changed | undefined {
     if (this.estate.unreadable.size > 0 || this.last?.hasUnreadable === true) return undefined;
     const groups: GroupId[] = [];
-    let [hasPlaces, hasMembers] = [false, false];
+    let hasPlaces = false;
+    const byGroup = new Map<GroupId, Set<InterfaceId>>();
+    const interfaces = new Set<InterfaceId>();
     for (const key of keys) {
-      if (parseMemberKey(key) !== undefined) hasMembers = true;
+      const member = parseMemberKey(key);
+      if (member !== undefined) {
+        const ids = byGroup.get(member.groupId) ?? new Set();
+        byGroup.set(member.groupId, ids.add(member.interfaceId));
+      }
       const place = parseValueKey(key);
       if (place === undefined || place.host !== undefined) continue;
+      if (place.folder === 'interfaces') interfaces.add(place.id);
       // Which groups have an interface here decides which groups are known whole.
       if (place.folder === 'interfaces' && !this.estate.isWhole) return undefined;
       if (place.folder === 'groups') groups.push(place.id);
       else if (PLACE_FOLDERS.has(place.folder)) hasPlaces = true;
       else if (!OTHER_FOLDERS.has(place.folder)) return undefined;
     }
-    return { groups, hasPlaces, hasMembers };
+    return { groups, hasPlaces, members: { byGroup, interfaces } };
   }
 }
 
@@ -186,7 +194,9 @@ class Join {
   private readonly prefixLists: Map<string, PrefixList>;
   private readonly declaredMembers: ReadonlyMap<InterfaceId, NetworkInterface>;
   private places: JoinedInterfaces = NO_PLACES;
-  remote: ReadonlyMap<InterfaceId, RemoteMember>;
+  remote: RemoteMembers;
+  /** Groups that rules of interfaces here name. */
+  private named: ReadonlySet<GroupId> = new Set();
   private flowLogs: Config['flowLogs'] = [];
   private flowLogsLeftOut: ReadonlyMap<string, string> = new Map();
   private readonly vpcs: ReadonlyMap<VpcId, Vpc>;
@@ -229,7 +239,8 @@ class Join {
   result(): Joined {
     const { groups, prefixLists, vpcs, places, flowLogs } = this;
     const { interfaces, members } = places;
-    const remote = this.remote.size === 0 ? {} : { remoteMembers: this.remote };
+    const isAnywhere = [...this.remote.values()].some(({ size }) => size > 0);
+    const remote = isAnywhere ? { remoteMembers: this.remote } : {};
     const model: PolicyModel = { groups, prefixLists, interfaces: members, ...remote, vpcs };
     const config = { ...this.declared, model, interfaces, flowLogs };
     const leftOut = new Map([...this.leftOut, ...places.leftOut, ...this.flowLogsLeftOut]);
@@ -237,9 +248,9 @@ class Join {
   }
 
   /** Takes in groups that changed, came or went, and the interfaces and flow logs as they are. */
-  patch({ groups: ids, hasPlaces, hasMembers }: Changed): void {
+  patch({ groups: ids, hasPlaces, members }: Changed): void {
     if (ids.length === 0 && !hasPlaces) {
-      if (hasMembers) this.placeRemote();
+      this.placeRemote(members);
       return;
     }
     const before = this.groups;
@@ -259,13 +270,19 @@ class Join {
       const group = this.groups.get(id);
       if (group !== undefined) this.closeUnknownPeers(group);
     }
-    if (isPlaced) this.placeRemote();
-    else for (const id of this.place()) concerned.add(id);
+    if (isPlaced) {
+      this.named = namedGroups(this.groups, this.places.members);
+      this.placeRemote(members);
+    } else for (const id of this.place(members)) concerned.add(id);
     noteChanges(before, this.groups, concerned);
   }
 
-  /** Joins interfaces and flow logs. @returns groups that it added or took away */
-  private place(): readonly GroupId[] {
+  /**
+   * Joins interfaces and flow logs.
+   * @param changed members that may be others; undefined: nobody knows
+   * @returns groups that it added or took away
+   */
+  private place(changed?: ChangedMembers): readonly GroupId[] {
     const { declared, declaredMembers: members, estate, hasOneVpc, made, places: before } = this;
     for (const { id } of before.closed) this.groups.delete(id);
     const hasGroup = (id: GroupId): boolean => this.groups.has(id);
@@ -275,7 +292,8 @@ class Join {
       made: made.interfaces,
     });
     for (const group of this.places.closed) this.groups.set(group.id, group);
-    this.placeRemote();
+    this.named = namedGroups(this.groups, this.places.members);
+    this.placeRemote(changed);
     const leftOut = new Map<string, string>();
     const logs = joinFlowLogs(estate, this.result().config, {
       directory,
@@ -286,10 +304,9 @@ class Join {
     return [...before.closed, ...this.places.closed].map(({ id }) => id);
   }
 
-  private placeRemote(): void {
-    const { groups, estate, remote: before } = this;
-    const { members } = this.places;
-    this.remote = remoteMembers({ groups, members, estate, host: this.options.host, before });
+  private placeRemote(changed: ChangedMembers | undefined): void {
+    const { named, estate, remote: before } = this;
+    this.remote = remoteMembers({ named, estate, host: this.options.host, before, changed });
   }
 
   private replaceGroup(id: GroupId): void {

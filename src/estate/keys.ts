@@ -49,7 +49,6 @@ const MEMBERS = `${DESIRED}members/`;
 const HOSTS = 'hosts/';
 const ADDRESSES = 'addresses/';
 const HANDOVER = 'handover/';
-const MEMBER = /^desired\/members\/([^/]+)\/([^/]+)$/;
 
 export function valueKey(folder: ValueFolder, id: string): string {
   return `${folderPrefix(folder)}${id}`;
@@ -135,8 +134,11 @@ export function memberKey(groupId: string, interfaceId: string): string {
 export function parseMemberKey(
   key: string,
 ): { readonly groupId: string; readonly interfaceId: string } | undefined {
-  const [, groupId, interfaceId] = MEMBER.exec(key) ?? [];
-  return groupId === undefined ? undefined : { groupId, interfaceId };
+  if (!key.startsWith(MEMBERS)) return undefined;
+  const [groupId, interfaceId = '', ...more] = key.slice(MEMBERS.length).split('/');
+  return groupId === '' || interfaceId === '' || more.length > 0
+    ? undefined
+    : { groupId, interfaceId };
 }
 
 /** Only hosts read them: rows that follow from the interfaces, and flows that go from host to host. */

@@ -25,17 +25,18 @@ import type {
   PrefixList,
   PrefixListId,
   RemoteMember,
+  RemoteMembers,
 } from './model.ts';
+import { MemberSet } from './member-set.ts';
 import { NumberLists, PeerNumbers, type PeerChanges } from './peer-numbers.ts';
 import type { RuleNumbers } from './rule-numbers.ts';
 import { compileSpecial, type SpecialAddresses } from './special-addresses.ts';
 import { noPast, type UntrackedPast } from './untracked-past.ts';
 import { WordTable } from './word-table.ts';
 
-type RemoteMembers = ReadonlyMap<InterfaceId, RemoteMember>;
-
 const NO_GROUPS: readonly GroupId[] = [];
 const NO_REMOTE: RemoteMembers = new Map();
+const NO_MEMBERS = MemberSet.of<RemoteMember>([]);
 const NO_PEERS = new Uint8Array(0);
 
 /** Lists may grow by so many words that are of no use any more before all is made anew. */
@@ -280,16 +281,14 @@ class PolicyParts {
   private replaceRemote(next: RemoteMembers): void {
     const before = this.remote;
     if (next === before) return;
-    for (const [id, member] of before) if (next.get(id) !== member) this.changeRemote(member, -1);
-    for (const [id, member] of next) if (before.get(id) !== member) this.changeRemote(member, 1);
-    this.remote = next;
-  }
-
-  private changeRemote(member: RemoteMember, step: 1 | -1): void {
-    for (const groupId of new Set(member.groupIds)) {
-      const number = this.memberPeers.get(groupId);
-      if (number !== undefined) this.changeMember(member, number, step);
+    for (const [groupId, number] of this.memberPeers) {
+      const [old, now] = [before.get(groupId) ?? NO_MEMBERS, next.get(groupId) ?? NO_MEMBERS];
+      if (old === now) continue;
+      const { gone, come } = old.changesTo(now);
+      for (const member of gone) this.changeMember(member, number, -1);
+      for (const member of come) this.changeMember(member, number, 1);
     }
+    this.remote = next;
   }
 
   /** Takes over the entries of the lists that rules named before; addPeers brings the others. */
@@ -312,7 +311,7 @@ class PolicyParts {
     });
     return [
       ...this.members.filter(({ profile }) => profiles.has(profile)),
-      ...[...this.remote.values()].filter(({ groupIds }) => groupIds.includes(groupId)),
+      ...(this.remote.get(groupId) ?? []),
     ];
   }
 

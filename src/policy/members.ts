@@ -6,7 +6,7 @@
  * addresses; we decided that they count too.
  */
 import { cidrContains, sameAddress, type Address } from '../addr/address.ts';
-import type { GroupId, Peer, PolicyModel, RemoteMember } from './model.ts';
+import type { GroupId, Peer, PolicyModel } from './model.ts';
 
 /**
  * Lists, for every group of the model, the addresses of its members' interfaces. The list is empty for a group on no
@@ -15,18 +15,12 @@ import type { GroupId, Peer, PolicyModel, RemoteMember } from './model.ts';
 export function groupMembers(model: PolicyModel): ReadonlyMap<GroupId, readonly Address[]> {
   const members = new Map<GroupId, Address[]>();
   for (const groupId of model.groups.keys()) members.set(groupId, []);
-  for (const { groupIds, addresses } of everyMember(model)) {
+  for (const { groupIds, addresses } of model.interfaces.values()) {
     for (const groupId of new Set(groupIds)) members.get(groupId)?.push(...addresses);
   }
+  for (const [groupId, remote] of model.remoteMembers ?? [])
+    for (const { addresses } of remote) members.get(groupId)?.push(...addresses);
   return members;
-}
-
-/** The interfaces of this host and of others. */
-function everyMember({
-  interfaces,
-  remoteMembers,
-}: PolicyModel): readonly Pick<RemoteMember, 'groupIds' | 'addresses'>[] {
-  return [...interfaces.values(), ...(remoteMembers?.values() ?? [])];
 }
 
 /** Whether the peer includes `address`. A reference to something missing includes nothing, as in a stale rule. */
@@ -41,10 +35,12 @@ export function peerContains(peer: Peer, address: Address, model: PolicyModel): 
           ?.entries.some(({ cidr }) => cidrContains(cidr, address)) ?? false
       );
     case 'group':
-      for (const { groupIds, addresses } of everyMember(model)) {
+      for (const { groupIds, addresses } of model.interfaces.values()) {
         if (groupIds.includes(peer.groupId) && addresses.some((own) => sameAddress(own, address)))
           return true;
       }
+      for (const { addresses } of model.remoteMembers?.get(peer.groupId) ?? [])
+        if (addresses.some((own) => sameAddress(own, address))) return true;
       return false;
     default:
       return peer satisfies never;

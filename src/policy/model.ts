@@ -6,6 +6,7 @@
  * Guide, "Security group rules".
  */
 import type { Address, Cidr } from '../addr/address.ts';
+import type { MemberSet } from './member-set.ts';
 import type { Position } from '../source/problem.ts';
 
 /** Where a group or a rule was written. Explanations and errors show it. */
@@ -179,9 +180,10 @@ export interface RemoteMember {
   readonly name: string;
   readonly host: string;
   readonly addresses: readonly Address[];
-  /** Those of its groups that rules here name. */
-  readonly groupIds: readonly GroupId[];
 }
+
+/** Who is on other hosts, by the groups that rules here name. */
+export type RemoteMembers = ReadonlyMap<GroupId, MemberSet<RemoteMember>>;
 
 /** All that the gates decide by. If a loader returns it without errors, all references between its parts are valid. */
 export interface PolicyModel {
@@ -189,7 +191,7 @@ export interface PolicyModel {
   readonly prefixLists: ReadonlyMap<PrefixListId, PrefixList>;
   readonly interfaces: ReadonlyMap<InterfaceId, NetworkInterface>;
   /** Absent: there is no other host. */
-  readonly remoteMembers?: ReadonlyMap<InterfaceId, RemoteMember>;
+  readonly remoteMembers?: RemoteMembers;
   /** Who is in a group is not known any more: rules that name groups admit no new flow. Absent: false. */
   readonly areGroupsStale?: boolean;
   /**

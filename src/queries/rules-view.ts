@@ -84,12 +84,11 @@ export async function listGroups(observatory: Observatory, book: RuleBook): Prom
     use: ruleUse(observatory, book, one.number, flows),
   }));
   const { groups, interfaces, remoteMembers } = observatory.config.model;
-  const remote = [...(remoteMembers?.values() ?? [])];
   return [...groups.values()].map((group) => {
     const own = uses.filter(({ groupId }) => groupId === group.id).map(({ use }) => use);
     const last = Math.max(...own.map(({ lastHitMs }) => lastHitMs ?? 0), 0);
     const { file, line, logicalId } = group.origin;
-    const elsewhere = remote.filter(({ groupIds }) => groupIds.includes(group.id)).length;
+    const elsewhere = remoteMembers?.get(group.id)?.size ?? 0;
     return {
       id: group.id,
       name: groupLabel(group),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
+import { formatAddress } from '../../src/addr/address.ts';
 import type { Config } from '../../src/config/config.ts';
 import { Edit } from '../../src/estate/edit.ts';
 import type { Estate } from '../../src/estate/estate.ts';
@@ -13,7 +14,7 @@ import { Joiner, type Joined } from '../../src/estate/join.ts';
 import { LAYOUT_KEY, membersPrefix, placedPrefix, valueKey } from '../../src/estate/keys.ts';
 import { RowReader } from '../../src/estate/row-reader.ts';
 import { ROW_FORMS } from '../../src/estate/rows.ts';
-import type { Rule } from '../../src/policy/model.ts';
+import type { PolicyModel, Rule } from '../../src/policy/model.ts';
 import type { Change, Row, Snapshot } from '../../src/store/store.ts';
 import { loadText } from '../config/config-text.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
@@ -89,6 +90,16 @@ function* cycle(numbers: readonly number[]): Generator<number, never> {
   for (;;) yield* numbers;
 }
 
+/** Members on other hosts, by their groups. */
+function remoteOf({ remoteMembers = new Map() }: PolicyModel): object {
+  const texts = [...remoteMembers].flatMap(([id, members]) =>
+    [...members].map(
+      (one) => `${id} ${one.id} ${one.host} ${one.addresses.map(formatAddress).join()}`,
+    ),
+  );
+  return texts.sort();
+}
+
 /** What a join says that decides anything: what has to do with an interface of this host. */
 function decisive({ config, leftOut }: Joined): object {
   const { model, interfaces } = config;
@@ -103,7 +114,7 @@ function decisive({ config, leftOut }: Joined): object {
   return {
     ...{ interfaces, groups, lists, vpcs: model.vpcs },
     members: model.interfaces,
-    remote: [...(model.remoteMembers?.values() ?? [])].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    remote: remoteOf(model),
     leftOut: ids.filter((id) => leftOut.has(id)).sort(),
   };
 }
@@ -306,7 +317,7 @@ test('a group that is only named has members here, and no rules', async (t) => {
   const { config, leftOut } = joiner.join(loadFile());
   assert.equal(leftOut.size, 0);
   assert.equal(config.model.groups.get(groupId(2))?.isOnlyNamed, true);
-  const [member] = config.model.remoteMembers?.values() ?? [];
+  const [member] = config.model.remoteMembers?.get(groupId(2)) ?? [];
   assert.equal(member.host, 'b/c');
   const { remoteMembers } = config.model;
   await change((edit) => writeGroup(edit, { kind: 'group', at: 2, groups: [], lists: [] }));

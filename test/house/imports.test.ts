@@ -28,7 +28,7 @@ describe('imports of src/', () => {
       'src/policy/model.ts',
       sources.get('src/policy/model.ts') ?? '',
     ).map((found) => found.specifier);
-    assert.deepEqual(specifiers, ['../addr/address.ts', '../source/problem.ts']);
+    assert.deepEqual(specifiers, ['../addr/address.ts', './member-set.ts', '../source/problem.ts']);
   });
 });
 

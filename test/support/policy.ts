@@ -3,6 +3,7 @@
  * ::/0`. It does not use the configuration loader, so that neither hides a mistake of the other.
  */
 import { parseAddress, parseCidr } from '../../src/addr/address.ts';
+import { MemberSet } from '../../src/policy/member-set.ts';
 import type {
   Direction,
   NetworkInterface,
@@ -122,14 +123,13 @@ export function model(text: ModelText): PolicyModel {
     }),
   );
   if (text.remote === undefined) return { groups, prefixLists, interfaces };
-  const remoteMembers = new Map(
-    Object.entries(text.remote).map(([name, spec]): [string, RemoteMember] => {
-      const id = `eni-${name}`;
-      const addresses = spec.addresses.map(mustAddress);
-      const groupIds = spec.groups.map((group) => `sg-${group}`);
-      return [id, { id, name, host: 'elsewhere', addresses, groupIds }];
-    }),
-  );
+  const remoteMembers = new Map<string, MemberSet<RemoteMember>>();
+  for (const [name, spec] of Object.entries(text.remote))
+    for (const group of spec.groups) {
+      const member = { id: `eni-${name}`, name, host: 'elsewhere', addresses: spec.addresses.map(mustAddress) }; // prettier-ignore
+      const known = remoteMembers.get(`sg-${group}`) ?? MemberSet.of<RemoteMember>([]);
+      remoteMembers.set(`sg-${group}`, known.withAll([member]));
+    }
   return { groups, prefixLists, interfaces, remoteMembers };
 }
 

@@ -33,6 +33,7 @@ await new Promise((resolve) => setTimeout(resolve, 1000));
 gc!();
 gc!();
 const { heapUsed, external } = process.memoryUsage();
+const members = [...(config.model.remoteMembers?.values() ?? [])];
 const kept = [config, policy, joiner, compiler].length;
-console.log(JSON.stringify({ bytes: heapUsed + external, members: config.model.remoteMembers?.size ?? 0, kept })); // prettier-ignore
+console.log(JSON.stringify({ bytes: heapUsed + external, members: members.reduce((sum, { size }) => sum + size, 0), kept })); // prettier-ignore
 process.exit();
