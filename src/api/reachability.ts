@@ -40,6 +40,7 @@ const CODES: Readonly<Record<ReasonName, string>> = {
   'egress-rules': 'ENI_SG_RULES_MISMATCH',
   'ingress-rules': 'ENI_SG_RULES_MISMATCH',
   'stale-groups': 'ENI_SG_RULES_MISMATCH',
+  fenced: 'NO_POSSIBLE_DESTINATION',
   'source-check': 'ENI_SOURCE_DEST_CHECK_RESTRICTION',
   'uplink-spoof': 'ENI_SOURCE_DEST_CHECK_RESTRICTION',
   'no-route': 'NO_ROUTE_TO_DESTINATION',

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { ask } from '../control-socket/control-client.ts';
 import type { InterfaceView, Traffic } from '../queries/interfaces-view.ts';
 import type { GroupUse } from '../queries/rules-view.ts';
+import { count } from '../source/count.ts';
 import { printable } from '../source/excerpt.ts';
 import type { Column } from './fit-table.ts';
 import { paint } from './output.ts';
@@ -67,6 +68,8 @@ Examples:
 
 /** Of no use where all are in one. */
 const VPC = 'vpc';
+/** Of interfaces that are named in one line. */
+const FENCED_NAMED = 5;
 
 const INTERFACE_COLUMNS: readonly Column[] = [
   { title: 'interface', min: 10 },
@@ -121,7 +124,17 @@ export function formatInterfaces(
     options,
     width,
   );
-  return [table, ...waits, ...unused, ...moved].join('\n');
+  return [table, ...waits, ...fencedText(interfaces), ...unused, ...moved].join('\n');
+}
+
+/** A line below the table for all of them: they stop together. */
+function fencedText(interfaces: readonly InterfaceView[]): readonly string[] {
+  const fenced = interfaces.filter((one) => one.fenced !== undefined);
+  if (fenced.length === 0) return [];
+  const named = fenced.slice(0, FENCED_NAMED).map(({ name }) => name);
+  const names = fenced.length > named.length ? [...named, '…'] : named;
+  const text = `all packets of ${count(fenced.length, 'interface')} are dropped (${names.join(', ')}): ${fenced[0].fenced}`;
+  return [paint(printable(text), 'red')];
 }
 
 /** A line below the table: the device is another than the configuration says, and packets flow. */

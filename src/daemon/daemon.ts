@@ -13,7 +13,7 @@ import { Dataplane } from '../dataplane/dataplane.ts';
 import type { Assignment } from '../dataplane/messages.ts';
 import { PolicyCompiler } from '../policy/compile.ts';
 import type { CompiledPolicy } from '../policy/compiled.ts';
-import type { InterfaceId, Rule } from '../policy/model.ts';
+import type { Fenced, InterfaceId, Rule } from '../policy/model.ts';
 import type { ReleasedAddresses } from '../policy/released-addresses.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import { UntrackedPast } from '../policy/untracked-past.ts';
@@ -189,8 +189,10 @@ export class Daemon {
   }
 
   /** Explains by the configuration in force, with the tracked connections. */
-  explain(text: QuestionText): Promise<LiveExplanation> {
-    return explainLive(this.current, text, this.dataplane.flows, this.portLabels());
+  explain(text: QuestionText, fenced?: Fenced): Promise<LiveExplanation> {
+    const { current } = this;
+    const config = fenced === undefined ? current : { ...current, model: { ...current.model, fenced } }; // prettier-ignore
+    return explainLive(config, text, this.dataplane.flows, this.portLabels());
   }
 
   /** Says what a change to `next` would change, and its effect on tracked connections. It changes nothing. */

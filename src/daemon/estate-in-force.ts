@@ -34,8 +34,8 @@ import type { HostRows } from '../estate/host-rows.ts';
 import { Joiner } from '../estate/join.ts';
 import type { AppliedState } from '../estate/model.ts';
 import { parseValueKey } from '../estate/keys.ts';
-import { encodeApplied } from '../estate/rows.ts';
-import type { InterfaceId } from '../policy/model.ts';
+import { encodeApplied, isOfEstate } from '../estate/rows.ts';
+import type { Fenced, InterfaceId } from '../policy/model.ts';
 import type { ReleasedAddresses } from '../policy/released-addresses.ts';
 import type { StoreFigures } from '../metrics/metrics-parts.ts';
 import type { Changes, Impact } from '../queries/reload-result.ts';
@@ -203,6 +203,14 @@ export class EstateInForce implements Reloadable {
   /** Whether packets of what the store gave are stopped now. */
   get isFenced(): boolean {
     return this.fencing?.isFenced === true;
+  }
+
+  /** What is behind the fence, if that is closed now. */
+  fenced(): Fenced | undefined {
+    const why = this.fencing?.status().fenced;
+    if (why === undefined) return undefined;
+    const made = [...this.config.model.interfaces.values()].filter(isOfEstate);
+    return { interfaces: new Set(made.map(({ id }) => id)), why };
   }
 
   /**

@@ -62,10 +62,15 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
         health: await readHealth(observatory, meter),
         ...(estate === undefined ? {} : { store: estate.status() }),
       }),
-      explain: (question) => daemon.explain(question),
+      explain: (question) => daemon.explain(question, estate?.fenced()),
       reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
       interfaces: () =>
-        listInterfaces(observatory, daemon.waiting(), (port) => daemon.placeOf(port)),
+        listInterfaces(
+          observatory,
+          daemon.waiting(),
+          (port) => daemon.placeOf(port),
+          estate?.fenced(),
+        ),
       ...interfaceMethods(calls, estate !== undefined),
       instance: ({ address }) =>
         Promise.resolve(

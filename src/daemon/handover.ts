@@ -22,7 +22,7 @@ import { handoverRows, readHandover, removeHandover } from '../estate/handover.t
 import { handoverPrefix, valueKey } from '../estate/keys.ts';
 import type { Arrival, Arrived, EstateInterface } from '../estate/model.ts';
 import { RowReader } from '../estate/row-reader.ts';
-import { ESTATE_FILE, ROW_FORMS } from '../estate/rows.ts';
+import { isOfEstate, ROW_FORMS } from '../estate/rows.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { ReleasedAddresses } from '../policy/released-addresses.ts';
 import type { PackedFlows } from '../service/handed-flows.ts';
@@ -89,7 +89,7 @@ export class Handover {
   ): Promise<Handing | undefined> {
     const isIn = new Set(next.interfaces.map(({ id }) => id));
     const wasIn = new Set(before.interfaces.map(({ id }) => id));
-    const isMade = ({ device }: InterfaceConfig): boolean => device.origin.file === ESTATE_FILE;
+    const isMade = ({ device }: InterfaceConfig): boolean => isOfEstate(device);
     const leaving = new Set(
       before.interfaces.filter((one) => !isIn.has(one.id) && isMade(one)).map(({ id }) => id),
     );

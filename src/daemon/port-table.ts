@@ -32,7 +32,7 @@ import { findPlace, type DevicePlace } from '../ports/device-place.ts';
 import type { Native } from '../ports/native.ts';
 import { removePair, removeStrays } from '../ports/pair.ts';
 import type { Config } from '../config/config.ts';
-import { ESTATE_FILE } from '../estate/rows.ts';
+import { isOfEstate } from '../estate/rows.ts';
 import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-specs.ts';
 import { pairMark } from '../config/host-ends.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
@@ -140,7 +140,8 @@ export class PortTable {
     const count = 1 + Math.max(0, ...this.attached.keys());
     return Array.from({ length: count }, (_, port) => {
       const device = this.deviceAt(port);
-      const isFenced = config.model.interfaces.get(this.attached.get(port)?.id ?? '')?.origin.file === ESTATE_FILE; // prettier-ignore
+      const member = config.model.interfaces.get(this.attached.get(port)?.id ?? '');
+      const isFenced = member !== undefined && isOfEstate(member);
       return device === undefined || this.options.lost.has(port)
         ? { ...NO_DEVICE, isFenced }
         : { ...portOf(device, port, config), isFenced };

@@ -10,7 +10,7 @@ import type { Config } from '../config/config.ts';
 import { portOf, remoteAddressAt } from '../conntrack/entry.ts';
 import type { FlowRecord } from '../conntrack/flow-record.ts';
 import type { Dataplane } from '../dataplane/dataplane.ts';
-import { ESTATE_FILE } from '../estate/rows.ts';
+import { isOfEstate } from '../estate/rows.ts';
 import type { InterfaceId, PolicyModel } from '../policy/model.ts';
 import { ReleasedAddresses, type RemoteTest } from '../policy/released-addresses.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
@@ -70,7 +70,7 @@ function testsFor(
 /** Who has which address by a file. What calls made is told by the store: it may have moved to another host. */
 export function ownersOf({ interfaces, model }: Config): readonly SavedOwner[] {
   return interfaces.flatMap(({ id, device }) => {
-    const member = device.origin.file === ESTATE_FILE ? undefined : model.interfaces.get(id);
+    const member = isOfEstate(device) ? undefined : model.interfaces.get(id);
     const vpcId = member?.vpc?.id ?? ONLY_VPC_ID;
     return (member?.addresses ?? []).map((one): SavedOwner => [id, vpcId, formatAddress(one)]);
   });

@@ -39,6 +39,11 @@ import { RowReader } from './row-reader.ts';
 export const ESTATE_FILE = 'api';
 
 /** Where a thing that a call made "was written". */
+/** Whether a call made it, and no file declares it. */
+export function isOfEstate({ origin }: { readonly origin: Pick<Origin, 'file'> }): boolean {
+  return origin.file === ESTATE_FILE;
+}
+
 export function estateOrigin(path: string): Origin {
   return { file: ESTATE_FILE, line: 0, column: 0, path };
 }

@@ -75,7 +75,7 @@ function answer(network: Network, question: Question, path: Path): FamilyAnswer 
       remote: Address,
     ): void => {
       if (own === undefined) return;
-      const gate = askGate(network, own, direction, remote, service);
+      const gate = heldByFence(network.model, askGate(network, own, direction, remote, service));
       gates.push({ ...gate, reached });
       reached &&= gate.verdict !== 'refused';
     };
@@ -166,6 +166,25 @@ function askGate(
   const [decidedBy, ...alsoAdmittedBy] = admitting.filter(isSure);
   const why = `a rule of sg:${decidedBy.group.name} admits it`;
   return { ...allowed, why, decidedBy, alsoAdmittedBy };
+}
+
+/** A fence that is closed refuses before any rule is asked. */
+function heldByFence(
+  { fenced }: PolicyModel,
+  gate: Omit<GateAnswer, 'reached'>,
+): Omit<GateAnswer, 'reached'> {
+  const { direction, interface: own, groups, groupsWithoutRules } = gate;
+  if (fenced?.interfaces.has(own.id) !== true) return gate;
+  const why = `this host may not have ${own.name} any more: ${fenced.why}`;
+  const place = { direction, interface: own, groups, groupsWithoutRules };
+  return {
+    ...place,
+    verdict: 'refused',
+    reason: 'fenced',
+    why,
+    alsoAdmittedBy: [],
+    nearMisses: [],
+  };
 }
 
 /** The answer of a gate that the input leaves open. */

@@ -70,6 +70,7 @@ export const EXPLAINED_REASONS = [
   'egress-rules',
   'ingress-rules',
   'stale-groups',
+  'fenced',
 ] as const;
 export type ReasonName = (typeof EXPLAINED_REASONS)[number];
 
@@ -165,7 +166,10 @@ export interface GateAnswer {
 
 /** The answer of one check before the gates. */
 export interface CheckAnswer {
-  readonly check: Exclude<ReasonName, 'passed' | 'egress-rules' | 'ingress-rules' | 'stale-groups'>;
+  readonly check: Exclude<
+    ReasonName,
+    'passed' | 'egress-rules' | 'ingress-rules' | 'stale-groups' | 'fenced'
+  >;
   readonly outcome: 'passed' | 'refused';
   readonly why: string;
 }

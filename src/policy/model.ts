@@ -174,6 +174,12 @@ export interface InterfaceDoubt {
   readonly within?: readonly Cidr[];
 }
 
+/** Interfaces whose packets are dropped now, whatever the rules say, and why (engine/fence.ts). */
+export interface Fenced {
+  readonly interfaces: ReadonlySet<InterfaceId>;
+  readonly why: string;
+}
+
 /** An interface on another host. It is a member of its groups; its own gates are that host's. */
 export interface RemoteMember {
   readonly id: InterfaceId;
@@ -194,6 +200,8 @@ export interface PolicyModel {
   readonly remoteMembers?: RemoteMembers;
   /** Who is in a group is not known any more: rules that name groups admit no new flow. Absent: false. */
   readonly areGroupsStale?: boolean;
+  /** For explanations: no rule goes by it. Absent: there are none. */
+  readonly fenced?: Fenced;
   /**
    * It is what AWS has or would have, and not what a daemon here enforces, which knows all that it asks. So what is in
    * doubt makes a verdict undecidable (doubt.ts). Absent: false.

@@ -21,7 +21,7 @@ import { scanFlows } from '../telemetry/flow-scan.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
 import { UPLINK_NAME } from './traffic-filter.ts';
 import { groupLabel } from '../policy/vpcs.ts';
-import type { SecurityGroup, VpcRef } from '../policy/model.ts';
+import type { Fenced, SecurityGroup, VpcRef } from '../policy/model.ts';
 
 export interface WaitingDevice {
   /** An interface's name, or `uplink`. */
@@ -77,6 +77,8 @@ export interface InterfaceView {
   readonly guest?: 'connected' | 'absent';
   /** Why its device can't be opened. Absent: it is open. */
   readonly waiting?: string;
+  /** Why all its packets are dropped, whatever the rules say. Absent: they are not. */
+  readonly fenced?: string;
 }
 
 /**
@@ -87,6 +89,7 @@ export async function listInterfaces(
   observatory: Observatory,
   waiting: readonly WaitingDevice[],
   placeOf: (port: number) => DevicePlace | undefined,
+  fenced?: Fenced,
 ): Promise<InterfaceView[]> {
   const reasons = new Map(waiting.map((one) => [one.name, one.reason]));
   const { dataplane, config } = observatory;
@@ -110,7 +113,9 @@ export async function listInterfaces(
         : { waiting: reason };
     const place = placeOf(port);
     const found = place === undefined ? described : withPlace(described, place);
-    return [{ ...found, ...traffic, flows: flows.get(port) ?? 0, ...state }];
+    const isFenced = found.id !== undefined && fenced?.interfaces.has(found.id) === true;
+    const dropped = isFenced ? { fenced: fenced.why } : {};
+    return [{ ...found, ...traffic, flows: flows.get(port) ?? 0, ...state, ...dropped }];
   });
 }
 

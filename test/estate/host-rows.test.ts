@@ -1,6 +1,7 @@
 /** What a host says of itself gets into the store, whatever the store does meanwhile. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { HostRows } from '../../src/estate/host-rows.ts';
 import { StoreError, type Commit, type Outcome, type StoreFault } from '../../src/store/store.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
@@ -170,4 +171,30 @@ test('what is wanted no more is gone, also if it was just being written', async 
   rows.want(undefined);
   assert.ok(await rows.flush(LONG_MS));
   assert.deepEqual(rowsOf(memory), {});
+});
+
+test('a host that leaves does so at once, also between two writes', async (t) => {
+  const memory = new Memory();
+  const { rows } = start(t, memory, LONG_MS);
+  rows.want('{"revision":1}');
+  assert.ok(await rows.flush(LONG_MS));
+  rows.want('{"revision":2}');
+  rows.want(undefined);
+  assert.ok(await rows.flush(LONG_MS / 2));
+  assert.deepEqual(rowsOf(memory), {});
+});
+
+test('what the lease says counts only while its row is there', async (t) => {
+  const memory = new Memory();
+  const { rows } = start(t, memory);
+  assert.deepEqual(rows.alive, { untilMs: 0, sinceRevision: 0 });
+  rows.want('{"revision":1}');
+  assert.ok(await rows.flush(LONG_MS));
+  assert.equal(rows.isTold, true);
+  const before = rows.alive.sinceRevision;
+  assert.equal(before, memory.commits.length);
+  await new MemoryStore(memory).commit({ conditions: [], puts: [], deletes: [LIVES[0]] });
+  // It puts the row anew as soon as it hears of that.
+  while (rows.alive.sinceRevision <= before) await sleep(5);
+  assert.deepEqual(rowsOf(memory)[LIVES[0]], LIVES[1]);
 });

@@ -596,6 +596,28 @@ describe('checks and notes', () => {
     assert.deepEqual(notAsked, [{ family: 6, why: '10.0.0.22 is an IPv4 address' }]);
   });
 
+  test('an interface that is fenced is told as such, whatever the rules say', () => {
+    const why = 'its lease of the store ran out';
+    const fenced = { interfaces: new Set(['eni-db']), why };
+    const network = { ...THREE, model: { ...THREE.model, fenced } };
+    const ask = (from: string, to: string): readonly unknown[] => {
+      const ends = {
+        from: { kind: 'interface', interfaceId: from },
+        to: { kind: 'interface', interfaceId: to },
+      } as const;
+      const { answers } = explain(network, { ...ends, service: service('tcp 5432') });
+      return answers.flatMap(({ reason, gates }) => [reason, gates.map((gate) => gate.why).join(' / ')]); // prettier-ignore
+    };
+    const [reason, text] = ask('eni-app', 'eni-db');
+    assert.equal(reason, 'fenced');
+    assert.match(
+      String(text),
+      / \/ this host may not have db any more: its lease of the store ran out$/,
+    );
+    assert.equal(ask('eni-db', 'eni-app')[0], 'fenced');
+    assert.notEqual(ask('eni-app', 'eni-web')[0], 'fenced');
+  });
+
   test('the reasons are those of the packet path', () => {
     const names = new Set(REASONS.map(([name]) => name));
     assert.deepEqual(

@@ -181,6 +181,17 @@ async function cutOff(t: TestContext, { hosts, netns, wires, daemons }: World): 
   const { stdout } = await sgctl('status', '--socket', hosts.control('a'));
   assert.match(stdout, /, fence: lease\n/);
   assert.match(stdout, /packets of its interfaces are dropped: its lease of the store ran out/);
+  const shown = await sgctl('interfaces', '--socket', hosts.control('a'));
+  assert.match(
+    shown.stdout,
+    /^all packets of 3 interfaces are dropped \(eni-.*\): its lease of the store ran out$/m,
+  );
+  const asked = ['--from', OUT.a, '--to', STAY.id, '--icmp', 'echo'];
+  const explained = await sgctl('explain', ...asked, '--socket', hosts.control('a'));
+  assert.match(
+    explained.stdout,
+    /this host may not have eni-00000000000000003 any more: its\s+lease/,
+  );
   const list = await sgctl('host', 'ls', '--json', '--socket', hosts.control('b'));
   const views = JSON.parse(list.stdout) as readonly HostView[];
   assert.deepEqual(
