@@ -117,6 +117,13 @@ export const EXIT_CODES = {
     ['4', 'the compiled rules and the reference disagree (an error of sgctl: report it)'],
     ['128 + N', 'signal N ended it; what was made of the lab has been removed'],
   ],
+  'sgctl diff': [
+    ['0', 'both allow the same'],
+    ['1', 'something is newly allowed, for certain or perhaps'],
+    WRONG_USAGE,
+    ['3', 'an input has errors, or the two are too large to compare'],
+    ['4', 'nothing is newly allowed, and something no longer'],
+  ],
   'sgctl import aws': [DONE, WRONG_USAGE],
   'sgctl doctor': [
     ['0', 'the service can run (there may be warnings)'],

@@ -5,6 +5,7 @@ import { addApiCommands } from './api.ts';
 import { addCaptureCommand } from './capture.ts';
 import { addCheckCommand } from './check.ts';
 import { addCompletionCommand } from './completion.ts';
+import { addDiffCommand } from './diff.ts';
 import { addDoctorCommand } from './doctor.ts';
 import { addDoorsCommand } from './doors.ts';
 import { addDropsCommand } from './drops.ts';
@@ -72,6 +73,7 @@ Examples:
   addDropsCommand(program);
   addCaptureCommand(program);
   addTestCommand(program);
+  addDiffCommand(program);
   addImportCommands(program);
   addApiCommands(program);
   addDoctorCommand(program);

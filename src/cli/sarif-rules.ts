@@ -27,6 +27,11 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'flow-logs-without-accounting': ['Flow logs need conntrack.accounting.', 'Leave conntrack.accounting out.'],
   'unknown-interface': ['There is no interface of that name.', WRITE_AS_HINT],
   'relative-file': ['A file is not named by an absolute path.', WRITE_AS_HINT],
+  // What two inputs allow.
+  'newly-allowed': ['Something is newly allowed.', 'See that it is meant.'],
+  'no-longer-allowed': ['Something is allowed no longer.', 'See that nobody needs it.'],
+  'perhaps-newly-allowed': ['Something may be newly allowed: it is not decidable.', 'See what it depends on: sgctl explain.'],
+  'perhaps-no-longer-allowed': ['Something may be allowed no longer: it is not decidable.', 'See what it depends on: sgctl explain.'],
   // Plans, states and accounts.
   'bad-json': ['The file is no JSON.', 'Write it again: it may have been cut off.'],
   'incomplete-plan': ['A plan does not say everything.', 'Plan again; verdicts that depend on what is missing are not decidable.'],

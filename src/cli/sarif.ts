@@ -22,7 +22,11 @@ const LEVEL_OF: Readonly<Record<Severity, Level>> = {
  * The log, one run; rules are the codes that occur. Relative paths count from `cwd`, which is taken for the root of the
  * sources.
  */
-export function makeSarif(problems: readonly Problem[], cwd: string): object {
+export function makeSarif(
+  problems: readonly Problem[],
+  cwd: string,
+  command = 'sgctl check',
+): object {
   const codes = [...new Set(problems.map(({ code }) => code))].sort();
   const excerpts = new ExcerptReader();
   return {
@@ -32,7 +36,7 @@ export function makeSarif(problems: readonly Problem[], cwd: string): object {
       {
         tool: {
           driver: {
-            name: 'sgctl check',
+            name: command,
             semanticVersion: version,
             rules: codes.map((code) => makeRule(code, problems)),
           },

@@ -18,7 +18,7 @@ const NOT_XML =
 export function reportJunit(report: Report, seconds: number): string {
   const { counts, suite, blocks } = report;
   const root = create({ version: '1.0', encoding: 'UTF-8' }).ele('testsuites', {
-    name: clean(suite.file),
+    name: cleanXml(suite.file),
     ...totals(counts),
     time: seconds.toFixed(3),
   });
@@ -33,13 +33,13 @@ function addSuite(root: XmlNode, { block, checks }: BlockReport, file: string): 
     if (cases.length === 0) counts.skipped++;
     for (const { outcome } of cases) counts[outcome]++;
   }
-  const attributes = { name: clean(name), file: clean(file), ...totals(counts) };
+  const attributes = { name: cleanXml(name), file: cleanXml(file), ...totals(counts) };
   const node = root.ele('testsuite', attributes);
   for (const check of checks) {
     const { untestable, at } = check.check;
     if (untestable !== undefined) {
       addCase(node, name, titleOf(check.check), at.line).ele('skipped', {
-        message: clean(untestable),
+        message: cleanXml(untestable),
       });
     }
     for (const one of check.cases) addResult(node, name, check, one);
@@ -50,7 +50,7 @@ function addResult(node: XmlNode, suite: string, check: CheckReport, result: Cas
   const { name, at } = check.check;
   const title = caseTitle(result.one) + (name === undefined ? '' : ` "${name}"`);
   const item = addCase(node, suite, title, at.line);
-  const message = clean(result.why ?? '');
+  const message = cleanXml(result.why ?? '');
   switch (result.outcome) {
     case 'passed':
       return;
@@ -62,7 +62,7 @@ function addResult(node: XmlNode, suite: string, check: CheckReport, result: Cas
       const story = formatFailure({ ...check, cases: [result] });
       item
         .ele('failure', { message, type: 'unexpected' })
-        .txt(clean(stripVTControlCharacters(story)));
+        .txt(cleanXml(stripVTControlCharacters(story)));
       return;
     }
     default:
@@ -71,7 +71,11 @@ function addResult(node: XmlNode, suite: string, check: CheckReport, result: Cas
 }
 
 function addCase(node: XmlNode, suite: string, title: string, line: number): XmlNode {
-  return node.ele('testcase', { classname: clean(suite), name: clean(title), line: String(line) });
+  return node.ele('testcase', {
+    classname: cleanXml(suite),
+    name: cleanXml(title),
+    line: String(line),
+  });
 }
 
 function totals({
@@ -87,6 +91,7 @@ function totals({
   };
 }
 
-function clean(text: string): string {
+/** Text that XML can have. */
+export function cleanXml(text: string): string {
   return text.replace(NOT_XML, '\ufffd');
 }

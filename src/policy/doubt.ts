@@ -14,7 +14,6 @@
  */
 import { cidrContains, cidrCovers, sameAddress, type Address, type Cidr } from '../addr/address.ts';
 import { isDocumentation } from './documentation.ts';
-import { peerContains } from './members.ts';
 import type {
   Direction,
   GroupId,
@@ -37,7 +36,7 @@ export type Certainty =
   | { readonly kind: 'undecidable'; readonly reasons: readonly string[] };
 
 /** `yes`, `no`, or why neither is certain. */
-type Tri = 'yes' | 'no' | { readonly why: string };
+export type Tri = 'yes' | 'no' | { readonly why: string };
 
 /** Judges a new flow at a gate of an interface. A daemon's own model is never in doubt. */
 export function judgeCertainly(
@@ -103,7 +102,16 @@ function admits(rule: Rule, probe: Probe, model: PolicyModel): Tri {
 
 /** Whether a peer includes the address of the other side. */
 function includes(peer: Peer, remote: Address, model: PolicyModel): Tri {
-  const owner = findOwner(remote, model);
+  return peerIncludes(peer, remote, findOwner(remote, model), model);
+}
+
+/** The same for who has looked up already which interface has the address. */
+export function peerIncludes(
+  peer: Peer,
+  remote: Address,
+  owner: NetworkInterface | undefined,
+  model: PolicyModel,
+): Tri {
   switch (peer.kind) {
     case 'cidr':
       return blockIncludes(peer.cidr, remote, owner);
@@ -112,7 +120,7 @@ function includes(peer: Peer, remote: Address, model: PolicyModel): Tri {
     case 'group':
       return owner === undefined
         ? strangerIsIn(peer.groupId, remote, model)
-        : memberIsIn(peer, remote, owner, model);
+        : memberIsIn(peer, owner);
     default:
       return peer satisfies never;
   }
@@ -149,13 +157,11 @@ function listIncludes(
 }
 
 function memberIsIn(
-  peer: Peer & { readonly kind: 'group' },
-  remote: Address,
-  owner: NetworkInterface,
-  model: PolicyModel,
+  { groupId }: Peer & { readonly kind: 'group' },
+  { groupIds, doubt }: NetworkInterface,
 ): Tri {
-  if (peerContains(peer, remote, model)) return 'yes';
-  const why = owner.doubt?.groups.get(peer.groupId) ?? owner.doubt?.gaps[0];
+  if (groupIds.includes(groupId)) return 'yes';
+  const why = doubt?.groups.get(groupId) ?? doubt?.gaps[0];
   return why === undefined ? 'no' : { why };
 }
 

@@ -76,6 +76,11 @@ export function readTerraform(json: JsonFile, problems: Problem[], isPrior = fal
   return { draft, kind: world.kind, changes };
 }
 
+/** Whether it is a plan: what it makes, with what it starts from. */
+export function isPlan(value: unknown): boolean {
+  return isObject(own(value, 'planned_values'));
+}
+
 /** Whether the JSON is a plan or a state. */
 export function isTerraform(value: unknown): boolean {
   if (!isObject(value)) return false;
