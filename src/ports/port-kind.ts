@@ -56,6 +56,9 @@ export const PORT_KIND_NAMES = Object.keys(PORT_KINDS) as readonly PortKindName[
 /** The uplink's device is one of ours: whatever is beyond another has addresses that nobody declares. */
 export const UPLINK_KIND_NAMES = PORT_KIND_NAMES.filter((name) => isTunKind(PORT_KINDS[name]));
 
+/** Devices that we make. */
+export const MADE_KIND_NAMES = PORT_KIND_NAMES.filter((name) => isMadeHere(PORT_KINDS[name]));
+
 export function portKind(name: PortKindName): PortKind {
   return PORT_KINDS[name];
 }

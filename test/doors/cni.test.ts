@@ -130,6 +130,12 @@ describe('ADD', () => {
       });
     });
 
+  test('asks for a device of the kind that the network has', async (t) => {
+    const { ask, daemon } = await makeWorld(t);
+    assert.equal((await ask('ADD', { kind: 'veth' })).code, 0);
+    assert.equal(daemon.there.get(ID)!.device.kind, 'veth');
+  });
+
   test('takes the groups nearest to the container', async (t) => {
     const { ask, daemon } = await makeWorld(t);
     const groups = async (id: string, more: object, args: string) => {
@@ -295,6 +301,13 @@ describe('what is refused', () => {
     ['an interface that is no text', 7, /eni is a text/, { args: { cni: { eni: 7 } } }, {}],
     ['an address of its own behind a plugin', 7, /ipam and prevResult are/, { prevResult: {} }, {}],
     ['a kind behind a plugin', 7, /kind and prevResult/, { ...BEHIND, kind: 'tap' }, {}],
+    [
+      'a kind that nobody makes',
+      7,
+      /kind is one of tun, tap, veth, and not attach/,
+      { kind: 'attach' },
+      {},
+    ],
     ['a plugin that gave no address', 7, /no address of eth0$/, BEHIND, {}],
     [
       "another interface's address",

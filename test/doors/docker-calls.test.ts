@@ -49,11 +49,19 @@ function makeWorld(t: TestContext, before?: World): World {
   const asked: string[] = [];
   const moved = new Set<string>();
   const interfaces = {
-    add: ({ id, selection }: { readonly id: string; readonly selection: Selection }) => {
+    add: ({
+      id,
+      kind,
+      selection,
+    }: {
+      readonly id: string;
+      readonly kind: string;
+      readonly selection: Selection;
+    }) => {
       const what =
         selection.kind === 'groups' ? selection.securityGroups.join(' ') : `as ${selection.id}`;
       if (what === 'wrong') return Promise.reject(new Error('no'));
-      asked.push(`add ${id} ${what}`);
+      asked.push(`add ${id} ${what}${kind === 'tun' ? '' : ` ${kind}`}`);
       return Promise.resolve();
     },
     remove: (id: string) => {
@@ -98,6 +106,21 @@ test('each call again does no harm, and what was told outlives the driver', asyn
   const id = added.split(' ')[1];
   assert.deepEqual(second.asked, ['nat', `remove ${id}`, `remove ${id}`, 'nat']);
   assert.deepEqual([second.state.networks.size, second.state.endpoints.size], [0, 0]);
+});
+
+test('a network says of which kind its devices are, also after a restart', async (t) => {
+  const first = makeWorld(t);
+  const network = (kind: string): object => ({
+    ...CREATE_NETWORK,
+    Options: { 'com.docker.network.generic': { sg: 'web', kind } },
+  });
+  await assert.rejects(first.call('CreateNetwork', network('stream')), {
+    message: 'kind is one of tun, tap, veth, and not stream',
+  });
+  await first.call('CreateNetwork', network('veth'));
+  const second = makeWorld(t, first);
+  await second.call('CreateEndpoint', endpoint('1', 2));
+  assert.match(second.asked[0], /^add eni-[0-9a-f]{17} web veth$/);
 });
 
 test('what a dockerd that was killed has left over makes way, and what runs does not', async (t) => {

@@ -50,6 +50,7 @@ const PARTS: readonly (readonly [
   ['without live-restore containers come back with dockerd', dockerdRestarts],
   ['a hundred containers at once', manyAtOnce],
   ['without a daemon no container starts', withoutDaemon],
+  ['a network with veth pairs', vethNetwork],
   ['what was written down is lost', stateLost],
   ['all of it as a managed plugin', managedPlugin],
 ];
@@ -213,6 +214,42 @@ async function manyAtOnce(world: DockerWorld): Promise<void> {
   await world.docker('rm', '-f', ...names);
   assert.deepEqual(await world.interfaces(), []);
   await world.docker('network', 'rm', 'many');
+}
+
+async function vethNetwork(world: DockerWorld): Promise<void> {
+  const { client, service, host } = world;
+  const options = ['-o', 'kind=veth', '-o', 'sg=web,ping', '--subnet', '10.79.0.0/24'];
+  await world.docker('network', 'create', '-d', 'secgroupd', ...options, 'pairs');
+  const run = ['run', '-d', '--network', 'pairs', '--stop-signal', 'SIGKILL', '--name', 'paired'];
+  await world.docker(...run, '-p', '8090:80', IMAGE, 'httpd', '-f', '-p', '80', '-h', '/www');
+  const asks = async (): Promise<void> => {
+    await eventually(async () => {
+      assert.equal(await world.whoAsks(client, `${HOST}:8090`, IN_VAIN_S), CLIENT);
+    });
+    assert.equal(await world.whoAsks(host, `${HOST}:8090`, IN_VAIN_S), '');
+  };
+  const ends = async (): Promise<string> =>
+    (await host.mustRun('ip', ['-o', 'link', 'show', 'type', 'veth']))
+      .split('\n')
+      .flatMap((line) => /^\d+: (sgv[0-9a-f]{12})@/.exec(line)?.[1] ?? [])
+      .join();
+  await asks();
+  assert.match(await ends(), /^sgv[0-9a-f]{12}$/);
+  assert.match(await world.docker('exec', 'paired', 'ip', '-o', 'link'), /eth0@.* link\/ether/);
+  await survey(world);
+  const before = await ends();
+  for (const signal of ['KILL', 'TERM'] as const) {
+    await service.end(signal);
+    assert.equal(await world.whoAsks(client, `${HOST}:8090`, IN_VAIN_S), '', signal);
+    assert.equal(await ends(), before, signal);
+    await service.startReady();
+    await asks();
+  }
+  await world.docker('restart', '-t', '0', 'paired');
+  await asks();
+  await world.docker('rm', '-f', 'paired');
+  assert.equal(await ends(), '');
+  await world.docker('network', 'rm', 'pairs');
 }
 
 async function withoutDaemon(world: DockerWorld): Promise<void> {

@@ -91,6 +91,12 @@ test('setup and teardown, each twice', async (t) => {
   assert.equal(daemon.there.size, 0);
 });
 
+test('a network says of which kind its devices are', async (t) => {
+  const { daemon, joining, id } = await makeWorld(t);
+  await plugin(['setup', NETNS], joining({ sg: 'web', kind: 'veth' }));
+  assert.equal(daemon.there.get(id)!.device.kind, 'veth');
+});
+
 test('the options of a container are before those of the network', async (t) => {
   const { daemon, joining, id } = await makeWorld(t);
   await plugin(['setup', NETNS], joining({ sg: 'web' }, { options: { sg: 'db' } }));
@@ -141,6 +147,7 @@ test('what is not done is refused with a sentence', async (t) => {
     [/^eni=web is no id of an interface/, joining({ eni: 'web' })],
     [/^sg and eni are both given/, joining({ eni: ENI, sg: 'web' })],
     [/^the option mtu is a number/, joining({ sg: 'web', mtu: 'big' })],
+    [/^kind is one of tun, tap, veth, and not vlan/, joining({ sg: 'web', kind: 'vlan' })],
     [/^interface_name is missing/, joining({ sg: 'web' }, { interface_name: '' })],
     [/^the input is not JSON/, '{'],
     [/^setup takes the absolute path/, joining({ sg: 'web' }), ['setup']],

@@ -2,6 +2,7 @@
 import { DEFAULT_SOCKET } from '../../control-socket/control-client.ts';
 import type { DeviceQuestion } from '../../queries/owned-interfaces.ts';
 import { printable } from '../../source/excerpt.ts';
+import { readKind } from '../device-kind.ts';
 import {
   isObject,
   optionalList,
@@ -77,8 +78,7 @@ function readConfig(object: JsonObject, bytes: Buffer): NetworkConfig {
     throw badConfig('name is letters, digits, _ . -, at most 200 of them');
   const socket = optionalText(object, 'socket') ?? DEFAULT_SOCKET;
   if (!socket.startsWith('/')) throw badConfig('socket is an absolute path');
-  const kind = optionalText(object, 'kind') ?? 'tun';
-  if (kind !== 'tun' && kind !== 'tap') throw badConfig('kind is tun or tap');
+  const kind = readKind(optionalText(object, 'kind'));
   const mtu = object['mtu'] ?? undefined;
   if (mtu !== undefined && !Number.isSafeInteger(mtu)) throw badConfig('mtu is a number of bytes');
   const args = optionalObject(optionalObject(object, 'args') ?? {}, 'cni') ?? {};

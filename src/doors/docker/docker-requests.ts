@@ -11,6 +11,8 @@ import {
 } from '../../addr/address.ts';
 import { printable } from '../../source/excerpt.ts';
 import { listWords } from '../../source/suggest.ts';
+import { NO_KIND } from '../../ports/port-kind.ts';
+import { readKind } from '../device-kind.ts';
 import { isIpv6 } from '../names.ts';
 import { DoorError, readGroupList, readSelection, type Selection } from '../selection.ts';
 import type { Members } from './members.ts';
@@ -22,7 +24,7 @@ export const ADDRESS_SPACE = 'secgroupd';
 const ID = /^[0-9a-f]{1,128}$/;
 /** Keys of Docker's own among the options of an endpoint. All others are the user's. */
 const OWN_PREFIX = 'com.docker.';
-const NETWORK_KEYS = ['sg', 'masquerade'];
+const NETWORK_KEYS = ['sg', 'masquerade', 'kind'];
 const PROTOCOLS: Readonly<Record<number, PublishedPort['protocol']>> = {
   6: 'tcp',
   17: 'udp',
@@ -55,7 +57,7 @@ export function readNetwork(request: Members): Network {
   const unknown = given.names.filter((name) => !NETWORK_KEYS.includes(name));
   if (unknown.length > 0)
     throw new DoorError(
-      `${listWords(unknown.map((name) => printable(name.slice(0, 64))))} is no option of a network of secgroupd: there are sg=web,db and masquerade=false`,
+      `${listWords(unknown.map((name) => printable(name.slice(0, 64))))} is no option of a network of secgroupd: there are sg=web,db, masquerade=false and kind=veth`,
     );
   const data = [...request.objects('IPv4Data'), ...request.objects('IPv6Data')];
   const subnets = data.map((one) => {
@@ -75,9 +77,11 @@ export function readNetwork(request: Members): Network {
   const masquerade = given.text('masquerade');
   if (!['', 'true', 'false'].includes(masquerade))
     throw new DoorError(`masquerade=${printable(masquerade.slice(0, 64))} is not true or false`);
+  const kind = readKind(given.text('kind'));
   return {
     subnets,
     masquerade: masquerade !== 'false',
+    ...(kind === NO_KIND ? {} : { kind }),
     ...(isLeased ? { isLeased } : {}),
     ...(sg === '' ? {} : { securityGroups: readGroupList(sg) }),
   };
@@ -89,7 +93,7 @@ export function readEndpoint(request: Members, network: Network): EndpointReques
   const options = request.object('Options');
   if (device.text('MacAddress') !== '')
     throw new DoorError(
-      'a container of a secgroupd network has no MAC address (its device is a TUN): leave --mac-address out',
+      'a container of a secgroupd network has no MAC address to choose (a TUN has none, and any other device the one that follows from its interface): leave --mac-address out',
     );
   const addresses = ['Address', 'AddressIPv6']
     .map((name) => device.text(name).replace(/\/\d+$/, ''))

@@ -1,9 +1,10 @@
 /**
  * NetworkDriver answers what Docker asks of a network driver (libnetwork's remote driver protocol).
  *
- * Theory of operation. For each endpoint the daemon opens a TUN in the namespace that dockerd is in too, and the groups
- * hold for it before Docker hears of it. Docker moves the device into the container and gives it its address. Join sets
- * a gateway and DisableGatewayService: else Docker would add a second interface, on a bridge that no group guards.
+ * Theory of operation. For each endpoint the daemon opens a TUN, or makes a veth pair, in the namespace that dockerd
+ * is in too, and the groups hold for it before Docker hears of it. Docker moves the device into the container and
+ * gives it its address. Join sets a gateway and DisableGatewayService: else Docker would add a second interface, on a
+ * bridge that no group guards.
  *
  * An interface that a call of the EC2 API made is attached in place of making one; all else is the same. Docker gives
  * the address in either case, and the daemon refuses one that such an interface does not have.
@@ -20,6 +21,7 @@
  * that Docker does not know of, is, if its device is in no container any more.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { NO_KIND, type PortKindName } from '../../ports/port-kind.ts';
 import { listWords } from '../../source/suggest.ts';
 import { hostDeviceName, interfaceId, isIpv6 } from '../names.ts';
 import { DoorError, type Selection } from '../selection.ts';
@@ -38,6 +40,7 @@ const INTERVAL_MS = 50;
 export interface Interfaces {
   add(question: {
     readonly id: string;
+    readonly kind: PortKindName;
     readonly name: string;
     readonly addresses: readonly string[];
     /** Whether they were leased. */
@@ -137,7 +140,9 @@ export class NetworkDriver {
     try {
       this.state.save();
       const leased = network.isLeased === true;
-      await this.interfaces.add({ id, name: hostDeviceName(id), addresses, leased, selection });
+      const { kind = NO_KIND } = network;
+      const name = hostDeviceName(id);
+      await this.interfaces.add({ id, kind, name, addresses, leased, selection });
       if (ports.length > 0) await this.nat.apply();
     } catch (error) {
       if (before === undefined) await this.takeBack(endpointId, id);

@@ -74,8 +74,8 @@ async function run(options: DockerOptions): Promise<void> {
 /** A device in the namespace that Docker takes it from; Docker configures it. */
 function interfacesOf(control: string): Interfaces {
   return {
-    add: async ({ name, ...asked }) => {
-      const device = { kind: 'tun', name, configure: false } as const;
+    add: async ({ kind, name, ...asked }) => {
+      const device = { kind, name, configure: false };
       await requestInterface(control, { ...asked, owner: OWNER, device }, PATIENCE);
     },
     remove: async (id) => {

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { PortKindName } from '../../ports/port-kind.ts';
 
 const FILE = 'docker.json';
 const VERSION = 1;
@@ -31,6 +32,8 @@ export interface Network {
   readonly masquerade: boolean;
   /** Its containers have leased addresses of a subnet of the EC2 API's (ipam-driver.ts); absent: Docker chooses. */
   readonly isLeased?: true;
+  /** Of its containers' devices; absent: the default. */
+  readonly kind?: PortKindName;
   /** For containers that name none. */
   readonly securityGroups?: readonly string[];
 }

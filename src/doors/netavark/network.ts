@@ -1,5 +1,7 @@
 /** Reads what netavark hands to a plugin: a network, or a container that joins or leaves one. */
 import { DEFAULT_SOCKET } from '../../control-socket/control-client.ts';
+import type { PortKindName } from '../../ports/port-kind.ts';
+import { readKind } from '../device-kind.ts';
 import {
   optionalList,
   optionalObject,
@@ -17,6 +19,7 @@ export interface NetworkOptions {
   readonly socket: string;
   /** Bytes. Undefined: the daemon's default. */
   readonly mtu: number | undefined;
+  readonly kind: PortKindName;
   /** `sg` or `eni` of the network, if it has one of them. */
   readonly options: ReadonlyMap<string, string>;
 }
@@ -31,7 +34,7 @@ export interface Joining {
   readonly selection: Selection;
 }
 
-const OWN_OPTIONS = ['socket', 'mtu'];
+const OWN_OPTIONS = ['socket', 'mtu', 'kind'];
 const NETWORK_NAME = /^[A-Za-z0-9][\w.-]{0,199}$/;
 
 /** @throws DoorError if something is missing, wrong or unknown */
@@ -52,6 +55,7 @@ export function readNetwork(object: JsonObject): NetworkOptions {
     name,
     socket,
     mtu: mtu === undefined ? undefined : Number(mtu),
+    kind: readKind(all.get('kind')),
     options,
   };
 }
@@ -76,7 +80,9 @@ export function readJoining(object: JsonObject): Joining {
       'ports are not published by secgroupd: leave --publish out, and reach the container by its address',
     );
   if ((optionalText(own, 'static_mac') ?? '') !== '')
-    throw new DoorError('a MAC address can not be given: the device is a TUN, which has none');
+    throw new DoorError(
+      'a MAC address can not be given: a TUN has none, and any other device the one that follows from its interface',
+    );
   const options = optionalTextMap(own, 'options');
   const selection = readSelection(options.size > 0 ? options : member.network.options);
   const addresses = optionalTexts(own, 'static_ips') ?? [];

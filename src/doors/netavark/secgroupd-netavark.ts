@@ -58,6 +58,7 @@ async function setUp(object: JsonObject, netns: string | undefined): Promise<Jso
     id,
     owner,
     device: {
+      kind: network.kind,
       name: interfaceName,
       netns,
       ...(network.mtu === undefined ? {} : { mtu: network.mtu }),
