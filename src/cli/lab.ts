@@ -13,6 +13,7 @@ import { addLabEnvCommand } from './lab-env.ts';
 import { addLabExecCommand } from './lab-exec.ts';
 import { EXIT_FAILED, EXIT_SIGNAL_BASE, paint, printError, programName } from './output.ts';
 import { exitCodeHelp } from './exit-codes.ts';
+import { MADE_KIND_NAMES } from '../ports/port-kind.ts';
 import { formatFitted } from './fit-table.ts';
 import { printJson } from './traffic-text.ts';
 
@@ -58,6 +59,12 @@ function addUpCommand(lab: Command): void {
     .option('--json', 'print the lab as JSON, as `sgctl lab ls` does')
     .addOption(
       new Option(
+        '--device-kind <kind>',
+        'the kind of the devices of which the configuration says none (default: tun)',
+      ).choices(MADE_KIND_NAMES),
+    )
+    .addOption(
+      new Option(
         '--time-scale <factor>',
         'let connections age so many times faster: at 1000, five days are seven minutes',
       )
@@ -80,6 +87,7 @@ ${exitCodeHelp('sgctl lab up')}
 Examples:
   sgctl lab up config/demo.yaml
   sgctl lab up config/demo.yaml --name second
+  sgctl lab up config/demo.yaml --device-kind veth
   sgctl lab up config/demo.yaml --api`,
     )
     .action(runUp);
@@ -108,6 +116,7 @@ async function runUp(
     readonly name?: string;
     readonly timeout: number;
     readonly timeScale: number;
+    readonly deviceKind?: string;
     readonly api?: true;
     readonly json?: true;
   },
@@ -133,6 +142,7 @@ async function runUp(
       name: options.name ?? labNameOf(file),
       timeoutMs: options.timeout * 1000,
       timeScale: options.timeScale,
+      ...(options.deviceKind === undefined ? {} : { deviceKind: options.deviceKind }),
       hasApi: options.api === true,
       signal: interrupt.signal,
       waiting: showWaiting,

@@ -13,7 +13,12 @@ import { PORTS_MAX } from '../policy/compiled.ts';
 import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import { isId, stableId } from '../policy/ids.ts';
 import type { ConnectionTracking, NetworkInterface } from '../policy/model.ts';
-import { PORT_KIND_NAMES, portKind, UPLINK_KIND_NAMES } from '../ports/port-kind.ts';
+import {
+  PORT_KIND_NAMES,
+  portKind,
+  UPLINK_KIND_NAMES,
+  type PortKindName,
+} from '../ports/port-kind.ts';
 import { get, type Entry, type Node } from '../source/yaml.ts';
 import {
   parseAddressWithLength,
@@ -49,6 +54,8 @@ export interface InterfaceContext extends VpcContext {
   /** Finds a resource of a template that has network interfaces. */
   readonly place: (reference: string, wishes: PlacementWishes) => Parsed<Placement>;
   readonly netnsDirectory: string;
+  /** Of a device that says none. */
+  readonly deviceKind: PortKindName;
   /** All subnets of all VPCs. */
   readonly subnets: readonly Cidr[];
 }
@@ -96,7 +103,7 @@ export function refuseStreams(
 }
 
 function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts {
-  const { reader, vpcs, devices, netnsDirectory } = context;
+  const { reader, vpcs, devices, netnsDirectory, deviceKind } = context;
   const { key: name, value: node } = entry;
   const place = { at: entry.keyAt, path: node.path };
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(name) || name.length > NAME_LENGTH_MAX) {
@@ -133,7 +140,7 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
   const deviceNode = get(node, 'device');
   if (deviceNode === undefined) return { network, config: undefined };
   const device = readDevice(reader, deviceNode, {
-    kind: readWord(reader, deviceNode, 'kind', PORT_KIND_NAMES, 'tun'),
+    kind: readWord(reader, deviceNode, 'kind', PORT_KIND_NAMES, deviceKind),
     nameNode: get(deviceNode, 'name'),
     usesIpv6: addresses.some(({ family }) => family === 6),
     isInstance: true,

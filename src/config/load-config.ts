@@ -20,6 +20,7 @@ import {
   foreignReferenceText,
   ownGroupId,
 } from '../policy/vpcs.ts';
+import { NO_KIND, type PortKindName } from '../ports/port-kind.ts';
 import { hasErrors, type Problem } from '../source/problem.ts';
 import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../source/yaml.ts';
 import { foreignFolder, foreignTemplate, foreignText, foreignTree } from './foreign-input.ts';
@@ -70,6 +71,8 @@ import type { Config } from './config.ts';
 export interface LoadOptions {
   /** The directory of named namespaces, `/run/netns`. */
   readonly netnsDirectory: string;
+  /** Of devices of interfaces that say none; absent: NO_KIND. */
+  readonly deviceKind?: PortKindName;
 }
 
 export interface LoadedConfig {
@@ -139,6 +142,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     addresses: new AddressRegistry(reservedAddresses(vpcAddresses), allowsClassE),
     devices: new DeviceRegistry(),
     netnsDirectory: options.netnsDirectory,
+    deviceKind: options.deviceKind ?? NO_KIND,
     subnets: vpcAddresses.subnets,
   };
   const uplink = readUplink(context, section('uplink'));

@@ -19,6 +19,7 @@ import {
   type Impact,
   type ReloadResult,
 } from '../queries/reload-result.ts';
+import { NO_KIND, type PortKindName } from '../ports/port-kind.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import { keyPath } from '../source/yaml.ts';
 
@@ -48,6 +49,8 @@ export interface ReloaderOptions {
   readonly daemon: Reloadable;
   readonly file: string;
   readonly netnsDirectory: string;
+  /** As loadConfig takes it. */
+  readonly deviceKind?: PortKindName;
   readonly log: Logger;
   /** Called with the result of each reload, whoever asked for it. */
   readonly onResult: (result: ReloadResult) => void;
@@ -162,13 +165,15 @@ export class Reloader {
   }
 
   private async read(): Promise<Pick<LoadedConfig, 'config' | 'problems' | 'files'>> {
-    const { daemon, file, netnsDirectory } = this.options;
+    const { daemon, file, netnsDirectory, deviceKind = NO_KIND } = this.options;
     this.readAtMs = Date.now();
-    const loaded = await loadConfigApart(file, { netnsDirectory }).catch((error: unknown) => ({
-      config: undefined,
-      problems: [systemProblem(file, error)],
-      files: this.named,
-    }));
+    const loaded = await loadConfigApart(file, { netnsDirectory, deviceKind }).catch(
+      (error: unknown) => ({
+        config: undefined,
+        problems: [systemProblem(file, error)],
+        files: this.named,
+      }),
+    );
     const problems = [...loaded.problems];
     if (loaded.config !== undefined) {
       checkSystem(loaded.config, problems);

@@ -42,8 +42,12 @@ interface Service {
 }
 
 /** Reads the configuration. If it has errors, prints its problems and returns undefined. */
-function readConfig({ config: file, netnsDir }: RunArguments): Config | undefined {
-  const { config, problems } = loadConfig(file, { netnsDirectory: netnsDir });
+function readConfig({
+  config: file,
+  netnsDir: netnsDirectory,
+  deviceKind,
+}: RunArguments): Config | undefined {
+  const { config, problems } = loadConfig(file, { netnsDirectory, deviceKind });
   const all = [...problems];
   if (config !== undefined) checkSystem(config, all);
   for (const problem of all) process.stderr.write(`${formatProblem(problem)}\n`);
@@ -90,6 +94,7 @@ async function serve(
     daemon: estate ?? daemon,
     file: args.config,
     netnsDirectory: args.netnsDir,
+    deviceKind: args.deviceKind,
     log,
     onResult: (result) => notifier.status(describeReload(daemon, result)),
   });

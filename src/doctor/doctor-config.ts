@@ -9,6 +9,7 @@ import { flowIndexBytes, flowTableBytes } from '../conntrack/table.ts';
 import { flowLayout } from '../dataplane/messages.ts';
 import type { DeviceSpec } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
+import { NO_KIND, type PortKindName } from '../ports/port-kind.ts';
 import { formatProblem, hasErrors, type Problem } from '../source/problem.ts';
 import { checkSystem } from '../config/check-system.ts';
 import type { Config } from '../config/config.ts';
@@ -30,6 +31,8 @@ const PLACE_BYTES = 8;
 export interface ConfigurationOptions {
   readonly file: string | undefined;
   readonly netnsDir: string;
+  /** As loadConfig takes it. */
+  readonly deviceKind?: PortKindName;
   readonly stateDir?: string;
   readonly native: Native | undefined;
   readonly reader: Reader;
@@ -44,10 +47,10 @@ export interface ConfigurationChecks {
 }
 
 export function checkConfiguration(options: ConfigurationOptions): ConfigurationChecks {
-  const { file, netnsDir, stateDir, native, reader } = options;
+  const { file, netnsDir, deviceKind = NO_KIND, stateDir, native, reader } = options;
   const state = stateDir === undefined ? [] : [checkStateDirectory(stateDir)];
   if (file === undefined) return { checks: state, descriptors: 0, namespaces: undefined };
-  const { config, problems, files } = loadConfig(file, { netnsDirectory: netnsDir });
+  const { config, problems, files } = loadConfig(file, { netnsDirectory: netnsDir, deviceKind });
   const readable = reader.service === undefined ? [] : checkFiles(reader.service, files, reader);
   if (config === undefined || hasErrors(problems))
     return {

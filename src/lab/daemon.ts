@@ -20,6 +20,8 @@ export interface DaemonOptions {
   readonly labId: string;
   readonly timeoutMs: number;
   readonly timeScale: number;
+  /** Of devices of which the configuration says none; absent: the daemon's default. */
+  readonly deviceKind?: string;
   /** Further arguments. */
   readonly more: readonly string[];
   readonly signal: AbortSignal;
@@ -56,6 +58,7 @@ export async function startDaemon(options: DaemonOptions): Promise<void> {
       ...['--netns-dir', options.netnsDirectory],
       ...['--control', options.controlSocket],
       ...(options.timeScale === 1 ? [] : ['--time-scale', String(options.timeScale)]),
+      ...(options.deviceKind === undefined ? [] : ['--device-kind', options.deviceKind]),
       ...options.more,
     ],
     {

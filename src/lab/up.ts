@@ -48,6 +48,8 @@ export interface UpOptions {
   readonly timeoutMs: number;
   /** How many times faster than real time flows age. Absent: 1. */
   readonly timeScale?: number;
+  /** Of devices of which the configuration says none; absent: the daemon's default. */
+  readonly deviceKind?: string;
   /** Give the lab a server of EC2's API. */
   readonly hasApi?: boolean;
   /** When aborted, everything is undone and LabInterrupted is thrown. */
@@ -258,6 +260,7 @@ class LabMaker {
       labId: id,
       timeoutMs: options.timeoutMs,
       timeScale: options.timeScale ?? 1,
+      ...(options.deviceKind === undefined ? {} : { deviceKind: options.deviceKind }),
       signal: options.signal,
       started: (daemon) => this.change({ daemon }),
       waiting: (elapsedMs) => options.waiting?.(elapsedMs),

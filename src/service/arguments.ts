@@ -1,8 +1,9 @@
 /** This file defines the daemon's command line. */
 import { hostname } from 'node:os';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { version } from './version.ts';
 import { daemonExitCodeHelp } from './exit-codes.ts';
+import { MADE_KIND_NAMES, NO_KIND, type PortKindName } from '../ports/port-kind.ts';
 import { STORE_DEFAULT } from '../store/place.ts';
 import { apiPlaceOf, parseApiUrls, type ApiArguments, type ApiPlace } from './api-option.ts';
 import { fromOneTo } from './whole-number.ts';
@@ -15,6 +16,8 @@ const FLOW_LOG_DIRECTORY = '/var/log/secgroupd';
 export interface RunArguments {
   readonly config: string;
   readonly netnsDir: string;
+  /** Of devices of which the configuration says none. */
+  readonly deviceKind: PortKindName;
   readonly control?: string;
   /** A socket that answers whose an address is, and where the platform's port is. */
   readonly instances?: string;
@@ -37,6 +40,7 @@ export interface RunArguments {
 export interface DoctorArguments {
   readonly config?: string;
   readonly netnsDir: string;
+  readonly deviceKind?: PortKindName;
   readonly stateDir?: string;
   readonly json: boolean;
 }
@@ -66,6 +70,7 @@ export function daemonCommand(take: (task: Task) => void): Command {
     .version(version)
     .option('-c, --config <file>', 'configuration file', CONFIG_DEFAULT)
     .option('--netns-dir <directory>', 'where named network namespaces are', NETNS_DIRECTORY)
+    .addOption(deviceKindOption())
     .option('--control <socket>', 'unix socket to take requests of sgctl at (default: none)')
     .option(
       '--instances <socket>',
@@ -119,6 +124,7 @@ ${daemonExitCodeHelp('secgroupd')}`,
       `configuration file (default: ${CONFIG_DEFAULT}, if it is there)`,
     )
     .option('--netns-dir <directory>', 'where named network namespaces are', NETNS_DIRECTORY)
+    .addOption(deviceKindOption())
     .option('--state-dir <directory>', 'where connections are kept over a restart')
     .option('--json', 'the checks as JSON', false)
     .addHelpText('after', `\n${daemonExitCodeHelp('secgroupd doctor')}`)
@@ -126,6 +132,15 @@ ${daemonExitCodeHelp('secgroupd')}`,
     .action((args: DoctorArguments) => take({ kind: 'doctor', args }));
   addStoreCommands(command, (args) => take({ kind: 'store', args }));
   return command;
+}
+
+function deviceKindOption(): Option {
+  return new Option(
+    '--device-kind <kind>',
+    'the kind of the devices of interfaces of which the configuration says none',
+  )
+    .choices(MADE_KIND_NAMES)
+    .default(NO_KIND);
 }
 
 /** For hosts that share a store. */

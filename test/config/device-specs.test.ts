@@ -90,3 +90,17 @@ test('a pair has a name and a MAC address that follow from what it is for', () =
   assert.notEqual(renamed[0].hostEnd!.alias, aliases[0]);
   assert.equal(pairMark({ file: 'b.yaml' }), pairMark({ file: resolve('b.yaml') }));
 });
+
+test('a device that says no kind is of the one that the loader is told', () => {
+  const text = `uplink: { tun: up0, addresses: [10.0.0.1/24] }
+interfaces:
+  web: { device: { netns: web, name: eth0 }, addresses: [10.0.0.8] }
+  db: { device: { kind: tap, netns: db, name: eth0 }, addresses: [10.0.0.9] }
+`;
+  const kinds = (more: Parameters<typeof loadText>[1]): unknown => {
+    const { config } = loadText(text, more);
+    return [config!.uplink, ...config!.interfaces].map((one) => one!.device.kind);
+  };
+  assert.deepEqual(kinds({}), ['tun', 'tun', 'tap']);
+  assert.deepEqual(kinds({ deviceKind: 'veth' }), ['tun', 'veth', 'tap']);
+});

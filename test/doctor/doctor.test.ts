@@ -21,6 +21,7 @@ import {
 } from '../../src/doctor/doctor-machine.ts';
 import { serviceOfShow, serviceOfUnit } from '../../src/doctor/doctor-service.ts';
 import { loadNative } from '../../src/ports/native.ts';
+import type { PortKindName } from '../../src/ports/port-kind.ts';
 import type { StoreStatus } from '../../src/queries/status-view.ts';
 import { makeNetns } from '../support/netns.ts';
 import type { run } from '../support/process.ts';
@@ -253,6 +254,30 @@ test('memory, forwarding and reverse path filter', (t) => {
   assert.match(find(rich, 'memory').join(), /^ok 8\.0 GiB available/);
   assert.deepEqual(find(rich, 'forwarding'), ['ok the host forwards IPv4']);
   assert.deepEqual(find(rich, 'rp_filter'), []);
+});
+
+test('the right that a kind of device takes, by the configuration and by the option', (t) => {
+  if (!requireRoot(t)) return;
+  const text = 'interfaces: { a: { device: { name: sgt-none }, addresses: [10.0.0.8] } }\n';
+  const attached = text.replace('name:', 'kind: attach, name:');
+  const rights = (hex: string, of: string, deviceKind?: PortKindName): string[] => {
+    const reader = machine({ '/proc/self/status': `CapEff:\t${hex}\n` });
+    const kind = deviceKind === undefined ? {} : { deviceKind };
+    const given = {
+      file: writeConfig(t, of),
+      netnsDir: '/run/netns',
+      native: loadNative(),
+      reader,
+    };
+    const { checks } = checkConfiguration({ ...given, ...kind });
+    return checks.filter(({ name }) => name === 'capability').map(line);
+  };
+  assert.deepEqual(rights('0', text), []);
+  assert.deepEqual(rights('2000', text, 'veth'), ['ok CAP_NET_RAW, for kind: veth']);
+  assert.deepEqual(rights('0', text, 'veth'), [
+    'fail CAP_NET_RAW is missing, and the configuration has kind: veth | run as root, or give it to the service (example: attach.conf)',
+  ]);
+  assert.match(rights('0', attached).join(), /^fail .* has kind: attach \|/);
 });
 
 test('several packet loops: cores, memory, descriptors', (t) => {

@@ -1,7 +1,12 @@
-/** What tests of attached interfaces share: veth pairs as runtimes make them, and what is seen of the host's end. */
+/**
+ * What tests of attached interfaces and of the daemon's own pairs share: veth pairs as runtimes make them, and what is
+ * seen of the host's end.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pairMark } from '../../src/config/host-ends.ts';
 import type { Netns } from '../support/netns.ts';
+import { run } from '../support/process.ts';
 import { get, type Daemon } from './world.ts';
 
 const LOOKS = 300;
@@ -46,6 +51,43 @@ export async function plugIn(
     'advmss',
     '1440',
   ]);
+}
+
+export interface HostEnd {
+  readonly ifname: string;
+  readonly ifalias: string;
+  readonly ifindex: number;
+  readonly link_index: number;
+  readonly mtu: number;
+  readonly txqlen: number;
+  readonly flags: readonly string[];
+}
+
+/** The host's ends of pairs of a daemon with this configuration, by the interfaces' names. */
+export async function hostEnds(file: string): Promise<ReadonlyMap<string, HostEnd>> {
+  const { stdout } = await run('ip', ['-json', 'link', 'show', 'type', 'veth']);
+  const links = (JSON.parse(stdout || '[]') as HostEnd[]).filter(({ ifalias = '' }) =>
+    ifalias.startsWith(pairMark({ file })),
+  );
+  return new Map(links.map((link) => [link.ifalias.split(' ').at(-1)!, link]));
+}
+
+/** The names of host's ends that the host is kept from, there or not, of any daemon. */
+export async function guardedEnds(): Promise<string[]> {
+  const { stdout } = await run('nft', ['list', 'tables', 'netdev']);
+  return [...stdout.matchAll(/^table netdev secgroupd_attach_(sgv\S+)$/gm)].map(([, name]) => name);
+}
+
+/**
+ * Removes what a daemon that was killed leaves: its pairs, and guards of ends that are gone. To be called at the end of
+ * a test, when its daemons have ended.
+ */
+export async function removePairs(file: string): Promise<void> {
+  for (const { ifname } of (await hostEnds(file)).values())
+    await run('ip', ['link', 'delete', ifname]);
+  for (const ifname of await guardedEnds())
+    if ((await run('ip', ['link', 'show', ifname])).code !== 0)
+      await run('nft', ['delete', 'table', 'netdev', `secgroupd_attach_${ifname}`]);
 }
 
 export const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);

@@ -18,10 +18,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { PortKindName } from '../../src/ports/port-kind.ts';
 import type { Netns } from '../support/netns.ts';
 import { mustRun, run, type Running } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { ServiceManager } from '../support/service-manager.ts';
+import { removePairs } from './attach-world.ts';
 import { canRun, get, MAIN, makeNamespaces, serve, temporaryFile } from './world.ts';
 
 const A = '10.0.0.1';
@@ -39,20 +41,28 @@ interface World {
   readonly service: ServiceManager;
 }
 
-function configuration({ a, b }: { a: Netns; b: Netns }, midstream: string): string {
+type Kinds = readonly [a: PortKindName, b: PortKindName];
+const OURS: Kinds = ['tun', 'tap'];
+
+function configuration(
+  { a, b }: { a: Netns; b: Netns },
+  midstream: string,
+  [ofA, ofB]: Kinds = OURS,
+): string {
   return `conntrack: { midstream: ${midstream} }
 securityGroups:
   client: { ingress: [${midstream === 'accept' ? '{ protocol: tcp, ports: 0-65535, from: sg:server }' : ''}] }
   server: { ingress: [{ protocol: tcp, ports: 80, from: sg:client }, { protocol: tcp, ports: 7000, from: 10.0.0.1/32 }] }
 interfaces:
-  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [${A}, 2001:db8::1], securityGroups: [client] }
-  b: { device: { kind: tap, netns: ${b.path}, name: eth0 }, addresses: [${B}, ${B6}], securityGroups: [server] }
+  a: { device: { kind: ${ofA}, netns: ${a.path}, name: eth0 }, addresses: [${A}, 2001:db8::1], securityGroups: [client] }
+  b: { device: { kind: ${ofB}, netns: ${b.path}, name: eth0 }, addresses: [${B}, ${B6}], securityGroups: [server] }
 `;
 }
 
-async function makeWorld(t: TestContext, midstream: string): Promise<World> {
+async function makeWorld(t: TestContext, midstream: string, kinds: Kinds = OURS): Promise<World> {
   const { a, b } = await makeNamespaces(t, ['a', 'b']);
-  const file = temporaryFile(t, 'secgroupd.yaml', configuration({ a, b }, midstream));
+  const file = temporaryFile(t, 'secgroupd.yaml', configuration({ a, b }, midstream, kinds));
+  if (kinds.includes('veth')) t.after(() => removePairs(file));
   const state = mkdtempSync(join(tmpdir(), 'sgt-state-'));
   t.after(() => rmSync(state, { recursive: true, force: true }));
   const command = [process.execPath, MAIN, '--config', file];
@@ -92,11 +102,17 @@ function ready(t: TestContext): boolean {
   return canRun(t) && requireTools(t, 'python3');
 }
 
-test(`${RESTARTS} restarts cut no connection, by the saved flows alone`, async (t) => {
+test(`${RESTARTS} restarts cut no connection, by the saved flows alone`, (t) =>
+  restartQuietly(t, OURS, /^tun-[0-9a-f]{24} tap-[0-9a-f]{24}$/));
+
+test(`${RESTARTS} restarts cut no connection of pairs, which nobody has to keep`, (t) =>
+  restartQuietly(t, ['veth', 'veth'], /^$/));
+
+async function restartQuietly(t: TestContext, kinds: Kinds, kept: RegExp): Promise<void> {
   if (!ready(t)) return;
-  const { a, b, state, service } = await makeWorld(t, 'drop');
+  const { a, b, state, service } = await makeWorld(t, 'drop', kinds);
   const names = await service.names();
-  assert.match(names.join(' '), /^tun-[0-9a-f]{24} tap-[0-9a-f]{24}$/);
+  assert.match(names.join(' '), kept);
   const index = (await b.mustRun('cat', ['/sys/class/net/eth0/ifindex'])).trim();
   const clients = await connectClients(a);
 
@@ -121,11 +137,15 @@ test(`${RESTARTS} restarts cut no connection, by the saved flows alone`, async (
   assert.deepEqual(await service.names(), names, 'kept once each');
   assert.equal((await b.mustRun('cat', ['/sys/class/net/eth0/ifindex'])).trim(), index);
   assert.equal(await get(a, B), 'b\n', 'new connections are let in');
-});
+}
 
-test('kill -9 keeps the devices, and with `midstream: accept` the connections', async (t) => {
+for (const kinds of [OURS, ['veth', 'veth']] as const)
+  test(`kill -9 keeps ${kinds.join(' and ')}, and with midstream: accept the connections`, (t) =>
+    goOnAfterKill(t, kinds));
+
+async function goOnAfterKill(t: TestContext, kinds: Kinds): Promise<void> {
   if (!ready(t)) return;
-  const { a, b, state, service } = await makeWorld(t, 'accept');
+  const { a, b, state, service } = await makeWorld(t, 'accept', kinds);
   const clients = await connectClients(a);
   assert.equal(await service.end('KILL'), -9);
   await sleep(SILENCE_MS);
@@ -136,7 +156,7 @@ test('kill -9 keeps the devices, and with `midstream: accept` the connections', 
   assert.equal(existsSync(join(state, 'flows.snapshot')), false);
   await service.startReady();
   await goOn(clients);
-});
+}
 
 test('a connection of a rule that went while nobody ran ends as its group says', async (t) => {
   if (!ready(t)) return;

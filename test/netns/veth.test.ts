@@ -12,7 +12,16 @@ import { makeNetns, type Netns } from '../support/netns.ts';
 import { run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
-import { inUrl, reaches, until, waiting } from './attach-world.ts';
+import {
+  guardedEnds,
+  hostEnds,
+  inUrl,
+  reaches,
+  removePairs,
+  until,
+  waiting,
+  type HostEnd,
+} from './attach-world.ts';
 import { blobHash } from './blob.ts';
 import {
   canRun,
@@ -60,40 +69,16 @@ ${more}`;
 
 async function makeWorld(t: TestContext, more = ''): Promise<World> {
   const names = await makeNamespaces(t, ['web', 'db', 'tun', 'world']);
-  t.after(removePairs);
-  return { ...names, file: temporaryFile(t, 'veth.yaml', configuration(names, more)) };
+  const file = temporaryFile(t, 'veth.yaml', configuration(names, more));
+  t.after(() => removePairs(file));
+  return { ...names, file };
 }
 
-interface HostEnd {
-  readonly ifname: string;
-  readonly ifalias: string;
-  readonly ifindex: number;
-  readonly link_index: number;
-  readonly mtu: number;
-  readonly txqlen: number;
-  readonly flags: readonly string[];
-}
-
-/** The host's ends of pairs of any secgroupd, by the interfaces' names. */
-async function hostEnds(): Promise<ReadonlyMap<string, HostEnd>> {
-  const { stdout } = await run('ip', ['-json', 'link', 'show', 'type', 'veth']);
-  const links = (JSON.parse(stdout || '[]') as HostEnd[]).filter(({ ifalias = '' }) =>
-    ifalias.startsWith('secgroupd '),
-  );
-  return new Map(links.map((link) => [link.ifalias.split(' ').at(-1)!, link]));
-}
-
-/** What a daemon that was killed leaves would be there for the next test. */
-async function removePairs(): Promise<void> {
-  for (const { ifname } of (await hostEnds()).values()) {
-    await run('ip', ['link', 'delete', ifname]);
-    await run('nft', ['delete', 'table', 'netdev', `secgroupd_attach_${ifname}`]);
-  }
-}
-
-async function guards(): Promise<string[]> {
-  const { stdout } = await run('nft', ['list', 'tables', 'netdev']);
-  return [...stdout.matchAll(/^table netdev secgroupd_attach_(sgv\S+)$/gm)].map(([, name]) => name);
+/** Whether the host is kept from each of these ends, the last of the interfaces' names first. */
+async function guardsOf(ends: ReadonlyMap<string, HostEnd>): Promise<boolean[]> {
+  const guarded = await guardedEnds();
+  const sorted = [...ends].sort(([a], [b]) => (a < b ? 1 : -1));
+  return sorted.map(([, { ifname }]) => guarded.includes(ifname));
 }
 
 /** A known 20 MB arrive whole. */
@@ -120,7 +105,7 @@ test('pairs that the daemon makes', async (t) => {
   await Promise.all(Object.entries(servers).map(([name, netns]) => serve(netns, name)));
 
   await t.test('both ends are as the configuration has them', async () => {
-    const ends = await hostEnds();
+    const ends = await hostEnds(file);
     assert.deepEqual([...ends.keys()].sort(), ['db', 'web']);
     const end = ends.get('db')!;
     assert.match(end.ifname, /^sgv[0-9a-f]{12}$/);
@@ -134,7 +119,7 @@ test('pairs that the daemon makes', async (t) => {
       [inside.ifindex, inside.mtu, inside.txqlen, inside.address],
       [end.link_index, DB_MTU, 4000, MAC_DB],
     );
-    assert.deepEqual((await guards()).sort(), [...ends.values()].map((one) => one.ifname).sort());
+    assert.deepEqual(await guardsOf(ends), [true, true]);
   });
 
   await t.test('whole connections pass to any kind of port, and the rules hold', async () => {
@@ -156,7 +141,7 @@ test('pairs that the daemon makes', async (t) => {
   });
 
   await t.test('the host has neither a way in nor a way out', async () => {
-    const { ifname } = (await hostEnds()).get('web')!;
+    const { ifname } = (await hostEnds(file)).get('web')!;
     await run('ip', ['address', 'add', '10.0.0.1/32', 'dev', ifname]);
     await run('ip', ['route', 'add', WEB[0], 'dev', ifname]);
     await pingInVain(web, '10.0.0.1');
@@ -187,16 +172,16 @@ test('pairs that the daemon makes', async (t) => {
   await t.test(
     'a table that is flushed comes again, and an end that is down goes up again',
     async () => {
-      const { ifname } = (await hostEnds()).get('web')!;
+      const { ifname } = (await hostEnds(file)).get('web')!;
       await run('nft', ['delete', 'table', 'netdev', `secgroupd_attach_${ifname}`]);
-      await until('the table is there', async () => (await guards()).includes(ifname));
+      await until('the table is there', async () => (await guardedEnds()).includes(ifname));
       await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
       await run('ip', ['link', 'set', ifname, 'down']);
       await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
       await run('ip', ['link', 'set', ifname, 'mtu', '1300']);
       await until(
         'the MTU is right again',
-        async () => (await hostEnds()).get('web')!.mtu === 1500,
+        async () => (await hostEnds(file)).get('web')!.mtu === 1500,
       );
       await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
     },
@@ -210,28 +195,29 @@ test('pairs that the daemon makes', async (t) => {
   });
 
   await t.test('a daemon that is killed leaves its pairs, and nothing passes', async () => {
-    const before = await hostEnds();
+    const before = await hostEnds(file);
     await daemon.kill();
-    assert.deepEqual(await hostEnds(), before);
+    assert.deepEqual(await hostEnds(file), before);
     await pingInVain(web, DB[0]);
-    assert.equal((await guards()).length, 2);
+    assert.deepEqual(await guardsOf(before), [true, true]);
     daemon = await Daemon.start(t, file);
-    assert.deepEqual(await hostEnds(), before);
+    assert.deepEqual(await hostEnds(file), before);
     await reaches(tun, WEB[0], 'web');
     await download(db, WEB[1]);
   });
 
   await t.test('one that is stopped removes them, with their guards', async () => {
+    const before = await hostEnds(file);
     await daemon.stop();
-    assert.deepEqual([...(await hostEnds()).keys()], []);
-    assert.deepEqual(await guards(), []);
+    assert.deepEqual([...(await hostEnds(file)).keys()], []);
+    assert.deepEqual(await guardsOf(before), [false, false]);
     assert.notEqual((await web.run('ip', ['link', 'show', 'eth0'])).code, 0);
     daemon = await Daemon.start(t, file);
     await reaches(tun, WEB[0], 'web');
   });
 
   await t.test('a reload adds, changes and removes', async () => {
-    const before = (await hostEnds()).get('web')!;
+    const before = await hostEnds(file);
     edit(
       file,
       /^ {2}web: .*$/m,
@@ -249,12 +235,13 @@ test('pairs that the daemon makes', async (t) => {
     daemon.hangUp();
     await until(
       'it is in force',
-      async () => (await hostEnds()).has('front') && !(await hostEnds()).has('db'),
+      async () => (await hostEnds(file)).has('front') && !(await hostEnds(file)).has('db'),
     );
-    await until('it has its MTU', async () => (await hostEnds()).get('front')!.mtu === 1450);
-    const ends = await hostEnds();
-    assert.equal(ends.get('front')!.ifindex, before.ifindex, 'it keeps its device');
-    assert.deepEqual((await guards()).sort(), [...ends.values()].map((one) => one.ifname).sort());
+    await until('it has its MTU', async () => (await hostEnds(file)).get('front')!.mtu === 1450);
+    const ends = await hostEnds(file);
+    assert.equal(ends.get('front')!.ifindex, before.get('web')!.ifindex, 'it keeps its device');
+    assert.deepEqual(await guardsOf(ends), [true, true]);
+    assert.deepEqual(await guardsOf(before), [true, false], 'db has none any more');
     assert.deepEqual([...ends.keys()].sort(), ['front', 'tun']);
     assert.notEqual((await db.run('ip', ['link', 'show', 'eth0'])).code, 0);
     assert.match(await web.mustRun('ip', ['link', 'show', 'eth0']), /mtu 1450/);
@@ -276,7 +263,7 @@ test('a namespace that goes takes its pair along, and gets another when it is th
   await Promise.all([serve(db, 'db'), serve(tun, 'tun')]);
   assert.equal((await ping(gone, WEB[0])).code, 0);
   await run('ip', ['netns', 'delete', gone.name]);
-  await until('the pair is gone', async () => !(await hostEnds()).has('web'));
+  await until('the pair is gone', async () => !(await hostEnds(file)).has('web'));
   await until('it is missed', async () => (await waiting(daemon)) === 1);
   await reaches(tun, DB[0], 'db');
   await run('ip', ['netns', 'add', gone.name]);
@@ -295,13 +282,15 @@ test('what an earlier daemon left is removed where it is its own, and nothing el
     'other.yaml',
     `interfaces:\n  other: { device: { kind: veth, netns: ${elsewhere.path}, name: eth0 }, addresses: [10.9.0.1] }\n`,
   );
+  t.after(() => removePairs(other));
   const second = await Daemon.start(t, other);
   const first = await Daemon.start(t, file);
   await second.kill();
   await first.kill();
   edit(file, /^ {2}web: .*\n/m, '');
   const daemon = await Daemon.start(t, file);
-  assert.deepEqual([...(await hostEnds()).keys()].sort(), ['db', 'other']);
+  assert.deepEqual([...(await hostEnds(file)).keys()], ['db']);
+  assert.deepEqual([...(await hostEnds(other)).keys()], ['other']);
   assert.match(daemon.output, /removed veth pairs that an earlier daemon left/);
   assert.notEqual((await web.run('ip', ['link', 'show', 'eth0'])).code, 0);
 
@@ -310,12 +299,12 @@ test('what an earlier daemon left is removed where it is its own, and nothing el
     const rival = await Daemon.startAndEnd(t, file);
     assert.equal(rival.code, 1);
     assert.match(rival.log, /interface sgv[0-9a-f]{12} is attached by another process/);
-    assert.deepEqual([...(await hostEnds()).keys()].sort(), ['db', 'other']);
+    assert.deepEqual([...(await hostEnds(file)).keys()], ['db']);
     await reaches(tun, DB[0], 'db');
   });
 
   await t.test('an interface of that name which nobody here made stays', async () => {
-    const { ifname } = (await hostEnds()).get('db')!;
+    const { ifname } = (await hostEnds(file)).get('db')!;
     await daemon.stop();
     await run('ip', ['link', 'add', ifname, 'type', 'bridge']);
     t.after(() => run('ip', ['link', 'delete', ifname]));
@@ -326,6 +315,22 @@ test('what an earlier daemon left is removed where it is its own, and nothing el
     );
     assert.match((await run('ip', ['-d', 'link', 'show', ifname])).stdout, /bridge/);
   });
+});
+
+test('--device-kind holds for what the file says nothing of, also after a reload', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'nft')) return;
+  const { web, db, file } = await makeWorld(t);
+  edit(file, 'device: { kind: veth, netns', 'device: { netns');
+  edit(file, /kind: veth, (?=.*mac: )/, 'kind: tap, ');
+  const daemon = await Daemon.start(t, file, ['--device-kind', 'veth']);
+  const kinds = async (): Promise<string[]> => [...(await hostEnds(file)).keys()].sort();
+  assert.deepEqual(await kinds(), ['tun', 'web']);
+  edit(file, 'ports: 8080', 'ports: 8081');
+  daemon.hangUp();
+  await until('it is in force', () => Promise.resolve(daemon.output.includes('"generation":2')));
+  assert.deepEqual(await kinds(), ['tun', 'web']);
+  await serve(web, 'web');
+  assert.equal(await get(db, `${WEB[0]}:8080`, 1), '');
 });
 
 test('two packet loops share a pair', async (t) => {

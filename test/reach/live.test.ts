@@ -120,6 +120,41 @@ describe('the demo', () => {
     demo.assertGone();
   });
 
+  test(
+    'live in a lab with veth pairs: all as with TUNs, and planted errors are found',
+    WITH_LAB,
+    () => {
+      for (const [change, check] of [
+        [(text: string): string => text, ({ code, stdout }: Ran) => assert.equal(code, 0, stdout)],
+        [
+          plantErrors,
+          (ran: Ran, demo: DemoCopy) => assertCaught(demo, ran, ', and so do real packets'),
+        ],
+      ] as const) {
+        const demo = new DemoCopy(change);
+        const up = sgctl(
+          ...['lab', 'up', demo.config, '--name', demo.prefix, '--device-kind', 'veth', '--json'],
+        );
+        assert.equal(up.code, 0, up.stderr);
+        const link = sgctl(
+          'lab',
+          'exec',
+          `${demo.prefix}web`,
+          '--',
+          'ip',
+          '-d',
+          'link',
+          'show',
+          'eth0',
+        );
+        assert.match(link.stdout, /\bveth\b/);
+        check(demo.test('--live', '--lab', demo.prefix), demo);
+        assert.equal(sgctl('lab', 'down', demo.prefix).code, 0);
+        demo.assertGone();
+      }
+    },
+  );
+
   test('live: offline and real packets agree; what can’t be tried is skipped', WITH_LAB, () => {
     const demo = new DemoCopy();
     const junit = join(folder, 'demo.xml');
