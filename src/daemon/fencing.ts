@@ -30,6 +30,7 @@ export type FenceSetting = (typeof FENCES)[number];
  * far more than clocks of computers differ), and for packets that are on their way.
  */
 export const EARLY_MS = 500;
+const RAN_OUT = 'its lease of the store ran out';
 /** How often to look at the lease: while packets flow, and while they are stopped. */
 const LOOK_MS = 1000;
 const LOOK_FENCED_MS = 50;
@@ -134,13 +135,14 @@ export class Fencing {
   private lookAtLease(): void {
     const { rows, clockMs } = this.options;
     const { untilMs, sinceRevision } = rows.alive;
-    if (this.isFenced && untilMs <= clockMs()) this.why = 'its lease of the store ran out';
     // Somebody removed the row: who sees that does not wait for this host.
     if (sinceRevision === 0) this.set(0);
     // It was put anew: what is in force may be older than that.
     else if (sinceRevision !== this.revision) void this.catchUp(sinceRevision);
-    // While a renewal fails, the last promise stands.
-    else if (untilMs > 0) this.set(untilMs - EARLY_MS);
+    // While a renewal fails, the last promise stands. 0: the store has said that the lease is over, whatever the clock
+    // has seen of the time.
+    else this.set(Math.max(0, untilMs - EARLY_MS));
+    if (this.revision > 0 && this.isFenced && untilMs <= clockMs()) this.why = RAN_OUT;
   }
 
   /** Puts in force what the store has had since it says again that this host lives. */

@@ -48,10 +48,12 @@ export class MoveError extends Error {
 }
 
 /**
- * So long the store must not have had the row that a host lives: for packets that it let through before, and for one
- * whose row somebody removed by hand, which closes within a second of hearing of it.
+ * So long the store must not have had the row that a host lives: a whole lease, and a second for packets that are on
+ * their way. If the row went since its lease ran out, the host has stopped before that. But it may have gone otherwise:
+ * by hand, by another daemon of the same name, or with an older lease, if a put that failed came through late. A host
+ * that is cut off then goes on until its own lease is over, which it can't have renewed since.
  */
-const GONE_MS = 3000;
+const GONE_MS = 1000 * ALIVE_TTL_SEC + 1000;
 /** The store may keep the row so much longer than its lease: it looks now and then, and a new leader counts anew. */
 const LEASE_SLACK_MS = 5000;
 /** No host that says otherwise is waited for longer. */

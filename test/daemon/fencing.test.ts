@@ -248,3 +248,55 @@ test('the model finds a rule that is wrong', async () => {
   );
   assert.match(String(found.errorInstance), /both have it/);
 });
+
+test('what the store says of the lease counts at once, and what can not be put in force opens nothing', async () => {
+  const rows = { isTold: true, alive: { untilMs: 0, sinceRevision: 0 } };
+  let why: string | Error | undefined = 'it was refused';
+  let untilMs = 0;
+  const fencing = new Fencing({
+    ...{ setting: 'lease', wasFencing: false, rows, log, later: () => undefined },
+    catchUp: () => (why instanceof Error ? Promise.reject(why) : Promise.resolve(why)),
+    clockMs: () => nowMs,
+  });
+  let nowMs = 1000;
+  const look = async (): Promise<string | undefined> => {
+    // Attempts that failed are not repeated at once.
+    nowMs += 1000;
+    fencing.look();
+    await nextTurn();
+    fencing.look();
+    return fencing.status().fenced;
+  };
+  fencing.start((bootMs) => (untilMs = bootMs));
+  assert.equal(await look(), 'its lease of the store is not there yet');
+  rows.alive = { untilMs: 60_000, sinceRevision: 7 };
+  assert.equal(await look(), 'what the store has is not in force: it was refused');
+  why = new Error('it is away');
+  assert.equal(await look(), "the store can't be read: it is away");
+  why = undefined;
+  assert.equal(await look(), undefined);
+  assert.equal(untilMs, 59_500);
+  rows.alive = { untilMs: 0, sinceRevision: 7 };
+  assert.equal(await look(), 'its lease of the store ran out');
+  assert.equal(untilMs, 0);
+  rows.alive = { untilMs: 90_000, sinceRevision: 9 };
+  assert.equal(await look(), undefined);
+  rows.alive = { untilMs: 0, sinceRevision: 0 };
+  assert.equal(await look(), 'its lease of the store ran out');
+});
+
+test('a host that fenced and does not any more opens when the store knows of it', () => {
+  const rows = { isTold: false, alive: { untilMs: 0, sinceRevision: 0 } };
+  let [untilMs, told] = [0, 0];
+  const fencing = new Fencing({
+    ...{ setting: 'none', wasFencing: true, rows, log, later: () => undefined },
+    ...{ catchUp: () => assert.fail(), clockMs: () => 1, onToldNone: () => told++ },
+  });
+  fencing.start((bootMs) => (untilMs = bootMs));
+  assert.deepEqual([fencing.isFenced, untilMs, told], [true, 0, 0]);
+  rows.isTold = true;
+  fencing.look();
+  assert.deepEqual([fencing.isFenced, untilMs, told], [false, Infinity, 1]);
+  fencing.look();
+  assert.equal(told, 1);
+});

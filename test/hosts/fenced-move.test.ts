@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EstateClient } from '../../src/estate/estate-client.ts';
+import { ALIVE_TTL_SEC } from '../../src/estate/host-rows.ts';
 import { aliveKey, appliedKey } from '../../src/estate/keys.ts';
 import type { AppliedState } from '../../src/estate/model.ts';
 import { encodeAlive, encodeApplied } from '../../src/estate/rows.ts';
@@ -84,7 +85,7 @@ test('one that is back before the interface is given on has to say so itself', a
   await sleep(WAIT_MS);
   await put(client, aliveKey('a'), encodeAlive(ALIVE));
   // Longer than a host has to be gone for.
-  await sleep(3500);
+  await sleep(1000 * ALIVE_TTL_SEC + 1500);
   assert.deepEqual(ownerOf(client), ['b', true]);
   await put(client, appliedKey('a'), encodeApplied({ ...FENCING, revision: client.estate.contentRevision })); // prettier-ignore
   const { isGivenUp, isFenced } = await moving;
