@@ -62,6 +62,7 @@ function statusRows({
   waiting,
   groups,
   flows,
+  offload,
   health,
   store,
 }: Status): string[][] {
@@ -84,6 +85,7 @@ function statusRows({
     ...(workers === 1 ? [] : [['workers', String(workers)]]),
     ['flows', `${formatCount(flows)} of ${formatCount(maxFlows)}`],
     ...(states.length === 0 ? [] : [['', states.join(', ')]]),
+    ...offloadRows(offload),
     ['passed', trafficText(total.passedPackets, total.passedBytes)],
     ['', rateText(rates.passedPackets, rates.passedBytes)],
     ['dropped', trafficText(total.droppedPackets, total.droppedBytes)],
@@ -142,6 +144,13 @@ function storeRows({
   const how = fence === 'lease' ? ', fence: lease' : '';
   const store = ['store', `${file}, revision ${revision} as ${host}${how}`];
   return [store, ...drops, ...away, ...late, ...rows];
+}
+
+function offloadRows({ mode, interfaces, flows, why }: Status['offload']): string[][] {
+  if (mode === 'off') return [];
+  if (why !== undefined) return [['fast path', paint(printable(`none: ${why}`), 'yellow')]];
+  const of = `${count(interfaces, 'interface')}, ${count(flows, 'flow')} in the kernel`;
+  return [['fast path', interfaces === 0 ? 'no interface can take part' : of]];
 }
 
 function waitingRows(waiting: Status['waiting']): string[][] {

@@ -6,6 +6,11 @@ import { CONNTRACK_LIMITS } from './limits.ts';
 /** The default limit of half-open flows is a quarter of the table. */
 const HALF_OPEN_SHARE = 4;
 const MAX_FLOWS = { ...CONNTRACK_LIMITS.maxFlows, code: 'bad-max-flows', what: 'maxFlows' };
+const MAX_OFFLOADED = {
+  ...CONNTRACK_LIMITS.maxOffloaded,
+  code: 'bad-max-flows',
+  what: 'maxOffloaded',
+};
 const MAX_HALF_OPEN = { ...CONNTRACK_LIMITS.maxHalfOpen, code: 'bad-max-flows', what: 'maxFlows' };
 
 /** A TCP packet without SYN that belongs to no tracked connection: treated as a new flow, or dropped. */
@@ -28,6 +33,8 @@ export interface ConntrackConfig {
   /** The most flows that the daemon tracks at once, of both families together. */
   readonly maxFlows: number;
   readonly midstream: Midstream;
+  /** The most flows whose packets the kernel forwards at once, with `offload`. */
+  readonly maxOffloaded: number;
   /** The most of these that may be half-open, which means not answered yet. */
   readonly maxHalfOpen: number;
   /** What to do with packets when tracking fails: drop them, or pass those that the rules admit. */
@@ -50,6 +57,8 @@ export function readConntrack(reader: Reader, section: Node | undefined): Conntr
     maxHalfOpen:
       readInteger(reader, section, 'maxHalfOpen', MAX_HALF_OPEN) ??
       Math.max(MAX_HALF_OPEN.min, Math.floor(maxFlows / HALF_OPEN_SHARE)),
+    maxOffloaded:
+      readInteger(reader, section, 'maxOffloaded', MAX_OFFLOADED) ?? MAX_OFFLOADED.otherwise,
     midstream: readWord(reader, section, 'midstream', ['accept', 'drop'], 'accept'),
     accounting: readWord(reader, section, 'accounting', ['on', 'off'], 'on') === 'on',
     tcpWindow: readWord(reader, section, 'tcpWindow', ['check', 'ignore'], 'check'),

@@ -1,7 +1,7 @@
-/** This file reads the settings of the daemon itself: `workers` and `metrics`. */
+/** This file reads the settings of the daemon itself: `workers`, `offload` and `metrics`. */
 import { parseAddress, refuse, type Parsed, type Refused } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
-import { readInteger, readTextOrNumber, take, type Reader } from './config-reader.ts';
+import { readInteger, readTextOrNumber, readWord, take, type Reader } from './config-reader.ts';
 import type { Config } from './config.ts';
 import { WORKERS_LIMITS } from './limits.ts';
 
@@ -11,6 +11,10 @@ const LISTEN_HOST_DEFAULT = '127.0.0.1';
 
 export function readWorkers(reader: Reader, root: Node): number {
   return readInteger(reader, root, 'workers', WORKERS) ?? WORKERS.otherwise;
+}
+
+export function readOffload(reader: Reader, root: Node): Config['offload'] {
+  return readWord(reader, root, 'offload', ['off', 'auto', 'on'], 'off');
 }
 
 export function readMetrics(reader: Reader, section: Node | undefined): Config['metrics'] {

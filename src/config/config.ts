@@ -100,6 +100,11 @@ export interface Config {
   readonly dhcpOptions: DhcpOptions;
   /** The number of packet loops. Each has a thread of its own, and a queue of every device. */
   readonly workers: number;
+  /**
+   * Whether the kernel forwards packets of flows that are decided: never; where it can, or always, so that the daemon
+   * does not start without it.
+   */
+  readonly offload: 'off' | 'auto' | 'on';
   readonly conntrack: ConntrackConfig;
   readonly quotas: Quotas;
   readonly flowLogs: readonly FlowLogConfig[];

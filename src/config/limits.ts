@@ -20,6 +20,7 @@ export const WORKERS_LIMITS = { min: 1, max: QUEUES_MAX, otherwise: 1 } as const
 export const CONNTRACK_LIMITS = {
   maxFlows: { ...FLOWS, otherwise: 262_144 },
   maxHalfOpen: FLOWS,
+  maxOffloaded: { ...FLOWS, min: 1024, otherwise: 65_536 },
 } as const satisfies Readonly<Record<string, Limits>>;
 
 /** The limit of a single interface. It has no default. */

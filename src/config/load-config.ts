@@ -54,7 +54,7 @@ import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, placeOf, type Reader } from './config-reader.ts';
 import { readFlowLogs } from './config-flow-logs.ts';
 import { readConntrack } from './config-conntrack.ts';
-import { readMetrics, readWorkers } from './config-service.ts';
+import { readMetrics, readOffload, readWorkers } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
 import {
   addOutsideRules,
@@ -173,6 +173,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     }),
     dhcpOptions: readDhcpOptions(reader, section('dhcpOptions')),
     workers,
+    offload: readOffload(reader, root),
     conntrack,
     flowLogs: readFlowLogs(
       reader,

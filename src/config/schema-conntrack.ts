@@ -17,6 +17,11 @@ export const CONNTRACK = mapping(
       description:
         'How many of them may be half-open: not answered yet. The oldest of the interface that has the most are given up for new ones. A quarter of maxFlows if absent.',
     }),
+    maxOffloaded: integer(CONNTRACK_LIMITS.maxOffloaded, {
+      title: 'Most offloaded flows',
+      description:
+        'How many flows the kernel forwards at once, with offload: 144 bytes each, which are taken at the start. Packets of others are forwarded by the daemon.',
+    }),
     exceptions: mapping(
       {
         tableFull: exception(

@@ -472,6 +472,13 @@ export const CONFIG_SCHEMA: object = {
         description:
           'How many threads decide packets. Each has a queue of every device, and all packets between two hosts come to the same one. More than one needs Linux 4.16 and CAP_BPF.',
       }),
+      offload: {
+        enum: ['off', 'auto', 'on'],
+        default: 'off',
+        title: 'Fast path',
+        description:
+          'Whether the kernel forwards the packets of flows that the daemon has decided, between interfaces of the kinds attach and veth. auto: where it can. on: the daemon does not start where it can not. Needs CAP_BPF, CAP_NET_ADMIN and libbpf.',
+      },
       conntrack: CONNTRACK,
       quotas: QUOTAS,
       metrics: METRICS,

@@ -69,8 +69,8 @@ export class TupleHash {
   }
 }
 
-/** Whether the IPv6 packet's source comes before its destination: by address words, then by port. */
-function isLowerEnd(packet: Packet): boolean {
+/** Whether the packet's source comes before its destination: by address words, then by port. */
+export function isLowerEnd(packet: Packet): boolean {
   if (packet.src0 !== packet.dst0) return packet.src0 < packet.dst0;
   if (packet.src1 !== packet.dst1) return packet.src1 < packet.dst1;
   if (packet.src2 !== packet.dst2) return packet.src2 < packet.dst2;

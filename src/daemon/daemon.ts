@@ -22,6 +22,12 @@ import type { DevicePlace } from '../ports/device-place.ts';
 import type { Native } from '../ports/native.ts';
 import { logGuest } from './port-specs.ts';
 import { findWrong, INTERFACES_TRIED, makeCanaries, packCanaries, type Canary } from './canary.ts';
+import {
+  chooseFastPath,
+  describeFastPath,
+  NO_FAST_PATH,
+  type FastPathChoice,
+} from './choose-fast-path.ts';
 import { compareConfigs, isSamePolicy } from './changes.ts';
 import { hasChanges, type Changes } from '../queries/reload-result.ts';
 import type { Config } from '../config/config.ts';
@@ -95,6 +101,8 @@ export class Daemon {
   private isReclaiming = false;
   /** The packet loop has received the flow tables. */
   private hasStarted = false;
+  /** Whether the kernel forwards packets of flows that are decided, or why not. */
+  fastPath: FastPathChoice = NO_FAST_PATH;
   private lastChange: Promise<unknown> = Promise.resolve();
 
   private constructor({ config, native, log, devices, snapshots, releases }: DaemonOptions) {
@@ -121,7 +129,10 @@ export class Daemon {
       ...{ ...places, watches, reopen, giveUp },
       devices: () => this.table.devices(),
     });
-    this.table = new PortTable({ ...places, lost: this.lost });
+    this.table = new PortTable({
+      ...{ ...places, lost: this.lost },
+      fastPath: () => this.fastPath.path,
+    });
   }
 
   /**
@@ -168,6 +179,7 @@ export class Daemon {
       waiting: this.waiting(),
       groups: model.groups.size,
       flows: this.dataplane.flowCount,
+      offload: describeFastPath(this.fastPath, this.current, this.dataplane),
       prefixLists: [...model.prefixLists.values()].map(({ name, id, entries, maxEntries }) => ({
         name,
         id,
@@ -243,17 +255,20 @@ export class Daemon {
       this.observatory.stop();
     }
     if (this.hasStarted) saveState(this.snapshots, this.flowState());
+    this.fastPath.path?.close();
     this.table.stop();
   }
 
   private async open(options: DaemonOptions): Promise<void> {
     const { config, log, version, timeScale, onFailure, store, releases, isFenced } = options;
+    this.fastPath = chooseFastPath(config, timeScale, this.native, log);
     await this.table.start(config);
     const ports = this.table.numbers();
     const saved = openState(this.snapshots, this.ruleNumbers, this.untrackedPast);
     this.dataplane = await Dataplane.start(this.native, {
       ...this.assignment(this.compile(config, ports, this.currentGeneration), config),
       settings: loopSettings(config, timeScale),
+      offload: this.fastPath.path,
       onFailure,
       onLost: (port) => void this.inTurn(() => this.cutOff(port)),
       onGuest: (device, why) => logGuest(log, device, why),

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { addressOf, formatAddress } from '../addr/address.ts';
 import type { Config } from '../config/config.ts';
 import { deviceLabel } from '../config/device-specs.ts';
-import type { PortSpec } from '../dataplane/messages.ts';
+import type { OffloadPlace, PortSpec } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import { hasOurMtu, type Device, type DeviceSpec } from '../ports/device.ts';
 import { NO_KIND } from '../ports/port-kind.ts';
@@ -50,7 +50,12 @@ export function absentDevice(spec: DeviceSpec): Device {
 export const NO_DEVICE: PortSpec = { fds: [], kind: NO_KIND, takesUso: false, label: 'none' };
 
 /** Describes the port of a device for the packet loop. */
-export function portOf(device: Device, port: number, { uplink }: Config): PortSpec {
+export function portOf(
+  device: Device,
+  port: number,
+  { uplink }: Config,
+  offload?: OffloadPlace,
+): PortSpec {
   const { fds, spec, offloads } = device;
   const { kind, macAddress, isMacFixed = false, lease } = spec;
   const mtu = knownMtu(device);
@@ -62,6 +67,7 @@ export function portOf(device: Device, port: number, { uplink }: Config): PortSp
     ...(mtu === 0 ? {} : { mtu }),
     ...(macAddress === undefined ? {} : { macAddress, isMacFixed }),
     ...(lease === undefined ? {} : { lease }),
+    ...(offload === undefined ? {} : { offload }),
     ...(port === UPLINK_PORT && uplink !== undefined ? { nextHops: nextHopsOf(uplink) } : {}),
   };
 }

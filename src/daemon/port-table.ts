@@ -13,6 +13,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
+import type { FastPath } from '../dataplane/fast-path.ts';
 import type { PortSpec } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
@@ -37,6 +38,7 @@ import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-spe
 import { pairMark } from '../config/host-ends.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import type { FdStore } from '../service/fd-store.ts';
+import { joinFastPath } from './choose-fast-path.ts';
 import { openAdded, refuseStart, type AddedDevices } from './device-changes.ts';
 import type { GuardedLinks } from './guarded-links.ts';
 import type { LostDevices } from './lost-devices.ts';
@@ -52,6 +54,8 @@ export interface PortTableOptions {
   readonly guards: Pick<GuardedLinks, 'note' | 'release' | 'sweep'>;
   /** Keeps devices beyond the process. */
   readonly store: FdStore;
+  /** The kernel's fast path; undefined: there is none. */
+  readonly fastPath: () => FastPath | undefined;
 }
 
 /** Which ports the interfaces of another configuration get. */
@@ -144,7 +148,7 @@ export class PortTable {
       const isFenced = member !== undefined && isOfEstate(member);
       return device === undefined || this.options.lost.has(port)
         ? { ...NO_DEVICE, isFenced }
-        : { ...portOf(device, port, config), isFenced };
+        : { ...portOf(device, port, config, this.options.fastPath()?.placeOf(device)), isFenced };
     });
   }
 
@@ -246,7 +250,10 @@ export class PortTable {
     const { native, store, guards } = this.options;
     store.keep(opened);
     store.drop(closed);
-    for (const device of closed) this.restore(device);
+    for (const device of closed) {
+      this.restore(device);
+      this.options.fastPath()?.detach(device);
+    }
     closeDevices(native, closed);
     const kept = [...this.attached.values()].map(({ device }) => device.spec);
     const names = new Set(kept.map(({ hostEnd }) => hostEnd?.name));
@@ -268,6 +275,7 @@ export class PortTable {
     const device = this.deviceAt(port);
     if (device === undefined || lost.has(port)) return undefined;
     lost.note(port, device, why);
+    this.options.fastPath()?.detach(device);
     this.described = undefined;
     return device;
   }
@@ -284,6 +292,7 @@ export class PortTable {
     const [device] = openDevices(native, [before.spec]);
     warnOfLacking(log, device);
     guards.note(device);
+    joinFastPath(this.options.fastPath(), device, log);
     if (port === UPLINK_PORT) this.uplink = device;
     else this.attached.set(port, { ...this.attached.get(port)!, device });
     lost.forget(port);
@@ -334,6 +343,7 @@ export class PortTable {
   private had(port: number, opening: Opening): Device {
     if ('device' in opening) {
       this.options.guards.note(opening.device);
+      joinFastPath(this.options.fastPath(), opening.device, this.options.log);
       return opening.device;
     }
     this.options.lost.await(port, opening.spec, opening.error);

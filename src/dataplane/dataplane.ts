@@ -22,6 +22,7 @@ import { counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
 import { setFence } from '../engine/fence.ts';
 import type { EventReader } from '../engine/events.ts';
 import type { Native } from '../ports/native.ts';
+import type { FastPath } from './fast-path.ts';
 import { findFlowsOf, packRecords, type Handed, type Handing } from './handed-flows.ts';
 import { preferHugePages } from './huge-pages.ts';
 import { LoopThread, type LoopListeners } from './loop-thread.ts';
@@ -39,6 +40,8 @@ import { loopOfPair } from './steering.ts';
 
 export interface DataplaneOptions extends Assignment, LoopListeners {
   readonly settings: LoopSettings;
+  /** The kernel's fast path; undefined: it forwards nothing. */
+  readonly offload?: FastPath | undefined;
   /** Called before the loops begin. It sets limits, and may fill the flow tables (adopt-flows.ts). */
   readonly prepare?: (dataplane: Dataplane) => void;
 }
@@ -74,9 +77,11 @@ export class Dataplane {
   private ports: Assignment['ports'] = [];
   private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };
 
-  private constructor(native: Native, settings: LoopSettings) {
+  private constructor(native: Native, settings: LoopSettings, offload: FastPath | undefined) {
     const originMs = Number(process.hrtime.bigint()) / 1e6;
-    this.origin = { settings, originMs, hashKey: drawHashKey() };
+    const hashKey = drawHashKey();
+    offload?.begin(originMs, hashKey);
+    this.origin = { settings, originMs, hashKey, offload: offload?.input };
     this.timeScale = settings.timeScale;
     this.memories = Array.from({ length: settings.workers }, () => makeLoopMemory(settings));
     this.threads = this.memories.map((memory) => new LoopThread(native, memory, this.origin));
@@ -89,7 +94,7 @@ export class Dataplane {
 
   /** Starts the loops. Resolves when packets flow; rejects if a thread dies before. */
   static async start(native: Native, options: DataplaneOptions): Promise<Dataplane> {
-    const dataplane = new Dataplane(native, options.settings);
+    const dataplane = new Dataplane(native, options.settings, options.offload);
     options.prepare?.(dataplane);
     await dataplane.startLoops(options);
     return dataplane;

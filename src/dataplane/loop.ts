@@ -31,6 +31,7 @@ import { ADVERTISE_MS } from '../engine/dhcp/router-advertisements.ts';
 import { EventRing } from '../engine/events.ts';
 import { Engine } from '../engine/evaluate.ts';
 import { Fence } from '../engine/fence.ts';
+import type { OffloadedFlows } from '../engine/offloaded-flows.ts';
 import { LinkLayer } from '../engine/link.ts';
 import { RuleHits } from '../engine/rule-hits.ts';
 import { MTU_UNKNOWN } from '../engine/too-big.ts';
@@ -45,6 +46,7 @@ import {
   type PortSpec,
   type Report,
 } from './messages.ts';
+import { openOffload } from './open-offload.ts';
 import { Scheduling } from './scheduling.ts';
 
 /** Room for a batch: a few GSO superpackets, or BATCH_PACKETS_MAX small packets. */
@@ -89,6 +91,8 @@ export class Loop {
   private readonly engine: Engine;
   private readonly link: LinkLayer;
   private readonly fence: Fence;
+  /** Flows that the kernel forwards; null: none. */
+  private readonly offload: OffloadedFlows | null;
   private readonly flows: readonly [FlowTable, FlowTable];
   private readonly arena = new Uint8Array(ARENA_BYTES);
   private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX, PORTS_MAX);
@@ -138,6 +142,7 @@ export class Loop {
     this.number = input.number;
     const own = openFlowTables(memory, input);
     this.fence = new Fence(shared.fence, PORTS_MAX, () => native.bootMs());
+    const events = new EventRing(memory.events);
     this.flows = [own.flows4, own.flows6];
     this.engine = new Engine({
       policy: input.policy,
@@ -148,7 +153,7 @@ export class Loop {
         fragments: new FragmentTable(input.hashKey, PORTS_MAX),
         timeoutsMs: new Int32Array(shared.timeoutsMs),
         maxFlowsByPort: new Int32Array(shared.maxFlowsByPort),
-        events: new EventRing(memory.events),
+        events,
         ruleHits: new RuleHits(memory.ruleHits),
         fence: this.fence,
         accounts4: memory.accounts4,
@@ -158,6 +163,7 @@ export class Loop {
       capture: new CaptureRing(memory.capture),
       hasUplink: input.hasUplink,
     });
+    this.offload = openOffload(input, this.engine, events, this.fence);
     this.link = new LinkLayer(input.policy, shared.link, this.fence);
     this.wakeFd = input.wakeFd;
     this.gauges = new Float64Array(memory.gauges);
@@ -191,6 +197,7 @@ export class Loop {
       const uptimeSec = (clockMs / 1000) | 0;
       this.fence.look();
       this.engine.beginRound(nowMs, uptimeSec, (1000 * (clockMs - 1000 * uptimeSec)) | 0);
+      if (this.offload !== null) this.offload.beginRound(nowMs);
       let isWoken = false;
       for (let i = 0; i < found; i++) {
         const port = events[2 * i];
@@ -209,6 +216,7 @@ export class Loop {
       this.gauges[GAUGE_ROUNDS]++;
       this.gauges[GAUGE_BUSY_MS] += this.clockMs() - clockMs;
     }
+    this.offload?.stop();
     ports.close();
   }
 
@@ -220,7 +228,7 @@ export class Loop {
     if (this.isRechecking) return 0;
     // The answer may come to another loop.
     if (this.link.waiting.isBusy) return WAITING_INTERVAL_MS;
-    if (this.isBusy) return SWEEP_INTERVAL_MS;
+    if (this.isBusy || (this.offload !== null && this.offload.count > 0)) return SWEEP_INTERVAL_MS;
     if (this.flows[0].count + this.flows[1].count === 0) return this.idleMs();
     // In a lab with faster time, flows end sooner.
     return this.isQuiet() ? Math.ceil(QUIET_INTERVAL_MS / this.timeScale) : SWEEP_INTERVAL_MS;
@@ -240,6 +248,7 @@ export class Loop {
   private tick(nowMs: number): void {
     const [flows4, flows6] = this.flows;
     const { tracker } = this.engine.gates;
+    if (this.offload !== null) this.offload.tick(this.gauges);
     const before = flows4.count + flows6.count;
     const entries = !this.isBusy && this.isQuiet() ? QUIET_SWEEP_ENTRIES : SWEEP_ENTRIES;
     tracker.sweep(entries, nowMs);
@@ -355,6 +364,7 @@ export class Loop {
 
   private assign({ ports, policy, hasUplink, handing }: AssignCommand, nowMs: number): void {
     const { gates } = this.engine;
+    if (handing !== undefined) this.offload?.pullAll();
     const left = handing === undefined ? undefined : copyFlows(gates, handing, nowMs);
     this.engine.setPolicy(policy);
     this.engine.setUplink(hasUplink);
@@ -391,6 +401,7 @@ export class Loop {
 
   /** Takes over ports. The loop no longer uses the devices that are not among them; their owner closes them. */
   private setPorts(ports: readonly PortSpec[]): void {
+    const before = this.specs;
     this.specs = ports;
     const isNew = this.ports.assign(
       ports.map(({ kind, takesUso, fds }) => ({ kind, takesUso, fd: fds[this.number] ?? -1 })),
@@ -403,8 +414,18 @@ export class Loop {
       this.noteGuest(number);
       const mac = macOf(port);
       this.link.fixMac(number, port.isMacFixed === true, mac.getUint16(0), mac.getInt32(2));
+      this.placeForKernel(number, port);
     });
+    for (let number = ports.length; number < before.length; number++)
+      this.placeForKernel(number, undefined);
     this.setLeases(ports);
+  }
+
+  /** Tells the kernel's programs where a port's device is, if they take part there. */
+  private placeForKernel(number: number, spec: PortSpec | undefined): void {
+    const place = spec?.offload;
+    const mtu = spec?.mtu ?? MTU_UNKNOWN;
+    this.offload?.setPort(number, place?.ifindex ?? 0, place?.isPair === true, mtu);
   }
 
   private setLeases(ports: readonly PortSpec[]): void {

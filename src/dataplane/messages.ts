@@ -20,6 +20,7 @@ import { createLinkMemory, type LinkMemory } from '../engine/link-memory.ts';
 import type { NextHops } from '../engine/next-hops.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
 import { PORTS_MAX, type CompiledPolicy } from '../policy/compiled.ts';
+import type { OffloadFds } from '../offload/open-tables.ts';
 import type { PortKindName } from '../ports/port-kind.ts';
 import type { Lease } from '../wire/lease.ts';
 
@@ -37,12 +38,22 @@ export interface PortSpec {
   readonly isMacFixed?: boolean;
   /** What the instance is told by DHCP and router advertisements; undefined: nothing. */
   readonly lease?: Lease;
+  /** Packets of its flows may pass in the kernel; undefined: all come to the loops. */
+  readonly offload?: OffloadPlace;
   /** Next hops on the link of an uplink whose frames carry Ethernet. */
   readonly nextHops?: NextHops;
   /** It is behind the fence (engine/fence.ts). Default false. */
   readonly isFenced?: boolean;
   /** Name for messages: `eth0 in /run/netns/web-1`. */
   readonly label: string;
+}
+
+/** Where a port's device is for the kernel's fast path. */
+export interface OffloadPlace {
+  /** In the namespace of the fast path. */
+  readonly ifindex: number;
+  /** It has another end, in another namespace. */
+  readonly isPair: boolean;
 }
 
 /** What can change between two rounds of the loop. */
@@ -68,12 +79,22 @@ export interface LoopSettings extends GateSettings {
   readonly timeScale: number;
 }
 
+/** The kernel's fast path, as the loops use it. */
+export interface OffloadInput {
+  /** Descriptors of its tables (offload/layout.ts), of which each loop maps its own view. */
+  readonly fds: OffloadFds;
+  /** The most flows in them. */
+  readonly capacity: number;
+}
+
 /** What all loops of one process share besides memory. */
 export interface LoopOrigin {
   readonly settings: LoopSettings;
   /** process.hrtime in ms at which the loops' clock was 0, not scaled. */
   readonly originMs: number;
   readonly hashKey: HashKey;
+  /** undefined: the kernel forwards nothing. */
+  readonly offload: OffloadInput | undefined;
 }
 
 /** The input of a loop's thread. */

@@ -17,6 +17,7 @@ import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-spe
 import { checkBySocket, splitSpecs } from './doctor-sockets.ts';
 import { bytesText, type Check, type Reader } from './doctor-check.ts';
 import { checkFiles } from './doctor-files.ts';
+import { checkOffload } from './doctor-offload.ts';
 import { checkCores, checkSteering } from './doctor-workers.ts';
 import { loadConfig } from '../config/load-config.ts';
 import { count } from '../source/count.ts';
@@ -71,6 +72,7 @@ export function checkConfiguration(options: ConfigurationOptions): Configuration
       : [...checkNames(native, own), ...checkBySocket(native, bySocket, reader)]),
     checkMemory(config, reader),
     ...checkWorkers(config, native),
+    ...checkOffload(config, native),
     ...checkForwarding(config, reader),
     ...state,
   ];

@@ -296,6 +296,12 @@ export class Batch {
       slots[slot + SLOT_OFFSET] = unwrap(view, at, ipOffset);
       slots[slot + SLOT_LENGTH] = VNET_HDR_BYTES + judgedBytes;
     }
+    const { tracker } = engine.gates;
+    const { offload } = tracker;
+    if (offload !== null && offload.joins(port, to)) {
+      link.tellMacs(offload, port, to);
+      tracker.offer(offload, packet, port, to);
+    }
     return to;
   }
 

@@ -84,4 +84,10 @@ export const GAUGE_WRITES = 11;
 export const GAUGE_COALESCED = 12;
 /** Revoked flows that were evicted for others. */
 export const GAUGE_EVICTED_REVOKED = 13;
-export const GAUGE_COUNT = 14;
+/** With a fast path (offloaded-flows.ts): flows in the kernel now, handed over so far, and without room there. */
+export const GAUGE_OFFLOADED = 14;
+export const GAUGE_OFFERED = 15;
+export const GAUGE_OFFLOAD_REFUSED = 16;
+/** Packets that the kernel forwarded. */
+export const GAUGE_OFFLOADED_PACKETS = 17;
+export const GAUGE_COUNT = 18;

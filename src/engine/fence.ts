@@ -57,6 +57,12 @@ export class Fence {
     return this.isClosed && !wasClosed;
   }
 
+  /** From when on what is behind it is closed, in ms of CLOCK_BOOTTIME modulo 2^32; 0: never. */
+  get closesAtMs(): number {
+    const until = Atomics.load(this.until, 0);
+    return until === FENCE_NEVER ? 0 : (until * FENCE_TICK_MS) | 1;
+  }
+
   /** Whether packets of a port stop now. */
   holds(port: number): boolean {
     return this.isClosed && this.ports[port] === 1;
@@ -65,7 +71,9 @@ export class Fence {
 
 /** A fence with nothing behind it. */
 export function createOpenFence(): Fence {
-  const fence = new Fence(createFenceMemory(), 0, () => 0);
-  fence.isClosed = false;
+  const memory = createFenceMemory();
+  setFence(new Int32Array(memory), Infinity);
+  const fence = new Fence(memory, 0, () => 0);
+  fence.look();
   return fence;
 }

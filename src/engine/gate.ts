@@ -195,7 +195,7 @@ export class Gates {
     if (generationIn(rule) === wrapGeneration(generation)) return true;
     const outlives = flowOutlives(table, flow, this.policy, this.matcher);
     setRuleWordOf(table, flow, packRule(ruleIn(rule), generation));
-    if (outlives) return true;
+    if (outlives) return this.tracker.renew(table, flow);
     this.revokedFlows++;
     const isPortGone = !hasInterface(this.policy, portOf(table, flow));
     return this.tracker.revoke(table, flow, isPortGone, nowMs);

@@ -68,6 +68,7 @@ import {
 } from './neighbour-messages.ts';
 import { createOpenFence, type Fence } from './fence.ts';
 import { isOnLink, NO_NEXT_HOPS, type NextHops } from './next-hops.ts';
+import type { OffloadedFlows } from './offloaded-flows.ts';
 import { FENCED, LINK_SCOPE, MAC_SPOOF, NEIGHBOUR_SPOOF, UNRESOLVED } from './reasons.ts';
 import { isLinkLocal6 } from './scope.ts';
 import { moveVnetHeader } from './vnet-header.ts';
@@ -214,6 +215,12 @@ export class LinkLayer {
     this.macHigh[port] = view.getUint16(source);
     this.macLow[port] = view.getInt32(source + 2);
     this.seenMs[port] = nowMs;
+  }
+
+  /** Tells the kernel's fast path the MAC addresses of two ports' instances. */
+  tellMacs(offload: OffloadedFlows, from: number, to: number): void {
+    offload.setMac(from, this.macHigh[from], this.macLow[from]);
+    offload.setMac(to, this.macHigh[to], this.macLow[to]);
   }
 
   /**

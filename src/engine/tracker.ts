@@ -59,6 +59,7 @@ import {
   WANT_FLOWS,
   type EventRing,
 } from './events.ts';
+import type { OffloadedFlows } from './offloaded-flows.ts';
 import { FlowLimits, GIVE_UP, ROOM, type LimitOptions, type LimitSettings } from './flow-limits.ts';
 
 /** Results of `follow` in addition to the verdicts of verdicts.ts. */
@@ -114,6 +115,8 @@ export class Tracker {
   private readonly timeoutsMs: Int32Array;
   private readonly limits: FlowLimits;
   private readonly udpOpeners = new UdpOpeners();
+  /** Flows whose plain packets the kernel forwards; null: none. */
+  offload: OffloadedFlows | null = null;
   private readonly key4 = createKey(4);
   private readonly key6 = createKey(6);
   /** Hash of the packet's tuple, from `begin`. */
@@ -154,6 +157,7 @@ export class Tracker {
   setPolicy(policy: CompiledPolicy): void {
     this.generation = wrapGeneration(policy.generation);
     this.limits.setPorts(policy.profiles);
+    if (this.offload !== null) this.offload.setGeneration(policy.generation);
   }
 
   /** Computes the hash for `begin`. */
@@ -168,6 +172,7 @@ export class Tracker {
    */
   begin(hash: number, isRepeat: boolean): void {
     this.hash = hash;
+    if (this.offload !== null) this.offload.begin();
     if (isRepeat) return;
     this.atEgress.flow = NO_FLOW;
     this.atIngress.flow = NO_FLOW;
@@ -218,6 +223,8 @@ export class Tracker {
       memory.changes = changes;
     }
     const { flow, at } = memory;
+    const offload = this.offloadOf(table, flow);
+    if (offload !== null) offload.pull(table, flow);
     const before = stateWordAt(words, at);
     if (this.isPast(before, (nowMs - seenAt(words, at)) | 0, port)) {
       this.remove(table, flow, ENDED_BY_TIMEOUT);
@@ -242,7 +249,29 @@ export class Tracker {
     )
       setSeenAt(words, at, nowMs);
     if (before !== after) this.limits.change(table, flow, before);
+    if (offload !== null) offload.note(table, flow, fromLocal, verdict);
     return verdict;
+  }
+
+  /** Has the kernel forward further packets of a flow, if it can. Both gates have passed the packet of `begin`. */
+  offer(offload: OffloadedFlows, packet: Packet, from: number, to: number): void {
+    const { changes } = packet.family === 4 ? this.flows4 : this.flows6;
+    const { atEgress, atIngress } = this;
+    if (atEgress.flow === NO_FLOW || atEgress.changes !== changes) return;
+    if (atIngress.flow === NO_FLOW || atIngress.changes !== changes) return;
+    offload.offer(packet, this.hash, from, to, atEgress.flow, atIngress.flow);
+  }
+
+  /** Lets a flow pass in the kernel again, after the policy in force has admitted it. @returns true */
+  renew(table: FlowTable, flow: FlowIndex): boolean {
+    this.offloadOf(table, flow)?.renew(table, flow);
+    return true;
+  }
+
+  /** `offload`, if it has the flow; else null. */
+  private offloadOf(table: FlowTable, flow: FlowIndex): OffloadedFlows | null {
+    const { offload } = this;
+    return offload !== null && offload.isLinked(table, flow) ? offload : null;
   }
 
   /**
@@ -260,6 +289,7 @@ export class Tracker {
     // A flow keeps the rule that admits its opener's packets.
     if (((after & OPENED_LOCALLY) !== 0) === fromLocal) setRuleWordAt(words, at, rule);
     if (before !== after) this.limits.change(table, flow, before);
+    this.offloadOf(table, flow)?.settle(table, flow);
   }
 
   /** The flow of the packet that `begin` was called for, even past its time-out; NO_FLOW if there is none. */
@@ -380,12 +410,14 @@ export class Tracker {
     // come back.
     setSeenOf(table, flow, nowMs);
     this.limits.change(table, flow, before);
+    this.offloadOf(table, flow)?.settle(table, flow);
     return true;
   }
 
   /** Removes a flow. @param why ENDED_BY_… of events.ts */
   remove(table: FlowTable, flow: FlowIndex, why: number): void {
     const { events } = this;
+    this.offloadOf(table, flow)?.unlink(table, flow);
     if ((events.wanted & WANT_FLOWS) !== 0)
       events.tellFlow(EVENT_FLOW_ENDED, why, table, flow, this.accountsOf(table));
     this.limits.remove(table, flow);
@@ -435,6 +467,7 @@ export class Tracker {
   }
 
   private isExpired(table: FlowTable, flow: FlowIndex, nowMs: number): boolean {
+    this.offloadOf(table, flow)?.pull(table, flow);
     const idleMs = idleMsOf(table, flow, nowMs);
     return this.isPast(stateWordOf(table, flow), idleMs, portOf(table, flow));
   }

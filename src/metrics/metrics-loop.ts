@@ -5,6 +5,9 @@ import { Counter, type Registry } from 'prom-client';
 import {
   GAUGE_BUSY_MS,
   GAUGE_COALESCED,
+  GAUGE_OFFERED,
+  GAUGE_OFFLOAD_REFUSED,
+  GAUGE_OFFLOADED_PACKETS,
   GAUGE_READ_BATCHES,
   GAUGE_READ_PACKETS,
   GAUGE_ROUNDS,
@@ -29,6 +32,21 @@ const COUNTERS = [
     'secgroupd_coalesced_packets_total',
     'Packets that left with others of their flow in one write.',
     GAUGE_COALESCED,
+  ],
+  [
+    'secgroupd_offloaded_packets_total',
+    'Packets that the kernel forwarded, of flows that were decided (offload).',
+    GAUGE_OFFLOADED_PACKETS,
+  ],
+  [
+    'secgroupd_offloaded_flows_total',
+    'Flows that were handed to the kernel (offload).',
+    GAUGE_OFFERED,
+  ],
+  [
+    'secgroupd_offload_refused_total',
+    'Flows that found no room in the kernel, and went on by the daemon (offload).',
+    GAUGE_OFFLOAD_REFUSED,
   ],
 ] as const;
 

@@ -75,7 +75,19 @@ export interface Overview {
   readonly waiting: readonly WaitingDevice[];
   readonly groups: number;
   readonly flows: number;
+  /** Whether the kernel forwards packets of flows that are decided. */
+  readonly offload: OffloadStatus;
   readonly prefixLists: readonly PrefixListStatus[];
+}
+
+export interface OffloadStatus {
+  readonly mode: 'off' | 'auto' | 'on';
+  /** Interfaces that take part; 0: none does. */
+  readonly interfaces: number;
+  /** Flows whose packets the kernel forwards now. */
+  readonly flows: number;
+  /** Why there is no fast path, though it is asked for. */
+  readonly why?: string;
 }
 
 export interface PrefixListStatus {

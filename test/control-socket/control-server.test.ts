@@ -28,6 +28,7 @@ const STATUS: Status = {
   waiting: [],
   groups: 2,
   flows: 3,
+  offload: { mode: 'off', interfaces: 0, flows: 0 },
   prefixLists: [],
   health: {
     startedMs: 1,

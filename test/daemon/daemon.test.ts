@@ -68,6 +68,7 @@ test('a start opens the devices in their order; packets are judged; a stop close
     waiting: [],
     groups: 2, // web, and the default group of the VPC
     flows: 0,
+    offload: { mode: 'off', interfaces: 0, flows: 0 },
     prefixLists: [],
   });
   assert.deepEqual(portsOf(world), { a: 1, b: 2 });

@@ -92,6 +92,7 @@ test('status, interfaces and groups are of what is in force and what waits', asy
       waiting: [{ name: 'c', device: 'dev-c', reason: 'ENODEV: no dev-c' }],
       groups: 2,
       flows: 2,
+      offload: { mode: 'off', interfaces: 0, flows: 0 },
       prefixLists: [],
     },
   );

@@ -5,6 +5,7 @@ import { loopSettings } from '../../src/daemon/loop-settings.ts';
 
 const CONNTRACK: Config['conntrack'] = {
   maxFlows: 1000,
+  maxOffloaded: 1024,
   maxHalfOpen: 250,
   midstream: 'accept',
   accounting: true,

@@ -42,7 +42,10 @@ async function startTable(t: TestContext, config: Config): Promise<World> {
     ...{ native, log, guards, watches, store, reopen: none, giveUp: none },
     devices: () => table.devices(),
   });
-  const table: PortTable = new PortTable({ native, log, lost, guards, store });
+  const table: PortTable = new PortTable({
+    ...{ native, log, lost, guards, store },
+    fastPath: () => undefined,
+  });
   await table.start(config);
   t.after(() => {
     lost.stop();

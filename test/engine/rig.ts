@@ -33,7 +33,7 @@ import type { SpecialAddresses } from '../../src/policy/special-addresses.ts';
 import { UntrackedPast } from '../../src/policy/untracked-past.ts';
 import { model, specialAddresses, type ModelText } from '../support/policy.ts';
 
-const KEY = { k0: 0x5ec2e7, k1: 0x1dea };
+export const RIG_KEY = { k0: 0x5ec2e7, k1: 0x1dea };
 
 export interface RigOptions {
   readonly maxFlows?: number;
@@ -58,6 +58,7 @@ export class Rig {
   readonly engine: Engine;
   /** What the control plane would see. */
   readonly events: EventReader;
+  readonly ring: EventRing;
   readonly capture: CaptureReader;
   readonly ruleHits: RuleHits;
   readonly accounts4: FlowAccounts;
@@ -72,6 +73,7 @@ export class Rig {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
   readonly flowsByPort: Int32Array;
+  readonly timeoutsMs: Int32Array;
   private readonly names: string[];
   readonly model: PolicyModel;
   private current: PolicyModel;
@@ -98,12 +100,13 @@ export class Rig {
     const ports = new Map([...built.interfaces.keys()].map((id, i) => [id, i + 1]));
     const table = (family: FlowFamily): FlowTable => {
       const layout = { capacity: maxFlows, family };
-      return new FlowTable(layout, KEY, new SharedArrayBuffer(flowTableBytes(layout)));
+      return new FlowTable(layout, RIG_KEY, new SharedArrayBuffer(flowTableBytes(layout)));
     };
     this.flows4 = table(4);
     this.flows6 = table(6);
     this.names = ['uplink', ...Object.keys(text.interfaces)];
     const timeoutsMs = new Int32Array(this.names.length * STATE_COUNT);
+    this.timeoutsMs = timeoutsMs;
     for (const [id, port] of ports) {
       const idle = { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 };
       setTimeouts(timeoutsMs, port, { ...idle, ...timeouts[built.interfaces.get(id)!.name] });
@@ -119,6 +122,7 @@ export class Rig {
     const memory = makeLoopMemory({ maxFlows, accounting: true });
     this.flowsByPort = new Int32Array(memory.flowsByPort);
     this.events = new EventReader(memory.events);
+    this.ring = new EventRing(memory.events);
     this.capture = new CaptureReader(memory.capture);
     this.ruleHits = new RuleHits(memory.ruleHits);
     this.accounts4 = new FlowAccounts(memory.accounts4!);
@@ -130,7 +134,7 @@ export class Rig {
         flows6: this.flows6,
         flowsByPort: this.flowsByPort,
         others,
-        fragments: new FragmentTable(KEY),
+        fragments: new FragmentTable(RIG_KEY),
         timeoutsMs,
         settings: {
           maxFlows,
@@ -145,7 +149,7 @@ export class Rig {
           acceptsMidstream,
           checksWindow,
         },
-        events: new EventRing(memory.events),
+        events: this.ring,
         fence,
         ruleHits: this.ruleHits,
         accounts4: memory.accounts4,
@@ -180,6 +184,10 @@ export class Rig {
     this.engine.setPolicy(this.policy);
   }
 
+  portOf(name: string): number {
+    return this.names.indexOf(name);
+  }
+
   /** Number of a rule of the first policy: the one so many-th of its group and direction. */
   ruleNumber(group: string, direction: 'ingress' | 'egress', index: number): number {
     const found = [...this.model.groups.values()].find(({ name }) => name === group)!;
@@ -187,7 +195,7 @@ export class Rig {
   }
 
   /** Sends a packet in by the port of that name; returns the port it leaves by, or the drop reason. */
-  send(from: string, packet: Uint8Array, atMs = 0): string {
+  send(from: string, packet: Uint8Array, atMs = 0, packets = 1): string {
     const port = this.names.indexOf(from);
     if (port < 0) throw new Error(`no port ${from}`);
     const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
@@ -195,7 +203,7 @@ export class Rig {
     this.nowMs = nowMs;
     const sec = Math.floor(atMs / 1000);
     this.engine.beginRound(nowMs, sec, Math.round(1000 * (atMs - 1000 * sec)));
-    const to = this.engine.evaluate(view, 0, packet.byteLength, port, 1, nowMs);
+    const to = this.engine.evaluate(view, 0, packet.byteLength, port, packets, nowMs);
     return to >= 0 ? this.names[to] : REASONS[-to][0];
   }
 

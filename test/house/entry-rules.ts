@@ -13,6 +13,7 @@ const STATE_FILES = [
   'tcp.ts',
   'tcp-end.ts',
   'tcp-handshake.ts',
+  'tcp-sides.ts',
   'tcp-window.ts',
   'quotation.ts',
 ];

@@ -12,7 +12,6 @@ const VIEWS = ['telemetry', 'flow-logs', 'metrics', 'queries', 'control-socket']
 
 /** Rooms that are drawn and not built yet: ARCHITECTURE.md says what they are for. */
 const ROOMS_TO_COME: readonly (readonly [string, readonly string[]])[] = [
-  ['offload', ['policy', 'conntrack', 'ports', 'wire']],
   ['console', ['control-socket', 'queries', 'explain']],
 ];
 
@@ -25,9 +24,10 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['policy', ['addr', 'source']],
   ['cloudformation', ['policy', 'addr', 'source']],
   ['conntrack', ['wire']],
-  ['engine', ['conntrack', 'policy', 'wire']],
+  ['offload', ['conntrack', 'ports', 'wire']],
+  ['engine', ['conntrack', 'offload', 'policy', 'wire']],
   ['ports', ['wire']],
-  ['dataplane', ['engine', 'ports', 'conntrack', 'policy', 'wire']],
+  ['dataplane', ['engine', 'offload', 'ports', 'conntrack', 'policy', 'wire']],
   ['config', ['cloudformation', 'policy', 'ports', 'addr', 'source']],
   ['estate', ['store', 'config', 'ports', 'policy', 'addr', 'source']],
   ['hosts', ['estate', 'store', 'policy', 'addr', 'source']],

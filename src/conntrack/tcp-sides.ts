@@ -1,0 +1,66 @@
+/**
+ * Reads and raises what the two sides of a TCP connection have said, as five numbers a side: END, MAX_END, ACK, the
+ * largest window in units of its scale, and the scale (tcp.ts). So a connection can be known in two places at once, the
+ * flow table and the kernel's (offload/). All but the scale only grow, in the sequence space or as numbers, so what
+ * either place has learned is merged by taking the greater.
+ */
+import { OPENER_SCALE_SHIFT, OTHER_SCALE_SHIFT } from './states.ts';
+import {
+  FLOW_STATE,
+  TCP_OPENER,
+  TCP_OTHER,
+  TCP_SIDE_ACK,
+  TCP_SIDE_END,
+  TCP_SIDE_MAX_END,
+  TCP_WINDOWS,
+} from './entry.ts';
+import { SCALE_MASK, setWindow, WINDOW_UNITS_MAX } from './tcp-window.ts';
+
+export const SIDE_END = 0;
+export const SIDE_MAX_END = 1;
+export const SIDE_ACK = 2;
+export const SIDE_WINDOW = 3;
+export const SIDE_SCALE = 4;
+export const SIDE_WORDS = 5;
+
+/** Writes the five numbers of a side to `to`, from `index` on. @param at place of the flow's state */
+export function readSide(
+  words: Int32Array,
+  at: number,
+  isOpener: boolean,
+  to: Int32Array,
+  index: number,
+): void {
+  const side = at + (isOpener ? TCP_OPENER : TCP_OTHER);
+  to[index + SIDE_END] = words[side + TCP_SIDE_END];
+  to[index + SIDE_MAX_END] = words[side + TCP_SIDE_MAX_END];
+  to[index + SIDE_ACK] = words[side + TCP_SIDE_ACK];
+  to[index + SIDE_WINDOW] = unitsOf(words, at, isOpener);
+  const shift = isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT;
+  to[index + SIDE_SCALE] = (words[at + FLOW_STATE] >>> shift) & SCALE_MASK;
+}
+
+/** Raises the numbers of a side to those in `from`, where these are ahead. */
+export function raiseSide(
+  words: Int32Array,
+  at: number,
+  isOpener: boolean,
+  from: Int32Array,
+  index: number,
+): void {
+  const side = at + (isOpener ? TCP_OPENER : TCP_OTHER);
+  raise(words, side + TCP_SIDE_END, from[index + SIDE_END]);
+  raise(words, side + TCP_SIDE_MAX_END, from[index + SIDE_MAX_END]);
+  raise(words, side + TCP_SIDE_ACK, from[index + SIDE_ACK]);
+  const units = from[index + SIDE_WINDOW] & WINDOW_UNITS_MAX;
+  if (units > unitsOf(words, at, isOpener)) setWindow(words, at, isOpener, units);
+}
+
+function unitsOf(words: Int32Array, at: number, isOpener: boolean): number {
+  const windows = words[at + TCP_WINDOWS];
+  return isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
+}
+
+function raise(words: Int32Array, word: number, value: number): void {
+  if (((value - words[word]) | 0) > 0) words[word] = value;
+}

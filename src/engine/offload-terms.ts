@@ -1,0 +1,83 @@
+/**
+ * Says on which terms the kernel may forward a flow's packets: nothing that a plain packet brings may change the flow's
+ * state, and both gates must know the same of it.
+ *
+ * TCP: established, answered, and neither a FIN nor a SYN on its way. UDP: answered. A packet that would make a UDP
+ * flow a stream goes by the loop.
+ */
+import { placeOf, stateWordAt, stateWordOf, type FlowIndex } from '../conntrack/entry.ts';
+import {
+  ASKED_AGAIN,
+  FIN_FROM_OPENER,
+  FIN_FROM_OTHER,
+  LIBERAL,
+  OPENED_LOCALLY,
+  REPLIED,
+  STATE_MASK,
+  SYN_PASSED,
+  TCP_ESTABLISHED,
+  UDP_SINGLE,
+  UDP_STREAM,
+} from '../conntrack/states.ts';
+import type { FlowTable } from '../conntrack/table.ts';
+import { readSide, SIDE_WORDS } from '../conntrack/tcp-sides.ts';
+import { IS_LIBERAL, PASSES_FROM_LOWER, PASSES_FROM_UPPER } from '../offload/layout.ts';
+
+const TCP_MARKS = STATE_MASK | REPLIED | FIN_FROM_OPENER | FIN_FROM_OTHER | SYN_PASSED;
+const TCP_PLAIN = TCP_ESTABLISHED | REPLIED;
+/** What both gates must agree about, beside the sides. */
+const TCP_SHARED = TCP_MARKS | LIBERAL;
+const UDP_SHARED = STATE_MASK | REPLIED | ASKED_AGAIN;
+
+/** Whether only plain packets are to be expected of the TCP connection with this state word. */
+export function isPlainTcp(word: number): boolean {
+  return (word & TCP_MARKS) === TCP_PLAIN;
+}
+
+/** Whether the UDP flow with this state word can have packets that change nothing. */
+export function isPlainUdp(word: number): boolean {
+  const state = word & STATE_MASK;
+  return state === UDP_STREAM || (state === UDP_SINGLE && (word & REPLIED) !== 0);
+}
+
+/**
+ * The flags of a TCP connection (offload/layout.ts); 0 if it stays with the loop.
+ * @param lower the flow at the lower end's gate
+ * @param sides gets what the lower end has said, then the upper end; room for four sides
+ */
+export function tcpFlags(
+  table: FlowTable,
+  lower: FlowIndex,
+  upper: FlowIndex,
+  sides: Int32Array,
+): number {
+  const { words } = table;
+  const atLower = placeOf(table, lower);
+  const atUpper = placeOf(table, upper);
+  const word = stateWordAt(words, atLower);
+  const other = stateWordAt(words, atUpper);
+  if (!isPlainTcp(word) || ((word ^ other) & TCP_SHARED) !== 0) return 0;
+  const isLowerOpener = (word & OPENED_LOCALLY) !== 0;
+  // One gate calls the opener local, and the other does not.
+  if (isLowerOpener === ((other & OPENED_LOCALLY) !== 0)) return 0;
+  readSide(words, atLower, isLowerOpener, sides, 0);
+  readSide(words, atLower, !isLowerOpener, sides, SIDE_WORDS);
+  readSide(words, atUpper, isLowerOpener, sides, 2 * SIDE_WORDS);
+  readSide(words, atUpper, !isLowerOpener, sides, 3 * SIDE_WORDS);
+  for (let i = 0; i < 2 * SIDE_WORDS; i++) if (sides[i] !== sides[2 * SIDE_WORDS + i]) return 0;
+  return PASSES_FROM_LOWER | PASSES_FROM_UPPER | ((word & LIBERAL) !== 0 ? IS_LIBERAL : 0);
+}
+
+/** The flags of a UDP flow: from which ends packets pass without moving its state. 0: from none. */
+export function udpFlags(table: FlowTable, lower: FlowIndex, upper: FlowIndex): number {
+  const word = stateWordOf(table, lower);
+  const other = stateWordOf(table, upper);
+  if (((word ^ other) & UDP_SHARED) !== 0 || ((word ^ other) & OPENED_LOCALLY) === 0) return 0;
+  if (!isPlainUdp(word)) return 0;
+  if ((word & STATE_MASK) === UDP_STREAM) return PASSES_FROM_LOWER | PASSES_FROM_UPPER;
+  // After an answer the opener's next packet is noted, and those after it change nothing. Before it, the other side's
+  // change nothing; after it, they make the flow a stream.
+  const passesOpener = (word & ASKED_AGAIN) !== 0;
+  const isLowerOpener = (word & OPENED_LOCALLY) !== 0;
+  return isLowerOpener === passesOpener ? PASSES_FROM_LOWER : PASSES_FROM_UPPER;
+}
