@@ -190,7 +190,8 @@ export class PortTable {
     if (!store.isKept) for (const device of devices) this.restore(device);
     store.close(devices);
     const specs = [...this.attached.values()].map(({ device }) => device.spec);
-    if (!store.isKept) this.removePairs(specs.filter(({ persist }) => !persist));
+    const ending = specs.filter(({ persist }) => !persist);
+    if (!store.isKept) this.removePairs(ending, devices);
   }
 
   /** Finds the ports of `next`. @throws RangeError if there are too many interfaces */
@@ -257,7 +258,8 @@ export class PortTable {
     closeDevices(native, closed);
     const kept = [...this.attached.values()].map(({ device }) => device.spec);
     const names = new Set(kept.map(({ hostEnd }) => hostEnd?.name));
-    this.removePairs(dropped.filter(({ hostEnd }) => !names.has(hostEnd?.name)));
+    const ending = dropped.filter(({ hostEnd }) => !names.has(hostEnd?.name));
+    this.removePairs(ending, closed);
     guards.release(dropped, kept);
   }
 
@@ -350,11 +352,13 @@ export class PortTable {
     return absentDevice(opening.spec);
   }
 
-  private removePairs(specs: readonly DeviceSpec[]): void {
+  /** @param closed devices that were open until now */
+  private removePairs(specs: readonly DeviceSpec[], closed: readonly Device[]): void {
+    const open = new Set(closed.map(({ spec }) => spec));
     for (const spec of specs)
       if (spec.hostEnd !== undefined)
         this.attempt(spec, 'its veth pair could not be removed', () =>
-          removePair(this.options.native, spec),
+          removePair(this.options.native, spec, open.has(spec)),
         );
   }
 

@@ -254,7 +254,7 @@ export function closeDevices(native: Native, devices: readonly Device[]): void {
 function discardDevices(native: Native, devices: readonly Device[]): void {
   closeDevices(native, devices);
   for (const { spec, created } of devices)
-    if (created && spec.hostEnd !== undefined) removePair(native, spec);
+    if (created && spec.hostEnd !== undefined) removePair(native, spec, true);
 }
 
 /**
@@ -427,7 +427,7 @@ function openPair(native: Native, spec: DeviceSpec, held: string | undefined): O
       throw error;
     }
   } catch (error) {
-    if (created) removePair(native, spec);
+    if (created) removePair(native, spec, true);
     throw error;
   }
 }

@@ -59,7 +59,9 @@ export function havePair(
       throw new Error(
         `${netnsPath} is not where ${name} was made: the process is another's by now, and is not followed; name the instance's namespace by its path, or a process of it`,
       );
-    remove(native, there);
+    if (isHeld(native, hostName))
+      throw systemError('EBUSY', 'open', `the veth pair ${hostName} is open in another process`);
+    drop(native, there);
   }
   const mac = macAddress === undefined ? {} : { macAddress };
   native.makePair(held, { name, hostName, alias, mtu, txQueueLength, ...mac });
@@ -127,10 +129,12 @@ export function atInstanceEnd(
 /**
  * Removes the pair of a device that is wanted no longer, and its guard after it, unless another process has it open.
  * Nothing happens if there is none.
+ * @param wasOpen here until now, so that no other process can have it
  */
-export function removePair(native: Calls, { hostEnd }: PairSpec): void {
+export function removePair(native: Calls, { hostEnd }: PairSpec, wasOpen: boolean): void {
   const link = findHostEnd(native, hostEnd!.name);
-  if (link !== undefined && !isHeld(native, link.name)) remove(native, link);
+  if (link === undefined || (!wasOpen && isHeld(native, link.name))) return;
+  drop(native, link);
 }
 
 /**
@@ -150,14 +154,11 @@ export function removeStrays(
       ({ kind, alias, name }) => kind === 'veth' && alias.startsWith(mark) && !wanted.has(name),
     )
     .filter(({ name }) => !isHeld(native, name));
-  for (const link of strays) remove(native, link);
+  for (const link of strays) drop(native, link);
   return strays.map(({ alias }) => alias);
 }
 
-/** @throws NativeError EBUSY if another process has it open */
-function remove(native: Calls, { name, ifindex }: ListedLink): void {
-  if (isHeld(native, name))
-    throw systemError('EBUSY', 'open', `the veth pair ${name} is open in another process`);
+function drop(native: Calls, { name, ifindex }: ListedLink): void {
   native.deleteLink(undefined, ifindex);
   native.unguardDevice(undefined, name);
 }

@@ -317,6 +317,40 @@ test('what an earlier daemon left is removed where it is its own, and nothing el
   });
 });
 
+test('a device becomes a pair and a TUN again, and one that was renamed is made anew at a start', async (t) => {
+  if (!canRun(t) || !requireTools(t, 'nft')) return;
+  const { web, db, file } = await makeWorld(t);
+  let daemon = await Daemon.start(t, file);
+  await serve(web, 'web');
+  for (const [before, after] of [
+    ['veth', 'tun'],
+    ['tun', 'veth'],
+  ] as const) {
+    edit(file, `web: { device: { kind: ${before}`, `web: { device: { kind: ${after}`);
+    daemon.hangUp();
+    const isPair = after === 'veth';
+    await until(after, async () => (await hostEnds(file)).has('web') === isPair);
+    await until('packets pass', async () => (await get(db, `${WEB[0]}:8080`, 1)) === 'web\n');
+    assert.equal(await waiting(daemon), 0);
+  }
+  await daemon.kill();
+  const before = await hostEnds(file);
+  await web.mustRun('ip', ['link', 'set', 'eth0', 'down']);
+  await web.mustRun('ip', ['link', 'set', 'eth0', 'name', 'net0']);
+  const { ifname } = before.get('db')!;
+  await run('ip', ['link', 'set', ifname, 'down']);
+  await run('ip', ['link', 'set', ifname, 'name', 'sgt-renamed']);
+  daemon = await Daemon.start(t, file);
+  await reaches(db, WEB[0], 'web');
+  const ends = await hostEnds(file);
+  assert.deepEqual(
+    [...ends.values()].map((one) => one.ifname).sort(),
+    [...before.values()].map((one) => one.ifname).sort(),
+  );
+  for (const [name, { ifindex }] of ends) assert.notEqual(ifindex, before.get(name)!.ifindex, name);
+  assert.notEqual((await web.run('ip', ['link', 'show', 'net0'])).code, 0);
+});
+
 test('--device-kind holds for what the file says nothing of, also after a reload', async (t) => {
   if (!canRun(t) || !requireTools(t, 'nft')) return;
   const { web, db, file } = await makeWorld(t);
