@@ -22,8 +22,7 @@
 import type { Logger } from 'pino';
 import { AGAIN_MS } from '../estate/host-rows.ts';
 
-export const FENCES = ['none', 'lease'] as const;
-export type FenceSetting = (typeof FENCES)[number];
+export type FenceSetting = 'none' | 'lease';
 
 /**
  * So much earlier than the lease ends packets stop. It is for clocks that don't run alike (a hundredth of a lease is

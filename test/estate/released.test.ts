@@ -13,11 +13,13 @@ import {
   deleteInterface,
   unassignAddresses,
 } from '../../src/estate/interfaces.ts';
-import { aliveKey, appliedKey } from '../../src/estate/keys.ts';
-import { encodeAlive, encodeApplied } from '../../src/estate/rows.ts';
+import { aliveKey, appliedKey, declaredKey, valueKey } from '../../src/estate/keys.ts';
+import { hostsBehind } from '../../src/estate/released.ts';
+import { encodeAlive, encodeApplied, ROW_FORMS } from '../../src/estate/rows.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
 import { makeSubnet, wishFor } from './subnet-world.ts';
 import { ALIVE, change, context, makeClients, refusalOf, take } from './world.ts';
+import { writeDetached } from './write-interface.ts';
 
 const FIRST = 4;
 const HOSTS = ['a', 'b', 'c'];
@@ -197,4 +199,36 @@ test('the refusal names the host, and the least recently released goes first', a
   });
   assert.deepEqual(await next(), all[2].addresses[0].words);
   assert.deepEqual(await next(), all[5].addresses[0].words);
+});
+
+test('a host that is fenced holds no address back, unless its file declares interfaces', async (t) => {
+  const [client] = await makeClients(t);
+  const { estate } = client;
+  const run = (work: (edit: Edit) => void): Promise<undefined> =>
+    change(client, (edit) => {
+      work(edit);
+      return { ok: true, value: undefined };
+    });
+  await run((edit) => {
+    acknowledge(edit, 'a', 0);
+    acknowledge(edit, 'c', 0);
+  });
+  const behind = (): readonly string[] => hostsBehind(estate, estate.revision);
+  assert.deepEqual(behind(), ['a', 'c']);
+  await run((edit) => {
+    edit.remove(aliveKey('a'));
+    edit.remove(aliveKey('c'));
+  });
+  assert.deepEqual(behind(), ['a'], 'one that does not fence may run');
+  await run((edit) => {
+    writeDetached(edit, 'eni-own', { address: '10.20.1.9', groupIds: [] });
+    const declaredAt = { host: 'c', file: 'c.yaml', line: 7 };
+    const own = { ...edit.read('interfaces', 'eni-own')!, declaredAt };
+    edit.remove(valueKey('interfaces', 'eni-own'));
+    edit.put(
+      declaredKey('c', 'interfaces', 'eni-own'),
+      JSON.stringify(ROW_FORMS.interfaces.encode(own)),
+    );
+  });
+  assert.deepEqual(behind(), ['a', 'c']);
 });
