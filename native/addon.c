@@ -44,6 +44,7 @@
 #include "adopt.h"
 #include "attach.h"
 #include "batch.h"
+#include "close.h"
 #include "device.h"
 #include "exit.h"
 #include "failure.h"
@@ -74,6 +75,7 @@ static const struct {
     {"listGuards", list_guards},
     {"lookAtDevice", look_at_device},
     {"closeFd", close_fd},
+    {"closeFds", close_fds},
     {"readBatch", read_batch},
     {"writeBatch", write_batch},
     {"acceptStream", accept_stream},

@@ -1,9 +1,7 @@
 /* Opens a device of any kind (kinds.c): reads the options, and describes the opened device. */
 #include "device.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "arguments.h"
 #include "failure.h"
@@ -134,23 +132,4 @@ napi_value open_device(napi_env env, napi_callback_info info) {
         return NULL;
     }
     return result;
-}
-
-napi_value close_fd(napi_env env, napi_callback_info info) {
-    napi_value argument;
-    int fd;
-    if (!read_arguments(env, info, 1, &argument) || !read_descriptor(env, argument, &fd))
-        return NULL;
-    /*
-     * On Linux the descriptor is closed even after EINTR. A second close could hit another
-     * descriptor.
-     */
-    if (close(fd) != 0 && errno != EINTR) {
-        struct failure failure;
-        int number = errno;
-        fail(&failure, number, "close", NULL, "descriptor %d cannot be closed: %s", fd,
-             strerror(number));
-        return throw_failure(env, &failure);
-    }
-    return NULL;
 }

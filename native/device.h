@@ -18,6 +18,5 @@ bool read_device_options(napi_env env, napi_value options, struct opening *openi
 napi_status describe_device(napi_env env, const struct opening *opening, napi_value *result);
 
 napi_value open_device(napi_env env, napi_callback_info info);
-napi_value close_fd(napi_env env, napi_callback_info info);
 
 #endif

@@ -244,10 +244,8 @@ function openDevice(
 }
 
 export function closeDevices(native: Native, devices: readonly Device[]): void {
-  for (const { fds, socket, spec } of devices) {
-    if (socket !== undefined) removeSocket(spec.name, socket);
-    for (const fd of fds) native.closeFd(fd);
-  }
+  for (const { socket, spec } of devices) if (socket !== undefined) removeSocket(spec.name, socket);
+  native.closeFds(Int32Array.from(devices.flatMap(({ fds }) => fds)));
 }
 
 /** Closes devices that were just opened. Pairs that were made for them are removed. */

@@ -146,6 +146,11 @@ export interface Native {
    */
   steerQueues(fd: number, options: OpenOptions, queues: number): void;
   closeFd(fd: number): void;
+  /**
+   * Closes many, side by side: to delete an interface is a wait in the kernel.
+   * @throws NativeError of one that can't be closed; the others are
+   */
+  closeFds(fds: Int32Array): void;
 
   /**
    * Keeps the host from an interface that somebody else made, as opening it does, also while it is down.

@@ -36,6 +36,8 @@ const NAME_DIGITS = 24;
  * Digits (base64url, 60 bits) in the name of a queue. Names are short, because several queues make many descriptors.
  */
 const QUEUE_NAME_DIGITS = 10;
+/** Devices, between two words of progress. */
+const CLOSED_AT_ONCE = 64;
 
 /**
  * systemd passes all names in one environment variable. The kernel starts no program with a longer variable
@@ -245,12 +247,13 @@ export class FdStore implements DeviceShelf {
       if (this.kept.delete(name)) this.notifier.removeFd(name);
   }
 
-  /** Closes devices at a stop. Closing the last descriptor of a device takes the kernel 20 ms. */
+  /** Closes devices at a stop. The kernel takes 20 ms to close the last descriptor of one; many are closed at once. */
   close(devices: readonly Device[]): void {
     const tell = tellProgress(this.log, this.notifier, 'closing devices');
-    for (const [i, device] of devices.entries()) {
-      closeDevices(this.native, [device]);
-      tell({ done: i + 1, of: devices.length });
+    for (let at = 0; at < devices.length; at += CLOSED_AT_ONCE) {
+      const some = devices.slice(at, at + CLOSED_AT_ONCE);
+      closeDevices(this.native, some);
+      tell({ done: at + some.length, of: devices.length });
     }
   }
 

@@ -62,6 +62,9 @@ export class FakeDevices {
         this.names.delete(fd);
         real.closeFd(fd);
       },
+      closeFds: (fds) => {
+        for (const fd of fds) this.native.closeFd(fd);
+      },
       setLink: (_netns, ifindex, { mtu, up }) =>
         void this.calls.push(`link ${ifindex} mtu ${mtu} up ${up}`),
       addAddress: (_netns, ifindex, bytes, length) => {
