@@ -166,9 +166,9 @@ export class Estate {
     return [...this.revisions.keys(), ...this.memberRows.keys()];
   }
 
-  /** The keys of rows that begin so. */
+  /** The keys of rows that begin so, but of members that are held by their own rows: they may be very many. */
   keysBelow(prefix: string): readonly string[] {
-    return this.keys().filter((key) => key.startsWith(prefix));
+    return [...this.revisions.keys()].filter((key) => key.startsWith(prefix));
   }
 
   /** The text of a row; undefined if there is none. */

@@ -186,9 +186,11 @@ export class HostPart implements Scope {
         prefixes: union(needs.prefixes, next.prefixes),
       };
       if (missing.length === 0) {
+        // Mostly a rule has another port, and what is held stays necessary.
+        const isLess = !isSameNeeds(this.needs, next);
         this.needs = next;
         const change = this.outcome(revision, pending, refused, former);
-        const gone = held.keys().filter((key) => !this.isNeeded(key));
+        const gone = isLess ? held.keys().filter((key) => !this.isNeeded(key)) : [];
         for (const key of gone) this.kept.delete(key);
         return { ...change, deletes: [...new Set([...change.deletes, ...gone])] };
       }
@@ -312,6 +314,14 @@ async function readAt(
 
 function isUnder(key: string, prefixes: readonly string[]): boolean {
   return prefixes.some((prefix) => key.startsWith(prefix));
+}
+
+function isSameNeeds(a: Needs, b: Needs): boolean {
+  return isSameSet(a.keys, b.keys) && isSameSet(a.prefixes, b.prefixes);
+}
+
+function isSameSet(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  return a.size === b.size && [...a].every((one) => b.has(one));
 }
 
 function union<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): ReadonlySet<T> {
