@@ -81,7 +81,7 @@ describe('the command line', () => {
       only: [],
       rounds: undefined,
       lists: false,
-      rivals: ['secgroupd', 'relay', 'kernel', 'ovs'],
+      rivals: ['secgroupd', 'fast-path', 'relay', 'kernel', 'ovs'],
     });
   });
 
@@ -93,7 +93,10 @@ describe('the command line', () => {
 
   for (const [args, message] of [
     [['--only', 'udp'], "there is no benchmark 'udp'; there are tcp-1, decision"],
-    [['--rivals', 'bpf'], "there is no rival 'bpf'; there are secgroupd, relay, kernel, ovs"],
+    [
+      ['--rivals', 'bpf'],
+      "there is no rival 'bpf'; there are secgroupd, fast-path, relay, kernel, ovs",
+    ],
     [['--rounds', '0'], '--rounds goes from 1 to 100'],
   ] as const) {
     test(args.join(' '), () => {

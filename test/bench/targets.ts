@@ -1,5 +1,5 @@
 /** The targets of the project, and whether a run reached them. */
-import type { Collector, TargetResult } from './results.ts';
+import type { Collector, RivalName, TargetResult } from './results.ts';
 import { ratios, summarise } from './stats.ts';
 
 interface Target {
@@ -18,6 +18,7 @@ function ratio(
   bound: Target['bound'],
   limit: number,
   rival: string,
+  ours: RivalName = 'secgroupd',
 ): Target {
   return {
     what,
@@ -25,10 +26,7 @@ function ratio(
     limit,
     suffix: ` × ${rival}`,
     values: (collector) =>
-      ratios(
-        collector.values(benchmark, metric, 'secgroupd'),
-        collector.values(benchmark, metric, rival),
-      ),
+      ratios(collector.values(benchmark, metric, ours), collector.values(benchmark, metric, rival)),
   };
 }
 
@@ -47,6 +45,16 @@ function inProcess(
     suffix,
     values: (collector) => collector.values(benchmark, metric, subject),
   };
+}
+
+/** Of the kernel's fast path, next to the kernel. */
+function fast(
+  what: string,
+  measured: readonly [string, string],
+  bound: Target['bound'],
+  limit: number,
+): Target {
+  return ratio(`fast path: ${what}`, measured, bound, limit, 'kernel', 'fast-path');
 }
 
 /** 10,000 of something against 10 of it. */
@@ -109,6 +117,12 @@ const TARGETS: readonly Target[] = [
   ratio('TCP connections a second', ['connections', 'rate'], 'at least', 0.8, 'kernel'),
   ratio('round trip at half load, p50', ['round-trip', 'half load, p50'], 'at most', 2, 'kernel'),
   ratio('round trip at half load, p99', ['round-trip', 'half load, p99'], 'at most', 2, 'kernel'),
+  fast('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 1),
+  fast('TCP, 8 flows', ['tcp-8', 'throughput'], 'at least', 1),
+  fast('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 1.2),
+  fast('TCP connections a second', ['connections', 'rate'], 'at least', 0.9),
+  fast('round trip at half load, p50', ['round-trip', 'half load, p50'], 'at most', 1),
+  fast('round trip at half load, p99', ['round-trip', 'half load, p99'], 'at most', 1),
   ratio('Docker: TCP, one flow', ['docker', 'tcp-1 throughput'], 'at least', 1, 'bridge'),
   longer('Docker: run to first answer', 'docker run to first answer', 150),
   ratio('attached veth: TCP, one flow', ['attach', 'tcp-1 throughput'], 'at least', 0.6, 'kernel'),

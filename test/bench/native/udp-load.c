@@ -163,6 +163,9 @@ static void take(struct tally *tally, const struct datagram *datagram, unsigned 
     }
 }
 
+/* Datagrams that the receiver answers. */
+#define ANSWERS 2
+
 static int run_receiver(char **arguments, bool is_first) {
     struct sockaddr_in at = address_of(arguments[0], arguments[1]);
     uint32_t run = (uint32_t)number_of(arguments[2]);
@@ -190,6 +193,18 @@ static int run_receiver(char **arguments, bool is_first) {
     if (tally.seen == NULL)
         fail("calloc");
     say_ready();
+    /* The first datagrams are answered, so that the flow is one with two directions. */
+    struct sockaddr_in sender;
+    socklen_t sender_bytes = sizeof sender;
+    for (int answered = 0; answered < ANSWERS && !stopped;) {
+        struct datagram datagram;
+        ssize_t bytes =
+            recvfrom(fd, &datagram, sizeof datagram, 0, (struct sockaddr *)&sender, &sender_bytes);
+        if (bytes < 0)
+            continue;
+        take(&tally, &datagram, (unsigned)bytes, run);
+        answered += sendto(fd, "", 1, 0, (struct sockaddr *)&sender, sender_bytes) == 1;
+    }
     while (!stopped) {
         int got = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
         if (got < 0 && errno != EINTR && errno != EAGAIN)

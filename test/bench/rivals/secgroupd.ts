@@ -37,6 +37,15 @@ export async function startSecgroupd(bench: Bench): Promise<Rival> {
   return startBetween(bench, await tunEnds(bench));
 }
 
+/** With the fast path (docs/offload.md): the same two namespaces, each with one end of a veth pair of ours. */
+export async function startFastPath(bench: Bench): Promise<Rival> {
+  const { client, server } = await makeEnds(bench);
+  const pair = ({ path }: Netns): string => `{ kind: veth, netns: ${path}, name: eth0 }`;
+  const between = { client, server, devices: [pair(client), pair(server)] as const };
+  const rival = await startBetween(bench, between, [MAIN], undefined, 'offload: on');
+  return { ...rival, name: 'fast-path' };
+}
+
 export async function startRelay(bench: Bench): Promise<Rival> {
   const program = ['--import', RELAY, MODULES];
   const rival = await startBetween(bench, await tunEnds(bench), program, 'ingress: []');
@@ -58,11 +67,13 @@ export async function startBetween(
   { client, server, devices, host, door }: Between,
   program: readonly string[] = [MAIN],
   ingress = ingressFrom('sg:client'),
+  more = '',
 ): Promise<Rival> {
   const file = bench.path(`${client.name}.yaml`);
   writeFileSync(
     file,
-    `securityGroups:
+    `${more}
+securityGroups:
   client: {}
   server:
     ${ingress}
