@@ -124,6 +124,7 @@ export const EXIT_CODES = {
     ['3', 'an input has errors, or the two are too large to compare'],
     ['4', 'nothing is newly allowed, and something no longer'],
   ],
+  'sgctl export': [DONE, ['1', 'the input has errors'], WRONG_USAGE],
   'sgctl import aws': [DONE, WRONG_USAGE],
   'sgctl doctor': [
     ['0', 'the service can run (there may be warnings)'],

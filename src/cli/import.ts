@@ -19,7 +19,7 @@ export function addImportCommands(program: Command): void {
     .command('aws')
     .summary("the commands that write an account's groups into a folder")
     .description(
-      'Prints a script of aws CLI commands that write what a Region has of groups, rules, prefix lists, interfaces and networks into a folder. They only read. The folder is an input for check, explain, test, rules and diff.',
+      'Prints a script of aws CLI commands that write what a Region has of groups, rules, prefix lists, interfaces and networks into a folder. They only read. The folder is an input for check, explain, test, rules, diff, export and lab up.',
     )
     .requiredOption('--print-commands', 'print the commands: they are for you to run')
     .option('--folder <dir>', 'where they write', 'account')

@@ -8,7 +8,10 @@ import type { Progress } from '../lab/progress.ts';
 import { listStoredLabs } from '../lab/state.ts';
 import type { LabInstance, LabState, StoredLab } from '../lab/state.ts';
 import { labNameOf, upLab } from '../lab/up.ts';
-import { loadOwnOrPrint } from './check.ts';
+import { printable } from '../source/excerpt.ts';
+import { addAddressOption } from './address-option.ts';
+import { loadOrPrint, NETNS_DIRECTORY } from './check.ts';
+import { INPUT_ARGUMENT } from './input-words.ts';
 import { addLabEnvCommand } from './lab-env.ts';
 import { addLabExecCommand } from './lab-exec.ts';
 import { EXIT_FAILED, EXIT_SIGNAL_BASE, paint, printError, programName } from './output.ts';
@@ -47,13 +50,13 @@ Example:
 }
 
 function addUpCommand(lab: Command): void {
-  lab
-    .command('up')
+  const command = lab.command('up');
+  addAddressOption(command)
     .summary('make a lab')
     .description(
       'Makes the namespaces the configuration names, starts the daemon on them and returns once packets flow. If anything fails, or at Ctrl-C, everything is taken away again.',
     )
-    .argument('<file>', 'configuration (YAML)')
+    .argument('<file>', INPUT_ARGUMENT)
     .option('--name <name>', "the lab's name (default: the file's base name)")
     .option('--api', "give it a server of EC2's API, for the aws CLI, Terraform and the like")
     .option('--json', 'print the lab as JSON, as `sgctl lab ls` does')
@@ -81,6 +84,9 @@ function addUpCommand(lab: Command): void {
       `
 Namespaces that exist already are never touched: the lab refuses to start.
 Namespaces given as a path or a pid are used as they are, and left.
+
+Of a plan, a template or an account, each interface gets a namespace, and an
+address if the input knows none. Groups that are not known admit nothing.
 
 ${exitCodeHelp('sgctl lab up')}
 
@@ -119,13 +125,19 @@ async function runUp(
     readonly deviceKind?: string;
     readonly api?: true;
     readonly json?: true;
+    readonly address?: ReadonlyMap<string, string>;
   },
 ): Promise<void> {
-  const config = await loadOwnOrPrint(file);
-  if (config === undefined) {
+  const addresses = options.address ?? new Map<string, string>();
+  const loaded = await loadOrPrint(file, { needsInterfaces: true, addresses });
+  if (loaded === undefined) {
     process.exitCode = EXIT_FAILED;
     return;
   }
+  const { labConfiguration } = await import('../outputs/lab-configuration.ts');
+  const { config, text, losses } = labConfiguration(loaded, NETNS_DIRECTORY);
+  for (const loss of losses)
+    console.error(`${paint('warning:', 'yellow', process.stderr)} ${printable(loss)}`);
   const interrupt = new AbortController();
   let caught: keyof typeof SIGNAL_NUMBERS = 'SIGINT';
   const onSignal = (signal: keyof typeof SIGNAL_NUMBERS): void => {
@@ -139,6 +151,7 @@ async function runUp(
     const stored = await upLab({
       config,
       file,
+      ...(text === undefined ? {} : { text }),
       name: options.name ?? labNameOf(file),
       timeoutMs: options.timeout * 1000,
       timeScale: options.timeScale,

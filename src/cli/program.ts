@@ -10,6 +10,7 @@ import { addDoctorCommand } from './doctor.ts';
 import { addDoorsCommand } from './doors.ts';
 import { addDropsCommand } from './drops.ts';
 import { addExplainCommand } from './explain.ts';
+import { addExportCommand } from './export.ts';
 import { addFlowsCommand } from './flows.ts';
 import { addImportCommands } from './import.ts';
 import { addInterfaceCommands } from './interface.ts';
@@ -75,6 +76,7 @@ Examples:
   addTestCommand(program);
   addDiffCommand(program);
   addImportCommands(program);
+  addExportCommand(program);
   addApiCommands(program);
   addDoctorCommand(program);
   addDoorsCommand(program);

@@ -20,7 +20,7 @@ const BY_HAND =
 const TERRAFORM: Kind = { what: 'Terraform source', hint: BY_HAND };
 /** What sgctl reads and the daemon does not: who enforces something says what. */
 const AS_IT_IS =
-  '`sgctl check`, explain, test, rules and diff take it as it is; docs/inputs.md says what is read';
+  '`sgctl check`, explain, test, rules, diff and lab up take it as it is; `sgctl export --to configuration` makes one of it';
 const PLAN: Kind = { what: 'a Terraform plan or state', hint: AS_IT_IS };
 const SAVED_TABLES: Kind = {
   what: 'a rule set of iptables or nftables',

@@ -7,7 +7,6 @@ import {
   cidrContains,
   formatAddress,
   formatCidr,
-  parseAddress,
   type Address,
   type Cidr,
 } from '../addr/address.ts';
@@ -135,11 +134,4 @@ class Pool {
     }
     return undefined;
   }
-}
-
-/** Reads NAME=ADDRESS. */
-export function parseGivenAddress(text: string): readonly [string, string] | undefined {
-  const equals = text.lastIndexOf('=');
-  const [name, address] = [text.slice(0, equals), text.slice(equals + 1)];
-  return equals > 0 && parseAddress(address).ok ? [name, address] : undefined;
 }

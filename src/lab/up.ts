@@ -9,6 +9,7 @@
  * Namespaces given by path or pid belong to somebody else. The lab makes and removes only those given by name.
  */
 import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
 import { formatAddress, formatCidr } from '../addr/address.ts';
 import type { Config, DeviceConfig } from '../config/config.ts';
@@ -43,6 +44,8 @@ export interface UpOptions {
   readonly config: Config;
   /** The configuration file. The daemon reads it again by itself. */
   readonly file: string;
+  /** What the daemon reads in place of the file, which is no configuration; it is written beside the lab's state. */
+  readonly text?: string;
   /** `labNameOf` gives the usual one. */
   readonly name: string;
   readonly timeoutMs: number;
@@ -61,6 +64,9 @@ export interface UpOptions {
   /** The command to run as the daemon. Absent: this build's own. */
   readonly daemonCommand?: readonly string[];
 }
+
+/** In the lab's directory: what was made of another input. */
+const CONFIGURATION = 'lab.yaml';
 
 const NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -119,13 +125,13 @@ class LabMaker {
   async make(names: readonly string[], mustHold: boolean): Promise<void> {
     const self = identify(process.pid);
     if (self === undefined) throw new LabError('cannot read /proc');
-    const { config, file, name } = this.options;
+    const { config, name } = this.options;
     this.state = {
       version: 1,
       name,
       id: randomUUID(),
       bootId: readBootId(),
-      configFile: resolve(file),
+      configFile: this.configFile(),
       mode: mustHold ? 'held' : 'named',
       createdAt: new Date().toISOString(),
       phase: 'making',
@@ -135,11 +141,19 @@ class LabMaker {
       instances: instancesOf(config),
     };
     this.change({});
+    const { text } = this.options;
+    if (text !== undefined) writeFileSync(this.configFile(), text, { mode: 0o600 });
     await this.makeNamespaces(names);
     await this.planLinks();
     this.stopIfAborted();
     await this.runDaemon();
     this.change({ phase: 'up' });
+  }
+
+  /** What the daemon reads. */
+  private configFile(): string {
+    const { file, text } = this.options;
+    return text === undefined ? resolve(file) : join(this.directory, CONFIGURATION);
   }
 
   private current(): LabState {
@@ -253,7 +267,7 @@ class LabMaker {
     await startDaemon({
       more,
       ...(options.daemonCommand === undefined ? {} : { command: options.daemonCommand }),
-      configFile: resolve(options.file),
+      configFile: this.configFile(),
       netnsDirectory: namespaceDirectory(mode, this.directory),
       logFile: join(this.directory, 'daemon.log'),
       controlSocket: join(this.directory, CONTROL_SOCKET),

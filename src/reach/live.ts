@@ -17,6 +17,7 @@ import { listStoredLabs, type StoredLab } from '../lab/state.ts';
 import { namespacesOf, upLab } from '../lab/up.ts';
 import { Agent, forEachParallel } from './agents.ts';
 import type { Seen } from './agent-messages.ts';
+import { labConfiguration } from '../outputs/lab-configuration.ts';
 import type { Attempt } from './live-plan.ts';
 import type { Expected } from './suite.ts';
 
@@ -36,6 +37,7 @@ export type LiveVerdict =
   | { readonly kind: 'allowed' | 'denied' }
   | { readonly kind: 'unsent' | 'failed'; readonly why: string };
 
+const NETNS_DIRECTORY = '/run/netns';
 const PROBE_TIMEOUT_MS = 1000;
 const PATIENT_TIMEOUT_MS = 4000;
 const PARALLEL = 48;
@@ -57,9 +59,11 @@ export async function runLive(
     return useLab(checkLab(options.labName, options.config, attempts), attempts, options);
   }
   hintAtLab(options.config);
+  const { config, text } = labConfiguration(options.config, NETNS_DIRECTORY);
   const lab = await upLab({
-    config: options.config,
+    config,
     file: options.configFile,
+    ...(text === undefined ? {} : { text }),
     name: `test-${process.pid}`,
     timeoutMs: LAB_TIMEOUT_MS,
     signal: options.signal,

@@ -51,7 +51,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ],
   ['lab', ['config', 'ports', 'api', 'cloudformation', 'addr', 'source']],
   ['run', ['control-socket', 'queries', 'config', 'lab', 'addr', 'source']],
-  ['reach', ['inputs', 'config', 'explain', 'lab', 'policy', 'addr', 'source']],
+  ['reach', ['inputs', 'outputs', 'config', 'explain', 'lab', 'policy', 'addr', 'source']],
   [
     'api',
     [
