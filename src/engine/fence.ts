@@ -57,10 +57,16 @@ export class Fence {
     return this.isClosed && !wasClosed;
   }
 
-  /** From when on what is behind it is closed, in ms of CLOCK_BOOTTIME modulo 2^32; 0: never. */
+  /**
+   * From when on what is behind it is closed, in ms of CLOCK_BOOTTIME modulo 2^32; 0: never. A moment that has passed
+   * is told as one that just has: as a wrapped difference, one of 25 days ago would be yet to come.
+   */
   get closesAtMs(): number {
     const until = Atomics.load(this.until, 0);
-    return until === FENCE_NEVER ? 0 : (until * FENCE_TICK_MS) | 1;
+    if (until === FENCE_NEVER) return 0;
+    const atMs = until * FENCE_TICK_MS;
+    const nowMs = this.clockMs();
+    return (nowMs >= atMs ? nowMs - 2 : atMs) | 1;
   }
 
   /** Whether packets of a port stop now. */

@@ -63,6 +63,25 @@ test('memory that nobody has written yet is closed', () => {
   assert.deepEqual([fence.holds(A_PORT), fence.holds(2)], [true, false]);
 });
 
+test('a moment that has passed is told as passed, however long the machine has been up', () => {
+  const moment = new Moment();
+  const { fence } = moment;
+  const DAY_MS = 86_400_000;
+  for (const days of [0.1, 20, 25, 40, 50, 70, 200]) {
+    moment.nowMs = days * DAY_MS;
+    for (const untilMs of [0, moment.nowMs - DAY_MS, moment.nowMs]) {
+      moment.until(untilMs);
+      assert.ok(((fence.closesAtMs - moment.nowMs) | 0) <= 0, `${untilMs} after ${days} days`);
+      assert.notEqual(fence.closesAtMs, 0);
+    }
+    moment.until(moment.nowMs + 9500);
+    const leftMs = (fence.closesAtMs - moment.nowMs) | 0;
+    assert.ok(leftMs > 9300 && leftMs <= 9501, String(leftMs));
+    moment.until(Infinity);
+    assert.equal(fence.closesAtMs, 0);
+  }
+});
+
 test('packets stop at the moment, both ways and also of flows that are tracked', () => {
   const moment = new Moment();
   const { fence } = moment;
