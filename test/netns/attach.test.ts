@@ -12,6 +12,7 @@ import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 import { hostReaches, inUrl, plugIn, reaches, tables, until, waiting } from './attach-world.ts';
+import { offloadKey } from './offload-key.ts';
 import { blobHash } from './blob.ts';
 import {
   canRun,
@@ -54,6 +55,7 @@ interfaces:
   db: { device: { kind: attach, netns: ${host.path}, name: veth-db }, addresses: [${DB.map((one) => `'${one}'`).join()}], securityGroups: [open] }
   tun: { device: { netns: ${tun.path}, name: eth0 }, addresses: [${TUN.map((one) => `'${one}'`).join()}], securityGroups: [open] }
 metrics: { listen: '127.0.0.1:0' }
+${offloadKey()}
 ${more}`;
 }
 

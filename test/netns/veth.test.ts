@@ -22,6 +22,7 @@ import {
   waiting,
   type HostEnd,
 } from './attach-world.ts';
+import { offloadKey } from './offload-key.ts';
 import { blobHash } from './blob.ts';
 import {
   canRun,
@@ -64,6 +65,7 @@ interfaces:
   db: { device: { kind: veth, netns: ${db.path}, name: eth0, mac: '${MAC_DB}', mtu: ${DB_MTU} }, addresses: [${listed(DB)}], securityGroups: [open] }
   tun: { device: { netns: ${tun.path}, name: eth0 }, addresses: [${listed(TUN)}], securityGroups: [open] }
 metrics: { listen: '127.0.0.1:0' }
+${offloadKey()}
 ${more}`;
 }
 

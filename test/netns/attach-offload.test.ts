@@ -1,0 +1,8 @@
+/**
+ * The tests of attach.test.ts with the kernel's fast path: whatever holds without it holds with it.
+ *
+ * Runs alone: those make namespaces.
+ */
+import { withOffload } from './offload-key.ts';
+
+await withOffload(() => import('./attach.test.ts'));
