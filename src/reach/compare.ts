@@ -20,6 +20,7 @@ import type {
   Peer,
   PolicyModel,
   Rule,
+  SecurityGroup,
 } from '../policy/model.ts';
 import {
   EVERY_SERVICE,
@@ -33,8 +34,8 @@ import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { groupLabel } from '../policy/vpcs.ts';
 import { joinRegions, regionIncludes, regionLabel, regionsOf, type Region } from './regions.ts';
 
-/** Pairs of classes: some seconds. */
-const PAIRS_MAX = 400_000;
+/** Pairs of classes; a million took six seconds where this was written. */
+const PAIRS_MAX = 2_000_000;
 const FAMILIES: readonly Family[] = [4, 6];
 
 export type DifferenceKind =
@@ -100,23 +101,26 @@ export function compareModels(before: PolicyModel, after: PolicyModel): Comparis
 class Side {
   readonly model: PolicyModel;
   readonly interfaces: ReadonlyMap<string, NetworkInterface>;
-  /** Groups that may have members who are not known, by the name of such a member. */
-  readonly open: ReadonlyMap<string, GroupId>;
+  /** Each group by the name of somebody in it. */
+  readonly members: ReadonlyMap<string, GroupId>;
+  /** The names of those who may be there, and are not known. */
+  readonly open: readonly string[];
 
   constructor(model: PolicyModel) {
     this.model = model;
     const all = [...model.interfaces.values()];
     this.interfaces = new Map(all.map((one) => [one.name, one]));
     const used = new Set(all.flatMap(({ groupIds }) => groupIds));
-    this.open = new Map(
-      [...model.groups.values()]
-        .filter(({ id, name, memberGaps = [] }) => {
-          if (memberGaps.length > 0) return true;
-          // Each VPC has a default group, which mostly nobody is in on purpose.
-          return model.isElsewhere === true && !used.has(id) && name !== DEFAULT_GROUP_NAME;
-        })
-        .map((group) => [`anybody in sg:${groupLabel(group)}`, group.id]),
-    );
+    const groups = [...model.groups.values()];
+    const nameOf = (group: SecurityGroup): string => `anybody in sg:${groupLabel(group)}`;
+    this.members = new Map(groups.map((group) => [nameOf(group), group.id]));
+    this.open = groups
+      .filter(({ id, name, memberGaps = [] }) => {
+        if (memberGaps.length > 0) return true;
+        // Each VPC has a default group, which mostly nobody is in on purpose.
+        return model.isElsewhere === true && !used.has(id) && name !== DEFAULT_GROUP_NAME;
+      })
+      .map(nameOf);
   }
 
   /** The address that stands for an interface; undefined if it has none of the family. */
@@ -126,7 +130,7 @@ class Side {
 
   has(end: End, family: Family): boolean {
     if (end.kind === 'outside') return true;
-    if (end.kind === 'member') return this.open.has(end.name);
+    if (end.kind === 'member') return this.members.has(end.name);
     return this.addressOf(end.name, family) !== undefined;
   }
 
@@ -168,7 +172,7 @@ class Side {
   }
 
   private holderOf(end: End): Pick<NetworkInterface, 'groupIds' | 'doubt'> {
-    if (end.kind === 'member') return { groupIds: [this.open.get(end.name)!] };
+    if (end.kind === 'member') return { groupIds: [this.members.get(end.name)!] };
     return this.interfaces.get(end.name)!;
   }
 
@@ -178,7 +182,7 @@ class Side {
       case 'outside':
         return regionIncludes(peer, end.region, this.model);
       case 'member':
-        return this.includesMember(peer, this.open.get(end.name)!, family);
+        return this.includesMember(peer, this.members.get(end.name)!, family);
       case 'interface': {
         const owner = this.interfaces.get(end.name)!;
         const address = this.addressOf(end.name, family)!;
@@ -206,7 +210,7 @@ class Side {
   /** What is the same for ends that no rule tells apart. */
   signatureOf(end: End, family: Family, peers: readonly Peer[]): string {
     if (!this.has(end, family)) return '';
-    if (end.kind === 'member') return `member ${this.open.get(end.name)!}`;
+    if (end.kind === 'member') return `member ${this.members.get(end.name)!}`;
     const { groupIds, doubt } = this.holderOf(end);
     const told = peers.map((peer) => {
       const answer = this.includes(peer, end, family);
@@ -237,7 +241,7 @@ function classify(old: Side, now: Side, family: Family): readonly (readonly End[
       kind: 'interface',
       name,
     })),
-    ...[...new Set([...old.open.keys(), ...now.open.keys()])].map((name): End => ({
+    ...[...new Set([...old.open, ...now.open])].map((name): End => ({
       kind: 'member',
       name,
     })),

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseAddress, type Address } from '../../src/addr/address.ts';
 import { judgeCertainly, type Certainty } from '../../src/policy/doubt.ts';
-import type { Direction, PolicyModel } from '../../src/policy/model.ts';
+import type { Direction, PolicyModel, Rule, SecurityGroup } from '../../src/policy/model.ts';
 import { servicesOf } from '../../src/policy/service-set.ts';
 import { compareModels, type DifferenceKind } from '../../src/reach/compare.ts';
 import { INTERFACES, models } from '../policy/doubt-models.ts';
@@ -126,5 +126,32 @@ test('an input allows what it allows: no difference', () => {
     fc.property(models, (model) => {
       assert.deepEqual(compareModels(model, model).differences, []);
     }),
+  );
+});
+
+test('that somebody known comes into a group takes nothing from who may be in it', () => {
+  const [model] = fc.sample(models, { numRuns: 1, seed: 1 });
+  const origin = { file: 'x', line: 1, column: 1, path: '' };
+  const rule = (direction: Direction, groupId: string): Rule => ({
+    ...{ id: `sgr-${direction}`, direction, protocol: 6, fromPort: 1, toPort: 1 },
+    ...{ peer: { kind: 'group', groupId }, description: '', origin },
+  });
+  const group = (id: string, ingress: readonly Rule[], egress: readonly Rule[]): SecurityGroup => ({
+    ...{ id, name: id.slice(-1), description: '', ingress, egress, origin },
+  });
+  const all = [
+    group('sg-a', [rule('ingress', 'sg-b')], []),
+    group('sg-b', [], [rule('egress', 'sg-a')]),
+  ];
+  const [one] = model.interfaces.values();
+  const { doubt: _, ...known } = { ...one, groupIds: ['sg-b'] };
+  const before: PolicyModel = {
+    groups: new Map(all.map((each) => [each.id, each])),
+    ...{ prefixLists: new Map(), interfaces: new Map(), isElsewhere: true },
+  };
+  const after = { ...before, interfaces: new Map([[known.id, known]]) };
+  assert.deepEqual(
+    compareModels(before, after).differences.map(({ kind, from, to }) => [kind, from, to]),
+    [['newly-allowed', [known.name], ['anybody in sg:a']]],
   );
 });
