@@ -9,7 +9,9 @@
 #include <stdint.h>
 
 #include "failure.h"
-#include "guard-mark.h"
+
+/* The mark (SO_MARK) of packets that may be sent by a guarded interface. */
+#define GUARD_MARK 0x5ec6a77a
 
 /* Guards the interface of that name in the calling thread's namespace, anew if it is guarded. */
 int guard_interface(const char *name, struct failure *failure);

@@ -56,8 +56,8 @@ struct offload_flow {
 /* Where an interface is. */
 struct offload_port {
     unsigned ifindex; /* 0: it takes no part */
-    unsigned is_pair; /* 1: its device has another end in another namespace, to which packets go at
-                         once */
+    /* 1: its device has another end in another namespace; packets go to no other device. */
+    unsigned is_pair;
     unsigned mtu;
     unsigned mac_high; /* of the instance: 16 bits */
     unsigned mac_low;

@@ -36,13 +36,15 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "../guard-mark.h"
 #include "layout.h"
 #include "packet.h"
 
 #define MAC_GROUP 0x01
 #define PACKET_HOST 0 /* linux/if_packet.h */
 #define ACK_WINDOW_MIN 66000
+/* As src/engine/offload.ts. */
+#define TCP_SEGMENTS_MAX 1024
+#define UDP_SEGMENTS_MAX 128
 
 struct bucket {
     __u32 slots[OFFLOAD_BUCKET_SLOTS];
@@ -55,10 +57,9 @@ struct marks {
 /* What `decide` leaves for `forward`. */
 struct verdict {
     __u32 is_set;
-    __u32 from;   /* ifindex */
-    __u32 length; /* of the frame */
-    __u32 to;     /* ifindex */
-    __u32 is_pair;
+    __u32 from;         /* ifindex */
+    __u32 length;       /* of the frame */
+    __u32 to;           /* ifindex */
     __u8 addresses[12]; /* of the frame: the instance's, the gateway's */
 };
 
@@ -209,9 +210,15 @@ static __always_inline void mark(__u32 number) {
         *at = 1;
 }
 
-/* Whether the packet fits the device that it goes to. */
-static __always_inline int fits(struct __sk_buff *skb, const struct packet *p, __u32 mtu) {
-    return skb->gso_size == 0 ? p->bytes <= mtu : p->header_bytes + skb->gso_size <= mtu;
+/* As many packets as the frame is on a wire; 0 if the loop is to see it. */
+static __always_inline __u32 segments_of(struct __sk_buff *skb, const struct packet *p, __u32 mtu) {
+    __u32 size = skb->gso_size;
+    if (size == 0)
+        return p->bytes <= mtu;
+    /* gso_segs is 0 in what a guest sends. */
+    __u32 segments = (p->bytes - p->header_bytes + size - 1) / size;
+    __u32 most = (p->kind & 0xff) == PROTOCOL_TCP ? TCP_SEGMENTS_MAX : UDP_SEGMENTS_MAX;
+    return p->header_bytes + size <= mtu && segments <= most ? segments : 0;
 }
 
 static __always_inline void count_packets(struct offload_flow *flow, __u32 source, __u32 packets,
@@ -256,8 +263,16 @@ static __always_inline int take(struct __sk_buff *skb, const struct packet *p,
     __u32 from = p->source ? upper : lower, to = p->source ? lower : upper;
     struct offload_port *in = bpf_map_lookup_elem(&ports, &from);
     struct offload_port *out = bpf_map_lookup_elem(&ports, &to);
-    if (in == NULL || out == NULL || in->ifindex != skb->ifindex || out->ifindex == 0 ||
-        !fits(skb, p, out->mtu))
+    if (in == NULL || out == NULL || in->ifindex != skb->ifindex || out->ifindex == 0)
+        return 0;
+    /*
+     * Only to the other end of a pair. Who sends chooses where a checksum that is left to the
+     * device goes (virtio header, of a guest or by PACKET_VNET_HDR), and this program can't see it.
+     * A device without checksum offload would write it there, maybe over the ports that were just
+     * checked. On the way to the other end nobody writes anything.
+     */
+    __u32 segments = segments_of(skb, p, out->mtu);
+    if (!out->is_pair || segments == 0)
         return 0;
     /* Frames of the instance alone, and none to a group: others teach or ask something. */
     __u32 high = p->addresses[6] << 8 | p->addresses[7];
@@ -270,13 +285,11 @@ static __always_inline int take(struct __sk_buff *skb, const struct packet *p,
     /* Another processor may have a later time. */
     if (idle > 0)
         flow->seen_ms = now;
-    __u32 segments = skb->gso_segs;
-    count_packets(flow, p->source, segments == 0 ? 1 : segments, p->bytes);
+    count_packets(flow, p->source, segments, p->bytes);
     mark(number);
     verdict->from = skb->ifindex;
     verdict->length = skb->len;
     verdict->to = out->ifindex;
-    verdict->is_pair = out->is_pair;
     write_mac(verdict->addresses, out->mac_high, out->mac_low);
     write_mac(verdict->addresses + 6, c->gateway_high, c->gateway_low);
     return 1;
@@ -315,14 +328,10 @@ int forward(struct __sk_buff *skb) {
         return TC_ACT_OK;
     if (bpf_skb_store_bytes(skb, 0, verdict->addresses, sizeof verdict->addresses, 0) != 0)
         return TC_ACT_SHOT;
-    if (verdict->is_pair) {
-        /* The other end's stack takes the packet as it is, and it was addressed to the gateway. */
-        if (bpf_skb_change_type(skb, PACKET_HOST) != 0)
-            return TC_ACT_SHOT;
-        return bpf_redirect_peer(verdict->to, 0);
-    }
-    skb->mark = GUARD_MARK;
-    return bpf_redirect(verdict->to, 0);
+    /* The other end's stack takes the packet as it is, and it was addressed to the gateway. */
+    if (bpf_skb_change_type(skb, PACKET_HOST) != 0)
+        return TC_ACT_SHOT;
+    return bpf_redirect_peer(verdict->to, 0);
 }
 
 /* What `decide` would say, for tests that hand it a packet (BPF_PROG_TEST_RUN). */

@@ -127,7 +127,7 @@ export class OffloadedFlows {
   /** By entry of ours: the flows at the gates of the lower and of the upper end, or NO_FLOW. */
   private readonly owners: Int32Array;
   private readonly lingering: Lingering;
-  /** By port: 1 if its interface's packets can be forwarded in the kernel. */
+  /** By port: 0 if its interface takes no part; 1 if packets from it can be forwarded; 2 if also those to it. */
   private readonly takesPart: Uint8Array;
   /** The marks of our entries, 4 bytes a word. */
   private readonly marks: Int32Array;
@@ -247,9 +247,10 @@ export class OffloadedFlows {
     this.kernel.raiseSeen(entry, seenAt(table.words, at));
   }
 
-  /** Whether packets from one port to another can be forwarded in the kernel. */
+  /** Whether packets between two ports can be forwarded in the kernel, one way at least. */
   joins(from: number, to: number): boolean {
-    return this.takesPart[from] !== 0 && this.takesPart[to] !== 0;
+    const { takesPart } = this;
+    return takesPart[from] !== 0 && takesPart[to] !== 0 && takesPart[from] + takesPart[to] > 2;
   }
 
   /**
@@ -363,7 +364,7 @@ export class OffloadedFlows {
     if (this.takesPart[port] !== 0 && ports[at + PORT_IFINDEX] !== ifindex)
       for (let entry = this.first; entry < this.end; entry++)
         if (this.isOfPort(entry, port)) this.takeBack(entry);
-    this.takesPart[port] = ifindex === 0 ? 0 : 1;
+    this.takesPart[port] = ifindex === 0 ? 0 : isPair ? 2 : 1;
     ports[at + PORT_IS_PAIR] = isPair ? 1 : 0;
     ports[at + PORT_MTU] = mtu;
     ports[at + PORT_IFINDEX] = ifindex;

@@ -103,7 +103,7 @@ export class KernelRig {
     engine.gates.tracker.offload = this.offload;
     this.offload.setGeneration(this.rig.policy.generation);
     for (const port of [1, 2]) {
-      this.offload.setPort(port, LOOPBACK, false, 1500);
+      this.offload.setPort(port, LOOPBACK, true, 1500);
       this.offload.setMac(port, 0x0200, port);
     }
     this.offload.beginRound(this.nowMs);

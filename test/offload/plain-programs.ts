@@ -58,6 +58,8 @@ export function forwardsPlainly(
   if (tcp !== undefined && tcp.flags !== 'A') return false;
   const headers = tcp === undefined ? transportAt + 8 : packet.length - tcp.payloadBytes;
   if ((segmentBytes === 0 ? packet.length : headers + segmentBytes) > mtu) return false;
+  const segments = segmentBytes === 0 ? 1 : Math.ceil((packet.length - headers) / segmentBytes);
+  if (segments === 0 || segments > (tcp === undefined ? 128 : 1024)) return false;
   const [from, to] = endsOf(decoded);
   const sender = flow.sides.get(from)!;
   if (!sender.passes) return false;

@@ -165,7 +165,7 @@ class Run {
     const { kernel, plain } = this;
     const isStrange = step?.what === 'frame';
     const segmentBytes = step?.what === 'segments' ? 1400 : 0;
-    const segments = segmentBytes === 0 ? 1 : 3;
+    const segments = segmentBytes === 0 ? 1 : Math.max(1, Math.ceil(step!.bytes / segmentBytes));
     const atMs = kernel.nowMs;
     let found: PlainFlow | undefined;
     const expected = forwardsPlainly(
