@@ -2,7 +2,7 @@
 import type { EventRing } from '../engine/events.ts';
 import type { Engine } from '../engine/evaluate.ts';
 import type { Fence } from '../engine/fence.ts';
-import { OffloadedFlows } from '../engine/offloaded-flows.ts';
+import { ALIVE_MS, OffloadedFlows } from '../engine/offloaded-flows.ts';
 import { openTables } from '../offload/open-tables.ts';
 import { PORTS_MAX } from '../policy/compiled.ts';
 import { loadNativeOffload } from '../ports/native-offload.ts';
@@ -26,6 +26,7 @@ export function openOffload(
     ...{ flows4, flows6, accounts4, accounts6, counters, events, fence },
     timeoutsMs: new Int32Array(shared.timeoutsMs),
     ports: PORTS_MAX,
+    aliveMs: ALIVE_MS,
   });
   opened.setGeneration(policy.generation);
   gates.tracker.offload = opened;

@@ -21,6 +21,7 @@ import {
 } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import { readSide, SIDE_WORDS } from '../conntrack/tcp-sides.ts';
+import type { Packet } from '../wire/packet.ts';
 import { IS_LIBERAL, PASSES_FROM_LOWER, PASSES_FROM_UPPER } from '../offload/layout.ts';
 
 const TCP_MARKS = STATE_MASK | REPLIED | FIN_FROM_OPENER | FIN_FROM_OTHER | SYN_PASSED;
@@ -28,6 +29,9 @@ const TCP_PLAIN = TCP_ESTABLISHED | REPLIED;
 /** What both gates must agree about, beside the sides. */
 const TCP_SHARED = TCP_MARKS | LIBERAL;
 const UDP_SHARED = STATE_MASK | REPLIED | ASKED_AGAIN;
+
+/** UDP ports of DHCP, whose packets may be for the link layer (engine/dhcp/). */
+const DHCP_PORTS: readonly number[] = [67, 68, 546, 547];
 
 /** Whether only plain packets are to be expected of the TCP connection with this state word. */
 export function isPlainTcp(word: number): boolean {
@@ -80,4 +84,9 @@ export function udpFlags(table: FlowTable, lower: FlowIndex, upper: FlowIndex): 
   const passesOpener = (word & ASKED_AGAIN) !== 0;
   const isLowerOpener = (word & OPENED_LOCALLY) !== 0;
   return isLowerOpener === passesOpener ? PASSES_FROM_LOWER : PASSES_FROM_UPPER;
+}
+
+/** Whether a packet may be one of DHCP, whatever its protocol. */
+export function isDhcp(packet: Packet): boolean {
+  return DHCP_PORTS.includes(packet.srcPort) || DHCP_PORTS.includes(packet.dstPort);
 }

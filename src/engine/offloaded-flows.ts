@@ -81,14 +81,11 @@ import {
 } from './counters.ts';
 import { WANT_CAPTURE, WANT_PASSES, type EventRing } from './events.ts';
 import type { Fence } from './fence.ts';
-import { isPlainTcp, isPlainUdp, tcpFlags, udpFlags } from './offload-terms.ts';
+import { isDhcp, isPlainTcp, isPlainUdp, tcpFlags, udpFlags } from './offload-terms.ts';
 import { PASS } from './reasons.ts';
 
 /** How long the kernel goes on without a sign of the loop. The loop gives one each round, at most 50 ms apart. */
 export const ALIVE_MS = 500;
-/** UDP ports of DHCP, whose packets may be for the link layer (engine/dhcp/). */
-const DHCP_PORTS: readonly number[] = [67, 68, 546, 547];
-
 export interface OffloadParts {
   readonly tables: OffloadTables;
   /** Number of the loop, and how many there are. */
@@ -106,6 +103,8 @@ export interface OffloadParts {
   /** Idle time-outs: timeoutsMs[port * STATE_COUNT + state]. */
   readonly timeoutsMs: Int32Array;
   readonly ports: number;
+  /** How long the kernel goes on without a sign of the loop: ALIVE_MS. */
+  readonly aliveMs: number;
 }
 
 export class OffloadedFlows {
@@ -124,7 +123,7 @@ export class OffloadedFlows {
   /** By flow of a table: the kernel's entry plus 1, or 0. */
   private readonly links4: Int32Array;
   private readonly links6: Int32Array;
-  /** By entry of ours: the flows at the gates of the lower and of the upper end, or NO_FLOW. */
+  /** By entry of ours: the flows at the lower and at the upper end's gate, or NO_FLOW. */
   private readonly owners: Int32Array;
   private readonly lingering: Lingering;
   /** By port: 0 if its interface takes no part; 1 if packets from it can be forwarded; 2 if also those to it. */
@@ -172,7 +171,7 @@ export class OffloadedFlows {
     const isWatched = (this.parts.events.wanted & (WANT_PASSES | WANT_CAPTURE)) !== 0;
     this.setControl(LOOP_IS_WATCHED, isWatched ? 1 : 0);
     this.setControl(LOOP_FENCED_FROM_MS, this.parts.fence.closesAtMs);
-    this.setControl(LOOP_ALIVE_UNTIL_MS, (nowMs + ALIVE_MS) | 0);
+    this.setControl(LOOP_ALIVE_UNTIL_MS, (nowMs + this.parts.aliveMs) | 0);
   }
 
   /** Whether a flow has an entry in the kernel, also one that lingers. */
@@ -350,7 +349,7 @@ export class OffloadedFlows {
 
   /** Ends the kernel's forwarding for this loop at once, and takes in all that it knows. */
   stop(): void {
-    this.setControl(LOOP_ALIVE_UNTIL_MS, (this.nowMs - ALIVE_MS) | 0);
+    this.setControl(LOOP_ALIVE_UNTIL_MS, (this.nowMs - 1) | 0);
     this.pullAll();
   }
 
@@ -396,8 +395,8 @@ export class OffloadedFlows {
   }
 
   private tableOf(entry: number): FlowTable {
-    const is4 = this.kernel.words[entry * FLOW_WORDS + FLOW_KIND] >>> 8 === 4;
-    return is4 ? this.parts.flows4 : this.parts.flows6;
+    const family = this.kernel.words[entry * FLOW_WORDS + FLOW_KIND] >>> 8;
+    return family === 4 ? this.parts.flows4 : this.parts.flows6;
   }
 
   private isOfPort(entry: number, port: number): boolean {
@@ -493,8 +492,4 @@ export class OffloadedFlows {
     if (sent !== NO_FLOW) accounts.add(sent, true, packets, bytes, 0, interval, nowMs);
     if (received !== NO_FLOW) accounts.add(received, false, packets, bytes, 0, interval, nowMs);
   }
-}
-
-function isDhcp(packet: Packet): boolean {
-  return DHCP_PORTS.includes(packet.srcPort) || DHCP_PORTS.includes(packet.dstPort);
 }

@@ -33,6 +33,7 @@ import type { ModelText } from '../support/policy.ts';
 
 export const CAPACITY = 1024;
 const PORTS = 64;
+export const ALIVE_MS = 3_600_000;
 export const LOOPBACK = 1;
 const NS_IN_MS = 1_000_000n;
 const WORD = 2n ** 32n;
@@ -99,6 +100,8 @@ export class KernelRig {
       events: ring,
       fence: new Fence(this.fenceMemory, PORTS, () => 0),
       ports: PORTS,
+      // However long the machine takes between two lines of a test.
+      aliveMs: ALIVE_MS,
     });
     engine.gates.tracker.offload = this.offload;
     this.offload.setGeneration(this.rig.policy.generation);

@@ -2,12 +2,18 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { type EventReader, WANT_PASSES } from '../../src/engine/events.ts';
-import { ALIVE_MS } from '../../src/engine/offloaded-flows.ts';
 import { loadNative } from '../../src/ports/native.ts';
 import { Conversation } from '../engine/conversation.ts';
 import { tcp4, udp4, udp6 } from '../packets/build.ts';
 import type { ModelText } from '../support/policy.ts';
-import { CAPACITY, KernelRig, LOOPBACK, requireOffload, type Extras } from './kernel-rig.ts';
+import {
+  ALIVE_MS,
+  CAPACITY,
+  KernelRig,
+  LOOPBACK,
+  requireOffload,
+  type Extras,
+} from './kernel-rig.ts';
 
 const WEB = '10.0.0.11';
 const DB = '10.0.0.12';
