@@ -28,7 +28,6 @@ struct offload_side {
     unsigned scale;
 };
 
-#define OFFLOAD_LIBERAL 1u
 /* Packets from that end pass. The loop clears both when it takes the flow back. */
 #define OFFLOAD_FROM_LOWER 2u
 #define OFFLOAD_FROM_UPPER 4u

@@ -141,20 +141,18 @@ static __always_inline int take_segment(struct offload_flow *flow, const struct 
     struct offload_side *receiver = p->source ? &flow->sides[0] : &flow->sides[1];
     __u32 known_end = sender->end, units = sender->window, scale = sender->scale & 15;
     __u32 end = p->sequence + p->payload_bytes;
-    if (!(flow->flags & OFFLOAD_LIBERAL)) {
-        int room = (int)((__u32)sender->max_end - known_end);
-        int start = (int)(p->sequence - known_end);
-        int reach = (int)(end - known_end);
-        int ahead = (int)(p->acknowledgment - (__u32)receiver->end);
-        int theirs = (int)(receiver->window << (receiver->scale & 15));
-        int ours = (int)(units << scale);
-        if (theirs == 0)
-            theirs = 1;
-        if (ours < ACK_WINDOW_MIN)
-            ours = ACK_WINDOW_MIN;
-        if (start > room || reach < -theirs || ahead > 0 || ahead < -ours)
-            return 0;
-    }
+    int room = (int)((__u32)sender->max_end - known_end);
+    int start = (int)(p->sequence - known_end);
+    int reach = (int)(end - known_end);
+    int ahead = (int)(p->acknowledgment - (__u32)receiver->end);
+    int theirs = (int)(receiver->window << (receiver->scale & 15));
+    int ours = (int)(units << scale);
+    if (theirs == 0)
+        theirs = 1;
+    if (ours < ACK_WINDOW_MIN)
+        ours = ACK_WINDOW_MIN;
+    if (start > room || reach < -theirs || ahead > 0 || ahead < -ours)
+        return 0;
     __u32 offered = p->window << scale;
     if (p->window > units)
         sender->window = p->window;

@@ -2,8 +2,9 @@
  * Says on which terms the kernel may forward a flow's packets: nothing that a plain packet brings may change the flow's
  * state, and both gates must know the same of it.
  *
- * TCP: established, answered, and neither a FIN nor a SYN on its way. UDP: answered. A packet that would make a UDP
- * flow a stream goes by the loop.
+ * TCP: established, answered, and neither a FIN nor a SYN on its way. Its window must be checked: of a LIBERAL
+ * connection a sender chooses any numbers, and among these there is no greatest, so two copies would come apart.
+ * UDP: answered. A packet that would make a UDP flow a stream goes by the loop.
  */
 import { placeOf, stateWordAt, stateWordOf, type FlowIndex } from '../conntrack/entry.ts';
 import {
@@ -16,18 +17,18 @@ import {
   STATE_MASK,
   SYN_PASSED,
   TCP_ESTABLISHED,
+  TCP_SYN_RECEIVED,
+  TCP_SYN_SENT,
   UDP_SINGLE,
   UDP_STREAM,
 } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import { readSide, SIDE_WORDS } from '../conntrack/tcp-sides.ts';
 import type { Packet } from '../wire/packet.ts';
-import { IS_LIBERAL, PASSES_FROM_LOWER, PASSES_FROM_UPPER } from '../offload/layout.ts';
+import { PASSES_FROM_LOWER, PASSES_FROM_UPPER } from '../offload/layout.ts';
 
-const TCP_MARKS = STATE_MASK | REPLIED | FIN_FROM_OPENER | FIN_FROM_OTHER | SYN_PASSED;
+const TCP_MARKS = STATE_MASK | REPLIED | FIN_FROM_OPENER | FIN_FROM_OTHER | SYN_PASSED | LIBERAL;
 const TCP_PLAIN = TCP_ESTABLISHED | REPLIED;
-/** What both gates must agree about, beside the sides. */
-const TCP_SHARED = TCP_MARKS | LIBERAL;
 const UDP_SHARED = STATE_MASK | REPLIED | ASKED_AGAIN;
 
 /** UDP ports of DHCP, whose packets may be for the link layer (engine/dhcp/). */
@@ -36,6 +37,12 @@ const DHCP_PORTS: readonly number[] = [67, 68, 546, 547];
 /** Whether only plain packets are to be expected of the TCP connection with this state word. */
 export function isPlainTcp(word: number): boolean {
   return (word & TCP_MARKS) === TCP_PLAIN;
+}
+
+/** Whether the TCP connection with this state word may become another one, whose sequence numbers begin anew. */
+export function beginsAnew(word: number): boolean {
+  const state = word & STATE_MASK;
+  return (word & SYN_PASSED) !== 0 || state === TCP_SYN_SENT || state === TCP_SYN_RECEIVED;
 }
 
 /** Whether the UDP flow with this state word can have packets that change nothing. */
@@ -60,7 +67,7 @@ export function tcpFlags(
   const atUpper = placeOf(table, upper);
   const word = stateWordAt(words, atLower);
   const other = stateWordAt(words, atUpper);
-  if (!isPlainTcp(word) || ((word ^ other) & TCP_SHARED) !== 0) return 0;
+  if (!isPlainTcp(word) || ((word ^ other) & TCP_MARKS) !== 0) return 0;
   const isLowerOpener = (word & OPENED_LOCALLY) !== 0;
   // One gate calls the opener local, and the other does not.
   if (isLowerOpener === ((other & OPENED_LOCALLY) !== 0)) return 0;
@@ -69,7 +76,7 @@ export function tcpFlags(
   readSide(words, atUpper, isLowerOpener, sides, 2 * SIDE_WORDS);
   readSide(words, atUpper, !isLowerOpener, sides, 3 * SIDE_WORDS);
   for (let i = 0; i < 2 * SIDE_WORDS; i++) if (sides[i] !== sides[2 * SIDE_WORDS + i]) return 0;
-  return PASSES_FROM_LOWER | PASSES_FROM_UPPER | ((word & LIBERAL) !== 0 ? IS_LIBERAL : 0);
+  return PASSES_FROM_LOWER | PASSES_FROM_UPPER;
 }
 
 /** The flags of a UDP flow: from which ends packets pass without moving its state. 0: from none. */

@@ -13,7 +13,8 @@
  * A flow is offered only if both gates know the same of its connection, so one copy can stand for both. It is taken
  * back when a packet has changed its state (FIN, RST, a new SYN), when it ends, and when an interface goes. Its entry
  * then lingers for LINGER_MS without a slot, since a program may be at work on it, and what that program adds must not
- * get lost or come to another flow.
+ * get lost or come to another flow. Where a SYN has passed, the flow may become another connection with lower sequence
+ * numbers, so it takes in nothing more.
  *
  * Rules. An entry has the generation of the policy by which both its flows were last judged (`renew`). The kernel
  * compares it with the loop's. So from the moment a loop has a new policy no packet passes in the kernel by an old one.
@@ -81,7 +82,7 @@ import {
 } from './counters.ts';
 import { WANT_CAPTURE, WANT_PASSES, type EventRing } from './events.ts';
 import type { Fence } from './fence.ts';
-import { isDhcp, isPlainTcp, isPlainUdp, tcpFlags, udpFlags } from './offload-terms.ts';
+import { beginsAnew, isDhcp, isPlainTcp, isPlainUdp, tcpFlags, udpFlags } from './offload-terms.ts';
 import { PASS } from './reasons.ts';
 
 /** How long the kernel goes on without a sign of the loop. The loop gives one each round, at most 50 ms apart. */
@@ -224,24 +225,27 @@ export class OffloadedFlows {
    */
   settle(table: FlowTable, flow: FlowIndex): void {
     const entry = this.linksOf(table)[flow] - 1;
-    if (this.lingering.has(entry)) return;
-    const { words } = this.kernel;
     const base = entry * FLOW_WORDS;
     const at = placeOf(table, flow);
     const state = stateWordAt(table.words, at);
-    if ((words[base + FLOW_KIND] & 0xff) !== PROTO_TCP) {
-      // Until a packet has passed both gates they differ, and nothing passes.
-      const lower = this.ownerOf(entry, 0);
-      const upper = this.ownerOf(entry, 1);
-      if (!isPlainUdp(state)) this.takeBack(entry);
-      else words[base + FLOW_FLAGS] = this.flagsOf(PROTO_UDP, table, lower, upper);
-    } else if (!isPlainTcp(state)) this.takeBack(entry);
-    else {
+    const isTcp = (this.kernel.words[base + FLOW_KIND] & 0xff) === PROTO_TCP;
+    if (isTcp && beginsAnew(state)) {
+      this.unlink(table, flow);
+      return;
+    }
+    if (this.lingering.has(entry)) return;
+    if (!(isTcp ? isPlainTcp(state) : isPlainUdp(state))) this.takeBack(entry);
+    else if (isTcp) {
       const isLocalOpener = (state & OPENED_LOCALLY) !== 0;
       const local = this.sideOf(entry, flow);
       readSide(table.words, at, isLocalOpener, this.sides, local * SIDE_WORDS);
       readSide(table.words, at, !isLocalOpener, this.sides, (1 - local) * SIDE_WORDS);
       this.kernel.raiseSides(entry, this.sides);
+    } else {
+      // Until a packet has passed both gates they differ, and nothing passes.
+      const lower = this.ownerOf(entry, 0);
+      const upper = this.ownerOf(entry, 1);
+      this.kernel.words[base + FLOW_FLAGS] = this.flagsOf(PROTO_UDP, table, lower, upper);
     }
     this.kernel.raiseSeen(entry, seenAt(table.words, at));
   }
@@ -299,11 +303,10 @@ export class OffloadedFlows {
     this.offered++;
   }
 
-  /** Forgets a flow that ends, and takes its entry back. */
+  /** Takes in what the kernel knows of a flow, for the last time, and takes its entry back. */
   unlink(table: FlowTable, flow: FlowIndex): void {
     const links = this.linksOf(table);
     const entry = links[flow] - 1;
-    this.pull(table, flow);
     this.harvest(entry);
     this.takeBack(entry);
     this.owners[2 * (entry - this.first) + this.sideOf(entry, flow)] = NO_FLOW;

@@ -32,7 +32,6 @@ export const FLOW_BYTES = FLOW_PACKETS + 2;
 export const FLOW_HASH = FLOW_BYTES + 2;
 export const FLOW_WORDS = 32;
 
-export const IS_LIBERAL = 1;
 export const PASSES_FROM_LOWER = 2;
 export const PASSES_FROM_UPPER = 4;
 

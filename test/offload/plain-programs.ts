@@ -23,7 +23,6 @@ export interface PlainFlow {
   readonly protocol: number;
   /** By end: what it has said, and whether its packets pass. */
   readonly sides: Map<string, { readonly side: PlainSide; readonly passes: boolean }>;
-  readonly isLiberal: boolean;
   readonly isOfThisPolicy: boolean;
   readonly isAlive: boolean;
   readonly isIdle: boolean;
@@ -67,13 +66,11 @@ export function forwardsPlainly(
   const receiver = flow.sides.get(to)!.side;
   const { side } = sender;
   const end = (tcp.seq + tcp.payloadBytes) % SEQUENCES;
-  if (!flow.isLiberal) {
-    const theirs = Math.max(1, receiver.window * 2 ** receiver.scale);
-    const ours = Math.max(BEHIND, side.window * 2 ** side.scale);
-    const ahead = distance(receiver.end, tcp.ack);
-    if (distance(side.end, tcp.seq) > distance(side.end, side.maxEnd)) return false;
-    if (distance(side.end, end) < -theirs || ahead > 0 || ahead < -ours) return false;
-  }
+  const theirs = Math.max(1, receiver.window * 2 ** receiver.scale);
+  const ours = Math.max(BEHIND, side.window * 2 ** side.scale);
+  const ahead = distance(receiver.end, tcp.ack);
+  if (distance(side.end, tcp.seq) > distance(side.end, side.maxEnd)) return false;
+  if (distance(side.end, end) < -theirs || ahead > 0 || ahead < -ours) return false;
   const offered = tcp.window === 0 ? 1 : tcp.window * 2 ** side.scale;
   side.window = Math.max(side.window, tcp.window);
   side.end = later(side.end, end);

@@ -1,10 +1,14 @@
 /** What the kernel's programs forward of flows that an engine has admitted, packet by packet. */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
+import { STATE_WORDS, stateWordOf } from '../../src/conntrack/entry.ts';
+import { recordWords, writeRecord } from '../../src/conntrack/flow-record.ts';
+import type { FlowTable } from '../../src/conntrack/table.ts';
 import { type EventReader, WANT_PASSES } from '../../src/engine/events.ts';
 import { loadNative } from '../../src/ports/native.ts';
 import { Conversation } from '../engine/conversation.ts';
 import { tcp4, udp4, udp6 } from '../packets/build.ts';
+import { Rig } from '../engine/rig.ts';
 import type { ModelText } from '../support/policy.ts';
 import {
   ALIVE_MS,
@@ -32,6 +36,15 @@ function tiers(ingress: readonly string[] = RULES): ModelText {
       db: { addresses: [DB, DB6], groups: ['db'] },
     },
   };
+}
+
+/** What decides what becomes of further packets of TCP: all behind when a flow was seen, but for its rule. */
+function wordsOf(table: FlowTable): number[][] {
+  return Array.from({ length: table.highWater }, (_, flow) => {
+    const words = new Int32Array(recordWords(4));
+    writeRecord(table, flow, 0, words, 0);
+    return [stateWordOf(table, flow) & 0xffffff, ...words.subarray(3 - STATE_WORDS)];
+  });
 }
 
 function start(t: TestContext): KernelRig | undefined {
@@ -135,6 +148,29 @@ test('what the kernel has seen is known when the loop judges the next packet', (
   assert.equal(kernel.judge('web', 'db', talk.data('client', 10)), 'db');
   assert.equal(kernel.judge('web', 'db', talk.fin('client')), 'db');
   assert.deepEqual(kernel.rig.states, ['closing', 'closing']);
+});
+
+test('a connection that is opened anew takes nothing from the one before', (t) => {
+  const kernel = start(t);
+  if (kernel === undefined) return;
+  const talk = new Conversation(WEB, 40000, DB, 5432);
+  const plain = new Rig(tiers());
+  // Both sides have forgotten it, and begin at lower numbers, while its entry lingers in the kernel.
+  const anew = new Conversation(WEB, 40000, DB, 5432, {
+    client: { next: 10 },
+    server: { next: 20 },
+  });
+  const before = [talk.syn(), talk.synAck(), talk.ack('client')];
+  const after = [anew.syn(), anew.synAck(), anew.ack('client'), anew.data('server')];
+  for (const packet of [...before, ...after]) {
+    const isFromWeb = packet[15] === 11;
+    const [from, to] = isFromWeb ? ['web', 'db'] : ['db', 'web'];
+    const verdict = plain.send(from, packet, kernel.nowMs);
+    if (kernel.isForwarded(packet, isFromWeb ? WEB_PORT : DB_PORT)) assert.equal(verdict, to);
+    else assert.equal(kernel.judge(from, to, packet), verdict);
+  }
+  kernel.offload.pullAll();
+  assert.deepEqual(wordsOf(kernel.rig.flows4), wordsOf(plain.flows4));
 });
 
 test('what the loop has seen is known to the kernel', (t) => {

@@ -10,7 +10,6 @@ import {
   FLOW_TIMEOUT_MS,
   FLOW_UPPER,
   FLOW_WORDS,
-  IS_LIBERAL,
   PASSES_FROM_LOWER,
   PASSES_FROM_UPPER,
   SLOT_FLOW_MASK,
@@ -46,11 +45,7 @@ export function readPlainFlow(
       ],
     ]);
     const isIdle = nowMs - flows[at + FLOW_SEEN_MS] > flows[at + FLOW_TIMEOUT_MS];
-    const isLiberal = (flags & IS_LIBERAL) !== 0;
-    return [
-      flows[at + FLOW_GENERATION],
-      { protocol: kind & 0xff, sides, isLiberal, isAlive: true, isIdle },
-    ];
+    return [flows[at + FLOW_GENERATION], { protocol: kind & 0xff, sides, isAlive: true, isIdle }];
   }
   return undefined;
 }
