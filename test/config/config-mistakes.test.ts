@@ -349,6 +349,14 @@ test('groups and prefix lists', () => {
   ]);
 });
 
+test('an uplink can be no veth', () => {
+  const text = 'uplink: { veth: up0, addresses: [10.0.0.1/24] }\ninterfaces: {}\n';
+  assert.deepEqual(problemLines(loadText(text).problems), [
+    '1:9 error missing-device uplink: the uplink has no device',
+    "1:11 error unknown-key uplink.veth: unknown key 'veth'",
+  ]);
+});
+
 test('interfaces, devices, the uplink', () => {
   const one = (rest: string, device = 'name: eth0'): string =>
     `interfaces:\n  a: { device: { ${device} }, ${rest} }\n`;
@@ -455,10 +463,6 @@ test('interfaces, devices, the uplink', () => {
     [
       one(OK, 'kind: veth, name: eth0, path: /run/vm.sock'),
       "2:48 error stream-device interfaces.a.device.path: 'path' is of no use for a veth",
-    ],
-    [
-      `uplink: { veth: up0, addresses: [10.0.0.1/24] }\n${one(OK, 'name: eth1')}`,
-      '1:11 error missing-device uplink: the uplink has no device',
     ],
     [
       one(OK, 'kind: attach, hostMac: 03:00:00:00:00:01'),

@@ -91,7 +91,7 @@ test('each parameter is of the kind that the method takes', () => {
     ['addInterface', { ...ADD, device: [] }, 'device is a JSON object'],
     [
       'addInterface',
-      { ...ADD, device: { kind: 'veth' } },
+      { ...ADD, device: { kind: 'bridge' } },
       `kind is one of ${PORT_KIND_NAMES.join(', ')}`,
     ],
     ['addInterface', { ...ADD, device: { mtu: -1 } }, 'mtu is a whole number, not below 0'],

@@ -66,7 +66,7 @@ test('the Docker driver as a service', { timeout: 300_000 }, async (t) => {
        systemctl daemon-reload
        systemctl restart secgroupd
        systemctl enable secgroupd-docker.socket 2>&1
-       systemctl start docker secgroupd-docker.socket`,
+       systemctl start secgroupd-docker.socket docker`,
       { timeoutMs: COMMAND_TIMEOUT_MS },
     );
     const after = (await property('After', 'docker')).split(' ');
