@@ -80,12 +80,12 @@ struct offload_loop {
 struct offload_control {
     unsigned hash_key[2];
     unsigned bucket_mask;
-    unsigned capacity; /* flows */
     /* Low and high word of CLOCK_MONOTONIC in ns when the loops' clock was 0. */
     unsigned origin_ns[2];
     /* MAC address of the gateway that every instance sees: 16 and 32 bits. */
     unsigned gateway_high;
     unsigned gateway_low;
+    unsigned spare;
     struct offload_loop loops[OFFLOAD_LOOPS_MAX];
 };
 

@@ -4,17 +4,8 @@
  * flow table and the kernel's (offload/). All but the scale only grow, in the sequence space or as numbers, so what
  * either place has learned is merged by taking the greater.
  */
-import { OPENER_SCALE_SHIFT, OTHER_SCALE_SHIFT } from './states.ts';
-import {
-  FLOW_STATE,
-  TCP_OPENER,
-  TCP_OTHER,
-  TCP_SIDE_ACK,
-  TCP_SIDE_END,
-  TCP_SIDE_MAX_END,
-  TCP_WINDOWS,
-} from './entry.ts';
-import { SCALE_MASK, setWindow, WINDOW_UNITS_MAX } from './tcp-window.ts';
+import { TCP_OPENER, TCP_OTHER, TCP_SIDE_ACK, TCP_SIDE_END, TCP_SIDE_MAX_END } from './entry.ts';
+import { setWindow, WINDOW_UNITS_MAX, windowScale, windowUnits } from './tcp-window.ts';
 
 export const SIDE_END = 0;
 export const SIDE_MAX_END = 1;
@@ -35,9 +26,8 @@ export function readSide(
   to[index + SIDE_END] = words[side + TCP_SIDE_END];
   to[index + SIDE_MAX_END] = words[side + TCP_SIDE_MAX_END];
   to[index + SIDE_ACK] = words[side + TCP_SIDE_ACK];
-  to[index + SIDE_WINDOW] = unitsOf(words, at, isOpener);
-  const shift = isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT;
-  to[index + SIDE_SCALE] = (words[at + FLOW_STATE] >>> shift) & SCALE_MASK;
+  to[index + SIDE_WINDOW] = windowUnits(words, at, isOpener);
+  to[index + SIDE_SCALE] = windowScale(words, at, isOpener);
 }
 
 /** Raises the numbers of a side to those in `from`, where these are ahead. */
@@ -53,12 +43,7 @@ export function raiseSide(
   raise(words, side + TCP_SIDE_MAX_END, from[index + SIDE_MAX_END]);
   raise(words, side + TCP_SIDE_ACK, from[index + SIDE_ACK]);
   const units = from[index + SIDE_WINDOW] & WINDOW_UNITS_MAX;
-  if (units > unitsOf(words, at, isOpener)) setWindow(words, at, isOpener, units);
-}
-
-function unitsOf(words: Int32Array, at: number, isOpener: boolean): number {
-  const windows = words[at + TCP_WINDOWS];
-  return isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
+  if (units > windowUnits(words, at, isOpener)) setWindow(words, at, isOpener, units);
 }
 
 function raise(words: Int32Array, word: number, value: number): void {

@@ -127,10 +127,19 @@ export function raiseMaxEnd(words: Int32Array, side: number, maxEnd: number): vo
 
 /** Largest window that the side offered, in bytes. */
 function maxWindow(words: Int32Array, at: number, isOpener: boolean): number {
+  return windowUnits(words, at, isOpener) << windowScale(words, at, isOpener);
+}
+
+/** Largest window that the side offered, in units of its scale. */
+export function windowUnits(words: Int32Array, at: number, isOpener: boolean): number {
   const windows = words[at + TCP_WINDOWS];
-  const units = isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
+  return isOpener ? windows >>> 16 : windows & WINDOW_UNITS_MAX;
+}
+
+/** Scale of the windows that the side offers. */
+export function windowScale(words: Int32Array, at: number, isOpener: boolean): number {
   const shift = isOpener ? OPENER_SCALE_SHIFT : OTHER_SCALE_SHIFT;
-  return units << ((words[at + FLOW_STATE] >>> shift) & SCALE_MASK);
+  return (words[at + FLOW_STATE] >>> shift) & SCALE_MASK;
 }
 
 export function unscaled(window: number): number {

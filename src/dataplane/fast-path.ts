@@ -11,17 +11,14 @@
 import type { HashKey } from '../conntrack/hash.ts';
 import { GATEWAY_MAC_HIGH, GATEWAY_MAC_LOW } from '../engine/neighbour-messages.ts';
 import {
-  BUCKET_SLOTS,
   CONTROL_BUCKET_MASK,
-  CONTROL_CAPACITY,
   CONTROL_GATEWAY_HIGH,
   CONTROL_GATEWAY_LOW,
   CONTROL_HASH_KEY,
   CONTROL_ORIGIN_NS,
   tableSizes,
 } from '../offload/layout.ts';
-import { openTables } from '../offload/open-tables.ts';
-import { PORTS_MAX } from '../policy/compiled.ts';
+import { openControl } from '../offload/open-tables.ts';
 import type { Device } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
 import {
@@ -38,6 +35,22 @@ const WORD_RANGE = 2 ** 32;
 interface Place extends OffloadPlace {
   readonly namespace: string | undefined;
   readonly netnsPath: string | undefined;
+}
+
+/** Writes what the programs must know beside the tables, but for the origin of the clock. */
+export function beginControl(control: Int32Array, capacity: number, { k0, k1 }: HashKey): void {
+  control[CONTROL_HASH_KEY] = k0;
+  control[CONTROL_HASH_KEY + 1] = k1;
+  control[CONTROL_BUCKET_MASK] = tableSizes(capacity).buckets - 1;
+  control[CONTROL_GATEWAY_HIGH] = GATEWAY_MAC_HIGH;
+  control[CONTROL_GATEWAY_LOW] = GATEWAY_MAC_LOW;
+}
+
+/** Writes when the loops' clock was 0. @param originNs by CLOCK_MONOTONIC */
+export function setOrigin(control: Int32Array, originNs: number): void {
+  const high = Math.floor(originNs / WORD_RANGE);
+  control[CONTROL_ORIGIN_NS] = originNs - high * WORD_RANGE;
+  control[CONTROL_ORIGIN_NS + 1] = high;
 }
 
 export class FastPath {
@@ -66,18 +79,11 @@ export class FastPath {
   }
 
   /** Gives the programs what the loops start with. @param originMs process.hrtime when the loops' clock was 0 */
-  begin(originMs: number, { k0, k1 }: HashKey): void {
+  begin(originMs: number, hashKey: HashKey): void {
     const { fds, capacity } = this.input;
-    const { control, buckets } = openTables(this.addon, fds, capacity, PORTS_MAX);
-    const originNs = Math.round(originMs * 1e6);
-    control[CONTROL_HASH_KEY] = k0;
-    control[CONTROL_HASH_KEY + 1] = k1;
-    control[CONTROL_BUCKET_MASK] = buckets.length / BUCKET_SLOTS - 1;
-    control[CONTROL_CAPACITY] = capacity;
-    control[CONTROL_ORIGIN_NS] = (originNs % WORD_RANGE) | 0;
-    control[CONTROL_ORIGIN_NS + 1] = Math.floor(originNs / WORD_RANGE);
-    control[CONTROL_GATEWAY_HIGH] = GATEWAY_MAC_HIGH;
-    control[CONTROL_GATEWAY_LOW] = GATEWAY_MAC_LOW;
+    const control = openControl(this.addon, fds.control);
+    beginControl(control, capacity, hashKey);
+    setOrigin(control, Math.round(originMs * 1e6));
   }
 
   /** How many devices take part. */
@@ -90,27 +96,21 @@ export class FastPath {
     return this.places.get(fds[0]);
   }
 
-  /**
-   * Has a device take part, if it can.
-   * @returns why it can't; undefined: it does
-   * @throws NativeError
-   */
-  attach({ spec, fds, ifindex, ...device }: Device): string | undefined {
-    if (!portKind(spec.kind).isSocket) return 'its packets end in the daemon';
+  /** Has a device take part, if it can. @throws NativeError */
+  attach({ spec, fds, ifindex, ...device }: Device): void {
+    if (!portKind(spec.kind).isSocket) return;
     // The sockets of a pair of ours are on the end that is in the daemon's own namespace.
     const isOwn = spec.hostEnd !== undefined;
     const namespace = isOwn ? undefined : device.namespace;
     const netnsPath = isOwn ? undefined : spec.netnsPath;
     const [first] = this.places.values();
-    if (first !== undefined && first.namespace !== namespace)
-      return 'the fast path is in another network namespace';
+    if (first !== undefined && first.namespace !== namespace) return;
     const { forward, decide } = this.opened;
     this.addon.attachForward(netnsPath, ifindex, forward);
     for (const fd of fds) this.addon.filterSocket(fd, decide);
-    const link = this.native.listLinks(netnsPath).find((one) => one.ifindex === ifindex);
+    const link = this.native.lookAtLink(netnsPath, ifindex);
     const isPair = link?.kind === 'veth' && link.linkNetnsId >= 0;
     this.places.set(fds[0], { ifindex, isPair, namespace, netnsPath });
-    return undefined;
   }
 
   /** Ends a device's part in it. The loops must not count on it any more. */

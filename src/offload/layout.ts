@@ -46,10 +46,10 @@ export const PORT_WORDS = 8;
 // The control.
 export const CONTROL_HASH_KEY = 0;
 export const CONTROL_BUCKET_MASK = 2;
-export const CONTROL_CAPACITY = 3;
-export const CONTROL_ORIGIN_NS = 4;
-export const CONTROL_GATEWAY_HIGH = 6;
-export const CONTROL_GATEWAY_LOW = 7;
+/** Low and high word. */
+export const CONTROL_ORIGIN_NS = 3;
+export const CONTROL_GATEWAY_HIGH = 5;
+export const CONTROL_GATEWAY_LOW = 6;
 export const CONTROL_LOOPS = 8;
 export const LOOP_GENERATION = 0;
 export const LOOP_ALIVE_UNTIL_MS = 1;

@@ -23,13 +23,20 @@ export function openTables(
   ports: number,
 ): OffloadTables {
   const { buckets, marks } = tableSizes(capacity);
-  const words = (fd: number, count: number): Int32Array =>
-    new Int32Array(native.mapMemory(fd, 4 * count), 0, count);
   return {
-    control: words(fds.control, CONTROL_WORDS),
-    ports: words(fds.ports, ports * PORT_WORDS),
-    buckets: words(fds.buckets, buckets * BUCKET_SLOTS),
-    flows: words(fds.flows, capacity * FLOW_WORDS),
+    control: openControl(native, fds.control),
+    ports: mapWords(native, fds.ports, ports * PORT_WORDS),
+    buckets: mapWords(native, fds.buckets, buckets * BUCKET_SLOTS),
+    flows: mapWords(native, fds.flows, capacity * FLOW_WORDS),
     changed: new Uint8Array(native.mapMemory(fds.changed, marks), 0, marks),
   };
+}
+
+/** The control alone, for who writes what the loops start with. */
+export function openControl(native: NativeOffload, fd: number): Int32Array {
+  return mapWords(native, fd, CONTROL_WORDS);
+}
+
+function mapWords(native: NativeOffload, fd: number, count: number): Int32Array {
+  return new Int32Array(native.mapMemory(fd, 4 * count), 0, count);
 }

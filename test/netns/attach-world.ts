@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pairMark } from '../../src/config/host-ends.ts';
 import type { Netns } from '../support/netns.ts';
 import { run } from '../support/process.ts';
+import { blobHash } from './blob.ts';
 import { get, type Daemon } from './world.ts';
 
 const LOOKS = 300;
@@ -101,6 +102,13 @@ export async function waiting(daemon: Daemon): Promise<number> {
 export async function tables(host: Netns): Promise<string[]> {
   const text = await host.mustRun('nft', ['list', 'tables', 'netdev']);
   return [...text.matchAll(/^table netdev (\S+)$/gm)].map(([, name]) => name);
+}
+
+/** A known 20 MB arrive whole. */
+export async function download(to: Netns, host: string): Promise<void> {
+  const command = `curl -gsS -m 15 http://${inUrl(host)}:8080/blob | sha256sum`;
+  const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 });
+  assert.equal(hash, `${blobHash()}  -\n`, host);
 }
 
 export async function reaches(from: Netns, host: string, name: string): Promise<void> {

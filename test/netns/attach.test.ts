@@ -11,9 +11,8 @@ import { GATEWAY } from '../engine/frames.ts';
 import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
-import { hostReaches, inUrl, plugIn, reaches, tables, until, waiting } from './attach-world.ts';
+import { download, hostReaches, plugIn, reaches, tables, until, waiting } from './attach-world.ts';
 import { offloadKey } from './offload-key.ts';
-import { blobHash } from './blob.ts';
 import {
   canRun,
   Daemon,
@@ -65,13 +64,6 @@ async function makeWorld(t: TestContext, more = ''): Promise<World> {
   await plugIn(host, 'veth-web', web, MAC_WEB, WEB);
   await plugIn(host, 'veth-db', db, '02:00:00:00:00:12', DB, DB_MTU);
   return { ...names, file: temporaryFile(t, 'attach.yaml', configuration(names, more)) };
-}
-
-/** A known 20 MB arrive whole. */
-async function download(to: Netns, host: string): Promise<void> {
-  const command = `curl -gsS -m 15 http://${inUrl(host)}:8080/blob | sha256sum`;
-  const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 });
-  assert.equal(hash, `${blobHash()}  -\n`, host);
 }
 
 test('attached interfaces', async (t) => {

@@ -10,8 +10,8 @@ import { requireOffload } from '../offload/kernel-rig.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
 import { runSgctl } from '../support/sgctl.ts';
-import { inUrl, plugIn, until } from './attach-world.ts';
-import { blob, blobHash } from './blob.ts';
+import { download, plugIn, until } from './attach-world.ts';
+import { blob } from './blob.ts';
 import { canRun, Daemon, makeNamespaces, serve, temporaryFile } from './world.ts';
 
 const WEB = ['10.0.0.11', 'fd00:10::11'] as const;
@@ -52,13 +52,6 @@ async function makeWorld(t: TestContext): Promise<World> {
   await plugIn(world.host, 'veth-web', world.web, MAC_WEB, WEB);
   await plugIn(world.host, 'veth-db', world.db, '02:00:00:00:00:12', DB);
   return world;
-}
-
-/** A known 20 MB arrive whole. */
-async function download(to: Netns, host: string): Promise<void> {
-  const command = `curl -gsS -m 30 http://${inUrl(host)}:8080/blob | sha256sum`;
-  const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 40_000 });
-  assert.equal(hash, `${blobHash()}  -\n`, host);
 }
 
 async function valueOf(daemon: Daemon, metric: string): Promise<number> {

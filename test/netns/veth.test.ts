@@ -13,17 +13,16 @@ import { run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 import {
+  download,
   guardedEnds,
+  type HostEnd,
   hostEnds,
-  inUrl,
   reaches,
   removePairs,
   until,
   waiting,
-  type HostEnd,
 } from './attach-world.ts';
 import { offloadKey } from './offload-key.ts';
-import { blobHash } from './blob.ts';
 import {
   canRun,
   Daemon,
@@ -81,13 +80,6 @@ async function guardsOf(ends: ReadonlyMap<string, HostEnd>): Promise<boolean[]> 
   const guarded = await guardedEnds();
   const sorted = [...ends].sort(([a], [b]) => (a < b ? 1 : -1));
   return sorted.map(([, { ifname }]) => guarded.includes(ifname));
-}
-
-/** A known 20 MB arrive whole. */
-async function download(to: Netns, host: string): Promise<void> {
-  const command = `curl -gsS -m 15 http://${inUrl(host)}:8080/blob | sha256sum`;
-  const hash = await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 });
-  assert.equal(hash, `${blobHash()}  -\n`, host);
 }
 
 /** Replaces what stands in the configuration once. */

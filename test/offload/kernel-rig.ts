@@ -4,20 +4,11 @@
  */
 import type { TestContext } from 'node:test';
 import { GAUGE_COUNT } from '../../src/engine/counters.ts';
+import { beginControl, setOrigin } from '../../src/dataplane/fast-path.ts';
 import { createFenceMemory, Fence, setFence } from '../../src/engine/fence.ts';
 import { OffloadedFlows } from '../../src/engine/offloaded-flows.ts';
-import { GATEWAY_MAC_HIGH, GATEWAY_MAC_LOW } from '../../src/engine/neighbour-messages.ts';
-import {
-  BUCKET_SLOTS,
-  CONTROL_BUCKET_MASK,
-  CONTROL_CAPACITY,
-  CONTROL_GATEWAY_HIGH,
-  CONTROL_GATEWAY_LOW,
-  CONTROL_HASH_KEY,
-  CONTROL_ORIGIN_NS,
-  tableSizes,
-  type OffloadTables,
-} from '../../src/offload/layout.ts';
+import { GATEWAY_MAC_HIGH } from '../../src/engine/neighbour-messages.ts';
+import { tableSizes, type OffloadTables } from '../../src/offload/layout.ts';
 import { openTables } from '../../src/offload/open-tables.ts';
 import { loadNative } from '../../src/ports/native.ts';
 import {
@@ -36,7 +27,6 @@ const PORTS = 64;
 export const ALIVE_MS = 3_600_000;
 export const LOOPBACK = 1;
 const NS_IN_MS = 1_000_000n;
-const WORD = 2n ** 32n;
 
 /** The addon, or undefined after the test was skipped. */
 export function requireOffload(t: TestContext): NativeOffload | undefined {
@@ -81,13 +71,7 @@ export class KernelRig {
     this.opened = addon.openOffload(OFFLOAD_OBJECT, CAPACITY, tableSizes(CAPACITY).buckets);
     this.tables = openTables(addon, this.opened, CAPACITY, PORTS);
     this.rig = new Rig(text, options);
-    const { control, buckets } = this.tables;
-    control[CONTROL_HASH_KEY] = RIG_KEY.k0;
-    control[CONTROL_HASH_KEY + 1] = RIG_KEY.k1;
-    control[CONTROL_BUCKET_MASK] = buckets.length / BUCKET_SLOTS - 1;
-    control[CONTROL_CAPACITY] = CAPACITY;
-    control[CONTROL_GATEWAY_HIGH] = GATEWAY_MAC_HIGH;
-    control[CONTROL_GATEWAY_LOW] = GATEWAY_MAC_LOW;
+    beginControl(this.tables.control, CAPACITY, RIG_KEY);
     this.originNs = process.hrtime.bigint();
     this.fenceFrom(Infinity);
     this.passTime(0);
@@ -120,9 +104,7 @@ export class KernelRig {
   /** Lets time pass for the engine and the programs alike. */
   passTime(ms: number): void {
     this.originNs -= BigInt(ms) * NS_IN_MS;
-    const { control } = this.tables;
-    control[CONTROL_ORIGIN_NS] = Number(BigInt.asIntN(32, this.originNs));
-    control[CONTROL_ORIGIN_NS + 1] = Number(BigInt.asIntN(32, this.originNs / WORD));
+    setOrigin(this.tables.control, Number(this.originNs));
   }
 
   /** @param bootMs by CLOCK_BOOTTIME; Infinity: never */
