@@ -13,6 +13,9 @@
 /* In `fds` in place of a descriptor: writeStream (stream.c) has written what goes there. */
 #define FD_OF_STREAM (-2)
 
+/* In `fds`, added to the descriptor of a packet socket: several frames go there in one call. */
+#define FD_IS_SOCKET (1 << 30)
+
 napi_value read_batch(napi_env env, napi_callback_info info);
 napi_value write_batch(napi_env env, napi_callback_info info);
 

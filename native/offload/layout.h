@@ -31,6 +31,14 @@ struct offload_side {
 /* Packets from that end pass. The loop clears both when it takes the flow back. */
 #define OFFLOAD_FROM_LOWER 2u
 #define OFFLOAD_FROM_UPPER 4u
+/* A gate lets the flow pass by the rules alone, and has no entry of it. */
+#define OFFLOAD_BY_RULES 8u
+/* Both gates do: no window is known. */
+#define OFFLOAD_UNCHECKED 16u
+
+/* Bits of is_watched. */
+#define OFFLOAD_WATCHES_ALL 1u
+#define OFFLOAD_WATCHES_BY_RULES 2u
 
 struct offload_flow {
     unsigned lower[4]; /* IPv4 has its address in the first word, and zeros */
@@ -68,7 +76,7 @@ struct offload_loop {
     /* The programs pass nothing of this loop later than this. The loop moves it on as long as it
      * turns. */
     unsigned alive_until_ms;
-    /* 1: somebody watches packets, so all of them go to the loop. */
+    /* OFFLOAD_WATCHES_…: somebody watches packets, so these go to the loop. */
     unsigned is_watched;
     /*
      * Unless 0, nothing of this loop passes later than this, in ms of CLOCK_BOOTTIME, which goes on

@@ -27,8 +27,9 @@
  *
  * What is checked a packet: the interface it came in by, both MAC addresses, that the IP header has
  * no options, is no fragment and fits the frame, that TCP has ACK and neither SYN, FIN nor RST and
- * lies in the window (conditions I to IV of src/conntrack/tcp.ts), that the flow is not past its
- * time-out, and that it fits the other device. test/offload/plain-programs.ts is their slow twin.
+ * lies in the window (conditions I to IV of src/conntrack/tcp.ts) if a gate knows one, that the
+ * flow is not past its time-out, and that it fits the other device.
+ * test/offload/plain-programs.ts is their slow twin.
  */
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
@@ -250,8 +251,10 @@ static __always_inline int take(struct __sk_buff *skb, const struct packet *p,
         return 0;
     const struct offload_loop *loop = &c->loops[flow->loop & (OFFLOAD_LOOPS_MAX - 1)];
     __u32 now = now_ms(c), seen = flow->seen_ms;
+    __u32 watches = flags & OFFLOAD_BY_RULES ? OFFLOAD_WATCHES_ALL | OFFLOAD_WATCHES_BY_RULES
+                                             : OFFLOAD_WATCHES_ALL;
     if (flow->generation != *(volatile __u32 *)&loop->generation ||
-        *(volatile __u32 *)&loop->is_watched != 0 || is_fenced(loop) ||
+        (*(volatile __u32 *)&loop->is_watched & watches) != 0 || is_fenced(loop) ||
         (int)(*(volatile __u32 *)&loop->alive_until_ms - now) < 0)
         return 0;
     int idle = (int)(now - seen);
@@ -278,7 +281,7 @@ static __always_inline int take(struct __sk_buff *skb, const struct packet *p,
                 p->addresses[11];
     if (high != in->mac_high || low != in->mac_low || (p->addresses[0] & MAC_GROUP) != 0)
         return 0;
-    if ((p->kind & 0xff) == PROTOCOL_TCP && !take_segment(flow, p))
+    if ((p->kind & 0xff) == PROTOCOL_TCP && !(flags & OFFLOAD_UNCHECKED) && !take_segment(flow, p))
         return 0;
     /* Another processor may have a later time. */
     if (idle > 0)

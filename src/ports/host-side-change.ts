@@ -2,7 +2,7 @@
 import type { Device } from './device.ts';
 import { whyNotOne } from './find-link.ts';
 import { fitsMatch, matchLabel, type Link } from './link-match.ts';
-import { hostSide } from './host-side.ts';
+import { hostSide, whyGone } from './host-side.ts';
 import type { Native } from './native.ts';
 
 /**
@@ -20,7 +20,7 @@ export function changeOfHostSide(
   const { match, netnsPath } = hostSide(spec)!;
   const mtu = spec.hostEnd === undefined ? mtuBefore : spec.mtu;
   const link = links.find((one) => one.ifindex === ifindex);
-  if (link === undefined) return `${nameBefore} was deleted, or moved to another namespace`;
+  if (link === undefined) return whyGone(nameBefore);
   const { name } = link;
   if (match !== undefined) {
     if (!fitsMatch(match, link))

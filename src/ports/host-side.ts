@@ -24,3 +24,8 @@ export function hostSide<Of extends Spec>(spec: Of): Of | undefined {
   if (!kind.isSocket) return undefined;
   return isPairKind(kind) ? { ...spec, netnsPath: undefined, name: spec.hostEnd!.name } : spec;
 }
+
+/** Why a device has gone whose interface is not where it was. */
+export function whyGone(name: string): string {
+  return `${name} was deleted, or moved to another namespace`;
+}

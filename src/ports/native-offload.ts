@@ -7,6 +7,14 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+/** What part a device has in the fast path. */
+export interface FastPathPart {
+  /** `both`: packets from it and to it; `from`: packets from it alone; `none`: all its packets go by the daemon. */
+  readonly forwards: 'both' | 'from' | 'none';
+  /** Why not both. */
+  readonly why?: string;
+}
+
 /** Descriptors of the tables and of the programs. Whoever opened them closes them. */
 export interface OpenedOffload {
   readonly control: number;

@@ -32,6 +32,9 @@ export const FRAME_BYTES_MAX = 65535 + 18;
 /** For writeBatch, in place of a descriptor: writeStream has written what goes there. */
 export const FD_OF_STREAM = -2;
 
+/** For writeBatch, added to the descriptor of a packet socket: several frames go there in one system call. */
+export const FD_IS_SOCKET = 1 << 30;
+
 /** Of a record of watchLinks (ports/link-news.ts). */
 export const LINK_RECORD_BYTES = 312;
 
@@ -194,7 +197,8 @@ export interface Native {
   ): number;
 
   /**
-   * Writes packets in order: slot i goes to `fds[slots[3 * i + 2]]`; a negative third word means "not sent".
+   * Writes packets, those of one device in order: slot i goes to `fds[slots[3 * i + 2]]`; a negative third word means
+   * "not sent". A descriptor of a packet socket may have FD_IS_SOCKET added.
    * `next[i]` other than 0 is a later slot whose bytes follow those of slot i in the same write, and so
    * on; that slot's own third word should be negative. At most 64 slots a write.
    * Slots whose descriptor is FD_OF_STREAM are left alone, and not counted.
@@ -414,6 +418,7 @@ const SHARED_CONSTANTS: Readonly<Record<string, number>> = {
   HEADROOM_BYTES,
   FRAME_BYTES_MAX,
   FD_OF_STREAM,
+  FD_IS_SOCKET,
   LINK_RECORD_BYTES,
   STREAM_IN_BYTES,
   STREAM_OUT_BYTES,

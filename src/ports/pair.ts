@@ -10,7 +10,7 @@
  *
  * With its instance's namespace a pair is gone. The kernel tells of that as of any interface (daemon/lost-devices.ts).
  */
-import type { HostEnd } from './host-side.ts';
+import { whyGone, type HostEnd } from './host-side.ts';
 import { PAIR_MARK } from './link-match.ts';
 import { inNamespace, isProcessPath } from './namespace.ts';
 import type { ListedLink, Native } from './native.ts';
@@ -119,7 +119,7 @@ export function atInstanceEnd(
   const hostEnd = native.lookAtLink(undefined, ifindex);
   const atEnd = (held: string | undefined): void => {
     if (hostEnd === undefined || !leadsTo(native, hostEnd, held))
-      throw systemError('ENODEV', 'open', `${name} was deleted, or moved to another namespace`);
+      throw systemError('ENODEV', 'open', whyGone(name));
     work(held, hostEnd.link);
   };
   if (netnsPath === undefined) atEnd(undefined);

@@ -6,7 +6,7 @@
  * as long as its port has it, and belongs to whoever opened it. The connection of a stream's guest belongs to its
  * StreamPort, which moves with the device from one port to another.
  */
-import type { Native } from './native.ts';
+import { FD_IS_SOCKET, type Native } from './native.ts';
 import { linkBytesOf, portKind, type PortKindName } from './port-kind.ts';
 import { connectionNumber, STREAM_FD, StreamPort, type GuestListener } from './stream-port.ts';
 
@@ -90,9 +90,11 @@ export class PortIo {
       } else stream.close();
     });
     this.fds = next;
-    this.writeFds = next.map((fd, port) =>
-      fd >= 0 && portKind(devices[port].kind).isStream ? STREAM_FD : fd,
-    );
+    this.writeFds = next.map((fd, port) => {
+      if (fd < 0) return fd;
+      const { isStream, isSocket } = portKind(devices[port].kind);
+      return isStream ? STREAM_FD : isSocket ? fd | FD_IS_SOCKET : fd;
+    });
     this.streams = devices.map(({ kind, fd }, port) => {
       if (fd < 0 || !portKind(kind).isStream) return undefined;
       if (fd === fds[port]) return streams[port];

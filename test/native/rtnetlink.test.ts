@@ -11,7 +11,7 @@ import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { repositoryRoot } from '../support/repository.ts';
 
-const CHILD_TIMEOUT_MS = 60_000;
+const CHILD_TIMEOUT_MS = 300_000;
 const NO_SUCH_INTERFACE = 2_000_000_000;
 
 /** Asks for what the kernel refuses, and prints what came of it. */

@@ -1,7 +1,7 @@
 /** The ports of a packet loop, with a native half that only notes what it is asked. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Native } from '../../src/ports/native.ts';
+import { FD_IS_SOCKET, type Native } from '../../src/ports/native.ts';
 import { PortIo, type PortDevice } from '../../src/ports/port-io.ts';
 import { linkBytesOf, PORT_KIND_NAMES, portKind } from '../../src/ports/port-kind.ts';
 
@@ -88,6 +88,18 @@ test('a port is read as its kind is, and all are written at once', () => {
     'wait 50 [1,2] 30',
     'closeFd 50',
   ]);
+});
+
+test('descriptors of packet sockets are marked for writing', () => {
+  const { ports, calls } = makePorts();
+  ports.assign([device(7), device(8, 'attach'), device(9, 'veth'), device(-1, 'veth')]);
+  const [attached, veth] = [8 | FD_IS_SOCKET, 9 | FD_IS_SOCKET];
+  ports.write(arena, slots, 1);
+  assert.equal(calls.at(-1), `writeBatch arena slots 1 [7,${attached},${veth},-1] undefined`);
+  ports.giveUp(1);
+  assert.equal(calls.at(-1), 'unwatch 50 8');
+  ports.write(arena, slots, 1);
+  assert.equal(calls.at(-1), `writeBatch arena slots 1 [7,-1,${veth},-1] undefined`);
 });
 
 test('descriptors are watched while a port has them, and all go before any comes', () => {
