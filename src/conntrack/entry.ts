@@ -38,8 +38,8 @@ export const KEY_WORDS_6 = 10;
 /** nowMs of the packet that last kept the flow alive. */
 export const FLOW_SEEN = 0;
 /**
- * The state word: state in bits 0–7, flags and window scales in bits 8–23 (states.ts), incarnation in bits 24–30. A
- * free entry has state 0.
+ * The state word: state in bits 0–4, marks, flags and window scales in bits 5–23 (states.ts), incarnation in bits
+ * 24–30. A free entry has state 0.
  */
 export const FLOW_STATE = 1;
 /**

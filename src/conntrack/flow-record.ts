@@ -26,6 +26,7 @@ import {
 } from './entry.ts';
 import {
   ICMP_QUERY_FLOW,
+  NAME_MARKS,
   OTHER,
   REVOKED_FLOW,
   STATE_MASK,
@@ -125,6 +126,7 @@ export class FlowRecord {
     if (this.stateWord < 0 || this.ageMs < 0) return false;
     const state = this.stateWord & STATE_MASK;
     if (state === REVOKED_FLOW) return true;
+    if (protocol !== PROTO_TCP && (this.stateWord & NAME_MARKS) !== 0) return false;
     if (protocol === PROTO_TCP) return state >= TCP_SYN_SENT && state <= TCP_CLOSED;
     if (protocol === PROTO_UDP) return state === UDP_SINGLE || state === UDP_STREAM;
     return state === (isIcmp ? ICMP_QUERY_FLOW : OTHER);

@@ -22,8 +22,9 @@ export class Shares {
   /** @param owners how many there may be, numbered from 0 */
   constructor(owners: number) {
     this.counts = new Int32Array(owners);
-    this.heap = Int32Array.from({ length: owners }, (_, i) => i);
-    this.places = Int32Array.from(this.heap);
+    this.heap = new Int32Array(owners);
+    for (let owner = 0; owner < owners; owner++) this.heap[owner] = owner;
+    this.places = this.heap.slice();
   }
 
   /** Entries of `owner`. */

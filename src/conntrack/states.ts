@@ -29,7 +29,16 @@ export const ICMP_QUERY_FLOW = 9;
 export const OTHER = 10;
 export const STATE_COUNT = 11;
 
-export const STATE_MASK = 0xff;
+export const STATE_MASK = 0x1f;
+
+// Marks of a TCP connection whose rule requires the server name of TLS (engine/tls/tls-names.ts), in bits 5–7.
+/** The opener's ClientHello has not been judged yet. No data passes but parts of it. */
+export const NAME_AWAITED = 1 << 7;
+/** Parts of the ClientHello are kept. Without NAME_AWAITED: it was good, and the other side has not acknowledged it. */
+export const NAME_BEGUN = 1 << 6;
+/** The connection was closed since it has not named what its rule requires (in CLOSED). */
+export const NAME_REFUSED = 1 << 5;
+export const NAME_MARKS = NAME_AWAITED | NAME_BEGUN | NAME_REFUSED;
 
 // Flags in the FLOW_STATE word.
 /** The instance's side sent the first packet. */
@@ -58,10 +67,14 @@ export const OPENER_SCALE_SHIFT = 16;
 export const OTHER_SCALE_SHIFT = 20;
 export const SCALES_MASK = 0xff << OPENER_SCALE_SHIFT;
 
-/** The state whose time-out applies. A connection picked up in mid-stream has TCP_SYN_SENT's until it is answered. */
+/**
+ * The state whose time-out applies. A connection picked up in mid-stream has TCP_SYN_SENT's until it is answered, and
+ * one whose server name is awaited until that is known.
+ */
 export function timeoutState(word: number): number {
   const state = word & STATE_MASK;
-  return state === TCP_ESTABLISHED && (word & REPLIED) === 0 ? TCP_SYN_SENT : state;
+  const isOpen = (word & (REPLIED | NAME_AWAITED)) === REPLIED;
+  return state === TCP_ESTABLISHED && !isOpen ? TCP_SYN_SENT : state;
 }
 
 export const STATE_NAMES: readonly string[] = [
@@ -77,6 +90,21 @@ export const STATE_NAMES: readonly string[] = [
   'icmp',
   'other',
 ];
+
+/** The states as people are told them, by the numbers of `toldState`: two more say of a server name where it stands. */
+export const TOLD_STATES: readonly string[] = [
+  ...STATE_NAMES,
+  'tls-name-awaited',
+  'tls-name-refused',
+];
+
+/** The number in TOLD_STATES: a connection whose server name is awaited is not told as established yet. */
+export function toldState(word: number): number {
+  const state = word & STATE_MASK;
+  if (state === TCP_ESTABLISHED && (word & NAME_AWAITED) !== 0) return STATE_COUNT;
+  if (state === TCP_CLOSED && (word & NAME_REFUSED) !== 0) return STATE_COUNT + 1;
+  return state;
+}
 
 /** Idle time-outs in seconds that differ between interfaces. */
 export interface IdleTimeouts {

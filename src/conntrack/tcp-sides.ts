@@ -30,6 +30,11 @@ export function readSide(
   to[index + SIDE_SCALE] = windowScale(words, at, isOpener);
 }
 
+/** The sequence number behind all that the opener has sent: before its first data, behind its SYN. */
+export function openerEnd(words: Int32Array, at: number): number {
+  return words[at + TCP_OPENER + TCP_SIDE_END];
+}
+
 /** Raises the numbers of a side to those in `from`, where these are ahead. */
 export function raiseSide(
   words: Int32Array,

@@ -21,10 +21,13 @@ import type { CaptureReader } from '../engine/capture-ring.ts';
 import { counterRow, INGRESS, ROW_CELLS } from '../engine/counters.ts';
 import { setFence } from '../engine/fence.ts';
 import type { EventReader } from '../engine/events.ts';
+import { AUDITED_CELLS } from '../engine/rule-hits.ts';
 import type { Native } from '../ports/native.ts';
 import type { FastPath } from './fast-path.ts';
 import { findFlowsOf, packRecords, type Handed, type Handing } from './handed-flows.ts';
 import { preferHugePages } from './huge-pages.ts';
+import type { CompiledPolicy } from '../policy/compiled.ts';
+import { readLearnt, recallLearnt, type LearntAddress } from './learnt-names.ts';
 import { LoopThread, type LoopListeners } from './loop-thread.ts';
 import {
   makeLoopMemory,
@@ -52,6 +55,12 @@ export interface HandedPorts {
   readonly arriving: readonly FlowRecord[];
 }
 
+/** What passed by audit alone. */
+export interface Audited {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
 export class Dataplane {
   /**
    * The flow tables: IPv4 and IPv6 of the first loop, then of the next. The loops write them, this side reads them. A
@@ -75,6 +84,8 @@ export class Dataplane {
   private readonly fence = new Int32Array(this.shared.fence);
   /** The ports that the loops have. */
   private ports: Assignment['ports'] = [];
+  /** The policy that the loops begin with, until they begin. */
+  private startPolicy: CompiledPolicy | undefined;
   private adoptedFlows: AdoptedFlows = { restored: 0, aged: 0 };
 
   private constructor(native: Native, settings: LoopSettings, offload: FastPath | undefined) {
@@ -95,7 +106,9 @@ export class Dataplane {
   /** Starts the loops. Resolves when packets flow; rejects if a thread dies before. */
   static async start(native: Native, options: DataplaneOptions): Promise<Dataplane> {
     const dataplane = new Dataplane(native, options.settings, options.offload);
+    dataplane.startPolicy = options.policy;
     options.prepare?.(dataplane);
+    dataplane.startPolicy = undefined;
     await dataplane.startLoops(options);
     return dataplane;
   }
@@ -170,6 +183,21 @@ export class Dataplane {
     return this.threads.map(({ gauges }) => gauges[gauge]);
   }
 
+  /** The addresses of DNS names that the loops have learnt and that count now. */
+  get learntNames(): readonly LearntAddress[] {
+    const { nowMs } = this;
+    return this.memories.flatMap(({ names }) => readLearnt(names, this.origin.hashKey, nowMs));
+  }
+
+  /** Has the loops know names that an earlier process had learnt; before they begin. @returns how many */
+  recallNames(learnt: readonly Omit<LearntAddress, 'answers'>[]): number {
+    const { origin, nowMs, startPolicy: policy } = this;
+    if (policy === undefined) return 0;
+    const memories = this.memories.map(({ names }) => names);
+    const settings = origin.settings.names;
+    return recallLearnt({ memories, key: origin.hashKey, policy, settings, nowMs }, learnt);
+  }
+
   /** How often a rule has admitted something (engine/rule-hits.ts). */
   hitsOf(rule: number): number {
     return sum(this.threads, ({ ruleHits }) => ruleHits.hits[rule]);
@@ -181,7 +209,17 @@ export class Dataplane {
       for (const rule of rules) {
         ruleHits.hits[rule] = 0;
         ruleHits.lastHitSec[rule] = 0;
+        ruleHits.audited.fill(0, AUDITED_CELLS * rule, AUDITED_CELLS * (rule + 1));
       }
+  }
+
+  /** What has passed by a rule that only audits. */
+  auditedBy(rule: number): Audited {
+    const cell = AUDITED_CELLS * rule;
+    return {
+      packets: sum(this.threads, ({ ruleHits }) => ruleHits.audited[cell]),
+      bytes: sum(this.threads, ({ ruleHits }) => ruleHits.audited[cell + 1]),
+    };
   }
 
   /** When a rule last admitted something, in ms since 1970; undefined: never. */

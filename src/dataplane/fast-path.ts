@@ -24,6 +24,7 @@ import type { Native } from '../ports/native.ts';
 import {
   loadNativeOffload,
   OFFLOAD_OBJECT,
+  type FastPathPart,
   type NativeOffload,
   type OpenedOffload,
 } from '../ports/native-offload.ts';
@@ -60,6 +61,8 @@ export class FastPath {
   readonly input: OffloadInput;
   /** The devices that take part, by the descriptor of their first queue. */
   private readonly places = new Map<number, Place>();
+  /** Why a device takes no part that could by its kind, by the same descriptor. */
+  private readonly refusals = new Map<number, string>();
 
   private constructor(native: Native, addon: NativeOffload, capacity: number) {
     this.native = native;
@@ -96,26 +99,53 @@ export class FastPath {
     return this.places.get(fds[0]);
   }
 
+  /** What part an open device has. */
+  partOf({ spec, fds }: Device): FastPathPart {
+    if (!portKind(spec.kind).isSocket)
+      return { forwards: 'none', why: `a device of the kind ${spec.kind} ends in the daemon` };
+    const place = this.places.get(fds[0]);
+    if (place === undefined)
+      return { forwards: 'none', why: this.refusals.get(fds[0]) ?? 'it was given up' };
+    if (place.isPair) return { forwards: 'both' };
+    return { forwards: 'from', why: 'it is no veth with its other end in another namespace' };
+  }
+
   /** Has a device take part, if it can. @throws NativeError */
-  attach({ spec, fds, ifindex, ...device }: Device): void {
-    if (!portKind(spec.kind).isSocket) return;
+  attach(device: Device): void {
+    const [fd] = device.fds;
+    this.refusals.delete(fd);
+    try {
+      const why = this.join(device);
+      if (why !== undefined) this.refusals.set(fd, why);
+    } catch (error) {
+      this.refusals.set(fd, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  /** @returns why a device can't take part; undefined: it does, or its kind has none */
+  private join({ spec, fds, ifindex, ...device }: Device): string | undefined {
+    if (!portKind(spec.kind).isSocket) return undefined;
     // The sockets of a pair of ours are on the end that is in the daemon's own namespace.
     const isOwn = spec.hostEnd !== undefined;
     const namespace = isOwn ? undefined : device.namespace;
     const netnsPath = isOwn ? undefined : spec.netnsPath;
     const [first] = this.places.values();
-    if (first !== undefined && first.namespace !== namespace) return;
+    if (first !== undefined && first.namespace !== namespace)
+      return 'it is in another network namespace than those that take part';
     const { forward, decide } = this.opened;
     this.addon.attachForward(netnsPath, ifindex, forward);
     for (const fd of fds) this.addon.filterSocket(fd, decide);
     const link = this.native.lookAtLink(netnsPath, ifindex);
     const isPair = link?.kind === 'veth' && link.linkNetnsId >= 0;
     this.places.set(fds[0], { ifindex, isPair, namespace, netnsPath });
+    return undefined;
   }
 
   /** Ends a device's part in it. The loops must not count on it any more. */
   detach({ fds }: Device): void {
     const place = this.places.get(fds[0]);
+    this.refusals.delete(fds[0]);
     if (place === undefined) return;
     this.places.delete(fds[0]);
     this.leave(place);

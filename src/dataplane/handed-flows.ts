@@ -12,12 +12,21 @@
  * count, but for flows to the platform, which are looked at as after any change of rules. A flow that was revoked stays
  * so.
  */
-import { isUsed, NO_FLOW, packRule, portOf, RULE_PLATFORM, setRuleWordOf, stateOf, type FlowFamily } from '../conntrack/entry.ts'; // prettier-ignore
+import {
+  isUsed,
+  NO_FLOW,
+  packRule,
+  portOf,
+  RULE_PLATFORM,
+  setRuleWordOf,
+  stateOf,
+  type FlowFamily,
+} from '../conntrack/entry.ts';
 import { FlowRecord, recordWords, writeRecord } from '../conntrack/flow-record.ts';
 import { REVOKED_FLOW } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import type { Gates } from '../engine/gate.ts';
-import { admittedBy, flowOutlives } from '../engine/revocation.ts';
+import { admittedOrAudited, NO_HEIR, openingGate, ruleAfter } from '../engine/revocation.ts';
 import { NO_RULE } from '../policy/match.ts';
 import { NO_INTERVAL } from './adopt-flows.ts';
 
@@ -127,9 +136,10 @@ function takeFlow(gates: Gates, table: FlowTable, record: FlowRecord, nowMs: num
   const seen = (nowMs - record.ageMs) | 0;
   record.fill(table, flow, seen, packRule(RULE_PLATFORM, generation));
   const isExempt = record.rule === RULE_PLATFORM || stateOf(table, flow) === REVOKED_FLOW;
-  const rule = isExempt ? NO_RULE : admittedBy(table, flow, policy, matcher, NO_RULE);
+  const gate = openingGate(table, flow);
+  const rule = isExempt ? NO_RULE : admittedOrAudited(table, flow, gate, policy, matcher);
   if (rule !== NO_RULE) setRuleWordOf(table, flow, packRule(rule - 1, generation));
-  else if (!isExempt || !flowOutlives(table, flow, policy, matcher)) {
+  else if (!isExempt || ruleAfter(table, flow, policy, matcher) === NO_HEIR) {
     table.remove(flow);
     return false;
   }

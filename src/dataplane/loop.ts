@@ -33,9 +33,10 @@ import { Engine } from '../engine/evaluate.ts';
 import { Fence } from '../engine/fence.ts';
 import type { OffloadedFlows } from '../engine/offloaded-flows.ts';
 import { LinkLayer } from '../engine/link.ts';
+import { Names } from '../engine/names/names.ts';
 import { RuleHits } from '../engine/rule-hits.ts';
 import { MTU_UNKNOWN } from '../engine/too-big.ts';
-import { PORTS_MAX } from '../policy/compiled.ts';
+import { PORTS_MAX, type CompiledPolicy } from '../policy/compiled.ts';
 import type { Native } from '../ports/native.ts';
 import { PortIo, READABLE } from '../ports/port-io.ts';
 import {
@@ -93,6 +94,8 @@ export class Loop {
   private readonly fence: Fence;
   /** Flows that the kernel forwards; null: none. */
   private readonly offload: OffloadedFlows | null;
+  /** What is learnt of DNS names that rules have. */
+  private readonly names: Names;
   private readonly flows: readonly [FlowTable, FlowTable];
   private readonly arena = new Uint8Array(ARENA_BYTES);
   private readonly batch = new Batch(this.arena, BATCH_PACKETS_MAX, PORTS_MAX);
@@ -167,6 +170,15 @@ export class Loop {
     this.link = new LinkLayer(input.policy, shared.link, this.fence);
     this.wakeFd = input.wakeFd;
     this.gauges = new Float64Array(memory.gauges);
+    this.names = new Names({
+      settings: settings.names,
+      key: input.hashKey,
+      memory: memory.names,
+      others: input.others.map(({ names }) => names),
+      ports: PORTS_MAX,
+      gauges: this.gauges,
+    });
+    this.setNames(input.policy);
     this.guests = new Uint8Array(shared.guests);
     this.clockAheadMs =
       performance.now() - (Number(process.hrtime.bigint()) / 1e6 - input.originMs);
@@ -229,7 +241,8 @@ export class Loop {
     // The answer may come to another loop.
     if (this.link.waiting.isBusy) return WAITING_INTERVAL_MS;
     if (this.isBusy || (this.offload !== null && this.offload.count > 0)) return SWEEP_INTERVAL_MS;
-    if (this.flows[0].count + this.flows[1].count === 0) return this.idleMs();
+    const kept = this.flows[0].count + this.flows[1].count + this.names.learnt.count;
+    if (kept === 0) return this.idleMs();
     // In a lab with faster time, flows end sooner.
     return this.isQuiet() ? Math.ceil(QUIET_INTERVAL_MS / this.timeScale) : SWEEP_INTERVAL_MS;
   }
@@ -253,6 +266,7 @@ export class Loop {
     const entries = !this.isBusy && this.isQuiet() ? QUIET_SWEEP_ENTRIES : SWEEP_ENTRIES;
     tracker.sweep(entries, nowMs);
     tracker.assertCounts();
+    this.names.sweep(entries, nowMs);
     this.engine.gates.writeGauges(this.gauges);
     const isChanged = this.isBusy || flows4.count + flows6.count !== before;
     if (isChanged) this.quietEntries = 0;
@@ -367,6 +381,7 @@ export class Loop {
     if (handing !== undefined) this.offload?.pullAll();
     const left = handing === undefined ? undefined : copyFlows(gates, handing, nowMs);
     this.engine.setPolicy(policy);
+    this.setNames(policy);
     this.engine.setUplink(hasUplink);
     this.link.setPolicy(policy);
     this.writeWaiting(nowMs);
@@ -376,6 +391,12 @@ export class Loop {
     this.isRechecking = true;
     const handed = left === undefined || taken === undefined ? undefined : { left, taken };
     this.report({ kind: 'assigned', generation: policy.generation, handed });
+  }
+
+  /** Has the engine show packets to what learns names, if a rule has one. */
+  private setNames(policy: CompiledPolicy): void {
+    this.names.setPolicy(policy);
+    this.engine.gates.rules.names = this.names.isWanted ? this.names : null;
   }
 
   private judge(probes: Int32Array): void {

@@ -16,6 +16,8 @@ import { createFenceMemory } from '../engine/fence.ts';
 import { STATE_COUNT } from '../conntrack/states.ts';
 import { accountBytes } from '../conntrack/accounts.ts';
 import type { HashKey } from '../conntrack/hash.ts';
+import { learntBytes } from '../engine/names/learnt-addresses.ts';
+import type { NameSettings } from '../engine/names/names.ts';
 import { createLinkMemory, type LinkMemory } from '../engine/link-memory.ts';
 import type { NextHops } from '../engine/next-hops.ts';
 import { ruleHitBytes } from '../engine/rule-hits.ts';
@@ -67,14 +69,16 @@ export interface Assignment {
 
 /**
  * The settings of packet loops, from the configuration and the command line. They are the same for each loop while
- * the daemon runs. daemon/loop-settings.ts makes them once, and they are handed on as one object. Apart from that
- * file, only the reader of a setting names it.
+ * the daemon runs. config/gate-settings.ts and daemon/loop-settings.ts make them once, and they are handed on as one
+ * object. Apart from those files, only the reader of a setting names it.
  */
 export interface LoopSettings extends GateSettings {
   /** Number of packet loops. Each has a thread of its own, and a queue of each device. */
   readonly workers: number;
   /** Whether to count packets and bytes of each flow. */
   readonly accounting: boolean;
+  /** How long addresses of DNS names count, and which ones. */
+  readonly names: NameSettings;
   /** How many times faster than real time the loops' clock runs. */
   readonly timeScale: number;
 }
@@ -103,8 +107,8 @@ export interface LoopInput extends Assignment, LoopOrigin {
   readonly number: number;
   readonly memory: LoopMemory;
   readonly shared: SharedMemory;
-  /** Flow tables of the other loops, to count their flows. Read, never written. */
-  readonly others: readonly FlowMemory[];
+  /** Of the other loops: flow tables, to count their flows, and what they have learnt. Read, never written. */
+  readonly others: readonly (FlowMemory & NamesMemory)[];
   /** The eventfd that wakes the loop for a message. */
   readonly wakeFd: number;
 }
@@ -123,6 +127,11 @@ export interface SharedMemory {
   readonly fence: SharedArrayBuffer;
 }
 
+/** The addresses of names that a loop has learnt (engine/names/learnt-addresses.ts). */
+export interface NamesMemory {
+  readonly names: SharedArrayBuffer;
+}
+
 /** The flow tables of a loop. */
 export interface FlowMemory {
   readonly flows4: SharedArrayBuffer;
@@ -132,7 +141,7 @@ export interface FlowMemory {
 }
 
 /** Memory that one loop writes and the control plane reads. */
-export interface LoopMemory extends FlowMemory {
+export interface LoopMemory extends FlowMemory, NamesMemory {
   /** engine/counters.ts, PORTS_MAX ports. */
   readonly counters: SharedArrayBuffer;
   /** engine/counters.ts, GAUGE_COUNT doubles. */
@@ -179,6 +188,7 @@ export function makeLoopMemory({
     ruleHits: new SharedArrayBuffer(ruleHitBytes()),
     accounts4: accounts(),
     accounts6: accounts(),
+    names: new SharedArrayBuffer(learntBytes()),
   };
 }
 

@@ -17,18 +17,19 @@ export function openOffload(
 ): OffloadedFlows | null {
   if (offload === undefined) return null;
   const { fds, capacity } = offload;
-  const { flows4, flows6, accounts4, accounts6 } = gates.tracker;
+  const { flows4, flows6, accounts4, accounts6, udpOpeners } = gates.tracker;
   const opened = new OffloadedFlows({
     tables: openTables(loadNativeOffload(), fds, capacity, PORTS_MAX),
     loop: number,
     loops: settings.workers,
     capacity,
-    ...{ flows4, flows6, accounts4, accounts6, counters, events, fence },
+    ...{ flows4, flows6, accounts4, accounts6, counters, events, fence, udpOpeners },
+    ruleHits: gates.ruleHits,
     timeoutsMs: new Int32Array(shared.timeoutsMs),
     ports: PORTS_MAX,
     aliveMs: ALIVE_MS,
   });
-  opened.setGeneration(policy.generation);
+  opened.setPolicy(policy);
   gates.tracker.offload = opened;
   return opened;
 }

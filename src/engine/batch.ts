@@ -279,6 +279,8 @@ export class Batch {
     notes[note + NOTE_BYTES] = ipBytes;
     // The frame may have padding behind the packet. Only what was judged goes on.
     const { packet } = engine;
+    const { names } = engine.gates.rules;
+    if (names !== null) names.see(view, packet, port, to, packets, nowMs);
     const judgedBytes = packet.endOffset - ipOffset;
     if (judgedBytes > tooBig.mtu[to] && !tooBig.fitsCut(view, at, packet, packets, to)) {
       if (tooBig.cut(view, at, packet, packets, to)) return CUT;

@@ -2,12 +2,13 @@
  * Counts passed and dropped packets in shared memory. The packet loop adds, others read.
  *
  * Each (port, direction) has a row: packets and bytes passed, packets and bytes dropped, then packets dropped by
- * reason. LINK_SCOPE drops (router solicitations, multicast reports) count only in their own cell. Hosts send them at
- * any time and they go nowhere by nature; in the total they would hide drops that mean something. Doubles hold
- * integers exactly to 2^53. A 64-bit machine writes them whole, so a reader sees no torn value. A GSO superpacket
- * counts as its segments, which are the packets on the wire.
+ * reason, then what passed by audit alone. LINK_SCOPE drops (router solicitations, multicast reports) count only in
+ * their own cell. Hosts send them at any time and they go nowhere by nature; in the total they would hide drops that
+ * mean something. Doubles hold integers exactly to 2^53. A 64-bit machine writes them whole, so a reader sees no torn
+ * value. A GSO superpacket counts as its segments, which are the packets on the wire.
  */
-import { LINK_SCOPE, PASS, REASON_COUNT } from './reasons.ts';
+import { NAME_OUTCOME_COUNT } from './names/outcomes.ts';
+import { LINK_SCOPE, PASS, REASON_COUNT, TLS_NAME, TLS_NAMES_FULL } from './reasons.ts';
 
 /** Towards the instance. In the uplink's row: what came in by the uplink. The numbers are those of the gates. */
 export const INGRESS = 0;
@@ -18,7 +19,12 @@ export const PASSED_BYTES = 1;
 export const DROPPED_PACKETS = 2;
 export const DROPPED_BYTES = 3;
 export const DROPPED_BY_REASON = 4;
-export const ROW_CELLS = DROPPED_BY_REASON + REASON_COUNT;
+/** Of those that passed: what passed by audit alone (audit-counts.ts), by the gate that would have refused it. */
+export const AUDITED_PACKETS = DROPPED_BY_REASON + REASON_COUNT;
+export const AUDITED_BYTES = AUDITED_PACKETS + 1;
+/** Of the packets among them, those that a required server name would have dropped: from TLS_NAME to TLS_NAMES_FULL. */
+export const AUDITED_BY_NAME = AUDITED_BYTES + 1;
+export const ROW_CELLS = AUDITED_BY_NAME + (TLS_NAMES_FULL - TLS_NAME + 1);
 
 export function counterBytes(ports: number): number {
   return 8 * 2 * ports * ROW_CELLS;
@@ -48,6 +54,13 @@ export function count(
   if (reason === LINK_SCOPE) return;
   cells[row + DROPPED_PACKETS] += packets;
   cells[row + DROPPED_BYTES] += bytes;
+}
+
+/** How many packets are counted in a row, as passed or dropped. */
+export function countedPackets(cells: Float64Array, port: number, direction: number): number {
+  const row = counterRow(port, direction);
+  const dropped = cells[row + DROPPED_PACKETS] + cells[row + DROPPED_BY_REASON + LINK_SCOPE];
+  return cells[row + PASSED_PACKETS] + dropped;
 }
 
 /** Turns a count of passed packets into drops, for packets that passed the gates and could not be delivered. */
@@ -90,4 +103,7 @@ export const GAUGE_OFFERED = 15;
 export const GAUGE_OFFLOAD_REFUSED = 16;
 /** Packets that the kernel forwarded. */
 export const GAUGE_OFFLOADED_PACKETS = 17;
-export const GAUGE_COUNT = 18;
+/** Addresses of names that are known now; and what became of answers: a cell for each outcome (names/outcomes.ts). */
+export const GAUGE_NAMES = 18;
+export const GAUGE_NAME_OUTCOMES = 19;
+export const GAUGE_COUNT = GAUGE_NAME_OUTCOMES + NAME_OUTCOME_COUNT;

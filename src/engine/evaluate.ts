@@ -19,16 +19,9 @@ import { DECODE_OK } from '../wire/status.ts';
 import type { FlowAccounts } from '../conntrack/accounts.ts';
 import { NO_FLOW } from '../conntrack/entry.ts';
 import type { FlowTable } from '../conntrack/table.ts';
+import { AuditCounts } from './audit-counts.ts';
 import type { CaptureRing } from './capture-ring.ts';
-import {
-  DROPPED_BY_REASON,
-  DROPPED_PACKETS,
-  EGRESS,
-  INGRESS,
-  PASSED_PACKETS,
-  count,
-  counterRow,
-} from './counters.ts';
+import { EGRESS, INGRESS, count, countedPackets, counterRow } from './counters.ts';
 import {
   EVENT_DROP,
   EVENT_NO_RULE,
@@ -53,6 +46,7 @@ import {
   SOURCE_CHECK,
   UPLINK_SPOOF,
 } from './reasons.ts';
+import { isAudit } from './revocation.ts';
 import type { RuleHits } from './rule-hits.ts';
 import {
   isDhcpReply,
@@ -93,6 +87,7 @@ export class Engine {
   private readonly events: EventRing;
   private readonly capture: CaptureRing;
   private readonly ruleHits: RuleHits;
+  private readonly audits: AuditCounts;
   // A run is a sequence of packets from one port to another. It is counted when a packet of another pair comes.
   private runFrom = NO_PORT;
   private runTo = NO_PORT;
@@ -111,6 +106,7 @@ export class Engine {
     this.capture = parts.capture;
     this.counters = parts.counters;
     this.hasUplink = parts.hasUplink;
+    this.audits = new AuditCounts(this.gates, this.counters, this.ruleHits, this.events);
     this.records = Array.from({ length: RECORDS }, () => new PreparedPacket());
     this.packet = this.records[0].packet;
   }
@@ -118,6 +114,7 @@ export class Engine {
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
     this.gates.setPolicy(policy);
+    this.audits.setPolicy(policy);
     this.forgetPackets();
   }
 
@@ -334,14 +331,11 @@ export class Engine {
     this.runBytes = 0;
   }
 
-  /** How many packets that came in by a port are counted, as passed or dropped. Call it after endRun. */
+  /** Packets from a port that are counted, but for what the kernel has forwarded. Call it after endRun. */
   countedFrom(port: number): number {
-    const { counters } = this;
-    const row = counterRow(port, port === UPLINK_PORT ? INGRESS : EGRESS);
-    const dropped = counters[row + DROPPED_PACKETS];
-    return (
-      counters[row + PASSED_PACKETS] + dropped + counters[row + DROPPED_BY_REASON + LINK_SCOPE]
-    );
+    const direction = port === UPLINK_PORT ? INGRESS : EGRESS;
+    const forwarded = this.gates.tracker.offload?.counts.packetsFrom[port] ?? 0;
+    return countedPackets(this.counters, port, direction) - forwarded;
   }
 
   /** Counts the drop of the frame at `frame`, which has no IP packet to judge. @returns minus the reason */
@@ -454,6 +448,7 @@ export class Engine {
           nowMs,
         );
     }
+    if (isAudit(this.policy, rule)) this.audits.note(packet, port, direction, packets, length);
     if (wanted === 0) return;
     if ((wanted & WANT_PASSES) !== 0 || (flow === NO_FLOW && (wanted & WANT_UNTRACKED) !== 0))
       events.tellPacket(

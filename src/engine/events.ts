@@ -74,17 +74,20 @@ export const WANT_UNTRACKED = 4;
 export const WANT_PASSES = 8;
 /** Copies of packets, in the capture ring (capture-ring.ts). */
 export const WANT_CAPTURE = 16;
+/** The first packet of a flow that passes by audit alone (audit-counts.ts). */
+export const WANT_AUDITS = 32;
 
 export const EVENT_DROP = 1;
 export const EVENT_PASS = 2;
 export const EVENT_FLOW_OPENED = 3;
 export const EVENT_FLOW_ENDED = 4;
+export const EVENT_AUDIT = 5;
 
 /** Words of a record; even, so that doubles in it are aligned. */
 export const EVENT_WORDS = 24;
 /**
- * Kind in bits 0–7. In bits 8–15 a drop reason, or why a flow ended. Gate's direction in bit 16. TCP flags in bits
- * 24–31.
+ * Kind in bits 0–7. In bits 8–15 a drop reason, for EVENT_AUDIT what it would be, or why a flow ended. Gate's
+ * direction in bit 16. TCP flags in bits 24–31.
  */
 export const EVENT_KIND = 0;
 export const EVENT_REASON_SHIFT = 8;
@@ -171,8 +174,8 @@ export class EventRing {
 
   /**
    * Records what happened to a packet at a gate.
-   * @param kind EVENT_DROP or EVENT_PASS
-   * @param reason drop reason, or 0
+   * @param kind EVENT_DROP, EVENT_PASS or EVENT_AUDIT
+   * @param reason drop reason, for EVENT_AUDIT what it would be, or 0
    * @param hasTuple whether `packet` was decoded
    */
   tellPacket(

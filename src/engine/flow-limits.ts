@@ -29,7 +29,7 @@
  * may take a few flows out of a reserve without knowing it.
  */
 import { failInvariant } from '../conntrack/invariant.ts';
-import { type FlowIndex, portOf, stateWordOf } from '../conntrack/entry.ts';
+import { type FlowIndex, portOf, stateOf, stateWordOf } from '../conntrack/entry.ts';
 import {
   FlowLines,
   isHalfOpen,
@@ -42,7 +42,9 @@ import {
   NO_LINE,
 } from '../conntrack/half-open.ts';
 import { Shares } from '../conntrack/shares.ts';
+import { STATE_COUNT } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
+import { UPLINK_PORT } from '../policy/compiled.ts';
 
 /** The flows of a packet loop. */
 export interface FlowTables {
@@ -305,4 +307,13 @@ export class FlowLimits {
     this.shares.shrink(at);
     this.halfOpenFlows--;
   }
+}
+
+/** Checks that a flow's state and port exist: its time-out is found by them. @param ports number of ports */
+export function assertSound(table: FlowTable, flow: FlowIndex, ports: number): void {
+  if (stateOf(table, flow) >= STATE_COUNT)
+    failInvariant('a flow is in a state that does not exist');
+  const port = portOf(table, flow);
+  if (port === UPLINK_PORT || port >= ports)
+    failInvariant('a flow is of a port that does not exist');
 }

@@ -40,9 +40,9 @@ import { isTrackable } from '../conntrack/track.ts';
 import { areFlagsLegal, isOpeningSyn } from '../conntrack/tcp.ts';
 import { FLOW_ASKS_RULES, FLOW_PASSES, FLOW_REOPENS } from '../conntrack/verdicts.ts';
 import { GATE_EGRESS, GATE_INGRESS, type CompiledPolicy } from '../policy/compiled.ts';
-import { Matcher, NO_RULE } from '../policy/match.ts';
+import { NO_RULE, type Matcher } from '../policy/match.ts';
 import { decodeQuoted } from '../wire/decode.ts';
-import { PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
+import { PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, FRAGMENT_NONE, ICMP_ERROR, Packet } from '../wire/packet.ts';
 import { DECODE_OK } from '../wire/status.ts';
 import { ENDED_BY_REOPENING, EVENT_NO_RULE, type EventRing } from './events.ts';
@@ -60,7 +60,6 @@ import {
 } from './counters.ts';
 import {
   CONNTRACK_FULL,
-  EGRESS_RULES,
   EVENTS_FULL,
   FENCED,
   FRAGMENT_DUPLICATE,
@@ -68,8 +67,6 @@ import {
   FRAGMENT_OVERLAP,
   FRAGMENT_REFUSED,
   FRAGMENT_WITHOUT_FIRST,
-  INGRESS_RULES,
-  STALE_GROUPS,
   PASS,
   REVOKED,
   TCP_CLOSED_FLOW,
@@ -78,10 +75,13 @@ import {
   TCP_STATE,
   TCP_WINDOW,
 } from './reasons.ts';
-import { flowOutlives, hasInterface } from './revocation.ts';
+import { GateRules } from './gate-rules.ts';
+import { hasInterface, isAudit, NO_HEIR, ruleAfter } from './revocation.ts';
 import type { RuleHits } from './rule-hits.ts';
-import { isToExempt, portOfDestination } from './scope.ts';
-import { FLOW_IS_STALE, Tracker, type TrackerOptions, type TrackerSettings } from './tracker.ts';
+import { portOfDestination } from './scope.ts';
+import { TlsNames } from './tls/tls-names.ts';
+import { FLOW_IS_MARKED, FLOW_IS_STALE, Tracker } from './tracker.ts';
+import type { TrackerOptions, TrackerSettings } from './tracker.ts';
 
 /** Drop reason by result of FragmentTable.offer. FRAGMENT_TO_JUDGE is handled before. */
 const REASON_BY_FRAGMENT: readonly number[] = [
@@ -126,8 +126,12 @@ export class Gates {
   /** Of the packet judged last: its flow or NO_FLOW, and the number of the rule that admitted it or EVENT_NO_RULE. */
   flow: FlowIndex = NO_FLOW;
   rule = EVENT_NO_RULE;
+  /** Whether the packet judged last is the first that a rule which only audits let pass. Its reader resets it. */
+  isFirstAudited = false;
+  /** Then what a required server name would have dropped it for; PASS: no rule admits it. */
+  auditedFor = PASS;
   private readonly events: EventRing;
-  private readonly ruleHits: RuleHits;
+  readonly ruleHits: RuleHits;
   private readonly passes: ExceptionPasses;
   private readonly fence: Fence;
   /** Packets that exception policies let pass, by gauge. */
@@ -136,7 +140,9 @@ export class Gates {
   private readonly acceptsMidstream: boolean;
   /** In force; setPolicy changes it. */
   policy: CompiledPolicy;
+  readonly rules: GateRules;
   readonly matcher: Matcher;
+  private readonly tlsNames: TlsNames;
   private recheckAt4 = 0;
   private recheckAt6 = 0;
   private readonly quoted = new Packet();
@@ -145,9 +151,12 @@ export class Gates {
 
   constructor(policy: CompiledPolicy, options: GateOptions) {
     this.policy = policy;
-    this.matcher = new Matcher(policy);
+    this.rules = new GateRules(policy);
+    this.matcher = this.rules.matcher;
     this.tracker = new Tracker(options);
     this.tracker.setPolicy(policy);
+    this.tlsNames = new TlsNames(this.tracker, this.rules, options.flowsByPort.length);
+    this.tlsNames.setPolicy(policy);
     this.fragments = options.fragments;
     this.passes = options.settings.passes;
     this.fence = options.fence;
@@ -159,8 +168,9 @@ export class Gates {
   /** Swaps the policy between two batches. Flows live on, or are revoked as their groups say (recheckFlows). */
   setPolicy(policy: CompiledPolicy): void {
     this.policy = policy;
-    this.matcher.setPolicy(policy);
+    this.rules.setPolicy(policy);
     this.tracker.setPolicy(policy);
+    this.tlsNames.setPolicy(policy);
     this.recheckAt4 = 0;
     this.recheckAt6 = 0;
     this.revokedFlows = 0;
@@ -193,9 +203,9 @@ export class Gates {
     const { generation } = this.policy;
     const rule = ruleWordOf(table, flow);
     if (generationIn(rule) === wrapGeneration(generation)) return true;
-    const outlives = flowOutlives(table, flow, this.policy, this.matcher);
-    setRuleWordOf(table, flow, packRule(ruleIn(rule), generation));
-    if (outlives) return this.tracker.renew(table, flow);
+    const heir = ruleAfter(table, flow, this.policy, this.matcher);
+    setRuleWordOf(table, flow, packRule(heir === NO_HEIR ? ruleIn(rule) : heir, generation));
+    if (heir !== NO_HEIR) return this.tracker.renew(table, flow);
     this.revokedFlows++;
     const isPortGone = !hasInterface(this.policy, portOf(table, flow));
     return this.tracker.revoke(table, flow, isPortGone, nowMs);
@@ -288,6 +298,20 @@ export class Gates {
       if (!this.recheck(tracker.aimedTable, tracker.followed, nowMs)) return REVOKED;
       verdict = tracker.follow(packet, port, direction, hasIllegalFlags, nowMs);
     }
+    if (verdict === FLOW_IS_MARKED) {
+      this.flow = tracker.followed;
+      this.rule = ruleIn(tracker.followedRule);
+      const { tlsNames } = this;
+      const reason = tlsNames.judge(view, packet, port, direction, hasIllegalFlags, nowMs);
+      if (reason !== PASS) return reason;
+      verdict = tlsNames.follow(packet, port, direction, hasIllegalFlags, nowMs);
+      // What the tracker drops is not what audit lets pass.
+      if (verdict === FLOW_PASSES && tlsNames.auditedBy !== NO_RULE) {
+        tlsNames.passByAudit(packet);
+        this.note(tlsNames.auditedBy - 1, tlsNames.auditedFor);
+        return PASS;
+      }
+    }
     let ended = NO_FLOW;
     if (verdict >= 0) {
       if (verdict !== FLOW_REOPENS) {
@@ -321,31 +345,35 @@ export class Gates {
   ): number {
     const fromLocal = direction === GATE_EGRESS;
     const { family, protocol } = packet;
-    const rule = this.findRule(packet, port, direction);
+    let rule = this.rules.find(packet, port, direction, this.from, nowMs);
     const isUdp = protocol === PROTO_UDP;
     if (rule === NO_RULE) {
       // The side that opened the untracked flow is still sending: renew what is known about the flow.
       if (isUdp) this.tracker.isAnswer(port, fromLocal, nowMs);
-      return this.whyNoRule(packet, port, direction);
+      return this.rules.whyNone(packet, port, direction, this.from, nowMs);
     }
     if (rule !== RULE_PLATFORM + 1) {
       const localPort = fromLocal ? packet.srcPort : packet.dstPort;
       const remotePort = fromLocal ? packet.dstPort : packet.srcPort;
       if (this.matcher.isUntracked(port, family, protocol, localPort, remotePort)) {
         if (isUdp) this.tracker.noteUntracked(port, fromLocal, ended !== NO_FLOW, nowMs);
+        this.tracker.passUntracked(direction, rule - 1);
         return this.admitUntracked(rule - 1, ended);
       }
-      if (isUdp && ended === NO_FLOW && this.tracker.isAnswer(port, fromLocal, nowMs)) {
-        this.tracker.openRevoked(packet, this.wordOf(rule), fromLocal, nowMs);
-        return REVOKED;
-      }
       // A connection that lived by rules that are gone ends with them, as in AWS. A SYN may open it again.
-      if (
-        protocol === PROTO_TCP &&
-        !isOpeningSyn(packet.tcpFlags) &&
-        this.matcher.wasUntracked(port, family, localPort, remotePort)
-      )
-        return REVOKED;
+      const isPast = isUdp
+        ? ended === NO_FLOW && this.tracker.isAnswer(port, fromLocal, nowMs)
+        : protocol === PROTO_TCP &&
+          !isOpeningSyn(packet.tcpFlags) &&
+          this.matcher.wasUntracked(port, family, localPort, remotePort);
+      if (isPast && !isAudit(this.policy, rule - 1)) {
+        const audited = this.rules.findAudit(packet, port, fromLocal, 1 - direction);
+        if (audited === NO_RULE) {
+          if (isUdp) this.tracker.openRevoked(packet, this.wordOf(rule), fromLocal, nowMs);
+          return REVOKED;
+        }
+        rule = audited;
+      }
     }
     if (protocol === PROTO_TCP && !this.acceptsMidstream && !isOpeningSyn(packet.tcpFlags))
       return TCP_MIDSTREAM;
@@ -356,7 +384,8 @@ export class Gates {
     // Set the rule even without room, for the exception that lets the packet pass: the rule has admitted it.
     this.rule = rule - 1;
     if (this.flow === NO_FLOW) return CONNTRACK_FULL;
-    this.ruleHits.note(rule - 1);
+    if (this.rules.requiresTlsName) this.tlsNames.admit(packet, this.flow);
+    this.note(rule - 1, this.rules.auditedFor);
     return PASS;
   }
 
@@ -367,46 +396,24 @@ export class Gates {
   private judgeByRules(packet: Packet, port: number, direction: number, nowMs: number): number {
     const isSyn = isOpeningSyn(packet.tcpFlags);
     if (!isSyn && !this.acceptsMidstream) return TCP_STATE;
-    const rule = this.findRule(packet, port, direction);
+    const rule = this.rules.find(packet, port, direction, this.from, nowMs);
     if (rule === NO_RULE) {
       if (!isSyn) return TCP_STATE;
       this.forget();
-      return this.whyNoRule(packet, port, direction);
+      return this.rules.whyNone(packet, port, direction, this.from, nowMs);
     }
     this.tracker.take(packet, direction, this.wordOf(rule), nowMs);
-    this.rule = rule - 1;
-    this.ruleHits.note(rule - 1);
+    if (direction === GATE_EGRESS) this.tlsNames.admit(packet, this.flow);
+    this.note(rule - 1, this.rules.auditedFor);
     return PASS;
   }
 
-  /** The rule that admits a packet as a new flow: its number plus 1; RULE_PLATFORM + 1 if none is needed; NO_RULE. */
-  private findRule(packet: Packet, port: number, direction: number, countsStale = false): number {
-    const fromLocal = direction === GATE_EGRESS;
-    // Traffic to the platform is never filtered. Its answers pass because the flow is tracked. To admit every packet
-    // with the platform's address as its source would let a spoofer outside reach every port.
-    if (fromLocal && isToExempt(this.policy, packet)) return RULE_PLATFORM + 1;
-    // What the platform sends is an answer. It opens nothing, whatever the rules let in.
-    if (this.from === this.policy.platformPort) return NO_RULE;
-    this.matcher.countsStale = countsStale;
-    const found = this.matcher.match(
-      2 * this.policy.profiles[port] + direction,
-      packet.family,
-      packet.protocol,
-      rulePort(packet),
-      fromLocal ? packet.dst0 : packet.src0,
-      fromLocal ? packet.dst1 : packet.src1,
-      fromLocal ? packet.dst2 : packet.src2,
-      fromLocal ? packet.dst3 : packet.src3,
-    );
-    this.matcher.countsStale = true;
-    return found;
-  }
-
-  /** Why no rule admits a packet as a new flow. */
-  private whyNoRule(packet: Packet, port: number, direction: number): number {
-    const isStale = this.policy.stalePeers.length > 0;
-    if (isStale && this.findRule(packet, port, direction, true) !== NO_RULE) return STALE_GROUPS;
-    return direction === GATE_EGRESS ? EGRESS_RULES : INGRESS_RULES;
+  /** Notes that a rule has admitted something. @param auditedFor for `auditedFor`, if the rule only audits */
+  private note(rule: number, auditedFor: number): void {
+    this.rule = rule;
+    this.ruleHits.note(rule);
+    this.isFirstAudited = isAudit(this.policy, rule);
+    this.auditedFor = auditedFor;
   }
 
   /** The rule word of a flow that a rule (its number plus 1) admits now. */
@@ -417,8 +424,7 @@ export class Gates {
   private admitUntracked(rule: number, ended: FlowIndex): number {
     if (!this.passes.eventsFull && this.events.isFull) return EVENTS_FULL;
     this.forgetEnded(ended);
-    this.rule = rule;
-    this.ruleHits.note(rule);
+    this.note(rule, this.rules.auditedFor);
     return PASS;
   }
 
@@ -481,12 +487,4 @@ function isSentBy(table: FlowTable, flow: FlowIndex, quoted: Packet, fromLocal: 
   return (
     protocol !== PROTO_TCP || isSegmentOf(table.words, placeOf(table, flow), tcpSequence, fromLocal)
   );
-}
-
-/** The port as rules name it: the destination port, ICMP type and code, or 0 where there is none. */
-function rulePort(packet: Packet): number {
-  const { protocol } = packet;
-  if (protocol === PROTO_ICMP || protocol === PROTO_ICMPV6)
-    return (packet.icmpType << 8) | packet.icmpCode;
-  return packet.dstPort;
 }

@@ -19,6 +19,11 @@
  * Rules. An entry has the generation of the policy by which both its flows were last judged (`renew`). The kernel
  * compares it with the loop's. So from the moment a loop has a new policy no packet passes in the kernel by an old one.
  *
+ * A gate that lets the flow pass by the rules alone has no entry of it (offload-untracked.ts): then UNTRACKED is in the
+ * place of its flow.
+ *
+ * A flow that passes by audit alone (policy/audit.ts) stays with the loop, which counts each packet of it.
+ *
  * Time and counts. Each tick takes what was counted since the last one, of the entries that are marked as changed.
  * Before a flow is held against its time-out, it is pulled. If a time-out is changed, an idle flow that is offloaded
  * keeps its former one until the sweep comes to it.
@@ -29,31 +34,27 @@ import {
   generationIn,
   NO_FLOW,
   placeOf,
-  portOf,
+  ruleOf,
   ruleWordOf,
   seenAt,
-  setSeenAt,
   stateWordAt,
-  stateWordOf,
   wrapGeneration,
   type FlowIndex,
 } from '../conntrack/entry.ts';
 import { FLOW_PASSES, FLOW_PASSES_UNCHANGED } from '../conntrack/verdicts.ts';
-import { OPENED_LOCALLY, STATE_COUNT, timeoutState } from '../conntrack/states.ts';
+import { OPENED_LOCALLY } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
-import { raiseSide, readSide, SIDE_WORDS } from '../conntrack/tcp-sides.ts';
+import { readSide, SIDE_WORDS } from '../conntrack/tcp-sides.ts';
 import { KernelFlows, NO_ENTRY } from '../offload/kernel-flows.ts';
 import { Lingering } from '../offload/lingering.ts';
 import {
+  BUCKET_SLOTS,
   CONTROL_LOOPS,
-  FLOW_BYTES,
   FLOW_FLAGS,
+  FLOW_GENERATION,
   FLOW_KIND,
-  FLOW_PACKETS,
   FLOW_PLACES,
   FLOW_SEEN_MS,
-  FLOW_SIDES,
-  FLOW_TIMEOUT_MS,
   FLOW_WORDS,
   LOOP_ALIVE_UNTIL_MS,
   LOOP_FENCED_FROM_MS,
@@ -61,33 +62,39 @@ import {
   LOOP_IS_WATCHED,
   LOOP_WORDS,
   MARK_FLOWS,
-  PORT_IFINDEX,
-  PORT_IS_PAIR,
-  PORT_MAC_HIGH,
-  PORT_MAC_LOW,
-  PORT_MTU,
-  PORT_WORDS,
+  WATCHES_ALL,
+  WATCHES_BY_RULES,
   type OffloadTables,
 } from '../offload/layout.ts';
+import type { CompiledPolicy } from '../policy/compiled.ts';
 import { PROTO_TCP, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_NONE, type Packet } from '../wire/packet.ts';
 import {
-  count,
-  EGRESS,
   GAUGE_OFFERED,
   GAUGE_OFFLOAD_REFUSED,
   GAUGE_OFFLOADED,
   GAUGE_OFFLOADED_PACKETS,
-  INGRESS,
 } from './counters.ts';
-import { WANT_CAPTURE, WANT_PASSES, type EventRing } from './events.ts';
+import { WANT_CAPTURE, WANT_PASSES, WANT_UNTRACKED, type EventRing } from './events.ts';
 import type { Fence } from './fence.ts';
-import { beginsAnew, isDhcp, isPlainTcp, isPlainUdp, tcpFlags, udpFlags } from './offload-terms.ts';
-import { PASS } from './reasons.ts';
+import { OffloadCounts } from './offload-counts.ts';
+import { OffloadHarvest } from './offload-harvest.ts';
+import { EntryOwners, UNTRACKED } from './offload-owners.ts';
+import { OffloadPorts } from './offload-ports.ts';
+import {
+  beginsAnew,
+  flagsFor,
+  isForLoops,
+  isPlainSegment,
+  isPlainTcp,
+  isPlainUdp,
+} from './offload-terms.ts';
+import { UNTRACKED_IDLE_MS, UntrackedEntries, type UntrackedParts } from './offload-untracked.ts';
+import { isAudit } from './revocation.ts';
 
 /** How long the kernel goes on without a sign of the loop. The loop gives one each round, at most 50 ms apart. */
 export const ALIVE_MS = 500;
-export interface OffloadParts {
+export interface OffloadParts extends UntrackedParts {
   readonly tables: OffloadTables;
   /** Number of the loop, and how many there are. */
   readonly loop: number;
@@ -101,8 +108,6 @@ export interface OffloadParts {
   readonly counters: Float64Array;
   readonly events: EventRing;
   readonly fence: Fence;
-  /** Idle time-outs: timeoutsMs[port * STATE_COUNT + state]. */
-  readonly timeoutsMs: Int32Array;
   readonly ports: number;
   /** How long the kernel goes on without a sign of the loop: ALIVE_MS. */
   readonly aliveMs: number;
@@ -114,25 +119,22 @@ export class OffloadedFlows {
   /** Since the start: flows handed to the kernel; and those that found no room there. */
   offered = 0;
   refused = 0;
-  /** Packets that the kernel forwarded. */
-  packets = 0;
+  readonly counts: OffloadCounts;
+  readonly untracked: UntrackedEntries;
   private readonly parts: OffloadParts;
   private readonly kernel: KernelFlows;
   /** Our entries: from `first` to before `end`. */
   private readonly first: number;
   private readonly end: number;
-  /** By flow of a table: the kernel's entry plus 1, or 0. */
-  private readonly links4: Int32Array;
-  private readonly links6: Int32Array;
-  /** By entry of ours: the flows at the lower and at the upper end's gate, or NO_FLOW. */
-  private readonly owners: Int32Array;
+  private readonly owners: EntryOwners;
+  private readonly harvester: OffloadHarvest;
   private readonly lingering: Lingering;
-  /** By port: 0 if its interface takes no part; 1 if packets from it can be forwarded; 2 if also those to it. */
-  private readonly takesPart: Uint8Array;
+  private readonly ports: OffloadPorts;
   /** The marks of our entries, 4 bytes a word. */
   private readonly marks: Int32Array;
   private readonly control: number;
   private readonly sides = new Int32Array(4 * SIDE_WORDS);
+  private policy: CompiledPolicy | null = null;
   private generation = 0;
   private nowMs = 0;
   /** A flow that the sender's gate has moved by the packet, and the receiver's has not yet; or NO_FLOW. */
@@ -145,62 +147,58 @@ export class OffloadedFlows {
     const unit = 4 * MARK_FLOWS;
     const capacity = Math.floor(parts.capacity / loops / unit) * unit;
     this.parts = parts;
+    this.counts = new OffloadCounts(parts.counters, parts.events, parts.ports);
     this.movedTable = flows4;
     this.first = loop * capacity;
     this.end = this.first + capacity;
     this.kernel = new KernelFlows(tables, loop, this.first, capacity);
-    this.links4 = new Int32Array(flows4.capacity);
-    this.links6 = new Int32Array(flows6.capacity);
-    this.owners = new Int32Array(2 * capacity).fill(NO_FLOW);
+    this.owners = new EntryOwners(flows4, flows6, this.first, capacity);
     this.lingering = new Lingering(this.first, capacity);
-    this.takesPart = new Uint8Array(parts.ports);
+    this.ports = new OffloadPorts(tables.ports, parts.ports);
+    const { owners, counts, kernel } = this;
+    this.untracked = new UntrackedEntries(parts, this.first, capacity);
+    this.harvester = new OffloadHarvest(parts, kernel.words, owners, counts, this.untracked);
     this.control = CONTROL_LOOPS + loop * LOOP_WORDS;
     const { changed } = tables;
     const at = changed.byteOffset + this.first / MARK_FLOWS;
     this.marks = new Int32Array(changed.buffer, at, capacity / unit);
   }
 
-  /** Has no packet pass in the kernel until its flow is judged by the policy of this generation. */
-  setGeneration(generation: number): void {
-    this.generation = generation | 0;
+  /** Has no packet pass in the kernel until its flow is judged by this policy. */
+  setPolicy(policy: CompiledPolicy): void {
+    this.policy = policy;
+    this.generation = policy.generation | 0;
     this.setControl(LOOP_GENERATION, this.generation);
   }
 
   /** Says that the loop turns, and whether somebody wants to see packets: then none may pass unseen in the kernel. */
   beginRound(nowMs: number): void {
     this.nowMs = nowMs;
-    const isWatched = (this.parts.events.wanted & (WANT_PASSES | WANT_CAPTURE)) !== 0;
-    this.setControl(LOOP_IS_WATCHED, isWatched ? 1 : 0);
+    const { wanted } = this.parts.events;
+    const all = (wanted & (WANT_PASSES | WANT_CAPTURE)) !== 0 ? WATCHES_ALL : 0;
+    const byRules = (wanted & WANT_UNTRACKED) !== 0 ? WATCHES_BY_RULES : 0;
+    this.setControl(LOOP_IS_WATCHED, all | byRules);
     this.setControl(LOOP_FENCED_FROM_MS, this.parts.fence.closesAtMs);
     this.setControl(LOOP_ALIVE_UNTIL_MS, (nowMs + this.parts.aliveMs) | 0);
   }
 
   /** Whether a flow has an entry in the kernel, also one that lingers. */
   isLinked(table: FlowTable, flow: FlowIndex): boolean {
-    return this.linksOf(table)[flow] !== 0;
+    return this.owners.entryOf(table, flow) !== NO_ENTRY;
   }
 
   /** Takes into a flow what the kernel has seen of it. Call it before a packet of it is judged. */
   pull(table: FlowTable, flow: FlowIndex): void {
-    const entry = this.linksOf(table)[flow] - 1;
-    const { words } = this.kernel;
-    const base = entry * FLOW_WORDS;
-    const at = placeOf(table, flow);
-    const seenMs = Atomics.load(words, base + FLOW_SEEN_MS);
-    if (((seenMs - seenAt(table.words, at)) | 0) > 0) setSeenAt(table.words, at, seenMs);
-    if ((words[base + FLOW_KIND] & 0xff) !== PROTO_TCP) return;
-    const isLocalOpener = (stateWordAt(table.words, at) & OPENED_LOCALLY) !== 0;
-    const local = this.sideOf(entry, flow);
-    raiseSide(table.words, at, isLocalOpener, words, base + FLOW_SIDES + local * SIDE_WORDS);
-    raiseSide(table.words, at, !isLocalOpener, words, base + FLOW_SIDES + (1 - local) * SIDE_WORDS);
+    this.harvester.pull(table, flow);
   }
 
   /** Begins a packet. One before it that moved a flow at the sender's gate alone has left its gates different. */
   begin(): void {
     const { moved } = this;
     this.moved = NO_FLOW;
+    this.untracked.begin();
     if (moved === NO_FLOW || !this.isLinked(this.movedTable, moved)) return;
-    this.takeBack(this.linksOf(this.movedTable)[moved] - 1);
+    this.takeBack(this.owners.entryOf(this.movedTable, moved));
   }
 
   /**
@@ -210,7 +208,10 @@ export class OffloadedFlows {
    */
   note(table: FlowTable, flow: FlowIndex, fromLocal: boolean, verdict: number): void {
     const passes = verdict === FLOW_PASSES || verdict === FLOW_PASSES_UNCHANGED;
-    if (fromLocal) {
+    const entry = this.owners.entryOf(table, flow);
+    if (this.owners.ownerOf(entry, 1 - this.owners.sideOf(entry, flow)) === UNTRACKED) {
+      if (passes) this.settle(table, flow);
+    } else if (fromLocal) {
       this.moved = passes ? flow : NO_FLOW;
       this.movedTable = table;
     } else if (passes) {
@@ -224,7 +225,7 @@ export class OffloadedFlows {
    * expected. Call it after a packet of it has passed both, or when something else has moved it.
    */
   settle(table: FlowTable, flow: FlowIndex): void {
-    const entry = this.linksOf(table)[flow] - 1;
+    const entry = this.owners.entryOf(table, flow);
     const base = entry * FLOW_WORDS;
     const at = placeOf(table, flow);
     const state = stateWordAt(table.words, at);
@@ -233,35 +234,37 @@ export class OffloadedFlows {
       this.unlink(table, flow);
       return;
     }
+    const isPlain = isTcp ? isPlainTcp(state) : isPlainUdp(state);
+    // The kernel is not told when: a revocation moves this gate's flow alone, and must not renew the other gate's.
+    if (!isPlain) this.takeBack(entry);
     if (this.lingering.has(entry)) return;
-    if (!(isTcp ? isPlainTcp(state) : isPlainUdp(state))) this.takeBack(entry);
-    else if (isTcp) {
+    if (isTcp) {
       const isLocalOpener = (state & OPENED_LOCALLY) !== 0;
-      const local = this.sideOf(entry, flow);
+      const local = this.owners.sideOf(entry, flow);
       readSide(table.words, at, isLocalOpener, this.sides, local * SIDE_WORDS);
       readSide(table.words, at, !isLocalOpener, this.sides, (1 - local) * SIDE_WORDS);
       this.kernel.raiseSides(entry, this.sides);
     } else {
       // Until a packet has passed both gates they differ, and nothing passes.
-      const lower = this.ownerOf(entry, 0);
-      const upper = this.ownerOf(entry, 1);
-      this.kernel.words[base + FLOW_FLAGS] = this.flagsOf(PROTO_UDP, table, lower, upper);
+      const lower = this.owners.ownerOf(entry, 0);
+      const upper = this.owners.ownerOf(entry, 1);
+      const flags = this.flagsOf(PROTO_UDP, table, lower, upper);
+      this.kernel.words[base + FLOW_FLAGS] = this.untracked.asSeen(entry, flags);
     }
     this.kernel.raiseSeen(entry, seenAt(table.words, at));
   }
 
   /** Whether packets between two ports can be forwarded in the kernel, one way at least. */
   joins(from: number, to: number): boolean {
-    const { takesPart } = this;
-    return takesPart[from] !== 0 && takesPart[to] !== 0 && takesPart[from] + takesPart[to] > 2;
+    return this.ports.canForward(from, to);
   }
 
   /**
    * Hands a flow to the kernel, if that can forward its packets. The packet has just passed both gates, between ports
    * that `joins` says yes to.
    * @param hash of its tuple
-   * @param sent the flow at the sender's gate, at port `from`
-   * @param received the flow at the receiver's gate, at port `to`
+   * @param sent the flow at the sender's gate, at port `from`, or UNTRACKED
+   * @param received the flow at the receiver's gate, at port `to`, or UNTRACKED
    */
   offer(
     packet: Packet,
@@ -272,57 +275,118 @@ export class OffloadedFlows {
     received: FlowIndex,
   ): void {
     const table = packet.family === 4 ? this.parts.flows4 : this.parts.flows6;
-    const links = this.linksOf(table);
-    if (links[sent] !== 0 || links[received] !== 0 || packet.fragment !== FRAGMENT_NONE) return;
+    let found = sent < 0 ? NO_ENTRY : this.owners.entryOf(table, sent);
+    if (found === NO_ENTRY && received >= 0) found = this.owners.entryOf(table, received);
+    // Most packets end here: those of flows that the kernel has.
+    if (found !== NO_ENTRY && sent >= 0 && received >= 0 && this.owners.isTracked(found)) return;
+    if (packet.fragment !== FRAGMENT_NONE) return;
     const isLower = isLowerEnd(packet);
     const lower = isLower ? sent : received;
     const upper = isLower ? received : sent;
+    if (found === NO_ENTRY && this.untracked.loose > 0)
+      found = this.kernel.find(packet, isLower, hash);
+    if (found !== NO_ENTRY) {
+      this.offerAgain(found, table, packet, isLower, lower, upper);
+      return;
+    }
     const flags = this.flagsOf(packet.protocol, table, lower, upper);
-    if (flags === 0 || isDhcp(packet)) return;
-    const entry = this.kernel.take();
+    if (flags === 0 || isForLoops(packet)) return;
+    const isLoose = lower === UNTRACKED && upper === UNTRACKED;
+    if (isLoose && packet.protocol === PROTO_TCP && !isPlainSegment(packet.tcpFlags)) return;
+    const entry = isLoose && !this.untracked.hasRoom ? NO_ENTRY : this.kernel.take();
     if (entry === NO_ENTRY) {
       this.refused++;
       return;
     }
+    this.untracked.forget(entry);
+    this.untracked.see(entry, isLower, lower >= 0 && upper >= 0);
     const places = isLower ? (from << 16) | to : (to << 16) | from;
-    this.kernel.fill(entry, packet, isLower, flags, places, this.sides);
+    this.kernel.fill(
+      entry,
+      packet,
+      isLower,
+      this.untracked.asSeen(entry, flags),
+      places,
+      this.sides,
+    );
     this.kernel.setGeneration(entry, this.generation);
     this.kernel.setSeen(entry, this.nowMs);
-    this.owners[2 * (entry - this.first)] = lower;
-    this.owners[2 * (entry - this.first) + 1] = upper;
-    this.setTimeout(entry, table);
+    this.owners.give(entry, table, lower, upper);
+    this.harvester.setTimeout(entry, table);
     if (!this.kernel.place(entry, hash)) {
-      this.forgetOwners(entry);
+      this.owners.clear(entry, table);
       this.kernel.giveBack(entry);
       this.refused++;
       return;
     }
-    links[lower] = entry + 1;
-    links[upper] = entry + 1;
+    if (isLoose) this.untracked.loose++;
     this.count++;
     this.offered++;
   }
 
-  /** Takes in what the kernel knows of a flow, for the last time, and takes its entry back. */
-  unlink(table: FlowTable, flow: FlowIndex): void {
-    const links = this.linksOf(table);
-    const entry = links[flow] - 1;
-    this.harvest(entry);
-    this.takeBack(entry);
-    this.owners[2 * (entry - this.first) + this.sideOf(entry, flow)] = NO_FLOW;
-    links[flow] = 0;
+  /** Takes in what the kernel has counted of flows with this hash that no gate may know: who opened them is asked. */
+  pullUntracked(hash: number): void {
+    if (this.count === 0) return;
+    for (let i = 0; i < BUCKET_SLOTS; i++) {
+      const entry = this.kernel.entryAt(hash, i);
+      if (entry >= this.first && entry < this.end && !this.owners.isTracked(entry))
+        this.harvest(entry);
+    }
   }
 
-  /** Lets a flow pass in the kernel again that the policy in force has just admitted at one of its gates. */
+  /**
+   * Lets an entry pass whose flow a gate lets pass by the rules alone: the policy may be another one since, and this
+   * may be the first packet of its direction. If a gate now does otherwise, the entry is taken back.
+   */
+  private offerAgain(
+    entry: number,
+    table: FlowTable,
+    packet: Packet,
+    isLower: boolean,
+    lower: FlowIndex,
+    upper: FlowIndex,
+  ): void {
+    if (this.lingering.has(entry)) return;
+    if (this.owners.ownerOf(entry, 0) !== lower || this.owners.ownerOf(entry, 1) !== upper) {
+      this.takeBack(entry);
+      return;
+    }
+    const { words } = this.kernel;
+    const at = entry * FLOW_WORDS;
+    const flags = this.flagsOf(packet.protocol, table, lower, upper);
+    if (words[at + FLOW_GENERATION] !== this.generation) {
+      this.harvest(entry);
+      this.untracked.forget(entry);
+    }
+    this.untracked.see(entry, isLower, lower >= 0 && upper >= 0);
+    words[at + FLOW_FLAGS] = this.untracked.asSeen(entry, flags);
+    this.harvester.setTimeout(entry, table);
+    this.kernel.raiseSeen(entry, this.nowMs);
+    this.kernel.setGeneration(entry, this.generation);
+  }
+
+  /** Takes in what the kernel knows of a flow, for the last time, and takes its entry back. */
+  unlink(table: FlowTable, flow: FlowIndex): void {
+    const entry = this.owners.entryOf(table, flow);
+    this.harvest(entry);
+    this.takeBack(entry);
+    this.owners.leave(entry, table, flow);
+  }
+
+  /** Lets a flow pass again that the policy in force has just admitted at a gate; offerAgain, if a gate has none. */
   renew(table: FlowTable, flow: FlowIndex): void {
-    const entry = this.linksOf(table)[flow] - 1;
-    const lower = this.ownerOf(entry, 0);
-    const upper = this.ownerOf(entry, 1);
-    if (lower === NO_FLOW || upper === NO_FLOW) return;
+    const entry = this.owners.entryOf(table, flow);
+    const lower = this.owners.ownerOf(entry, 0);
+    const upper = this.owners.ownerOf(entry, 1);
+    if (lower < 0 || upper < 0) return;
     const wanted = wrapGeneration(this.generation);
     if (generationIn(ruleWordOf(table, lower)) !== wanted) return;
     if (generationIn(ruleWordOf(table, upper)) !== wanted) return;
-    this.setTimeout(entry, table);
+    if (this.isAudited(table, lower) || this.isAudited(table, upper)) {
+      this.takeBack(entry);
+      return;
+    }
+    this.harvester.setTimeout(entry, table);
     this.kernel.setGeneration(entry, this.generation);
   }
 
@@ -338,11 +402,12 @@ export class OffloadedFlows {
         for (let entry = start; entry < start + MARK_FLOWS; entry++) this.harvest(entry);
       }
     }
+    this.sweepLoose();
     this.freeLingering();
     gauges[GAUGE_OFFLOADED] = this.count;
     gauges[GAUGE_OFFERED] = this.offered;
     gauges[GAUGE_OFFLOAD_REFUSED] = this.refused;
-    gauges[GAUGE_OFFLOADED_PACKETS] = this.packets;
+    gauges[GAUGE_OFFLOADED_PACKETS] = this.counts.packets;
   }
 
   /** Takes in all that the kernel knows, so that the flow tables hold it. */
@@ -361,50 +426,28 @@ export class OffloadedFlows {
    * @param ifindex 0: its packets come to the loop
    */
   setPort(port: number, ifindex: number, isPair: boolean, mtu: number): void {
-    const { ports } = this.parts.tables;
-    const at = port * PORT_WORDS;
-    if (this.takesPart[port] !== 0 && ports[at + PORT_IFINDEX] !== ifindex)
+    if (this.ports.isElsewhere(port, ifindex))
       for (let entry = this.first; entry < this.end; entry++)
         if (this.isOfPort(entry, port)) this.takeBack(entry);
-    this.takesPart[port] = ifindex === 0 ? 0 : isPair ? 2 : 1;
-    ports[at + PORT_IS_PAIR] = isPair ? 1 : 0;
-    ports[at + PORT_MTU] = mtu;
-    ports[at + PORT_IFINDEX] = ifindex;
+    this.ports.set(port, ifindex, isPair, mtu);
   }
 
   /** Notes the MAC address of a port's instance. Frames from another come to the loop. */
   setMac(port: number, high: number, low: number): void {
-    if (this.takesPart[port] === 0) return;
-    const { ports } = this.parts.tables;
-    ports[port * PORT_WORDS + PORT_MAC_HIGH] = high;
-    ports[port * PORT_WORDS + PORT_MAC_LOW] = low;
+    this.ports.setMac(port, high, low);
   }
 
   private setControl(word: number, value: number): void {
     Atomics.store(this.parts.tables.control, this.control + word, value);
   }
 
-  private linksOf(table: FlowTable): Int32Array {
-    return table === this.parts.flows4 ? this.links4 : this.links6;
-  }
-
-  private ownerOf(entry: number, side: number): FlowIndex {
-    return this.owners[2 * (entry - this.first) + side];
-  }
-
-  /** Whose gate a flow of an entry is at: 0 the lower end's, 1 the upper end's. */
-  private sideOf(entry: number, flow: FlowIndex): number {
-    return this.ownerOf(entry, 0) === flow ? 0 : 1;
-  }
-
-  private tableOf(entry: number): FlowTable {
-    const family = this.kernel.words[entry * FLOW_WORDS + FLOW_KIND] >>> 8;
-    return family === 4 ? this.parts.flows4 : this.parts.flows6;
+  /** Whether a flow passes by audit alone: the loop counts its packets. */
+  private isAudited(table: FlowTable, flow: FlowIndex): boolean {
+    return flow >= 0 && this.policy !== null && isAudit(this.policy, ruleOf(table, flow));
   }
 
   private isOfPort(entry: number, port: number): boolean {
-    const slot = 2 * (entry - this.first);
-    if (this.owners[slot] === NO_FLOW && this.owners[slot + 1] === NO_FLOW) return false;
+    if (this.owners.isFree(entry)) return false;
     const places = this.kernel.words[entry * FLOW_WORDS + FLOW_PLACES];
     return places >>> 16 === port || (places & 0xffff) === port;
   }
@@ -412,28 +455,33 @@ export class OffloadedFlows {
   /** Flags of a flow; 0 if it stays with the loop. Leaves what the sides of TCP have said in `sides`. */
   private flagsOf(protocol: number, table: FlowTable, lower: FlowIndex, upper: FlowIndex): number {
     if (lower === NO_FLOW || upper === NO_FLOW) return 0;
-    if (protocol === PROTO_TCP) return tcpFlags(table, lower, upper, this.sides);
-    return protocol === PROTO_UDP ? udpFlags(table, lower, upper) : 0;
-  }
-
-  /** Sets how long a flow may be idle: the shorter time of its two gates. */
-  private setTimeout(entry: number, table: FlowTable): void {
-    const lower = this.timeoutOf(table, this.ownerOf(entry, 0));
-    const upper = this.timeoutOf(table, this.ownerOf(entry, 1));
-    this.kernel.words[entry * FLOW_WORDS + FLOW_TIMEOUT_MS] = lower < upper ? lower : upper;
-  }
-
-  private timeoutOf(table: FlowTable, flow: FlowIndex): number {
-    const state = timeoutState(stateWordOf(table, flow));
-    return this.parts.timeoutsMs[portOf(table, flow) * STATE_COUNT + state];
+    if (this.isAudited(table, lower) || this.isAudited(table, upper)) return 0;
+    return flagsFor(protocol, table, lower, upper, this.sides);
   }
 
   /** Has the loop get all packets of an entry again. What programs still add to it is taken in until it is freed. */
   private takeBack(entry: number): void {
     if (this.lingering.has(entry)) return;
+    if (!this.owners.isTracked(entry)) {
+      // Later, its hash may be another flow's, and its rules' numbers others'.
+      this.harvest(entry);
+      this.untracked.forget(entry);
+      if (this.owners.isLoose(entry)) this.untracked.loose--;
+    }
     this.kernel.displace(entry);
     this.lingering.add(entry, this.nowMs);
     this.count--;
+  }
+
+  /** Takes back entries that belong to no flow and were idle for long. */
+  private sweepLoose(): void {
+    const { untracked, kernel } = this;
+    for (let i = untracked.steps; i > 0; i--) {
+      const entry = untracked.nextToSweep();
+      if (!this.owners.isLoose(entry) || this.lingering.has(entry)) continue;
+      const seenMs = Atomics.load(kernel.words, entry * FLOW_WORDS + FLOW_SEEN_MS);
+      if (((this.nowMs - seenMs) | 0) > UNTRACKED_IDLE_MS) this.takeBack(entry);
+    }
   }
 
   private freeLingering(): void {
@@ -441,58 +489,12 @@ export class OffloadedFlows {
       const entry = this.lingering.take(this.nowMs);
       if (entry === NO_ENTRY) return;
       this.harvest(entry);
-      this.forgetOwners(entry);
+      this.owners.clear(entry, this.harvester.tableOf(entry));
       this.kernel.giveBack(entry);
     }
   }
 
-  private forgetOwners(entry: number): void {
-    const links = this.linksOf(this.tableOf(entry));
-    for (let side = 0; side < 2; side++) {
-      const flow = this.ownerOf(entry, side);
-      if (flow !== NO_FLOW) links[flow] = 0;
-      this.owners[2 * (entry - this.first) + side] = NO_FLOW;
-    }
-  }
-
-  /** Takes in what the kernel has seen and counted of an entry. */
   private harvest(entry: number): void {
-    const lower = this.ownerOf(entry, 0);
-    const upper = this.ownerOf(entry, 1);
-    if (lower === NO_FLOW && upper === NO_FLOW) return;
-    const table = this.tableOf(entry);
-    if (lower !== NO_FLOW) this.pull(table, lower);
-    if (upper !== NO_FLOW) this.pull(table, upper);
-    if (lower !== NO_FLOW && upper !== NO_FLOW) this.setTimeout(entry, table);
-    const places = this.kernel.words[entry * FLOW_WORDS + FLOW_PLACES];
-    this.collect(entry, 0, table, lower, places >>> 16, upper, places & 0xffff);
-    this.collect(entry, 1, table, upper, places & 0xffff, lower, places >>> 16);
-  }
-
-  /** Counts what one side has sent since it was last counted. */
-  private collect(
-    entry: number,
-    side: number,
-    table: FlowTable,
-    sent: FlowIndex,
-    from: number,
-    received: FlowIndex,
-    to: number,
-  ): void {
-    const { words } = this.kernel;
-    const base = entry * FLOW_WORDS;
-    const packets = Atomics.exchange(words, base + FLOW_PACKETS + side, 0) >>> 0;
-    if (packets === 0) return;
-    const bytes = Atomics.exchange(words, base + FLOW_BYTES + side, 0) >>> 0;
-    this.packets += packets;
-    const { counters, events, flows4, accounts4, accounts6 } = this.parts;
-    count(counters, from, EGRESS, PASS, packets, bytes);
-    count(counters, to, INGRESS, PASS, packets, bytes);
-    const accounts = table === flows4 ? accounts4 : accounts6;
-    if (accounts === null) return;
-    const { nowMs } = this;
-    const { interval } = events;
-    if (sent !== NO_FLOW) accounts.add(sent, true, packets, bytes, 0, interval, nowMs);
-    if (received !== NO_FLOW) accounts.add(received, false, packets, bytes, 0, interval, nowMs);
+    this.harvester.harvest(entry, this.nowMs);
   }
 }

@@ -36,7 +36,10 @@ export const ROGUE_SERVER = DECODE_STATUS_COUNT + 26;
 export const BAD_DHCP = DECODE_STATUS_COUNT + 27;
 export const STALE_GROUPS = DECODE_STATUS_COUNT + 28;
 export const FENCED = DECODE_STATUS_COUNT + 29;
-export const REASON_COUNT = DECODE_STATUS_COUNT + 30;
+export const TLS_NAME = DECODE_STATUS_COUNT + 30;
+export const TLS_NAME_AWAITED = DECODE_STATUS_COUNT + 31;
+export const TLS_NAMES_FULL = DECODE_STATUS_COUNT + 32;
+export const REASON_COUNT = DECODE_STATUS_COUNT + 33;
 
 /** Name and meaning by number, for metric labels and documentation. Entry 0 is "passed". */
 export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
@@ -140,5 +143,17 @@ export const REASONS: readonly (readonly [name: string, meaning: string])[] = [
   [
     'fenced',
     'to or from an interface that the store gave this host, while the store may hold that the host is gone: another host may have the interface (--fence lease)',
+  ],
+  [
+    'tls-name',
+    'its rule requires a server name of TLS, and the connection did not begin with a ClientHello that has it: it is closed, and only a new SYN opens it again (tlsName: required)',
+  ],
+  [
+    'tls-name-awaited',
+    'its rule requires a server name of TLS, which was not seen yet: data in the SYN, ahead of a gap, of the server, in fragments, or of a connection whose beginning was not seen (tlsName: required)',
+  ],
+  [
+    'tls-names-full',
+    'too many connections wait for their server name, of this interface or of all; the client sends it again (tlsName: required)',
   ],
 ];

@@ -4,12 +4,7 @@
  */
 import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { lookUpHost } from '../policy/match.ts';
-import {
-  LINK_LOCAL_4,
-  serviceBit,
-  SERVICES_6,
-  SPECIAL_PROVIDED,
-} from '../policy/special-addresses.ts';
+import { isInPlatformBlock, serviceBit, SPECIAL_PROVIDED } from '../policy/special-addresses.ts';
 import {
   DHCP6_CLIENT_PORT,
   DHCP6_SERVER_PORT,
@@ -17,7 +12,7 @@ import {
   DHCP_SERVER_PORT,
   ROUTER_ADVERTISEMENT,
 } from '../wire/dhcp-fields.ts';
-import { PROTO_ICMPV6, PROTO_UDP } from '../wire/fields.ts';
+import { PROTO_ICMP, PROTO_ICMPV6, PROTO_UDP } from '../wire/fields.ts';
 import { FRAGMENT_LATER, type Packet } from '../wire/packet.ts';
 import { NO_ROUTE, PASS, SOURCE_CHECK } from './reasons.ts';
 
@@ -53,6 +48,14 @@ export function isLinkScope(packet: Packet): boolean {
     packet.fragment !== FRAGMENT_LATER &&
     isNeighbourMessage(packet.icmpType)
   );
+}
+
+/** The port as rules name it: the destination port, ICMP type and code, or 0 where there is none. */
+export function rulePort(packet: Packet): number {
+  const { protocol } = packet;
+  if (protocol === PROTO_ICMP || protocol === PROTO_ICMPV6)
+    return (packet.icmpType << 8) | packet.icmpCode;
+  return packet.dstPort;
 }
 
 /** Whether it is a DHCP or DHCPv6 message to a client, which only a server sends. */
@@ -168,9 +171,10 @@ export function refusalAtPlatform(
  * no ports.
  */
 export function isUnprovided(policy: CompiledPolicy, packet: Packet): boolean {
-  const isOfBlock =
-    packet.family === 4 ? packet.dst0 >>> 16 === LINK_LOCAL_4 : packet.dst0 === SERVICES_6;
-  return isOfBlock && (specialOfDestination(policy, packet) & SPECIAL_PROVIDED) === 0;
+  return (
+    isInPlatformBlock(packet.family, packet.dst0) &&
+    (specialOfDestination(policy, packet) & SPECIAL_PROVIDED) === 0
+  );
 }
 
 function specialOfDestination(policy: CompiledPolicy, packet: Packet): number {

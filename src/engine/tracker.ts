@@ -10,7 +10,6 @@
  * entries a tick. A TCP connection that was picked up in mid-stream and never answered has the time-out of an
  * opening. Otherwise a flood of ACKs would fill the table for five days.
  */
-import { failInvariant } from '../conntrack/invariant.ts';
 import { createKey, metaOf, writeKey } from '../conntrack/flow-key.ts';
 import { FlowAccounts } from '../conntrack/accounts.ts';
 import type { TupleHash } from '../conntrack/flow-hash.ts';
@@ -35,6 +34,7 @@ import {
   wrapGeneration,
 } from '../conntrack/entry.ts';
 import {
+  NAME_MARKS,
   OPENED_LOCALLY,
   STATE_COUNT,
   STATE_MASK,
@@ -46,7 +46,7 @@ import { takeAdmitted } from '../conntrack/tcp-handshake.ts';
 import { advanceFlow, isEnding, judgeUnmoved, openFlow, revokedState } from '../conntrack/track.ts';
 import { OPENER_LOCAL, OPENER_UNKNOWN, UdpOpeners } from '../conntrack/udp-openers.ts';
 import { FLOW_PASSES } from '../conntrack/verdicts.ts';
-import { UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
+import type { CompiledPolicy } from '../policy/compiled.ts';
 import { PROTO_UDP } from '../wire/fields.ts';
 import type { Packet } from '../wire/packet.ts';
 import { EGRESS } from './counters.ts';
@@ -59,12 +59,17 @@ import {
   WANT_FLOWS,
   type EventRing,
 } from './events.ts';
+import { Memory } from './tracker-memory.ts';
 import type { OffloadedFlows } from './offloaded-flows.ts';
-import { FlowLimits, GIVE_UP, ROOM, type LimitOptions, type LimitSettings } from './flow-limits.ts';
+import { UNTRACKED } from './offload-owners.ts';
+import { NO_RULE_HERE } from './offload-untracked.ts';
+import { assertSound, FlowLimits, GIVE_UP, ROOM } from './flow-limits.ts';
+import type { LimitOptions, LimitSettings } from './flow-limits.ts';
 
 /** Results of `follow` in addition to the verdicts of verdicts.ts. */
 export const FLOW_IS_UNKNOWN = -1;
 export const FLOW_IS_STALE = -2;
+export const FLOW_IS_MARKED = -3;
 
 /** Entries that a sweep looks at when a limit is reached, before any flow is evicted. */
 const SWEEP_WHEN_FULL = 16;
@@ -88,17 +93,6 @@ export interface TrackerOptions extends LimitOptions {
   readonly accounts6: SharedArrayBuffer | null;
 }
 
-/**
- * What `follow` last found at gates of one direction, for the tuple that `begin` was called with. It is valid as long
- * as the table's `changes` stays the same.
- */
-class Memory {
-  flow: FlowIndex = NO_FLOW;
-  /** The place of the flow's state (conntrack/entry.ts). */
-  at = 0;
-  changes = 0;
-}
-
 export class Tracker {
   readonly flows4: FlowTable;
   readonly flows6: FlowTable;
@@ -114,7 +108,7 @@ export class Tracker {
   private readonly checksWindow: boolean;
   private readonly timeoutsMs: Int32Array;
   private readonly limits: FlowLimits;
-  private readonly udpOpeners = new UdpOpeners();
+  readonly udpOpeners = new UdpOpeners();
   /** Flows whose plain packets the kernel forwards; null: none. */
   offload: OffloadedFlows | null = null;
   private readonly key4 = createKey(4);
@@ -130,6 +124,8 @@ export class Tracker {
    * Generation of the policy in force, modulo 4096. A flow with another one must be checked against the policy first.
    */
   generation = 0;
+  /** `follow` is called for a packet that tls/tls-names.ts has let pass. */
+  isNameJudged = false;
   /** What `aim` was called for. */
   private table: FlowTable;
   private key: Int32Array;
@@ -157,7 +153,7 @@ export class Tracker {
   setPolicy(policy: CompiledPolicy): void {
     this.generation = wrapGeneration(policy.generation);
     this.limits.setPorts(policy.profiles);
-    if (this.offload !== null) this.offload.setGeneration(policy.generation);
+    if (this.offload !== null) this.offload.setPolicy(policy);
   }
 
   /** Computes the hash for `begin`. */
@@ -198,8 +194,9 @@ export class Tracker {
    * alive. Frees it if it is past its time-out. Sets `followed`.
    * @param direction of the gate: EGRESS or INGRESS
    * @param hasIllegalFlags the packet has illegal TCP flags, which are excused: it may not move its connection
-   * @returns a verdict of verdicts.ts; FLOW_IS_STALE if the flow must be checked against the policy first, and
-   *   nothing was done; FLOW_IS_UNKNOWN if there is none; then it is aimed at, so that `open` may be called
+   * @returns a verdict of verdicts.ts; FLOW_IS_STALE if the flow must be checked against the policy first, or
+   *   FLOW_IS_MARKED if the server name must be judged first: nothing was done; FLOW_IS_UNKNOWN if there is none; then
+   *   it is aimed at, so that `open` may be called
    */
   follow(
     packet: Packet,
@@ -238,6 +235,7 @@ export class Tracker {
       this.table = table;
       return FLOW_IS_STALE;
     }
+    if ((before & NAME_MARKS) !== 0 && !this.isNameJudged) return FLOW_IS_MARKED;
     if (hasIllegalFlags) return judgeUnmoved(before);
     const verdict = advanceFlow(words, at, before, packet, fromLocal);
     const after = stateWordAt(words, at);
@@ -256,10 +254,18 @@ export class Tracker {
   /** Has the kernel forward further packets of a flow, if it can. Both gates have passed the packet of `begin`. */
   offer(offload: OffloadedFlows, packet: Packet, from: number, to: number): void {
     const { changes } = packet.family === 4 ? this.flows4 : this.flows6;
-    const { atEgress, atIngress } = this;
-    if (atEgress.flow === NO_FLOW || atEgress.changes !== changes) return;
-    if (atIngress.flow === NO_FLOW || atIngress.changes !== changes) return;
-    offload.offer(packet, this.hash, from, to, atEgress.flow, atIngress.flow);
+    const { ruleAtEgress, ruleAtIngress } = offload.untracked;
+    const sent = ruleAtEgress === NO_RULE_HERE ? this.atEgress.flowIf(changes) : UNTRACKED;
+    const received = ruleAtIngress === NO_RULE_HERE ? this.atIngress.flowIf(changes) : UNTRACKED;
+    if (sent !== NO_FLOW && received !== NO_FLOW)
+      offload.offer(packet, this.hash, from, to, sent, received);
+  }
+
+  /** Tells the fast path that a gate lets the packet of `begin` pass by the rules alone. */
+  passUntracked(direction: number, rule: number): void {
+    if (this.offload === null) return;
+    if (direction === EGRESS) this.offload.untracked.ruleAtEgress = rule;
+    else this.offload.untracked.ruleAtIngress = rule;
   }
 
   /** Lets a flow pass in the kernel again, after the policy in force has admitted it. @returns true */
@@ -349,11 +355,13 @@ export class Tracker {
    * @param isNew it opens the flow again
    */
   noteUntracked(port: number, fromLocal: boolean, isNew: boolean, nowMs: number): void {
+    this.offload?.pullUntracked(this.hash);
     this.udpOpeners.note(this.hash, port, fromLocal, isNew, this.revokedMs(port), nowMs);
   }
 
   /** Whether the packet that `begin` was called for answers a UDP flow that was untracked. */
   isAnswer(port: number, fromLocal: boolean, nowMs: number): boolean {
+    this.offload?.pullUntracked(this.hash);
     const opener = this.udpOpeners.ask(this.hash, port, this.revokedMs(port), nowMs);
     return opener !== OPENER_UNKNOWN && (opener === OPENER_LOCAL) !== fromLocal;
   }
@@ -404,14 +412,19 @@ export class Tracker {
     }
     // The entry stays, as revoked. If it were gone, the next packet of the side that the rules still let out would
     // open the flow again, and the other side's packets would pass as answers.
+    this.end(table, flow, revokedState(stateWordOf(table, flow)), nowMs);
+    return true;
+  }
+
+  /** Gives a flow the state word of one that has ended. Its entry stays for the time-out of that state. */
+  end(table: FlowTable, flow: FlowIndex, word: number, nowMs: number): void {
     const before = stateWordOf(table, flow);
-    setStateWordOf(table, flow, revokedState(before));
+    setStateWordOf(table, flow, word);
     // Its time starts now, not at its last packet. Otherwise one that was idle for long would be freed at once, and
     // come back.
     setSeenOf(table, flow, nowMs);
     this.limits.change(table, flow, before);
     this.offloadOf(table, flow)?.settle(table, flow);
-    return true;
   }
 
   /** Removes a flow. @param why ENDED_BY_… of events.ts */
@@ -441,7 +454,7 @@ export class Tracker {
     for (let i = 0; i < looks; i++) {
       const flow = table.nextToSweep();
       if (flow === NO_FLOW) continue;
-      this.assertSound(table, flow);
+      assertSound(table, flow, this.timeoutsMs.length / STATE_COUNT);
       // Only one entry is checked: the check costs a cache miss.
       if (isFirst) table.assertIndexed(flow);
       isFirst = false;
@@ -450,15 +463,6 @@ export class Tracker {
       freed++;
     }
     return freed;
-  }
-
-  /** Checks that an entry's state and port exist: its time-out is found by them. */
-  private assertSound(table: FlowTable, flow: FlowIndex): void {
-    if (stateOf(table, flow) >= STATE_COUNT)
-      failInvariant('a flow is in a state that does not exist');
-    const port = portOf(table, flow);
-    if (port === UPLINK_PORT || port * STATE_COUNT >= this.timeoutsMs.length)
-      failInvariant('a flow is of a port that does not exist');
   }
 
   /** Checks that the counts of flows agree with each other. */

@@ -145,6 +145,45 @@ export class KernelFlows {
     this.raise(entry * FLOW_WORDS + FLOW_SEEN_MS, nowMs);
   }
 
+  /** The entry, maybe another loop's, that slot `i` of a hash's bucket names; NO_ENTRY if it is of another hash. */
+  entryAt(hash: number, i: number): number {
+    const slot = this.buckets[(hash & this.bucketMask) * BUCKET_SLOTS + i];
+    const isOther = slot === 0 || ((slot ^ hash) & SLOT_TAG_MASK) !== 0;
+    return isOther ? NO_ENTRY : (slot & SLOT_FLOW_MASK) - 1;
+  }
+
+  /** Of the loop's own entries, the one that a slot names for the packet's tuple; NO_ENTRY if there is none. */
+  find(packet: Packet, isLower: boolean, hash: number): number {
+    for (let i = 0; i < BUCKET_SLOTS; i++) {
+      const entry = this.entryAt(hash, i);
+      if (entry !== NO_ENTRY && this.isOf(entry, packet, isLower, hash)) return entry;
+    }
+    return NO_ENTRY;
+  }
+
+  private isOf(entry: number, packet: Packet, isLower: boolean, hash: number): boolean {
+    const { words } = this;
+    const base = entry * FLOW_WORDS;
+    const { srcPort, dstPort, family, protocol } = packet;
+    const source = base + (isLower ? FLOW_LOWER : FLOW_UPPER);
+    const destination = base + (isLower ? FLOW_UPPER : FLOW_LOWER);
+    const ports = isLower ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort;
+    return (
+      words[base + FLOW_HASH] === hash &&
+      words[base + FLOW_LOOP] === this.loop &&
+      words[base + FLOW_KIND] === ((family << 8) | protocol) &&
+      words[base + FLOW_PORTS] === ports &&
+      words[source] === packet.src0 &&
+      words[source + 1] === packet.src1 &&
+      words[source + 2] === packet.src2 &&
+      words[source + 3] === packet.src3 &&
+      words[destination] === packet.dst0 &&
+      words[destination + 1] === packet.dst1 &&
+      words[destination + 2] === packet.dst2 &&
+      words[destination + 3] === packet.dst3
+    );
+  }
+
   /** Lets the programs find an entry that has been filled. @returns false if its bucket is full */
   place(entry: number, hash: number): boolean {
     const { buckets } = this;

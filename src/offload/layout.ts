@@ -34,6 +34,10 @@ export const FLOW_WORDS = 32;
 
 export const PASSES_FROM_LOWER = 2;
 export const PASSES_FROM_UPPER = 4;
+/** A gate lets the flow pass by the rules alone. */
+export const BY_RULES = 8;
+/** Both gates do: no window is known. */
+export const UNCHECKED = 16;
 
 // A port.
 export const PORT_IFINDEX = 0;
@@ -56,6 +60,9 @@ export const LOOP_ALIVE_UNTIL_MS = 1;
 export const LOOP_IS_WATCHED = 2;
 export const LOOP_FENCED_FROM_MS = 3;
 export const LOOP_WORDS = 4;
+/** Bits of LOOP_IS_WATCHED. */
+export const WATCHES_ALL = 1;
+export const WATCHES_BY_RULES = 2;
 export const CONTROL_WORDS = CONTROL_LOOPS + LOOPS_MAX * LOOP_WORDS;
 
 /** The tables by name: int32 but for the marks, which are bytes. */

@@ -48,6 +48,7 @@ export function isSameRule(a: Rule, b: Rule): boolean {
       a.protocol === b.protocol &&
       a.fromPort === b.fromPort &&
       a.toPort === b.toPort &&
+      a.audit === b.audit &&
       isSamePeer(a.peer, b.peer))
   );
 }
@@ -60,6 +61,8 @@ function isSamePeer(a: Peer, b: Peer): boolean {
       return b.kind === 'group' && a.groupId === b.groupId;
     case 'prefixList':
       return b.kind === 'prefixList' && a.prefixListId === b.prefixListId;
+    case 'dns':
+      return b.kind === 'dns' && a.name === b.name && a.tlsName === b.tlsName;
     default:
       return a satisfies never;
   }
@@ -151,6 +154,7 @@ export function countRules(groups: Groups, before: Groups): number {
 
 function sumRules(groups: Iterable<SecurityGroup>): number {
   let count = 0;
-  for (const { ingress, egress } of groups) count += ingress.length + egress.length;
+  for (const { ingress, egress, audited = [] } of groups)
+    count += ingress.length + egress.length + audited.length;
   return count;
 }

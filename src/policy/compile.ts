@@ -15,9 +15,12 @@ import {
   type Family,
 } from '../addr/address.ts';
 import { AddressTable } from './address-tables.ts';
+import { findAudited, type AuditedPort } from './audit.ts';
 import { changedPart } from './changed-part.ts';
-import { NO_PLATFORM_PORT, type CompiledPolicy } from './compiled.ts';
-import { GateTables } from './gate-tables.ts';
+import { auditCell, GATE_EGRESS, GATE_INGRESS, NO_PLATFORM_PORT } from './compiled.ts';
+import type { CompiledPolicy } from './compiled.ts';
+import { compileNames, NO_NAMES, type CompiledNames } from './compiled-names.ts';
+import { auditKey, GateTables } from './gate-tables.ts';
 import type {
   GroupId,
   InterfaceId,
@@ -38,6 +41,7 @@ const NO_GROUPS: readonly GroupId[] = [];
 const NO_REMOTE: RemoteMembers = new Map();
 const NO_MEMBERS = MemberSet.of<RemoteMember>([]);
 const NO_PEERS = new Uint8Array(0);
+const NOTHING_AUDITED = { auditProfiles: new Int32Array(0), auditAll: new Int32Array(0) };
 
 /** Lists may grow by so many words that are of no use any more before all is made anew. */
 const WASTED_WORDS_MAX = 1 << 16;
@@ -64,7 +68,7 @@ export class PolicyCompiler {
 
   /** @throws RangeError if there are more rules than a flow entry can name (see RuleNumbers) */
   compile(input: CompileInput): CompiledPolicy {
-    input.ruleNumbers.take(input.model.groups);
+    input.ruleNumbers.takeModel(input.model);
     const known = this.parts;
     // Should the update throw, nothing is left that is half of one policy and half of another.
     this.parts = undefined;
@@ -101,6 +105,8 @@ class PolicyParts {
   private readonly groupSets: GroupId[][] = [];
   private members: readonly Member[] = [];
   private platformPort = NO_PLATFORM_PORT;
+  /** What is audited, with the profile of the rules that groups name for it, or -1. */
+  private audited: readonly (AuditedPort & { readonly profile: number })[] = [];
   /** What the members were made from. */
   private membersOrigin: readonly unknown[] = [];
   private remote: RemoteMembers = NO_REMOTE;
@@ -115,14 +121,18 @@ class PolicyParts {
   get isWasteful(): boolean {
     return (
       this.lists.size > 4 * this.leastWords + WASTED_WORDS_MAX ||
-      this.groupSets.length > this.members.length + WASTED_PROFILES_MAX
+      this.groupSets.length > this.members.length + this.audited.length + WASTED_PROFILES_MAX
     );
   }
 
   /** @returns whether rules had to be compiled */
   update({ model, ports, ruleNumbers }: CompileInput): boolean {
     const members = this.readMembers(model, ports);
-    const used = new Set(members.map(({ profile }) => profile));
+    this.audited = findAudited(model, ports).map((one) => {
+      const keys = one.groupIds.map(auditKey);
+      return { ...one, profile: keys.length === 0 ? -1 : this.profileOf(keys) };
+    });
+    const used = new Set([...members, ...this.audited].map(({ profile }) => profile));
     const groupSets = this.groupSets.map((set, profile) => (used.has(profile) ? set : NO_GROUPS));
     const haveRulesChanged = this.gates.update(model, groupSets, ruleNumbers);
     const changes = this.peers.settle();
@@ -153,8 +163,10 @@ class PolicyParts {
       prefixes4: this.addresses[0].share(),
       prefixes6: this.addresses[1].share(),
       lists: this.lists.share(),
+      names: this.shareNames(),
       stalePeers: model.areGroupsStale === true ? this.peers.groups() : NO_PEERS,
       revocation: ruleNumbers.revocation(),
+      ...this.shareAudited(ports, ruleNumbers),
       profiles,
       sourceDestCheck,
       alwaysTracked,
@@ -166,6 +178,28 @@ class PolicyParts {
       platformPort: this.platformPort,
       allowsClassE: special.allowsClassE,
     };
+  }
+
+  private shareNames(): CompiledNames {
+    const { names } = this.peers;
+    return names.size === 0 ? NO_NAMES : compileNames(names, this.gates.namesByGate());
+  }
+
+  private shareAudited(
+    ports: number,
+    ruleNumbers: RuleNumbers,
+  ): Pick<CompiledPolicy, 'auditProfiles' | 'auditAll'> {
+    if (this.audited.length === 0) return NOTHING_AUDITED;
+    const auditProfiles = new Int32Array(ports).fill(-1);
+    const auditAll = new Int32Array(4 * ports);
+    for (const { port, profile, passAll } of this.audited) {
+      auditProfiles[port] = profile;
+      for (const { rule, direction, family } of passAll) {
+        const gate = direction === 'ingress' ? GATE_INGRESS : GATE_EGRESS;
+        auditAll[auditCell(port, gate, family)] = ruleNumbers.numberOf(rule) + 1;
+      }
+    }
+    return { auditProfiles, auditAll };
   }
 
   /**
@@ -239,6 +273,9 @@ class PolicyParts {
           this.memberPeers.delete(peer.groupId);
           for (const one of this.membersOf(peer.groupId)) this.changeMember(one, number, -1);
           break;
+        case 'dns':
+          // Packet loops learn its addresses.
+          break;
         default:
           peer satisfies never;
       }
@@ -258,6 +295,8 @@ class PolicyParts {
         case 'group':
           this.memberPeers.set(peer.groupId, number);
           for (const one of this.membersOf(peer.groupId)) this.changeMember(one, number, 1);
+          break;
+        case 'dns':
           break;
         default:
           peer satisfies never;

@@ -6,7 +6,7 @@
  *
  * A *profile* is a distinct set of groups on an interface; interfaces with the same groups share one. A *gate* is a
  * profile in one direction: 2 * profile + GATE_INGRESS or GATE_EGRESS. A *peer* is a number for a CIDR, a prefix list
- * or a group; PEER_ANY_4 and PEER_ANY_6 stand for exactly 0.0.0.0/0 and ::/0.
+ * a group or a DNS name; PEER_ANY_4 and PEER_ANY_6 stand for exactly 0.0.0.0/0 and ::/0.
  *
  * Nodes of a 16-ary tree over 0–65535 cover ports (5 levels: all, then 4, 8, 12, 16 bits). A single port is one node,
  * a range at most 104. ICMP types and codes use the same tree, as type << 8 | code. `rules` maps (gate, protocol and
@@ -20,6 +20,7 @@
  * CVE-2019-25076). Rejected: a table of port segments × address classes (quadratic in rules, recompiled as a whole).
  * Rejected: one entry per port (65,536 for a range).
  */
+import { restoreNames, type CompiledNames } from './compiled-names.ts';
 import { WordTable } from './word-table.ts';
 
 export const GATE_INGRESS = 0;
@@ -58,6 +59,8 @@ export const PORTS_MAX = 8192;
 export const REVOKE_AWS = 0;
 export const REVOKE_RECHECK = 1;
 export const REVOKE_CUT = 2;
+/** The rule only audits (audit.ts): REVOKE_AUDIT + GATE_INGRESS or GATE_EGRESS. */
+export const REVOKE_AUDIT = 3;
 
 /** A flow entry has 20 bits for the rule number. */
 export const RULES_MAX = 1 << 20;
@@ -107,6 +110,8 @@ export interface CompiledPolicy {
   readonly prefixes6: PrefixTable;
   /** Lists of peers and lists of rules: a count, then as many numbers. */
   readonly lists: Int32Array;
+  /** DNS names that rules have as peers. No prefix leads to them: packet loops learn their addresses. */
+  readonly names: CompiledNames;
   /** open[gate * 4 + openColumn(family, protocol)] is 1 if a rule admits all ports from or to exactly /0. */
   readonly open: Uint8Array;
 
@@ -116,8 +121,13 @@ export interface CompiledPolicy {
    */
   readonly stalePeers: Uint8Array;
 
-  /** By rule number: REVOKE_AWS, REVOKE_RECHECK or REVOKE_CUT. Rules that are gone keep theirs. */
+  /** By rule number: REVOKE_…, with its gate for a rule that only audits. Rules that are gone keep theirs. */
   readonly revocation: Uint8Array;
+
+  /** By port: the profile of the rules that only audit there; -1: none does. Empty: nothing is audited anywhere. */
+  readonly auditProfiles: Int32Array;
+  /** auditAll[auditCell(port, gate, family)]: number plus 1 of the rule that passes what no other admits; 0: none. */
+  readonly auditAll: Int32Array;
 
   /** By port: its profile; -1 if no interface has the port. Port 0 is the uplink, interfaces have the others. */
   readonly profiles: Int32Array;
@@ -152,6 +162,11 @@ export function rulePorts(from: number, to: number): number {
   return (from << 16) | to;
 }
 
+/** Cell of `auditAll`. @param gate GATE_INGRESS or GATE_EGRESS */
+export function auditCell(port: number, gate: number, family: number): number {
+  return 4 * port + 2 * gate + (family === 6 ? 1 : 0);
+}
+
 /** Column of `open` for TCP or UDP in a family. -1 for other protocols: their flows are always tracked. */
 export function openColumn(family: number, protocol: number): number {
   if (protocol !== 6 && protocol !== 17) return -1;
@@ -163,6 +178,7 @@ export function restorePolicy(plain: CompiledPolicy): CompiledPolicy {
   return {
     ...plain,
     rules: WordTable.makeFrom(plain.rules),
+    names: restoreNames(plain.names),
     prefixes4: { ...plain.prefixes4, table: WordTable.makeFrom(plain.prefixes4.table) },
     prefixes6: { ...plain.prefixes6, table: WordTable.makeFrom(plain.prefixes6.table) },
     hosts4: WordTable.makeFrom(plain.hosts4),

@@ -13,6 +13,7 @@
  * they may be, and compares.
  */
 import { cidrContains, cidrCovers, sameAddress, type Address, type Cidr } from '../addr/address.ts';
+import { DNS_PREFIX } from './dns-names.ts';
 import { isDocumentation } from './documentation.ts';
 import type {
   Direction,
@@ -38,7 +39,10 @@ export type Certainty =
 /** `yes`, `no`, or why neither is certain. */
 export type Tri = 'yes' | 'no' | { readonly why: string };
 
-/** Judges a new flow at a gate of an interface. A daemon's own model is never in doubt. */
+/**
+ * Judges a new flow at a gate of an interface. A daemon's own model is never in doubt, and a daemon says in the probe
+ * which names an address has.
+ */
 export function judgeCertainly(
   model: PolicyModel,
   interfaceId: InterfaceId,
@@ -50,7 +54,14 @@ export function judgeCertainly(
   const reasons = new Set<string>();
   if (model.isElsewhere !== true) {
     const rules = matchingRules(model, interfaceId, direction, probe);
-    return rules.length > 0 ? { kind: 'admits', rules: new Set(rules) } : { kind: 'refuses' };
+    if (rules.length > 0) return { kind: 'admits', rules: new Set(rules) };
+    for (const rule of namedRules(model, own, direction, probe)) {
+      const answer = admits(rule, probe, model);
+      if (answer !== 'yes' && answer !== 'no') reasons.add(answer.why);
+    }
+    return reasons.size === 0
+      ? { kind: 'refuses' }
+      : { kind: 'undecidable', reasons: [...reasons] };
   }
   const groups = own.groupIds.flatMap((id) => model.groups.get(id) ?? []);
   for (const group of groups) {
@@ -68,6 +79,19 @@ export function judgeCertainly(
   }
   for (const why of own.doubt?.gaps ?? []) reasons.add(why);
   return reasons.size === 0 ? { kind: 'refuses' } : { kind: 'undecidable', reasons: [...reasons] };
+}
+
+/** The rules of an interface with DNS names, where nobody has told which names an address has. */
+function namedRules(
+  { groups }: PolicyModel,
+  { groupIds }: NetworkInterface,
+  direction: Direction,
+  { names }: Probe,
+): readonly Rule[] {
+  if (names !== undefined) return [];
+  return groupIds
+    .flatMap((id) => groups.get(id)?.[direction] ?? [])
+    .filter(({ peer }) => peer.kind === 'dns');
 }
 
 function mayAdmit(
@@ -121,9 +145,18 @@ export function peerIncludes(
       return owner === undefined
         ? strangerIsIn(peer.groupId, remote, model)
         : memberIsIn(peer, owner);
+    case 'dns':
+      return nameIncludes(peer.name, remote, owner);
     default:
       return peer satisfies never;
   }
+}
+
+/** The address of an interface here is never learnt, whatever an answer says (engine/names/learnable.ts). */
+function nameIncludes(name: string, remote: Address, owner: NetworkInterface | undefined): Tri {
+  if (owner !== undefined || isDocumentation(remote)) return 'no';
+  const why = `which addresses ${DNS_PREFIX}${name} has, a daemon knows from the answers that the interface gets`;
+  return { why };
 }
 
 function findOwner(address: Address, { interfaces }: PolicyModel): NetworkInterface | undefined {
@@ -132,7 +165,12 @@ function findOwner(address: Address, { interfaces }: PolicyModel): NetworkInterf
   return undefined;
 }
 
-function blockIncludes(block: Cidr, remote: Address, owner: NetworkInterface | undefined): Tri {
+/** Whether a block has an address; the one of an interface may be made up. */
+export function blockIncludes(
+  block: Cidr,
+  remote: Address,
+  owner: NetworkInterface | undefined,
+): Tri {
   const within = owner?.doubt?.within?.filter(({ family }) => family === remote.family) ?? [];
   if (within.length === 0) return cidrContains(block, remote) ? 'yes' : 'no';
   if (within.every((one) => cidrCovers(block, one))) return 'yes';

@@ -13,6 +13,7 @@
  * The packet loop reads copies (`share`), which later changes leave alone. test/policy/compile.test.ts compares a
  * policy after many changes with one that was made at once.
  */
+import { auditedRules } from './audit.ts';
 import { changedGroups, changedRules } from './changed-part.ts';
 import {
   GATE_EGRESS,
@@ -42,6 +43,13 @@ import { WordTable } from './word-table.ts';
 const ICMP_PROTOCOLS: ReadonlySet<number> = new Set([1, 58]);
 const OPEN_COLUMNS = 4;
 const GATES = [GATE_INGRESS, GATE_EGRESS] as const;
+const NO_RULES: readonly Rule[] = [];
+const AUDIT_PREFIX = 'audit ';
+
+/** Stands in a set of groups for the rules that a group names for audit, in place of its own rules. */
+export function auditKey(groupId: GroupId): GroupId {
+  return AUDIT_PREFIX + groupId;
+}
 
 /** The fewest nodes of the port tree that cover from–to exactly, each as level << 16 | prefix. */
 export function coverRange(from: number, to: number): number[] {
@@ -110,6 +118,8 @@ export class GateTables {
   /** By profile: the groups whose rules its gates have. */
   private readonly applied: (readonly GroupId[])[] = [];
   private readonly peerRules = new PeerRules();
+  /** By gate: how many rules name each peer that is a DNS name. */
+  private readonly nameRules = new Map<number, Map<number, number>>();
   /** How often each bit of `levels` is used. Few gates have rules in more than a few columns. */
   private readonly flags = new Map<number, number>();
   private levels = new Uint16Array(0);
@@ -165,6 +175,11 @@ export class GateTables {
     return isChanged;
   }
 
+  /** By gate: the peers of its rules that are DNS names. */
+  namesByGate(): ReadonlyMap<number, Iterable<number>> {
+    return new Map(Array.from(this.nameRules, ([gate, peers]) => [gate, peers.keys()]));
+  }
+
   /** Returns the current content as copies, which later changes leave alone. */
   share(): GateArrays {
     const { peerRules, rules, levels, open } = this.shared;
@@ -184,7 +199,7 @@ export class GateTables {
       return new Set([...groupIds, ...this.groupIds]);
     const { gone, come } = changedGroups(this.taken, model.groups);
     const ids = [...gone.map(({ id }) => id), ...come.map(([, { id }]) => id)];
-    return new Set(ids.filter((id) => groupIds.has(id)));
+    return new Set(ids.flatMap((id) => [id, auditKey(id)]).filter((id) => groupIds.has(id)));
   }
 
   /** Finds the rows of a gate that differ from the model's. */
@@ -196,8 +211,7 @@ export class GateTables {
   ): Map<GroupId, RowChange> {
     const changes = new Map<GroupId, RowChange>();
     for (const groupId of concerned) {
-      const group = groupIds.has(groupId) ? model.groups.get(groupId) : undefined;
-      const rules = (gate === GATE_INGRESS ? group?.ingress : group?.egress) ?? [];
+      const rules = groupIds.has(groupId) ? rulesOf(model, groupId, gate) : NO_RULES;
       const old = this.rows[gate].get(groupId) ?? EMPTY;
       const change = this.compareRows(old, rules);
       if (change !== undefined) changes.set(groupId, change);
@@ -251,6 +265,7 @@ export class GateTables {
     const peer = peerOf(cell);
     const [from, to] = portRange(rule);
     this.countOpening(gate, rule, from, to, 1);
+    if (rule.peer.kind === 'dns') this.countName(gate, peer, 1);
     if (peer >= PEER_FIRST) {
       if (this.peerRules.add(peer, gate, column, from, to, number)) {
         this.countFlag(gate * PROTOCOL_COLUMNS + column, LEVEL_PEER_RULES, 1);
@@ -274,6 +289,7 @@ export class GateTables {
     const peer = peerOf(cell);
     const [from, to] = portRange(rule);
     this.countOpening(gate, rule, from, to, -1);
+    if (rule.peer.kind === 'dns') this.countName(gate, peer, -1);
     if (peer >= PEER_FIRST) {
       if (this.peerRules.erase(peer, gate, column, from, to)) {
         this.countFlag(gate * PROTOCOL_COLUMNS + column, LEVEL_PEER_RULES, -1);
@@ -313,6 +329,15 @@ export class GateTables {
       this.openings[gate * OPEN_COLUMNS + openColumn(anywhere, protocol)] += step;
       this.shared.open = undefined;
     }
+  }
+
+  private countName(gate: number, peer: number, step: 1 | -1): void {
+    const peers = this.nameRules.get(gate) ?? new Map<number, number>();
+    const count = (peers.get(peer) ?? 0) + step;
+    if (count > 0) peers.set(peer, count);
+    else peers.delete(peer);
+    if (peers.size > 0) this.nameRules.set(gate, peers);
+    else this.nameRules.delete(gate);
   }
 
   private countFlag(row: number, flag: number, step: 1 | -1): void {
@@ -369,4 +394,13 @@ function peerOf(cell: number): number {
 
 function columnOf({ protocol }: Rule): number {
   return protocol === PROTOCOL_ALL ? PROTOCOL_COLUMN_ALL : protocol;
+}
+
+/** @param key of a set of groups: a group, or what one names for audit (auditKey) */
+function rulesOf({ groups }: PolicyModel, key: GroupId, gate: number): readonly Rule[] {
+  const isAudit = key.startsWith(AUDIT_PREFIX);
+  const group = groups.get(isAudit ? key.slice(AUDIT_PREFIX.length) : key);
+  if (group === undefined) return NO_RULES;
+  const direction = gate === GATE_INGRESS ? 'ingress' : 'egress';
+  return isAudit ? auditedRules(group, direction) : group[direction];
 }

@@ -18,7 +18,7 @@ import { duplicateRuleText, ruleKey } from './rules.ts';
 export type RuleFacts = Pick<Rule, 'direction' | 'protocol' | 'fromPort' | 'toPort' | 'peer'>;
 
 /** A rule that has no id yet. */
-export type UnnamedRule = Omit<Rule, 'id' | 'implied'>;
+export type UnnamedRule = Omit<Rule, 'id' | 'implied' | 'audit'>;
 
 /**
  * Makes the id of a new rule.
@@ -60,15 +60,20 @@ export function separateRepeated<T extends RuleFacts>(
   rules: readonly T[],
   existing: ReadonlyMap<string, Rule> = new Map(),
 ): Separated<T> {
-  const fresh = new Map<string, T>();
+  const known = new Map<string, T>();
+  const fresh: { key: string; rule: T }[] = [];
   const repeated: { key: string; rule: T; first: T | Rule }[] = [];
   for (const rule of rules) {
     const key = ruleKey(rule);
-    const first = existing.get(key) ?? fresh.get(key);
-    if (first === undefined) fresh.set(key, rule);
-    else repeated.push({ key, rule, first });
+    const first = existing.get(key) ?? known.get(key);
+    if (first !== undefined) {
+      repeated.push({ key, rule, first });
+      continue;
+    }
+    known.set(key, rule);
+    fresh.push({ key, rule });
   }
-  return { fresh: [...fresh].map(([key, rule]) => ({ key, rule })), repeated };
+  return { fresh, repeated };
 }
 
 /** Gives each rule an id of its own. */
@@ -294,6 +299,8 @@ const PEER_KINDS = {
   cidr6: ['CidrIpv6', 'IPv6 CIDR'],
   prefixList: ['PrefixListId', 'prefix list'],
   group: ['ReferencedGroupId', 'security group'],
+  // No call makes such a rule, and none changes one: groups of files are not changed by calls.
+  dns: ['DnsName', 'DNS name'],
 } as const;
 
 function peerKind({ peer }: Pick<Rule, 'peer'>): keyof typeof PEER_KINDS {

@@ -19,7 +19,8 @@ export function sha256(text: string): string {
 /** Returns `sg-` and 17 lower-case hex digits of a SHA-256 over the parts. The same parts always give the same id. */
 export function stableId(prefix: IdPrefix, ...parts: string[]): string {
   // The lengths distinguish ('ab', 'c') from ('a', 'bc').
-  const text = [prefix, ...parts].map((part) => `${part.length}:${part}`).join('');
+  let text = `${prefix.length}:${prefix}`;
+  for (const part of parts) text += `${part.length}:${part}`;
   const start = scratch.write(`${prefix}-`, 'latin1');
   scratch.write(sha256(text), start, HEX_DIGITS, 'latin1');
   // Not a joined and sliced string: that would keep the whole digest, and V8 would flatten it at the first

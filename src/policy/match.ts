@@ -5,6 +5,7 @@
  * says how). reference.ts gives the same answers by reading the rules one by one; a property test compares the two.
  */
 import {
+  auditCell,
   GATE_EGRESS,
   GATE_INGRESS,
   LEVEL_BITS,
@@ -25,6 +26,7 @@ import {
   type CompiledPolicy,
   type PrefixTable,
 } from './compiled.ts';
+import { hasNames } from './name-match.ts';
 import { PAST_LISTS } from './untracked-past.ts';
 import { hash2, hashKey, type WordTable } from './word-table.ts';
 
@@ -91,6 +93,32 @@ export class Matcher {
     const found = this.match(gate, family, protocol, port, a0, a1, a2, a3);
     this.onlyRule = NO_RULE;
     return found !== NO_RULE;
+  }
+
+  /**
+   * Finds the rule by which audit lets a packet pass that no rule admits (audit.ts).
+   * @param gate GATE_INGRESS or GATE_EGRESS, of the interface at `port`
+   * @returns as match does
+   */
+  matchAudit(
+    port: number,
+    gate: number,
+    family: number,
+    protocol: number,
+    rulePort: number,
+    a0: number,
+    a1: number,
+    a2: number,
+    a3: number,
+  ): number {
+    const { auditProfiles, auditAll } = this.policy;
+    if (port >= auditProfiles.length) return NO_RULE;
+    const profile = auditProfiles[port];
+    const rule =
+      profile < 0
+        ? NO_RULE
+        : this.match(2 * profile + gate, family, protocol, rulePort, a0, a1, a2, a3);
+    return rule === NO_RULE ? auditAll[auditCell(port, gate, family)] : rule;
   }
 
   /** Does what match does, with only the rules whose peer is exactly 0.0.0.0/0 or ::/0. */
@@ -218,7 +246,33 @@ export class Matcher {
     return NO_RULE;
   }
 
-  private matchPeer(gate: number, protocol: number, port: number, peer: number): number {
+  /**
+   * Finds a rule of the gate that admits a packet and has a DNS name as its peer, whatever addresses the name has.
+   * @param rule the only one that counts, plus 1
+   * @returns its number plus 1, or NO_RULE
+   */
+  matchByName(rule: number, gate: number, protocol: number, port: number): number {
+    const { names } = this.policy;
+    if (!hasNames(names, gate)) return NO_RULE;
+    const { starts, gatePeers } = names;
+    let found = NO_RULE;
+    this.onlyRule = rule;
+    for (let i = starts[gate]; i < starts[gate + 1] && found === NO_RULE; i++)
+      found = this.matchPeer(gate, protocol, port, gatePeers[i]);
+    this.onlyRule = NO_RULE;
+    return found;
+  }
+
+  /** Whether the rule with this number (plus 1) has this peer and admits a packet to it. */
+  admitsPeer(rule: number, gate: number, protocol: number, port: number, peer: number): boolean {
+    this.onlyRule = rule;
+    const found = this.matchPeer(gate, protocol, port, peer);
+    this.onlyRule = NO_RULE;
+    return found !== NO_RULE;
+  }
+
+  /** Finds a rule of the gate with this peer that admits a packet. @returns its number plus 1, or NO_RULE */
+  matchPeer(gate: number, protocol: number, port: number, peer: number): number {
     const { peerRules, stalePeers } = this.policy;
     if (!this.countsStale && peer < stalePeers.length && stalePeers[peer] === 1) return NO_RULE;
     const at = PEER_RULE_WORDS * peer;

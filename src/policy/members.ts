@@ -42,6 +42,9 @@ export function peerContains(peer: Peer, address: Address, model: PolicyModel): 
       for (const { addresses } of model.remoteMembers?.get(peer.groupId) ?? [])
         if (addresses.some((own) => sameAddress(own, address))) return true;
       return false;
+    case 'dns':
+      // What a name stands for differs from interface to interface: whoever asks knows it (reference.ts).
+      return false;
     default:
       return peer satisfies never;
   }

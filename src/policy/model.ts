@@ -49,7 +49,17 @@ export const ANY = -1;
 export type Peer =
   | { readonly kind: 'cidr'; readonly cidr: Cidr }
   | { readonly kind: 'prefixList'; readonly prefixListId: PrefixListId }
-  | { readonly kind: 'group'; readonly groupId: GroupId };
+  | { readonly kind: 'group'; readonly groupId: GroupId }
+  | DnsPeer;
+
+/** Of egress rules alone; AWS has no such peer. */
+export interface DnsPeer {
+  readonly kind: 'dns';
+  /** `api.example.com` or `*.example.com` (dns-names.ts). */
+  readonly name: string;
+  /** Only for TCP connections that begin with TLS and say the name there (engine/tls/). Absent: false. */
+  readonly tlsName?: true;
+}
 
 /**
  * One rule: a protocol, a range, one peer.
@@ -74,6 +84,8 @@ export interface Rule {
    * (openness.ts).
    */
   readonly implied?: true;
+  /** It only audits (audit.ts). Then it is in `SecurityGroup.audited` and nowhere else. Absent: false. */
+  readonly audit?: true;
   readonly origin: Origin;
 }
 
@@ -95,6 +107,8 @@ export interface SecurityGroup {
   readonly egress: readonly Rule[];
   /** Absent: `aws`. */
   readonly revocation?: Revocation;
+  /** Rules of both directions that only audit (audit.ts). Absent: none. */
+  readonly audited?: readonly Rule[];
   /** No interface of this host has it: rules name it, and its own ones are not known here. Absent: false. */
   readonly isOnlyNamed?: boolean;
   /**
@@ -153,6 +167,8 @@ export interface NetworkInterface {
    * egress-only gateway and the like ("Automatically tracked connections"). Absent: false.
    */
   readonly alwaysTracked?: boolean;
+  /** What none of its groups admits passes all the same, and is counted (audit.ts). Absent: false. */
+  readonly audit?: true;
   readonly connectionTracking: ConnectionTracking;
   /**
    * What answers for the platform is behind it (`platform`). It has no gate: packets to its services pass by the
@@ -161,7 +177,48 @@ export interface NetworkInterface {
   readonly isPlatform?: boolean;
   /** What the input does not decide about it (doubt.ts). Absent: everything is known. */
   readonly doubt?: InterfaceDoubt;
+  /** For judging an account: no gate here asks it (subnets.ts). Absent: the input says nothing of it. */
+  readonly subnet?: SubnetFilters;
+  /** Whether a public IPv4 address leads to it. Absent: it is not known. */
+  readonly hasPublicAddress?: boolean;
   readonly origin: Origin;
+}
+
+/** What AWS asks at a subnet. What is absent is not in the input, and is not judged. */
+export interface SubnetFilters {
+  readonly id: string;
+  readonly acl?: NetworkAcl;
+  readonly routes?: RouteTable;
+}
+
+export interface NetworkAcl {
+  readonly id: string;
+  /** In the order of their numbers: the first that matches decides. */
+  readonly entries: readonly AclEntry[];
+}
+
+/** An entry of a network ACL; protocol and ports are those of a rule. */
+export interface AclEntry extends Pick<Rule, 'direction' | 'protocol' | 'fromPort' | 'toPort'> {
+  /** As AWS numbers it. */
+  readonly number: number;
+  readonly isAllow: boolean;
+  /** Undefined: it can't be read, so nobody knows whom the entry is about. */
+  readonly block: Cidr | undefined;
+}
+
+export interface RouteTable {
+  readonly id: string;
+  /** Those with the longest prefix first: the first that matches decides. */
+  readonly routes: readonly Route[];
+  /** It has routes that could not be read. */
+  readonly isPartial: boolean;
+}
+
+export interface Route {
+  readonly block: Cidr;
+  /** `local`, or the id of what it leads to: `igw-…`. */
+  readonly target: string;
+  readonly isBlackhole: boolean;
 }
 
 /** What may be true of an interface. No gate asks it; a verdict that depends on it is not decidable. */

@@ -1,7 +1,8 @@
 /** Gives numbers to peers and to lists of numbers. Compiled tables hold them in place of CIDRs, groups and names. */
 import type { Family } from '../addr/address.ts';
+import { dnsPeerText } from './dns-names.ts';
 import { PEER_ANY_4, PEER_ANY_6, PEER_FIRST } from './compiled.ts';
-import type { Peer } from './model.ts';
+import type { DnsPeer, Peer } from './model.ts';
 import { shareWords } from './word-table.ts';
 
 /** The family of a peer that is exactly /0, which makes flows untracked; undefined for any other peer. */
@@ -23,12 +24,13 @@ interface Naming {
   rules: number;
 }
 
-/** Gives each distinct CIDR, prefix list and group a number for as long as rules name it. */
+/** Gives each distinct CIDR, prefix list, group and DNS name a number for as long as rules name it. */
 export class PeerNumbers {
   private readonly numbers = new Map<string, number>();
   private readonly namings = new Map<number, Naming>();
   private readonly fresh = new Set<number>();
   private readonly unnamed = new Set<number>();
+  private readonly dnsPeers = new Map<number, DnsPeer>();
   /** Numbers that are free again. They index arrays, so they are reused to keep the arrays short. */
   private readonly free: number[] = [];
   private next = PEER_FIRST;
@@ -37,12 +39,7 @@ export class PeerNumbers {
   retain(peer: Peer): number {
     const anywhere = isAnywhere(peer);
     if (anywhere !== undefined) return anywhere === 4 ? PEER_ANY_4 : PEER_ANY_6;
-    const key =
-      peer.kind === 'cidr'
-        ? `${peer.cidr.words.join()}/${peer.cidr.length}`
-        : peer.kind === 'group'
-          ? peer.groupId
-          : peer.prefixListId;
+    const key = keyOf(peer);
     const known = this.numbers.get(key);
     if (known !== undefined) {
       this.namings.get(known)!.rules++;
@@ -52,6 +49,7 @@ export class PeerNumbers {
     this.numbers.set(key, number);
     this.namings.set(number, { peer, key, rules: 1 });
     this.fresh.add(number);
+    if (peer.kind === 'dns') this.dnsPeers.set(number, peer);
     return number;
   }
 
@@ -60,6 +58,11 @@ export class PeerNumbers {
     if (number < PEER_FIRST) return;
     const naming = this.namings.get(number)!;
     if (--naming.rules === 0) this.unnamed.add(number);
+  }
+
+  /** The DNS names, by number. */
+  get names(): ReadonlyMap<number, DnsPeer> {
+    return this.dnsPeers;
   }
 
   /** By number, 1 for a group. */
@@ -77,6 +80,7 @@ export class PeerNumbers {
       if (rules > 0) continue;
       this.numbers.delete(key);
       this.namings.delete(number);
+      this.dnsPeers.delete(number);
       this.free.push(number);
       if (!this.fresh.delete(number)) gone.push([number, peer]);
     }
@@ -87,6 +91,22 @@ export class PeerNumbers {
     this.unnamed.clear();
     this.fresh.clear();
     return { added, gone };
+  }
+}
+
+/** What is the same for the same peer. */
+function keyOf(peer: Peer): string {
+  switch (peer.kind) {
+    case 'cidr':
+      return `${peer.cidr.words.join()}/${peer.cidr.length}`;
+    case 'group':
+      return peer.groupId;
+    case 'prefixList':
+      return peer.prefixListId;
+    case 'dns':
+      return dnsPeerText(peer);
+    default:
+      return peer satisfies never;
   }
 }
 

@@ -35,7 +35,7 @@ const FAMILIES = [4, 6] as const;
 
 /**
  * Counts rules for a family. A block counts 1 in its own family. A prefix list counts its most entries in its own
- * family. A group counts 1 in both, which is the stricter reading of AWS's text.
+ * family. A group counts 1 in both, which is the stricter reading of AWS's text, and so does a DNS name.
  */
 export function countRules(
   rules: readonly Rule[],
@@ -54,6 +54,7 @@ export function countRules(
         break;
       }
       case 'group':
+      case 'dns':
         found++;
         break;
       default:

@@ -5,6 +5,7 @@
  * of a verdict use this matcher.
  */
 import type { Address } from '../addr/address.ts';
+import { rulesThatAudit } from './audit.ts';
 import { peerContains } from './members.ts';
 import {
   ANY,
@@ -30,6 +31,11 @@ export interface Probe {
   readonly icmpCode: number;
   /** The other side: the source of ingress, the destination of egress. */
   readonly remote: Address;
+  /**
+   * The names of rules that the remote address is known to have at the interface. Absent: it is not known which; then
+   * no rule with a name matches.
+   */
+  readonly names?: readonly string[];
 }
 
 /** Returns all rules of the interface's groups that admit the probe, in the order of groups and rules. */
@@ -42,7 +48,12 @@ export function matchingRules(
   const { groupIds } = model.interfaces.get(interfaceId)!;
   return groupIds
     .flatMap((groupId) => model.groups.get(groupId)![direction])
-    .filter((rule) => admitsProtocol(rule, probe) && peerContains(rule.peer, probe.remote, model));
+    .filter((rule) => admits(rule, probe, model));
+}
+
+function includesRemote({ peer }: Rule, { remote, names }: Probe, model: PolicyModel): boolean {
+  if (peer.kind === 'dns') return names?.includes(peer.name) === true;
+  return peerContains(peer, remote, model);
 }
 
 /** Those of them that admit it as a packet of a new flow. */
@@ -52,8 +63,27 @@ export function newFlowRules(
   direction: Direction,
   probe: Probe,
 ): Rule[] {
-  const rules = matchingRules(model, interfaceId, direction, probe);
-  return model.areGroupsStale === true ? rules.filter(({ peer }) => peer.kind !== 'group') : rules;
+  return withoutStale(model, matchingRules(model, interfaceId, direction, probe));
+}
+
+/** The rules by which audit lets it pass if no rule admits it, the first that is asked in front. */
+export function auditingRules(
+  model: PolicyModel,
+  interfaceId: InterfaceId,
+  direction: Direction,
+  probe: Probe,
+): Rule[] {
+  const own = model.interfaces.get(interfaceId)!;
+  const rules = rulesThatAudit(model, own, direction).filter((rule) => admits(rule, probe, model));
+  return withoutStale(model, rules);
+}
+
+function admits(rule: Rule, probe: Probe, model: PolicyModel): boolean {
+  return admitsProtocol(rule, probe) && includesRemote(rule, probe, model);
+}
+
+function withoutStale({ areGroupsStale }: PolicyModel, rules: Rule[]): Rule[] {
+  return areGroupsStale === true ? rules.filter(({ peer }) => peer.kind !== 'group') : rules;
 }
 
 /**

@@ -10,9 +10,18 @@
  * those that flows carry or that come back meanwhile, and ends with the rest free. More than 1,048,575 rules at a time
  * are refused (RangeError).
  */
+import { interfaceAudit } from './audit.ts';
 import { changedGroups, changedRules, isSameRule } from './changed-part.ts';
-import { REVOKE_AWS, REVOKE_CUT, REVOKE_RECHECK, RULES_MAX } from './compiled.ts';
-import type { GroupId, Revocation, Rule, RuleId, SecurityGroup } from './model.ts';
+import {
+  GATE_EGRESS,
+  GATE_INGRESS,
+  REVOKE_AUDIT,
+  REVOKE_AWS,
+  REVOKE_CUT,
+  REVOKE_RECHECK,
+  RULES_MAX,
+} from './compiled.ts';
+import type { GroupId, PolicyModel, Revocation, Rule, RuleId, SecurityGroup } from './model.ts';
 
 const REVOCATION_CODES: Readonly<Record<Revocation, number>> = {
   aws: REVOKE_AWS,
@@ -50,6 +59,10 @@ interface RowChange {
 type Rows = ReadonlyMap<GroupId, Row>;
 
 const EMPTY: Row = { rules: [], numbers: [] };
+const NO_RULES: readonly Rule[] = [];
+/** The row of rules that only audit: those of an interface are of no group. */
+const AUDITED = 2;
+const NO_GROUP: GroupId = '';
 
 export class RuleNumbers {
   /** The number of the rule that has this id now. */
@@ -71,27 +84,38 @@ export class RuleNumbers {
   private sharedRevocations: Uint8Array | undefined;
   /** The revocation code of each group seen so far. */
   private readonly codes = new Map<GroupId, number>();
-  /** The rows of the last `take`, ingress and egress. A rule that is still in its place is not looked up again. */
-  private readonly rows: readonly [Map<GroupId, Row>, Map<GroupId, Row>] = [new Map(), new Map()];
+  /** Rows of the last `take`: ingress, egress, AUDITED. A rule that is still in its place is not looked up again. */
+  private readonly rows: readonly Map<GroupId, Row>[] = [new Map(), new Map(), new Map()];
   /** The groups of the last `take`. */
   private taken: ReadonlyMap<GroupId, SecurityGroup> = new Map();
 
+  /** Does what `take` does, with all rules of a model. */
+  takeModel(model: Pick<PolicyModel, 'groups' | 'interfaces'>): void {
+    this.take(model.groups, interfaceAudit(model));
+  }
+
   /**
    * Numbers the rules of these groups that have no number yet, and notes how their flows are revoked.
+   * @param ofInterfaces the rules by which interfaces are audited (audit.ts)
    * @throws RangeError if there are too many; nothing is numbered then
    */
-  take(groups: ReadonlyMap<GroupId, SecurityGroup>): void {
-    const changes: [RowChange[], RowChange[]] = [[], []];
+  take(
+    groups: ReadonlyMap<GroupId, SecurityGroup>,
+    ofInterfaces: readonly Rule[] = NO_RULES,
+  ): void {
+    const changes: readonly RowChange[][] = [[], [], []];
     const unknown = new Set<RuleId>();
     const { gone, come } = changedGroups(this.taken, groups);
     let isModeChanged = false;
-    for (const [, { id, ingress, egress, revocation }] of come) {
+    for (const [, { id, ingress, egress, audited = NO_RULES, revocation }] of come) {
       const code = REVOCATION_CODES[revocation ?? 'aws'];
       isModeChanged ||= this.codes.get(id) !== code;
       this.codes.set(id, code);
       changes[0].push(this.compare(id, this.rows[0], ingress, unknown));
       changes[1].push(this.compare(id, this.rows[1], egress, unknown));
+      changes[AUDITED].push(this.compare(id, this.rows[AUDITED], audited, unknown));
     }
+    changes[AUDITED].push(this.compare(NO_GROUP, this.rows[AUDITED], ofInterfaces, unknown));
     const count = this.rules.length - this.free.length + unknown.size;
     if (count > NUMBERS_MAX) {
       throw new RangeError(
@@ -104,12 +128,13 @@ export class RuleNumbers {
         rows.delete(id);
       }
     this.taken = groups;
-    for (const side of [0, 1] as const) this.takeRows(this.rows[side], changes[side]);
+    this.rows.forEach((rows, i) => this.takeRows(rows, changes[i]));
     if (!isModeChanged) return;
     // A changed mode also applies to rules that were just removed from the group: it decides about their flows.
     for (let number = 0; number < this.rules.length; number++) {
-      const code = this.codes.get(this.groups[number] ?? '');
-      if (code !== undefined) this.setRevocation(number, code);
+      const code = this.codes.get(this.groups[number] ?? NO_GROUP);
+      const rule = this.rules[number];
+      if (code !== undefined) this.setRevocation(number, codeOf(rule, code));
     }
   }
 
@@ -129,7 +154,7 @@ export class RuleNumbers {
 
   private takeRows(rows: Map<GroupId, Row>, changes: readonly RowChange[]): void {
     for (const { groupId, old, rules, start, oldEnd, nextEnd } of changes) {
-      const code = this.codes.get(groupId)!;
+      const code = this.codes.get(groupId) ?? REVOKE_AWS;
       const come = rules.slice(start, nextEnd).map((rule) => this.number(rule, groupId, code));
       this.gone += oldEnd - start;
       const numbers = old.numbers.slice(0, start).concat(come, old.numbers.slice(oldEnd));
@@ -148,7 +173,7 @@ export class RuleNumbers {
     this.keep(rule.id, [number, ...others]);
     this.rules[number] = rule;
     if (groupId !== undefined) this.groups[number] = groupId;
-    this.setRevocation(number, code);
+    this.setRevocation(number, codeOf(rule, code));
     return number;
   }
 
@@ -269,4 +294,10 @@ export class RuleNumbers {
     this.sharedRevocations ??= this.revocations.slice(0, this.rules.length);
     return this.sharedRevocations;
   }
+}
+
+/** @param ofGroup how flows of the group are revoked. Those of a rule that only audits go by what admits them. */
+function codeOf(rule: Rule | undefined, ofGroup: number): number {
+  if (rule?.audit !== true) return ofGroup;
+  return REVOKE_AUDIT + (rule.direction === 'ingress' ? GATE_INGRESS : GATE_EGRESS);
 }

@@ -1,5 +1,6 @@
 /** What a rule's numbers mean by protocol, and the text of rules for messages and tables. */
 import { formatCidr, refuse, type Parsed } from '../addr/address.ts';
+import { dnsPeerText } from './dns-names.ts';
 import { ANY, PROTOCOL_ALL, type Peer, type PolicyModel, type Rule } from './model.ts';
 import { hasIcmpType, hasPorts, PROTOCOL_ICMPV6, protocolName } from './protocols.ts';
 
@@ -13,6 +14,9 @@ const ICMP_MAX = 255;
 
 /** The part of a model that names are looked up in; enough while a model is still being put together. */
 export type Names = Pick<PolicyModel, 'groups' | 'prefixLists'>;
+
+/** Groups and prefix lists by their ids. */
+const NAMELESS: Names = { groups: new Map(), prefixLists: new Map() };
 
 /**
  * Checks FromPort and ToPort as EC2 does and returns the form the model keeps.
@@ -81,7 +85,7 @@ function normalizeIcmp(
   return { ok: true, value: { fromPort: type, toPort: code } };
 }
 
-/** `10.0.0.0/8`, `pl:office` or `sg:web`; the id where the model has no name for it. */
+/** `10.0.0.0/8`, `pl:office`, `sg:web` or `dns:api.example.com`; the id where the model has no name for it. */
 export function peerText(peer: Peer, names: Names): string {
   switch (peer.kind) {
     case 'cidr':
@@ -90,6 +94,8 @@ export function peerText(peer: Peer, names: Names): string {
       return `pl:${names.prefixLists.get(peer.prefixListId)?.name ?? peer.prefixListId}`;
     case 'group':
       return `sg:${names.groups.get(peer.groupId)?.name ?? peer.groupId}`;
+    case 'dns':
+      return dnsPeerText(peer);
     default:
       return peer satisfies never;
   }
@@ -123,7 +129,12 @@ export function ruleText(
 export function ruleKey(
   rule: Pick<Rule, 'direction' | 'protocol' | 'fromPort' | 'toPort' | 'peer'>,
 ): string {
-  return ruleText(rule, { groups: new Map(), prefixLists: new Map() });
+  return ruleText(rule, NAMELESS);
+}
+
+/** What makes two peers the same: a text that uses ids, not names. */
+export function peerKey(peer: Peer): string {
+  return peerText(peer, NAMELESS);
 }
 
 /** What EC2 answers where a group has the rule already (InvalidPermission.Duplicate); groups and lists by id. */
@@ -131,8 +142,7 @@ export function duplicateRuleText(
   rule: Pick<Rule, 'protocol' | 'fromPort' | 'toPort' | 'peer'>,
 ): string {
   const { protocol, fromPort, toPort, peer } = rule;
-  const nowhere = { groups: new Map(), prefixLists: new Map() };
-  const parts = [`peer: ${peerText(peer, nowhere).replace(/^(?:sg|pl):/, '')}`];
+  const parts = [`peer: ${peerText(peer, NAMELESS).replace(/^(?:sg|pl):/, '')}`];
   const name = protocolName(protocol).toUpperCase();
   if (hasPorts(protocol)) parts.push(name, `from port: ${fromPort}`, `to port: ${toPort}`);
   else if (hasIcmpType(protocol)) parts.push(name, `type: ${fromPort}`, `code: ${toPort}`);

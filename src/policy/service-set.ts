@@ -29,6 +29,15 @@ export function servicesOf({
   return toPort === ANY ? [[type, type + 255]] : [[type + toPort, type + toPort]];
 }
 
+/** The number that a single service has in a set. @param number port, type << 8 | code of ICMP, else 0 */
+export function serviceNumber(protocol: number, number: number): number {
+  return protocol * PER_PROTOCOL + number;
+}
+
+export function hasService(set: ServiceSet, service: number): boolean {
+  return set.some(([first, last]) => first <= service && service <= last);
+}
+
 export function unite(sets: readonly ServiceSet[]): ServiceSet {
   const ranges = sets.flat().sort(([a], [b]) => a - b);
   const united: [number, number][] = [];

@@ -56,9 +56,14 @@ export const SPECIAL_PROVIDED =
   SERVICE_DHCP;
 
 /** The upper half of 169.254.0.0/16, which no router forwards to (RFC 3927 section 7). */
-export const LINK_LOCAL_4 = 0xa9fe;
+const LINK_LOCAL_4 = 0xa9fe;
 /** The first word of fd00:ec2::/32, which AWS keeps for services of an instance's own host. */
-export const SERVICES_6 = 0xfd000ec2 | 0;
+const SERVICES_6 = 0xfd000ec2 | 0;
+
+/** Whether an address is in a block that is for services of an instance's own host. @param word0 its first word */
+export function isInPlatformBlock(family: number, word0: number): boolean {
+  return family === 4 ? word0 >>> 16 === LINK_LOCAL_4 : word0 === SERVICES_6;
+}
 
 /** The bit of a service; 0 if there is no such service. */
 export function serviceBit(protocol: number, port: number): number {

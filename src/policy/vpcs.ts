@@ -91,7 +91,7 @@ export function findForeignReferences(
 ): readonly ForeignReference[] {
   const found: ForeignReference[] = [];
   for (const group of groups.values()) {
-    for (const rule of [...group.ingress, ...group.egress]) {
+    for (const rule of [...group.ingress, ...group.egress, ...(group.audited ?? [])]) {
       const named = rule.peer.kind === 'group' ? groups.get(rule.peer.groupId) : undefined;
       if (named !== undefined && !isSameVpc(group, named)) found.push({ rule, group, named });
     }

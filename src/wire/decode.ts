@@ -304,7 +304,7 @@ function decodeIpv6(
 }
 
 /** Reads both addresses of the IPv6 header at `offset`. */
-function readAddresses6(view: DataView, offset: number, packet: Packet): void {
+export function readAddresses6(view: DataView, offset: number, packet: Packet): void {
   packet.src0 = view.getInt32(offset + IPV6_SOURCE);
   packet.src1 = view.getInt32(offset + IPV6_SOURCE + 4);
   packet.src2 = view.getInt32(offset + IPV6_SOURCE + 8);

@@ -39,6 +39,32 @@ test('addresses are their words in network order', () => {
   assert.deepEqual(bytesOf(value(parseAddress('192.0.2.1'))), [192, 0, 2, 1]);
 });
 
+/** The same by a pattern: the slow twin. */
+function wordByPattern(text: string): number | undefined {
+  if (!/^(0|[1-9]\d*)(\.(0|[1-9]\d*)){3}$/.test(text)) return undefined;
+  const bytes = text.split('.').map(Number);
+  if (bytes.some((byte) => byte > 255)) return undefined;
+  return (bytes[0] << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];
+}
+
+test('four decimal parts are read as their pattern says, and nothing else is', () => {
+  const part = fc.oneof(
+    fc.nat(300).map(String),
+    fc.constantFrom('', '0', '00', '01', '255', '256', '1e1', '-1', '+1', ' 1', '1 ', '0x1', '４'),
+  );
+  const text = fc
+    .array(part, { minLength: 3, maxLength: 5 })
+    .chain((parts) => fc.constantFrom('.', '.', '.', '..').map((dot) => parts.join(dot)));
+  fc.assert(
+    fc.property(text, (given) => {
+      const parsed = parseAddress(given);
+      const word = parsed.ok ? parsed.value.words[0] : undefined;
+      assert.equal(word, wordByPattern(given), given);
+    }),
+    { numRuns: 3000 },
+  );
+});
+
 test('what is no address is refused with what would be right', () => {
   const cases: readonly (readonly [string, string, string])[] = [
     [

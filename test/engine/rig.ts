@@ -1,37 +1,53 @@
 /** An engine with a model in it, fed packets by hand: who sends what at what time, and what becomes of it. */
-import { FlowAccounts } from '../../src/conntrack/accounts.ts';
+import { accountBytes, FlowAccounts } from '../../src/conntrack/accounts.ts';
 import { FragmentTable } from '../../src/conntrack/fragments.ts';
 import {
   type IdleTimeouts,
-  STATE_COUNT,
-  STATE_NAMES,
   setTimeouts,
+  STATE_COUNT,
+  TOLD_STATES,
+  toldState,
 } from '../../src/conntrack/states.ts';
-import { type FlowFamily, NO_FLOW, stateOf } from '../../src/conntrack/entry.ts';
+import { type FlowFamily, NO_FLOW, stateWordOf } from '../../src/conntrack/entry.ts';
 import { FlowTable, flowTableBytes } from '../../src/conntrack/table.ts';
 import {
   counterBytes,
   counterRow,
   DROPPED_BY_REASON,
   DROPPED_PACKETS,
+  GAUGE_COUNT,
+  GAUGE_NAME_OUTCOMES,
   PASSED_PACKETS,
 } from '../../src/engine/counters.ts';
-import { CaptureReader, CaptureRing } from '../../src/engine/capture-ring.ts';
-import { EventReader, EventRing } from '../../src/engine/events.ts';
+import { CaptureReader, CaptureRing, captureRingBytes } from '../../src/engine/capture-ring.ts';
+import { EventReader, EventRing, eventRingBytes } from '../../src/engine/events.ts';
 import type { ExceptionPasses } from '../../src/engine/exception-passes.ts';
 import { createOpenFence, type Fence } from '../../src/engine/fence.ts';
 import { Engine } from '../../src/engine/evaluate.ts';
 import { REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import type { FlowTables } from '../../src/engine/flow-limits.ts';
-import { RuleHits } from '../../src/engine/rule-hits.ts';
-import { makeLoopMemory } from '../../src/dataplane/messages.ts';
+import { learntBytes } from '../../src/engine/names/learnt-addresses.ts';
+import { Names, type NameSettings } from '../../src/engine/names/names.ts';
+import { NAME_OUTCOMES } from '../../src/engine/names/outcomes.ts';
+import { ruleHitBytes, RuleHits } from '../../src/engine/rule-hits.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
-import type { CompiledPolicy } from '../../src/policy/compiled.ts';
+import { PORTS_MAX, type CompiledPolicy } from '../../src/policy/compiled.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import type { SpecialAddresses } from '../../src/policy/special-addresses.ts';
 import { UntrackedPast } from '../../src/policy/untracked-past.ts';
+import { PlainKernel } from '../offload/plain-kernel.ts';
 import { model, specialAddresses, type ModelText } from '../support/policy.ts';
+
+export const NAME_SETTINGS: NameSettings = {
+  minLifetimeMs: 60_000,
+  maxLifetimeMs: 86_400_000,
+  maxAddresses: 1024,
+  acceptsPrivate: false,
+};
+
+/** More than any policy here has. */
+const RULES = 1 << 16;
 
 export const RIG_KEY = { k0: 0x5ec2e7, k1: 0x1dea };
 
@@ -52,10 +68,30 @@ export interface RigOptions {
   readonly others?: readonly FlowTables[];
   /** Default: there is none. */
   readonly fence?: Fence;
+  /** The twin of the kernel's programs forwards what it can. */
+  readonly isOffloaded?: boolean;
+  /** How names are learnt; 60 s to a day, 1,024 addresses, none of private networks otherwise. */
+  readonly names?: Partial<NameSettings>;
+  /** What other loops have learnt. */
+  readonly learntElsewhere?: readonly SharedArrayBuffer[];
+}
+
+/** What a loop has (dataplane/messages.ts), without what no test looks at, and not for a million rules. */
+function makeMemory(maxFlows: number) {
+  return {
+    flowsByPort: new SharedArrayBuffer(4 * PORTS_MAX),
+    events: new SharedArrayBuffer(eventRingBytes()),
+    capture: new SharedArrayBuffer(captureRingBytes()),
+    ruleHits: new SharedArrayBuffer(ruleHitBytes(RULES)),
+    accounts4: new SharedArrayBuffer(accountBytes(maxFlows)),
+    accounts6: new SharedArrayBuffer(accountBytes(maxFlows)),
+    names: new SharedArrayBuffer(learntBytes()),
+  };
 }
 
 export class Rig {
   readonly engine: Engine;
+  readonly kernel: PlainKernel | undefined;
   /** What the control plane would see. */
   readonly events: EventReader;
   readonly ring: EventRing;
@@ -63,6 +99,10 @@ export class Rig {
   readonly ruleHits: RuleHits;
   readonly accounts4: FlowAccounts;
   readonly accounts6: FlowAccounts;
+  readonly names: Names;
+  /** What this loop has learnt. */
+  readonly learntMemory: SharedArrayBuffer;
+  private readonly gauges = new Float64Array(GAUGE_COUNT);
   /** Of the packet last sent. */
   nowMs = 0;
   policy: CompiledPolicy;
@@ -74,7 +114,7 @@ export class Rig {
   readonly flows6: FlowTable;
   readonly flowsByPort: Int32Array;
   readonly timeoutsMs: Int32Array;
-  private readonly names: string[];
+  private readonly portNames: string[];
   readonly model: PolicyModel;
   private current: PolicyModel;
   private readonly untrackedPast = new UntrackedPast(() => this.nowMs / 1000);
@@ -93,6 +133,9 @@ export class Rig {
       timeouts = {},
       others = [],
       fence = createOpenFence(),
+      isOffloaded = false,
+      names = {},
+      learntElsewhere = [],
     } = options;
     const built = model(text);
     this.model = built;
@@ -104,8 +147,8 @@ export class Rig {
     };
     this.flows4 = table(4);
     this.flows6 = table(6);
-    this.names = ['uplink', ...Object.keys(text.interfaces)];
-    const timeoutsMs = new Int32Array(this.names.length * STATE_COUNT);
+    this.portNames = ['uplink', ...Object.keys(text.interfaces)];
+    const timeoutsMs = new Int32Array(this.portNames.length * STATE_COUNT);
     this.timeoutsMs = timeoutsMs;
     for (const [id, port] of ports) {
       const idle = { tcpEstablishedSec: 432000, udpSec: 30, udpStreamSec: 180 };
@@ -119,14 +162,14 @@ export class Rig {
       special: this.special,
       generation: 1,
     });
-    const memory = makeLoopMemory({ maxFlows, accounting: true });
+    const memory = makeMemory(maxFlows);
     this.flowsByPort = new Int32Array(memory.flowsByPort);
     this.events = new EventReader(memory.events);
     this.ring = new EventRing(memory.events);
     this.capture = new CaptureReader(memory.capture);
     this.ruleHits = new RuleHits(memory.ruleHits);
-    this.accounts4 = new FlowAccounts(memory.accounts4!);
-    this.accounts6 = new FlowAccounts(memory.accounts6!);
+    this.accounts4 = new FlowAccounts(memory.accounts4);
+    this.accounts6 = new FlowAccounts(memory.accounts6);
     this.engine = new Engine({
       policy: this.policy,
       conntrack: {
@@ -157,16 +200,40 @@ export class Rig {
         maxFlowsByPort: this.maxFlowsByPort,
       },
       capture: new CaptureRing(memory.capture),
-      counters: new Float64Array(counterBytes(this.names.length) / 8),
+      counters: new Float64Array(counterBytes(this.portNames.length) / 8),
       hasUplink,
     });
+    this.kernel = isOffloaded
+      ? new PlainKernel(this.engine, { events: this.ring, timeoutsMs, generation: 1 })
+      : undefined;
+    this.learntMemory = memory.names;
+    this.names = new Names({
+      settings: { ...NAME_SETTINGS, ...names },
+      key: RIG_KEY,
+      memory: memory.names,
+      others: learntElsewhere,
+      ports: this.portNames.length,
+      gauges: this.gauges,
+    });
+    this.setNames();
+  }
+
+  private setNames(): void {
+    this.names.setPolicy(this.policy);
+    this.engine.gates.rules.names = this.names.isWanted ? this.names : null;
+  }
+
+  /** `learnt 2, unasked 1`: what became of answers. */
+  get outcomes(): string {
+    const told = NAME_OUTCOMES.map(([name], i) => [name, this.gauges[GAUGE_NAME_OUTCOMES + i]]);
+    return told.flatMap(([name, count]) => (count === 0 ? [] : [`${name} ${count}`])).join(', ');
   }
 
   /** Puts another policy in force, as a reload does; interfaces keep the ports they have by name. */
   change(text: ModelText, platform?: readonly string[]): void {
     const built = model(text);
     const ports = new Map(
-      Object.keys(text.interfaces).map((name) => [`eni-${name}`, this.names.indexOf(name)]),
+      Object.keys(text.interfaces).map((name) => [`eni-${name}`, this.portNames.indexOf(name)]),
     );
     if (platform !== undefined) this.special = specialAddresses(platform);
     const { ruleNumbers, untrackedPast } = this;
@@ -182,10 +249,11 @@ export class Rig {
       past: untrackedPast,
     });
     this.engine.setPolicy(this.policy);
+    this.setNames();
   }
 
   portOf(name: string): number {
-    return this.names.indexOf(name);
+    return this.portNames.indexOf(name);
   }
 
   /** Number of a rule of the first policy: the one so many-th of its group and direction. */
@@ -196,15 +264,19 @@ export class Rig {
 
   /** Sends a packet in by the port of that name; returns the port it leaves by, or the drop reason. */
   send(from: string, packet: Uint8Array, atMs = 0, packets = 1): string {
-    const port = this.names.indexOf(from);
+    const port = this.portNames.indexOf(from);
     if (port < 0) throw new Error(`no port ${from}`);
     const view = new DataView(packet.buffer, packet.byteOffset, packet.byteLength);
     const nowMs = Math.floor(atMs);
     this.nowMs = nowMs;
     const sec = Math.floor(atMs / 1000);
     this.engine.beginRound(nowMs, sec, Math.round(1000 * (atMs - 1000 * sec)));
-    const to = this.engine.evaluate(view, 0, packet.byteLength, port, packets, nowMs);
-    return to >= 0 ? this.names[to] : REASONS[-to][0];
+    const judge = this.kernel ?? this.engine;
+    const to = judge.evaluate(view, 0, packet.byteLength, port, packets, nowMs);
+    // As engine/batch.ts does.
+    if (to >= 0)
+      this.engine.gates.rules.names?.see(view, this.engine.packet, port, to, packets, nowMs);
+    return to >= 0 ? this.portNames[to] : REASONS[-to][0];
   }
 
   /** States of the flows tracked, sorted: each gate has its own. */
@@ -214,7 +286,7 @@ export class Rig {
         const found: string[] = [];
         for (let i = 0; i < table.highWater; i++) {
           const entry = table.nextToSweep();
-          if (entry !== NO_FLOW) found.push(STATE_NAMES[stateOf(table, entry)]);
+          if (entry !== NO_FLOW) found.push(TOLD_STATES[toldState(stateWordOf(table, entry))]);
         }
         return found;
       })
@@ -224,7 +296,7 @@ export class Rig {
   /** `web egress: 3 passed, 1 dropped (source-check 1)` for the rows that counted anything. */
   get counts(): string[] {
     const { counters } = this.engine;
-    return this.names.flatMap((name, port) =>
+    return this.portNames.flatMap((name, port) =>
       ['ingress', 'egress'].flatMap((direction, d) => {
         const row = counterRow(port, d);
         const passed = counters[row + PASSED_PACKETS];

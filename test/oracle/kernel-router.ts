@@ -19,7 +19,7 @@ import { FRAGMENTED, type Place, type Sent } from './steps.ts';
 
 const TICK_PORT = 9;
 /** Only so that a broken router is an error, and no endless wait. */
-const TICK_TIMEOUT_MS = 60_000;
+const TICK_TIMEOUT_MS = 300_000;
 const READ_ARENA_BYTES = 1 << 20;
 const READ_SLOTS = 1024;
 

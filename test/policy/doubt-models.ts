@@ -1,7 +1,6 @@
 /** Draws models with unknowns of every kind, for property tests. */
-import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { parseAddress, parseCidr, type Address, type Cidr } from '../../src/addr/address.ts';
+import { makeAuditAll } from '../../src/policy/audit.ts';
 import type {
   Direction,
   NetworkInterface,
@@ -12,6 +11,7 @@ import type {
   Rule,
   SecurityGroup,
 } from '../../src/policy/model.ts';
+import { mustAddress, mustCidr } from '../support/policy.ts';
 
 const origin = { file: 'x', line: 1, column: 1, path: '' };
 export const GROUPS = ['sg-a', 'sg-b', 'sg-c'];
@@ -23,20 +23,8 @@ export const BLOCKS = [
   '10.0.0.0/25',
   '10.0.1.0/24',
   '172.16.0.0/12',
-].map(cidr);
-export const ADDRESSES = ['10.0.0.4', '10.0.0.200', '10.0.1.4', '172.16.0.9'].map(address);
-
-function cidr(text: string): Cidr {
-  const parsed = parseCidr(text, 'refuse');
-  assert.ok(parsed.ok);
-  return parsed.value;
-}
-
-function address(text: string): Address {
-  const parsed = parseAddress(text);
-  assert.ok(parsed.ok);
-  return parsed.value;
-}
+].map(mustCidr);
+export const ADDRESSES = ['10.0.0.4', '10.0.0.200', '10.0.1.4', '172.16.0.9'].map(mustAddress);
 
 const peers: fc.Arbitrary<Peer> = fc.oneof(
   fc.constantFrom(...BLOCKS).map((block): Peer => ({ kind: 'cidr', cidr: block })),
@@ -61,11 +49,18 @@ const reasons = fc.oneof(
   { weight: 1, arbitrary: fc.constant(['why']) },
 );
 
+const seldom = fc.oneof(
+  { weight: 7, arbitrary: fc.constant(false) },
+  { weight: 1, arbitrary: fc.constant(true) },
+);
+
 const group = (id: string): fc.Arbitrary<SecurityGroup> =>
   fc
     .record({
       rules: few(rules),
       possible: few(rules),
+      audited: few(rules),
+      audit: seldom,
       ingress: reasons,
       egress: reasons,
       members: reasons,
@@ -77,6 +72,10 @@ const group = (id: string): fc.Arbitrary<SecurityGroup> =>
       gaps: { ingress: drawn.ingress, egress: drawn.egress },
       possible: drawn.possible.map((rule): PossibleRule => ({ ...rule, why: 'perhaps' })),
       memberGaps: drawn.members,
+      audited: [
+        ...drawn.audited.map((rule): Rule => ({ ...rule, id: `${rule.id}-audit`, audit: true })),
+        ...(drawn.audit ? makeAuditAll(id, origin) : []),
+      ],
     }));
 
 const network = (id: string, i: number): fc.Arbitrary<NetworkInterface> =>
@@ -88,9 +87,11 @@ const network = (id: string, i: number): fc.Arbitrary<NetworkInterface> =>
         { weight: 1, arbitrary: fc.subarray(GROUPS) },
       ),
       gaps: reasons,
-      within: fc.option(fc.constantFrom(cidr('10.0.0.0/24'), cidr('10.0.0.0/8'))),
+      audit: seldom,
+      within: fc.option(fc.constantFrom(mustCidr('10.0.0.0/24'), mustCidr('10.0.0.0/8'))),
     })
-    .map(({ groupIds, maybe, gaps, within }) => ({
+    .map(({ groupIds, maybe, gaps, audit, within }) => ({
+      ...(audit ? { audit: true as const } : {}),
       ...{ id, name: id, addresses: [ADDRESSES[i]], groupIds, sourceDestCheck: true, origin },
       connectionTracking: {
         tcpEstablishedTimeoutSec: 60,

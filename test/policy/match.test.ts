@@ -6,9 +6,10 @@ import type { Address } from '../../src/addr/address.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { compilePolicy } from '../../src/policy/compile.ts';
 import { coverRange } from '../../src/policy/gate-tables.ts';
-import { GATE_EGRESS, GATE_INGRESS } from '../../src/policy/compiled.ts';
+import { GATE_EGRESS, GATE_INGRESS, REVOKE_AUDIT } from '../../src/policy/compiled.ts';
 import { Matcher, NO_RULE } from '../../src/policy/match.ts';
 import {
+  auditingRules,
   isUntrackedFlow,
   matchingRules,
   newFlowRules,
@@ -105,6 +106,8 @@ const ruleLine = (word: 'from' | 'to'): fc.Arbitrary<string> =>
 const group = fc.record({
   ingress: fc.array(ruleLine('from'), { maxLength: 8 }),
   egress: fc.array(ruleLine('to'), { maxLength: 8 }),
+  audited: fc.array(fc.oneof(ruleLine('from'), ruleLine('to')), { maxLength: 6 }),
+  audit: fc.integer({ min: 0, max: 7 }).map((one) => one === 0),
 });
 const text: fc.Arbitrary<ModelText> = fc.record({
   groups: fc.record({ a: group, b: group, c: group }),
@@ -117,9 +120,10 @@ const text: fc.Arbitrary<ModelText> = fc.record({
     .tuple(
       fc.subarray(['a', 'b', 'c'], { minLength: 1 }),
       fc.subarray(['a', 'b', 'c'], { minLength: 1 }),
+      fc.boolean(),
     )
-    .map(([one, two]) => ({
-      x: { addresses: ['10.0.0.1', 'fd00:10::1'], groups: one },
+    .map(([one, two, isXAudited]) => ({
+      x: { addresses: ['10.0.0.1', 'fd00:10::1'], groups: one, audit: isXAudited },
       y: { addresses: ['10.0.0.2', '10.128.0.1', 'fd00:10::2'], groups: two },
     })),
   remote: fc.subarray(['a', 'b', 'c']).map((groups) => ({
@@ -190,6 +194,58 @@ test('the compiled matcher admits what the plain one admits, and names a rule th
     ),
     { numRuns: RUNS },
   );
+});
+
+test('what audit lets pass: compiled as plain, and the narrowest rule first', () => {
+  const kinds = new Set<string>();
+  fc.assert(
+    fc.property(
+      text,
+      fc.array(probe, { minLength: 1, maxLength: 30 }),
+      fc.boolean(),
+      (written, probes, areGroupsStale) => {
+        const built = { ...model(written), areGroupsStale };
+        const ruleNumbers = new RuleNumbers();
+        const policy = compilePolicy({
+          model: built,
+          ports: PORTS,
+          ruleNumbers,
+          special: NO_SPECIAL_ADDRESSES,
+          generation: 1,
+        });
+        const matcher = new Matcher(policy);
+        matcher.countsStale = false;
+        for (const p of probes)
+          for (const [id, port] of PORTS)
+            for (const [direction, gate] of [
+              ['ingress', GATE_INGRESS],
+              ['egress', GATE_EGRESS],
+            ] as const) {
+              const expected = auditingRules(built, id, direction, p);
+              const found = matcher.matchAudit(
+                port,
+                gate,
+                p.remote.family,
+                p.protocol,
+                portOf(p),
+                ...words(p.remote),
+              );
+              if (expected.length === 0) assert.equal(found, NO_RULE);
+              else {
+                const rule = ruleNumbers.ruleOf(found - 1)!;
+                const named = expected.filter(({ implied }) => implied !== true);
+                assert.ok((named.length > 0 ? named : expected.slice(0, 1)).includes(rule));
+                assert.equal(policy.revocation[found - 1], REVOKE_AUDIT + gate);
+                kinds.add(
+                  named.length > 0 ? 'rule' : rule.origin.file === '' ? 'interface' : 'group',
+                );
+              }
+            }
+      },
+    ),
+    { numRuns: RUNS },
+  );
+  assert.deepEqual([...kinds].sort(), ['group', 'interface', 'rule'], 'the generator made each');
 });
 
 test('which flows are untracked: compiled as plain', () => {

@@ -15,12 +15,56 @@ import {
   type Expectation,
   type PacketStep,
   type Scenario,
+  type Setup,
 } from './scenario.ts';
 import { readGroup, readModel, readOption, readOptions, type FailAt } from './setup.ts';
 
-/** @throws ScenarioError for a scenario that makes no sense, or that does not hold */
-export function playScenario(file: string, scenario: Scenario): void {
-  new Player(file, scenario).play();
+/** Of hosts that are inside. */
+const OPEN_GROUP = 'open-hosts';
+
+/**
+ * @param isOffloaded whether the twin of the kernel's programs (test/offload/) forwards what it can
+ * @returns how many packets it has forwarded
+ * @throws ScenarioError for a scenario that makes no sense, or that does not hold
+ */
+export function playScenario(file: string, scenario: Scenario, isOffloaded = false): number {
+  const player = new Player(file, scenario, { isOffloaded, hostsAreInside: false });
+  player.play();
+  return player.forwarded;
+}
+
+/**
+ * Plays the packets of a scenario with its hosts behind open interfaces, for only flows between interfaces are
+ * forwarded in the kernel. What the scenario expects is not for that.
+ * @returns what became of each packet and, behind each line, the states of all flows
+ */
+export function recordScenario(
+  file: string,
+  scenario: Scenario,
+  isOffloaded: boolean,
+): { readonly lines: readonly string[]; readonly forwarded: number } {
+  const player = new Player(file, scenario, { isOffloaded, hostsAreInside: true });
+  return { lines: player.record(), forwarded: player.forwarded };
+}
+
+/**
+ * The packets of a scenario that holds.
+ * @throws ScenarioError as playScenario does
+ */
+export function packetsOf(file: string, scenario: Scenario): readonly SentPacket[] {
+  const player = new Player(file, scenario, { isOffloaded: false, hostsAreInside: false });
+  player.play();
+  return player.sent;
+}
+
+export interface SentPacket {
+  readonly step: PacketStep;
+  readonly bytes: Uint8Array;
+}
+
+interface Way {
+  readonly isOffloaded: boolean;
+  readonly hostsAreInside: boolean;
 }
 
 /** A gate that has to do with a packet. */
@@ -32,10 +76,13 @@ interface Gate {
 }
 
 class Player {
+  readonly sent: SentPacket[] = [];
   private readonly scenario: Scenario;
   private readonly rig: Rig;
   private model: ModelText;
   private readonly names: readonly string[];
+  /** The interfaces: the instances, and hosts that are inside. */
+  private readonly inside: readonly string[];
   private readonly clockMs: number;
   private readonly sequences = new Sequences();
   private readonly last = new Map<string, BuiltPacket>();
@@ -43,18 +90,39 @@ class Player {
   private readonly known = new Map<string, string>();
   private readonly failAt: FailAt;
 
-  constructor(file: string, scenario: Scenario) {
+  constructor(file: string, scenario: Scenario, { isOffloaded, hostsAreInside }: Way) {
     this.scenario = scenario;
     this.failAt = (line, message) => {
       throw new ScenarioError(file, line, message);
     };
     const { setup } = scenario;
     this.names = [...setup.instances.keys()];
-    this.model = readModel(setup, this.failAt);
-    this.rig = new Rig(this.model, readOptions(setup, this.failAt));
+    const model = readModel(setup, this.failAt);
+    this.model = hostsAreInside ? withHosts(model, setup) : model;
+    this.inside = Object.keys(this.model.interfaces);
+    this.rig = new Rig(this.model, { ...readOptions(setup, this.failAt), isOffloaded });
     for (const instance of setup.instances.values())
       this.rig.maxFlowsByPort[this.portOf(instance.name)] = readOption(instance, 'flows') ?? 0;
     this.clockMs = Number(setup.settings.get('clock-ms')?.words[0] ?? 0);
+  }
+
+  get forwarded(): number {
+    return this.rig.kernel?.forwarded ?? 0;
+  }
+
+  /** As recordScenario. */
+  record(): string[] {
+    return this.scenario.steps.flatMap((step) => {
+      if (step.kind === 'change') {
+        this.playChange(step);
+        return [];
+      }
+      const lines = this.expand(step).map((one) => {
+        const { bytes } = this.build(one);
+        return `${one.text}: ${this.send(one, bytes)}`;
+      });
+      return [...lines, `states: ${this.rig.states.join(', ')}`];
+    });
   }
 
   play(): void {
@@ -105,22 +173,28 @@ class Player {
 
   private playPacket(step: PacketStep): FlowName | undefined {
     const { bytes, flow } = this.build(step);
-    const from = this.names.includes(step.from) ? step.from : 'uplink';
     // A host's own name has to be known, even where it bears another's address.
-    if (from === 'uplink') this.resolve(step.from, undefined, step.line);
+    if (!this.names.includes(step.from)) this.resolve(step.from, undefined, step.line);
     if (step.verdict !== 'passes' && !REASONS.some(([name]) => name === step.verdict))
       this.failAt(step.line, `'${step.verdict}' is no drop reason`);
+    this.sent.push({ step, bytes });
+    const came = this.send(step, bytes);
+    const receiver = this.names.includes(step.to) ? step.to : 'uplink';
+    const expected = step.verdict === 'passes' ? `passes to ${receiver}` : `drops ${step.verdict}`;
+    if (came !== expected) this.failAt(step.line, `${step.text}: ${came}, expected: ${expected}`);
+    return flow;
+  }
+
+  /** @returns `passes to PORT`, or `drops REASON` */
+  private send(step: PacketStep, bytes: Uint8Array): string {
+    const from = this.inside.includes(step.from) ? step.from : 'uplink';
     const nowMs = (this.clockMs + step.atMs) | 0;
     const got = this.rig.send(from, Uint8Array.from(bytes), nowMs);
     sweepAll(this.rig, nowMs);
-    const isPort = got === 'uplink' || this.names.includes(got);
-    const receiver = this.names.includes(step.to) ? step.to : 'uplink';
-    const came = isPort ? `passes to ${got}` : `drops ${got}`;
-    const expected = step.verdict === 'passes' ? `passes to ${receiver}` : `drops ${step.verdict}`;
-    if (came !== expected) this.failAt(step.line, `${step.text}: ${came}, expected: ${expected}`);
+    const isPort = got === 'uplink' || this.inside.includes(got);
     if (isPort) this.sequences.commit();
     else this.sequences.forget();
-    return flow;
+    return isPort ? `passes to ${got}` : `drops ${got}`;
   }
 
   private checkStates(step: PacketStep, flow: FlowName | undefined): void {
@@ -216,4 +290,20 @@ class Player {
   private portOf(name: string): number {
     return this.names.indexOf(name) + 1;
   }
+}
+
+/** The model with an interface for each host, which tracks all and refuses nothing. */
+function withHosts(model: ModelText, { hosts }: Setup): ModelText {
+  const open = { ingress: ['all from 0.0.0.0/0', 'all from ::/0'] };
+  const interfaces = Object.fromEntries(
+    [...hosts].map(([name, { words }]): [string, ModelText['interfaces'][string]] => [
+      name,
+      { addresses: words, groups: [OPEN_GROUP], sourceDestCheck: false, alwaysTracked: true },
+    ]),
+  );
+  return {
+    ...model,
+    groups: { ...model.groups, [OPEN_GROUP]: open },
+    interfaces: { ...model.interfaces, ...interfaces },
+  };
 }

@@ -7,7 +7,7 @@ import { STATE_NAMES } from '../../src/conntrack/states.ts';
 import { REASONS } from '../../src/engine/reasons.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { readClauses } from './clauses.ts';
-import { playScenario } from './player.ts';
+import { playScenario, recordScenario } from './player.ts';
 import { parseScenarios, type PacketStep } from './scenario.ts';
 
 const folder = join(repositoryRoot(), 'test', 'scenarios');
@@ -24,9 +24,34 @@ const scenarios = files.flatMap((file) =>
 for (const file of files) {
   describe(file, () => {
     for (const one of scenarios)
-      if (one.file === file) test(one.scenario.name, () => playScenario(file, one.scenario));
+      if (one.file === file)
+        test(one.scenario.name, () => {
+          playScenario(file, one.scenario);
+        });
   });
 }
+
+describe('with the fast path', () => {
+  let forwarded = 0;
+  for (const { file, scenario } of scenarios)
+    test(`${file}: ${scenario.name}`, () => {
+      forwarded += playScenario(file, scenario, true);
+    });
+
+  test('packets took it', () => assert.ok(forwarded >= 20, `${forwarded} were forwarded`));
+});
+
+describe('with hosts behind interfaces, with the fast path and without', () => {
+  let forwarded = 0;
+  for (const { file, scenario } of scenarios)
+    test(`${file}: ${scenario.name}`, () => {
+      const fast = recordScenario(file, scenario, true);
+      assert.deepEqual(fast.lines, recordScenario(file, scenario, false).lines);
+      forwarded += fast.forwarded;
+    });
+
+  test('packets took it', () => assert.ok(forwarded >= 50, `${forwarded} were forwarded`));
+});
 
 /** What the scenarios have to show, by the lines of the requirements it comes from. */
 const REQUIRED: Readonly<Record<string, readonly string[]>> = {
@@ -152,7 +177,7 @@ describe('the scenarios', () => {
     scenario.steps.filter((step): step is PacketStep => step.kind === 'packet'),
   );
 
-  test('force every drop reason but those of the link layer, of devices, of a store and of the event ring', () => {
+  test('force every drop reason but those of the link layer, of devices, of a store, of DNS names and of the event ring', () => {
     const elsewhere = [
       'bad-dhcp',
       'bad-offload',
@@ -162,6 +187,9 @@ describe('the scenarios', () => {
       'neighbour-spoof',
       'packet-too-big',
       'stale-groups',
+      'tls-name',
+      'tls-name-awaited',
+      'tls-names-full',
       'unknown-ethertype',
       'unresolved',
       'vlan-tagged',
