@@ -2,6 +2,7 @@
  * This file collects what a template says about a group: its name and properties, its rules, and what could not be
  * understood.
  */
+import { makeAuditAll } from '../policy/audit.ts';
 import { separateRepeated } from '../policy/group-rules.ts';
 import {
   PROTOCOL_ALL,
@@ -14,6 +15,7 @@ import {
 import { openGroup, type Said } from '../policy/openness.ts';
 import { checkGroupDescription, checkGroupName } from '../policy/texts.ts';
 import { idOf, readGroupName } from './attributes.ts';
+import { readAuditTag } from './audit-tag.ts';
 import { KIND_GROUP, PROPERTIES_OF_KINDS } from './kinds.ts';
 import { checkProperties, readText, warnOfUnknown } from './properties.ts';
 import type { Resource } from './resources.ts';
@@ -225,16 +227,17 @@ export function stateEgress(
   }
 }
 
-export function finishGroup(draft: Draft): SecurityGroup {
-  const { id, name, description, origin } = draft;
+export function finishGroup(scope: Scope, draft: Draft): SecurityGroup {
+  const { id, name, description, origin, resource } = draft;
   const rules = [...draft.rules.values()];
   const said = (direction: Direction): Said => ({
     rules: rules.filter((rule) => rule.direction === direction),
     isStated: draft.stated.has(direction),
     gaps: draft.gaps[direction].map(({ reason }) => reason),
   });
-  return openGroup(
+  const opened = openGroup(
     { id, name, description, origin },
     { ingress: said('ingress'), egress: said('egress') },
   );
+  return readAuditTag(scope, resource) ? { ...opened, audited: makeAuditAll(id, origin) } : opened;
 }

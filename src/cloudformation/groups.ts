@@ -88,7 +88,7 @@ export function buildGroups(
   const outsideGaps = new Map(closeHandedGroups(scope, directory, drafts));
   closeHandedIn(scope, directory, drafts, outsideGaps);
   return {
-    groups: [...drafts.values()].map(finishGroup),
+    groups: [...drafts.values()].map((draft) => finishGroup(scope, draft)),
     outsideRules,
     outsideEgress,
     outsideGaps,

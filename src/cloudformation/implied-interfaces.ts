@@ -37,7 +37,7 @@ import type { Directory } from './references.ts';
 import { fail, report } from './reporting.ts';
 import type { Scope } from './scope.ts';
 import type { Resource } from './resources.ts';
-import { abbreviate, describeKind, makeUnknown, type Where } from './values.ts';
+import { abbreviate, describeKind, makeUnknown, type Value, type Where } from './values.ts';
 
 export interface ImpliedInterface {
   readonly logicalId: string;
@@ -46,6 +46,10 @@ export interface ImpliedInterface {
   readonly groupIds: readonly GroupId[] | undefined;
   /** Why there may be other groups, or why the interface may not exist. Empty if all is known. */
   readonly gaps: readonly string[];
+  /** Its tags put it in audit mode. Absent: false. */
+  readonly audit?: true;
+  /** It has addresses of IPv6. Absent: it is not said. */
+  readonly hasIpv6?: true;
 }
 
 /** What is asked about a resource, by whom, and through which references. */
@@ -135,8 +139,22 @@ export function listInterfaces(scope: Scope, directory: Directory): ImpliedInter
         groupIds: [],
         gaps: [...gaps, 'it has no groups: nothing filters'],
       };
-    return { logicalId, type, groupIds: placed.groupIds, gaps };
+    const audit = placed.audit === true ? { audit: true as const } : {};
+    const family = hasIpv6(scope, resource) ? { hasIpv6: true as const } : {};
+    return { logicalId, type, groupIds: placed.groupIds, gaps, ...audit, ...family };
   });
+}
+
+/** Whether its properties give it addresses of IPv6, or may do so. */
+function hasIpv6(scope: Scope, { properties }: Resource): boolean {
+  const addresses = readProperty(scope, properties, 'Ipv6Addresses');
+  const count = readProperty(scope, properties, 'Ipv6AddressCount');
+  const isCounted = count !== undefined && !(count.kind === 'text' && count.text === '0');
+  return isCounted || (addresses !== undefined && !isEmptyList(addresses));
+}
+
+function isEmptyList(value: Value): boolean {
+  return value.kind === 'list' && value.items.length === 0;
 }
 
 function readResource(asked: Asked): Placed {

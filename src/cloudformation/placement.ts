@@ -12,6 +12,7 @@ import type { ConnectionTracking, GroupId } from '../policy/model.ts';
 import { closest } from '../source/suggest.ts';
 import type { Mapping } from '../source/yaml.ts';
 import { idOf } from './attributes.ts';
+import { readAuditTag } from './audit-tag.ts';
 import { readProperty } from './calls.ts';
 import { KIND_INSTANCE, KIND_NETWORK_INTERFACE } from './kinds.ts';
 import { findLaunchData } from './launch-templates.ts';
@@ -31,6 +32,8 @@ export interface Placement {
   readonly subnetId: string | undefined;
   readonly sourceDestCheck: boolean | undefined;
   readonly connectionTracking: Partial<ConnectionTracking>;
+  /** Its tags put it in audit mode. Absent: false. */
+  readonly audit?: true;
 }
 
 /** What the caller needs. Problems with the rest are not reported. */
@@ -63,6 +66,7 @@ export function readPlacement(
       subnetId: readSubnetId(scope, properties),
       sourceDestCheck: readSourceDestCheck(scope, properties),
       connectionTracking: readTimeouts(scope, properties),
+      ...(readAuditTag(scope, resource) ? { audit: true } : {}),
     };
   }
   return readInstance(scope, directory, resource, wishes);

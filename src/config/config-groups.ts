@@ -2,9 +2,17 @@
  * This file reads the `securityGroups` section in two passes. The first finds the groups. The second reads their rules,
  * which may name any group.
  */
+import { makeAuditAll } from '../policy/audit.ts';
 import { DEFAULT_GROUP_DESCRIPTION } from '../policy/default-group.ts';
 import { isId, type IdPrefix } from '../policy/ids.ts';
-import type { Direction, Origin, Revocation, SecurityGroup, VpcRef } from '../policy/model.ts';
+import type {
+  Direction,
+  Origin,
+  Revocation,
+  Rule,
+  SecurityGroup,
+  VpcRef,
+} from '../policy/model.ts';
 import { malformedIdText } from '../policy/permissions.ts';
 import { openGroup, type Said } from '../policy/openness.ts';
 import {
@@ -16,7 +24,15 @@ import {
 import { ownGroupId } from '../policy/vpcs.ts';
 import { get, type Entry, type Node } from '../source/yaml.ts';
 import type { Directory } from './config-names.ts';
-import { accept, fail, originOf, readEntries, readText, type Reader } from './config-reader.ts';
+import {
+  accept,
+  fail,
+  originOf,
+  readBoolean,
+  readEntries,
+  readText,
+  type Reader,
+} from './config-reader.ts';
 import { readRules, type RuleContext } from './config-rules.ts';
 import type { KnownVpc, VpcDirectory } from './config-vpc-directory.ts';
 
@@ -112,16 +128,22 @@ export function readGroup(context: RuleContext, head: GroupHead): SecurityGroup 
   const { node, ...group } = head;
   const { id } = group;
   const revocation = readRevocation(context.reader, node);
+  const audited: Rule[] = [];
   const said = (direction: Direction): Said => {
     const list = get(node, direction);
     // Anything in the list that can't be read is an error, so the configuration does not come into force.
     if (list === undefined) return { rules: [], isStated: false, gaps: [] };
-    return { rules: readRules(context, list, direction, id), isStated: true, gaps: [] };
+    const written = readRules(context, list, direction, id);
+    audited.push(...written.audited);
+    return { rules: written.rules, isStated: true, gaps: [] };
   };
-  return openGroup(
+  const opened = openGroup(
     { ...group, ...(revocation === undefined ? {} : { revocation }) },
     { ingress: said('ingress'), egress: said('egress') },
   );
+  if (readBoolean(context.reader, node, 'audit', false))
+    audited.push(...makeAuditAll(id, group.origin));
+  return audited.length === 0 ? opened : { ...opened, audited };
 }
 
 /**

@@ -26,6 +26,7 @@ import {
   type AddressRegistry,
   type VpcBlocks,
 } from './config-addresses.ts';
+import { warnOfInterfaceAudit } from './config-audit.ts';
 import { readDevice, type DeviceRegistry } from './config-devices.ts';
 import { readMembership, type VpcContext } from './config-interface-vpc.ts';
 import {
@@ -135,8 +136,10 @@ function readInterface(context: InterfaceContext, entry: Entry): InterfaceParts 
     ),
     connectionTracking: readTimeouts(reader, tracking, placement?.connectionTracking),
     alwaysTracked: readBoolean(reader, tracking, 'always', false),
+    ...(readBoolean(reader, node, 'audit', placement?.audit ?? false) ? { audit: true } : {}),
     origin: originOf(place),
   };
+  warnOfInterfaceAudit(reader, network);
   const deviceNode = get(node, 'device');
   if (deviceNode === undefined) return { network, config: undefined };
   const device = readDevice(reader, deviceNode, {

@@ -3,8 +3,15 @@
  * makes a rule of each pair.
  */
 import { formatCidr, parseCidr, refuse, type Cidr, type Parsed } from '../addr/address.ts';
+import { auditRuleId } from '../policy/audit.ts';
 import { ruleIdOfKey } from '../policy/default-group.ts';
-import { giveIds, separateRepeated, type UnnamedRule } from '../policy/group-rules.ts';
+import { DNS_PREFIX } from '../policy/dns-names.ts';
+import {
+  giveIds,
+  separateRepeated,
+  type Separated,
+  type UnnamedRule,
+} from '../policy/group-rules.ts';
 import { isId } from '../policy/ids.ts';
 import {
   ANY,
@@ -34,6 +41,7 @@ import {
 } from '../policy/rules.ts';
 import { checkRuleDescription } from '../policy/texts.ts';
 import { get, type Mapping, type Node } from '../source/yaml.ts';
+import { looksLikeDnsName, readDnsPeer, readTlsName, type PeerAt } from './config-dns-names.ts';
 import type { Directory } from './config-names.ts';
 import {
   accept,
@@ -41,6 +49,7 @@ import {
   lineText,
   originOf,
   placeOf,
+  readBoolean,
   readItems,
   readOneOrMore,
   readText,
@@ -58,7 +67,16 @@ export interface RuleContext {
   readonly names: Names;
 }
 
+/** What most rules have. */
+const PLAIN_PORT = /^(?:0|[1-9]\d*)$/;
+
 const PEER_KEYS = { ingress: 'from', egress: 'to' } as const;
+
+/** The rules of one direction of a group, and those that only audit (policy/audit.ts). */
+export interface WrittenRules {
+  readonly rules: readonly Rule[];
+  readonly audited: readonly Rule[];
+}
 
 /** Reads the rules of one direction of a group. Mistakes are reported and left out, and so are repetitions. */
 export function readRules(
@@ -66,17 +84,37 @@ export function readRules(
   node: Node,
   direction: Direction,
   groupId: GroupId,
-): readonly Rule[] {
+): WrittenRules {
   const { reader } = context;
-  const written = readItems(reader, node).flatMap((item) => {
-    if (item.kind === 'mapping') return readRule(context, item, direction, groupId);
+  const written: UnnamedRule[] = [];
+  const audited: UnnamedRule[] = [];
+  for (const item of readItems(reader, node)) {
     // The schema check reports a single value in place of a mapping.
-    reader.misses.push({ node: item, expected: 'a mapping' });
-    return [];
-  });
-  const { fresh, repeated } = separateRepeated(written);
-  for (const { rule, first } of repeated) warnOfRepeated(context, rule, first.origin);
-  return giveIds(fresh, (key) => ruleIdOfKey(groupId, direction, key));
+    if (item.kind !== 'mapping') reader.misses.push({ node: item, expected: 'a mapping' });
+    else {
+      const isAudited = readBoolean(reader, item, 'audit', false);
+      readRule(context, item, direction, groupId, isAudited ? audited : written);
+      if (isAudited && audited.at(-1)?.peer.kind === 'dns') refuseAuditOfName(reader, item);
+    }
+  }
+  const once = (rules: readonly UnnamedRule[]): Separated<UnnamedRule>['fresh'] => {
+    const { fresh, repeated } = separateRepeated(rules);
+    for (const { rule, first } of repeated) warnOfRepeated(context, rule, first.origin);
+    return fresh;
+  };
+  return {
+    rules: giveIds(once(written), (key) => ruleIdOfKey(groupId, direction, key)),
+    audited: giveIds(once(audited), (key) => auditRuleId(groupId, direction, key)).map((rule) => ({
+      ...rule,
+      audit: true,
+    })),
+  };
+}
+
+/** What is learnt of a name is learnt for the gate's own rules. */
+function refuseAuditOfName(reader: Reader, item: Mapping): void {
+  const hint = 'put the group or the interface in audit mode, or give addresses';
+  fail(reader, item, 'audit-of-name', 'a rule with a DNS name as its peer can not audit', hint);
 }
 
 function warnOfRepeated(context: RuleContext, rule: UnnamedRule, first: Origin): void {
@@ -88,23 +126,26 @@ function warnOfRepeated(context: RuleContext, rule: UnnamedRule, first: Origin):
   report(reader, 'warning', place, 'duplicate-rule', message, hint);
 }
 
+/** @param written gets the rules */
 function readRule(
   context: RuleContext,
   item: Mapping,
   direction: Direction,
   groupId: GroupId,
-): readonly UnnamedRule[] {
+  written: UnnamedRule[],
+): void {
   const { reader } = context;
   const protocol = readProtocol(reader, item);
   const ranges = readRanges(reader, item, protocol);
-  const peers = readPeers(context, item, direction, groupId);
+  const given = readPeers(context, item, direction, groupId);
   const description = readRuleDescription(reader, get(item, 'description'));
-  if (protocol === undefined) return [];
+  if (protocol === undefined) return;
+  const peers = direction === 'egress' ? readTlsName(reader, item, protocol, given) : given;
   for (const { peer, node } of peers) warnOfFamily(reader, node, protocol, peer);
   const origin = originOf(item);
-  return ranges.flatMap((range) =>
-    peers.map(({ peer }) => ({ direction, protocol, ...range, peer, description, origin })),
-  );
+  for (const { fromPort, toPort } of ranges)
+    for (const { peer } of peers)
+      written.push({ direction, protocol, fromPort, toPort, peer, description, origin });
 }
 
 function readProtocol(reader: Reader, item: Mapping): number | undefined {
@@ -161,6 +202,7 @@ function refuseIcmpKeys(
   code: Node | undefined,
   protocol: number,
 ): void {
+  if (type === undefined && code === undefined) return;
   const hint = hasPorts(protocol)
     ? 'write ports; types and codes are for icmp and icmpv6'
     : 'types and codes are for icmp and icmpv6';
@@ -189,24 +231,31 @@ function readPorts(reader: Reader, node: Node, protocol: number): Range[] {
       'the list of ports is empty',
       'write ports: all for all of them',
     );
-  return items.flatMap((item) => {
-    const text = readTextOrNumber(reader, item);
-    if (text === undefined) return [];
-    const bounds = take(reader, item, 'bad-port', parsePorts(text));
-    if (bounds === undefined) return [];
-    const range = take(
-      reader,
-      item,
-      'bad-port',
-      normalizeRange(protocol, bounds.fromPort, bounds.toPort),
-    );
-    return range === undefined ? [] : [range];
-  });
+  return items.length === 1
+    ? asList(readPort(reader, items[0], protocol))
+    : items.flatMap((item) => readPort(reader, item, protocol) ?? []);
+}
+
+function readPort(reader: Reader, item: Node, protocol: number): Range | undefined {
+  const text = readTextOrNumber(reader, item);
+  if (text === undefined) return undefined;
+  const bounds = take(reader, item, 'bad-port', parsePorts(text));
+  if (bounds === undefined) return undefined;
+  const range = normalizeRange(protocol, bounds.fromPort, bounds.toPort);
+  return take(reader, item, 'bad-port', range);
+}
+
+function asList<T>(value: T | undefined): T[] {
+  return value === undefined ? [] : [value];
 }
 
 /** Reads `443`, `8000-8010` or `all`. The limits of the numbers are checked later. */
 function parsePorts(text: string): Parsed<Range> {
   if (text === 'all') return { ok: true, value: { fromPort: 0, toPort: PORT_MAX } };
+  if (PLAIN_PORT.test(text)) {
+    const port = Number(text);
+    return { ok: true, value: { fromPort: port, toPort: port } };
+  }
   const match = /^(-?\d+)(?:\s*-\s*(\d+))?$/.exec(text.trim());
   const numbers = match === null ? [] : [match[1], match[2] ?? match[1]];
   if (numbers.length > 0 && numbers.every((number) => /^(0|-?[1-9]\d*)$/.test(number))) {
@@ -276,11 +325,6 @@ function readIcmpNumber(reader: Reader, node: Node, key: 'type' | 'code'): numbe
   );
 }
 
-interface PeerAt {
-  readonly peer: Peer;
-  readonly node: Node;
-}
-
 function readPeers(
   context: RuleContext,
   item: Mapping,
@@ -313,21 +357,32 @@ function readPeers(
       'name at least one block, prefix list or group',
     );
   }
-  return items.flatMap((peerNode) => {
-    const text = readText(reader, peerNode);
-    if (text === undefined) return [];
-    const peer = readPeer(context, peerNode, text, groupId);
-    return peer === undefined ? [] : [{ peer, node: peerNode }];
-  });
+  // Most rules have one.
+  return items.length === 1
+    ? asList(readPeerAt(context, items[0], direction, groupId))
+    : items.flatMap((one) => readPeerAt(context, one, direction, groupId) ?? []);
+}
+
+function readPeerAt(
+  context: RuleContext,
+  node: Node,
+  direction: Direction,
+  groupId: GroupId,
+): PeerAt | undefined {
+  const peer = readPeer(context, node, direction, groupId);
+  return peer === undefined ? undefined : { peer, node };
 }
 
 function readPeer(
   context: RuleContext,
   node: Node,
-  text: string,
+  direction: Direction,
   groupId: GroupId,
 ): Peer | undefined {
   const { reader, groups, prefixLists } = context;
+  const text = readText(reader, node);
+  if (text === undefined) return undefined;
+  if (text.startsWith(DNS_PREFIX)) return readDnsPeer(reader, node, text, direction);
   if (text === 'self') return { kind: 'group', groupId };
   if (text.startsWith('sg:') || isId('sg', text)) {
     const id = take(
@@ -355,7 +410,7 @@ function readPeer(
     node,
     'bad-peer',
     `'${text}' is not a CIDR block, a group or a prefix list`,
-    peerHint(context, text),
+    peerHint(context, text, direction),
   );
 }
 
@@ -363,10 +418,16 @@ function looksLikeAddress(text: string): boolean {
   return /^[\d.]+(\/.*)?$/.test(text) || /^[0-9a-fA-F]*:[0-9a-fA-F:.]*(%.*)?(\/.*)?$/.test(text);
 }
 
-function peerHint({ groups, prefixLists }: RuleContext, text: string): string {
+function peerHint(
+  { groups, prefixLists }: RuleContext,
+  text: string,
+  direction: Direction,
+): string {
   if (groups.has(text)) return `for the group write sg:${text}`;
   if (prefixLists.has(text)) return `for the prefix list write pl:${text}`;
   if (/^(any|anywhere|all|\*)$/i.test(text)) return 'for everywhere write ["0.0.0.0/0", "::/0"]';
+  if (direction === 'egress' && looksLikeDnsName(text))
+    return `for the addresses that the instance learns of the DNS name write dns:${text}`;
   return 'write a block as 10.0.0.0/8, sg:NAME, pl:NAME, or self; host names are not looked up';
 }
 

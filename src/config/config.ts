@@ -7,6 +7,7 @@ import type { LinkMatch } from '../ports/link-match.ts';
 import type { PortKindName } from '../ports/port-kind.ts';
 import type { Position } from '../source/problem.ts';
 import type { ConntrackConfig } from './config-conntrack.ts';
+import type { NamesConfig } from './config-dns-names.ts';
 import type { LogFormat, Rotation } from './flow-log-format.ts';
 
 /** The device that stands for an instance's eth0, or for the uplink. */
@@ -106,6 +107,8 @@ export interface Config {
    */
   readonly offload: 'off' | 'auto' | 'on';
   readonly conntrack: ConntrackConfig;
+  /** How addresses of DNS names are learnt. */
+  readonly names: NamesConfig;
   readonly quotas: Quotas;
   readonly flowLogs: readonly FlowLogConfig[];
   readonly metrics: { readonly host: string; readonly port: number } | undefined;

@@ -1,8 +1,8 @@
 /**
  * The format of a flow log: which fields its lines have, and how its files are rotated.
  *
- * Fields, names and versions are AWS's ("Flow log records"). Three fields are our own and are written only where a
- * format asks for them: rule-id, group-id and drop-reason. flow-logs/flow-log-fields.ts writes the values.
+ * Fields, names and versions are AWS's ("Flow log records"). Four fields are our own and are written only where a
+ * format asks for them: rule-id, group-id, drop-reason and audited. flow-logs/flow-log-fields.ts writes the values.
  */
 
 /** The record version that introduced each field; 0 for our own. */
@@ -31,7 +31,7 @@ const SINCE: ReadonlyMap<string, number> = new Map(
     ...since(8, 'reject-reason'),
     ...since(9, 'resource-id'),
     ...since(10, 'encryption-status'),
-    ...since(0, 'rule-id', 'group-id', 'drop-reason'),
+    ...since(0, 'rule-id', 'group-id', 'drop-reason', 'audited'),
   }),
 );
 
@@ -63,6 +63,8 @@ export interface LogFormat {
   /** Whether packets of different rules, or of different drop reasons, go into different records. */
   readonly tellsRules: boolean;
   readonly tellsReasons: boolean;
+  /** Likewise what passed by audit alone, and the rest. */
+  readonly tellsAudit: boolean;
 }
 
 /** When a file of a flow log is closed and a new one begun. */
@@ -101,6 +103,7 @@ export function parseFormat(text: string): ParsedFormat {
       names,
       tellsRules: names.includes('rule-id') || names.includes('group-id'),
       tellsReasons: names.includes('drop-reason'),
+      tellsAudit: names.includes('audited'),
     },
   };
 }

@@ -23,6 +23,13 @@ export const CONNTRACK_LIMITS = {
   maxOffloaded: { ...FLOWS, min: 1024, otherwise: 65_536 },
 } as const satisfies Readonly<Record<string, Limits>>;
 
+/** Lifetimes in seconds. The longest must fit an int32 of ms on a clock, with room: 7 of 24 days. */
+export const NAMES_LIMITS = {
+  minLifetime: { min: 0, max: 3600, otherwise: 60 },
+  maxLifetime: { min: 1, max: 604_800, otherwise: 86_400 },
+  maxAddresses: { min: 16, max: 8192, otherwise: 1024 },
+} as const satisfies Readonly<Record<string, Limits>>;
+
 /** The limit of a single interface. It has no default. */
 export const INTERFACE_FLOWS_LIMITS: Limits = FLOWS;
 

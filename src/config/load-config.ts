@@ -26,6 +26,7 @@ import { DOCUMENT_BYTES_MAX, get, parseDocument, readText, type Node } from '../
 import { foreignFolder, foreignTemplate, foreignText, foreignTree } from './foreign-input.ts';
 import { AddressRegistry } from './config-addresses.ts';
 import { DeviceRegistry } from './config-devices.ts';
+import { checkNames, readNames } from './config-dns-names.ts';
 import {
   placeGroups,
   readGroup,
@@ -53,6 +54,7 @@ import { readPrefixLists } from './config-prefix-lists.ts';
 import { checkQuotas, readQuotas } from './config-quotas.ts';
 import { fail, kindProblem, makeReader, placeOf, type Reader } from './config-reader.ts';
 import { readFlowLogs } from './config-flow-logs.ts';
+import { warnOfGroupAudit } from './config-audit.ts';
 import { readConntrack } from './config-conntrack.ts';
 import { readMetrics, readOffload, readWorkers } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
@@ -175,6 +177,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     workers,
     offload: readOffload(reader, root),
     conntrack,
+    names: readNames(reader, section('names')),
     flowLogs: readFlowLogs(
       reader,
       section('flowLogs'),
@@ -184,7 +187,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     quotas: readQuotas(reader, section('quotas')),
     metrics: readMetrics(reader, section('metrics')),
   };
-  problems.push(...checkQuotas(config.model, config.quotas));
+  problems.push(...checkQuotas(config.model, config.quotas), ...checkNames(config.model));
   addShapeProblems(root, problems);
   addMisses(reader);
   return config;
@@ -226,6 +229,7 @@ function readPolicy(reader: Reader, file: string, root: Node, vpcs: VpcDirectory
   );
   const model = { groups: new Map(all.map((group) => [group.id, group])), prefixLists: listsById };
   refuseLooseEnds(reader, all, model);
+  warnOfGroupAudit(reader, all);
   return { model, directory: groups, templates };
 }
 
@@ -261,13 +265,12 @@ function refuseLooseEnds(
     const { message, hint } = foreignReferenceText(reference);
     fail(reader, placeOf(rule.origin), 'other-vpc', message, hint);
   }
-  for (const { ingress, egress } of groups) {
-    for (const { peer, origin } of [...ingress, ...egress]) {
-      const place = placeOf(origin);
+  for (const { ingress, egress, audited = [] } of groups) {
+    for (const { peer, origin } of [...ingress, ...egress, ...audited]) {
       if (peer.kind === 'group' && !model.groups.has(peer.groupId)) {
         fail(
           reader,
-          place,
+          placeOf(origin),
           'unknown-group',
           unknownGroupText(peer.groupId),
           'define it in the configuration, with this id',
@@ -276,7 +279,7 @@ function refuseLooseEnds(
       if (peer.kind === 'prefixList' && !model.prefixLists.has(peer.prefixListId)) {
         fail(
           reader,
-          place,
+          placeOf(origin),
           'unknown-prefix-list',
           unknownPrefixListText(peer.prefixListId),
           'define it in the configuration under prefixLists, with this id',

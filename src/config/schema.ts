@@ -15,11 +15,14 @@ import {
   QUOTA_LIMITS,
   WORKERS_LIMITS,
 } from './limits.ts';
+import { GROUP_AUDIT, INTERFACE_AUDIT, RULE_AUDIT } from './schema-audit.ts';
 import { FLOW_LOGS } from './schema-flow-logs.ts';
 import { CONNTRACK } from './schema-conntrack.ts';
+import { NAMES, TLS_NAME } from './schema-dns-names.ts';
 import { ALIAS, HOST_MAC } from './schema-match.ts';
 import { STREAM_KEYS } from './schema-stream.ts';
 import { integer, list, mapping, within } from './schema-parts.ts';
+import { peers } from './schema-peers.ts';
 import { platformKeys, SERVED } from './schema-platform.ts';
 import { TEMPLATES } from './schema-templates.ts';
 import { GROUP_VPC, INTERFACE_VPC, VPC, VPCS } from './schema-vpcs.ts';
@@ -70,17 +73,6 @@ function named(values: object, extra: object): object {
   return { type: 'object', additionalProperties: values, ...extra };
 }
 
-function peers(title: string): object {
-  return {
-    type: ['string', 'array'],
-    items: { type: 'string' },
-    title,
-    description:
-      "A CIDR block, 'sg:' and a group's name or id, 'pl:' and a prefix list's name or id, or 'self' for the group itself; or a list of these, one rule each.",
-    examples: ['sg:web', 'self', 'pl:office', '0.0.0.0/0', ['10.0.0.0/8', 'fd00:10::/64']],
-  };
-}
-
 function rule(peerKey: 'from' | 'to', title: string): object {
   const icmp = { type: ['integer', 'string'], minimum: -1, maximum: 255 };
   return mapping(
@@ -114,8 +106,10 @@ function rule(peerKey: 'from' | 'to', title: string): object {
         description: "For icmp and icmpv6: 0 to 255, or 'all', which is the default.",
         examples: [0, 'all'],
       },
-      [peerKey]: peers(peerKey === 'from' ? 'Source' : 'Destination'),
+      [peerKey]: peers(peerKey),
       description: { type: 'string', maxLength: 255, title: 'Description' },
+      ...(peerKey === 'to' ? { tlsName: TLS_NAME } : {}),
+      audit: RULE_AUDIT,
     },
     { title, required: ['protocol', peerKey] },
   );
@@ -230,6 +224,7 @@ const SECURITY_GROUPS = named(
         description: 'As the section of that name, for this group.',
       },
       vpc: GROUP_VPC,
+      audit: GROUP_AUDIT,
     },
     {},
   ),
@@ -325,6 +320,7 @@ const INTERFACES = named(
         },
       ),
       vpc: INTERFACE_VPC,
+      audit: INTERFACE_AUDIT,
       sourceDestCheck: {
         type: 'boolean',
         default: true,
@@ -480,6 +476,7 @@ export const CONFIG_SCHEMA: object = {
           'Whether the kernel forwards the packets of flows that the daemon has decided, between interfaces of the kinds attach and veth. auto: where it can. on: the daemon does not start where it can not. Needs CAP_BPF, CAP_NET_ADMIN and libbpf.',
       },
       conntrack: CONNTRACK,
+      names: NAMES,
       quotas: QUOTAS,
       metrics: METRICS,
       flowLogs: FLOW_LOGS,

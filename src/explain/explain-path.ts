@@ -24,7 +24,7 @@ import {
 } from '../engine/scope.ts';
 import type { NetworkInterface } from '../policy/model.ts';
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, protocolName } from '../policy/protocols.ts';
-import { LINK_LOCAL_4, SERVICES_6 } from '../policy/special-addresses.ts';
+import { isInPlatformBlock } from '../policy/special-addresses.ts';
 
 /** IPv6 extension headers. They are skipped, and rules see the header after them (RFC 8200 section 4). */
 const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, 44, 60]);
@@ -115,7 +115,7 @@ function isReservedForPlatform({ special }: Network, address: Address): boolean 
 /** Checks for an address in 169.254.0.0/16 or fd00:ec2::/32 without a service (engine/scope.ts). */
 function isUnprovided({ special }: Network, address: Address): boolean {
   const { family, words } = address;
-  if (family === 4 ? words[0] >>> 16 !== LINK_LOCAL_4 : words[0] !== SERVICES_6) return false;
+  if (!isInPlatformBlock(family, words[0])) return false;
   const provided = [...special.exempt.map((one) => one.address), ...special.uplink];
   return !provided.some((one) => sameAddress(one, address));
 }

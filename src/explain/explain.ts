@@ -16,6 +16,7 @@ import {
   ownerOf,
 } from './explain-path.ts';
 import type { Path } from './explain-path.ts';
+import { askSubnets } from './explain-subnets.ts';
 import { explainTracking, noteOnIcmp } from './explain-tracking.ts';
 import type {
   AdmittingRule,
@@ -28,9 +29,17 @@ import type {
   Service,
   Verdict,
 } from './explanation.ts';
-import type { Direction, NetworkInterface, PolicyModel, SecurityGroup } from '../policy/model.ts';
+import type {
+  Direction,
+  NetworkInterface,
+  PolicyModel,
+  Rule,
+  SecurityGroup,
+} from '../policy/model.ts';
 import { failedClauses, nearMisses, referAdmitting, seeService, type Miss } from './near-miss.ts';
 import { judgeCertainly } from '../policy/doubt.ts';
+import { auditingRules, type Probe } from '../policy/reference.ts';
+import { ruleText } from '../policy/rules.ts';
 import { groupLabel } from '../policy/vpcs.ts';
 import { probeOf } from './probe.ts';
 
@@ -84,20 +93,27 @@ function answer(network: Network, question: Question, path: Path): FamilyAnswer 
     if (to.network?.isPlatform !== true) ask(to.network, 'ingress', from.address);
   }
 
-  const gate =
-    gates.find(({ verdict }) => verdict === 'refused') ??
-    gates.find(({ verdict }) => verdict === 'undecidable');
+  const subnets = refusal === undefined ? askSubnets(path, service) : [];
+  const asked = [...gates, ...subnets.map(({ check, ...rest }) => ({ reason: check, ...rest }))];
+  const decider =
+    asked.find(({ verdict }) => verdict === 'refused') ??
+    asked.find(({ verdict }) => verdict === 'undecidable');
   const icmpNote = noteOnIcmp(service);
   return {
     family: from.address.family,
     from: describeEnd(network, from),
     to: describeEnd(network, to),
-    verdict: refusal === undefined ? (gate?.verdict ?? 'allowed') : 'refused',
-    reason: refusal?.check ?? gate?.reason ?? 'passed',
-    why: refusal?.why ?? gate?.why ?? 'everything on its way admits it',
+    verdict: refusal === undefined ? (decider?.verdict ?? 'allowed') : 'refused',
+    reason: refusal?.check ?? decider?.reason ?? 'passed',
+    why: refusal?.why ?? decider?.why ?? 'everything on its way admits it',
     checks,
     gates,
-    notes: [...notesOnPath(network, path, question), ...(icmpNote === undefined ? [] : [icmpNote])],
+    ...(subnets.length === 0 ? {} : { subnets }),
+    notes: [
+      ...auditNotes(refusal === undefined ? gates.filter((one) => one.verdict === 'refused') : []),
+      ...notesOnPath(network, path, question),
+      ...(icmpNote === undefined ? [] : [icmpNote]),
+    ],
   };
 }
 
@@ -110,9 +126,10 @@ function askGate(
 ): Omit<GateAnswer, 'reached'> {
   const { model } = network;
   const groups = [...new Set(own.groupIds)].map((id) => model.groups.get(id)!);
-  const seen = seeService(model, service, remote);
+  const learnt = direction === 'egress' ? network.learntBy?.(own.id) : undefined;
+  const seen = seeService(model, service, remote, learnt);
   const { admitting, stale, others } = judgeRules(groups, direction, seen, model);
-  const certainty = judgeCertainly(model, own.id, direction, probeOf(service, remote));
+  const certainty = judgeCertainly(model, own.id, direction, probeOf(service, remote, learnt));
   const refs = groups.map((group): GroupRef => ({ id: group.id, name: groupLabel(group) }));
   const common = {
     direction,
@@ -129,6 +146,7 @@ function askGate(
   if (comesFromPlatform || (!goesToPlatform && !isDoubtful && admitting.length === 0)) {
     return {
       ...common,
+      ...(comesFromPlatform ? {} : askAudit(model, own, direction, probeOf(service, remote))),
       verdict: 'refused',
       ...(comesFromPlatform
         ? {
@@ -166,6 +184,35 @@ function askGate(
   const [decidedBy, ...alsoAdmittedBy] = admitting.filter(isSure);
   const why = `a rule of sg:${decidedBy.group.name} admits it`;
   return { ...allowed, why, decidedBy, alsoAdmittedBy };
+}
+
+function askAudit(
+  model: PolicyModel,
+  own: NetworkInterface,
+  direction: Direction,
+  probe: Probe,
+): Pick<GateAnswer, 'audit'> {
+  const [first] = auditingRules(model, own.id, direction, probe);
+  return first === undefined ? {} : { audit: auditText(first, own, model) };
+}
+
+/** By what audit lets it pass. */
+function auditText(audits: Rule, { name, groupIds }: NetworkInterface, model: PolicyModel): string {
+  const id = groupIds.find((one) => model.groups.get(one)?.audited?.includes(audits) === true);
+  if (id === undefined) return `${name}, which is in audit mode`;
+  const group = `sg:${groupLabel(model.groups.get(id)!)}`;
+  if (audits.implied === true) return `${group}, which is in audit mode`;
+  return `a rule of ${group} that only audits: ${ruleText(audits, model)}`;
+}
+
+/** What is said of a packet that rules refuse and audit lets pass. */
+function auditNotes(refused: readonly GateAnswer[]): readonly string[] {
+  const audits = refused.flatMap(({ audit }) => audit ?? []);
+  if (audits.length === 0) return [];
+  const by = [...new Set(audits)].join('; ');
+  return audits.length === refused.length
+    ? [`passes only by audit, and is counted: by ${by}; enforced, it would be dropped as said`]
+    : [`audit would let it pass one gate, by ${by}, but not the other`];
 }
 
 /** A fence that is closed refuses before any rule is asked. */

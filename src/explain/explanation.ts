@@ -23,6 +23,17 @@ export interface Network {
   readonly special: SpecialAddresses;
   /** Whether there is a path to and from addresses that no interface here has. */
   readonly hasUplink: boolean;
+  /** What an interface has learnt of the DNS names of its rules. Absent: only a daemon knows that. */
+  readonly learntBy?: (id: InterfaceId) => readonly LearntName[];
+}
+
+/** An address of a DNS name that rules have. */
+export interface LearntName {
+  /** As the rule has it, `api.example.com` or `*.example.com`. */
+  readonly name: string;
+  readonly address: Address;
+  /** Ms since 1970 until which it counts. */
+  readonly untilMs: number;
 }
 
 /** One end of the question. A source that is a bare address sends from outside, through the uplink. */
@@ -160,6 +171,8 @@ export interface GateAnswer {
   /** If refused: all rules of the gate, those with the fewest failed clauses first. */
   readonly nearMisses: readonly NearMiss[];
   readonly groupsWithoutRules: readonly GroupRef[];
+  /** If the rules refuse it: by what it passes all the same (policy/audit.ts). Absent: it is dropped. */
+  readonly audit?: string;
   /** Present if allowed. */
   readonly tracking?: Tracking;
 }
@@ -171,6 +184,13 @@ export interface CheckAnswer {
     'passed' | 'egress-rules' | 'ingress-rules' | 'stale-groups' | 'fenced'
   >;
   readonly outcome: 'passed' | 'refused';
+  readonly why: string;
+}
+
+/** What a subnet of an account asks beside groups. */
+export interface SubnetAnswer {
+  readonly check: 'route' | 'network-acl';
+  readonly verdict: Verdict;
   readonly why: string;
 }
 
@@ -191,14 +211,16 @@ export interface FamilyAnswer {
   readonly verdict: Verdict;
   /**
    * The reason of the first check or gate that refuses; `passed` if none does. If it is undecidable: the one that would
-   * refuse.
+   * refuse. No packet here is dropped for `route` and `network-acl`, which AWS asks.
    */
-  readonly reason: ReasonName;
+  readonly reason: ReasonName | SubnetAnswer['check'];
   readonly why: string;
   /** The checks in their order, up to and including the first that refuses. */
   readonly checks: readonly CheckAnswer[];
   /** The gates in their order. Empty if the packet reaches no group at all. */
   readonly gates: readonly GateAnswer[];
+  /** What the subnets ask, in its order. Absent: the input says nothing of it. */
+  readonly subnets?: readonly SubnetAnswer[];
   readonly notes: readonly string[];
 }
 

@@ -17,6 +17,7 @@ import type {
   AdmittingRule,
   Clause,
   FailedClause,
+  LearntName,
   NearMiss,
   RuleRef,
   Service,
@@ -25,12 +26,14 @@ import { groupMembers } from '../policy/members.ts';
 import {
   ANY,
   PROTOCOL_ALL,
+  type DnsPeer,
   type GroupId,
   type Peer,
   type PolicyModel,
   type Rule,
   type SecurityGroup,
 } from '../policy/model.ts';
+import { DNS_PREFIX, isWildcardName } from '../policy/dns-names.ts';
 import { hasIcmpType, hasPorts, protocolName } from '../policy/protocols.ts';
 import { peerText, PORT_MAX, ruleText } from '../policy/rules.ts';
 import { groupLabel } from '../policy/vpcs.ts';
@@ -56,15 +59,22 @@ export interface Seen {
   /** Groups with a member that has this address. */
   readonly remoteGroups: ReadonlySet<GroupId>;
   readonly members: ReadonlyMap<GroupId, readonly Address[]>;
+  /** What the interface has learnt of the names of its rules; undefined: nobody can tell. */
+  readonly learnt?: readonly LearntName[] | undefined;
 }
 
-export function seeService(model: PolicyModel, service: Service, remote: Address): Seen {
+export function seeService(
+  model: PolicyModel,
+  service: Service,
+  remote: Address,
+  learnt?: readonly LearntName[],
+): Seen {
   const members = groupMembers(model);
   const remoteGroups = new Set<GroupId>();
   for (const [groupId, addresses] of members) {
     if (addresses.some((address) => sameAddress(address, remote))) remoteGroups.add(groupId);
   }
-  return { service, remote, remoteGroups, members };
+  return { service, remote, remoteGroups, members, learnt };
 }
 
 /** Finds the clauses that fail, in the order of the explanation. Empty if the rule admits the packet. */
@@ -122,7 +132,7 @@ function peerClauses({ peer }: Rule, seen: Seen, model: PolicyModel): FailedClau
   ];
 }
 
-/** The family of a peer. Undefined for a group, whose members may have both. */
+/** The family of a peer. Undefined for a group, whose members may have both, and for a DNS name. */
 function familyOf(peer: Peer, model: PolicyModel): Family | undefined {
   switch (peer.kind) {
     case 'cidr':
@@ -130,6 +140,7 @@ function familyOf(peer: Peer, model: PolicyModel): Family | undefined {
     case 'prefixList':
       return model.prefixLists.get(peer.prefixListId)?.family;
     case 'group':
+    case 'dns':
       return undefined;
     default:
       return peer satisfies never;
@@ -140,7 +151,7 @@ function familyOf(peer: Peer, model: PolicyModel): Family | undefined {
  * Explains why the peer covers the address. Empty for a CIDR, which needs no words. Undefined if it does not cover it.
  */
 function coveringText(peer: Peer, seen: Seen, model: PolicyModel): string | undefined {
-  const { remote, remoteGroups } = seen;
+  const { remote, remoteGroups, learnt } = seen;
   switch (peer.kind) {
     case 'cidr':
       return cidrContains(peer.cidr, remote) ? '' : undefined;
@@ -154,13 +165,32 @@ function coveringText(peer: Peer, seen: Seen, model: PolicyModel): string | unde
       return remoteGroups.has(peer.groupId)
         ? `${formatAddress(remote)} is of ${peerText(peer, model)}`
         : undefined;
+    case 'dns': {
+      const found = learnt?.find(
+        (one) => one.name === peer.name && sameAddress(one.address, remote),
+      );
+      if (found === undefined) return undefined;
+      const until = new Date(found.untilMs).toISOString();
+      return `${formatAddress(remote)} was learnt for ${DNS_PREFIX}${peer.name}, and counts until ${until}${tlsNameText(peer)}`;
+    }
     default:
       return peer satisfies never;
   }
 }
 
+/** What else a rule requires of the connection. Explanations are about its first packet. */
+function tlsNameText({ name, tlsName }: DnsPeer): string {
+  return tlsName === true
+    ? `; the connection must begin with TLS, and its server name must be ${nameText(name)}`
+    : '';
+}
+
+function nameText(name: string): string {
+  return isWildcardName(name) ? `below ${name.slice(2)}` : name;
+}
+
 /** Describes a peer: `sg:app (10.0.0.12, fd00:10::12)`, `pl:office (203.0.113.0/24)`, `10.0.0.0/8`, `10.0.0.12`. */
-function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel): string {
+function describePeer(peer: Peer, { remote, members, learnt }: Seen, model: PolicyModel): string {
   const name = peerText(peer, model);
   switch (peer.kind) {
     case 'cidr':
@@ -180,6 +210,12 @@ function describePeer(peer: Peer, { remote, members }: Seen, model: PolicyModel)
       const others = own.filter((address) => address.family !== family);
       const lacks = ofFamily.length === 0 ? `; no IPv${family} address` : '';
       return `${name} (${listFirst([...ofFamily, ...others].map(formatAddress), LISTED_MAX)}${lacks})`;
+    }
+    case 'dns': {
+      const own = learnt?.filter((one) => one.name === peer.name).map(({ address }) => address);
+      if (own === undefined) return name;
+      if (own.length === 0) return `${name} (no answer for it has been seen)`;
+      return `${name} (${listFirst(own.map(formatAddress), LISTED_MAX)})`;
     }
     default:
       return peer satisfies never;

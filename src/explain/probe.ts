@@ -1,9 +1,10 @@
 /** Makes of a service and an address what the rules of a gate see of a packet. */
-import type { Address } from '../addr/address.ts';
+import { sameAddress, type Address } from '../addr/address.ts';
 import type { Probe } from '../policy/reference.ts';
-import type { Service } from './explanation.ts';
+import type { LearntName, Service } from './explanation.ts';
 
-export function probeOf(service: Service, remote: Address): Probe {
+/** @param learnt what the interface has learnt of the names of its rules; undefined: nobody can tell */
+export function probeOf(service: Service, remote: Address, learnt?: readonly LearntName[]): Probe {
   const { protocol } = service;
   return {
     protocol,
@@ -11,5 +12,10 @@ export function probeOf(service: Service, remote: Address): Probe {
     icmpType: service.kind === 'icmp' ? service.type : 0,
     icmpCode: service.kind === 'icmp' ? service.code : 0,
     remote,
+    ...(learnt === undefined ? {} : { names: namesOf(remote, learnt) }),
   };
+}
+
+function namesOf(remote: Address, learnt: readonly LearntName[]): readonly string[] {
+  return learnt.flatMap(({ name, address }) => (sameAddress(address, remote) ? [name] : []));
 }

@@ -29,6 +29,9 @@ import { ANYONE_WORDS, anyoneOutside } from './strangers.ts';
 /** Most pairs of ends in one answer. */
 export const PAIRS_MAX = 256;
 
+/** What of a configuration questions are asked about. */
+export type QuestionConfig = Pick<Config, 'model' | 'interfaces' | 'uplink' | 'special'>;
+
 /** One end, with a name that can be used to ask for it again. */
 interface NamedEnd {
   readonly name: string;
@@ -50,7 +53,11 @@ export interface Answers {
 }
 
 /** Answers a question. A pair between which no packet can go is left out, unless there is no other. */
-export function answerQuestion(config: Config, text: QuestionText): Parsed<Answers> {
+export function answerQuestion(
+  config: QuestionConfig,
+  text: QuestionText,
+  network = networkOf(config),
+): Parsed<Answers> {
   const from = findEnds(config, text.from);
   if (!from.ok) return from;
   const to = findEnds(config, text.to);
@@ -63,7 +70,6 @@ export function answerQuestion(config: Config, text: QuestionText): Parsed<Answe
       `${text.from} -> ${text.to} stands for ${count} pairs, and at most ${PAIRS_MAX} are answered at once`,
       'name an interface or an address at one end, or a smaller group',
     );
-  const network = networkOf(config);
   const all = from.value.flatMap((source) =>
     to.value.map((destination): PairAnswer => {
       const ends = { from: source.endpoint, to: destination.endpoint, service: service.value };
@@ -85,7 +91,7 @@ function isIdle({ from, to }: Question): boolean {
   return to.kind === 'interface' && from.interfaceId === to.interfaceId;
 }
 
-function findEnds(config: Config, text: string): Parsed<readonly NamedEnd[]> {
+function findEnds(config: QuestionConfig, text: string): Parsed<readonly NamedEnd[]> {
   const { model } = config;
   const networks = [...model.interfaces.values()];
   const named = networks.find(({ name }) => name === text) ?? model.interfaces.get(text);

@@ -36,7 +36,7 @@ export function parseQuestion(text: string): Parsed<QuestionText> {
 }
 
 /** Makes the network of a configuration. */
-export function networkOf(config: Config): Network {
+export function networkOf(config: Pick<Config, 'model' | 'special' | 'uplink'>): Network {
   return {
     model: config.model,
     special: config.special,

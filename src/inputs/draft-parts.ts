@@ -5,6 +5,7 @@ import type {
   Direction,
   GroupId,
   InterfaceId,
+  NetworkInterface,
   Origin,
   PrefixListId,
   RuleId,
@@ -37,6 +38,8 @@ export interface DraftGroup {
   readonly memberGaps: string[];
   /** AWS's own rules are its rules, as nothing else is written about it. */
   readonly isUntouched?: boolean;
+  /** Its tags put it in audit mode. Absent: false. */
+  readonly audit?: true;
 }
 
 export interface DraftList {
@@ -56,12 +59,18 @@ export interface DraftInterface {
   readonly subnetId: string | undefined;
   /** As text; empty: they are not known. */
   readonly addresses: readonly string[];
+  /** It gets an address of IPv6 beside these, which is not known. Absent: false. */
+  readonly lacksIpv6?: true;
   readonly groupIds: Set<GroupId>;
   readonly doubtGroups: Map<GroupId, string>;
   readonly gaps: string[];
   readonly sourceDestCheck: boolean;
   /** Absent: AWS's defaults. */
   readonly connectionTracking?: ConnectionTracking;
+  /** Absent: false. */
+  readonly audit?: true;
+  /** As in the model. */
+  readonly filters?: Pick<NetworkInterface, 'subnet' | 'hasPublicAddress'>;
   readonly origin: Origin;
 }
 
@@ -71,6 +80,8 @@ export interface DraftNetwork {
   readonly vpcId: VpcId | undefined;
   /** As text; those that are known. */
   readonly blocks: readonly string[];
+  /** Of a subnet: each interface in it gets an address of IPv6. Absent: false. */
+  readonly givesIpv6?: true;
   readonly origin: Origin;
 }
 

@@ -7,6 +7,7 @@
  * the address of the resource, so that they are the same at each reading.
  */
 import { giveIds, separateRepeated, type UnnamedRule } from '../policy/group-rules.ts';
+import { makeAuditAll } from '../policy/audit.ts';
 import { defaultEgress, defaultIngress, ruleIdOfKey } from '../policy/default-group.ts';
 import type {
   Direction,
@@ -143,13 +144,15 @@ function makeInterface(draft: DraftInterface, planned: PlannedAddresses): Networ
     groupIds: [...groupIds],
     sourceDestCheck,
     connectionTracking: draft.connectionTracking ?? DEFAULT_CONNECTION_TRACKING,
+    ...(draft.audit === undefined ? {} : { audit: draft.audit }),
+    ...draft.filters,
     origin,
     ...(isCertain ? {} : { doubt: { groups, gaps, ...(within === undefined ? {} : { within }) } }),
   };
 }
 
 function readGroup(
-  { id, name, description, origin, rules, gaps, memberGaps, isUntouched }: DraftGroup,
+  { id, name, description, origin, rules, gaps, memberGaps, isUntouched, audit }: DraftGroup,
   source: Parameters<typeof readPermission>[2],
   problems: Problem[],
 ): SecurityGroup {
@@ -170,6 +173,7 @@ function readGroup(
       ? {}
       : { gaps: Object.fromEntries(open.map((one) => [one, [...new Set(gaps[one])]])) }),
     ...(possible.length === 0 ? {} : { possible }),
+    ...(audit === true ? { audited: makeAuditAll(id, origin) } : {}),
     ...(memberGaps.length === 0 ? {} : { memberGaps: [...new Set(memberGaps)] }),
   };
 }

@@ -132,12 +132,14 @@ export function withInterfaces(
   problems: Problem[],
 ): PolicyModel {
   const draft = new ModelDraft('the template');
-  for (const { id, shown, groupIds, origin } of listed) {
+  for (const { id, shown, groupIds, audit, hasIpv6, origin } of listed) {
     const own = groupIds ?? [draft.group(stableId('sg', 'default', 'template'), origin).id];
     const made: DraftInterface = {
       ...{ id, name: shown.from, vpcId: undefined, subnetId: undefined, addresses: [], origin },
       ...{ groupIds: new Set(own), doubtGroups: new Map(), gaps: [...shown.gaps] },
       sourceDestCheck: true,
+      ...(audit === undefined ? {} : { audit }),
+      ...(hasIpv6 === undefined ? {} : { lacksIpv6: hasIpv6 }),
     };
     for (const group of own) if (!model!.groups.has(group)) draft.group(group, origin);
     draft.interfaces.set(id, made);

@@ -4,11 +4,13 @@
  * the true address must be in.
  */
 import {
+  addressBits,
   cidrContains,
   formatAddress,
   formatCidr,
   type Address,
   type Cidr,
+  type Family,
 } from '../addr/address.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { problemAt } from '../policy/problem-at.ts';
@@ -31,9 +33,15 @@ export interface Places {
 
 /** AWS keeps the first four addresses of a subnet, and the last. */
 const FIRST_HOST = 4;
-/** Where nothing is known of the network. Source: RFC 1918. */
-const SOMEWHERE: Cidr = { family: 4, words: [0x0a000000], length: 8 };
-const ANYWHERE: Cidr = { family: 4, words: [0], length: 0 };
+/** Where nothing is known of the network. Sources: RFC 1918, RFC 4193. */
+const SOMEWHERE: Readonly<Record<Family, Cidr>> = {
+  4: { family: 4, words: [0x0a000000], length: 8 },
+  6: { family: 6, words: [0xfd000000 | 0, 0, 0, 0], length: 8 },
+};
+const ANYWHERE: Readonly<Record<Family, Cidr>> = {
+  4: { family: 4, words: [0], length: 0 },
+  6: { family: 6, words: [0, 0, 0, 0], length: 0 },
+};
 
 /**
  * @param asked addresses that a person gave, by the name of the interface
@@ -55,19 +63,42 @@ export function planAddresses(
     if (texts.length > 0) planned.set(one.id, { addresses });
   }
   for (const one of interfaces) {
-    if (planned.has(one.id)) continue;
-    const within = blocksOf(one, draft, problems);
-    const address = within.map((block) => pool.next(block)).find((found) => found !== undefined);
-    if (address === undefined) {
-      const message = `there is no free address for ${one.name} in ${within.map(formatCidr).join(', ')}`;
-      const hint = `give it one: --address '${one.name}=10.0.0.10'`;
-      problems.push(problemAt(one.origin, 'error', 'no-address', message, hint));
-      continue;
-    }
-    const isAnywhere = within.length === 1 && within[0] === SOMEWHERE;
-    planned.set(one.id, { addresses: [address], within: isAnywhere ? [ANYWHERE] : within });
+    const known = planned.get(one.id)?.addresses ?? [];
+    const lacks = familiesOf(one, known);
+    if (lacks.length === 0) continue;
+    const made = lacks.map((family) => makeUp(one, family, draft, pool, problems));
+    if (made.includes(undefined)) continue;
+    planned.set(one.id, {
+      addresses: [...known, ...made.flatMap((each) => each?.addresses ?? [])],
+      within: made.flatMap((each) => each?.within ?? []),
+    });
   }
   return planned;
+}
+
+/** The families of which it has an address that is not known. */
+function familiesOf({ lacksIpv6 }: DraftInterface, known: readonly Address[]): readonly Family[] {
+  const lacks6 = lacksIpv6 === true && !known.some(({ family }) => family === 6);
+  return [...(known.length === 0 ? [4 as const] : []), ...(lacks6 ? [6 as const] : [])];
+}
+
+function makeUp(
+  one: DraftInterface,
+  family: Family,
+  draft: Places,
+  pool: Pool,
+  problems: Problem[],
+): PlannedAddresses | undefined {
+  const within = blocksOf(one, family, draft, problems);
+  const address = within.map((block) => pool.next(block)).find((found) => found !== undefined);
+  if (address === undefined) {
+    const message = `there is no free address for ${one.name} in ${within.map(formatCidr).join(', ')}`;
+    const hint = `give it one: --address '${one.name}=10.0.0.10'`;
+    problems.push(problemAt(one.origin, 'error', 'no-address', message, hint));
+    return undefined;
+  }
+  const isAnywhere = within[0] === SOMEWHERE[family];
+  return { addresses: [address], within: isAnywhere ? [ANYWHERE[family]] : within };
 }
 
 function refuseStrangers(
@@ -87,16 +118,21 @@ function refuseStrangers(
   }
 }
 
-/** The IPv4 blocks that the address is in: those of the subnet, else of the VPC, else any. */
-function blocksOf(one: DraftInterface, draft: Places, problems: Problem[]): readonly Cidr[] {
+/** The blocks that its address of a family is in: those of the subnet, else of the VPC, else any. */
+function blocksOf(
+  one: DraftInterface,
+  family: Family,
+  draft: Places,
+  problems: Problem[],
+): readonly Cidr[] {
   const subnet = draft.subnets.get(one.subnetId ?? '');
   const vpc = draft.vpcs.get(one.vpcId ?? subnet?.vpcId ?? '');
   for (const network of [subnet, vpc]) {
     const blocks = readBlocks(network?.blocks ?? [], one.origin, problems);
-    const own = blocks.filter(({ family }) => family === 4);
+    const own = blocks.filter((block) => block.family === family);
     if (own.length > 0) return own;
   }
-  return [SOMEWHERE];
+  return [SOMEWHERE[family]];
 }
 
 /** The addresses that are taken. */
@@ -121,10 +157,15 @@ class Pool {
   /** A free address of the block; undefined if there is none. */
   next(block: Cidr): Address | undefined {
     const key = formatCidr(block);
-    const size = 2 ** (32 - block.length);
+    const { family, words } = block;
+    const size = 2 ** (addressBits(family) - block.length);
+    const last = words.length - 1;
     const first = size > 2 * FIRST_HOST ? FIRST_HOST : 0;
     for (let offset = this.offsets.get(key) ?? first; offset < size; offset++) {
-      const address: Address = { family: 4, words: [(block.words[0] + offset) | 0] };
+      const address: Address = {
+        family,
+        words: [...words.slice(0, last), (words[last] + offset) | 0],
+      };
       if (!cidrContains(block, address)) return undefined;
       const text = formatAddress(address);
       if (this.owners.has(text)) continue;

@@ -21,6 +21,10 @@ export interface PlacedInterface {
   readonly id: InterfaceId;
   /** The groups that are known. Undefined: the default group. */
   readonly groupIds: readonly GroupId[] | undefined;
+  /** Absent: false. */
+  readonly audit?: true;
+  /** It has addresses of IPv6. Absent: it is not said. */
+  readonly hasIpv6?: true;
   readonly origin: Origin;
 }
 
@@ -40,13 +44,15 @@ function listOf(
   names: ReadonlyMap<GroupId, string>,
   file: string,
 ): readonly PlacedInterface[] {
-  return listInterfaces().map(({ logicalId, type, groupIds, gaps }) => {
+  return listInterfaces().map(({ logicalId, type, groupIds, gaps, audit, hasIpv6 }) => {
     const from = `${stackName}/${logicalId}`;
     const groups = groupIds?.map((id) => names.get(id) ?? id) ?? [DEFAULT_GROUP_NAME];
     return {
       shown: { from, type, groups, gaps },
       id: stableId('eni', 'from', from),
       groupIds,
+      ...(audit === undefined ? {} : { audit }),
+      ...(hasIpv6 === undefined ? {} : { hasIpv6 }),
       origin: { file, line: 0, column: 0, path: `Resources.${logicalId}`, logicalId },
     };
   });

@@ -139,6 +139,7 @@ function blocksOf(model: PolicyModel, { peer }: Rule): readonly Cidr[] {
     case 'prefixList':
       return model.prefixLists.get(peer.prefixListId)?.entries.map(({ cidr }) => cidr) ?? [];
     case 'group':
+    case 'dns':
       return [];
     default:
       return peer satisfies never;

@@ -5,6 +5,7 @@
  * groups.
  */
 import { cidrCovers, type Cidr } from '../addr/address.ts';
+import { coversDnsPeer } from '../policy/dns-names.ts';
 import { groupMembers } from '../policy/members.ts';
 import {
   ANY,
@@ -22,6 +23,12 @@ import { problemAt } from '../policy/problem-at.ts';
 import { listTexts, placeKey, type Budget } from './lint-finding.ts';
 
 const CODES_A_TYPE = 256;
+
+/** What a DNS name may stand for, whose addresses nobody knows: only rules for everywhere cover that. */
+const EVERYWHERE: readonly Cidr[] = [
+  { family: 4, words: [0], length: 0 },
+  { family: 6, words: [0, 0, 0, 0], length: 0 },
+];
 
 interface Comparison {
   readonly model: PolicyModel;
@@ -149,6 +156,7 @@ function coversService(outer: Candidate, inner: Candidate): boolean {
 function coversPeer(comparison: Comparison, outer: Peer, inner: Peer): boolean {
   if (outer.kind === 'group' || inner.kind === 'group')
     return outer.kind === 'group' && inner.kind === 'group' && outer.groupId === inner.groupId;
+  if (outer.kind === 'dns' && inner.kind === 'dns') return coversDnsPeer(outer, inner);
   if (outer.kind === 'prefixList' && inner.kind === 'prefixList')
     if (outer.prefixListId === inner.prefixListId) return true;
   const outerBlocks = blocksOf(comparison, outer);
@@ -164,5 +172,6 @@ function coversPeer(comparison: Comparison, outer: Peer, inner: Peer): boolean {
 
 function blocksOf({ model }: Comparison, peer: Exclude<Peer, { kind: 'group' }>): readonly Cidr[] {
   if (peer.kind === 'cidr') return [peer.cidr];
+  if (peer.kind === 'dns') return EVERYWHERE;
   return model.prefixLists.get(peer.prefixListId)?.entries.map(({ cidr }) => cidr) ?? [];
 }

@@ -16,11 +16,12 @@ import { findExposed } from './lint-exposure.ts';
 import { problemAt } from '../policy/problem-at.ts';
 import { makeBudget } from './lint-finding.ts';
 import { findIdle } from './lint-members.ts';
+import { findUnlearnt } from './lint-names.ts';
 import { findShadowed } from './lint-shadow.ts';
 
 /** Warnings and notices about `config`, in no particular order. */
-export function lint(config: Config): Problem[] {
-  return lintModel(config.model);
+export function lint(config: Pick<Config, 'model' | 'special'>): Problem[] {
+  return [...lintModel(config.model), ...findUnlearnt(config.model, config.special)];
 }
 
 /** The same for a model alone. Without interfaces it says nothing about members. It uses up `budget`. */
@@ -54,7 +55,7 @@ function findMismatched(model: PolicyModel): Problem[] {
 function describeMismatch(rule: Rule, model: PolicyModel): Problem | undefined {
   const { protocol, peer, origin } = rule;
   const wanted = protocol === PROTOCOL_ICMP ? 4 : protocol === PROTOCOL_ICMPV6 ? 6 : undefined;
-  if (wanted === undefined || peer.kind === 'group') return undefined;
+  if (wanted === undefined || peer.kind === 'group' || peer.kind === 'dns') return undefined;
   let family: 4 | 6 | undefined;
   let text: string;
   if (peer.kind === 'cidr') {

@@ -4,12 +4,18 @@
  */
 import type {
   GroupId,
+  Peer,
   PolicyModel,
   PrefixList,
   PrefixListId,
   Rule,
   SecurityGroup,
 } from '../policy/model.ts';
+import { AUDITS, AUDIT_TAG } from '../policy/audit-tags.ts';
+import { groupAudit, namedAudits } from '../policy/audit.ts';
+import { ruleText } from '../policy/rules.ts';
+import type { Tag } from '../policy/tags.ts';
+import { count } from '../source/count.ts';
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { groupLabel } from '../policy/vpcs.ts';
 
@@ -24,8 +30,9 @@ export interface Exported {
   readonly losses: readonly string[];
 }
 
-export function prepare(model: PolicyModel): Exported {
-  const losses: string[] = [];
+/** @param isOurs whether it is for our configuration: that keeps rules with DNS names, and audit. AWS has neither. */
+export function prepare(model: PolicyModel, isOurs = false): Exported {
+  const losses: string[] = isOurs ? [] : auditLosses(model);
   const taken = new Set<string>();
   const groups = new Map<GroupId, { group: SecurityGroup; key: string }>();
   for (const group of model.groups.values()) {
@@ -35,7 +42,13 @@ export function prepare(model: PolicyModel): Exported {
       continue;
     }
     if (group.name === DEFAULT_GROUP_NAME && !isUsed(group, model)) continue;
-    groups.set(group.id, { group: cleanGroup(group), key: uniqueKey(label, taken) });
+    const written = isOurs ? group : withoutNames(group);
+    groups.set(group.id, { group: cleanGroup(written), key: uniqueKey(label, taken) });
+    for (const rule of group.egress)
+      if (!written.egress.includes(rule))
+        losses.push(
+          `the rule '${ruleText(rule, model)}' of ${label} is left out: AWS has no rule with a DNS name`,
+        );
     const open = [
       ...Object.values(group.gaps ?? {}).flat(),
       ...(group.possible ?? []).map(({ why }) => why),
@@ -53,6 +66,28 @@ export function prepare(model: PolicyModel): Exported {
 }
 
 /**
+ * Audit is ours alone. AWS enforces what is written: what only an audit lets pass is refused there. A group in audit
+ * mode has a tag by which we know it again. A rule that audits is left out, since AWS would let pass what it says.
+ */
+function auditLosses({ groups, interfaces }: PolicyModel): string[] {
+  const losses: string[] = [];
+  for (const group of groups.values()) {
+    const label = groupLabel(group);
+    const named = namedAudits(group);
+    if (named.length > 0)
+      losses.push(`${count(named.length, 'rule')} of ${label} only audit, and are not written`);
+    if (groupAudit(group).length > 0)
+      losses.push(
+        `the group ${label} is in audit mode: it gets the tag ${AUDIT_TAG}, and AWS enforces its rules all the same`,
+      );
+  }
+  for (const { name, audit } of interfaces.values())
+    if (audit === true)
+      losses.push(`the interface ${name} is in audit mode: what it lets pass so is refused there`);
+  return losses;
+}
+
+/**
  * A text with no character that AWS does not take, and so with none that means something to a terminal or a shell's
  * quotes. What an account has is so already; a file may say anything.
  */
@@ -62,11 +97,12 @@ export function cleanText(text: string): string {
 
 function cleanGroup(group: SecurityGroup): SecurityGroup {
   const clean = (rule: Rule): Rule => ({ ...rule, description: cleanText(rule.description) });
-  const { name, description, ingress, egress } = group;
+  const { name, description, ingress, egress, audited } = group;
   return {
     ...group,
     ...{ name: cleanText(name), description: cleanText(description) },
     ...{ ingress: ingress.map(clean), egress: egress.map(clean) },
+    ...(audited === undefined ? {} : { audited: audited.map(clean) }),
   };
 }
 
@@ -76,6 +112,16 @@ function cleanList(list: PrefixList): PrefixList {
     description: cleanText(description),
   }));
   return { ...list, name: cleanText(list.name), entries };
+}
+
+function withoutNames(group: SecurityGroup): SecurityGroup {
+  return { ...group, egress: group.egress.filter(({ peer }) => peer.kind !== 'dns') };
+}
+
+/** The peer of a rule that AWS has too: `prepare` leaves out the others. */
+export function awsPeer({ peer }: Rule): Exclude<Peer, { kind: 'dns' }> {
+  if (peer.kind === 'dns') throw new Error(`a rule with the DNS name ${peer.name} is written`);
+  return peer;
 }
 
 /** Nothing of it is known but that it is there. */
@@ -93,7 +139,9 @@ function isUsed({ id }: SecurityGroup, { groups, interfaces }: PolicyModel): boo
   for (const other of groups.values())
     if (
       other.id !== id &&
-      rulesOf(other).some(({ peer }) => peer.kind === 'group' && peer.groupId === id)
+      [...rulesOf(other), ...(other.audited ?? [])].some(
+        ({ peer }) => peer.kind === 'group' && peer.groupId === id,
+      )
     )
       return true;
   return false;
@@ -115,4 +163,9 @@ function uniqueKey(label: string, taken: Set<string>): string {
 /** A description that AWS takes: it requires one of a group. */
 export function descriptionOf({ description, name }: SecurityGroup): string {
   return description === '' ? name : description;
+}
+
+/** The tags that a group is made with. */
+export function tagsOf(group: SecurityGroup): readonly Tag[] {
+  return groupAudit(group).length === 0 ? [] : [AUDITS];
 }

@@ -3,7 +3,7 @@ import { formatCidr } from '../addr/address.ts';
 import type { PolicyModel, Rule } from '../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { awsService } from './aws-service.ts';
-import { cleanText, descriptionOf, prepare, type Exported } from './exported.ts';
+import { awsPeer, cleanText, descriptionOf, prepare, tagsOf, type Exported } from './exported.ts';
 
 /** Stands for a variable of the shell in JSON: no text of AWS's has this character. */
 const MARK = '\u0001';
@@ -34,8 +34,13 @@ export function writeCommands(model: PolicyModel): {
     const isDefault = group.name === DEFAULT_GROUP_NAME;
     if (isDefault)
       losses.push(`the group ${group.name} can't be made: the script makes ${key}-copy`);
+    const tags = tagsOf(group).map((tag) => `{Key=${tag.key},Value=${tag.value}}`);
+    const tagged =
+      tags.length === 0
+        ? ''
+        : ` --tag-specifications ${quote(`ResourceType=security-group,Tags=[${tags.join(',')}]`)}`;
     lines.push(
-      `${variable(key)}=$(aws ec2 create-security-group --group-name ${quote(isDefault ? `${key}-copy` : group.name)} --description ${quote(descriptionOf(group))} --vpc-id "$VPC" --query GroupId --output text)`,
+      `${variable(key)}=$(aws ec2 create-security-group --group-name ${quote(isDefault ? `${key}-copy` : group.name)} --description ${quote(descriptionOf(group))} --vpc-id "$VPC"${tagged} --query GroupId --output text)`,
       `own=$(aws ec2 describe-security-group-rules --filters "Name=group-id,Values=$${variable(key)}" --query 'SecurityGroupRules[?IsEgress].SecurityGroupRuleId' --output text)`,
       `aws ec2 revoke-security-group-egress --group-id "$${variable(key)}" --security-group-rule-ids $own > /dev/null`,
     );
@@ -54,7 +59,8 @@ export function writeCommands(model: PolicyModel): {
 
 function permissionOf(rule: Rule, { groups, lists }: Exported): object {
   const { protocol, fromPort, toPort } = awsService(rule);
-  const { peer, description } = rule;
+  const { description } = rule;
+  const peer = awsPeer(rule);
   const told = description === '' ? {} : { Description: description };
   const refer = (key: string | undefined, id: string): string =>
     key === undefined ? cleanText(id) : `${MARK}${variable(key)}${MARK}`;

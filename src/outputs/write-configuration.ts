@@ -2,20 +2,23 @@
 import { stringify } from 'yaml';
 import { formatAddress, formatCidr } from '../addr/address.ts';
 import type { Config, DeviceConfig, UplinkConfig } from '../config/config.ts';
+import { auditedRules, groupAudit } from '../policy/audit.ts';
 import {
   ANY,
   PROTOCOL_ALL,
+  type Direction,
   type GroupId,
   type Peer,
   type Rule,
   type SecurityGroup,
 } from '../policy/model.ts';
+import { DNS_PREFIX } from '../policy/dns-names.ts';
 import { hasIcmpType, hasPorts, protocolName } from '../policy/protocols.ts';
 import { PORT_MAX } from '../policy/rules.ts';
 import { checkGroupName, DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { prepare, type Exported } from './exported.ts';
 
-const COLUMNS = 120;
+const FORM = { lineWidth: 120, aliasDuplicateObjects: false };
 /** The group of an interface of which no group is known: it admits nothing. */
 const NOTHING_KNOWN = 'nothing-known';
 
@@ -24,8 +27,21 @@ export interface WrittenConfiguration {
   readonly losses: readonly string[];
 }
 
-export function writeConfiguration(config: Config): WrittenConfiguration {
-  const exported = prepare(config.model);
+/** What is written: groups and lists of the model, and the devices of its interfaces. */
+export type Writable = Pick<Config, 'model' | 'interfaces' | 'uplink'>;
+
+/** One group alone, as it stands in a configuration. Groups and lists that its rules name are named as there. */
+export function writeGroup({ model }: Pick<Config, 'model'>, id: GroupId): WrittenConfiguration {
+  const exported = prepare(model, true);
+  const names = nameGroups(exported);
+  const found = exported.groups.get(id);
+  if (found === undefined) return { text: '', losses: exported.losses };
+  const written = { securityGroups: { [names.get(id)!]: groupOf(found.group, exported, names) } };
+  return { text: stringify(written, FORM), losses: [] };
+}
+
+export function writeConfiguration(config: Writable): WrittenConfiguration {
+  const exported = prepare(config.model, true);
   const names = nameGroups(exported);
   const losses = [...exported.losses];
   const interfaces = interfacesOf(config, names, losses);
@@ -41,7 +57,7 @@ export function writeConfiguration(config: Config): WrittenConfiguration {
     securityGroups: Object.fromEntries(isOpen ? [...groups, closed] : groups),
     interfaces: Object.fromEntries(interfaces.map(({ key, ...one }) => [key, one])),
   };
-  const text = stringify(written, { lineWidth: COLUMNS, aliasDuplicateObjects: false });
+  const text = stringify(written, FORM);
   return { text, losses: [...new Set(losses)] };
 }
 
@@ -52,14 +68,14 @@ interface WrittenInterface {
 }
 
 function interfacesOf(
-  { model, interfaces }: Config,
+  { model, interfaces }: Writable,
   names: ReadonlyMap<GroupId, string>,
   losses: string[],
 ): readonly WrittenInterface[] {
   const devices = new Map(interfaces.map(({ id, device }) => [id, device]));
   return [...model.interfaces.values()].flatMap((one) => {
     if (one.isPlatform === true) return [];
-    const { id, name, groupIds, addresses, doubt, sourceDestCheck } = one;
+    const { id, name, groupIds, addresses, doubt, sourceDestCheck, audit } = one;
     const device = devices.get(id);
     const groups = groupIds.flatMap((group) => names.get(group) ?? []);
     const isOpen = (doubt?.groups.size ?? 0) > 0 || (doubt?.gaps.length ?? 0) > 0;
@@ -72,6 +88,7 @@ function interfacesOf(
       addresses: addresses.map(formatAddress),
       securityGroups: groups.length > 0 ? groups : [NOTHING_KNOWN],
       ...(sourceDestCheck ? {} : { sourceDestCheck: false }),
+      ...(audit === true ? { audit } : {}),
       ...(device === undefined ? {} : { device: deviceOf(device) }),
     };
     return [written];
@@ -119,18 +136,26 @@ function nameGroups({ groups }: Exported): ReadonlyMap<GroupId, string> {
 }
 
 function groupOf(
-  { description, ingress, egress }: SecurityGroup,
+  group: SecurityGroup,
   exported: Exported,
   names: ReadonlyMap<string, string>,
 ): object {
-  const rules = (list: readonly Rule[], key: 'from' | 'to'): object[] =>
-    list.flatMap((rule) => {
+  const rules = (direction: Direction, key: 'from' | 'to'): object[] =>
+    [...group[direction], ...auditedRules(group, direction)].flatMap((rule) => {
       const peer = peerOf(rule.peer, exported, names);
-      return peer === undefined
-        ? []
-        : [{ ...serviceOf(rule), [key]: peer, ...describe(rule.description) }];
+      if (peer === undefined) return [];
+      const audit = rule.audit === true ? { audit: true } : {};
+      const isStrict = rule.peer.kind === 'dns' && rule.peer.tlsName === true;
+      const tlsName = isStrict ? { tlsName: 'required' } : {};
+      const service = serviceOf(rule);
+      return [{ ...service, [key]: peer, ...tlsName, ...describe(rule.description), ...audit }];
     });
-  return { ...describe(description), ingress: rules(ingress, 'from'), egress: rules(egress, 'to') };
+  return {
+    ...describe(group.description),
+    ...(groupAudit(group).length === 0 ? {} : { audit: true }),
+    ingress: rules('ingress', 'from'),
+    egress: rules('egress', 'to'),
+  };
 }
 
 /** Undefined: nothing is known of the peer, so the rule admits nobody. */
@@ -150,6 +175,8 @@ function peerOf(
       const key = lists.get(peer.prefixListId)?.key;
       return key === undefined ? undefined : `pl:${key}`;
     }
+    case 'dns':
+      return `${DNS_PREFIX}${peer.name}`;
     default:
       return peer satisfies never;
   }

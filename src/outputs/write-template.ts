@@ -6,7 +6,15 @@
 import { formatCidr } from '../addr/address.ts';
 import type { PolicyModel, Rule } from '../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
-import { cleanText, descriptionOf, prepare, rulesOf, type Exported } from './exported.ts';
+import {
+  awsPeer,
+  cleanText,
+  descriptionOf,
+  prepare,
+  rulesOf,
+  tagsOf,
+  type Exported,
+} from './exported.ts';
 import { awsService } from './aws-service.ts';
 
 export const NOWHERE = {
@@ -41,6 +49,7 @@ export function writeTemplate(model: PolicyModel): {
     const isDefault = group.name === DEFAULT_GROUP_NAME;
     if (isDefault)
       losses.push(`the group ${group.name} can't be made: it is ${key} in the template`);
+    const tags = tagsOf(group);
     resources[ids.of(key)] = {
       Type: 'AWS::EC2::SecurityGroup',
       Properties: {
@@ -48,6 +57,9 @@ export function writeTemplate(model: PolicyModel): {
         GroupDescription: descriptionOf(group),
         VpcId: { Ref: 'VpcId' },
         ...(group.egress.length === 0 ? { SecurityGroupEgress: [NOWHERE] } : {}),
+        ...(tags.length === 0
+          ? {}
+          : { Tags: tags.map(({ key: Key, value: Value }) => ({ Key, Value })) }),
       },
     };
     rulesOf(group).forEach((rule, i) => {
@@ -67,7 +79,8 @@ export function writeTemplate(model: PolicyModel): {
 function ruleOf(rule: Rule, group: string, { groups, lists }: Exported, ids: LogicalIds): object {
   const isIngress = rule.direction === 'ingress';
   const { protocol, fromPort, toPort } = awsService(rule);
-  const { peer, description } = rule;
+  const { description } = rule;
+  const peer = awsPeer(rule);
   const side = isIngress ? 'Source' : 'Destination';
   const refer = (key: string | undefined, id: string, attribute: string): unknown =>
     key === undefined ? cleanText(id) : { 'Fn::GetAtt': [ids.of(key), attribute] };

@@ -6,7 +6,15 @@ import { formatCidr } from '../addr/address.ts';
 import type { PolicyModel, Rule } from '../policy/model.ts';
 import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
 import { awsService } from './aws-service.ts';
-import { cleanText, descriptionOf, prepare, rulesOf, type Exported } from './exported.ts';
+import {
+  awsPeer,
+  cleanText,
+  descriptionOf,
+  prepare,
+  rulesOf,
+  tagsOf,
+  type Exported,
+} from './exported.ts';
 
 export function writeTerraform(model: PolicyModel): {
   readonly text: string;
@@ -33,7 +41,12 @@ export function writeTerraform(model: PolicyModel): {
     const isDefault = group.name === DEFAULT_GROUP_NAME;
     const type = isDefault ? 'aws_default_security_group' : 'aws_security_group';
     const named = { name: literal(group.name), description: literal(descriptionOf(group)) };
-    add(type, key, { ...(isDefault ? {} : named), vpc_id: '${var.vpc_id}' });
+    const tags = tagsOf(group).map((tag) => [tag.key, tag.value] as const);
+    add(type, key, {
+      ...(isDefault ? {} : named),
+      vpc_id: '${var.vpc_id}',
+      ...(tags.length === 0 ? {} : { tags: Object.fromEntries(tags) }),
+    });
     rulesOf(group).forEach((rule, i) => {
       add(`aws_vpc_security_group_${rule.direction}_rule`, `${key}-${i + 1}`, {
         security_group_id: `\${${type}.${key}.id}`,
@@ -50,7 +63,8 @@ export function writeTerraform(model: PolicyModel): {
 
 function ruleOf(rule: Rule, { groups, lists }: Exported): object {
   const { protocol, fromPort, toPort } = awsService(rule);
-  const { peer, description } = rule;
+  const { description } = rule;
+  const peer = awsPeer(rule);
   const named = (): object => {
     switch (peer.kind) {
       case 'cidr':

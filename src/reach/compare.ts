@@ -1,45 +1,39 @@
 /**
  * Compares what two inputs allow: who can reach whom with what, and not how the rules are written.
  *
- * Theory of operation. The ends of a flow are the interfaces of either input, by their names; parts of the world, as
- * rules distinguish them; and for each group whose members are not all known, somebody in it. Between two ends an input
- * allows a set of services (policy/service-set.ts), which is exact: what the sender's egress admits and the receiver's
- * ingress too. It is computed twice, for what is certain and for what may be (policy/doubt.ts). The differences of
- * these sets are the answer. Who is not in an input reaches nobody there.
+ * Theory of operation. The ends of a flow are those of either input (side.ts), and between two of them either allows a
+ * set of services, for certain and perhaps. The differences of these sets are the answer. Who is not in an input
+ * reaches nobody there. What passes by audit alone (policy/audit.ts) is refused here; that it passes is told beside it.
  *
  * Ends that no rule of either input distinguishes are one class, so the work grows with the kinds of ends and not with
  * their number. A property test asks the plain judge about single packets between single ends, and compares.
  */
-import { formatCidr, type Address, type Family } from '../addr/address.ts';
-import { peerIncludes, type Tri } from '../policy/doubt.ts';
-import type {
-  Direction,
-  GroupId,
-  NetworkInterface,
-  Origin,
-  Peer,
-  PolicyModel,
-  Rule,
-  SecurityGroup,
-} from '../policy/model.ts';
+import type { Family } from '../addr/address.ts';
+import type { Origin, PolicyModel } from '../policy/model.ts';
+import { intersect, subtract, unite, type ServiceSet } from '../policy/service-set.ts';
+import { joinRegions, regionLabel } from './regions.ts';
 import {
-  EVERY_SERVICE,
-  intersect,
-  servicesOf,
-  subtract,
-  unite,
-  type ServiceSet,
-} from '../policy/service-set.ts';
-import { DEFAULT_GROUP_NAME } from '../policy/texts.ts';
-import { groupLabel } from '../policy/vpcs.ts';
-import { joinRegions, regionIncludes, regionLabel, regionsOf, type Region } from './regions.ts';
+  classify,
+  FAMILIES,
+  namedEnds,
+  outsideEnds,
+  reachBetween,
+  Side,
+  type End,
+  type PairReach,
+} from './side.ts';
 
 /** Pairs of classes; a million took six seconds where this was written. */
 const PAIRS_MAX = 2_000_000;
-const FAMILIES: readonly Family[] = [4, 6];
 
 export type DifferenceKind =
-  'newly-allowed' | 'no-longer-allowed' | 'perhaps-newly-allowed' | 'perhaps-no-longer-allowed';
+  | 'newly-allowed'
+  | 'no-longer-allowed'
+  | 'perhaps-newly-allowed'
+  | 'perhaps-no-longer-allowed'
+  /** No rule allows it in either input, and it passes by audit in the new one; in the old one. */
+  | 'newly-audited'
+  | 'no-longer-audited';
 
 export interface Difference {
   readonly kind: DifferenceKind;
@@ -48,6 +42,8 @@ export interface Difference {
   readonly to: readonly string[];
   readonly families: readonly Family[];
   readonly services: ServiceSet;
+  /** It passes by audit in the input that does not allow it. Absent: it is dropped there. */
+  readonly byAudit?: true;
   /** A rule that admits some of it, in the input that allows it. */
   readonly origin: Origin | undefined;
 }
@@ -58,203 +54,29 @@ type Found = Omit<Difference, 'from' | 'to'> & {
   readonly to: readonly End[];
 };
 
-/** An end of a flow. */
-type End =
-  | { readonly kind: 'interface'; readonly name: string }
-  | { readonly kind: 'member'; readonly name: string }
-  | { readonly kind: 'outside'; readonly name: string; readonly region: Region };
-
-/** What an input allows between two ends, for certain and perhaps. */
-interface Reach {
-  readonly sure: ServiceSet;
-  readonly maybe: ServiceSet;
-}
-
-const NOTHING: Reach = { sure: [], maybe: [] };
-const EVERYTHING: Reach = { sure: EVERY_SERVICE, maybe: EVERY_SERVICE };
-
 export interface Comparison {
   readonly differences: readonly Difference[];
   /** There are too many kinds of ends to compare; nothing was compared. */
   readonly isTooLarge: boolean;
 }
 
-export function compareModels(before: PolicyModel, after: PolicyModel): Comparison {
+/** @param pairsMax of classes of ends; with more, nothing is compared */
+export function compareModels(
+  before: PolicyModel,
+  after: PolicyModel,
+  pairsMax = PAIRS_MAX,
+): Comparison {
   const [old, now] = [new Side(before), new Side(after)];
   const found: Found[] = [];
   for (const family of FAMILIES) {
-    const regions = regionsOf([before, after], family).map((region): End => ({
-      kind: 'outside',
-      name: regionLabel(region),
-      region,
-    }));
     // What comes from outside is told first.
-    const classes = [...regions.map((end) => [end]), ...classify(old, now, family)];
-    if (classes.length ** 2 > PAIRS_MAX) return { differences: [], isTooLarge: true };
+    const outside = [...outsideEnds([before, after], family), ...namedEnds([before, after])];
+    const classes = [...outside.map((end) => [end]), ...classify([old, now], family)];
+    if (classes.length ** 2 > pairsMax) return { differences: [], isTooLarge: true };
     for (const from of classes)
       for (const to of classes) found.push(...comparePair(old, now, from, to, family));
   }
   return { differences: merge(found).map(nameEnds), isTooLarge: false };
-}
-
-/** One input, with its ends by name. */
-class Side {
-  readonly model: PolicyModel;
-  readonly interfaces: ReadonlyMap<string, NetworkInterface>;
-  /** Each group by the name of somebody in it. */
-  readonly members: ReadonlyMap<string, GroupId>;
-  /** The names of those who may be there, and are not known. */
-  readonly open: readonly string[];
-
-  constructor(model: PolicyModel) {
-    this.model = model;
-    const all = [...model.interfaces.values()];
-    this.interfaces = new Map(all.map((one) => [one.name, one]));
-    const used = new Set(all.flatMap(({ groupIds }) => groupIds));
-    const groups = [...model.groups.values()];
-    const nameOf = (group: SecurityGroup): string => `anybody in sg:${groupLabel(group)}`;
-    this.members = new Map(groups.map((group) => [nameOf(group), group.id]));
-    this.open = groups
-      .filter(({ id, name, memberGaps = [] }) => {
-        if (memberGaps.length > 0) return true;
-        // Each VPC has a default group, which mostly nobody is in on purpose.
-        return model.isElsewhere === true && !used.has(id) && name !== DEFAULT_GROUP_NAME;
-      })
-      .map(nameOf);
-  }
-
-  /** The address that stands for an interface; undefined if it has none of the family. */
-  addressOf(name: string, family: Family): Address | undefined {
-    return this.interfaces.get(name)?.addresses.find((one) => one.family === family);
-  }
-
-  has(end: End, family: Family): boolean {
-    if (end.kind === 'outside') return true;
-    if (end.kind === 'member') return this.members.has(end.name);
-    return this.addressOf(end.name, family) !== undefined;
-  }
-
-  /** What the gate of an end admits to the other one. Outside there is no gate. */
-  gate(
-    own: End,
-    direction: Direction,
-    other: End,
-    family: Family,
-  ): Reach & { readonly rule?: Rule } {
-    if (own.kind === 'outside') return EVERYTHING;
-    const { groupIds, doubt } = this.holderOf(own);
-    const sure: ServiceSet[] = [];
-    const maybe: ServiceSet[] = [];
-    let first: Rule | undefined;
-    const read = (id: GroupId, isSure: boolean): void => {
-      const group = this.model.groups.get(id);
-      for (const rule of group?.[direction] ?? []) {
-        const answer = this.includes(rule.peer, other, family);
-        if (answer === 'no') continue;
-        first ??= rule;
-        (isSure && answer === 'yes' ? sure : maybe).push(servicesOf(rule));
-      }
-      for (const rule of group?.possible ?? [])
-        if (rule.direction === direction && this.includes(rule.peer, other, family) !== 'no')
-          maybe.push(servicesOf(rule));
-      if (group === undefined || (group.gaps?.[direction] ?? []).length > 0)
-        maybe.push(EVERY_SERVICE);
-    };
-    for (const id of groupIds) read(id, true);
-    if (this.model.isElsewhere !== true) {
-      const set = unite(sure);
-      return { sure: set, maybe: set, ...(first === undefined ? {} : { rule: first }) };
-    }
-    for (const id of doubt?.groups.keys() ?? []) read(id, false);
-    if ((doubt?.gaps.length ?? 0) > 0) maybe.push(EVERY_SERVICE);
-    const rule = first === undefined ? {} : { rule: first };
-    return { sure: unite(sure), maybe: unite([...sure, ...maybe]), ...rule };
-  }
-
-  private holderOf(end: End): Pick<NetworkInterface, 'groupIds' | 'doubt'> {
-    if (end.kind === 'member') return { groupIds: [this.members.get(end.name)!] };
-    return this.interfaces.get(end.name)!;
-  }
-
-  /** Whether a peer includes the other end. */
-  includes(peer: Peer, end: End, family: Family): Tri {
-    switch (end.kind) {
-      case 'outside':
-        return regionIncludes(peer, end.region, this.model);
-      case 'member':
-        return this.includesMember(peer, this.members.get(end.name)!, family);
-      case 'interface': {
-        const owner = this.interfaces.get(end.name)!;
-        const address = this.addressOf(end.name, family)!;
-        return peerIncludes(peer, address, owner, this.model);
-      }
-      default:
-        return end satisfies never;
-    }
-  }
-
-  /** Of somebody in a group nothing but that is known. What blocks admit is told of parts of the world. */
-  private includesMember(peer: Peer, groupId: GroupId, family: Family): Tri {
-    switch (peer.kind) {
-      case 'group':
-        return peer.groupId === groupId ? 'yes' : 'no';
-      case 'cidr':
-        return peer.cidr.family === family && peer.cidr.length === 0 ? 'yes' : 'no';
-      case 'prefixList':
-        return 'no';
-      default:
-        return peer satisfies never;
-    }
-  }
-
-  /** What is the same for ends that no rule tells apart. */
-  signatureOf(end: End, family: Family, peers: readonly Peer[]): string {
-    if (!this.has(end, family)) return '';
-    if (end.kind === 'member') return `member ${this.members.get(end.name)!}`;
-    const { groupIds, doubt } = this.holderOf(end);
-    const told = peers.map((peer) => {
-      const answer = this.includes(peer, end, family);
-      return answer === 'yes' ? '1' : answer === 'no' ? '0' : '?';
-    });
-    const may = [...(doubt?.groups.keys() ?? [])].sort().join(' ');
-    return `${[...groupIds].sort().join(' ')}|${may}|${doubt?.gaps.length ?? 0}|${told.join('')}`;
-  }
-
-  /** All peers but groups, each once: those tell addresses apart. */
-  addressPeers(family: Family): readonly Peer[] {
-    const peers = new Map<string, Peer>();
-    for (const { ingress, egress, possible = [] } of this.model.groups.values())
-      for (const { peer } of [...ingress, ...egress, ...possible]) {
-        if (peer.kind === 'cidr' && peer.cidr.family === family)
-          peers.set(formatCidr(peer.cidr), peer);
-        if (peer.kind === 'prefixList') peers.set(peer.prefixListId, peer);
-      }
-    return [...peers.values()];
-  }
-}
-
-/** The interfaces and members of both inputs, those together that nothing tells apart. */
-function classify(old: Side, now: Side, family: Family): readonly (readonly End[])[] {
-  const [oldPeers, newPeers] = [old.addressPeers(family), now.addressPeers(family)];
-  const ends: End[] = [
-    ...[...new Set([...old.interfaces.keys(), ...now.interfaces.keys()])].map((name): End => ({
-      kind: 'interface',
-      name,
-    })),
-    ...[...new Set([...old.open, ...now.open])].map((name): End => ({
-      kind: 'member',
-      name,
-    })),
-  ];
-  const classes = new Map<string, End[]>();
-  for (const end of ends) {
-    if (!old.has(end, family) && !now.has(end, family)) continue;
-    const key = `${end.kind} ${old.signatureOf(end, family, oldPeers)} / ${now.signatureOf(end, family, newPeers)}`;
-    const known = classes.get(key);
-    if (known === undefined) classes.set(key, [end]);
-    else known.push(end);
-  }
-  return [...classes.values()];
 }
 
 function comparePair(
@@ -265,12 +87,14 @@ function comparePair(
   family: Family,
 ): readonly Found[] {
   const [source, target] = [from[0], to[0]];
-  if (source.kind === 'outside' && target.kind === 'outside') return [];
+  if (source.kind === 'named') return [];
+  if (source.kind === 'outside' && (target.kind === 'outside' || target.kind === 'named'))
+    return [];
   // What an interface sends to itself meets no gate.
   if (from === to && from.length === 1 && source.kind === 'interface') return [];
   const [before, after] = [
-    reachOf(old, source, target, family),
-    reachOf(now, source, target, family),
+    reachBetween(old, source, target, family),
+    reachBetween(now, source, target, family),
   ];
   const [perhapsBefore, perhapsAfter] = [before, after].map(({ sure, maybe }) =>
     subtract(maybe, sure),
@@ -285,30 +109,37 @@ function comparePair(
     subtract(perhapsBefore, after.maybe),
     intersect(before.sure, perhapsAfter),
   ]);
-  const make = (kind: DifferenceKind, services: ServiceSet, origin: Origin | undefined): Found[] =>
-    services.length === 0 ? [] : [{ kind, from, to, families: [family], services, origin }];
+  const make = (
+    kind: DifferenceKind,
+    services: ServiceSet,
+    origin: Origin | undefined,
+    how: Pick<Found, 'byAudit'> = {},
+  ): Found[] =>
+    services.length === 0 ? [] : [{ kind, from, to, families: [family], services, origin, ...how }];
+  const auditBegins = subtract(
+    subtract(after.passes, after.maybe),
+    unite([before.maybe, before.passes]),
+  );
+  const auditEnds = subtract(
+    subtract(before.passes, before.maybe),
+    unite([after.maybe, after.passes]),
+  );
   return [
-    ...make('newly-allowed', gained, after.origin),
-    ...make('no-longer-allowed', lost, before.origin),
-    ...make('perhaps-newly-allowed', maybeGained, after.origin),
-    ...make('perhaps-no-longer-allowed', maybeLost, before.origin),
+    ...make('newly-allowed', subtract(gained, before.passes), originOf(after)),
+    ...make('newly-allowed', intersect(gained, before.passes), originOf(after), { byAudit: true }),
+    ...make('no-longer-allowed', subtract(lost, after.passes), originOf(before)),
+    ...make('no-longer-allowed', intersect(lost, after.passes), originOf(before), {
+      byAudit: true,
+    }),
+    ...make('newly-audited', auditBegins, undefined),
+    ...make('no-longer-audited', auditEnds, undefined),
+    ...make('perhaps-newly-allowed', maybeGained, originOf(after)),
+    ...make('perhaps-no-longer-allowed', maybeLost, originOf(before)),
   ];
 }
 
-function reachOf(
-  side: Side,
-  from: End,
-  to: End,
-  family: Family,
-): Reach & { readonly origin: Origin | undefined } {
-  if (!side.has(from, family) || !side.has(to, family)) return { ...NOTHING, origin: undefined };
-  const out = side.gate(from, 'egress', to, family);
-  const into = side.gate(to, 'ingress', from, family);
-  return {
-    sure: intersect(out.sure, into.sure),
-    maybe: intersect(out.maybe, into.maybe),
-    origin: (into.rule ?? out.rule)?.origin,
-  };
+function originOf({ out, into }: PairReach): Origin | undefined {
+  return (into.at(0) ?? out.at(0))?.origin;
 }
 
 /** Puts together what differs in one part alone: families, then the ends on either side. */
@@ -346,7 +177,7 @@ function mergeBy(
 ): readonly Found[] {
   const merged = new Map<string, Found>();
   for (const one of found) {
-    const key = `${one.kind}\n${JSON.stringify(one.services)}\n${keyOf(one)}`;
+    const key = `${one.kind} ${one.byAudit}\n${JSON.stringify(one.services)}\n${keyOf(one)}`;
     const before = merged.get(key);
     merged.set(key, before === undefined ? one : join(before, one));
   }

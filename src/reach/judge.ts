@@ -10,7 +10,7 @@ import { compilePolicy } from '../policy/compile.ts';
 import { GATE_EGRESS, GATE_INGRESS, UPLINK_PORT, type CompiledPolicy } from '../policy/compiled.ts';
 import { explain } from '../explain/explain.ts';
 import { checkPath, choosePath, isExempt, type Path } from '../explain/explain-path.ts';
-import type { Explanation, Network, Service } from '../explain/explanation.ts';
+import type { Explanation, Network, Service, SubnetAnswer } from '../explain/explanation.ts';
 import { lookUpHost, Matcher, NO_HOST, NO_RULE } from '../policy/match.ts';
 import type { Direction } from '../policy/model.ts';
 import { matchingRules } from '../policy/reference.ts';
@@ -57,8 +57,10 @@ export class Judge {
     const { service } = one.check.service;
     // A packet that is dropped before the gates asks no rule.
     const checks = checkPath(this.network, path, service);
-    const isDropped = checks.some(({ outcome }) => outcome === 'refused');
     const explanation = this.explain(one);
+    // Nobody else knows what AWS asks beside groups.
+    const isHeld = subnetsOf(explanation).some(({ verdict }) => verdict === 'refused');
+    const isDropped = isHeld || checks.some(({ outcome }) => outcome === 'refused');
     const answers = {
       compiled: !isDropped && this.passesCompiled(path, service),
       reference: !isDropped && this.passesReference(path, service),
@@ -145,9 +147,15 @@ export class Judge {
   }
 }
 
-function doubtsOf({ answers }: Explanation): readonly string[] {
+function doubtsOf(explanation: Explanation): readonly string[] {
+  const { answers } = explanation;
   const clauses = answers.flatMap(({ gates }) => gates.flatMap(({ dependsOn }) => dependsOn ?? []));
-  return [...new Set(clauses)];
+  const more = subnetsOf(explanation).filter(({ verdict }) => verdict === 'undecidable');
+  return [...new Set([...clauses, ...more.map(({ why }) => why)])];
+}
+
+function subnetsOf({ answers }: Explanation): readonly SubnetAnswer[] {
+  return answers.flatMap(({ subnets }) => subnets ?? []);
 }
 
 function textOf(isAllowed: boolean): Expected {

@@ -9,6 +9,7 @@ import {
 } from '../addr/address.ts';
 import type { Tri } from '../policy/doubt.ts';
 import type { Peer, PolicyModel } from '../policy/model.ts';
+import { subnetBlocks } from '../policy/subnets.ts';
 
 export interface Region {
   readonly family: Family;
@@ -34,12 +35,13 @@ export function regionsOf(models: readonly PolicyModel[], family: Family): reado
   return sorted.slice(0, -1).map((first, i) => ({ family, first, last: sorted[i + 1] - 1n }));
 }
 
-/** The blocks that rules name, by themselves or in lists. */
-function* blocksOf({ groups, prefixLists }: PolicyModel): Generator<Cidr> {
-  for (const { ingress, egress, possible = [] } of groups.values())
-    for (const { peer } of [...ingress, ...egress, ...possible])
+/** The blocks that rules name, by themselves or in lists, and those that subnets ask for. */
+function* blocksOf({ groups, prefixLists, interfaces }: PolicyModel): Generator<Cidr> {
+  for (const { ingress, egress, audited = [], possible = [] } of groups.values())
+    for (const { peer } of [...ingress, ...egress, ...audited, ...possible])
       if (peer.kind === 'cidr') yield peer.cidr;
   for (const { entries } of prefixLists.values()) for (const { cidr } of entries) yield cidr;
+  yield* subnetBlocks(interfaces.values());
 }
 
 /** Whether a peer includes a part of the world, where nobody is a member of a group. */
@@ -48,6 +50,7 @@ export function regionIncludes(peer: Peer, region: Region, model: PolicyModel): 
     case 'cidr':
       return covers(peer.cidr, region) ? 'yes' : 'no';
     case 'group':
+    case 'dns':
       return 'no';
     case 'prefixList': {
       const list = model.prefixLists.get(peer.prefixListId);

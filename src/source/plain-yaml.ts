@@ -4,7 +4,7 @@
  *
  * Theory of operation. `readPlainText` returns either the tree that `parseDocument` would make with the library, to
  * the last position and path, or nothing. It reports no problems. Whatever is wrong, unusual or might mean something
- * else to the library ends it: anchors, aliases, directives, tabs, carriage returns, repeated keys, empty values,
+ * else to the library ends it: anchors, aliases, directives, tabs, lone carriage returns, repeated keys, empty values,
  * values over several lines, and so on. The library then reads the text from the start. So this reader can accept too
  * little, but it can't read anything differently. test/source/plain-yaml.test.ts compares both on generated texts, on
  * every template and configuration of the project, and on texts with random faults.
@@ -19,6 +19,7 @@ import {
   type Mapping,
   type Node,
 } from './nodes.ts';
+import { hasKey } from './known-keys.ts';
 import { itemPath, keyPath } from './paths.ts';
 import type { Position } from './problem.ts';
 import { readPlain11, type PlainValue } from './yaml11.ts';
@@ -45,11 +46,14 @@ const BLOCK_HEADER = /[|>]-?(?= *(?:\n|$))/y;
 const NUMBER_MAYBE = /^(?:[-+]?[0-9.]|[-+]?\.(?:inf|nan))/i;
 const NUMBER =
   /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^0[ox]|^[-+]?\.(?:inf|nan)$/i;
+/** What a number, a truth value or nothing can start with. Most texts start otherwise. */
+const MEANS_MORE_MAYBE = /^[-+.0-9~tTfFnN]/;
 const INTEGER = /^(?:0|-?[1-9][0-9]{0,14})$/;
 /** YAML accepts no longer keys in flow style. */
 const KEY_LENGTH_MAX = 1000;
 const NEWLINE = 10;
 const SPACE = 32;
+const EXCLAMATION = 33;
 const HASH = 35;
 const DASH = 45;
 const COLON = 58;
@@ -69,9 +73,11 @@ export function readPlainText(
   dialect: Dialect,
   limits: PlainLimits,
 ): Node | undefined {
-  if (UNUSUAL.test(text)) return undefined;
+  // Line breaks of Windows change no line, no column and no value.
+  const lines = text.includes('\r') ? text.replaceAll('\r\n', '\n') : text;
+  if (UNUSUAL.test(lines)) return undefined;
   try {
-    return new PlainReader(file, text, dialect, limits).read();
+    return new PlainReader(file, lines, dialect, limits).read();
   } catch (error) {
     if (error === NOT_PLAIN) return undefined;
     throw error;
@@ -172,10 +178,14 @@ class PlainReader {
     if (depth > this.#limits.depthMax || ++this.#nodes > this.#limits.nodesMax) giveUp();
   }
 
+  /** Matches a sticky pattern at the current offset. `exec` would make an object of each match. */
   #match(pattern: RegExp): string | undefined {
     pattern.lastIndex = this.#at;
-    const match = pattern.exec(this.#text);
-    return match?.[0];
+    return pattern.test(this.#text) ? this.#text.slice(this.#at, pattern.lastIndex) : undefined;
+  }
+
+  #matchTag(): string | undefined {
+    return this.#text.charCodeAt(this.#at) === EXCLAMATION ? this.#match(TAG) : undefined;
   }
 
   /**
@@ -272,14 +282,16 @@ class PlainReader {
 
   /** The value of a key; ends the reading if the mapping already has it. */
   #keyOf({ text: source, isPlain }: KeyText, entries: readonly Entry[]): string {
-    if (!isPlain) return refuseRepeated(source, entries);
-    const { value, text } = this.#resolve(source);
-    return value === null ? giveUp() : refuseRepeated(text, entries);
+    if (isPlain) {
+      const { value, text } = this.#resolve(source);
+      return value === null || hasKey(entries, text) ? giveUp() : text;
+    }
+    return hasKey(entries, source) ? giveUp() : source;
   }
 
   /** Reads what follows a colon or a dash, up to the start of the next line with content. */
   #readValue(path: string, depth: number, indent: number, mayStandLeft: boolean): Node {
-    const tag = this.#match(TAG);
+    const tag = this.#matchTag();
     if (tag !== undefined) {
       this.#at += tag.length;
       while (this.#text.charCodeAt(this.#at) === SPACE) this.#at++;
@@ -342,6 +354,7 @@ class PlainReader {
 
   #resolve(source: string): PlainValue {
     if (this.#dialect === 'aws') return readPlain11(source);
+    if (!MEANS_MORE_MAYBE.test(source)) return { value: source, text: source };
     if (INTEGER.test(source)) return { value: Number(source), text: source };
     if (NUMBER_MAYBE.test(source) && NUMBER.test(source)) giveUp();
     if (/^(?:~|null|true|false)$/i.test(source)) {
@@ -398,7 +411,7 @@ class PlainReader {
   }
 
   #readFlow(path: string, depth: number, isJson: boolean): Node {
-    const tag = isJson ? undefined : this.#match(TAG);
+    const tag = isJson ? undefined : this.#matchTag();
     if (tag !== undefined) {
       this.#at += tag.length;
       this.#skipBlanks(false);
@@ -421,9 +434,9 @@ class PlainReader {
     isJson: boolean,
   ): Node {
     const items: Node[] = [];
-    this.#readBetween(']', isJson, () => {
-      items.push(this.#readFlow(itemPath(path, items.length), depth + 1, isJson));
-    });
+    if (!this.#openFlow(']', isJson)) return makeList(at, path, tag, items);
+    do items.push(this.#readFlow(itemPath(path, items.length), depth + 1, isJson));
+    while (this.#hasMore(']', isJson));
     return makeList(at, path, tag, items);
   }
 
@@ -435,14 +448,15 @@ class PlainReader {
     isJson: boolean,
   ): Node {
     const entries: Entry[] = [];
-    this.#readBetween('}', isJson, () => {
+    if (!this.#openFlow('}', isJson)) return makeMapping(at, path, tag, entries);
+    do {
       const keyAt = this.#position(this.#at);
       const read = this.#readFlowKey(isJson);
       const key = this.#keyOf(read, entries);
       this.#skipBlanks(isJson);
       const value = this.#readFlow(keyPath(path, key), depth + 1, isJson);
       entries.push(makeEntry(key, keyAt, value, read.text));
-    });
+    } while (this.#hasMore('}', isJson));
     return makeMapping(at, path, tag, entries);
   }
 
@@ -456,22 +470,23 @@ class PlainReader {
     return { text: raw.slice(1, -1), isPlain: false };
   }
 
-  /** Reads from an opening bracket to behind the closing one. `readOne` reads each item; commas stand between them. */
-  #readBetween(close: ']' | '}', mayBreak: boolean, readOne: () => void): void {
+  /** Reads an opening bracket, and the closing one if it follows. Returns whether there is an item. */
+  #openFlow(close: ']' | '}', mayBreak: boolean): boolean {
     this.#at++;
     this.#skipBlanks(mayBreak);
-    if (this.#text[this.#at] === close) {
-      this.#at++;
-      return;
-    }
-    for (;;) {
-      readOne();
-      this.#skipBlanks(mayBreak);
-      const next = this.#text[this.#at++];
-      if (next === close) return;
-      if (next !== ',') giveUp();
-      this.#skipBlanks(mayBreak);
-    }
+    if (this.#text[this.#at] !== close) return true;
+    this.#at++;
+    return false;
+  }
+
+  /** Behind an item, reads a comma or the closing bracket. Returns whether there is another item. */
+  #hasMore(close: ']' | '}', mayBreak: boolean): boolean {
+    this.#skipBlanks(mayBreak);
+    const next = this.#text[this.#at++];
+    if (next === close) return false;
+    if (next !== ',') giveUp();
+    this.#skipBlanks(mayBreak);
+    return true;
   }
 }
 
@@ -479,21 +494,4 @@ class PlainReader {
 function readQuotedText(raw: string, inner: string): string {
   if (raw.startsWith("'")) return inner.replaceAll("''", "'");
   return inner.includes('\\') ? (JSON.parse(raw) as string) : inner;
-}
-
-/** From this many entries on, a set finds a key sooner. Most mappings have few, and a set for each would cost more. */
-const MANY_ENTRIES = 32;
-const keysOf = new WeakMap<readonly Entry[], Set<string>>();
-
-function refuseRepeated(key: string, entries: readonly Entry[]): string {
-  if (entries.length < MANY_ENTRIES)
-    return entries.some((entry) => entry.key === key) ? giveUp() : key;
-  let keys = keysOf.get(entries);
-  if (keys === undefined) {
-    keys = new Set(entries.map((entry) => entry.key));
-    keysOf.set(entries, keys);
-  }
-  if (keys.has(key)) giveUp();
-  keys.add(key);
-  return key;
 }

@@ -171,7 +171,8 @@ export function parseAnyDocument(
 /** The value of `key`, or undefined. The node may be undefined or no mapping, so that calls can be chained. */
 export function get(node: Node | undefined, key: string): Node | undefined {
   if (node?.kind !== 'mapping') return undefined;
-  return node.entries.find((entry) => entry.key === key)?.value;
+  for (const entry of node.entries) if (entry.key === key) return entry.value;
+  return undefined;
 }
 
 /** What the node is, for messages: 'a list', 'a string' … */

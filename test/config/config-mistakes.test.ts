@@ -243,7 +243,7 @@ test('keys and kinds', () => {
     [
       inRule('{ protocol: tcp, portz: 80, from: self }'),
       `3:38 error unknown-key ${RULE}.portz: unknown key 'portz'; did you mean 'ports'?`,
-      'known keys: protocol, ports, type, code, from, description',
+      'known keys: protocol, ports, type, code, from, description, audit',
     ],
     [
       inRule('{ protocl: all, from: self }'),

@@ -6,12 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { printCommands } from '../../src/inputs/account/commands.ts';
+import type { PolicyModel } from '../../src/policy/model.ts';
+import { serviceTexts } from '../../src/policy/service-set.ts';
+import { compareModels } from '../../src/reach/compare.ts';
 import { awsClis, endpointOptions } from '../support/aws-cli.ts';
 import { clientEnvironment, startApiProgram } from '../support/api-program.ts';
 import { run } from '../support/process.ts';
-import { describeModel, load, verdictOf, writeFolder } from './support.ts';
+import { describeModel, load, subnetsOf, verdictOf, writeFolder } from './support.ts';
 
-const CLIENT_TIMEOUT_MS = 120_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 const WEB = 'sg-00000000000000001';
 const DB = 'sg-00000000000000002';
 const LIST = 'pl-00000000000000001';
@@ -93,7 +96,11 @@ test('a folder: groups, lists, interfaces by the names of their instances, and w
     'other.json': '{"nothing": 1}',
   });
   const { config, kind, problems } = load(folder);
-  assert.deepEqual([kind, problems], ['account', []]);
+  assert.equal(kind, 'account');
+  assert.deepEqual(
+    problems.map(({ severity, message }) => `${severity}: ${message}`),
+    ['notice: NetworkAcls and RouteTables are not in the folder, and are not judged'],
+  );
   assert.deepEqual(describeModel(config.model), [
     'database: db, at 10.0.0.20',
     'db: tcp 5432 from sg:sg-00000000000000009',
@@ -126,7 +133,9 @@ test('a folder: groups, lists, interfaces by the names of their instances, and w
 test('without the interfaces and the entries of lists, these are not known', (t) => {
   const folder = writeFolder(t, { 'a.json': GROUPS, 'd.json': LISTS, 'e.json': ENTRIES });
   const { config, problems } = load(folder);
-  assert.deepEqual(problems.map(({ code }) => code).sort(), ['missing-answer', 'unnamed-entries']);
+  assert.deepEqual(problems.map(({ code }) => code).sort(), [
+    ...['missing-answer', 'missing-answer', 'unnamed-entries'],
+  ]);
   assert.deepEqual(
     [...config.model.groups.values()].map(({ memberGaps }) => memberGaps?.length),
     [1, 1, 1],
@@ -164,6 +173,172 @@ test('two interfaces with one address are an error that says what to do', (t) =>
   };
   const folder = writeFolder(t, { 'a.json': GROUPS, 'b.json': two });
   assert.throws(() => load(folder), /have the same address 10\.0\.0\.10.*--vpc/);
+});
+
+const entry = (
+  direction: 'in' | 'out',
+  number: number,
+  action: 'allow' | 'deny',
+  block: string,
+  service: object = { Protocol: '-1' },
+): object => ({
+  ...{ RuleNumber: number, RuleAction: action, Egress: direction === 'out', CidrBlock: block },
+  ...service,
+});
+const ports = (From: number, To: number): object => ({ Protocol: '6', PortRange: { From, To } });
+const open = (NetworkAclId: string, subnet: string): object => ({
+  ...{ NetworkAclId, Associations: [{ SubnetId: subnet }] },
+  Entries: [entry('in', 100, 'allow', '0.0.0.0/0'), entry('out', 100, 'allow', '0.0.0.0/0')],
+});
+const place = (id: string, address: string, group: string, subnet: string, name: string): object =>
+  eni(id, address, [group], { SubnetId: subnet, TagSet: [{ Key: 'Name', Value: name }] });
+
+test('what network ACLs and routes refuse is refused, and by which one', (t) => {
+  const folder = writeFolder(t, {
+    'a.json': GROUPS,
+    'b.json': {
+      NetworkInterfaces: [
+        place('eni-00000000000000001', '10.0.0.10', WEB, 'subnet-a', 'front'),
+        place('eni-00000000000000004', '10.0.0.11', WEB, 'subnet-a', 'front-2'),
+        place('eni-00000000000000002', '10.0.1.20', DB, 'subnet-b', 'database'),
+        place('eni-00000000000000005', '10.0.2.20', DB, 'subnet-c', 'other'),
+      ],
+    },
+    'acls.json': {
+      NetworkAcls: [
+        {
+          ...{ NetworkAclId: 'acl-b', Associations: [{ SubnetId: 'subnet-b' }] },
+          Entries: [
+            entry('in', 90, 'deny', '10.0.0.11/32', ports(5432, 5432)),
+            entry('in', 100, 'allow', '10.0.0.0/16', ports(5432, 5432)),
+            entry('out', 100, 'allow', '10.0.0.0/16', ports(1024, 65535)),
+            entry('in', 32767, 'deny', '0.0.0.0/0'),
+          ],
+        },
+        {
+          ...{ NetworkAclId: 'acl-c', Associations: [{ SubnetId: 'subnet-c' }] },
+          // No answers to the source ports below 32768, which some systems use.
+          Entries: [
+            entry('in', 100, 'allow', '10.0.0.0/16', ports(0, 65535)),
+            entry('out', 100, 'allow', '10.0.0.0/16', ports(32768, 65535)),
+          ],
+        },
+        open('acl-a', 'subnet-a'),
+      ],
+    },
+    'routes.json': {
+      RouteTables: [
+        {
+          ...{ RouteTableId: 'rtb-main', VpcId: VPC, Associations: [{ Main: true }] },
+          Routes: [
+            { DestinationCidrBlock: '10.0.0.0/16', GatewayId: 'local', State: 'active' },
+            { DestinationCidrBlock: '0.0.0.0/0', NatGatewayId: 'nat-1', State: 'active' },
+            { DestinationCidrBlock: '192.0.2.0/24', GatewayId: 'vgw-1', State: 'blackhole' },
+          ],
+        },
+      ],
+    },
+  });
+  const { config, problems } = load(folder);
+  assert.deepEqual(problems, []);
+  const verdicts = [
+    ['front -> database tcp 5432', 'allowed'],
+    ['front-2 -> database tcp 5432', 'refused'],
+    ['front -> other tcp 5432', 'undecidable'],
+    // Within a subnet nothing is asked.
+    ['front -> front-2 tcp 443', 'allowed'],
+    ['front -> internet tcp 443', 'allowed'],
+    ['internet -> front tcp 443', 'refused'],
+    ['front -> 192.0.2.9 tcp 443', 'refused'],
+  ];
+  for (const [question, verdict] of verdicts)
+    assert.equal(verdictOf(config, question), verdict, question);
+  assert.equal(verdictOf(config, 'front -> other tcp 5432', 40_000), 'allowed');
+  assert.equal(verdictOf(config, 'front -> other tcp 5432', 1500), 'refused');
+  assert.deepEqual(
+    subnetsOf(config, 'front-2 -> database tcp 5432').filter((line) => !line.includes('lets it')),
+    ['network-acl: refused by the network ACL acl-b of subnet-b, on the way in'],
+  );
+  assert.deepEqual(
+    subnetsOf(config, 'internet -> front tcp 443').filter((line) => !line.includes('lets it')),
+    [
+      'route: refused by the route table rtb-main of subnet-a: its route is nat-1, which lets nobody in',
+    ],
+  );
+});
+
+test('a network ACL that lets more pass is a difference', (t) => {
+  const withAcl = (port: number): PolicyModel => {
+    const folder = writeFolder(t, {
+      'a.json': GROUPS,
+      'b.json': {
+        NetworkInterfaces: [
+          place('eni-00000000000000001', '10.0.0.10', WEB, 'subnet-a', 'front'),
+          place('eni-00000000000000002', '10.0.1.20', DB, 'subnet-b', 'database'),
+        ],
+      },
+      'acls.json': {
+        NetworkAcls: [
+          {
+            ...{ NetworkAclId: 'acl-b', Associations: [{ SubnetId: 'subnet-b' }] },
+            Entries: [
+              entry('in', 100, 'allow', '10.0.0.0/16', ports(port, port)),
+              entry('out', 100, 'allow', '0.0.0.0/0'),
+            ],
+          },
+        ],
+      },
+    });
+    return load(folder).config.model;
+  };
+  const { differences } = compareModels(withAcl(22), withAcl(5432));
+  assert.deepEqual(
+    differences.map(({ kind, from, to, services }) => [kind, from, to, serviceTexts(services)]),
+    [
+      ['newly-allowed', ['front'], ['database'], ['tcp 5432']],
+      // Of a group of another account nobody knows where its members are.
+      ['perhaps-newly-allowed', ['anybody in sg:sg-00000000000000009'], ['database'], ['tcp 5432']],
+    ],
+  );
+});
+
+test('an entry or a route that nobody can read decides nothing', (t) => {
+  const folder = writeFolder(t, {
+    'a.json': GROUPS,
+    'b.json': {
+      NetworkInterfaces: [
+        place('eni-00000000000000001', '10.0.0.10', WEB, 'subnet-a', 'front'),
+        place('eni-00000000000000002', '10.0.1.20', DB, 'subnet-b', 'database'),
+      ],
+    },
+    'acls.json': {
+      NetworkAcls: [
+        open('acl-a', 'subnet-a'),
+        {
+          ...{ NetworkAclId: 'acl-b', Associations: [{ SubnetId: 'subnet-b' }] },
+          Entries: [
+            entry('in', 90, 'deny', 'nowhere', ports(5432, 5432)),
+            entry('in', 100, 'allow', '0.0.0.0/0'),
+            entry('out', 100, 'allow', '0.0.0.0/0'),
+          ],
+        },
+      ],
+    },
+    'routes.json': {
+      RouteTables: [
+        {
+          ...{ RouteTableId: 'rtb-a', VpcId: VPC, Associations: [{ Main: true }] },
+          Routes: [
+            { DestinationCidrBlock: '10.0.0.0/16', GatewayId: 'local' },
+            { DestinationPrefixListId: 'pl-unknown', GatewayId: 'vpce-1' },
+          ],
+        },
+      ],
+    },
+  });
+  const { config } = load(folder);
+  assert.equal(verdictOf(config, 'front -> database tcp 5432'), 'undecidable');
+  assert.equal(verdictOf(config, 'front -> 192.0.2.9 tcp 443'), 'undecidable');
 });
 
 test('the commands, for a VPC, a Region and a profile; strange words are quoted', () => {

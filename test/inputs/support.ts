@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { formatAddress, formatCidr } from '../../src/addr/address.ts';
+import { formatAddress, formatCidr, type Family } from '../../src/addr/address.ts';
 import type { Config } from '../../src/config/config.ts';
+import type { FamilyAnswer } from '../../src/explain/explanation.ts';
 import { answerQuestion } from '../../src/explain/question-ends.ts';
 import { parseQuestion } from '../../src/explain/question.ts';
 import { loadInput, type InputOptions, type LoadedInput } from '../../src/inputs/load-input.ts';
@@ -38,22 +39,44 @@ export function writeFolder(t: TestContext, files: Readonly<Record<string, unkno
 }
 
 /** The verdicts on all pairs that a question stands for, each once. */
-export function verdictOf(config: Config, text: string): string {
-  const question = parseQuestion(text);
-  assert.ok(question.ok);
-  const answers = answerQuestion(config, question.value);
-  assert.ok(answers.ok, answers.ok ? '' : answers.message);
-  const verdicts = answers.value.pairs.flatMap(({ explanation }) =>
-    explanation.answers.filter(({ family }) => family === 4).map(({ verdict }) => verdict),
-  );
+export function verdictOf(
+  config: Config,
+  text: string,
+  sourcePort?: number,
+  family: Family = 4,
+): string {
+  const verdicts = answersOf(config, text, sourcePort, family).map(({ verdict }) => verdict);
   return [...new Set(verdicts)].sort().join(' ');
+}
+
+/** What subnets say of it. */
+export function subnetsOf(config: Config, text: string): readonly string[] {
+  const answers = answersOf(config, text).flatMap(({ subnets }) => subnets ?? []);
+  return answers.map(({ check, why }) => `${check}: ${why}`);
+}
+
+function answersOf(
+  config: Config,
+  text: string,
+  sourcePort?: number,
+  wanted: Family = 4,
+): readonly FamilyAnswer[] {
+  const question = parseQuestion(text);
+  assert.ok(question.ok, text);
+  const asked = sourcePort === undefined ? question.value : { ...question.value, sourcePort };
+  const answers = answerQuestion(config, asked);
+  assert.ok(answers.ok, answers.ok ? '' : answers.message);
+  return answers.value.pairs.flatMap(({ explanation }) =>
+    explanation.answers.filter(({ family }) => family === wanted),
+  );
 }
 
 /** The model as lines that can be compared: rules by group, groups by interface, entries by list. */
 export function describeModel(model: PolicyModel): readonly string[] {
   const groups = [...model.groups.values()].flatMap(
-    ({ name, ingress, egress, possible = [], gaps }) => [
+    ({ name, ingress, egress, audited = [], possible = [], gaps }) => [
       ...[...ingress, ...egress].map((rule) => `${name}: ${ruleText(rule, model)}`),
+      ...audited.map((rule) => `${name}: audit ${ruleText(rule, model)}`),
       ...possible.map((rule) => `${name}: perhaps ${ruleText(rule, model)}`),
       ...(gaps === undefined ? [] : [`${name}: gaps ${Object.keys(gaps).join(' ')}`]),
     ],

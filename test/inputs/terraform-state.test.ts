@@ -1,4 +1,8 @@
-/** The state of a real Terraform that applied at the own API, and a plan that changes it. */
+/**
+ * The state of a real Terraform that applied at the own API, and a plan that changes it.
+ *
+ * Starts early: Terraform makes and changes what it has made before.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +17,7 @@ import { findTool, requireTools } from '../support/require.ts';
 import { NEEDS_PROVIDER, terraformSettings } from '../support/terraform.ts';
 import { describeModel, load, verdictOf } from './support.ts';
 
-const STEP_TIMEOUT_MS = 240_000;
+const STEP_TIMEOUT_MS = 300_000;
 
 test('a state says what was applied, and a plan what it changes of it', async (t) => {
   if (!requireTools(t, 'terraform')) return;

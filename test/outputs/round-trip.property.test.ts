@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { writeFileSync } from 'node:fs';
 import fc from 'fast-check';
+import { makeAuditAll } from '../../src/policy/audit.ts';
 import { ruleIdOfKey } from '../../src/policy/default-group.ts';
 import { DEFAULT_CONNECTION_TRACKING } from '../../src/policy/idle-timeouts.ts';
 import { stableId } from '../../src/policy/ids.ts';
@@ -17,12 +18,12 @@ import type {
 } from '../../src/policy/model.ts';
 import { ANY } from '../../src/policy/model.ts';
 import { ruleKey } from '../../src/policy/rules.ts';
-import { parseAddress, parseCidr, type Address, type Cidr } from '../../src/addr/address.ts';
 import { makeConfig } from '../../src/inputs/make-config.ts';
 import { writeConfiguration } from '../../src/outputs/write-configuration.ts';
 import { writeTemplate } from '../../src/outputs/write-template.ts';
 import { writeTerraform } from '../../src/outputs/write-terraform.ts';
 import { load, describeModel, writeFolder } from '../inputs/support.ts';
+import { mustAddress, mustCidr } from '../support/policy.ts';
 import { planOf } from './terraform-json.ts';
 
 const RUNS = 150;
@@ -30,19 +31,7 @@ const origin = { file: 'x', line: 1, column: 1, path: '' };
 /** Names that differ in what keys and logical ids can't have. */
 const NAMES = ['web', 'web-1', 'webx1', 'webIn1', 'web 1', 'A.b', '7 of 9', 'x${y}', '-'];
 const LISTS = ['offices', 'off ices'];
-const BLOCKS = ['0.0.0.0/0', '10.0.0.0/8', '192.0.2.1/32', '::/0', 'fd00:10::/64'].map(cidr);
-
-function cidr(text: string): Cidr {
-  const parsed = parseCidr(text, 'refuse');
-  assert.ok(parsed.ok);
-  return parsed.value;
-}
-
-function address(text: string): Address {
-  const parsed = parseAddress(text);
-  assert.ok(parsed.ok);
-  return parsed.value;
-}
+const BLOCKS = ['0.0.0.0/0', '10.0.0.0/8', '192.0.2.1/32', '::/0', 'fd00:10::/64'].map(mustCidr);
 
 type Service = Pick<Rule, 'protocol' | 'fromPort' | 'toPort'>;
 const services: fc.Arbitrary<Service> = fc.oneof(
@@ -68,8 +57,8 @@ const models: fc.Arbitrary<PolicyModel> = fc
     });
     const group = (name: string): fc.Arbitrary<SecurityGroup> =>
       fc
-        .tuple(rules, rules, fc.constantFrom('', 'a group'))
-        .map(([ingress, egress, description]) => {
+        .tuple(rules, rules, fc.constantFrom('', 'a group'), fc.boolean())
+        .map(([ingress, egress, description, audits]) => {
           const id = stableId('sg', name);
           const make = (drawn: typeof ingress, direction: Direction): Rule[] => {
             const made = drawn.map(([service, peer, text]) => ({
@@ -91,6 +80,7 @@ const models: fc.Arbitrary<PolicyModel> = fc
             description,
             ingress: make(ingress, 'ingress'),
             egress: make(egress, 'egress'),
+            ...(audits ? { audited: makeAuditAll(id, origin) } : {}),
             origin,
           };
         });
@@ -107,7 +97,7 @@ const models: fc.Arbitrary<PolicyModel> = fc
         return {
           id: stableId('eni', name),
           name,
-          addresses: [address(`10.9.0.${i + 4}`)],
+          addresses: [mustAddress(`10.9.0.${i + 4}`)],
           groupIds,
           sourceDestCheck: i % 2 === 0,
           connectionTracking: DEFAULT_CONNECTION_TRACKING,

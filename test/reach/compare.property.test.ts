@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { parseAddress, type Address } from '../../src/addr/address.ts';
+import { INTERFACE_AUDIT } from '../../src/policy/audit.ts';
 import { judgeCertainly, type Certainty } from '../../src/policy/doubt.ts';
 import type { Direction, PolicyModel, Rule, SecurityGroup } from '../../src/policy/model.ts';
 import { servicesOf } from '../../src/policy/service-set.ts';
@@ -54,6 +55,33 @@ function judge(
   return gates.includes('maybe') ? 'maybe' : 'yes';
 }
 
+/** The same with all rules that only audit among the others. */
+function admittingAudits(model: PolicyModel): PolicyModel {
+  const groups = new Map(
+    [...model.groups].map(([id, group]): [string, SecurityGroup] => {
+      const of = (direction: Direction): readonly Rule[] =>
+        [...group[direction], ...(group.audited ?? []).filter((rule) => rule.direction === direction)]; // prettier-ignore
+      return [id, { ...group, ingress: of('ingress'), egress: of('egress') }];
+    }),
+  );
+  const [anyone] = groups.values();
+  const everything = { ...anyone, id: 'sg-all', name: 'all', gaps: {}, possible: [], memberGaps: [], ingress: INTERFACE_AUDIT.slice(0, 2), egress: INTERFACE_AUDIT.slice(2) }; // prettier-ignore
+  groups.set(everything.id, everything);
+  const interfaces = [...model.interfaces].map(([id, one]) =>
+    [id, one.audit === true ? { ...one, groupIds: [...one.groupIds, everything.id] } : one] as const); // prettier-ignore
+  return { ...model, groups, interfaces: new Map(interfaces) };
+}
+
+/** What is to be told, where both are judged so and pass so. */
+function kindsOf(wanted: string, passed: boolean, passes: boolean): readonly string[] {
+  const kind = KINDS[wanted];
+  if (wanted === 'no yes') return [passed ? `${kind} by audit` : kind!];
+  if (wanted === 'yes no') return [passes ? `${kind} by audit` : kind!];
+  if (wanted !== 'no no') return kind === undefined ? [] : [kind];
+  if (passed === passes) return [];
+  return [passes ? 'newly-audited' : 'no-longer-audited'];
+}
+
 const KINDS: Readonly<Record<string, DifferenceKind | undefined>> = {
   'no yes': 'newly-allowed',
   'yes no': 'no-longer-allowed',
@@ -62,6 +90,13 @@ const KINDS: Readonly<Record<string, DifferenceKind | undefined>> = {
   'yes maybe': 'perhaps-no-longer-allowed',
   'maybe no': 'perhaps-no-longer-allowed',
 };
+
+const AUDIT_KINDS = [
+  'newly-allowed by audit',
+  'no-longer-allowed by audit',
+  'newly-audited',
+  'no-longer-audited',
+];
 
 /** Whether the stranger is in the part of the world that a label tells: blocks, or a range. */
 function isStranger(label: string): boolean {
@@ -86,10 +121,13 @@ test('every packet between interfaces, and from and to a stranger, is told as th
       fc.constantFrom(...INTERFACES, undefined),
       fc.constantFrom(...PORTS),
       fc.boolean(),
-      (before, drawn, from, to, port, isGone) => {
+      fc.constantFrom('drawn', 'drawn', 'drawn', 'rules for audit', 'audit for rules'),
+      (first, drawn, from, to, port, isGone, change) => {
         if (from === to) return;
         const interfaces = new Map([...drawn.interfaces].slice(isGone ? 1 : 0));
-        const after = { ...drawn, interfaces };
+        const second = change === 'drawn' ? { ...drawn, interfaces } : first;
+        const before = change === 'audit for rules' ? admittingAudits(first) : first;
+        const after = change === 'rules for audit' ? admittingAudits(second) : second;
         const wanted = `${judge(before, from, to, port)} ${judge(after, from, to, port)}`;
         seen.set(wanted, (seen.get(wanted) ?? 0) + 1);
         const { differences, isTooLarge } = compareModels(before, after);
@@ -106,9 +144,12 @@ test('every packet between interfaces, and from and to a stranger, is told as th
             one.families.includes(4) &&
             one.services.some(([first, last]) => first <= number && number <= last),
         );
+        const [passed, passes] = [before, after].map((one) => judge(admittingAudits(one), from, to, port) === 'yes'); // prettier-ignore
+        const kinds = kindsOf(wanted, passed, passes);
+        for (const kind of kinds) seen.set(kind, (seen.get(kind) ?? 0) + 1);
         assert.deepEqual(
-          told.map(({ kind }) => kind),
-          KINDS[wanted] === undefined ? [] : [KINDS[wanted]],
+          told.map(({ kind, byAudit }) => `${kind}${byAudit === true ? ' by audit' : ''}`),
+          kinds,
         );
       },
     ),
@@ -116,7 +157,7 @@ test('every packet between interfaces, and from and to a stranger, is told as th
   );
   // Each kind of change was met.
   assert.deepEqual(
-    Object.keys(KINDS).filter((kind) => !seen.has(kind)),
+    [...Object.keys(KINDS), ...AUDIT_KINDS].filter((kind) => !seen.has(kind)),
     [],
   );
 });
@@ -144,7 +185,7 @@ test('that somebody known comes into a group takes nothing from who may be in it
     group('sg-b', [], [rule('egress', 'sg-a')]),
   ];
   const [one] = model.interfaces.values();
-  const { doubt: _, ...known } = { ...one, groupIds: ['sg-b'] };
+  const { doubt: _, audit: __, ...known } = { ...one, groupIds: ['sg-b'] };
   const before: PolicyModel = {
     groups: new Map(all.map((each) => [each.id, each])),
     ...{ prefixLists: new Map(), interfaces: new Map(), isElsewhere: true },

@@ -14,7 +14,7 @@ import { runSgctl, SGCTL, type Ran } from '../support/sgctl.ts';
 
 const CONFIG_FOLDER = join(repositoryRoot(), 'config');
 const DEMO_EXPECTATIONS = join(CONFIG_FOLDER, 'demo.expect.yaml');
-const COMMAND_TIMEOUT_MS = 60_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 const WITH_LAB = { skip: whyNoLab() ?? false };
 
 const folder = mkdtempSync(join(tmpdir(), 'sgt-reach-live-'));

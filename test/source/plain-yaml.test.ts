@@ -11,8 +11,19 @@ import { repositoryFiles, repositoryRoot } from '../support/repository.ts';
 
 const DIALECTS: readonly Dialect[] = ['core', 'aws'];
 
-/** Both readings, which must agree where the fast one gives a tree. @returns whether it does */
+/**
+ * Both readings, which must agree where the fast one gives a tree, with the line breaks of Windows too.
+ * @returns whether it does
+ */
 function compare(text: string, dialect: Dialect): boolean {
+  const isPlain = compareOne(text, dialect);
+  const ofWindows = text.replaceAll(/\r?\n/g, '\r\n');
+  if (ofWindows !== text)
+    assert.equal(compareOne(ofWindows, dialect), isPlain, JSON.stringify(text));
+  return isPlain;
+}
+
+function compareOne(text: string, dialect: Dialect): boolean {
   const fast = readPlainText('f', text, dialect, PLAIN_LIMITS);
   if (fast === undefined) return false;
   const problems: Problem[] = [];
@@ -320,7 +331,9 @@ test('what needs the library is left to it', () => {
       'a: &x b',
       'a: *x',
       'a:\tb',
-      'a: b\r\n',
+      'a: b\r',
+      'a: b\rc: d\n',
+      'a: b\r\r\n',
       '\uFEFFa: b',
       '<<: b',
     ],

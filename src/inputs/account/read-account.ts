@@ -5,9 +5,11 @@
  *
  * A file that is missing makes what it would say unknown: without interfaces nobody knows the members of a group.
  */
+import { isAuditTagged } from '../../policy/audit-tags.ts';
 import type { Direction, Origin } from '../../policy/model.ts';
 import { IDLE_TIMEOUTS } from '../../policy/idle-timeouts.ts';
 import type { PeerText, ServiceText } from '../../policy/permissions.ts';
+import type { Tag } from '../../policy/tags.ts';
 import {
   isObject,
   numberOf,
@@ -18,7 +20,9 @@ import {
 } from '../../source/json-values.ts';
 import type { Problem } from '../../source/problem.ts';
 import { ModelDraft } from '../draft.ts';
+import type { DraftInterface } from '../draft-parts.ts';
 import type { JsonFile } from '../read-json.ts';
+import { AccountFilters } from './subnet-filters.ts';
 
 /** The top-level keys of the answers that are read. */
 const ANSWERS = [
@@ -76,7 +80,12 @@ class Account {
     // They have ids, which the rules in groups lack; of two equal ones the first is kept.
     for (const one of this.all('SecurityGroupRules')) this.readRule(one);
     for (const one of this.all('SecurityGroups')) this.readPermissions(one);
-    for (const one of this.all('NetworkInterfaces')) this.readInterface(one);
+    const filters = new AccountFilters(
+      this.all('NetworkAcls').map(({ value }) => value),
+      this.all('RouteTables').map(({ value }) => value),
+      this.draft.lists,
+    );
+    for (const one of this.all('NetworkInterfaces')) this.readInterface(one, filters);
     this.tellMissing();
   }
 
@@ -164,6 +173,7 @@ class Account {
       description: textOf(own(value, 'Description')) ?? '',
       vpcId: textOf(own(value, 'VpcId')),
       origin: this.originOf(one, id),
+      ...(isAuditTagged(tagsOf(value)) ? { audit: true } : {}),
     });
   }
 
@@ -215,7 +225,7 @@ class Account {
     group.rules.push({ direction, text, origin, ...(id === undefined ? {} : { id }) });
   }
 
-  private readInterface(one: Listed): void {
+  private readInterface(one: Listed, filters: AccountFilters): void {
     const { value } = one;
     const id = textOf(own(value, 'NetworkInterfaceId'));
     if (id === undefined) return;
@@ -243,6 +253,8 @@ class Account {
       gaps: groups.length > 0 ? [] : [`${id} has no security groups, so AWS filters nothing there`],
       sourceDestCheck: own(value, 'SourceDestCheck') !== false,
       connectionTracking: timeoutsOf(value),
+      filters: filtersOf(value, filters),
+      ...(isAuditTagged(tagsOf(value)) ? { audit: true } : {}),
     });
   }
 
@@ -274,14 +286,26 @@ class Account {
         hint,
       });
     }
-    const passed = (['NetworkAcls', 'RouteTables'] as const).filter(
-      (key) => this.all(key).length > 0,
-    );
-    if (passed.length === 0) return;
-    const message = `groups alone are judged: ${passed.join(' and ')} are passed over`;
+    const missing = (['NetworkAcls', 'RouteTables'] as const).filter((key) => !this.has(key));
+    if (missing.length === 0) return;
+    const message = `${missing.join(' and ')} are not in ${this.draft.what}, and are not judged`;
     const hint = 'a network ACL may refuse what the groups admit, and a route may lead nowhere';
-    this.problems.push({ severity: 'notice', code: 'passed-over', at, path: '', message, hint });
+    this.problems.push({ severity: 'notice', code: 'missing-answer', at, path: '', message, hint });
   }
+}
+
+/** What AWS asks beside groups for an interface. */
+function filtersOf(
+  value: JsonObject,
+  filters: AccountFilters,
+): NonNullable<DraftInterface['filters']> {
+  const subnet = filters.of(textOf(own(value, 'SubnetId')), textOf(own(value, 'VpcId')));
+  if (subnet === undefined) return {};
+  const associations = [value, ...objectsOf(own(value, 'PrivateIpAddresses'))];
+  const isPublic = associations.some(
+    (one) => textOf(own(own(one, 'Association'), 'PublicIp')) !== undefined,
+  );
+  return { subnet, hasPublicAddress: isPublic };
 }
 
 function serviceOf(value: JsonObject): ServiceText {
@@ -323,18 +347,17 @@ function timeoutsOf(value: JsonObject): DraftTimeouts {
   };
 }
 
-type DraftTimeouts = NonNullable<
-  Parameters<ModelDraft['interfaces']['set']>[1]['connectionTracking']
->;
+type DraftTimeouts = NonNullable<DraftInterface['connectionTracking']>;
 
 function nameTag(value: JsonObject | undefined): string | undefined {
-  const tags = [...objectsOf(own(value, 'Tags')), ...objectsOf(own(value, 'TagSet'))];
-  return textOf(
-    own(
-      tags.find((tag) => own(tag, 'Key') === 'Name'),
-      'Value',
-    ),
-  );
+  return tagsOf(value).find(({ key }) => key === 'Name')?.value;
+}
+
+function tagsOf(value: JsonObject | undefined): readonly Tag[] {
+  return [...objectsOf(own(value, 'Tags')), ...objectsOf(own(value, 'TagSet'))].flatMap((tag) => {
+    const [key, text] = [textOf(own(tag, 'Key')), textOf(own(tag, 'Value'))];
+    return key === undefined || text === undefined ? [] : [{ key, value: text }];
+  });
 }
 
 function plainName(text: string | undefined): string | undefined {

@@ -10,6 +10,7 @@ import { objectsOf, own, textOf, textsOf } from '../../source/json-values.ts';
 import type { DraftGroup, DraftRule } from '../draft-parts.ts';
 import type { Instance } from './resource.ts';
 import { idOf, isUnknown, type Link } from './links.ts';
+import { auditOf } from './networks.ts';
 import type { Reading } from './reading.ts';
 import { plainGroupId, serviceOf } from './rule-texts.ts';
 
@@ -34,6 +35,7 @@ export function enterGroup(reading: Reading, one: Instance): void {
     description: textOf(own(values, 'description')) ?? '',
     origin: reading.originOf(one),
     gaps: { ingress: [...gaps], egress: [...gaps] },
+    ...auditOf(one),
   });
 }
 

@@ -3,10 +3,11 @@
  * balancers, databases, functions, endpoints), which is taken as one interface of its name.
  */
 import { stableId } from '../../policy/ids.ts';
-import { objectsOf, own, textOf, textsOf } from '../../source/json-values.ts';
-import type { DraftInterface } from '../draft-parts.ts';
+import { numberOf, objectsOf, own, textOf, textsOf } from '../../source/json-values.ts';
+import type { DraftInterface, DraftNetwork } from '../draft-parts.ts';
 import type { Instance } from './resource.ts';
 import { idOf, isUnknown, NO_LINK, partOf, type Link } from './links.ts';
+import { auditOf } from './networks.ts';
 import type { Reading } from './reading.ts';
 
 export function readNetworkInterface(reading: Reading, one: Instance): void {
@@ -219,6 +220,9 @@ export function readAttachment(reading: Reading, one: Instance): void {
   }
 }
 
+/** Addresses of IPv6: AWS adds to them what it chooses. */
+const LISTS_6 = ['ipv6_addresses', 'ipv6_address_list'];
+
 function start(
   reading: Reading,
   one: Instance,
@@ -243,9 +247,22 @@ function start(
     doubtGroups: new Map(),
     gaps: [],
     origin: reading.originOf(one),
+    ...(one.type === 'aws_network_interface' ? auditOf(one) : {}),
+    ...(lacksIpv6(reading, one, subnets) ? { lacksIpv6: true } : {}),
   };
   draft.interfaces.set(made.id, made);
   return made;
+}
+
+/** Whether it gets an address of IPv6 that only AWS knows, when it is made. */
+function lacksIpv6(reading: Reading, one: Instance, subnets: readonly DraftNetwork[]): boolean {
+  const { unknown, values } = one;
+  if (!LISTS_6.some((key) => isUnknown(own(unknown, key)))) return false;
+  const count = numberOf(own(values, 'ipv6_address_count'));
+  const isWritten = [...LISTS_6, 'ipv6_address_count'].some((key) => reading.isWritten(one, key));
+  return (
+    (isWritten && count !== 0) || (count ?? 0) > 0 || subnets.some(({ givesIpv6 }) => givesIpv6)
+  );
 }
 
 /** @param isMore they are added to those that it has: if they are not given, nothing is missing */

@@ -7,7 +7,7 @@ import { own, textOf, textsOf, type JsonObject } from '../../source/json-values.
 import type { Instance } from './resource.ts';
 import type { Found, Reached, References } from './references.ts';
 
-export type LinkKind = 'group' | 'list' | 'subnet' | 'vpc' | 'interface';
+export type LinkKind = 'group' | 'list' | 'subnet' | 'vpc' | 'interface' | 'acl' | 'routes';
 
 /** What an attribute names. */
 export interface Link {
@@ -50,10 +50,24 @@ const HOLDERS: Readonly<Record<LinkKind, ReadonlyMap<string, readonly string[]>>
     ['aws_network_interface', ['id']],
     ['aws_instance', ['primary_network_interface_id']],
   ]),
+  acl: new Map([
+    ['aws_network_acl', ['id']],
+    ['aws_default_network_acl', ['id']],
+    ['aws_vpc', ['default_network_acl_id']],
+    ['aws_default_vpc', ['default_network_acl_id']],
+  ]),
+  routes: new Map([
+    ['aws_route_table', ['id']],
+    ['aws_default_route_table', ['id']],
+    ['aws_vpc', ['main_route_table_id', 'default_route_table_id']],
+    ['aws_default_vpc', ['main_route_table_id', 'default_route_table_id']],
+  ]),
 };
 
 const PREFIXES: Readonly<Record<LinkKind, IdPrefix>> = {
   ...{ group: 'sg', list: 'pl', subnet: 'eni', vpc: 'vpc', interface: 'eni' },
+  // These have no form of their own here: they are shown by their addresses.
+  ...{ acl: 'eni', routes: 'eni' },
 };
 
 /** The id of what a resource holds: AWS's, or one made of its address. */

@@ -1,4 +1,5 @@
 /** Reads the VPCs, subnets and prefix lists of a plan or state into a draft. */
+import { AUDIT_TAG, isAuditTagged } from '../../policy/audit-tags.ts';
 import { numberOf, objectsOf, own, textOf, textsOf } from '../../source/json-values.ts';
 import type { DraftList } from '../draft-parts.ts';
 import type { Reading } from './reading.ts';
@@ -29,7 +30,11 @@ export function readSubnet(reading: Reading, one: Instance): void {
     (text) => textOf(text) ?? [],
   );
   const origin = reading.originOf(one);
-  reading.draft.subnets.set(id, { id, name: nameTag(one) ?? one.address, vpcId, blocks, origin });
+  const givesIpv6 = own(values, 'assign_ipv6_address_on_creation') === true;
+  reading.draft.subnets.set(id, {
+    ...{ id, name: nameTag(one) ?? one.address, vpcId, blocks, origin },
+    ...(givesIpv6 ? { givesIpv6 } : {}),
+  });
 }
 
 /** A list that is managed here, or one that is only looked up. */
@@ -80,4 +85,11 @@ export function readListEntry(reading: Reading, one: Instance): void {
 
 export function nameTag({ values }: Instance): string | undefined {
   return textOf(own(own(values, 'tags'), 'Name'));
+}
+
+/** Whether its tags, or those that the provider gives to all, put it in audit mode. Tags that are not known don't. */
+export function auditOf({ values }: Instance): { readonly audit?: true } {
+  const [mine, all] = ['tags', 'tags_all'].map((key) => textOf(own(own(values, key), AUDIT_TAG)));
+  const value = mine ?? all ?? '';
+  return isAuditTagged([{ key: AUDIT_TAG, value }]) ? { audit: true } : {};
 }

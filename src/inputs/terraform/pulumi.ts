@@ -19,6 +19,7 @@ const TYPES: ReadonlyMap<string, string> = new Map([
 const SINGULAR: ReadonlyMap<string, string> = new Map([
   ['entries', 'entry'],
   ['vpc_configs', 'vpc_config'],
+  ['routes', 'route'],
 ]);
 /** How Pulumi marks a value that it has encrypted. */
 const SECRET = '4dabf18193072939515e22adb298388d';

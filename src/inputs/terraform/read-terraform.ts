@@ -10,6 +10,7 @@ import { readAttachment, readInstance, readNetworkInterface, readOther } from '.
 import { readList, readListEntry, readSubnet, readVpc } from './networks.ts';
 import { isPulumi } from './pulumi.ts';
 import { Reading } from './reading.ts';
+import { FILTER_TYPES, readSubnetFilters } from './subnet-filters.ts';
 
 /** A resource that a plan changes. */
 export interface PlannedChange {
@@ -57,9 +58,8 @@ const PASSES: readonly ReadonlyMap<string, Reader>[] = [
   new Map([['aws_network_interface_sg_attachment', readAttachment]]),
 ];
 /** They decide beside groups whether a packet arrives. */
-const NOT_JUDGED =
-  /^aws_(?:default_)?(?:network_acl|network_acl_rule|network_acl_association|route|route_table|route_table_association|vpc_peering_connection|networkfirewall_\w+)$/;
-const KNOWN = new Set(PASSES.flatMap((pass) => [...pass.keys()]));
+const NOT_JUDGED = /^aws_(?:vpc_peering_connection|networkfirewall_\w+)$/;
+const KNOWN = new Set([...PASSES.flatMap((pass) => [...pass.keys()]), ...FILTER_TYPES]);
 
 /** @param isPrior read what a plan starts from, in place of what it makes */
 export function readTerraform(json: JsonFile, problems: Problem[], isPrior = false): TerraformRead {
@@ -69,6 +69,7 @@ export function readTerraform(json: JsonFile, problems: Problem[], isPrior = fal
   const reading = new Reading(draft, world, json);
   for (const pass of PASSES) for (const one of world.instances) pass.get(one.type)?.(reading, one);
   for (const one of world.instances) if (!KNOWN.has(one.type)) readOther(reading, one);
+  readSubnetFilters(reading);
   tellGaps(draft, world, json, problems);
   const changes = world.changes
     .filter(({ type }) => KNOWN.has(type) || NOT_JUDGED.test(type))
@@ -112,7 +113,7 @@ function tellGaps(
   const others = instances.filter(({ type }) => NOT_JUDGED.test(type));
   if (others.length === 0) return;
   const types = [...new Set(others.map(({ type }) => type))].sort().join(', ');
-  const message = `groups alone are judged: ${types} are passed over`;
-  const hint = 'a network ACL may refuse what the groups admit, and a route may lead nowhere';
+  const message = `not all that AWS asks is judged: ${types} are passed over`;
+  const hint = 'what a firewall refuses, or no peering leads to, may be told as allowed';
   problems.push({ severity: 'notice', code: 'passed-over', ...place, message, hint });
 }

@@ -105,12 +105,20 @@ resource "aws_network_acl" "main" {
   vpc_id     = aws_vpc.main.id
   subnet_ids = [aws_subnet.main[0].id]
   ingress {
-    protocol   = "tcp"
+    protocol   = "-1"
     rule_no    = 100
     action     = "allow"
     cidr_block = "0.0.0.0/0"
     from_port  = 0
-    to_port    = 65535
+    to_port    = 0
+  }
+  egress {
+    protocol   = "-1"
+    rule_no    = 100
+    action     = "allow"
+    cidr_block = "0.0.0.0/0"
+    from_port  = 0
+    to_port    = 0
   }
 }
 resource "aws_launch_template" "lt" {
