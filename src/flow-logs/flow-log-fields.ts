@@ -2,8 +2,8 @@
  * This file defines the fields of flow log records and formats a record as a line.
  *
  * The fields, their names, their order and the mark for "does not apply" are AWS's ("Flow log records"). An AWS field
- * that has no meaning here is written as `-`. Three fields are our own: rule-id, group-id and drop-reason. They are
- * written only if the format names them.
+ * that has no meaning here is written as `-`. Four fields are our own: rule-id, group-id, drop-reason and audited. They
+ * are written only if the format names them.
  */
 import { SEEN_SYN_ACK } from '../conntrack/accounts.ts';
 import { GIVEN_FIELD_NAMES, type LogFormat } from '../config/flow-log-format.ts';
@@ -25,6 +25,8 @@ export interface FlowRecord {
   readonly ruleId: string | undefined;
   readonly groupId: string | undefined;
   readonly dropReason: string | undefined;
+  /** It passed by audit alone: enforced, it would be dropped. Undefined: nobody asks. */
+  readonly isAudited: boolean | undefined;
   /** Whether the other side is an interface of this daemon. Only then it is known to be in the VPC. */
   readonly isRemoteLocal: boolean;
   packets: number;
@@ -120,6 +122,7 @@ const WRITERS: ReadonlyMap<string, Writer> = new Map<string, Writer>([
   ['rule-id', ofRecord(({ ruleId }) => ruleId ?? NONE)],
   ['group-id', ofRecord(({ groupId }) => groupId ?? NONE)],
   ['drop-reason', ofRecord(({ dropReason }) => dropReason ?? NONE)],
+  ['audited', ofRecord(({ isAudited }) => (isAudited === true ? 'yes' : 'no'))],
 ]);
 
 /** Formats a line of the log, without its newline. */

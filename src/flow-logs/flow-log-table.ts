@@ -47,5 +47,5 @@ export class RecordTable {
 
 function keyText(port: number, key: RecordKey): string {
   const { direction, action, protocol, srcaddr, srcport, dstaddr, dstport } = key;
-  return `${port} ${direction} ${action} ${protocol} ${srcaddr} ${srcport} ${dstaddr} ${dstport} ${key.ruleId ?? ''} ${key.dropReason ?? ''}`;
+  return `${port} ${direction} ${action} ${protocol} ${srcaddr} ${srcport} ${dstaddr} ${dstport} ${key.ruleId ?? ''} ${key.dropReason ?? ''} ${key.isAudited ?? ''}`;
 }

@@ -67,7 +67,7 @@ export class FlowLog {
     const table = isPast && this.closing !== undefined ? this.closing : this.table;
     table.seen.add(port);
     if (!wants(this.config.traffic, key.action)) return;
-    const { tellsRules, tellsReasons } = this.format;
+    const { tellsRules, tellsReasons, tellsAudit } = this.format;
     table.add(
       port,
       {
@@ -75,6 +75,7 @@ export class FlowLog {
         ruleId: tellsRules ? key.ruleId : undefined,
         groupId: tellsRules ? key.groupId : undefined,
         dropReason: tellsReasons ? key.dropReason : undefined,
+        isAudited: tellsAudit ? key.isAudited : undefined,
       },
       { ...sum },
     );

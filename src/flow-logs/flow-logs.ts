@@ -152,6 +152,9 @@ export class FlowLogs {
       case 'passed':
         this.notePacket(event);
         return;
+      case 'audited':
+        // What it carries is in the account of its flow, or comes as a packet that passed.
+        return;
       default:
         event satisfies never;
     }
@@ -213,6 +216,8 @@ export class FlowLogs {
     const localPort = isIcmp ? 0 : tuple.localPort;
     const remotePort = isIcmp ? 0 : tuple.remotePort;
     const isOut = direction === 'egress';
+    // It may have passed by a rule that has gone since.
+    const by = rule === undefined ? undefined : observatory.ruleOf(rule);
     const sighting: Sighting = {
       port,
       key: {
@@ -224,14 +229,22 @@ export class FlowLogs {
         srcport: isOut ? localPort : remotePort,
         dstport: isOut ? remotePort : localPort,
         action: reason === undefined ? 'ACCEPT' : 'REJECT',
-        ruleId: rule === undefined ? undefined : observatory.ruleOf(rule)?.id,
-        groupId: rule === undefined ? undefined : observatory.inForce.get(rule)?.groupId,
+        ruleId: by?.id,
+        groupId: this.groupOf(rule),
+        isAudited: by?.audit === true,
         dropReason: reason,
         isRemoteLocal: names.isLocal(remoteAddress),
       },
       sum,
     };
     for (const log of this.logs) if (log.isAbout(name)) log.add(sighting, isPast);
+  }
+
+  private groupOf(rule: number | undefined): string | undefined {
+    if (rule === undefined) return undefined;
+    const { inForce, audits } = this.observatory;
+    const id = inForce.get(rule)?.groupId ?? audits.get(rule)?.groupId;
+    return id === '' ? undefined : id;
   }
 
   private skipAll(): void {

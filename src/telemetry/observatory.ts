@@ -3,7 +3,8 @@
  * and the names of ports and rules. Metrics, flow logs and the requests of sgctl all read through it.
  */
 import type { Dataplane } from '../dataplane/dataplane.ts';
-import type { Rule, SecurityGroup } from '../policy/model.ts';
+import { interfaceAudit } from '../policy/audit.ts';
+import type { Rule } from '../policy/model.ts';
 import type { NumberedRule, RuleNumbers } from '../policy/rule-numbers.ts';
 import type { Config } from '../config/config.ts';
 import { EventPump } from './event-pump.ts';
@@ -49,9 +50,8 @@ export class Observatory {
   private numbered: {
     readonly config?: Config;
     readonly rules: ReadonlyMap<number, NumberedRule>;
-  } = {
-    rules: new Map(),
-  };
+    readonly audits: ReadonlyMap<number, NumberedRule>;
+  } = { rules: new Map(), audits: new Map() };
   private names: { readonly generation: number; readonly byPort: ReadonlyMap<number, string> } = {
     generation: -1,
     byPort: new Map(),
@@ -70,32 +70,39 @@ export class Observatory {
 
   /** The rules in force by rule number, in the order of their groups. Flows and hits carry this number. */
   get inForce(): ReadonlyMap<number, NumberedRule> {
-    const { config } = this;
-    if (this.numbered.config !== config)
-      this.numbered = {
-        config,
-        rules: new Map(this.numberRules().map((one) => [one.number, one])),
-      };
-    return this.numbered.rules;
+    return this.numberRules().rules;
   }
 
-  private numberRules(): NumberedRule[] {
-    const { ruleNumbers } = this.parts;
-    const numbered = (
-      group: SecurityGroup,
-      rules: readonly Rule[],
-      direction: NumberedRule['direction'],
-    ): NumberedRule[] =>
-      rules.map((rule) => ({
-        number: ruleNumbers.numberOf(rule),
-        rule,
-        groupId: group.id,
-        direction,
-      }));
-    return [...this.config.model.groups.values()].flatMap((group) => [
-      ...numbered(group, group.ingress, 'ingress'),
-      ...numbered(group, group.egress, 'egress'),
-    ]);
+  /** Likewise the rules that only audit (policy/audit.ts). Those of interfaces are of no group (''). */
+  get audits(): ReadonlyMap<number, NumberedRule> {
+    return this.numberRules().audits;
+  }
+
+  private numberRules(): Observatory['numbered'] {
+    const { config, parts } = this;
+    if (this.numbered.config === config) return this.numbered;
+    const { model } = config;
+    const byNumber = (
+      groups: readonly (readonly [string, readonly Rule[]])[],
+    ): Map<number, NumberedRule> =>
+      new Map(
+        groups.flatMap(([groupId, rules]) =>
+          rules.map((rule) => {
+            const number = parts.ruleNumbers.numberOf(rule);
+            return [number, { number, rule, groupId, direction: rule.direction }] as const;
+          }),
+        ),
+      );
+    const groups = [...model.groups.values()];
+    this.numbered = {
+      config,
+      rules: byNumber(groups.map(({ id, ingress, egress }) => [id, [...ingress, ...egress]])),
+      audits: byNumber([
+        ...groups.map(({ id, audited = [] }) => [id, audited] as const),
+        ['', interfaceAudit(model)],
+      ]),
+    };
+    return this.numbered;
   }
 
   /** The rule with this number. It may no longer be in force. */

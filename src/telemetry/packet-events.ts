@@ -2,7 +2,7 @@
 import { formatAddress, type Family } from '../addr/address.ts';
 import { createCarried, type Carried } from '../conntrack/accounts.ts';
 import { tableNumber } from '../dataplane/messages.ts';
-import { STATE_MASK, STATE_NAMES } from '../conntrack/states.ts';
+import { TOLD_STATES, toldState } from '../conntrack/states.ts';
 import {
   type FlowIndex,
   localAddressAt,
@@ -16,6 +16,7 @@ import type { FlowTable } from '../conntrack/table.ts';
 import {
   ENDED_NAMES,
   EVENT_ACCOUNT,
+  EVENT_AUDIT,
   EVENT_BYTES,
   EVENT_DIRECTION_BIT,
   EVENT_DROP,
@@ -66,9 +67,10 @@ interface EventCommon {
 }
 
 export interface PacketEvent extends EventCommon {
-  readonly kind: 'dropped' | 'passed';
+  /** `audited`: a packet that passes by audit alone, and opens a flow or is untracked. */
+  readonly kind: 'dropped' | 'passed' | 'audited';
   readonly direction: 'ingress' | 'egress';
-  /** Name of the drop reason; undefined if it passed. */
+  /** Name of the drop reason, of one that is audited what it would be; undefined if it passed. */
   readonly reason: string | undefined;
   /** undefined: it could not be decoded, or is no IP packet. */
   readonly tuple: Tuple | undefined;
@@ -131,7 +133,7 @@ export function readEvent(
       table: tableNumber(loop, (head & EVENT_IS_IPV6) === 0),
       flow: words[at + EVENT_FLOW],
       stateWord,
-      state: STATE_NAMES[stateWord & STATE_MASK],
+      state: TOLD_STATES[toldState(stateWord)],
       lastSeenMs: words[at + EVENT_SEEN],
       endedBy: number === 0 ? undefined : ENDED_NAMES[number],
       carried: createCarried(words, doubles, at + EVENT_ACCOUNT),
@@ -142,9 +144,9 @@ export function readEvent(
   const icmp = words[at + EVENT_ACCOUNT];
   return {
     ...common,
-    kind: kind === EVENT_DROP ? 'dropped' : 'passed',
+    kind: kind === EVENT_DROP ? 'dropped' : kind === EVENT_AUDIT ? 'audited' : 'passed',
     direction: (head & EVENT_DIRECTION_BIT) === 0 ? 'ingress' : 'egress',
-    reason: kind === EVENT_DROP ? REASONS[number][0] : undefined,
+    reason: kind === EVENT_DROP || kind === EVENT_AUDIT ? REASONS[number][0] : undefined,
     tuple,
     tcpFlags: head >>> EVENT_FLAGS_SHIFT,
     icmp: isIcmp ? { type: icmp >>> 8, code: icmp & 0xff } : undefined,

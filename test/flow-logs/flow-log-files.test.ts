@@ -30,14 +30,7 @@ import {
 import { mustRun, run } from '../support/process.ts';
 import { requireRoot, requireTools } from '../support/require.ts';
 import { CONFIG, formatOf, OUT, WEB } from './flow-log-config.ts';
-
-async function waitUntil(isTrue: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
-  while (!isTrue()) {
-    if (performance.now() > deadline) assert.fail('not within 5 s');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+import { until } from '../support/until.ts';
 
 describe('files', () => {
   function folderOf(t: TestContext): string {
@@ -238,6 +231,7 @@ describe('files', () => {
       ruleId: undefined,
       groupId: undefined,
       dropReason: undefined,
+      isAudited: undefined,
       isRemoteLocal: false,
     } as const;
     const sum = { packets: 1, bytes: 40, tcpFlags: 0, startMs: 0, endMs: 0 };
@@ -248,14 +242,14 @@ describe('files', () => {
       log.close(about, 1);
     };
     endInterval(5000);
-    await waitUntil(() => log.counts.lost > 0);
+    await until('something is lost', () => log.counts.lost > 0);
     assert.match(troubles[0], /ENOSPC/);
     const { written, lost } = log.counts;
     assert.equal(written + lost, 5000);
     assert.ok(written > 0, 'of the lines some had room');
     assert.equal(written, linesIn(), 'what is counted is what is there');
     endInterval(5);
-    await waitUntil(() => log.counts.written + log.counts.lost === 5006);
+    await until('all are written or lost', () => log.counts.written + log.counts.lost === 5006);
     assert.equal(log.counts.lost, lost + 6, 'with the SKIPDATA');
     rmSync(join(folder, 'filler'));
     endInterval(1);
@@ -288,6 +282,7 @@ describe('records of an interval', () => {
     ruleId: undefined,
     groupId: undefined,
     dropReason: undefined,
+    isAudited: undefined,
     isRemoteLocal: false,
   } as const;
 

@@ -16,6 +16,7 @@ import { CONFIG, formatOf, OUT, WEB } from './flow-log-config.ts';
 import { icmp4, tcp4, tcp6, udp4 } from '../packets/build.ts';
 import { Conversation } from '../engine/conversation.ts';
 import { Rig } from '../engine/rig.ts';
+import { model, type ModelText } from '../support/policy.ts';
 
 const WEB_SECOND = '172.31.16.140';
 const WEB6 = 'fd00:10::11';
@@ -27,6 +28,8 @@ interface World {
   readonly lines: string[];
   /** Ends the interval and gives the lines it wrote. */
   readonly end: () => Promise<string[]>;
+  /** Puts another model in force. */
+  readonly change: (text: ModelText) => void;
 }
 
 /** An engine with flow logs over it. Times in what it writes are replaced by how far they are from the start. */
@@ -41,6 +44,7 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
             'udp 53 from 0.0.0.0/0',
             'icmp 8/-1 from 128.0.0.0/1',
           ],
+          audited: ['tcp 8443 from 0.0.0.0/0'],
         },
       },
       interfaces: {
@@ -50,10 +54,9 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
     },
     { platform: ['169.254.169.254/udp/53'] },
   );
-  const { model } = rig;
-  const config = {
-    interfaces: [...model.interfaces.values()].map(({ id, name }) => ({ id, name })),
-    model,
+  let config = {
+    interfaces: [...rig.model.interfaces.values()].map(({ id, name }) => ({ id, name })),
+    model: rig.model,
     special: rig.special,
     flowLogs: [],
     conntrack: {},
@@ -103,6 +106,10 @@ function makeWorld(t: TestContext, ...configs: Partial<FlowLogConfig>[]): World 
       await logs.endInterval();
       return lines.splice(0);
     },
+    change: (text) => {
+      rig.change(text);
+      config = { ...config, model: model(text) };
+    },
   };
 }
 
@@ -112,6 +119,34 @@ function timeless(line: string): string {
 }
 
 const ENI = 'eni-web';
+
+test('the field audited: what passed by audit alone, also after its rule has gone', async (t) => {
+  const format = parseFormat('${srcport} ${dstport} ${action} ${packets} ${audited} ${rule-id}');
+  assert.ok(format.ok);
+  const { rig, end, change } = makeWorld(t, { interfaces: ['web'], format: format.value });
+  const [open, audited] = [22, 8443].map((port) => new Conversation(OUT, 20641, WEB, port));
+  for (const talk of [open, audited]) {
+    rig.send('uplink', talk.syn());
+    rig.send('web', talk.synAck());
+  }
+  rig.send('uplink', tcp4(OUT, WEB, { srcPort: 20641, dstPort: 23, flags: 'S' }));
+  assert.deepEqual((await end()).sort(), [
+    '20641 22 ACCEPT 1 no sgr-web-ingress-tcp 22 from 128.0.0.0/1',
+    '20641 23 REJECT 1 no -',
+    '20641 8443 ACCEPT 1 yes sgr-web-audit-tcp 8443 from 0.0.0.0/0',
+    '22 20641 ACCEPT 1 no sgr-web-ingress-tcp 22 from 128.0.0.0/1',
+    '8443 20641 ACCEPT 1 yes sgr-web-audit-tcp 8443 from 0.0.0.0/0',
+  ]);
+  rig.send('uplink', audited.ack('client'));
+  change({
+    groups: { web: { ingress: [] } },
+    interfaces: {
+      web: { addresses: [WEB], groups: ['web'] },
+      idle: { addresses: ['172.31.16.9'], groups: ['web'] },
+    },
+  });
+  assert.deepEqual(await end(), ['20641 8443 ACCEPT 1 yes sgr-web-audit-tcp 8443 from 0.0.0.0/0']);
+});
 
 test('a connection that goes on gives a record each way, and the next interval what came in it', async (t) => {
   const { rig, end } = makeWorld(t, { interfaces: ['web'] });
@@ -296,6 +331,7 @@ describe('formats', () => {
     ruleId: undefined,
     groupId: undefined,
     dropReason: undefined,
+    isAudited: undefined,
     isRemoteLocal: true,
     packets: 20,
     bytes: 4249,
