@@ -14,6 +14,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { CallContext } from '../estate/calls.ts';
+import { noteChange, type Author } from '../estate/change-notes.ts';
 import { Edit } from '../estate/edit.ts';
 import type { Estate } from '../estate/estate.ts';
 import type { Changed, EnforceOptions, EstateClient } from '../estate/estate-client.ts';
@@ -30,7 +31,7 @@ import {
   type Policy,
   type ServiceName,
 } from './action.ts';
-import type { Previews } from './previews.ts';
+import type { Answers, Previews } from './previews.ts';
 
 export interface ManagedOptions {
   readonly client: EstateClient;
@@ -68,11 +69,14 @@ export class Managed {
   readonly context: CallContext;
   readonly region: string;
   private readonly options: ManagedOptions;
+  private readonly author: Author | undefined;
   private readonly away = new Set<string>();
   private readonly behind = new Set<string>();
 
-  constructor(options: ManagedOptions) {
+  /** @param author of the changes; absent: nobody is told of in the history */
+  constructor(options: ManagedOptions, author?: Author) {
     this.options = options;
+    this.author = author;
     this.context = options.context;
     this.region = options.region;
   }
@@ -91,8 +95,23 @@ export class Managed {
   }
 
   /** The same for a call: what there is, is shown as that of the caller's account. */
-  as({ accountId }: Pick<Caller, 'accountId'>): Managed {
-    return new Managed({ ...this.options, context: { ...this.context, accountId } });
+  as({ accountId }: Pick<Caller, 'accountId'>, author?: Author): Managed {
+    return new Managed({ ...this.options, context: { ...this.context, accountId } }, author);
+  }
+
+  /** The estate, as it is followed. */
+  get client(): EstateClient {
+    return this.options.client;
+  }
+
+  /** Whom a change waits for. */
+  get wait(): Wait {
+    return this.options.wait;
+  }
+
+  /** What hosts say that an edit would do; a text: why they are not asked; undefined: it has to do with none. */
+  impactOf(edit: Edit): Promise<Answers | string | undefined> {
+    return this.options.previews.answersOf(edit);
   }
 
   /** Hosts that don't have in force what was changed by this. */
@@ -116,7 +135,11 @@ export class Managed {
       const done = work(edit);
       throw done.ok ? dryRunSucceeded(await previews.of(edit)) : refusalError(done.refusals);
     }
-    const done = await client.change(work);
+    const done = await client.change((edit) => {
+      const tried = work(edit);
+      if (tried.ok && this.author !== undefined) noteChange(edit, this.author, new Date());
+      return tried;
+    });
     if (!done.ok) throw refusalError(done.refusals);
     const { value, revision, edit, concerned } = done.value;
     const { wait } = this.options;
@@ -211,10 +234,16 @@ export function managedAction<P extends object>(
   service: ServiceName = 'ec2',
 ): Action {
   return action<P>(service, name, right, async (params, caller) => {
-    const call = managed.as(caller);
+    const call = managed.as(caller, authorOf(caller, name));
     const answer = await run(call, params, caller);
     return { ...answer, notInForce: call.notInForce };
   });
+}
+
+/** Hosts attach and detach all the time, by keys of their own: that is not what people look for in the history. */
+function authorOf(caller: Caller, action: string): Author | undefined {
+  const { name, accessKeyId, arn, policy } = caller;
+  return policy === 'host' ? undefined : { name, accessKeyId, arn, actions: [action], by: 'api' };
 }
 
 /** What a client is told of a refusal: AWS's sentence, and our advice. */

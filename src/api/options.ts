@@ -39,6 +39,10 @@ export interface ApiOptions {
   readonly requestsPerSecond: number;
   /** Where metrics are told; undefined: nowhere. */
   readonly metrics?: Endpoint;
+  /** Where the console is served; undefined: nowhere. */
+  readonly console?: Endpoint;
+  /** The control socket of a daemon of this host, whose live figures the console shows; undefined: none are shown. */
+  readonly consoleDaemon?: string;
 }
 
 export interface Endpoint {
@@ -92,6 +96,15 @@ export function apiCommand(run: (options: ApiOptions) => void): Command {
       'tell metrics there at /metrics, on loopback alone; without it nowhere',
       parseEndpoint,
     )
+    .option(
+      '--console <address:port>',
+      'serve the console there, a page in a browser: keys sign in; without it nowhere',
+      parseEndpoint,
+    )
+    .option(
+      '--console-daemon <socket>',
+      'the control socket of the daemon of this host, for live figures in the console',
+    )
     .addHelpText(
       'after',
       `
@@ -130,17 +143,25 @@ export function endpointFault(
     tlsKey,
     keys,
     metrics,
-  }: Pick<ApiOptions, 'listen' | 'tlsCert' | 'tlsKey' | 'keys' | 'metrics'>,
+    console: page,
+    consoleDaemon,
+  }: Pick<
+    ApiOptions,
+    'listen' | 'tlsCert' | 'tlsKey' | 'keys' | 'metrics' | 'console' | 'consoleDaemon'
+  >,
   keyCount: number,
 ): string | undefined {
   if (metrics !== undefined && !isLoopback(metrics.host))
     return `metrics are told without a key and without TLS: ${metrics.host} is not loopback`;
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     return '--tls-cert and --tls-key go together';
-  if (isLoopback(host)) return undefined;
+  if (page === undefined && consoleDaemon !== undefined)
+    return '--console-daemon is for the console: give --console, too';
+  const open = [host, ...(page === undefined ? [] : [page.host])].find((one) => !isLoopback(one));
+  if (open === undefined) return undefined;
   if (tlsCert === undefined)
-    return `${host} is not loopback, so it takes --tls-cert and --tls-key: requests would be read on the way`;
+    return `${open} is not loopback, so it takes --tls-cert and --tls-key: requests would be read on the way`;
   if (keyCount === 0)
-    return `${host} is not loopback, and ${keys} has no key: make one with sgctl api key create`;
+    return `${open} is not loopback, and ${keys} has no key: make one with sgctl api key create`;
   return undefined;
 }

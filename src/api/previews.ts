@@ -53,17 +53,26 @@ export class Previews {
 
   /** What an edit would do, were it committed; undefined: it has nothing to do with any host. */
   async of(edit: Edit): Promise<Preview | undefined> {
+    const answers = await this.answersOf(edit);
+    if (answers === undefined) return undefined;
+    return typeof answers === 'string'
+      ? unknown(answers)
+      : describeImpact(answers, this.options.timeoutMs);
+  }
+
+  /** The same as the hosts said it; a text: why they were not asked. */
+  async answersOf(edit: Edit): Promise<Answers | string | undefined> {
     const text = previewText(edit);
     if (text === undefined) return undefined;
-    if (Buffer.byteLength(text) > BYTES_MAX) return unknown('it changes too much at once');
+    if (Buffer.byteLength(text) > BYTES_MAX) return 'it changes too much at once';
     if (this.atWork >= AT_WORK_MAX)
-      return unknown(`${AT_WORK_MAX} other dry runs are looked at; call again`);
+      return `${AT_WORK_MAX} other dry runs are looked at; call again`;
     this.atWork++;
     try {
-      return describeImpact(await this.ask(text), this.options.timeoutMs);
+      return await this.ask(text);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      return unknown('the store failed');
+      return 'the store failed';
     } finally {
       this.atWork--;
     }

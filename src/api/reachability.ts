@@ -17,10 +17,10 @@ import type {
   GateAnswer,
   NearMiss,
   Network,
-  ReasonName,
 } from '../explain/explanation.ts';
 import { DEFAULT_TRACKING } from '../estate/join-interfaces.ts';
 import { estateOrigin, vpcRef } from '../estate/rows.ts';
+import { applyAuditTags } from '../policy/audit-tags.ts';
 import { ANY, type PolicyModel, type Rule } from '../policy/model.ts';
 import { hasPorts, protocolName, PROTOCOL_TCP, PROTOCOL_UDP } from '../policy/protocols.ts';
 import { PORT_MAX } from '../policy/rules.ts';
@@ -35,7 +35,7 @@ export interface Reachability {
 }
 
 /** AWS's codes of explanations, by what refused. Source: Reachability Analyzer guide, "Explanation codes". */
-const CODES: Readonly<Record<ReasonName, string>> = {
+const CODES: Readonly<Record<FamilyAnswer['reason'], string>> = {
   passed: '',
   'egress-rules': 'ENI_SG_RULES_MISMATCH',
   'ingress-rules': 'ENI_SG_RULES_MISMATCH',
@@ -44,6 +44,8 @@ const CODES: Readonly<Record<ReasonName, string>> = {
   'source-check': 'ENI_SOURCE_DEST_CHECK_RESTRICTION',
   'uplink-spoof': 'ENI_SOURCE_DEST_CHECK_RESTRICTION',
   'no-route': 'NO_ROUTE_TO_DESTINATION',
+  route: 'NO_ROUTE_TO_DESTINATION',
+  'network-acl': 'SUBNET_ACL_RESTRICTION',
   'link-scope': 'NO_POSSIBLE_DESTINATION',
   martian: 'NO_POSSIBLE_DESTINATION',
 };
@@ -103,7 +105,11 @@ function networkOf(estate: Estate): Network {
       origin: estateOrigin(one.id),
     }));
   const model: PolicyModel = {
-    groups: new Map(estate.list('groups').map(({ group }) => [group.id, group])),
+    groups: new Map(
+      estate
+        .list('groups')
+        .map(({ group, tags, ruleTags }) => [group.id, applyAuditTags(group, tags, ruleTags)]),
+    ),
     prefixLists: new Map(estate.list('prefix-lists').map(({ list }) => [list.id, list])),
     interfaces: new Map(interfaces.map((one) => [one.id, one])),
   };
@@ -271,6 +277,8 @@ function peerOutput({ peer }: Rule): object {
     case 'group':
       // AWS has one field for the group that has the rule and a group that the rule names: without a peer, it names a
       // group.
+      return {};
+    case 'dns':
       return {};
     default:
       return peer satisfies never;

@@ -7,12 +7,16 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Server } from 'node:http';
+import { isIP } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { pino, type Logger } from 'pino';
 import { advising, type Advice } from '../service/failure.ts';
 import { createLog } from '../service/log.ts';
+import { onStopSignal } from '../service/stop-signals.ts';
 import { version } from '../service/version.ts';
-import { UnknownActions } from './access-log.ts';
+import type { ApiConsoleOptions } from '../api-console/start-console.ts';
+import type { ServedConsole } from '../console/console.ts';
+import { UnknownActions, type AccessRecord } from './access-log.ts';
 import { Dispatcher } from './dispatch.ts';
 import { KeyRing } from './keys.ts';
 import { apiCommand, endpointFault, type ApiOptions } from './options.ts';
@@ -27,6 +31,10 @@ const STDOUT = 1;
 const UNREAD_MAX = 1 << 20;
 /** How many requests may come at once, in seconds of the rate. */
 const BURST_S = 2;
+const CONSOLE_ADVICE: Advice = {
+  EADDRINUSE: 'stop the program that has it, or give --console another port',
+  fallback: 'correct --console',
+};
 const METRICS_ADVICE: Advice = {
   EADDRINUSE: 'stop the program that has it, or give --metrics another port',
   fallback: 'correct --metrics',
@@ -74,7 +82,7 @@ async function run(options: ApiOptions): Promise<void> {
 }
 
 async function serve(options: ApiOptions, keys: KeyRing, log: Logger): Promise<void> {
-  const { listen, region, tlsCert, tlsKey, requestsPerSecond } = options;
+  const { listen, region, requestsPerSecond } = options;
   const access = pino.destination({ fd: STDOUT, sync: false, maxLength: UNREAD_MAX });
   // Who read it has gone: requests are served all the same.
   access.on('error', () => undefined);
@@ -82,39 +90,54 @@ async function serve(options: ApiOptions, keys: KeyRing, log: Logger): Promise<v
   const counts = new RequestCounts();
   const { managed, close } = await openEstate({ ...options, log });
   const now = (): number => Date.now();
-  const dispatcher = new Dispatcher({
-    actions: servedActions(managed, { keys, now }),
-    keys,
-    limit: new RequestLimit(requestsPerSecond, requestsPerSecond * BURST_S),
-    unknown,
-    log,
-    now,
-    onAccess: (record) => {
-      counts.add(record);
-      access.write(`${JSON.stringify({ time: new Date().toISOString(), ...record })}\n`);
-    },
-  });
-  const server = await ApiServer.listen(dispatcher, {
-    ...listen,
-    ...(tlsCert === undefined || tlsKey === undefined
-      ? {}
-      : { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } }),
-    log,
-  });
+  const onAccess = (record: AccessRecord): void => {
+    counts.add(record);
+    access.write(`${JSON.stringify({ time: new Date().toISOString(), ...record })}\n`);
+  };
+  const actions = servedActions(managed, { keys, now });
+  const limit = new RequestLimit(requestsPerSecond, requestsPerSecond * BURST_S);
+  const dispatcher = new Dispatcher({ actions, keys, limit, unknown, log, now, onAccess });
+  const tls = readTls(options);
+  const server = await ApiServer.listen(dispatcher, { ...listen, ...tls, log });
+  const page =
+    options.console === undefined
+      ? undefined
+      : await serveConsole({
+          ...{ managed, actions, keys, limit, region, version, log, now, onAccess },
+          ...{ place: { ...options.console, ...tls }, daemon: options.consoleDaemon },
+        });
   const metrics =
     options.metrics === undefined ? undefined : await serveMetrics(counts, options.metrics, log);
   log.info({ url: server.url, region }, 'listening');
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.once(signal, () => {
-      log.info({ signal, unknownActions: unknown.all }, 'stopping');
-      metrics?.close();
-      metrics?.closeAllConnections();
-      void server.stop().then(async () => {
-        await close();
-        access.end();
-        process.exit(0);
-      });
+  onStopSignal((signal) => {
+    log.info({ signal, unknownActions: unknown.all }, 'stopping');
+    metrics?.close();
+    metrics?.closeAllConnections();
+    void Promise.all([server.stop(), page?.stop()]).then(async () => {
+      await close();
+      access.end();
+      process.exit(0);
     });
+  });
+}
+
+function readTls({ tlsCert, tlsKey }: ApiOptions): {
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer };
+} {
+  if (tlsCert === undefined || tlsKey === undefined) return {};
+  return { tls: { cert: readFileSync(tlsCert), key: readFileSync(tlsKey) } };
+}
+
+/** Loads the console only where it is asked for. @throws Error with the code of listen(2) */
+async function serveConsole(options: ApiConsoleOptions): Promise<ServedConsole> {
+  const { place, log } = options;
+  const { startApiConsole } = await import('../api-console/start-console.ts');
+  const what = `no console at ${place.host} port ${place.port}`;
+  const served = await advising(what, CONSOLE_ADVICE, () => startApiConsole(options));
+  const host = isIP(place.host) === 6 ? `[${place.host}]` : place.host;
+  const scheme = place.tls === undefined ? 'http' : 'https';
+  log.info({ console: `${scheme}://${host}:${served.port}/` }, 'console');
+  return served;
 }
 
 /** @throws Error with the code of listen(2) */

@@ -127,9 +127,10 @@ function sessionOf(key: ApiKey, text: string, sessionToken: string): Session {
   };
 }
 
-function codeOf(
+/** A code over a text that only whoever has the key's secret can make. Each use has codes of its own. */
+export function codeOf(
   { accessKeyId, secretAccessKey }: ApiKey,
-  what: 'token' | 'id' | 'secret',
+  what: 'token' | 'id' | 'secret' | 'console' | 'preview',
   text: string,
 ): Buffer {
   return createHmac('sha256', `secgroupd session ${secretAccessKey}`)

@@ -11,6 +11,7 @@
  */
 import { checkDeviceName, resolveNetns } from '../config/config-devices.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
+import { AUDIT_TAG } from '../policy/audit-tags.ts';
 import { attachmentId } from '../policy/ids.ts';
 import type { InterfaceId } from '../policy/model.ts';
 import { PORT_KIND_NAMES, portKind } from '../ports/port-kind.ts';
@@ -150,12 +151,14 @@ type ReadTag = (name: TagName) => string | undefined;
 function placeTags(tags: Tags): Checked<ReadTag> {
   const given = new Map(
     tags.flatMap(({ key, value }) =>
-      key.startsWith(TAG_PREFIX) ? [[key.slice(TAG_PREFIX.length), value] as const] : [],
+      key.startsWith(TAG_PREFIX) && key !== AUDIT_TAG
+        ? [[key.slice(TAG_PREFIX.length), value] as const]
+        : [],
     ),
   );
   const unknown = [...given.keys()].filter((name) => !TAG_NAMES.some((one) => one === name));
   if (unknown.length === 0) return { ok: true, value: (name) => given.get(name) };
-  const known = TAG_NAMES.map((name) => TAG_PREFIX + name).join(', ');
+  const known = [...TAG_NAMES.map((name) => TAG_PREFIX + name), AUDIT_TAG].join(', ');
   return refused('InvalidParameterValue', `There is no tag ${TAG_PREFIX}${unknown[0]}`, known);
 }
 

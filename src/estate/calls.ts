@@ -1,5 +1,6 @@
 /** What every call on the estate needs, and the checks that many of them share. */
 import { randomBytes } from 'node:crypto';
+import { checkAuditTag } from '../policy/audit-tags.ts';
 import type { QuotaMaxima } from '../policy/quotas.ts';
 import {
   makeRefusal,
@@ -69,5 +70,10 @@ export function checkNotOwned(
 
 /** Tags as a TagSpecification gives them to something new. */
 export function newTags(tags: readonly Tag[]): Checked<Tags> {
-  return addTags([], tags);
+  return unlessMalformed(tags, addTags([], tags));
+}
+
+/** The tags of something as a call changes them, unless one of them means something to hosts and its value nothing. */
+export function unlessMalformed(given: readonly Tag[], tags: Checked<Tags>): Checked<Tags> {
+  return tags.ok ? unlessRefused(tags.value, checkAuditTag(given)) : tags;
 }

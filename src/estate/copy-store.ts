@@ -4,12 +4,13 @@
  * What hosts say of themselves stays behind, and so do questions between calls: a host says it anew when it starts with
  * the new store, and no call is to wait for one that never does. Rows have other revisions in the new store. Nobody
  * counts on them but who watches, and nobody watches the new one yet. So up to which revision releases were forgotten
- * stays behind, too: by it a host would end all connections that it brings along.
+ * stays behind, too: by it a host would end all connections that it brings along. The history of changes goes by
+ * revisions, and stays behind as well.
  */
 import { COMMIT_LIMITS } from '../store/limits.ts';
 import { openStore, openStoreThere } from '../store/open-store.ts';
 import { StoreError, type Row, type Store } from '../store/store.ts';
-import { isHostKey, isPreviewKey, RELEASES_FORGOTTEN } from './keys.ts';
+import { CHANGES, isHostKey, isPreviewKey, RELEASES_FORGOTTEN } from './keys.ts';
 
 /** Room for what a commit has beside keys and values. */
 const COMMIT_BYTES = COMMIT_LIMITS.bytes / 2;
@@ -57,7 +58,8 @@ async function copyRows(from: Placed, to: Placed): Promise<Copied> {
       `the store ${to.place} has rows already; name one that is empty, or remove what is there`,
     );
   const isOfHosts = (key: string): boolean => isHostKey(key) || isPreviewKey(key);
-  const kept = rows.filter(({ key }) => !isOfHosts(key) && key !== RELEASES_FORGOTTEN);
+  const isOfPast = (key: string): boolean => key === RELEASES_FORGOTTEN || key.startsWith(CHANGES);
+  const kept = rows.filter(({ key }) => !isOfHosts(key) && !isOfPast(key));
   for (const some of inCommits(kept)) {
     const conditions = some.map(({ key }) => ({ key, revision: 0 }));
     const puts = some.map(({ key, value }) => ({ key, value }));

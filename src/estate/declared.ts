@@ -6,7 +6,16 @@
  */
 import type { Config } from '../config/config.ts';
 import { macAddressText } from '../config/device-specs.ts';
-import type { NetworkInterface, Origin, SecurityGroup, VpcId } from '../policy/model.ts';
+import { auditedRules, groupAudit, namedAudits } from '../policy/audit.ts';
+import { AUDITS } from '../policy/audit-tags.ts';
+import type {
+  Direction,
+  NetworkInterface,
+  Origin,
+  Rule,
+  SecurityGroup,
+  VpcId,
+} from '../policy/model.ts';
 import { ONLY_VPC_ID } from '../policy/vpcs.ts';
 import { ownAttachment } from './attachments.ts';
 import { declaredKey } from './keys.ts';
@@ -37,13 +46,7 @@ export function declaredRows(config: Config, host: string): ReadonlyMap<string, 
   for (const group of model.groups.values()) {
     const { id, origin } = group;
     if (isImplied(origin)) continue;
-    const vpc = vpcRef(vpcOf(group));
-    const value = {
-      group: { ...group, vpc },
-      ruleTags: new Map(),
-      tags: [],
-      declaredAt: at(origin),
-    };
+    const value = declaredGroup(group, vpcOf(group), at(origin));
     values.set(declaredKey(host, 'groups', id), JSON.stringify(ROW_FORMS.groups.encode(value)));
   }
   for (const list of model.prefixLists.values()) {
@@ -73,8 +76,39 @@ function isImplied({ line }: Origin): boolean {
   return line === 0;
 }
 
+/** What only audits is shown as a call would have made it: by tags. */
+function declaredGroup(
+  group: SecurityGroup,
+  vpcId: VpcId,
+  declaredAt: DeclaredAt,
+): Parameters<(typeof ROW_FORMS)['groups']['encode']>[0] {
+  const rulesOf = (direction: Direction): readonly Rule[] => [
+    // EC2 has no word for a rule with a DNS name, so the API shows the group without it.
+    ...group[direction].filter(({ peer }) => peer.kind !== 'dns'),
+    ...auditedRules(group, direction),
+  ];
+  return {
+    group: {
+      ...{ ...group, vpc: vpcRef(vpcId) },
+      ...{ ingress: rulesOf('ingress'), egress: rulesOf('egress') },
+    },
+    ruleTags: new Map(namedAudits(group).map(({ id }) => [id, [AUDITS]])),
+    tags: groupAudit(group).length > 0 ? [AUDITS] : [],
+    declaredAt,
+  };
+}
+
 function declaredInterface(
-  { id, name, addresses, groupIds, sourceDestCheck, connectionTracking, origin }: NetworkInterface,
+  {
+    id,
+    name,
+    addresses,
+    groupIds,
+    sourceDestCheck,
+    connectionTracking,
+    audit,
+    origin,
+  }: NetworkInterface,
   vpcId: VpcId,
   host: string,
   {
@@ -98,7 +132,7 @@ function declaredInterface(
     connectionTracking,
     macAddress: macAddressText(id),
     attachment: ownAttachment(id, host, device, new Date(0)),
-    tags: [{ key: 'Name', value: name }],
+    tags: [{ key: 'Name', value: name }, ...(audit === true ? [AUDITS] : [])],
     declaredAt: { host, file: origin.file, line: origin.line },
   };
 }

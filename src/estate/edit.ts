@@ -29,6 +29,12 @@ export interface EditCommit {
   readonly deletes: readonly string[];
 }
 
+export interface ChangedRow {
+  readonly key: string;
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+}
+
 export class Edit {
   readonly estate: Estate;
   private readonly conditions = new Map<string, number>();
@@ -78,6 +84,11 @@ export class Edit {
           ({ attachment }) => attachment?.host === host,
         ),
     };
+  }
+
+  /** The rows that this edit writes or deletes, as they were before and as it leaves them; undefined: not there. */
+  changedRows(): readonly ChangedRow[] {
+    return [...this.before].map(([key, before]) => ({ key, before, after: this.puts.get(key) }));
   }
 
   get isEmpty(): boolean {

@@ -17,6 +17,7 @@ import { Hosts } from './hosts.ts';
 import { Indices, nameIndex } from './indices.ts';
 import { memberOf, type Member } from './index-rows.ts';
 import {
+  CHANGES,
   isAddressKey,
   isReleaseKey,
   parseMemberKey,
@@ -87,6 +88,8 @@ export class Estate {
   readonly unreadable = new Map<string, string>();
   /** Ids of the questions what a change would do. */
   readonly previews = new Set<string>();
+  /** Keys of the notes of changes (change-notes.ts). */
+  readonly changes = new Set<string>();
   /** Rows of released addresses (released.ts), with the revisions of the releases: in the order of their coming. */
   readonly releases = new Map<string, number>();
   /** Rows that tell hosts of releases, with their revisions: in the order of their coming. */
@@ -352,6 +355,7 @@ export class Estate {
     const released = isAddressKey(key) ? readRelease(text, this.revisionOf(key)) : undefined;
     if (released !== undefined) this.releases.set(key, released);
     if (key.startsWith(PREVIEWS)) this.previews.add(key.slice(PREVIEWS.length));
+    if (key.startsWith(CHANGES)) this.changes.add(key);
     if (isReleaseKey(key)) this.takeRelease(key, text);
   }
 
@@ -378,6 +382,7 @@ export class Estate {
     this.rowTexts.delete(key);
     this.releases.delete(key);
     this.released.delete(key);
+    this.changes.delete(key);
     const place = parseValueKey(key);
     if (place === undefined) {
       this.removeOther(key);

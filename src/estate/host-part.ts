@@ -50,9 +50,6 @@ const KEYS_ALWAYS: readonly string[] = [
   RELEASES_FORGOTTEN,
 ];
 
-/** So many rows are read at once. */
-const READS_AT_ONCE = 64;
-
 /** What is needed: single rows, and all rows below a prefix. */
 interface Needs {
   readonly keys: ReadonlySet<string>;
@@ -87,15 +84,9 @@ export class HostPart implements Scope {
   }
 
   async read(store: Store, held: Estate): Promise<EstateChange> {
-    const first = await store.read(placedPrefix(this.host));
+    const first = await store.readParts([...this.always, ...KEYS_ALWAYS]);
     const { revision } = first;
     const found: Pending = new Map(first.rows.map((row) => [row.key, row]));
-    const others = [
-      ...KEYS_ALWAYS,
-      ...this.always.filter((prefix) => prefix !== placedPrefix(this.host)),
-    ];
-    const more = await readAt(store, others, revision);
-    for (const row of more) found.set(row.key, row);
     const before = this.needs;
     this.needs = this.atLeast();
     try {
@@ -195,7 +186,8 @@ export class HostPart implements Scope {
         return { ...change, deletes: [...new Set([...change.deletes, ...gone])] };
       }
       // What would be written counts, not what is there.
-      const more = (await readAt(store, missing, revision)).filter(({ key }) => !pending.has(key));
+      const read = await store.readParts(missing, revision);
+      const more = read.rows.filter(({ key }) => !pending.has(key));
       for (const row of more) pending.set(row.key, row);
       for (const [key, why] of unreadable(more)) refused.set(key, why);
     }
@@ -289,27 +281,6 @@ function needsOf(view: Overlay, always: readonly string[]): Needs {
     }
   }
   return { keys, prefixes };
-}
-
-/** Reads rows and prefixes as they were at a revision. */
-async function readAt(
-  store: Store,
-  wanted: readonly string[],
-  revision: number,
-): Promise<readonly Row[]> {
-  const rows: Row[] = [];
-  for (let at = 0; at < wanted.length; at += READS_AT_ONCE) {
-    const some = wanted.slice(at, at + READS_AT_ONCE);
-    const read = await Promise.all(
-      some.map(async (key) => {
-        const found = await store.read(key, revision);
-        // A key may be the beginning of another.
-        return key.endsWith('/') ? found.rows : found.rows.filter((row) => row.key === key);
-      }),
-    );
-    rows.push(...read.flat());
-  }
-  return rows;
 }
 
 function isUnder(key: string, prefixes: readonly string[]): boolean {

@@ -8,6 +8,7 @@ import { formatAddress, sameAddress } from '../addr/address.ts';
 import type { Config, InterfaceConfig } from '../config/config.ts';
 import { checkDeviceName, resolveNetns } from '../config/config-devices.ts';
 import { isServedByDefault } from '../config/config-dhcp.ts';
+import { isAuditTagged } from '../policy/audit-tags.ts';
 import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import type {
   ConnectionTracking,
@@ -82,6 +83,12 @@ export function joinInterfaces(join: InterfaceJoin): JoinedInterfaces {
   return { interfaces: [...declared.interfaces, ...added], members, closed, leftOut };
 }
 
+/** Its tag `Name` where that is free and fit for a name, else its id. */
+export function freeName({ id, tags }: EstateInterface, taken: ReadonlySet<string>): string {
+  const name = tags.find(({ key }) => key === 'Name')?.value ?? '';
+  return /^[A-Za-z0-9][\w.-]{0,62}$/.test(name) && !taken.has(name) ? name : id;
+}
+
 /** Names, addresses and devices that interfaces of this host have. */
 class Taken {
   private readonly names: Set<string>;
@@ -102,10 +109,8 @@ class Taken {
     );
   }
 
-  /** Its tag `Name` where that is free and fit for a name, else its id. */
-  freeName({ id, tags }: EstateInterface): string {
-    const name = tags.find(({ key }) => key === 'Name')?.value ?? '';
-    return /^[A-Za-z0-9][\w.-]{0,62}$/.test(name) && !this.names.has(name) ? name : id;
+  freeName(value: EstateInterface): string {
+    return freeName(value, this.names);
   }
 
   whyNot({ config, member }: MadeInterface): string | undefined {
@@ -161,6 +166,7 @@ function makeInterface(join: InterfaceJoin, value: EstateInterface, name: string
       groupIds,
       sourceDestCheck,
       connectionTracking: { ...DEFAULT_TRACKING, ...connectionTracking },
+      ...(isAuditTagged(value.tags) ? { audit: true as const } : {}),
       origin: estateOrigin(id),
     },
   };

@@ -17,6 +17,7 @@
  * VPC and the default group that a file has without a word about them are the API's default VPC and its default group.
  */
 import type { Config } from '../config/config.ts';
+import { applyAuditTags } from '../policy/audit-tags.ts';
 import { noteChanges } from '../policy/changed-part.ts';
 import type {
   GroupId,
@@ -79,6 +80,8 @@ interface Changed {
 interface Made {
   /** Groups without their VPC, and so on. */
   readonly placed: WeakMap<object, object>;
+  /** Groups of which something audits. */
+  readonly audited: WeakMap<EstateGroup, SecurityGroup>;
   readonly interfaces: InterfaceJoin['made'];
   remote: RemoteMembers;
 }
@@ -89,6 +92,7 @@ export class Joiner {
   private readonly estate: Estate;
   private readonly made: Made = {
     placed: new WeakMap(),
+    audited: new WeakMap(),
     interfaces: new WeakMap(),
     remote: new Map(),
   };
@@ -173,6 +177,7 @@ export class Joiner {
   }
 }
 
+const NO_RULES: readonly Rule[] = [];
 const NO_PLACES: JoinedInterfaces = {
   interfaces: [],
   members: new Map(),
@@ -342,11 +347,12 @@ class Join {
   }
 
   /** What a call made, as it is in force; undefined if a file declares its id or name. */
-  private choose({ group }: EstateGroup): SecurityGroup | undefined {
+  private choose(value: EstateGroup): SecurityGroup | undefined {
+    const { group } = value;
     const other = this.declaredGroups.get(group.id) ?? this.declaredNames.get(this.nameIn(group));
     // The default group that no file wrote is the estate's: calls may change it.
     if (other === undefined || (other.id === group.id && other.origin.line === 0))
-      return this.inModel(group);
+      return this.inModel(this.inForce(value));
     const { file, line } = other.origin;
     this.leaveOut(group.id, `${file}, line ${line}, declares a group of this name or id`);
     return undefined;
@@ -354,18 +360,18 @@ class Join {
 
   /** Rules can name only what is there; a rule that names nothing lets nothing through. */
   private closeUnknownPeers(group: SecurityGroup): void {
-    const { id, ingress, egress } = group;
+    const { id, ingress, egress, audited = NO_RULES, ...rest } = group;
     if (this.isOnlyNamed(id)) {
-      this.groups.set(id, { ...group, ingress: [], egress: [], isOnlyNamed: true });
+      this.groups.set(id, { ...rest, id, ingress: [], egress: [], isOnlyNamed: true });
       return;
     }
     const known = (rule: Rule): boolean => this.knowsPeer(rule);
-    if (ingress.every(known) && egress.every(known)) return;
+    if (ingress.every(known) && egress.every(known) && audited.every(known)) return;
     this.leaveOut(id, 'it has rules that name groups or prefix lists that are not there');
+    const auditedNow = audited.filter(known);
     this.groups.set(id, {
-      ...group,
-      ingress: ingress.filter(known),
-      egress: egress.filter(known),
+      ...{ ...rest, id, ingress: ingress.filter(known), egress: egress.filter(known) },
+      ...(auditedNow.length === 0 ? {} : { audited: auditedNow }),
     });
   }
 
@@ -388,6 +394,15 @@ class Join {
     return placed;
   }
 
+  /** A group with what its tags put in audit mode apart. */
+  private inForce(value: EstateGroup): SecurityGroup {
+    const known = this.made.audited.get(value);
+    if (known !== undefined) return known;
+    const group = applyAuditTags(value.group, value.tags, value.ruleTags);
+    if (group !== value.group) this.made.audited.set(value, group);
+    return group;
+  }
+
   /** A group as the policy model has it. */
   private inModel(group: SecurityGroup): SecurityGroup {
     if (!this.hasOneVpc) return group;
@@ -404,7 +419,7 @@ class Join {
 
   private knowsPeer({ peer }: Rule): boolean {
     if (peer.kind === 'group') return this.groups.has(peer.groupId);
-    return peer.kind === 'cidr' || this.prefixLists.has(peer.prefixListId);
+    return peer.kind !== 'prefixList' || this.prefixLists.has(peer.prefixListId);
   }
 
   private leaveOut(id: string, why: string): void {

@@ -14,6 +14,8 @@
  * group in its VPC, an address in its subnet (which stays when it is released: released.ts), and `uses/…`, which is
  * written anew whenever something that names a group comes or goes. A commit that deletes a group has the condition
  * that its `uses/…` row is as it was read.
+ *
+ * `changes/…` is the history: who made the last changes, and what groups were before (change-notes.ts).
  */
 import type { InterfaceId } from '../policy/model.ts';
 
@@ -97,6 +99,9 @@ export function parseHostKey(
     ? undefined
     : { host: decodeHost(host), row: row as 'applied' | 'alive' };
 }
+
+/** Notes of changes, in the order of their coming. */
+export const CHANGES = 'changes/';
 
 /** Of the flows of interfaces that were moved away from a host, which it alone writes; of one of them. */
 export function handoverPrefix(host: string, interfaceId?: InterfaceId): string {

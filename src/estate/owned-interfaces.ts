@@ -307,7 +307,7 @@ function findGroups(
 function readTags(tags: readonly Tag[]): Checked<Tags> {
   const wrong = tags.find(({ key }) => key.startsWith(TAG_PREFIX));
   if (wrong === undefined) return newTags(tags);
-  const message = `The tag ${wrong.key} says where an interface is, and the request says that itself`;
+  const message = `The tag ${wrong.key} is for calls of the EC2 API`;
   return { ok: false, refusals: [makeRefusal('InvalidParameterValue', message)] };
 }
 

@@ -6,6 +6,7 @@
  */
 import { formatAddress, formatCidr, parseAddress, parseCidr } from '../addr/address.ts';
 import { MTU_LIMITS } from '../config/limits.ts';
+import { parseDnsName } from '../policy/dns-names.ts';
 import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import type { Direction, Origin, Peer, Rule, RuleId, VpcId, VpcRef } from '../policy/model.ts';
 import { ONLY_VPC_ID, ONLY_VPC_NAME } from '../policy/vpcs.ts';
@@ -282,6 +283,8 @@ function encodePeer(peer: Peer): object {
       return { prefixListId: peer.prefixListId };
     case 'group':
       return { groupId: peer.groupId };
+    case 'dns':
+      return { dnsName: peer.name, ...(peer.tlsName === true ? { tlsName: true } : {}) };
     default:
       return peer satisfies never;
   }
@@ -311,6 +314,10 @@ function decodeRule(row: RowReader, group: Origin): Rule {
 function decodePeer(row: RowReader): Peer {
   if (row.has('cidr')) return { kind: 'cidr', cidr: row.parsed('cidr', parseBlock) };
   if (row.has('prefixListId')) return { kind: 'prefixList', prefixListId: row.id('prefixListId') };
+  if (row.has('dnsName')) {
+    const tlsName = row.has('tlsName') && row.flag('tlsName') ? { tlsName: true as const } : {};
+    return { kind: 'dns', name: row.parsed('dnsName', parseDnsName), ...tlsName };
+  }
   return { kind: 'group', groupId: row.id('groupId') };
 }
 

@@ -1,8 +1,9 @@
 /** CreateTags and DeleteTags, on everything that has tags. */
+import { AUDIT_TAG } from '../policy/audit-tags.ts';
 import type { Checked } from '../policy/refusals.ts';
 import { addTags, removeTags, type Tag } from '../policy/tags.ts';
 import { attachmentFromTags, TAG_PREFIX } from './attachments.ts';
-import { checkNotDeclared, refused, unlessDeclared } from './calls.ts';
+import { checkNotDeclared, refused, unlessDeclared, unlessMalformed } from './calls.ts';
 import type { Edit } from './edit.ts';
 import { findGroup } from './groups.ts';
 import { changeInterface } from './interfaces.ts';
@@ -19,7 +20,7 @@ export function createTags(
   ids: readonly string[],
   added: readonly Tag[],
 ): Checked<undefined> {
-  return changeAll(edit, ids, (tags) => addTags(tags, added));
+  return changeAll(edit, ids, (tags) => unlessMalformed(added, addTags(tags, added)));
 }
 
 /** @param removed keys, with a value if only a tag of that value is meant; none: all tags */
@@ -104,5 +105,5 @@ function retag(edit: Edit, before: EstateInterface, change: Change): Checked<Est
 }
 
 function placeTags(tags: Tags): string {
-  return JSON.stringify(tags.filter(({ key }) => key.startsWith(TAG_PREFIX)));
+  return JSON.stringify(tags.filter(({ key }) => key.startsWith(TAG_PREFIX) && key !== AUDIT_TAG));
 }

@@ -28,6 +28,10 @@ export class LateStore implements Store {
     return (await this.reach()).read(prefix, revision);
   }
 
+  async readParts(parts: readonly string[], revision?: number): Promise<Snapshot> {
+    return (await this.reach()).readParts(parts, revision);
+  }
+
   async commit(commit: Commit): Promise<Outcome> {
     return (await this.reach()).commit(commit);
   }

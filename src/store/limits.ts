@@ -33,6 +33,12 @@ export function assertPrefix(prefix: string): void {
     throw new RangeError(`not a prefix of keys: ${JSON.stringify(prefix)}`);
 }
 
+/** @throws RangeError for no parts, or for one that no key can have */
+export function assertParts(parts: readonly string[]): void {
+  if (parts.length === 0) throw new RangeError('no parts to read');
+  parts.forEach(assertPrefix);
+}
+
 /** @throws RangeError for a number that is no revision */
 export function assertRevision(revision: number): void {
   if (!Number.isSafeInteger(revision) || revision < 0)

@@ -14,6 +14,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { compactStep, HISTORY_LIMITS, type HistoryLimits } from './compaction.ts';
 import { assertCommit, assertPrefix, assertRevision } from './limits.ts';
 import { News } from './news.ts';
+import { readOneByOne, READ_TRIES } from './parts.ts';
 import { patiently } from './patience.ts';
 import { PlainLease } from './plain-lease.ts';
 import { applyCommit, newestRevision, readChanges, readRows, type PartOfChanges } from './rows.ts';
@@ -39,8 +40,6 @@ const PART_REVISIONS = 64;
 const COMPACT_EVERY_MS = 60_000;
 /** And after so many commits, so that a busy minute doesn't pile up. */
 const COMPACT_EVERY_COMMITS = 200;
-/** How often a read of the present begins anew because its history was compacted under it. */
-const READ_TRIES = 3;
 
 export interface SqliteStoreOptions {
   /** How long a call tries again while other processes write, in ms. Default 5000. */
@@ -105,6 +104,10 @@ export class SqliteStore implements Store {
         if (!(error instanceof CompactedError && mayRepeat)) throw error;
       }
     }
+  }
+
+  readParts(parts: readonly string[], revision?: number): Promise<Snapshot> {
+    return readOneByOne(this, parts, revision);
   }
 
   async commit(commit: Commit): Promise<Outcome> {

@@ -105,6 +105,16 @@ export interface Store {
   read(prefix: string, revision?: number): Promise<Snapshot>;
 
   /**
+   * Reads several parts as they were at one revision, with few questions to the store however many they are. A part
+   * that ends with a slash is all rows whose key begins so. Any other is the row with that key. The rows are in the
+   * order of the parts; a row that is in two parts comes twice.
+   * @param parts at least one
+   * @param revision as for `read`
+   * @throws CompactedError as `read` does
+   */
+  readParts(parts: readonly string[], revision?: number): Promise<Snapshot>;
+
+  /**
    * Changes rows, all or none. Commits of one caller happen in the order of the calls.
    * @throws StoreError (see Errors above); RangeError for a commit beyond COMMIT_LIMITS or with a key twice
    */

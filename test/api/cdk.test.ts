@@ -1,4 +1,8 @@
-/** `cdk deploy`, `cdk diff` and `cdk destroy` against the program itself, with both synthesizers. */
+/**
+ * `cdk deploy`, `cdk diff` and `cdk destroy` against the program itself, with both synthesizers.
+ *
+ * Starts early: each deployment takes a minute.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -12,7 +12,7 @@ import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
 import { runSgctl } from '../support/sgctl.ts';
 import { requireSdk, sdkClient } from './sdk.ts';
 
-const CLIENT_TIMEOUT_MS = 60_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 const folder = mkdtempSync(join(tmpdir(), 'sgt-api-'));
 const keysFile = join(folder, 'keys.json');
 

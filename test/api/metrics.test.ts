@@ -10,7 +10,7 @@ import { RequestCounts } from '../../src/api/request-counts.ts';
 import { startApiProgram } from '../support/api-program.ts';
 import { send } from './request.ts';
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 300_000;
 
 const CASES: readonly (readonly [
   outcome: string,

@@ -145,7 +145,7 @@ for (const [place, runs] of [
 ] as const)
   test(
     `two servers of one store ${place} are what a plain twin says`,
-    { timeout: 300_000 },
+    { timeout: 1_200_000 },
     async (t) => {
       if (!requireSdk(t)) return;
       if (place === 'in etcd' && !requireEtcd(t)) return;

@@ -61,6 +61,24 @@ describe('it may listen', () => {
       assert.equal(endpointFault({ ...at(host), ...tls }, 1), undefined);
     }
   });
+  test('so may the console, and a daemon is asked for it alone', () => {
+    const page = { host: '10.0.0.1', port: 2 };
+    const own = { ...at('::1'), console: page };
+    assert.match(
+      endpointFault(own, 1) ?? '',
+      /^10\.0\.0\.1 is not loopback, so it takes --tls-cert/,
+    );
+    assert.match(
+      endpointFault({ ...own, ...tls }, 0) ?? '',
+      /^10\.0\.0\.1 is not loopback, and k has no/,
+    );
+    assert.equal(endpointFault({ ...own, ...tls }, 1), undefined);
+    assert.equal(endpointFault({ ...own, console: { ...page, host: '::1' } }, 0), undefined);
+    assert.equal(
+      endpointFault({ ...at('::1'), consoleDaemon: '/run/x.sock' }, 1),
+      '--console-daemon is for the console: give --console, too',
+    );
+  });
   test('not with a certificate alone', () => {
     assert.equal(
       endpointFault({ ...at('::1'), tlsCert: 'c' }, 1),

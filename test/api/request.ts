@@ -13,6 +13,8 @@ export interface Sent {
   readonly path?: string;
   readonly body?: string | Buffer;
   readonly headers?: Readonly<Record<string, string>>;
+  /** The path that is signed; absent: `/`. */
+  readonly signedPath?: string;
   /** Headers that are signed, besides `host` and `x-amz-date`. */
   readonly signed?: Readonly<Record<string, string>>;
   readonly date?: Date;
@@ -36,13 +38,14 @@ const hmac = (key: string | Buffer, text: string): Buffer =>
 /** The headers of a signed request to `/`. */
 export function signedHeaders(key: Key, port: number, sent: Sent): Record<string, string> {
   const { service = 'ec2', method = 'POST', body = '', date = new Date() } = sent;
+  const { signedPath = '/' } = sent;
   const stamp = date.toISOString().replace(/[-:]|\.\d+/g, '');
   const day = stamp.slice(0, 8);
   const headers = { host: `127.0.0.1:${port}`, 'x-amz-date': stamp, ...sent.signed };
   const lines = Object.entries(headers).sort(([a], [b]) => (a < b ? -1 : 1));
   const names = lines.map(([name]) => name).join(';');
   const canonical = [
-    method, '/', '', ...lines.map((line) => line.join(':')), '', names, sha256(body),
+    method, signedPath, '', ...lines.map((line) => line.join(':')), '', names, sha256(body),
   ].join('\n'); // prettier-ignore
   const scope = `${day}/us-east-1/${service}/aws4_request`;
   const signing = [day, 'us-east-1', service, 'aws4_request'].reduce<string | Buffer>(

@@ -7,7 +7,7 @@ import { run } from '../support/process.ts';
 import { Spreader } from '../support/spreader.ts';
 import { Servers, subnetOf } from './servers.ts';
 
-const CLIENT_TIMEOUT_MS = 120_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 const NO_GROUP = 'InvalidGroup.NotFound';
 const NO_INTERFACE = 'InvalidNetworkInterfaceID.NotFound';
 

@@ -1,4 +1,8 @@
-/** What a host says of itself gets into the store, whatever the store does meanwhile. */
+/**
+ * What a host says of itself gets into the store, whatever the store does meanwhile.
+ *
+ * Runs beside others: what it may take follows from how long it took.
+ */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

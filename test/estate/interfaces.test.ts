@@ -377,3 +377,23 @@ test('a host that says an interface waits is asked about interfaces that were at
   );
   assert.equal(client.whyNotAttached(other.edit!), undefined, 'it attached nothing');
 });
+
+test('the tag that has it audit leaves an interface where it is, and is true or false', async (t) => {
+  const world = await makeWorld(t);
+  const { client } = world;
+  const made = await change(
+    client,
+    newInterface(world, tagged({ netns: 'web', device: 'eth0', audit: 'true' })),
+  );
+  const audit = (value: string) => client.change((edit) => createTags(edit, [made.id], [{ key: 'secgroupd:audit', value }])); // prettier-ignore
+  take(await audit('false'));
+  take(await client.change((edit) => deleteTags(edit, [made.id], [{ key: 'secgroupd:audit' }])));
+  assert.deepEqual(client.estate.interface(made.id)?.attachment, made.attachment);
+  const sentence = 'InvalidParameterValue: Value (on) for the tag secgroupd:audit is invalid';
+  assert.equal(refusalOf(await audit('on')), sentence);
+  assert.equal(refusalOf(await client.change(newInterface(world, tagged({ audit: 'on' })))), sentence); // prettier-ignore
+  assert.equal(
+    refusalOf(await client.change(newInterface(world, tagged({ audits: 'true' })))),
+    'InvalidParameterValue: There is no tag secgroupd:audits',
+  );
+});

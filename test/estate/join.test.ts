@@ -10,6 +10,7 @@ import { Edit } from '../../src/estate/edit.ts';
 import { parseValueKey, valueKey } from '../../src/estate/keys.ts';
 import { RowReader } from '../../src/estate/row-reader.ts';
 import { estateOrigin, ROW_FORMS, vpcRef } from '../../src/estate/rows.ts';
+import { AUDITS } from '../../src/policy/audit-tags.ts';
 import type { Rule } from '../../src/policy/model.ts';
 import { ONLY_VPC_ID, ownGroupId } from '../../src/policy/vpcs.ts';
 import { loadText } from '../config/config-text.ts';
@@ -25,8 +26,13 @@ const INTERFACES = 3;
 
 const number = fc.nat({ max: GROUPS - 1 });
 const peers = fc.array(number, { maxLength: 3 });
+/** What of a group has the tag `secgroupd:audit`. */
+const audits = fc.constantFrom('nothing', 'nothing', 'the group', 'each rule', 'both');
 const step = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ kind: fc.constant('group' as const), at: number, peers }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('group' as const), at: number, peers, audits }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('no group' as const), at: number }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('bad group' as const), at: number }) },
   {
@@ -58,7 +64,7 @@ const groupId = (at: number): string =>
   at === 0 ? ownGroupId('default', undefined) : `sg-${digits(at)}`;
 const NAMES = ['default', 'web', 'c', 'd', 'e'];
 
-function groupText(at: number, named: readonly number[]): string {
+function groupText(at: number, named: readonly number[], what: string): string {
   const id = groupId(at);
   const rules = [...new Set(named)].map((peer, i): Rule => ({
     id: `sgr-${digits(10 * at + peer)}`,
@@ -79,7 +85,11 @@ function groupText(at: number, named: readonly number[]): string {
     egress: rules.filter(({ direction }) => direction === 'egress'),
     origin: estateOrigin(id),
   };
-  return JSON.stringify(ROW_FORMS.groups.encode({ group, ruleTags: new Map(), tags: [] }));
+  const [isWhole, isNamed] = [/group|both/, /rule|both/].map((words) => words.test(what));
+  const ruleTags = new Map(isNamed ? rules.map(({ id: rule }) => [rule, [AUDITS]]) : []);
+  return JSON.stringify(
+    ROW_FORMS.groups.encode({ group, ruleTags, tags: isWhole ? [AUDITS] : [] }),
+  );
 }
 
 function interfaceText(at: number, groups: readonly number[]): string {
@@ -109,7 +119,10 @@ function interfaceText(at: number, groups: readonly number[]): string {
 function rowOf(one: Step): { readonly key: string; readonly value?: string } | undefined {
   switch (one.kind) {
     case 'group':
-      return { key: valueKey('groups', groupId(one.at)), value: groupText(one.at, one.peers) };
+      return {
+        key: valueKey('groups', groupId(one.at)),
+        value: groupText(one.at, one.peers, one.audits),
+      };
     case 'bad group':
       return { key: valueKey('groups', groupId(one.at)), value: '{' };
     case 'no group':
@@ -200,6 +213,36 @@ test('what is kept up to date is what a join from the start gives', () => {
       }
     }),
   );
+});
+
+test('what a tag says audits is beside the rules, under its id; a rule of a peer that is gone is left out', () => {
+  const { config } = loadText(FILES[0]);
+  assert.ok(config !== undefined);
+  const estate = new Estate();
+  const put = (at: number, what: string, revision: number): void => {
+    const value = groupText(at, [2, 3], what);
+    const key = valueKey('groups', groupId(at));
+    estate.apply({ revision, puts: [{ key, value, revision }], deletes: [] });
+  };
+  put(2, 'nothing', 1);
+  put(3, 'both', 2);
+  put(4, 'each rule', 3);
+  const joiner = new Joiner(estate, OPTIONS);
+  const inForce = (at: number): readonly (readonly string[])[] => {
+    const { ingress, egress, audited = [] } = joiner.join(config).config.model.groups.get(groupId(at))!; // prettier-ignore
+    return [[...ingress, ...egress], audited].map((rules) =>
+      rules.map(({ id, implied, audit }) => `${implied === true ? 'all' : id} ${audit ?? false}`),
+    );
+  };
+  const id = (at: number, peer: number): string => `sgr-${digits(10 * at + peer)}`;
+  assert.deepEqual(inForce(2), [[`${id(2, 2)} false`, `${id(2, 3)} false`], []]);
+  const all = new Array<string>(4).fill('all true');
+  assert.deepEqual(inForce(3), [[], [`${id(3, 2)} true`, `${id(3, 3)} true`, ...all]]);
+  assert.deepEqual(inForce(4), [[], [`${id(4, 2)} true`, `${id(4, 3)} true`]]);
+  estate.apply({ revision: 4, puts: [], deletes: [valueKey('groups', groupId(2))] });
+  assert.deepEqual(inForce(4), [[], [`${id(4, 3)} true`]]);
+  put(4, 'nothing', 5);
+  assert.deepEqual(inForce(4), [[`${id(4, 3)} false`], []]);
 });
 
 test('a default group whose row can not be read lets nothing through', () => {

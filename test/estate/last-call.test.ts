@@ -29,6 +29,10 @@ class LateStore implements Store {
     return this.store.read(prefix, revision);
   }
 
+  readParts(...args: Parameters<Store['readParts']>): ReturnType<Store['readParts']> {
+    return this.store.readParts(...args);
+  }
+
   commit(...args: Parameters<Store['commit']>): ReturnType<Store['commit']> {
     return this.store.commit(...args);
   }

@@ -155,7 +155,7 @@ test('what can not be is refused, and no group is ever guessed', async (t) => {
     ],
     [
       { tags: [{ key: 'secgroupd:device', value: 'a' }] },
-      'InvalidParameterValue: The tag secgroupd:device says where an interface is, and the request says that itself',
+      'InvalidParameterValue: The tag secgroupd:device is for calls of the EC2 API',
     ],
   ];
   for (const [given, answer] of cases) assert.equal(await door.refuse(given), answer);

@@ -166,6 +166,59 @@ function testRows(make: Make): void {
     assert.equal((await store.read('', 2)).revision, 2);
   });
 
+  test('parts are rows and all below a prefix, as of one revision', async (t) => {
+    const { store } = await make(t);
+    await commit(store, { puts: putsOf({ 'a/1': 'x', 'a/2': 'x', 'a/1b': 'x', b: 'x', c: 'x' }) });
+    await commit(store, { puts: putsOf({ 'a/1': 'y', 'a/3': 'y' }), deletes: ['b'] });
+    const partsOf = async (parts: readonly string[], revision?: number): Promise<string[]> => {
+      const found = await store.readParts(parts, revision);
+      assert.equal(found.revision, revision ?? 2);
+      return found.rows.map(shown);
+    };
+    assert.deepEqual(await partsOf(['c', 'a/1', 'b', 'd/']), ['c=x 1/1', 'a/1=y 1/2']);
+    assert.deepEqual(await partsOf(['a/1']), ['a/1=y 1/2']);
+    const below = ['a/1=y 1/2', 'a/1b=x 1/1', 'a/2=x 1/1', 'a/3=y 2/2'];
+    assert.deepEqual(await partsOf(['b', 'a/', 'a/1']), [...below, 'a/1=y 1/2']);
+    assert.deepEqual(await partsOf(['b', 'a/1', 'c'], 1), ['b=x 1/1', 'a/1=x 1/1', 'c=x 1/1']);
+    assert.deepEqual(await store.readParts(['a/', 'b'], 0), { revision: 0, rows: [] });
+    await assert.rejects(store.readParts(['a/', 'b'], 3), CompactedError);
+    await assert.rejects(store.readParts([]), RangeError);
+    await assert.rejects(store.readParts(['a/', 'ä']), RangeError);
+    await assert.rejects(store.readParts(['a/', 'b'], -1), RangeError);
+  });
+
+  test('parts may be many, and have many rows, and large ones', async (t) => {
+    const { store } = await make(t);
+    const few = Array.from({ length: 300 }, (_, i) => `few/${String(i).padStart(3, '0')}/`);
+    const { operations } = COMMIT_LIMITS;
+    for (let from = 0; from < few.length; from += operations)
+      await commit(store, {
+        puts: few.slice(from, from + operations).map((part) => ({ key: `${part}row`, value: '' })),
+      });
+    const many = Array.from({ length: 500 }, (_, i) => `many/${String(i).padStart(3, '0')}`);
+    for (let from = 0; from < many.length; from += operations)
+      await commit(store, {
+        puts: many.slice(from, from + operations).map((key) => ({ key, value: '' })),
+      });
+    // Together more than a message of etcd's may have here.
+    const large = Array.from({ length: 20 }, (_, i) => `large/${String(i).padStart(2, '0')}`);
+    const value = 'x'.repeat(1_000_000);
+    for (const key of large) await commit(store, { puts: [{ key, value }] });
+    const keysOf = async (parts: readonly string[]): Promise<string[]> =>
+      (await store.readParts(parts)).rows.map(({ key }) => key);
+    assert.deepEqual(
+      await keysOf([...few].reverse()),
+      [...few].reverse().map((one) => `${one}row`),
+    );
+    assert.deepEqual(await keysOf(['few/001/', 'many/', many[7]]), [
+      'few/001/row',
+      ...many,
+      many[7],
+    ]);
+    assert.deepEqual(await keysOf(large), large);
+    assert.deepEqual(await keysOf(['few/000/', 'large/']), ['few/000/row', ...large]);
+  });
+
   test('what was answered is there for everybody', async (t) => {
     const { store, other } = await make(t);
     const second = await other();
@@ -432,6 +485,7 @@ function testHistory(make: Make, fetchesAhead: boolean): void {
     const isClosed = (error: unknown): boolean =>
       error instanceof StoreError && error.fault === 'closed' && error.committed === 'no';
     await assert.rejects(store.read(''), isClosed);
+    await assert.rejects(store.readParts(['a/1', 'a/2']), isClosed);
     await assert.rejects(ask(store, { puts: putsOf({ a: '1' }) }), isClosed);
     await assert.rejects(take(store, '', 0, 1), isClosed);
     assert.equal((await second.read('a/')).rows.length, 3);

@@ -2,7 +2,13 @@
  * A store whose revisions begin at some number, as one whose revisions begin at 0. etcd counts what happens in the
  * whole cluster; tests of the contract want to know which revision a commit makes when nobody else makes any.
  */
-import { CompactedError, type Change, type Row, type Store } from '../../src/store/store.ts';
+import {
+  CompactedError,
+  type Change,
+  type Row,
+  type Snapshot,
+  type Store,
+} from '../../src/store/store.ts';
 
 /** @param first the newest revision while the store was empty */
 export function countedFrom(first: number, store: Store): Store {
@@ -24,13 +30,16 @@ export function countedFrom(first: number, store: Store): Store {
       throw translated(error);
     }
   };
+  // What can't be a revision is for the store to refuse.
+  const asked = (revision: number | undefined): number | undefined =>
+    revision !== undefined && revision >= 0 ? inner(revision) : revision;
+  const snapshotOf = async (work: Promise<Snapshot>): Promise<Snapshot> => {
+    const { revision, rows } = await translating(work);
+    return { revision: revision - first, rows: rows.map(rowOf) };
+  };
   return {
-    read: async (prefix, revision) => {
-      // What can't be a revision is for the store to refuse.
-      const asked = revision !== undefined && revision >= 0 ? inner(revision) : revision;
-      const { revision: at, rows } = await translating(store.read(prefix, asked));
-      return { revision: at - first, rows: rows.map(rowOf) };
-    },
+    read: (prefix, revision) => snapshotOf(store.read(prefix, asked(revision))),
+    readParts: (parts, revision) => snapshotOf(store.readParts(parts, asked(revision))),
     commit: async (commit) => {
       const conditions = commit.conditions.map(({ key, revision }) => {
         return {

@@ -1,11 +1,15 @@
-/** Rows of a store in etcd that are there while who put them lives. Runs alone: it starts programs. */
+/**
+ * Rows of a store in etcd that are there while who put them lives.
+ *
+ * Runs beside others: it waits for renewals. A machine that is slow may let a row run out; what was promised holds all the same.
+ */
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import type { Lease, Store } from '../../src/store/store.ts';
 import { Etcd, requireEtcd } from '../support/etcd.ts';
 import { Follower, openAt, Wire } from './etcd-place.ts';
 
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = 1_200_000;
 const TTL_SEC = 2;
 const ROW = { key: 'alive', value: 'yes' };
 
@@ -51,9 +55,11 @@ test('a holder that ends without a word is missed', { timeout: TIMEOUT_MS }, asy
   // Longer than it would be there without renewals.
   for (const endMs = performance.now() + 2 * TTL_SEC * 1000; performance.now() < endMs;)
     await renewed(lease);
+  await until(() => row.puts() >= row.deletes());
   assert.ok(await isThere(other));
+  const before = row.deletes();
   await store.close();
-  await until(() => row.deletes() === 1);
+  await until(() => row.deletes() > before);
   assert.equal(await isThere(other), false);
   const { stdout } = await etcd.tryCtl(['lease', 'list']);
   assert.match(stdout, /found 0 leases/);

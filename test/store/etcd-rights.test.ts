@@ -1,4 +1,4 @@
-/** Who may use a store in etcd: certificates, passwords, roles. Runs alone: it starts programs. */
+/** Who may use a store in etcd: certificates, passwords, roles. */
 import assert from 'node:assert/strict';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { requireTools } from '../support/require.ts';
 import { commit, putsOf } from './contract.ts';
 import { Follower, isFault, openAt } from './etcd-place.ts';
 
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 1_200_000;
 
 function makeFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-etcd-tls-'));

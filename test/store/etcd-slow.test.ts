@@ -6,7 +6,7 @@ import { start } from '../support/process.ts';
 import { commit, putsOf } from './contract.ts';
 import { openAt } from './etcd-place.ts';
 
-const TIMEOUT_MS = 240_000;
+const TIMEOUT_MS = 1_200_000;
 const COMMITS = 150;
 const VALUE_BYTES = 1_000_000;
 

@@ -1,4 +1,4 @@
-/** The contract of the store, held by etcd: one member, and three. Runs alone: it starts programs. */
+/** The contract of the store, held by etcd: one member, and three. */
 import { after, describe, test } from 'node:test';
 import { openEtcdStore } from '../../src/store/etcd/etcd-store.ts';
 import { parsePlace, type EtcdPlace } from '../../src/store/place.ts';

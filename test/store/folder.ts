@@ -8,11 +8,12 @@ import {
   type SqliteStore,
   type SqliteStoreOptions,
 } from '../../src/store/sqlite-store.ts';
+import type { Scope } from '../support/scope.ts';
 
 /** A folder that goes with the test. */
-export function makeFolder(t: TestContext): string {
+export function makeFolder(scope: Scope): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-store-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  scope.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 

@@ -1,7 +1,7 @@
 /** A store in memory: the slow twin of all backends, written to be obviously right. Each call goes through all commits. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PlainLease } from '../../src/store/plain-lease.ts';
-import { assertCommit, assertPrefix, assertRevision } from '../../src/store/limits.ts';
+import { assertCommit, assertParts, assertPrefix, assertRevision } from '../../src/store/limits.ts';
 import {
   CompactedError,
   StoreError,
@@ -83,6 +83,17 @@ export class MemoryStore implements Store {
     this.memory.assertKept(at);
     const rows = [...this.memory.rowsAt(at).values()];
     return { revision: at, rows: rows.filter(({ key }) => key.startsWith(prefix)).sort(byKey) };
+  }
+
+  async readParts(parts: readonly string[], revision?: number): Promise<Snapshot> {
+    assertParts(parts);
+    const { revision: at, rows } = await this.read('', revision);
+    const isIn = (key: string, part: string): boolean =>
+      part.endsWith('/') ? key.startsWith(part) : key === part;
+    return {
+      revision: at,
+      rows: parts.flatMap((part) => rows.filter(({ key }) => isIn(key, part))),
+    };
   }
 
   async commit(commit: Commit): Promise<Outcome> {

@@ -1,4 +1,4 @@
-/** A store is opened by its place; the other kind is not loaded. Runs alone: it starts programs. */
+/** A store is opened by its place; the other kind is not loaded. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';

@@ -24,7 +24,7 @@ import { commit, putsOf } from './contract.ts';
 import { makeFolder, openStore } from './folder.ts';
 
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
-const CHILD_TIMEOUT_MS = 60_000;
+const CHILD_TIMEOUT_MS = 300_000;
 
 function isFault(fault: StoreFault, message: string, committed: 'no' | 'unknown' = 'no') {
   return (error: unknown): true => {

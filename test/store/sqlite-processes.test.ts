@@ -1,6 +1,6 @@
 /**
  * A store in a file that processes share and that are killed: kill -9 at any moment, two that want the same, two users,
- * what one commits and another watches. Runs alone: it starts programs. (kill -9 leaves the kernel's memory as it is, so
+ * what one commits and another watches. (kill -9 leaves the kernel's memory as it is, so
  * this can't show that a commit is on the disk; that rests on SQLite's synchronous = FULL.)
  */
 import assert from 'node:assert/strict';
@@ -16,7 +16,7 @@ import { commit, putsOf } from './contract.ts';
 import { makeFolder, openStore } from './folder.ts';
 
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
-const CHILD_TIMEOUT_MS = 60_000;
+const CHILD_TIMEOUT_MS = 300_000;
 
 function startChild(...args: readonly string[]): Promise<Running> {
   return start(process.execPath, [CHILD, ...args]);

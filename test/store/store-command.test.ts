@@ -1,4 +1,4 @@
-/** `secgroupd store`: what is printed, written and refused, in words and as JSON. Runs alone: it starts programs. */
+/** `secgroupd store`: what is printed, written and refused, in words and as JSON. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -69,6 +69,9 @@ function permissionOutput(rules: readonly Rule[], accountId: string): object {
       case 'group':
         permission.UserIdGroupPairs.push({ GroupId: peer.groupId, UserId: accountId, Description });
         break;
+      case 'dns':
+        // EC2 has no word for it (estate/declared.ts).
+        break;
       default:
         peer satisfies never;
     }

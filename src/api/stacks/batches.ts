@@ -9,6 +9,7 @@
 import { Edit } from '../../estate/edit.ts';
 import type { Estate } from '../../estate/estate.ts';
 import type { Checked } from '../../policy/refusals.ts';
+import { NOTE_OPERATIONS } from '../../estate/change-notes.ts';
 import { COMMIT_LIMITS } from '../../store/limits.ts';
 import { ApiError } from '../action.ts';
 import type { Done, Managed, TakenBack } from '../managed.ts';
@@ -16,8 +17,8 @@ import type { Failure } from './events.ts';
 import type { MadeRules } from './rule-steps.ts';
 import type { Step } from './steps.ts';
 
-/** For the rows of the stack: itself, template, events, change sets. */
-const RESERVED_OPERATIONS = 12;
+/** For the rows of the stack: itself, template, events, change sets; and for the note of who did it. */
+const RESERVED_OPERATIONS = 12 + NOTE_OPERATIONS;
 const STEPS_BYTES_MAX = 400_000;
 
 export interface BatchRun {

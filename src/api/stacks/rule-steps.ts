@@ -192,6 +192,8 @@ function peerText(peer: Rule['peer']): PeerText {
       return { kind: 'group', text: peer.groupId };
     case 'prefixList':
       return { kind: 'prefixList', text: peer.prefixListId };
+    case 'dns':
+      throw new Error('a stack has no rule with a DNS name');
     default:
       return peer satisfies never;
   }

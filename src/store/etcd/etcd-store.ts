@@ -8,7 +8,14 @@
  *
  * History is the cluster's, and so is compaction (`--auto-compaction-retention`).
  */
-import { assertCommit, assertPrefix, assertRevision } from '../limits.ts';
+import {
+  assertCommit,
+  assertParts,
+  assertPrefix,
+  assertRevision,
+  COMMIT_LIMITS,
+} from '../limits.ts';
+import { isPrefixPart, READ_TRIES } from '../parts.ts';
 import type { EtcdPlace } from '../place.ts';
 import {
   CompactedError,
@@ -43,9 +50,6 @@ const PAGE_ROWS_FIRST = 64;
 const PAGE_ROWS_MAX = 5000;
 /** What a page should have, in bytes of values and keys. */
 const PAGE_BYTES = 2 << 20;
-/** How often a read of the present begins anew because its history was compacted under it. */
-const READ_TRIES = 3;
-
 /**
  * Opens the store at a place; makes it, if there is nothing yet.
  * @param say takes what a log should tell of the connection
@@ -87,19 +91,12 @@ class EtcdStore implements Store {
 
   async read(prefix: string, revision?: number): Promise<Snapshot> {
     assertPrefix(prefix);
-    if (revision !== undefined) assertRevision(revision);
-    this.assertOpen();
-    for (let tries = 1; ; tries++) {
-      try {
-        if (revision === 0) return await this.readBeginning();
-        return await this.readInPages(prefix, revision);
-      } catch (error) {
-        if (!(error instanceof NoRevision)) throw error;
-        // The caller named none: that of the first page was compacted before the last one.
-        if (revision === undefined && tries < READ_TRIES) continue;
-        throw new CompactedError(revision ?? 0, undefined, await this.asker.newest());
-      }
-    }
+    return this.asOf(revision, (at) => this.readInPages(this.keys.withPrefix(prefix), at));
+  }
+
+  async readParts(parts: readonly string[], revision?: number): Promise<Snapshot> {
+    assertParts(parts);
+    return this.asOf(revision, (at) => this.readInBatches(parts, at));
   }
 
   async commit(commit: Commit): Promise<Outcome> {
@@ -146,14 +143,80 @@ class EtcdStore implements Store {
     this.connection.close();
   }
 
+  /** Reads as of a revision, or of the present, again if that was compacted in the meantime. */
+  private async asOf(
+    revision: number | undefined,
+    read: (at: number | undefined) => Promise<Snapshot>,
+  ): Promise<Snapshot> {
+    if (revision !== undefined) assertRevision(revision);
+    this.assertOpen();
+    for (let tries = 1; ; tries++) {
+      try {
+        return await (revision === 0 ? this.readBeginning() : read(revision));
+      } catch (error) {
+        if (!(error instanceof NoRevision)) throw error;
+        // The caller named none: that of the first page was compacted before the last one.
+        if (revision === undefined && tries < READ_TRIES) continue;
+        throw new CompactedError(revision ?? 0, undefined, await this.asker.newest());
+      }
+    }
+  }
+
   /** Revision 0 is the empty store, as long as etcd still has its first revision, at which nothing was there. */
   private async readBeginning(): Promise<Snapshot> {
     await this.asker.ask(RANGE, { key: this.keys.mark, revision: 1, keysOnly: true });
     return { revision: 0, rows: [] };
   }
 
-  private async readInPages(prefix: string, revision: number | undefined): Promise<Snapshot> {
-    const range = this.keys.withPrefix(prefix);
+  /** Many parts in one transaction: a question a part takes etcd, and us, longer than what it asks for. */
+  private async readInBatches(
+    parts: readonly string[],
+    revision: number | undefined,
+  ): Promise<Snapshot> {
+    const rows: Row[] = [];
+    let at = revision;
+    for (let from = 0; from < parts.length; from += COMMIT_LIMITS.operations) {
+      const ranges = parts
+        .slice(from, from + COMMIT_LIMITS.operations)
+        .map((part) => (isPrefixPart(part) ? this.keys.withPrefix(part) : this.keys.only(part)));
+      const batch = await this.readBatch(ranges, at);
+      at = batch.revision;
+      for (const row of batch.rows) rows.push(row);
+    }
+    return { revision: at!, rows };
+  }
+
+  private async readBatch(
+    ranges: readonly KeyRange[],
+    revision: number | undefined,
+  ): Promise<Snapshot> {
+    if (ranges.length === 1) return this.readInPages(ranges[0], revision);
+    try {
+      const success = ranges.map((range): RequestOp => ({
+        range: { ...range, revision: revision ?? 0, limit: PAGE_ROWS_FIRST },
+      }));
+      const { header, responses } = await this.asker.ask(TXN, { success });
+      const at = revision ?? header?.revision ?? 0;
+      const rows: Row[] = [];
+      for (const [i, { range: page }] of responses.entries()) {
+        const pairs = (page?.kvs ?? []) as KeyValue[];
+        for (const pair of pairs) rows.push(rowOf(this.keys, pair));
+        if (page?.more !== true) continue;
+        const from = keyAfter(pairs[pairs.length - 1].key);
+        const rest = await this.readInPages({ ...ranges[i], key: from }, at);
+        for (const row of rest.rows) rows.push(row);
+      }
+      return { revision: at, rows };
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+      const half = Math.ceil(ranges.length / 2);
+      const first = await this.readBatch(ranges.slice(0, half), revision);
+      const second = await this.readBatch(ranges.slice(half), first.revision);
+      return { revision: second.revision, rows: [...first.rows, ...second.rows] };
+    }
+  }
+
+  private async readInPages(range: KeyRange, revision: number | undefined): Promise<Snapshot> {
     const rows: Row[] = [];
     let [at, from, limit] = [revision, range.key, PAGE_ROWS_FIRST];
     for (;;) {

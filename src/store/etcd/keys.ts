@@ -12,6 +12,8 @@ export interface Keys {
   /** Of a row. */
   readonly of: (key: string) => Buffer;
   readonly withPrefix: (prefix: string) => KeyRange;
+  /** A range of one row. */
+  readonly only: (key: string) => KeyRange;
   /** The key of a row, by that in etcd. */
   readonly nameOf: (key: Buffer) => string;
 }
@@ -33,6 +35,7 @@ export function keysBelow(prefix: string): Keys {
     mark: Buffer.from(`${prefix}${MARK}`),
     of,
     withPrefix: (text) => ({ key: of(text), rangeEnd: endOf(of(text)) }),
+    only: (key) => ({ key: of(key), rangeEnd: keyAfter(of(key)) }),
     // A key that is not ASCII was not put by us. It gets a name that no reader takes for one of its own.
     nameOf: (key) => key.toString('latin1', rows.length),
   };
