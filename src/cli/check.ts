@@ -125,8 +125,7 @@ export async function checkGivenFiles(
   // Load the loaders only when they are needed: without them `lab exec` starts in half the time.
   const { checkFiles } = await import('./check-load.ts');
   const { readTemplateOptions } = await import('./template-settings.ts');
-  const settings = readTemplateOptions(options);
-  if (settings === undefined) return command.error('error: the parameters file has errors');
+  const settings = readTemplateOptions(options, command);
   const places = { netnsDirectory: NETNS_DIRECTORY, cwd: process.cwd() };
   const checked = checkFiles(files, places, settings);
   if (settings.stackName !== undefined && checked.templates !== 1)
@@ -151,13 +150,32 @@ export async function loadOrPrint(
   return tellLoaded(file, loadInput(file, { netnsDirectory: NETNS_DIRECTORY, ...options }));
 }
 
+/**
+ * Reads the input of a command that is about its interfaces, with the options for templates and addresses.
+ * @returns undefined if it has errors; they are already printed
+ */
+export async function loadPlaced(
+  file: string,
+  options: TemplateOptions & { readonly address?: ReadonlyMap<string, string> },
+  command: Command,
+): Promise<Config | undefined> {
+  const { readTemplateOptions } = await import('./template-settings.ts');
+  const settings = readTemplateOptions(options, command);
+  const { address: addresses } = options;
+  return loadOrPrint(file, {
+    ...{ settings, needsInterfaces: true },
+    ...(addresses === undefined ? {} : { addresses }),
+  });
+}
+
 /** The same of what a daemon is to enforce: a configuration. */
 export async function loadOwnOrPrint(file: string): Promise<Config | undefined> {
   const { loadConfig } = await import('../config/load-config.ts');
   return tellLoaded(file, loadConfig(file, { netnsDirectory: NETNS_DIRECTORY }));
 }
 
-function tellLoaded(
+/** Prints what is wrong with what was loaded. @returns the configuration, if there are no errors */
+export function tellLoaded(
   file: string,
   { config, problems }: Pick<LoadedInput, 'config' | 'problems'>,
 ): Config | undefined {

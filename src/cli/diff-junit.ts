@@ -1,14 +1,13 @@
-/** Differences of what two inputs allow as JUnit XML: a test case each, which fails if something is newly allowed. */
+/** Differences of what two inputs allow as JUnit XML: a test case each, which fails if something newly passes. */
 import { create } from 'xmlbuilder2';
 import type { Difference } from '../reach/compare.ts';
-import { KINDS, lineOf } from './diff-output.ts';
+import { isWider, KINDS, lineOf } from './diff-output.ts';
 import { cleanXml } from './test-junit.ts';
 
 export function differencesJunit(differences: readonly Difference[], file: string): string {
-  const isFailure = ({ kind }: Difference): boolean => kind.endsWith('newly-allowed');
   const totals = {
     tests: String(Math.max(1, differences.length)),
-    failures: String(differences.filter(isFailure).length),
+    failures: String(differences.filter(isWider).length),
     ...{ skipped: '0', errors: '0' },
   };
   const root = create({ version: '1.0', encoding: 'UTF-8' }).ele('testsuites', {
@@ -22,7 +21,7 @@ export function differencesJunit(differences: readonly Difference[], file: strin
     const [, title] = KINDS.find(([kind]) => kind === one.kind)!;
     const name = cleanXml(`${title}: ${lineOf(one)}`);
     const item = suite.ele('testcase', { classname: 'sgctl diff', name });
-    if (isFailure(one)) item.ele('failure', { message: name, type: one.kind });
+    if (isWider(one)) item.ele('failure', { message: name, type: one.kind });
   }
   return `${root.end({ prettyPrint: true })}\n`;
 }

@@ -12,9 +12,17 @@ const ENDS_SHOWN = 6;
 /** In the order in which they are told. */
 export const KINDS: readonly (readonly [kind: DifferenceKind, title: string, style: Style])[] = [
   ['newly-allowed', 'newly allowed', 'red'],
+  ['newly-audited', 'refused, and passes by audit from now on', 'red'],
   ['perhaps-newly-allowed', 'perhaps newly allowed: not decidable', 'yellow'],
   ['no-longer-allowed', 'no longer allowed', 'green'],
+  ['no-longer-audited', 'refused, and passes by audit no longer', 'green'],
   ['perhaps-no-longer-allowed', 'perhaps no longer allowed: not decidable', 'yellow'],
+];
+/** What lets through more than before. */
+const WIDER: readonly DifferenceKind[] = [
+  'newly-allowed',
+  'perhaps-newly-allowed',
+  'newly-audited',
 ];
 const SAME = 'both allow the same';
 
@@ -26,10 +34,20 @@ export function formatDifferences(differences: readonly Difference[]): string {
   }).join('\n\n');
 }
 
+export function isWider({ kind }: Difference): boolean {
+  return WIDER.includes(kind);
+}
+
 /** `0.0.0.0/0 -> web: tcp 22` */
-export function lineOf({ from, to, services, families }: Difference): string {
+export function lineOf(one: Difference): string {
+  return `${ends(one.from)} -> ${ends(one.to)}: ${servicesText(one)}`;
+}
+
+function servicesText({ kind, services, families, byAudit }: Difference): string {
   const family = families.length === 1 && families[0] === 6 ? ' (IPv6)' : '';
-  return `${ends(from)} -> ${ends(to)}: ${serviceTexts(services).join(', ')}${family}`;
+  const verb = kind === 'newly-allowed' ? 'passed' : 'passes';
+  const audit = byAudit === true ? ` (${verb} by audit)` : '';
+  return `${serviceTexts(services).join(', ')}${family}${audit}`;
 }
 
 function ends(names: readonly string[]): string {
@@ -48,13 +66,13 @@ export function formatMarkdown(differences: readonly Difference[]): string {
   const rows = KINDS.flatMap(([kind, title]) =>
     differences
       .filter((one) => one.kind === kind)
-      .map(({ from, to, services, families, origin }) => {
+      .map((one) => {
+        const { from, to, origin } = one;
         const at =
           origin === undefined
             ? ''
             : code(origin.path === '' ? `${origin.file}:${origin.line}` : origin.path);
-        const with_ = `${serviceTexts(services).join(', ')}${families.length === 1 && families[0] === 6 ? ' (IPv6)' : ''}`;
-        return `| ${title} | ${code(ends(from))} | ${code(ends(to))} | ${code(with_)} | ${at} |`;
+        return `| ${title} | ${code(ends(from))} | ${code(ends(to))} | ${code(servicesText(one))} | ${at} |`;
       }),
   );
   const table = [
@@ -66,7 +84,7 @@ export function formatMarkdown(differences: readonly Difference[]): string {
 }
 
 /** Text of strangers in a cell of a table: it ends neither the cell nor the code. */
-function code(text: string): string {
+export function code(text: string): string {
   const safe = printable(text).replaceAll('`', "'").replaceAll('|', '\\|').replaceAll('\n', ' ');
   return `\`${safe}\``;
 }
@@ -77,20 +95,21 @@ export function differencesJson(differences: readonly Difference[]): object {
     counts: Object.fromEntries(
       KINDS.map(([kind]) => [kind, differences.filter((one) => one.kind === kind).length]),
     ),
-    differences: differences.map(({ kind, from, to, families, services, origin }) => ({
+    differences: differences.map(({ kind, from, to, families, services, byAudit, origin }) => ({
       ...{ kind, from, to, families, services: serviceTexts(services) },
+      ...(byAudit === undefined ? {} : { byAudit }),
       ...(origin === undefined ? {} : { rule: origin }),
     })),
   };
 }
 
-/** What is newly allowed is a warning; what is not any more is a notice. */
+/** What newly passes is a warning; what does not any more is a notice. */
 export function differencesProblems(differences: readonly Difference[]): readonly Problem[] {
   return differences.map((one) => {
     const { kind, origin } = one;
     const [, title] = KINDS.find(([known]) => known === kind)!;
     return {
-      severity: kind.endsWith('newly-allowed') ? 'warning' : 'notice',
+      severity: isWider(one) ? 'warning' : 'notice',
       code: kind,
       at:
         origin === undefined

@@ -14,7 +14,7 @@ import { printJson } from './traffic-text.ts';
 
 /** An input has errors, or the two are too large: nothing was compared. */
 const EXIT_BAD_INPUT = 3;
-/** Nothing is newly allowed, and something is allowed no longer. */
+/** Nothing newly passes, and something does not any more. */
 const EXIT_NARROWER = 4;
 
 interface DiffOptions extends TemplateOptions {
@@ -43,7 +43,8 @@ export function addDiffCommand(program: Command): void {
       'after',
       `
 Interfaces are the same if they have the same name. What an input does not decide
-is told as "perhaps". IPv4 and IPv6 are compared each by itself.
+is told as "perhaps". IPv4 and IPv6 are compared each by itself. What only an
+audit lets pass counts as refused; that it passes is told beside it.
 
 ${exitCodeHelp('sgctl diff')}
 
@@ -73,7 +74,7 @@ async function runDiff(
     process.exitCode = EXIT_BAD_INPUT;
     return;
   }
-  process.exitCode = exitCodeOf(differences);
+  process.exitCode = await exitCodeOf(differences);
   await print(differences, options);
   if (options.junit !== undefined) await writeJunit(differences, options.junit, now ?? old);
 }
@@ -85,8 +86,7 @@ async function loadBoth(
   command: Command,
 ): Promise<readonly [Config | undefined, Config | undefined]> {
   const { readTemplateOptions } = await import('./template-settings.ts');
-  const read = readTemplateOptions(options);
-  if (read === undefined) return command.error('error: the parameters file has errors');
+  const read = readTemplateOptions(options, command);
   if (now === undefined) {
     const { recognize } = await import('../inputs/recognize.ts');
     const { isPlan } = await import('../inputs/terraform/read-terraform.ts');
@@ -107,10 +107,10 @@ function stackOf(file: string): string {
   return /^[A-Za-z]/.test(name) ? name : `stack-${name}`;
 }
 
-function exitCodeOf(differences: readonly Difference[]): number {
+async function exitCodeOf(differences: readonly Difference[]): Promise<number> {
   if (differences.length === 0) return EXIT_OK;
-  const isWider = differences.some(({ kind }) => kind.endsWith('newly-allowed'));
-  return isWider ? EXIT_FAILED : EXIT_NARROWER;
+  const { isWider } = await import('./diff-output.ts');
+  return differences.some(isWider) ? EXIT_FAILED : EXIT_NARROWER;
 }
 
 async function print(differences: readonly Difference[], options: DiffOptions): Promise<void> {

@@ -21,6 +21,7 @@ interface Options extends SocketOptions {
   readonly since?: number;
   readonly examples: number;
   readonly follow?: true;
+  readonly audit?: true;
   readonly count?: number;
   readonly duration?: number;
   readonly json?: true;
@@ -51,6 +52,7 @@ export function addDropsCommand(program: Command): void {
       wholeNumber(0, EXAMPLES_MAX),
       EXAMPLES_DEFAULT,
     )
+    .option('--audit', 'what passes by audit alone and would be dropped, in place of drops')
     .option('-f, --follow', 'show each drop as it falls, as trace does, until Ctrl-C')
     .option('-c, --count <number>', 'with --follow: stop after so many', wholeNumber(1, COUNT_MAX))
     .option('--duration <duration>', 'with --follow: stop after 30s, 5m, 2h', parseDurationOption)
@@ -60,7 +62,8 @@ export function addDropsCommand(program: Command): void {
       `
 What hosts send to their own link (router solicitations, reports of groups, ARP)
 is neither shown nor counted as dropped, unless --reason link-scope asks for it.
-docs/drop-reasons.md has all reasons.
+docs/drop-reasons.md has all reasons. With --audit all packets of such a flow
+count, both ways, and its first one is the example.
 
 ${exitCodeHelp('sgctl drops')}
 
@@ -68,24 +71,29 @@ Examples:
   sgctl drops
   sgctl drops --interface eni-web-1 --reason ingress-rules --since 5m
   sgctl drops --follow --reason ingress-rules --count 20
+  sgctl drops --audit
   sgctl explain --drop 17`,
     );
   addSocketOptions(command).action(async (options: Options) => {
     if (options.follow === true) {
       const { sinceMs: _, ...question } = readQuestion(options);
+      const { audit, ...traffic } = question;
       const reasons = question.reasons ?? REASON_NAMES.filter((name) => name !== CHATTER);
-      const wanted = { ...question, reasons, verdict: 'dropped' } as const;
+      const verdict = audit === true ? 'audited' : 'dropped';
+      const wanted = { ...traffic, reasons, verdict } as const;
       await followVerdicts(findSocket(options), wanted, options);
       return;
     }
     const answer = await ask(findSocket(options), 'drops', readQuestion(options));
     if (options.json === true) printJson(answer);
-    else console.log(formatDrops(answer, options.examples));
+    else console.log(formatDrops(answer, options.examples, options.audit));
   });
 }
 
-function readQuestion({ interface: interfaces, direction, reason, since }: Options): DropsQuestion {
+function readQuestion(options: Options): DropsQuestion {
+  const { interface: interfaces, direction, reason, since, audit } = options;
   return {
+    ...(audit === undefined ? {} : { audit }),
     ...(interfaces === undefined ? {} : { interfaces }),
     ...(direction?.length === 1 ? { direction: direction[0] as 'ingress' | 'egress' } : {}),
     ...(reason === undefined ? {} : { reasons: reason }),
@@ -93,8 +101,13 @@ function readQuestion({ interface: interfaces, direction, reason, since }: Optio
   };
 }
 
-export function formatDrops({ drops, lost }: DropsAnswer, examples: number): string {
-  if (drops.length === 0) return 'nothing of the kind was dropped';
+export function formatDrops(
+  { drops, lost }: DropsAnswer,
+  examples: number,
+  isAudit = false,
+): string {
+  if (drops.length === 0)
+    return isAudit ? 'nothing of the kind passed by audit' : 'nothing of the kind was dropped';
   const table = formatFitted(
     [
       { title: 'packets', align: 'right' },
@@ -120,7 +133,7 @@ export function formatDrops({ drops, lost }: DropsAnswer, examples: number): str
 }
 
 function exampleLines(
-  { interface: name, direction, reason, examples }: DropCount,
+  { interface: name, direction, reason, examples, nearest }: DropCount,
   most: number,
 ): string[] {
   const shown = examples.slice(0, most);
@@ -129,8 +142,18 @@ function exampleLines(
   const lines = shown.map((example) => {
     const { id, timeMs, rule } = example;
     const what = verdictText(example);
-    const of = rule === undefined ? '' : `  (of a flow by ${rule.id})`;
+    const by = example.verdict === 'audited' ? 'passes by' : 'of a flow by';
+    const of = rule === undefined ? '' : `  (${by} ${rule.id})`;
     return cut(printable(`  #${id}  ${formatAgo(timeMs)}  ${what}${of}`), width);
   });
+  if (nearest !== undefined)
+    lines.push(
+      cut(
+        printable(
+          `  nearest rule: sg:${nearest.rule.group.name} ${nearest.rule.text}; it ${nearest.text}`,
+        ),
+        width,
+      ),
+    );
   return [[paint(printable(`${name} ${direction}, ${reason}:`), 'bold'), ...lines].join('\n')];
 }

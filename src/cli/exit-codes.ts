@@ -97,6 +97,7 @@ export const EXIT_CODES = {
     ['3', 'it is not, or was not in time'],
   ],
   'sgctl groups': [DONE, NO_ANSWER, WRONG_USAGE],
+  'sgctl names': [DONE, NO_ANSWER, WRONG_USAGE],
   'sgctl rules': [DONE, ['1', 'no answer, or the files have errors'], WRONG_USAGE],
   'sgctl flows': [['0', 'done, also if there are none'], NO_ANSWER, WRONG_USAGE, INTERRUPTED],
   'sgctl flows delete': [
@@ -109,6 +110,7 @@ export const EXIT_CODES = {
   'sgctl trace': [ENDED, WENT_AWAY, WRONG_USAGE, INTERRUPTED],
   'sgctl drops': [['0', 'done, also if nothing was dropped'], NO_ANSWER, WRONG_USAGE, INTERRUPTED],
   'sgctl capture': [ENDED, ['1', "no answer, or it can't be written"], WRONG_USAGE, INTERRUPTED],
+  'sgctl console': [['1', 'no daemon, no port, or the input has errors'], WRONG_USAGE, INTERRUPTED],
   'sgctl test': [
     ['0', 'all passed, or skipped'],
     ['1', 'something failed, or there could be no lab'],
@@ -119,10 +121,32 @@ export const EXIT_CODES = {
   ],
   'sgctl diff': [
     ['0', 'both allow the same'],
-    ['1', 'something is newly allowed, for certain or perhaps'],
+    ['1', 'something is newly allowed, for certain or perhaps, or newly passes by audit'],
     WRONG_USAGE,
     ['3', 'an input has errors, or the two are too large to compare'],
-    ['4', 'nothing is newly allowed, and something no longer'],
+    ['4', 'nothing newly passes, and something no longer'],
+  ],
+  'sgctl replay': [
+    [
+      '0',
+      'groups, network ACLs and routes refuse nothing of it; with --against, both decide the same',
+    ],
+    ['1', 'they refuse something, for certain or perhaps; or both do not decide the same'],
+    WRONG_USAGE,
+    [
+      '3',
+      'a configuration has errors, or not all could be read, or nothing of it is to or from an interface, and what was judged is fine',
+    ],
+  ],
+  'sgctl learn': [
+    ['0', 'groups are proposed; with --tighten, what was used is told'],
+    ['1', 'nothing was seen that rules could be proposed for, or no answer'],
+    WRONG_USAGE,
+    [
+      '3',
+      'an input has errors, or not all could be read; what was seen is proposed. With --tighten, also if nothing was seen',
+    ],
+    ['130', 'after Ctrl-C; 143 after SIGTERM. What was seen until then is proposed'],
   ],
   'sgctl export': [DONE, ['1', 'the input has errors'], WRONG_USAGE],
   'sgctl import aws': [DONE, WRONG_USAGE],

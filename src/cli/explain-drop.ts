@@ -40,7 +40,8 @@ export function formatDropExplanation(
   const head = printable(
     `#${drop.id}, ${formatAgo(drop.timeMs)}: ${direction} of ${drop.interface}, ${verdictText(drop)}`,
   );
-  const seen = `  dropped as ${reason}: ${meaning}`;
+  const what = drop.verdict === 'audited' ? 'passed by audit, would be dropped' : 'dropped';
+  const seen = `  ${what} as ${reason}: ${meaning}`;
   if (explanation === undefined)
     return `${head}\n${seen}\n\nThe rules have nothing to say of such a packet.`;
   const isUpToRules = RULE_REASONS.has(reason);

@@ -54,14 +54,17 @@ export function formatPairs(
 }
 
 function formatAnswer(answer: FamilyAnswer): string {
-  const { family, from, to, verdict, reason, checks, gates, notes } = answer;
+  const { family, from, to, verdict, reason, checks, gates, subnets = [], notes } = answer;
   const why = verdict === 'allowed' ? '' : ` (${reason})`;
   const head = `IPv${family}  ${endText(from)} -> ${endText(to)}: ${paintVerdict(verdict)}${why}`;
   const refusals = checks
     .filter(({ outcome }) => outcome === 'refused')
     .map(({ check, why: text }) => wrap(`${check}: ${text}`, GATE_INDENT));
+  const held = subnets
+    .filter((one) => one.verdict !== 'allowed')
+    .map(({ check, why: text }) => wrap(`${check}: ${text}`, GATE_INDENT));
   const remarks = notes.map((note) => wrap(`note: ${note}`, GATE_INDENT));
-  const parts = [...refusals, ...gates.map(formatGate), ...remarks];
+  const parts = [...refusals, ...gates.map(formatGate), ...held, ...remarks];
   return [head, ...parts].join('\n\n');
 }
 
@@ -183,7 +186,8 @@ function blanks(count: number): string {
   return ' '.repeat(count);
 }
 
-function wrap(text: string, indent: number): string {
+/** Lines of at most 80 columns, each behind so many blanks. */
+export function wrap(text: string, indent: number): string {
   return fill(text.split(' '), ' ', indent).join('\n');
 }
 

@@ -43,8 +43,7 @@ Examples:
 
 async function runExport(file: string, options: ExportOptions, command: Command): Promise<void> {
   const { readTemplateOptions } = await import('./template-settings.ts');
-  const settings = readTemplateOptions(options);
-  if (settings === undefined) return command.error('error: the parameters file has errors');
+  const settings = readTemplateOptions(options, command);
   const addresses = options.address ?? new Map<string, string>();
   const config = await loadOrPrint(file, { settings, addresses });
   if (config === undefined) {

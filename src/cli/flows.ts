@@ -42,6 +42,7 @@ interface FlowOptions extends FilterOptions, SocketOptions {
   readonly state?: readonly string[];
   readonly openedBy?: (typeof FLOW_OPENERS)[number];
   readonly idle?: number;
+  readonly audit?: true;
 }
 
 interface ListOptions extends FlowOptions, TableOptions {
@@ -121,7 +122,8 @@ function addFlowOptions(command: Command): Command {
       new Option('--idle <duration>', 'idle for at least so long: 30s, 5m, 2h').argParser(
         parseDurationOption,
       ),
-    );
+    )
+    .option('--audit', 'passing by audit alone: enforced, they would be dropped');
 }
 
 function addDeleteCommand(flows: Command): void {
@@ -156,6 +158,7 @@ function readFlowFilter(options: FlowOptions): FlowFilter {
     ...(options.state === undefined ? {} : { states: options.state }),
     ...(options.openedBy === undefined ? {} : { openedBy: options.openedBy }),
     ...(options.idle === undefined ? {} : { idleMs: options.idle }),
+    ...(options.audit === undefined ? {} : { audit: true }),
   };
 }
 

@@ -68,8 +68,10 @@ Examples:
 
 /** Of no use where all are in one. */
 const VPC = 'vpc';
-/** Of interfaces that are named in one line. */
-const FENCED_NAMED = 5;
+/** Of no use where it is off. */
+const FAST_PATH = 'fast path';
+/** Interfaces that are named in one line. */
+const NAMED = 5;
 
 const INTERFACE_COLUMNS: readonly Column[] = [
   { title: 'interface', min: 10 },
@@ -82,6 +84,7 @@ const INTERFACE_COLUMNS: readonly Column[] = [
   { title: 'device', min: 12, leaves: 2 },
   { title: 'passed in', align: 'right', leaves: 3 },
   { title: 'passed out', align: 'right', leaves: 4 },
+  { title: FAST_PATH, leaves: 5 },
 ];
 
 /** @param width of the terminal, where it is not that of stdout */
@@ -91,8 +94,10 @@ export function formatInterfaces(
   width?: number,
 ): string {
   const vpcs = new Set(interfaces.flatMap(({ vpc }) => vpc ?? []));
+  const isOffloading = interfaces.some(({ fastPath }) => fastPath !== undefined);
   const isShown = ({ title }: Column): boolean =>
-    title !== VPC || vpcs.size > 1 || options.columns !== undefined;
+    options.columns !== undefined ||
+    (title === VPC ? vpcs.size > 1 : title !== FAST_PATH || isOffloading);
   const rows = interfaces.map((one) => [
     one.name,
     one.vpc ?? '',
@@ -106,6 +111,7 @@ export function formatInterfaces(
     deviceText(one),
     trafficText(one.ingress),
     trafficText(one.egress),
+    one.fastPath === undefined ? 'off' : PART_WORDS[one.fastPath.forwards],
   ]);
   const waits = interfaces.flatMap((one) =>
     one.waiting === undefined ? [] : [waitingText(one, one.waiting)],
@@ -124,17 +130,54 @@ export function formatInterfaces(
     options,
     width,
   );
-  return [table, ...waits, ...fencedText(interfaces), ...unused, ...moved].join('\n');
+  const audits = interfaces.flatMap(({ name, audit }) =>
+    audit === undefined ? [] : [auditText(name, audit)],
+  );
+  const paths = fastPathText(interfaces);
+  return [table, ...waits, ...fencedText(interfaces), ...audits, ...unused, ...moved, ...paths].join('\n'); // prettier-ignore
+}
+
+/** A line below the table: not everything is enforced. */
+function auditText(
+  name: string,
+  { by, packets, bytes }: { readonly by: readonly string[]; packets: number; bytes: number },
+): string {
+  const passed = `${count(packets, 'packet', formatCount(packets))}, ${formatBytes(bytes)}`;
+  return paint(
+    printable(`${name} is audited by ${by.join(', ')}: ${passed} passed that would be dropped`),
+    'yellow',
+  );
 }
 
 /** A line below the table for all of them: they stop together. */
 function fencedText(interfaces: readonly InterfaceView[]): readonly string[] {
   const fenced = interfaces.filter((one) => one.fenced !== undefined);
   if (fenced.length === 0) return [];
-  const named = fenced.slice(0, FENCED_NAMED).map(({ name }) => name);
-  const names = fenced.length > named.length ? [...named, '…'] : named;
-  const text = `all packets of ${count(fenced.length, 'interface')} are dropped (${names.join(', ')}): ${fenced[0].fenced}`;
+  const text = `all packets of ${count(fenced.length, 'interface')} are dropped (${namesText(fenced)}): ${fenced[0].fenced}`;
   return [paint(printable(text), 'red')];
+}
+
+const PART_WORDS = { both: 'yes', from: 'from it alone', none: 'no' } as const;
+
+/** Lines below the table: who takes part in the fast path; of all others a line for each reason. */
+function fastPathText(interfaces: readonly InterfaceView[]): readonly string[] {
+  const byPart = new Map<string, InterfaceView[]>();
+  for (const one of interfaces) {
+    if (one.fastPath === undefined) continue;
+    const { forwards, why } = one.fastPath;
+    const text = why === undefined ? PART_WORDS[forwards] : `${PART_WORDS[forwards]}, ${why}`;
+    const others = byPart.get(text);
+    if (others === undefined) byPart.set(text, [one]);
+    else others.push(one);
+  }
+  return [...byPart].map(([text, all]) => printable(`fast path of ${namesText(all)}: ${text}`));
+}
+
+/** The names of some, and a hint at more. */
+function namesText(interfaces: readonly InterfaceView[]): string {
+  const names = interfaces.slice(0, NAMED).map(({ name }) => name);
+  const more = interfaces.length - names.length;
+  return more > 0 ? `${names.join(', ')} and ${more} more` : names.join(', ');
 }
 
 /** A line below the table: the device is another than the configuration says, and packets flow. */
@@ -178,7 +221,12 @@ function formatGroups(groups: readonly GroupUse[], options: TableOptions): strin
     placeText(group.origin),
     group.id,
   ]);
-  return formatList(GROUP_COLUMNS, rows, options);
+  const audits = groups.flatMap(({ name, audit }) =>
+    audit === undefined
+      ? []
+      : [auditText(name, { ...audit, by: [audit.isAll ? 'the group' : 'rules of it'] })],
+  );
+  return [formatList(GROUP_COLUMNS, rows, options), ...audits].join('\n');
 }
 
 function membersText({ interfaces, elsewhere }: GroupUse): string {

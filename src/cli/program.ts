@@ -1,38 +1,54 @@
-/** The command line of sgctl: subcommands, help, and what exit codes mean. */
+/**
+ * The command line of sgctl: subcommands, help, and what exit codes mean. Only the subcommand that is typed is
+ * loaded: all of them took longer than the rest of a start. Help, and a word that is none of them, need all.
+ */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { addApiCommands } from './api.ts';
-import { addCaptureCommand } from './capture.ts';
-import { addCheckCommand } from './check.ts';
-import { addCompletionCommand } from './completion.ts';
-import { addDiffCommand } from './diff.ts';
-import { addDoctorCommand } from './doctor.ts';
-import { addDoorsCommand } from './doors.ts';
-import { addDropsCommand } from './drops.ts';
-import { addExplainCommand } from './explain.ts';
-import { addExportCommand } from './export.ts';
-import { addFlowsCommand } from './flows.ts';
-import { addImportCommands } from './import.ts';
-import { addInterfaceCommands } from './interface.ts';
-import { addHostCommands } from './host.ts';
-import { addGroupsCommand, addInterfacesCommand } from './interfaces.ts';
-import { addLabCommands } from './lab.ts';
-import { addReloadCommand } from './reload.ts';
-import { addRolloutCommand } from './rollout.ts';
-import { addRulesCommand } from './rules.ts';
-import { addRunCommand } from './run.ts';
-import { addStatusCommand } from './status.ts';
 import { EXIT_FAILED, EXIT_OK, EXIT_USAGE, printError } from './output.ts';
-import { addTestCommand } from './test.ts';
-import { addTopCommand } from './top.ts';
-import { addTraceCommand } from './trace.ts';
+
+/** The subcommands by name, in the order of the help, and what adds them. */
+const COMMANDS: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  check: async () => (await import('./check.ts')).addCheckCommand,
+  explain: async () => (await import('./explain.ts')).addExplainCommand,
+  lab: async () => (await import('./lab.ts')).addLabCommands,
+  run: async () => (await import('./run.ts')).addRunCommand,
+  reload: async () => (await import('./reload.ts')).addReloadCommand,
+  status: async () => (await import('./status.ts')).addStatusCommand,
+  interfaces: async () => (await import('./interfaces.ts')).addInterfacesCommand,
+  interface: async () => (await import('./interface.ts')).addInterfaceCommands,
+  host: async () => (await import('./host.ts')).addHostCommands,
+  rollout: async () => (await import('./rollout.ts')).addRolloutCommand,
+  groups: async () => (await import('./interfaces.ts')).addGroupsCommand,
+  rules: async () => (await import('./rules.ts')).addRulesCommand,
+  names: async () => (await import('./names.ts')).addNamesCommand,
+  flows: async () => (await import('./flows.ts')).addFlowsCommand,
+  top: async () => (await import('./top.ts')).addTopCommand,
+  trace: async () => (await import('./trace.ts')).addTraceCommand,
+  drops: async () => (await import('./drops.ts')).addDropsCommand,
+  capture: async () => (await import('./capture.ts')).addCaptureCommand,
+  console: async () => (await import('./console.ts')).addConsoleCommand,
+  test: async () => (await import('./test.ts')).addTestCommand,
+  diff: async () => (await import('./diff.ts')).addDiffCommand,
+  replay: async () => (await import('./replay.ts')).addReplayCommand,
+  learn: async () => (await import('./learn.ts')).addLearnCommand,
+  import: async () => (await import('./import.ts')).addImportCommands,
+  export: async () => (await import('./export.ts')).addExportCommand,
+  api: async () => (await import('./api.ts')).addApiCommands,
+  doctor: async () => (await import('./doctor.ts')).addDoctorCommand,
+  doors: async () => (await import('./doors.ts')).addDoorsCommand,
+  completion: async () => (await import('./completion.ts')).addCompletionCommand,
+};
+
+/** It describes the others. */
+const TELLS_OF_ALL = 'completion';
 
 function readVersion(): string {
   const file = new URL('../../../package.json', import.meta.url);
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
-export function buildProgram(): Command {
+/** The program with all subcommands, or with `only` one. */
+export async function buildProgram(only?: string): Promise<Command> {
   const program = new Command('sgctl')
     .description('Security groups on real packets: check them, and try them out.')
     .version(readVersion(), '--version', 'print the version')
@@ -56,31 +72,8 @@ Examples:
   sgctl trace --verdict dropped
   sgctl capture --drops-only -w drops.pcapng`,
     );
-  addCheckCommand(program);
-  addExplainCommand(program);
-  addLabCommands(program);
-  addRunCommand(program);
-  addReloadCommand(program);
-  addStatusCommand(program);
-  addInterfacesCommand(program);
-  addInterfaceCommands(program);
-  addHostCommands(program);
-  addRolloutCommand(program);
-  addGroupsCommand(program);
-  addRulesCommand(program);
-  addFlowsCommand(program);
-  addTopCommand(program);
-  addTraceCommand(program);
-  addDropsCommand(program);
-  addCaptureCommand(program);
-  addTestCommand(program);
-  addDiffCommand(program);
-  addImportCommands(program);
-  addExportCommand(program);
-  addApiCommands(program);
-  addDoctorCommand(program);
-  addDoorsCommand(program);
-  addCompletionCommand(program);
+  for (const [name, load] of Object.entries(COMMANDS))
+    if (only === undefined || only === name) (await load())(program);
   exitByThrowing(program);
   return program;
 }
@@ -98,7 +91,10 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     if (error.code !== 'EPIPE') throw error;
   });
   try {
-    await buildProgram().parseAsync(argv);
+    const [, , first] = argv;
+    const isEnough = Object.hasOwn(COMMANDS, first) && first !== TELLS_OF_ALL;
+    const program = await buildProgram(isEnough ? first : undefined);
+    await program.parseAsync(argv);
   } catch (thrown) {
     if (thrown instanceof CommanderError) {
       // commander has printed it already. A bare `sgctl lab` shows its help, as an error.

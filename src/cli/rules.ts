@@ -109,7 +109,7 @@ export function formatRules({ rules, sinceMs }: RulesAnswer, options: RulesOptio
   const rows = rules.map((rule) => [
     rule.group?.name ?? '',
     rule.direction,
-    rule.text,
+    rule.audit === true ? `${rule.text} (audit)` : rule.text,
     formatCount(rule.hits),
     formatAgo(rule.lastHitMs),
     formatCount(rule.flows),

@@ -65,6 +65,7 @@ function statusRows({
   offload,
   health,
   store,
+  audit,
 }: Status): string[][] {
   const { total, rates, events, flowsByState, policySinceMs, uptimeMs, workers, maxFlows } = health;
   const states = Object.entries(flowsByState)
@@ -78,6 +79,7 @@ function statusRows({
     ['configuration', config],
     ['generation', `${generation}, in force for ${formatDuration(Date.now() - policySinceMs)}`],
     ['last reload', reloadText(health)],
+    ...(audit === undefined ? [] : auditRows(audit)),
     ...(store === undefined ? [] : storeRows(store)),
     ['interfaces', namesText(interfaces)],
     ...waitingRows(waiting),
@@ -91,6 +93,27 @@ function statusRows({
     ['dropped', trafficText(total.droppedPackets, total.droppedBytes)],
     ['', rateText(rates.droppedPackets, rates.droppedBytes)],
     ['events', events.lost === 0 ? lost : paint(lost, 'yellow')],
+  ];
+}
+
+/** Loud: not everything is enforced. */
+function auditRows({
+  interfaces,
+  groups,
+  rules,
+  packets,
+  bytes,
+}: NonNullable<Status['audit']>): string[][] {
+  const parts = [
+    ...(interfaces.length === 0 ? [] : [count(interfaces.length, 'interface')]),
+    ...(groups.length === 0 ? [] : [count(groups.length, 'group')]),
+    ...(rules === 0 ? [] : [count(rules, 'rule')]),
+  ];
+  const on = `ON, not enforced: ${parts.join(', ')}`;
+  const passed = `${trafficText(packets, bytes)} passed that would be dropped`;
+  return [
+    ['audit', paint(on, 'red')],
+    ['', paint(`${passed} (sgctl drops --audit)`, 'red')],
   ];
 }
 

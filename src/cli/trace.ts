@@ -1,7 +1,7 @@
 /** `sgctl trace`: verdicts as they fall. */
 import { Option, type Command } from 'commander';
 import { follow } from '../control-socket/control-client.ts';
-import { DIRECTIONS, VERDICTS, type TraceQuestion } from '../queries/trace-stream.ts';
+import { DIRECTIONS, TRACE_VERDICTS, type TraceQuestion } from '../queries/trace-stream.ts';
 import { REASON_NAMES, type VerdictView } from '../queries/verdict-view.ts';
 import { printable } from '../source/excerpt.ts';
 import {
@@ -24,7 +24,7 @@ import { count as countOf } from '../source/count.ts';
 
 interface Options extends FilterOptions, SocketOptions, FollowOptions {
   readonly all?: true;
-  readonly verdict?: (typeof VERDICTS)[number];
+  readonly verdict?: (typeof TRACE_VERDICTS)[number];
   readonly direction?: (typeof DIRECTIONS)[number];
   readonly reason?: readonly string[];
 }
@@ -40,7 +40,7 @@ export function addTraceCommand(program: Command): void {
     );
   addFilterOptions(command)
     .option('--all', 'every packet')
-    .addOption(new Option('--verdict <verdict>', 'only these').choices(VERDICTS))
+    .addOption(new Option('--verdict <verdict>', 'only these').choices(TRACE_VERDICTS))
     .addOption(new Option('--direction <direction>', 'only this direction').choices(DIRECTIONS))
     .addOption(choiceList('--reason <reason>', 'only drops for this reason', REASON_NAMES))
     .option('-c, --count <number>', 'stop after so many', wholeNumber(1, COUNT_MAX))

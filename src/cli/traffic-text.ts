@@ -58,8 +58,9 @@ function neighbourText({ protocol, operation, sender, target }: NeighbourView): 
 }
 
 /** `sg:web tcp 443 from 0.0.0.0/0`; says so if the rule is in force no more. */
-export function ruleWords({ id, text, group, origin }: RuleView): string {
-  if (group !== undefined) return `sg:${group.name} ${text}`;
+export function ruleWords({ id, text, group, origin, audit }: RuleView): string {
+  if (group !== undefined) return `sg:${group.name} ${text}${audit === true ? ' (audit)' : ''}`;
+  if (audit === true && origin === undefined) return `${text} (audit of the interface)`;
   return origin === undefined ? `${id}: ${text}` : `${text} (${id}, no longer in force)`;
 }
 
@@ -74,6 +75,10 @@ export function placeText(origin: { readonly file: string; readonly line: number
 export function whyTexts(view: VerdictView): { readonly why: string; readonly detail: string } {
   const { verdict, reason, meaning, rule, isTracked, opensFlow } = view;
   if (verdict === 'dropped') return { why: reason ?? '', detail: meaning ?? '' };
+  if (verdict === 'audited') {
+    const by = rule === undefined ? '' : ruleWords(rule);
+    return { why: reason ?? '', detail: `would drop; passes by ${by}` };
+  }
   if (rule === undefined)
     return { why: 'no rule asked', detail: 'an ICMP error about a known flow, or a fragment' };
   const detail = opensFlow ? 'opens a flow' : isTracked ? 'of a flow' : 'untracked';
@@ -83,10 +88,13 @@ export function whyTexts(view: VerdictView): { readonly why: string; readonly de
 export const VERDICT_WORDS: Readonly<Record<VerdictView['verdict'], string>> = {
   passed: 'PASS',
   dropped: 'DROP',
+  audited: 'WOULD',
 };
 
+const VERDICT_COLOURS = { passed: 'green', dropped: 'red', audited: 'yellow' } as const;
+
 export function paintVerdictWord(verdict: VerdictView['verdict']): string {
-  return paint(VERDICT_WORDS[verdict], verdict === 'passed' ? 'green' : 'red');
+  return paint(VERDICT_WORDS[verdict], VERDICT_COLOURS[verdict]);
 }
 
 /** As bytes go over a pipe or a file: two spaces, as `jq .` has it. */

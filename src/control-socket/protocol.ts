@@ -19,7 +19,10 @@
  */
 import type { QuestionText } from '../explain/question.ts';
 import type { CaptureAnswer, CaptureQuestion } from '../queries/capture-stream.ts';
+import type { ConfigurationAnswer, ConfigurationQuestion } from '../queries/configuration-view.ts';
+import type { DraftQuestion, DraftPreview } from '../queries/draft-preview.ts';
 import type { DropExplanation, DropsAnswer, DropsQuestion } from '../queries/drops-view.ts';
+import type { NamesAnswer, NamesQuestion } from '../queries/names-view.ts';
 import type { LiveExplanation } from '../queries/explain-live.ts';
 import type { FlowFilter, FlowsAnswer, FlowsQuestion } from '../queries/flows-view.ts';
 import type { InstanceView } from '../queries/instance-view.ts';
@@ -53,6 +56,13 @@ export interface Methods {
     readonly params: { readonly dryRun?: boolean };
     readonly result: ReloadResult;
   };
+  /** What is in force, as plain data. */
+  readonly configuration: {
+    readonly params: ConfigurationQuestion;
+    readonly result: ConfigurationAnswer;
+  };
+  /** What other rules of a group would do to tracked connections. It changes nothing. */
+  readonly preview: { readonly params: DraftQuestion; readonly result: DraftPreview };
   readonly interfaces: { readonly params: Nothing; readonly result: readonly InterfaceView[] };
   /** Answered when the rules hold for the interface. */
   readonly addInterface: {
@@ -119,6 +129,7 @@ export interface Methods {
   /** Ends the flows that match. */
   readonly endFlows: { readonly params: FlowFilter; readonly result: { readonly ended: number } };
   readonly drops: { readonly params: DropsQuestion; readonly result: DropsAnswer };
+  readonly names: { readonly params: NamesQuestion; readonly result: NamesAnswer };
   /** Without an id, it explains the latest drop that is not of link scope, if there is one. */
   readonly explainDrop: {
     readonly params: { readonly id?: number };

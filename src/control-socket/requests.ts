@@ -17,6 +17,7 @@ import {
   type DeviceQuestion,
   type PoolQuestion,
 } from '../queries/owned-interfaces.ts';
+import { DRAFT_RULES_MAX, type PermissionDraft } from '../config/group-draft.ts';
 import { SERVICE_WORDS } from '../explain/question-names.ts';
 import {
   PROTOCOL_VERSION,
@@ -115,6 +116,16 @@ function object(fields: Readonly<Record<string, Field>>): Field {
   };
 }
 
+function list(of: Field, max: number): Field {
+  return {
+    check(value, name) {
+      if (!Array.isArray(value) || value.length > max)
+        throw new RequestError(`${name} is a list of at most ${max}`);
+      for (const one of value as readonly unknown[]) of.check(one, `each of ${name}`);
+    },
+  };
+}
+
 function required({ check }: Field): Field {
   return { isRequired: true, check };
 }
@@ -131,7 +142,7 @@ const TRAFFIC = {
   rules: words,
   groups: words,
 };
-const FLOWS = { ...TRAFFIC, states: words, openedBy: word, idleMs: wholeNumber };
+const FLOWS = { ...TRAFFIC, states: words, openedBy: word, idleMs: wholeNumber, audit: yesOrNo };
 const DEVICE: Fields<DeviceQuestion> = {
   kind: oneOf(DEVICE_KINDS),
   name: word,
@@ -146,6 +157,17 @@ const POOL: Fields<PoolQuestion> = {
   vpc: word,
   range: word,
 };
+const PERMISSION: Fields<PermissionDraft> = {
+  protocol: required(word),
+  ports: word,
+  type: word,
+  code: word,
+  peer: required(word),
+  description: word,
+  tlsName: oneOf(['required']),
+  audit: yesOrNo,
+};
+const PERMISSIONS = required(list(object(PERMISSION), DRAFT_RULES_MAX));
 const VERDICT = { verdict: word, direction: word, reasons: words };
 
 /** The parameters of each method and stream. */
@@ -160,6 +182,8 @@ const REQUESTS: { readonly [One in Name]: Fields<ParamsOf<One>> } = {
     family: oneOf([4, 6]),
   },
   reload: { dryRun: yesOrNo },
+  configuration: { unless: word },
+  preview: { group: required(word), ingress: PERMISSIONS, egress: PERMISSIONS },
   interfaces: {},
   addInterface: {
     id: required(word),
@@ -192,9 +216,16 @@ const REQUESTS: { readonly [One in Name]: Fields<ParamsOf<One>> } = {
   rules: { groups: words, direction: word, neverHit: yesOrNo, sort: word },
   flows: { ...FLOWS, sort: word, limit: wholeNumber },
   endFlows: FLOWS,
-  drops: { interfaces: words, direction: word, reasons: words, sinceMs: wholeNumber },
+  drops: {
+    interfaces: words,
+    direction: word,
+    reasons: words,
+    sinceMs: wholeNumber,
+    audit: yesOrNo,
+  },
+  names: { interfaces: words, limit: wholeNumber },
   explainDrop: { id: wholeNumber },
-  trace: { ...TRAFFIC, ...VERDICT, all: yesOrNo },
+  trace: { ...TRAFFIC, ...VERDICT, all: yesOrNo, eachWay: yesOrNo },
   top: { sort: word, limit: wholeNumber },
   capture: { ...TRAFFIC, ...VERDICT, snapLength: wholeNumber },
 };

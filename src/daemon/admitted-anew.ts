@@ -79,7 +79,7 @@ class ModelChange {
   }
 
   private gainedBy({ peer }: Rule): readonly string[] {
-    if (peer.kind === 'cidr') return [];
+    if (peer.kind === 'cidr' || peer.kind === 'dns') return [];
     return this.gained.get(peer.kind === 'group' ? peer.groupId : peer.prefixListId) ?? [];
   }
 

@@ -138,6 +138,8 @@ function someAddress(peer: Peer, model: PolicyModel): Address | undefined {
       for (const { groupIds, addresses } of model.interfaces.values())
         if (groupIds.includes(peer.groupId) && addresses.length > 0) return addresses[0];
       return undefined;
+    case 'dns':
+      return undefined;
     default:
       return peer satisfies never;
   }

@@ -32,7 +32,8 @@ import type { Config, DeviceConfig, InterfaceConfig } from '../config/config.ts'
 import { groupLabel } from '../policy/vpcs.ts';
 
 const NO_RULES: readonly Rule[] = [];
-const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
+/** The lists of rules that a group has. */
+const LISTS: readonly (Direction | 'audited')[] = ['ingress', 'egress', 'audited'];
 
 const INTERFACE_ORDER = 'interfaces';
 
@@ -105,6 +106,7 @@ export function refuseFixedChanges(current: Config, next: Config, problems: Prob
     ['workers', current.workers, next.workers],
     ['offload', current.offload, next.offload],
     ['conntrack', current.conntrack, next.conntrack],
+    ['names', current.names, next.names],
     ['metrics', current.metrics, next.metrics],
   ];
   for (const [path, before, after] of fixed) {
@@ -193,18 +195,18 @@ function compareRules(before: PolicyModel, after: PolicyModel): Changes['rules']
   const groups = changedGroups(before.groups, after.groups);
   const losers = [...groups.gone, ...groups.come.flatMap(([was]) => was ?? [])];
   for (const group of inOrderOf(before, losers)) {
-    for (const direction of DIRECTIONS) {
-      const next = after.groups.get(group.id)?.[direction] ?? NO_RULES;
-      const [start, end] = changedRules(group[direction], next);
-      takeRules(removedOrMoved, group, direction, start, end);
+    for (const list of LISTS) {
+      const [old, next] = [rulesOf(group, list), rulesOf(after.groups.get(group.id), list)];
+      const [start, end] = changedRules(old, next);
+      takeRules(removedOrMoved, group, old, start, end);
     }
   }
   for (const [was, group] of groups.come) {
-    for (const direction of DIRECTIONS) {
-      const old = was?.[direction] ?? NO_RULES;
-      const [start, , end] = changedRules(old, group[direction]);
-      takeRules(addedOrMoved, group, direction, start, end);
-      takeDescribed(changed, group, old, direction);
+    for (const list of LISTS) {
+      const [old, next] = [rulesOf(was, list), rulesOf(group, list)];
+      const [start, , end] = changedRules(old, next);
+      takeRules(addedOrMoved, group, next, start, end);
+      takeDescribed(changed, group, old, next);
     }
   }
   // Rules that only moved are in both lists.
@@ -238,9 +240,8 @@ function takeDescribed(
   rules: NamedRule[],
   group: SecurityGroup,
   old: readonly Rule[],
-  direction: Direction,
+  next: readonly Rule[],
 ): void {
-  const next = group[direction];
   const [start, oldEnd, nextEnd] = changedRules(old, next);
   const between = new Map(old.slice(start, oldEnd).map((rule) => [rule.id, rule]));
   for (let i = 0; i < next.length; i++) {
@@ -254,16 +255,21 @@ function takeDescribed(
 function takeRules(
   rules: NamedRule[],
   group: SecurityGroup,
-  direction: Direction,
+  list: readonly Rule[],
   start: number,
   end: number,
 ): void {
-  for (let i = start; i < end; i++) rules.push([group[direction][i], groupLabel(group)]);
+  for (let i = start; i < end; i++) rules.push([list[i], groupLabel(group)]);
+}
+
+function rulesOf(group: SecurityGroup | undefined, list: (typeof LISTS)[number]): readonly Rule[] {
+  return group?.[list] ?? NO_RULES;
 }
 
 /** `web ingress: tcp 443 from 10.0.0.0/8` */
 export function describeRule([rule, group]: NamedRule, model: PolicyModel): string {
-  return `${group} ${rule.direction}: ${ruleText(rule, model)}`;
+  const audit = rule.audit === true ? ' (audit)' : '';
+  return `${group} ${rule.direction}: ${ruleText(rule, model)}${audit}`;
 }
 
 function compareInterfaces(current: Config, next: Config): NameChanges {
@@ -347,6 +353,7 @@ function isSameNetwork(a: NetworkInterface, b: NetworkInterface): boolean {
     a.vpc?.id === b.vpc?.id &&
     a.sourceDestCheck === b.sourceDestCheck &&
     (a.alwaysTracked === true) === (b.alwaysTracked === true) &&
+    a.audit === b.audit &&
     tracking.tcpEstablishedTimeoutSec === nextTracking.tcpEstablishedTimeoutSec &&
     tracking.udpTimeoutSec === nextTracking.udpTimeoutSec &&
     tracking.udpStreamTimeoutSec === nextTracking.udpStreamTimeoutSec &&

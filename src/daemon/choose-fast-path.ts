@@ -6,6 +6,7 @@ import { FastPath } from '../dataplane/fast-path.ts';
 import { GAUGE_OFFLOADED } from '../engine/counters.ts';
 import type { Device } from '../ports/device.ts';
 import type { Native } from '../ports/native.ts';
+import type { FastPathPart } from '../ports/native-offload.ts';
 import type { OffloadStatus } from '../queries/status-view.ts';
 
 export interface FastPathChoice {
@@ -47,6 +48,11 @@ export function joinFastPath(path: FastPath | undefined, device: Device, log: Lo
   } catch (error) {
     log.warn({ err: error, device: device.spec.name }, 'packets of a device go by the daemon');
   }
+}
+
+/** Says for `sgctl interfaces` what part an open device has. */
+export function describePart({ path, why }: FastPathChoice, device: Device): FastPathPart {
+  return path?.partOf(device) ?? { forwards: 'none', why: why ?? 'it is off' };
 }
 
 /** Says for `sgctl status` how the fast path is. */

@@ -18,7 +18,6 @@ import type { ReleasedAddresses } from '../policy/released-addresses.ts';
 import { RuleNumbers } from '../policy/rule-numbers.ts';
 import { UntrackedPast } from '../policy/untracked-past.ts';
 import { closeDevices, type Device } from '../ports/device.ts';
-import type { DevicePlace } from '../ports/device-place.ts';
 import type { Native } from '../ports/native.ts';
 import { logGuest } from './port-specs.ts';
 import { findWrong, INTERFACES_TRIED, makeCanaries, packCanaries, type Canary } from './canary.ts';
@@ -29,17 +28,16 @@ import {
   type FastPathChoice,
 } from './choose-fast-path.ts';
 import { compareConfigs, isSamePolicy } from './changes.ts';
-import { hasChanges, type Changes } from '../queries/reload-result.ts';
+import { hasChanges, type Changes, type Impact } from '../queries/reload-result.ts';
 import type { Config } from '../config/config.ts';
+import { idleTimeouts } from '../config/gate-settings.ts';
 import { everySecond } from '../telemetry/every-second.ts';
 import type { QuestionText } from '../explain/question.ts';
 import { storedName, type FdStore } from '../service/fd-store.ts';
-import { assessImpact } from './impact.ts';
-import type { Impact } from '../queries/reload-result.ts';
+import { assessImpact, ruleTexts, type Made, type PlannedWith } from './impact.ts';
 import { explainLive, type LiveExplanation } from '../queries/explain-live.ts';
-import { RuleBook } from '../queries/rule-book.ts';
 import type { Overview } from '../queries/status-view.ts';
-import type { WaitingDevice } from '../queries/interfaces-view.ts';
+import type { PortFacts, WaitingDevice } from '../queries/interfaces-view.ts';
 import { GuardedLinks } from './guarded-links.ts';
 import type { Handing } from './handing.ts';
 import { LostDevices } from './lost-devices.ts';
@@ -131,7 +129,7 @@ export class Daemon {
     });
     this.table = new PortTable({
       ...{ ...places, lost: this.lost },
-      fastPath: () => this.fastPath.path,
+      fastPath: () => this.fastPath,
     });
   }
 
@@ -195,16 +193,16 @@ export class Daemon {
     return this.table.waiting();
   }
 
-  /** The current name and namespace of a port's device; undefined if unknown. */
-  placeOf(port: number): DevicePlace | undefined {
-    return this.table.placeOf(port);
+  /** What can be told of the ports' devices. */
+  get devices(): PortFacts {
+    return this.table;
   }
 
   /** Explains by the configuration in force, with the tracked connections. */
   explain(text: QuestionText, fenced?: Fenced): Promise<LiveExplanation> {
     const { current } = this;
     const config = fenced === undefined ? current : { ...current, model: { ...current.model, fenced } }; // prettier-ignore
-    return explainLive(config, text, this.dataplane.flows, this.portLabels());
+    return explainLive(config, text, this.observatory);
   }
 
   /** Says what a change to `next` would change, and its effect on tracked connections. It changes nothing. */
@@ -212,14 +210,19 @@ export class Daemon {
     const { ports } = this.table.plan(next);
     const policy = this.compileInVain(next, ports);
     const changes = compareConfigs(this.current, next);
-    const book = new RuleBook(this.observatory);
-    const textOf = (number: number): string => {
-      const rule = book.view(number);
-      const place = rule?.group === undefined ? '' : `${rule.group.name} ${rule.direction}: `;
-      return `${place}${rule?.text ?? `rule ${number}`}`;
-    };
-    const { flows } = this.dataplane;
-    return { changes, impact: await assessImpact(flows, policy, this.portLabels(), textOf) };
+    const textOf = ruleTexts(this.observatory);
+    const impact = await assessImpact(this.dataplane.flows, policy, this.portLabels(), textOf);
+    return { changes, impact };
+  }
+
+  /** Plans what is made of the configuration in force. Changes don't wait while the connections are looked at. */
+  async planWith<M extends Made>(make: (config: Config) => M): Promise<PlannedWith<M>> {
+    const begun = await this.inTurn(() => {
+      const [before, made] = [this.current, make(this.current)];
+      const planned = made.config && this.plan(made.config);
+      return Promise.resolve({ before, generation: this.currentGeneration, made, planned });
+    });
+    return { ...begun, impact: (await begun.planned)?.impact };
   }
 
   /**
@@ -398,7 +401,7 @@ export class Daemon {
     const free = await reclaimNumbers(this.ruleNumbers, this.dataplane.flows, () =>
       this.inTurn(() => {
         // A change that failed may have left the numbers as it wanted them.
-        this.ruleNumbers.take(this.current.model.groups);
+        this.ruleNumbers.takeModel(this.current.model);
         this.ruleNumbers.beginReclaim();
         return Promise.resolve();
       }),
@@ -467,11 +470,7 @@ export class Daemon {
       const port = ports.get(id)!;
       this.dataplane.setMaxFlows(port, maxFlows ?? 0);
       const { connectionTracking: idle } = config.model.interfaces.get(id)!;
-      this.dataplane.setTimeouts(port, {
-        tcpEstablishedSec: idle.tcpEstablishedTimeoutSec,
-        udpSec: idle.udpTimeoutSec,
-        udpStreamSec: idle.udpStreamTimeoutSec,
-      });
+      this.dataplane.setTimeouts(port, idleTimeouts(idle));
     }
   }
 
@@ -490,6 +489,7 @@ export class Daemon {
       untracked: this.untrackedPast.note(this.current.model).save(),
       releases: this.releases?.saved,
       owners: ownersOf(this.current),
+      names: this.dataplane,
       nowMs: this.dataplane.nowMs,
     };
   }

@@ -1,7 +1,10 @@
 /** This file puts together the handlers for all requests of the control socket. */
 import type { Logger } from 'pino';
+import { readAudit } from '../queries/audit-view.ts';
+import { ConfigurationBook } from '../queries/configuration-view.ts';
 import { CaptureHub } from '../queries/capture-stream.ts';
 import type { Daemon } from './daemon.ts';
+import { previewDraft } from './preview-draft.ts';
 import type { EstateInForce } from './estate-in-force.ts';
 import type { InterfaceCalls } from './interface-calls.ts';
 import { DropExamples } from '../queries/drop-examples.ts';
@@ -9,6 +12,7 @@ import { explainDrop, listDrops } from '../queries/drops-view.ts';
 import { FlowsView } from '../queries/flows-view.ts';
 import { findInstance } from '../queries/instance-view.ts';
 import { listInterfaces } from '../queries/interfaces-view.ts';
+import { listNames } from '../queries/names-view.ts';
 import { findPlatform } from '../queries/platform-view.ts';
 import type { Handlers } from '../control-socket/protocol.ts';
 import type { Reloader } from './reloader.ts';
@@ -47,6 +51,7 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
   const { observatory } = daemon;
   const book = new RuleBook(observatory);
   const flows = new FlowsView(observatory, book);
+  const configuration = new ConfigurationBook(observatory);
   const seen = new DropExamples(observatory);
   const meter = new RateMeter(observatory);
   const capture = new CaptureHub(observatory, book);
@@ -60,23 +65,22 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
         pid: process.pid,
         ...daemon.status(),
         health: await readHealth(observatory, meter),
+        ...readAudit(observatory),
         ...(estate === undefined ? {} : { store: estate.status() }),
       }),
       explain: (question) => daemon.explain(question, estate?.fenced()),
       reload: ({ dryRun }) => (dryRun === true ? reloader.plan() : reloader.reload('sgctl')),
+      configuration: (question) => Promise.resolve(configuration.answer(question)),
+      preview: (draft) => previewDraft(daemon, draft),
       interfaces: () =>
-        listInterfaces(
-          observatory,
-          daemon.waiting(),
-          (port) => daemon.placeOf(port),
-          estate?.fenced(),
-        ),
+        listInterfaces(observatory, daemon.waiting(), daemon.devices, estate?.fenced()),
       ...interfaceMethods(calls, estate !== undefined),
       instance: ({ address }) =>
         Promise.resolve(
           findInstance(observatory.config, address, (id) => toldOfInterface(estate, id)),
         ),
-      platform: () => Promise.resolve(findPlatform(observatory, (port) => daemon.placeOf(port))),
+      platform: () =>
+        Promise.resolve(findPlatform(observatory, (port) => daemon.devices.placeOf(port))),
       groups: () => listGroups(observatory, book),
       rules: (question) => listRules(observatory, book, question),
       flows: (question) => flows.list(question),
@@ -86,6 +90,7 @@ export function makeHandlers({ daemon, reloader, estate, calls, log }: HandlerPa
         return { ended };
       },
       drops: (question) => Promise.resolve(listDrops(observatory, book, seen, question)),
+      names: (question) => Promise.resolve(listNames(observatory, question)),
       explainDrop: ({ id }) => {
         if (id !== undefined && !Number.isSafeInteger(id))
           throw new RequestError('id is the number of a drop');

@@ -30,7 +30,7 @@
 import type { Logger } from 'pino';
 import { changeOfHostSide } from '../ports/host-side-change.ts';
 import type { Device, DeviceSpec } from '../ports/device.ts';
-import { hostSide } from '../ports/host-side.ts';
+import { hostSide, whyGone } from '../ports/host-side.ts';
 import { fitsMatch, type Link } from '../ports/link-match.ts';
 import type { LinkNews } from '../ports/link-news.ts';
 import { isProcessPath, namespaceAt } from '../ports/namespace.ts';
@@ -102,7 +102,7 @@ export class LostDevices {
   }
 
   /** Records a device that was lost. The caller closes it. */
-  note(port: number, device: Device, why = 'it was deleted, or its namespace was'): void {
+  note(port: number, device: Device, why = whyGone(device.name)): void {
     const { log, store } = this.options;
     store.drop([device]);
     log.error(
@@ -194,7 +194,8 @@ export class LostDevices {
     if (netnsPath === undefined || device.namespace === undefined) return;
     if (isProcessPath(netnsPath)) return;
     const now = tryNamespaceAt(netnsPath);
-    if (now !== undefined && now !== device.namespace) this.giveUp(device);
+    if (now !== undefined && now !== device.namespace)
+      this.giveUp(device, `its namespace was deleted, and ${netnsPath} is another one now`);
   }
 
   private lookAtHostSide(device: Device, side: DeviceSpec): void {

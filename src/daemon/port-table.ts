@@ -13,7 +13,6 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import type { FastPath } from '../dataplane/fast-path.ts';
 import type { PortSpec } from '../dataplane/messages.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { InterfaceId } from '../policy/model.ts';
@@ -31,6 +30,7 @@ import {
 } from '../ports/device.ts';
 import { findPlace, type DevicePlace } from '../ports/device-place.ts';
 import type { Native } from '../ports/native.ts';
+import type { FastPathPart } from '../ports/native-offload.ts';
 import { removePair, removeStrays } from '../ports/pair.ts';
 import type { Config } from '../config/config.ts';
 import { isOfEstate } from '../estate/rows.ts';
@@ -38,7 +38,7 @@ import { deviceLabel, interfaceDevice, uplinkDevice } from '../config/device-spe
 import { pairMark } from '../config/host-ends.ts';
 import type { WaitingDevice } from '../queries/interfaces-view.ts';
 import type { FdStore } from '../service/fd-store.ts';
-import { joinFastPath } from './choose-fast-path.ts';
+import { describePart, joinFastPath, type FastPathChoice } from './choose-fast-path.ts';
 import { openAdded, refuseStart, type AddedDevices } from './device-changes.ts';
 import type { GuardedLinks } from './guarded-links.ts';
 import type { LostDevices } from './lost-devices.ts';
@@ -54,8 +54,8 @@ export interface PortTableOptions {
   readonly guards: Pick<GuardedLinks, 'note' | 'release' | 'sweep'>;
   /** Keeps devices beyond the process. */
   readonly store: FdStore;
-  /** The kernel's fast path; undefined: there is none. */
-  readonly fastPath: () => FastPath | undefined;
+  /** The kernel's fast path. */
+  readonly fastPath: () => FastPathChoice;
 }
 
 /** Which ports the interfaces of another configuration get. */
@@ -128,8 +128,18 @@ export class PortTable {
 
   /** The current name and namespace of a port's device; undefined if unknown, or if it is not open. */
   placeOf(port: number): DevicePlace | undefined {
-    const device = this.options.lost.has(port) ? undefined : this.deviceAt(port);
+    const device = this.openAt(port);
     return device === undefined ? undefined : findPlace(this.options.native, device);
+  }
+
+  /** What part a port's device has in the fast path; undefined if it is not open. */
+  partOf(port: number): FastPathPart | undefined {
+    const device = this.openAt(port);
+    return device === undefined ? undefined : describePart(this.options.fastPath(), device);
+  }
+
+  private openAt(port: number): Device | undefined {
+    return this.options.lost.has(port) ? undefined : this.deviceAt(port);
   }
 
   /** Describes all ports for the packet loop, with the next hops of `config`; the same object while all is the same. */
@@ -148,7 +158,10 @@ export class PortTable {
       const isFenced = member !== undefined && isOfEstate(member);
       return device === undefined || this.options.lost.has(port)
         ? { ...NO_DEVICE, isFenced }
-        : { ...portOf(device, port, config, this.options.fastPath()?.placeOf(device)), isFenced };
+        : {
+            ...portOf(device, port, config, this.options.fastPath().path?.placeOf(device)),
+            isFenced,
+          };
     });
   }
 
@@ -253,7 +266,7 @@ export class PortTable {
     store.drop(closed);
     for (const device of closed) {
       this.restore(device);
-      this.options.fastPath()?.detach(device);
+      this.options.fastPath().path?.detach(device);
     }
     closeDevices(native, closed);
     const kept = [...this.attached.values()].map(({ device }) => device.spec);
@@ -277,7 +290,7 @@ export class PortTable {
     const device = this.deviceAt(port);
     if (device === undefined || lost.has(port)) return undefined;
     lost.note(port, device, why);
-    this.options.fastPath()?.detach(device);
+    this.options.fastPath().path?.detach(device);
     this.described = undefined;
     return device;
   }
@@ -294,7 +307,7 @@ export class PortTable {
     const [device] = openDevices(native, [before.spec]);
     warnOfLacking(log, device);
     guards.note(device);
-    joinFastPath(this.options.fastPath(), device, log);
+    joinFastPath(this.options.fastPath().path, device, log);
     if (port === UPLINK_PORT) this.uplink = device;
     else this.attached.set(port, { ...this.attached.get(port)!, device });
     lost.forget(port);
@@ -345,7 +358,7 @@ export class PortTable {
   private had(port: number, opening: Opening): Device {
     if ('device' in opening) {
       this.options.guards.note(opening.device);
-      joinFastPath(this.options.fastPath(), opening.device, this.options.log);
+      joinFastPath(this.options.fastPath().path, opening.device, this.options.log);
       return opening.device;
     }
     this.options.lost.await(port, opening.spec, opening.error);

@@ -28,6 +28,7 @@ import {
 import { describeDaemon, describeReload } from './status-text.ts';
 import { Reloader } from './reloader.ts';
 import { SnapshotStore, systemBootClock } from '../service/snapshot-store.ts';
+import { onStopSignal } from '../service/stop-signals.ts';
 import { version } from '../service/version.ts';
 import { loadNative, type Native } from '../ports/native.ts';
 import { formatProblem, hasErrors } from '../source/problem.ts';
@@ -55,19 +56,17 @@ function readConfig({
 }
 
 function stopOnSignals(stop: () => Promise<void>, { log, native, notifier }: Service): void {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => {
-      log.info({ signal }, 'stopping');
-      notifier.stopping();
-      stop().then(
-        () => process.exit(0),
-        (error: unknown) => {
-          logFailure(log, 'could not stop cleanly', error);
-          native.exitNow(1);
-        },
-      );
-    });
-  }
+  onStopSignal((signal) => {
+    log.info({ signal }, 'stopping');
+    notifier.stopping();
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logFailure(log, 'could not stop cleanly', error);
+        native.exitNow(1);
+      },
+    );
+  });
 }
 
 /** Reloads while the service manager waits. It ends with READY=1, whatever the outcome. */

@@ -15,7 +15,8 @@ import type { LabState, StoredLab } from './state.ts';
 import { inChunks } from './tools.ts';
 import { count } from '../source/count.ts';
 
-const DAEMON_GRACE_MS = 3000;
+/** A daemon that is killed loses the last interval of its flow logs. On a busy machine it takes its time to end. */
+const DAEMON_GRACE_MS = 30_000;
 const OTHERS_GRACE_MS = 1000;
 /** The longest wait for killed processes: the kernel needs many seconds to remove thousands of devices. */
 const GONE_WAIT_MS = 120_000;
@@ -41,7 +42,7 @@ export async function removeLab(
   const left: string[] = [];
   // After a reboot the names may belong to somebody else, and only the lab's files are left.
   if (state !== undefined && state.bootId === readBootId()) {
-    const killed = await endAll(state);
+    const killed = await endAll(state, progress);
     // When the namespaces go, the kernel removes all their devices at once. A killed daemon gives them back one by
     // one, 20 ms each. So wait for it last.
     await removeNamespaces(state, left, progress);
@@ -56,15 +57,18 @@ export async function removeLab(
 }
 
 /** @returns the processes that were killed and are not gone yet */
-async function endAll(state: LabState): Promise<readonly ProcessIdentity[]> {
+async function endAll(state: LabState, progress: Progress): Promise<readonly ProcessIdentity[]> {
   const holders = state.namespaces.flatMap(({ holder }) => (holder === undefined ? [] : [holder]));
   const holderPids = new Set(holders.map(({ pid }) => pid));
   const inside = new Set(state.namespaces.flatMap(({ id }) => (id === undefined ? [] : [id])));
   const daemon = state.daemon === undefined ? [] : [state.daemon];
   // End the daemon first, alone: it closes its devices while their namespaces still exist.
-  const marked = findMarked(state.id).filter(({ pid }) => !holderPids.has(pid));
+  const known = new Set([...holderPids, ...daemon.map(({ pid }) => pid)]);
+  const marked = findMarked(state.id).filter(({ pid }) => !known.has(pid));
   const killed = [
-    ...(await endProcesses([...daemon, ...marked], DAEMON_GRACE_MS)),
+    ...(await endProcesses([...daemon, ...marked], DAEMON_GRACE_MS, () =>
+      progress('the daemon writes what it has and ends'),
+    )),
     ...(await endProcesses(findInside(inside), OTHERS_GRACE_MS)),
     ...(await endProcesses([...holders, ...findMarked(state.id)], OTHERS_GRACE_MS)),
   ];

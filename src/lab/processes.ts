@@ -55,9 +55,10 @@ export function isRunning(process: ProcessIdentity): boolean {
 export async function endProcesses(
   processes: readonly ProcessIdentity[],
   graceMs: number,
+  waiting?: () => void,
 ): Promise<readonly ProcessIdentity[]> {
   processes.forEach((one) => signal(one, 'SIGTERM'));
-  const stubborn = await waitGone(processes, graceMs);
+  const stubborn = await waitGone(processes, graceMs, waiting);
   stubborn.forEach((one) => signal(one, 'SIGKILL'));
   return waitGone(stubborn, KILLED_WAIT_MS);
 }

@@ -13,6 +13,7 @@ import type { Endpoint } from '../api/options.ts';
 import { loadNative } from '../ports/native.ts';
 import type { PlatformView } from '../queries/platform-view.ts';
 import { createLog } from '../service/log.ts';
+import { onStopSignal } from '../service/stop-signals.ts';
 import { version } from '../service/version.ts';
 import { DnsForwarder, type DnsCounts } from './dns-forwarder.ts';
 import { followPort } from './follow-port.ts';
@@ -38,11 +39,10 @@ async function run(options: MetadataCommandOptions): Promise<void> {
     log.fatal({ err: error }, 'it failed');
     process.exit(EXIT_FAILED);
   });
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
-    process.once(signal, () => {
-      log.info({ signal }, 'stopping');
-      process.exit(0);
-    });
+  onStopSignal((signal) => {
+    log.info({ signal }, 'stopping');
+    process.exit(0);
+  });
   try {
     await start(options, log);
   } catch (error) {

@@ -2,8 +2,8 @@
  * These metrics describe tracked flows: their number, their states, evictions, and the allowance under AWS's names.
  */
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { STATE_COUNT, STATE_NAMES } from '../conntrack/states.ts';
-import { stateOf } from '../conntrack/entry.ts';
+import { TOLD_STATES, toldState } from '../conntrack/states.ts';
+import { stateWordOf } from '../conntrack/entry.ts';
 import { forEachFlow, type FlowTable } from '../conntrack/table.ts';
 import {
   DROPPED_BY_REASON,
@@ -60,8 +60,8 @@ export function addConntrack(registry: Registry, options: MetricsOptions): void 
     registers,
     collect() {
       const byState = countByState(source.flows);
-      for (let state = 1; state < STATE_COUNT; state++)
-        this.set({ state: STATE_NAMES[state] }, byState[state]);
+      for (let state = 1; state < TOLD_STATES.length; state++)
+        this.set({ state: TOLD_STATES[state] }, byState[state]);
     },
   });
   addOpenedAndEvicted(registry, options);
@@ -139,7 +139,8 @@ function addAllowance(registry: Registry, { source, ports, maxFlows }: MetricsOp
 }
 
 function countByState(tables: readonly FlowTable[]): Float64Array {
-  const byState = new Float64Array(STATE_COUNT);
-  for (const table of tables) forEachFlow(table, (flow) => void byState[stateOf(table, flow)]++);
+  const byState = new Float64Array(TOLD_STATES.length);
+  for (const table of tables)
+    forEachFlow(table, (flow) => void byState[toldState(stateWordOf(table, flow))]++);
   return byState;
 }

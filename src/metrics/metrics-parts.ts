@@ -19,6 +19,8 @@ export interface MetricsSource {
   hitsOf(rule: number): number;
   /** Ms since 1970; undefined: never. */
   lastHitAt(rule: number): number | undefined;
+  /** What has passed by a rule that only audits. */
+  auditedBy(rule: number): { readonly packets: number; readonly bytes: number };
 }
 
 /** What of a store is in force. */
@@ -39,6 +41,8 @@ export interface MetricsOptions {
   readonly waiting: () => readonly string[];
   /** The rules in force, by number. */
   readonly rules: () => ReadonlyMap<number, NumberedRule>;
+  /** The rules that only audit, by number. */
+  readonly audits: () => ReadonlyMap<number, NumberedRule>;
   readonly events: () => { readonly taken: number; readonly lost: number };
   readonly flowLogs: () => readonly FlowLogCounts[];
   readonly policy: () => { readonly generation: number; readonly sinceMs: number };
@@ -60,6 +64,7 @@ export function metricsOf(
     ...rest,
     source: observatory.dataplane,
     rules: () => observatory.inForce,
+    audits: () => observatory.audits,
     events: () => observatory.pump.counts,
     policy: () => observatory.policy,
     reloads: observatory.reloads,

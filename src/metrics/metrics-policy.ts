@@ -10,6 +10,7 @@ const RULE_LABELS = ['rule', 'group', 'direction'] as const;
 
 export function addPolicy(registry: Registry, options: MetricsOptions): void {
   addRules(registry, options);
+  addAudits(registry, options);
   addStore(registry, options);
   const { policy, reloads } = options;
   addGauge(
@@ -119,6 +120,30 @@ function addRules(registry: Registry, { source, rules }: MetricsOptions): void {
     },
   });
   addGauge(registry, 'secgroupd_rules', 'Rules in force.', () => rules().size);
+}
+
+function addAudits(registry: Registry, { source, audits }: MetricsOptions): void {
+  addGauge(
+    registry,
+    'secgroupd_audit_rules',
+    'Rules that only audit, with those by which groups and interfaces in audit mode pass everything. 0: everything is enforced.',
+    () => audits().size,
+  );
+  new Counter({
+    name: 'secgroupd_audit_rule_packets_total',
+    help: 'Packets of flows that passed by a rule that only audits, both ways: enforced, they would be dropped. An empty group: the interface is in audit mode. The most used rules, at most 1,000.',
+    labelNames: RULE_LABELS,
+    registers: [registry],
+    collect() {
+      this.reset();
+      const used = [...audits().values()]
+        .map((one) => [source.auditedBy(one.number).packets, one] as const)
+        .filter(([packets]) => packets > 0)
+        .sort(([a], [b]) => b - a);
+      for (const [packets, rule] of used.slice(0, RULE_LINES_MAX))
+        this.inc(labelsOf(rule), packets);
+    },
+  });
 }
 
 function labelsOf({

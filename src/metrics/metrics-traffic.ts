@@ -1,6 +1,8 @@
 /** These metrics count packets and bytes by interface, direction, verdict and drop reason. */
 import { Counter, Gauge, type Registry } from 'prom-client';
 import {
+  AUDITED_BYTES,
+  AUDITED_PACKETS,
   DROPPED_BY_REASON,
   DROPPED_BYTES,
   DROPPED_PACKETS,
@@ -60,6 +62,28 @@ export function addTraffic(registry: Registry, { source, ports }: MetricsOptions
       });
     },
   });
+}
+
+/** Adds what passed by audit alone. An interface without such packets has no line. */
+export function addAudited(registry: Registry, { source, ports }: MetricsOptions): void {
+  for (const [what, cell] of [
+    ['packets', AUDITED_PACKETS],
+    ['bytes', AUDITED_BYTES],
+  ] as const)
+    new Counter({
+      name: `secgroupd_audited_${what}_total`,
+      help: `${what === 'packets' ? 'Packets' : 'Bytes'} of flows that passed by audit alone, both ways, by the direction of the rules that would have dropped them.`,
+      labelNames: ['interface', 'direction'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        const counters = source.readCounters();
+        forEachRow(ports(), (port, direction, row) => {
+          const amount = counters[row + cell];
+          if (amount > 0) this.inc({ interface: port, direction }, amount);
+        });
+      },
+    });
 }
 
 /** Adds a gauge for interfaces that are cut off because their device can't be opened. */

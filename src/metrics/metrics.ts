@@ -10,15 +10,18 @@ import { addConntrack } from './metrics-conntrack.ts';
 import { addLoop } from './metrics-loop.ts';
 import type { MetricsOptions } from './metrics-parts.ts';
 export { metricsOf } from './metrics-parts.ts';
+import { addNames } from './metrics-names.ts';
 import { addPolicy } from './metrics-policy.ts';
 import { createProcessRegistry } from './metrics-process.ts';
-import { addTraffic, addWaiting } from './metrics-traffic.ts';
+import { addAudited, addTraffic, addWaiting } from './metrics-traffic.ts';
 
 export function createRegistry(options: MetricsOptions): Registry {
   const registry = createProcessRegistry(options.version);
   addTraffic(registry, options);
+  addAudited(registry, options);
   addWaiting(registry, options);
   addConntrack(registry, options);
+  addNames(registry, options);
   addPolicy(registry, options);
   addLoop(registry, options);
   return registry;

@@ -1,5 +1,6 @@
 /**
- * DropExamples keeps the latest drops as examples: counters say how many packets were dropped, examples say which.
+ * DropExamples keeps the latest drops as examples: counters say how many packets were dropped, examples say which. What
+ * passes by audit alone, and would be dropped, is kept beside them likewise.
  *
  * Theory of operation
  *
@@ -7,22 +8,24 @@
  * kept from the start. Outsiders choose how many drops there are and of what kind, so neither memory nor time may
  * depend on them. Under a flood this code runs for every drop that found room in the ring of events.
  *
- * Shape. Each (interface, direction, reason) has a ring of EXAMPLES_MAX copies of event records. An LRU cache holds
- * at most KINDS_MAX such rings (a few hundred kilobytes in all). So a flood of one kind pushes out only examples of
- * its own kind. A record is copied as it is, 24 numbers, and decoded only when somebody asks. Each drop has a number
- * that goes up by one. `sgctl explain --drop` takes this number.
+ * Shape. Each (interface, direction, reason, audited or not) has a ring of EXAMPLES_MAX copies of event records. An LRU
+ * cache holds at most KINDS_MAX such rings (a few hundred kilobytes in all). So a flood of one kind pushes out only
+ * examples of its own kind. A record is copied as it is, 24 numbers, and decoded only when somebody asks. Each drop has
+ * a number that goes up by one. `sgctl explain --drop` takes this number.
  *
  * When the interface at a port changes, the rings of that port are deleted: the examples belong to the former
  * interface.
  */
 import { LRUCache } from 'lru-cache';
 import {
+  EVENT_AUDIT,
   EVENT_DIRECTION_BIT,
   EVENT_DROP,
   EVENT_KIND,
   EVENT_META,
   EVENT_REASON_SHIFT,
   EVENT_WORDS,
+  WANT_AUDITS,
   WANT_DROPS,
 } from '../engine/events.ts';
 import type { Config } from '../config/config.ts';
@@ -61,12 +64,12 @@ export class DropExamples {
     this.config = observatory.config;
     this.names = observatory.portNames();
     this.unsubscribe = observatory.pump.listen({
-      wants: WANT_DROPS,
+      wants: WANT_DROPS | WANT_AUDITS,
       take: (words, _doubles, at) => this.take(words, at),
     });
   }
 
-  /** Drops seen since the start. This is also the number of the last one. */
+  /** Drops, and what would be, seen since the start. This is also the number of the last one. */
   get total(): number {
     return this.count;
   }
@@ -84,7 +87,8 @@ export class DropExamples {
   find(id: number | undefined): KeptDrop | undefined {
     const all = this.examples();
     if (id !== undefined) return all.find((one) => one.id === id);
-    return all.find(({ event }) => event.reason !== CHATTER) ?? all.at(0);
+    const drops = all.filter(({ event }) => event.kind === 'dropped');
+    return drops.find(({ event }) => event.reason !== CHATTER) ?? drops.at(0);
   }
 
   stop(): void {
@@ -93,12 +97,13 @@ export class DropExamples {
 
   private take(words: Int32Array, at: number): void {
     const head = words[at + EVENT_KIND];
-    if ((head & 0xff) !== EVENT_DROP) return;
+    const event = head & 0xff;
+    if (event !== EVENT_DROP && event !== EVENT_AUDIT) return;
     if (this.config !== this.observatory.config) this.forgetOthers();
     const port = words[at + EVENT_META] >>> 16;
     const reason = (head >>> EVENT_REASON_SHIFT) & 0xff;
     const direction = (head & EVENT_DIRECTION_BIT) === 0 ? 0 : 1;
-    const key = (port << 9) | (reason << 1) | direction;
+    const key = (((port << 9) | (reason << 1) | direction) << 1) | (event === EVENT_AUDIT ? 1 : 0);
     let kind = this.kinds.get(key);
     if (kind === undefined) {
       kind = makeKind(port);
@@ -135,5 +140,5 @@ function read({ words, doubles, ids }: Kind, place: number): KeptDrop[] {
   if (id === 0) return [];
   // The number of the loop does not matter, because a drop refers to no flow.
   const event = readEvent(words, doubles, place * EVENT_WORDS, 0);
-  return event.kind === 'dropped' ? [{ id, event }] : [];
+  return event.kind === 'dropped' || event.kind === 'audited' ? [{ id, event }] : [];
 }

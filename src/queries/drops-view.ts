@@ -3,20 +3,37 @@
  * examples.
  */
 import { parseAddress, sameAddress, type Address } from '../addr/address.ts';
-import { counterRow, DROPPED_BY_REASON, EGRESS, INGRESS } from '../engine/counters.ts';
-import { REASON_COUNT, REASONS } from '../engine/reasons.ts';
+import {
+  AUDITED_BY_NAME,
+  AUDITED_PACKETS,
+  counterRow,
+  DROPPED_BY_REASON,
+  EGRESS,
+  INGRESS,
+} from '../engine/counters.ts';
+import {
+  EGRESS_RULES,
+  INGRESS_RULES,
+  REASONS,
+  TLS_NAME,
+  TLS_NAMES_FULL,
+} from '../engine/reasons.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import { explain } from '../explain/explain.ts';
-import type { Endpoint, Explanation, Question, Service } from '../explain/explanation.ts';
+import type { Endpoint, Explanation, NearMiss, Question, Service } from '../explain/explanation.ts';
 import type { PolicyModel } from '../policy/model.ts';
 import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP } from '../policy/protocols.ts';
 import type { DropExamples, KeptDrop } from './drop-examples.ts';
+import { learntNames } from './names-view.ts';
 import { networkOf } from '../explain/question.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
 import type { RuleBook } from './rule-book.ts';
 import type { PacketEvent } from '../telemetry/packet-events.ts';
 import { portOf, readChoice, readNumber, readWords } from './traffic-filter.ts';
 import { CHATTER, meaningOf, REASON_NAMES, viewVerdict, type VerdictView } from './verdict-view.ts';
+
+/** So many kinds of audited traffic get their nearest rule: each reads all rules of a gate. */
+const NEAREST_MAX = 50;
 
 export interface DropsQuestion {
   readonly interfaces?: readonly string[];
@@ -25,6 +42,8 @@ export interface DropsQuestion {
   readonly reasons?: readonly string[];
   /** Limits the examples to the last so many ms. Counts always start with the daemon. */
   readonly sinceMs?: number;
+  /** What passes by audit alone, in place of what is dropped. Its reason is what would drop it. */
+  readonly audit?: boolean;
 }
 
 export interface DropCount {
@@ -36,6 +55,8 @@ export interface DropCount {
   readonly packets: number;
   /** The latest few, newest first. */
   readonly examples: readonly DropExample[];
+  /** Of what is audited: the rule that nearly admits the latest example. Absent: there is none. */
+  readonly nearest?: NearMiss;
 }
 
 export interface DropExample extends VerdictView {
@@ -82,6 +103,7 @@ export function listDrops(
   const names = observatory.portNames();
   const examples = seen.examples();
   const counters = observatory.dataplane.readCounters();
+  const isAudit = question.audit === true;
   const drops: DropCount[] = [];
   for (const [port, name] of names) {
     if (asked.length > 0 && !asked.includes(port)) continue;
@@ -90,14 +112,11 @@ export function listDrops(
       ['egress', EGRESS],
     ] as const) {
       if (direction !== undefined && word !== direction) continue;
-      for (let number = 1; number < REASON_COUNT; number++) {
-        const [reason] = REASONS[number];
+      for (const { reason, packets } of countsOf(isAudit, word, counters, counterRow(port, row))) {
         if (reasons.length === 0 ? reason === CHATTER : !reasons.includes(reason)) continue;
-        const cell = counterRow(port, row) + DROPPED_BY_REASON + number;
-        const packets = counters[cell];
         if (packets === 0) continue;
         const own = examples
-          .filter(({ event }) => isOf(event, port, word, reason))
+          .filter(({ event }) => isOf(event, isAudit, port, word, reason))
           .map((one) => viewDrop(one, observatory, book, names))
           .filter(({ timeMs }) => Date.now() - timeMs <= sinceMs);
         const meaning = meaningOf(reason);
@@ -106,7 +125,49 @@ export function listDrops(
     }
   }
   drops.sort((a, b) => b.packets - a.packets);
-  return { drops, lost: observatory.pump.counts.lost };
+  const lost = observatory.pump.counts.lost;
+  if (!isAudit) return { drops, lost };
+  const near = (drop: DropCount): DropCount => withNearest(drop, observatory, examples);
+  return { drops: [...drops.slice(0, NEAREST_MAX).map(near), ...drops.slice(NEAREST_MAX)], lost };
+}
+
+/** The counts of a direction, by what they are of. @param row of the port and the direction in the counters */
+function countsOf(
+  isAudit: boolean,
+  direction: 'ingress' | 'egress',
+  counters: Float64Array,
+  row: number,
+): readonly { readonly reason: string; readonly packets: number }[] {
+  if (!isAudit)
+    return REASONS.slice(1).map(([reason], i) => ({
+      reason,
+      packets: counters[row + DROPPED_BY_REASON + 1 + i],
+    }));
+  const byName = REASONS.slice(TLS_NAME, TLS_NAMES_FULL + 1).map(([reason], i) => ({
+    reason,
+    packets: counters[row + AUDITED_BY_NAME + i],
+  }));
+  const named = byName.reduce((sum, { packets }) => sum + packets, 0);
+  const [reason] = REASONS[direction === 'egress' ? EGRESS_RULES : INGRESS_RULES];
+  return [{ reason, packets: counters[row + AUDITED_PACKETS] - named }, ...byName];
+}
+
+/** Adds the rule that nearly admits the latest example. */
+function withNearest(
+  drop: DropCount,
+  observatory: Observatory,
+  kept: readonly KeptDrop[],
+): DropCount {
+  const event = kept.find(({ id }) => id === drop.examples.at(0)?.id)?.event;
+  const question = event && questionOf(event, drop.interface, observatory);
+  if (question === undefined) return drop;
+  const { answers } = explain(networkOf(observatory.config), question);
+  const gates = answers.flatMap((answer) => answer.gates);
+  const gate = gates.find(
+    (one) => one.interface.name === drop.interface && one.direction === drop.direction,
+  );
+  const nearest = gate?.nearMisses.at(0);
+  return nearest === undefined ? drop : { ...drop, nearest };
 }
 
 /** Explains a kept drop by the rules in force. @param id its number; undefined: the latest */
@@ -122,19 +183,27 @@ export function explainDrop(
   const drop = viewDrop(found, observatory, book, observatory.portNames());
   const question = questionOf(found.event, drop.interface, observatory);
   if (question === undefined) return { outcome: 'explained', drop };
-  const explanation = explain(networkOf(observatory.config), question);
+  const explanation = explain(
+    { ...networkOf(observatory.config), learntBy: learntNames(observatory) },
+    question,
+  );
   return explanation.answers.length === 0
     ? { outcome: 'explained', drop }
     : { outcome: 'explained', drop, explanation, service: question.service };
 }
 
+/** Of what is audited, the reason says which gate would drop it. */
 function isOf(
   event: PacketEvent,
+  isAudit: boolean,
   port: number,
   direction: 'ingress' | 'egress',
   reason: string,
 ): boolean {
-  return event.port === port && event.direction === direction && event.reason === reason;
+  if ((event.kind === 'audited') !== isAudit) return false;
+  return (
+    event.port === port && event.reason === reason && (isAudit || event.direction === direction)
+  );
 }
 
 function viewDrop(

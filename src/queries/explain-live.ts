@@ -4,10 +4,11 @@
  */
 import type { Explanation, Service } from '../explain/explanation.ts';
 import { answerQuestion } from '../explain/question-ends.ts';
-import type { QuestionText } from '../explain/question.ts';
+import { networkOf, type QuestionText } from '../explain/question.ts';
 import type { Config } from '../config/config.ts';
-import type { FlowTable } from '../conntrack/table.ts';
+import type { Observatory } from '../telemetry/observatory.ts';
 import { findConnections, type Connection } from './connections.ts';
+import { learntNames } from './names-view.ts';
 
 /** The explanation for one source and one destination. */
 export interface ExplainedPair {
@@ -31,15 +32,15 @@ export type LiveExplanation =
 
 /**
  * Explains by the configuration in force, with the tracked connections.
- * @param names of interfaces by port
+ * @param config the one in force; it may say more than the observatory's (PolicyModel.fenced)
  */
 export async function explainLive(
   config: Config,
   text: QuestionText,
-  tables: readonly FlowTable[],
-  names: ReadonlyMap<number, string>,
+  observatory: Observatory,
 ): Promise<LiveExplanation> {
-  const answers = answerQuestion(config, text);
+  const network = { ...networkOf(config), learntBy: learntNames(observatory) };
+  const answers = answerQuestion(config, text, network);
   if (!answers.ok)
     return { outcome: 'misunderstood', message: answers.message, hint: answers.hint };
   const { service, pairs } = answers.value;
@@ -50,8 +51,8 @@ export async function explainLive(
     pair.explanation.answers.map((answer) => ({ pair, answer })),
   );
   const found = await findConnections(
-    tables,
-    names,
+    observatory.dataplane.flows,
+    observatory.portNames(),
     asked.map(({ answer: { from, to } }) => ({
       from: from.address,
       to: to.address,

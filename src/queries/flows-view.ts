@@ -18,7 +18,7 @@ import {
   ruleOf,
   stateWordOf,
 } from '../conntrack/entry.ts';
-import { OPENED_LOCALLY, STATE_MASK, STATE_NAMES } from '../conntrack/states.ts';
+import { OPENED_LOCALLY, STATE_MASK, TOLD_STATES, toldState } from '../conntrack/states.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import { protocolName } from '../policy/protocols.ts';
 import { endFlows } from '../telemetry/end-flows.ts';
@@ -35,7 +35,7 @@ import {
   type TrafficFilter,
 } from './traffic-filter.ts';
 
-export const FLOW_STATES: readonly string[] = STATE_NAMES.slice(1);
+export const FLOW_STATES: readonly string[] = TOLD_STATES.slice(1);
 export const FLOW_OPENERS = ['instance', 'remote'] as const;
 export const FLOW_ORDERS = ['table', 'bytes', 'packets', 'idle', 'expires'] as const;
 export type FlowOrder = (typeof FLOW_ORDERS)[number];
@@ -50,6 +50,8 @@ export interface FlowFilter extends TrafficFilter {
   readonly openedBy?: (typeof FLOW_OPENERS)[number];
   /** Idle for at least so long, in ms. */
   readonly idleMs?: number;
+  /** Those that pass by audit alone: enforced, they would be dropped. */
+  readonly audit?: boolean;
 }
 
 export interface FlowsQuestion extends FlowFilter {
@@ -98,6 +100,7 @@ interface Candidate {
 
 /** The conditions that only flows have, besides those on traffic. */
 interface StateFilter {
+  /** As toldState has them. */
   readonly states: ReadonlySet<number> | undefined;
   /** undefined: by either. */
   readonly openedLocally: boolean | undefined;
@@ -158,13 +161,14 @@ export class FlowsView {
   private matcher(filter: FlowFilter): (table: FlowTable, flow: FlowIndex) => boolean {
     const traffic = new CompiledFilter(filter, this.observatory);
     const { states, openedLocally, idleMs } = readStateFilter(filter);
-    const { dataplane } = this.observatory;
+    const { dataplane, audits } = this.observatory;
     return (table, flow) => {
       const word = stateWordOf(table, flow);
       if ((word & STATE_MASK) === 0) return false;
-      if (states !== undefined && !states.has(word & STATE_MASK)) return false;
+      if (states !== undefined && !states.has(toldState(word))) return false;
       if (openedLocally !== undefined && ((word & OPENED_LOCALLY) !== 0) !== openedLocally)
         return false;
+      if (filter.audit === true && !audits.has(ruleOf(table, flow))) return false;
       if (idleMs > 0 && idleMsOf(table, flow, dataplane.nowMs) < idleMs) return false;
       return traffic.isEmpty || matchesFlow(traffic, table, flow);
     };
@@ -216,7 +220,7 @@ export class FlowsView {
       remoteAddress,
       remotePort,
       openedBy: (word & OPENED_LOCALLY) !== 0 ? 'instance' : 'remote',
-      state: STATE_NAMES[word & STATE_MASK] ?? 'free',
+      state: TOLD_STATES[toldState(word)] ?? 'free',
       ...(accounts === null ? {} : carriedBy(accounts.words, accounts.doubles, flow)),
       idleMs,
       expiresInMs: Math.max(0, dataplane.idleTimeoutMs(port, word) - idleMs),
@@ -241,7 +245,7 @@ function best(candidates: readonly Candidate[], most: number): Candidate[] {
 
 function readStateFilter({ states, openedBy, idleMs }: FlowFilter): StateFilter {
   const words = readWords(states, 'states').map((word) => {
-    const state = STATE_NAMES.indexOf(readChoice(word, 'states', FLOW_STATES)!);
+    const state = TOLD_STATES.indexOf(readChoice(word, 'states', FLOW_STATES)!);
     return state;
   });
   const opener = readChoice(openedBy, 'openedBy', FLOW_OPENERS);

@@ -16,9 +16,11 @@ import {
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import type { Config, DeviceConfig } from '../config/config.ts';
 import type { DevicePlace } from '../ports/device-place.ts';
+import type { FastPathPart } from '../ports/native-offload.ts';
 import { portKind, type PortKindName } from '../ports/port-kind.ts';
 import { scanFlows } from '../telemetry/flow-scan.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
+import { auditors, readAuditedTraffic, type AuditedTraffic } from './audit-view.ts';
 import { UPLINK_NAME } from './traffic-filter.ts';
 import { groupLabel } from '../policy/vpcs.ts';
 import type { Fenced, SecurityGroup, VpcRef } from '../policy/model.ts';
@@ -77,18 +79,29 @@ export interface InterfaceView {
   readonly guest?: 'connected' | 'absent';
   /** Why its device can't be opened. Absent: it is open. */
   readonly waiting?: string;
+  /** What is not enforced there, and what has passed by that. Absent: everything is enforced. */
+  readonly audit?: AuditedTraffic & { readonly by: readonly string[] };
+  /** Whether the kernel forwards packets of flows that are decided, and if not, why. Absent: `offload` is off. */
+  readonly fastPath?: FastPathPart;
   /** Why all its packets are dropped, whatever the rules say. Absent: they are not. */
   readonly fenced?: string;
 }
 
-/**
- * @param waiting interfaces whose device can't be opened yet, and why
- * @param placeOf gives the current name and namespace of a port's device; undefined if unknown
- */
+/** What can be told of the ports' devices. */
+export interface PortFacts {
+  /** The current name and namespace of a port's device; undefined if unknown. */
+  readonly placeOf: (port: number) => DevicePlace | undefined;
+  /** What part it has in the fast path; undefined if it is not open. */
+  readonly partOf: (port: number) => FastPathPart | undefined;
+}
+
+const NOT_OPEN: FastPathPart = { forwards: 'none', why: 'its device is not open' };
+
+/** @param waiting interfaces whose device can't be opened yet, and why */
 export async function listInterfaces(
   observatory: Observatory,
   waiting: readonly WaitingDevice[],
-  placeOf: (port: number) => DevicePlace | undefined,
+  devices: PortFacts,
   fenced?: Fenced,
 ): Promise<InterfaceView[]> {
   const reasons = new Map(waiting.map((one) => [one.name, one.reason]));
@@ -111,11 +124,16 @@ export async function listInterfaces(
       reason === undefined
         ? guestOf(described.kind, dataplane.hasGuest(port))
         : { waiting: reason };
-    const place = placeOf(port);
+    const place = devices.placeOf(port);
     const found = place === undefined ? described : withPlace(described, place);
     const isFenced = found.id !== undefined && fenced?.interfaces.has(found.id) === true;
     const dropped = isFenced ? { fenced: fenced.why } : {};
-    return [{ ...found, ...traffic, flows: flows.get(port) ?? 0, ...state, ...dropped }];
+    const part = config.offload === 'off' ? {} : { fastPath: devices.partOf(port) ?? NOT_OPEN };
+    const own = config.model.interfaces.get(found.id ?? '');
+    const by = own === undefined ? [] : auditors(config.model, own);
+    const audit = by.length === 0 ? {} : { audit: { ...readAuditedTraffic(counters, port), by } };
+    const count = flows.get(port) ?? 0;
+    return [{ ...found, ...traffic, flows: count, ...state, ...part, ...dropped, ...audit }];
   });
 }
 

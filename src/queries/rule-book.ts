@@ -15,6 +15,8 @@ export interface RuleView {
   /** Absent if the rule is no longer in force, or is no rule (`platform`). */
   readonly group?: { readonly id: string; readonly name: string };
   readonly description: string;
+  /** It only audits: what it alone admits would be dropped. Absent: false. */
+  readonly audit?: true;
   /** Absent if it is written in no file. */
   readonly origin?: {
     readonly file: string;
@@ -42,11 +44,16 @@ export class RuleBook {
     return this.observatory.inForce.values();
   }
 
+  /** The rules that only audit, likewise; those of interfaces last. */
+  get audits(): Iterable<NumberedRule> {
+    return this.observatory.audits.values();
+  }
+
   /** The rule with this number. It may no longer be in force. Undefined if the number was never assigned. */
   view(number: number): RuleView | undefined {
     if (number === RULE_PLATFORM) return PLATFORM;
-    const { config, inForce } = this.observatory;
-    const numbered = inForce.get(number);
+    const { config, inForce, audits } = this.observatory;
+    const numbered = inForce.get(number) ?? audits.get(number);
     const rule = numbered?.rule ?? this.observatory.ruleOf(number);
     if (rule === undefined) return undefined;
     const group = numbered === undefined ? undefined : config.model.groups.get(numbered.groupId);
@@ -63,10 +70,13 @@ export function viewRule(
   const { file, line, logicalId } = rule.origin;
   return {
     id: rule.id,
-    text: ruleText(rule, names),
+    text: rule.audit === true && rule.implied === true ? 'everything' : ruleText(rule, names),
     direction: rule.direction,
     ...(group === undefined ? {} : { group: { id: group.id, name: groupLabel(group) } }),
     description: rule.description,
-    origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
+    ...(rule.audit === true ? { audit: true } : {}),
+    ...(file === ''
+      ? {}
+      : { origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) } }),
   };
 }

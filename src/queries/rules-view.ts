@@ -6,7 +6,9 @@ import { scanFlows } from '../telemetry/flow-scan.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
 import type { RuleBook, RuleView } from './rule-book.ts';
 import { readChoice, readWords, RequestError } from './traffic-filter.ts';
-import type { PolicyModel } from '../policy/model.ts';
+import { groupAudit } from '../policy/audit.ts';
+import type { PolicyModel, SecurityGroup } from '../policy/model.ts';
+import type { AuditedTraffic } from './audit-view.ts';
 import { listWords } from '../source/suggest.ts';
 import { ambiguousGroupText, findGroups, groupLabel } from '../policy/vpcs.ts';
 
@@ -28,6 +30,8 @@ export interface RuleUse extends RuleView {
   readonly lastHitMs?: number;
   /** Tracked now. */
   readonly flows: number;
+  /** Of a rule that only audits: what has passed by it, all packets of its flows. */
+  readonly audited?: AuditedTraffic;
 }
 
 export interface RulesAnswer {
@@ -53,6 +57,8 @@ export interface GroupUse {
   readonly hits: number;
   readonly lastHitMs?: number;
   readonly flows: number;
+  /** What has passed by audit alone, by the group (`isAll`) or by rules of it. Absent: it is enforced. */
+  readonly audit?: AuditedTraffic & { readonly isAll: boolean };
   readonly origin: { readonly file: string; readonly line: number; readonly logicalId?: string };
 }
 
@@ -69,7 +75,7 @@ export async function listRules(
   const direction = readChoice(question.direction, 'direction', ['ingress', 'egress']);
   const order = readChoice(question.sort, 'sort', RULE_ORDERS) ?? 'file';
   const flows = await countFlowsByRule(observatory);
-  const rules = [...book.rules]
+  const rules = [...book.rules, ...book.audits]
     .filter((one) => groups.size === 0 || groups.has(one.groupId))
     .filter((one) => direction === undefined || one.direction === direction)
     .map(({ number }) => ruleUse(observatory, book, number, flows))
@@ -104,9 +110,24 @@ export async function listGroups(observatory: Observatory, book: RuleBook): Prom
       hits: sum(own.map(({ hits }) => hits)),
       ...(last === 0 ? {} : { lastHitMs: last }),
       flows: sum(own.map((use) => use.flows)),
+      ...auditOf(observatory, book, group),
       origin: { file, line, ...(logicalId === undefined ? {} : { logicalId }) },
     };
   });
+}
+
+function auditOf(
+  { dataplane }: Observatory,
+  book: RuleBook,
+  group: SecurityGroup,
+): Pick<GroupUse, 'audit'> {
+  if (group.audited === undefined) return {};
+  const passed = [...book.audits]
+    .filter(({ groupId }) => groupId === group.id)
+    .map(({ number }) => dataplane.auditedBy(number));
+  const packets = sum(passed.map((one) => one.packets));
+  const bytes = sum(passed.map((one) => one.bytes));
+  return { audit: { packets, bytes, isAll: groupAudit(group).length > 0 } };
 }
 
 async function countFlowsByRule({ dataplane }: Observatory): Promise<ReadonlyMap<number, number>> {
@@ -125,8 +146,10 @@ function ruleUse(
   flows: ReadonlyMap<number, number>,
 ): RuleUse {
   const lastHitMs = dataplane.lastHitAt(number);
+  const view = book.view(number)!;
   return {
-    ...book.view(number)!,
+    ...view,
+    ...(view.audit === true ? { audited: dataplane.auditedBy(number) } : {}),
     hits: dataplane.hitsOf(number),
     ...(lastHitMs === undefined ? {} : { lastHitMs: Math.round(lastHitMs) }),
     flows: flows.get(number) ?? 0,

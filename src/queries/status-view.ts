@@ -5,6 +5,7 @@ import { EGRESS, INGRESS } from '../engine/counters.ts';
 import { UPLINK_PORT } from '../policy/compiled.ts';
 import { everySecond } from '../telemetry/every-second.ts';
 import { scanFlows } from '../telemetry/flow-scan.ts';
+import type { AuditStatus } from './audit-view.ts';
 import { readTraffic, type Traffic, type WaitingDevice } from './interfaces-view.ts';
 import type { Observatory } from '../telemetry/observatory.ts';
 
@@ -40,6 +41,8 @@ export interface Health {
 /** What is in force, and the state of the daemon. */
 export interface Status extends Overview {
   readonly health: Health;
+  /** What is not enforced; absent: everything is. */
+  readonly audit?: AuditStatus;
   /** The store of what API calls made; absent: there is none. */
   readonly store?: StoreStatus;
 }

@@ -11,6 +11,7 @@ import { ruleIn } from '../conntrack/entry.ts';
 import { LRUCache } from 'lru-cache';
 import {
   EVENT_DIRECTION_BIT,
+  EVENT_AUDIT,
   EVENT_DROP,
   EVENT_FLOW_OPENED,
   EVENT_HAS_TUPLE,
@@ -27,6 +28,7 @@ import {
   WANT_DROPS,
   WANT_FLOWS,
   WANT_PASSES,
+  WANT_AUDITS,
   WANT_UNTRACKED,
 } from '../engine/events.ts';
 import { OPENED_LOCALLY } from '../conntrack/states.ts';
@@ -40,12 +42,16 @@ import { LiveFilter, readChoice, readWords, type TrafficFilter } from './traffic
 import { REASON_NAMES, viewVerdict, type VerdictView } from './verdict-view.ts';
 
 export const VERDICTS = ['passed', 'dropped'] as const;
+/** Audited packets pass as well. They are shown as such to those who ask for nothing else. */
+export const TRACE_VERDICTS = [...VERDICTS, 'audited'] as const;
 export const DIRECTIONS = ['ingress', 'egress'] as const;
 
 export interface TraceQuestion extends TrafficFilter {
   /** Every packet, not only drops and the first of each flow. */
   readonly all?: boolean;
-  readonly verdict?: (typeof VERDICTS)[number];
+  /** Of an untracked flow the first packet each way, and not only the first. */
+  readonly eachWay?: boolean;
+  readonly verdict?: (typeof TRACE_VERDICTS)[number];
   readonly direction?: (typeof DIRECTIONS)[number];
   readonly reasons?: readonly string[];
 }
@@ -87,7 +93,8 @@ export function followVerdicts(
   let missed = 0;
   const isFirst = (words: Int32Array, at: number): boolean => {
     const key = words.subarray(at + EVENT_META, at + EVENT_PORTS + 1).join();
-    const flow = `${key},${words.subarray(at + EVENT_LOCAL, at + EVENT_REMOTE + 4).join()}`;
+    const way = question.eachWay === true ? words[at + EVENT_KIND] & EVENT_DIRECTION_BIT : 0;
+    const flow = `${key},${words.subarray(at + EVENT_LOCAL, at + EVENT_REMOTE + 4).join()},${way}`;
     if (untracked.has(flow)) return false;
     untracked.set(flow, true);
     return true;
@@ -115,7 +122,7 @@ export function followVerdicts(
 }
 
 function readWanted(question: TraceQuestion): { readonly wanted: Wanted; readonly wants: number } {
-  const verdict = readChoice(question.verdict, 'verdict', VERDICTS);
+  const verdict = readChoice(question.verdict, 'verdict', TRACE_VERDICTS);
   const direction = readChoice(question.direction, 'direction', DIRECTIONS);
   const reasons = readWords(question.reasons, 'reasons').map((word) => {
     const reason = readChoice(word, 'reasons', REASON_NAMES)!;
@@ -123,12 +130,16 @@ function readWanted(question: TraceQuestion): { readonly wanted: Wanted; readonl
   });
   const kinds = new Set<number>();
   let wants = 0;
-  if (verdict !== 'passed') {
+  if (verdict === 'audited') {
+    kinds.add(EVENT_AUDIT);
+    wants |= WANT_AUDITS;
+  }
+  if (verdict === undefined || verdict === 'dropped') {
     kinds.add(EVENT_DROP);
     wants |= WANT_DROPS;
   }
-  // Only drops have reasons.
-  if (verdict !== 'dropped' && reasons.length === 0) {
+  // Of what passes nothing has a reason.
+  if ((verdict === undefined || verdict === 'passed') && reasons.length === 0) {
     kinds.add(EVENT_PASS);
     if (question.all !== true) kinds.add(EVENT_FLOW_OPENED);
     wants |= question.all === true ? WANT_PASSES : WANT_FLOWS | WANT_UNTRACKED;

@@ -241,7 +241,9 @@ function findRules(
       );
   }
   const ids = new Set(
-    wantedGroups.flatMap(({ ingress, egress }) => [...ingress, ...egress].map(({ id }) => id)),
+    wantedGroups.flatMap(({ ingress, egress, audited = [] }) =>
+      [...ingress, ...egress, ...audited].map(({ id }) => id),
+    ),
   );
   const numbers = new Set<number>();
   const found = new Set<string>();

@@ -19,8 +19,9 @@ export interface VerdictView {
   readonly interface: string;
   /** Ingress is towards the instance. On the uplink, ingress is what came in through it. */
   readonly direction: 'ingress' | 'egress';
-  readonly verdict: 'passed' | 'dropped';
-  /** For a drop, the reason's name from docs/drop-reasons.md and its meaning. */
+  /** `audited`: it passes by audit alone. */
+  readonly verdict: 'passed' | 'dropped' | 'audited';
+  /** For a drop, or what would be one, the reason's name from docs/drop-reasons.md and its meaning. */
   readonly reason?: string;
   readonly meaning?: string;
   /** The packet opened a flow that is now tracked. */

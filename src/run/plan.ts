@@ -29,6 +29,7 @@ const MTU = 65_520;
 /** Sections that say who may reach whom. `vpc` only says which addresses interfaces have. */
 const KEPT = [
   ...['vpcs', 'prefixLists', 'securityGroups', 'revocation', 'classE', 'conntrack', 'quotas'],
+  'names',
 ] as const;
 const DNS = 'dns';
 

@@ -3,14 +3,19 @@ import type { Logger } from 'pino';
 import { forEachFlow, type FlowTable } from '../conntrack/table.ts';
 import { ruleOf } from '../conntrack/entry.ts';
 import type { AdoptedFlows } from '../dataplane/adopt-flows.ts';
+import type { Dataplane } from '../dataplane/dataplane.ts';
 import type { Macs } from '../engine/link-memory.ts';
+import type { InterfaceId } from '../policy/model.ts';
 import type { RuleNumbers } from '../policy/rule-numbers.ts';
 import type { SavedRange, UntrackedPast } from '../policy/untracked-past.ts';
 import type { ConntrackConfig } from '../config/config-conntrack.ts';
 import { restoreFlows, type Restored, type RestoreOptions } from './restore.ts';
+import { restoreNames, saveNames, type SavedNames } from './saved-names.ts';
 import type { FlowsContent, SnapshotInterface, SnapshotRule } from './snapshot.ts';
 import { TIME_BUDGET_MS, type OpenedSnapshot, type SnapshotStore } from './snapshot-store.ts';
 import { count } from '../source/count.ts';
+
+const NO_NAMES: SavedNames = { atMs: 0, learnt: [] };
 
 export interface FlowState extends Pick<FlowsContent, 'releases' | 'owners'> {
   readonly flows: readonly FlowTable[];
@@ -24,6 +29,8 @@ export interface FlowState extends Pick<FlowsContent, 'releases' | 'owners'> {
   readonly generation: number;
   /** Ranges that were untracked under this policy or an earlier one. */
   readonly untracked: readonly SavedRange[];
+  /** What the loops have learnt of DNS names, and what they are told of it before they begin. */
+  readonly names: Pick<Dataplane, 'learntNames' | 'recallNames'>;
   /** The moment of saving, on the loop's clock. */
   readonly nowMs: number;
 }
@@ -32,12 +39,15 @@ export interface FlowState extends Pick<FlowsContent, 'releases' | 'owners'> {
 export function saveState(snapshots: SnapshotStore, state: FlowState): void {
   if (!snapshots.isEnabled) return;
   const { flows, ruleNumbers, macs, untracked, nowMs, releases, owners = [] } = state;
+  const idOf = (port: number): InterfaceId | undefined =>
+    state.interfaces.find((one) => one.port === port)?.id;
+  const names = saveNames(state.names.learntNames, idOf, nowMs, Date.now());
   const interfaces = state.interfaces.map((entry) => {
     const mac = macs.read(entry.port);
     return mac === undefined ? entry : { ...entry, mac };
   });
   const rules = rulesOf(flows, ruleNumbers);
-  snapshots.save({ interfaces, rules, untracked, releases, owners }, flows, nowMs);
+  snapshots.save({ interfaces, rules, untracked, releases, owners, names }, flows, nowMs);
 }
 
 /** Collects the rules that admitted the flows in the tables. */
@@ -58,6 +68,8 @@ export class SavedState {
   private readonly opened: OpenedSnapshot;
   private readonly rules: ReadonlyMap<number, number>;
   private restored: Restored | undefined;
+  /** How many addresses of DNS names are known again; undefined: what was saved is none. */
+  private names: number | undefined = 0;
 
   /** Numbers the saved rules, so that the policy compiled next knows them. */
   constructor(snapshots: SnapshotStore, opened: OpenedSnapshot, ruleNumbers: RuleNumbers) {
@@ -78,7 +90,7 @@ export class SavedState {
 
   /** Puts the flows into tables that no loop uses yet. */
   restore(
-    { flows, tableOf, interfaces, macs, generation }: FlowState,
+    { flows, tableOf, interfaces, macs, generation, names, nowMs }: FlowState,
     { maxFlows, maxHalfOpen }: ConntrackConfig,
     timeScale: number,
     isReleased: RestoreOptions['isReleased'] = () => false,
@@ -105,6 +117,11 @@ export class SavedState {
       timeBudgetMs: TIME_BUDGET_MS,
       onProgress: this.snapshots.progress('restoring flows'),
     });
+    const learnt = restoreNames(snapshot.content.names ?? NO_NAMES, {
+      ...{ elapsedMs, timeScale, nowMs, wallMs: Date.now() },
+      portOf: (id) => ports.get(snapshot.content.interfaces.find((one) => one.id === id)?.port ?? -1), // prettier-ignore
+    });
+    this.names = learnt === undefined ? undefined : names.recallNames(learnt);
     snapshot.close();
   }
 
@@ -118,6 +135,10 @@ export class SavedState {
       { restored, aged, strangers, left },
       `restored ${count(restored, 'flow', restored.toLocaleString('en-US'))}, ${aged.toLocaleString('en-US')} aged out`,
     );
+    const { names } = this;
+    if (names === undefined)
+      log.warn('what was saved of DNS names can not be read: new connections by them need another answer'); // prettier-ignore
+    else if (names > 0) log.info({ names }, 'addresses of DNS names are known again');
   }
 }
 

@@ -50,6 +50,7 @@ import { isHalfOpen } from '../conntrack/half-open.ts';
 import { type FlowFamily, isUsed, stateWordOf } from '../conntrack/entry.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import type { InterfaceId, Revocation, Rule, VpcId } from '../policy/model.ts';
+import type { SavedNames } from './saved-names.ts';
 import type { SavedRange } from '../policy/untracked-past.ts';
 import { count } from '../source/count.ts';
 
@@ -88,6 +89,8 @@ export interface FlowsContent {
   readonly releases?: SavedReleases | undefined;
   /** Interfaces of the file, and their addresses. Earlier versions did not save them. */
   readonly owners?: readonly SavedOwner[];
+  /** What was learnt of DNS names (saved-names.ts). Earlier versions did not save it. */
+  readonly names?: SavedNames;
 }
 
 export interface SavedReleases {

@@ -107,3 +107,63 @@ test('JSON, Markdown, SARIF and JUnit', (t) => {
     ['newly-allowed warning', 'no-longer-allowed note'],
   );
 });
+
+/** A group with audit, a rule that only audits, and an interface with audit. */
+function audited(group: string, more = ''): string {
+  return `
+securityGroups:
+  web: { ${group} }
+interfaces:
+  eni-web: { addresses: [10.0.0.1], securityGroups: [web], device: { netns: web, name: eth0 }${more} }
+`;
+}
+
+test('what passes by audit is told beside what is allowed, and by itself', (t) => {
+  const rule = '{ protocol: tcp, ports: 443, from: 0.0.0.0/0 }';
+  const trial = '{ protocol: tcp, ports: 443, from: 0.0.0.0/0, audit: true }';
+  const files = {
+    'on.yaml': audited(`ingress: [${rule}], egress: []`),
+    'off.yaml': audited('ingress: [], egress: []'),
+    'trial.yaml': audited(`ingress: [${trial}], egress: []`),
+    'group.yaml': audited(`audit: true, ingress: [${rule}], egress: []`),
+    'interface.yaml': audited(`ingress: [${rule}], egress: []`, ', audit: true'),
+  };
+  const cwd = writeFolder(t, files);
+  const diff = (...args: string[]): Ran => runSgctl(['diff', ...args], { cwd });
+  const told = (from: string, to: string): readonly [number | null, string] => {
+    const { code, stdout } = diff(`${from}.yaml`, `${to}.yaml`);
+    return [code, stdout];
+  };
+  const line = '0.0.0.0/0 -> eni-web: tcp 443';
+  assert.deepEqual(told('on', 'trial'), [4, `no longer allowed\n  ${line} (passes by audit)\n`]);
+  assert.deepEqual(told('trial', 'on'), [1, `newly allowed\n  ${line} (passed by audit)\n`]);
+  const begins = 'refused, and passes by audit from now on';
+  const ends = 'refused, and passes by audit no longer';
+  assert.deepEqual(told('off', 'trial'), [1, `${begins}\n  ${line}\n`]);
+  assert.deepEqual(told('trial', 'off'), [4, `${ends}\n  ${line}\n`]);
+  for (const whole of ['group', 'interface']) {
+    const [code, text] = told('on', whole);
+    assert.equal(code, 1);
+    // All but what the rule allows, both ways, both families.
+    assert.deepEqual(text.split('\n').slice(0, 1), [begins]);
+    assert.match(text, /^  0\.0\.0\.0\/0 -> eni-web: .*tcp 0-442, 444-65535/m);
+    assert.match(text, /^  eni-web -> 0\.0\.0\.0\/0.*: /m);
+    assert.equal(told(whole, 'on')[0], 4);
+    assert.deepEqual(told(whole, whole), [0, 'both allow the same\n']);
+  }
+  assert.deepEqual(told('group', 'interface'), [0, 'both allow the same\n']);
+
+  const json = JSON.parse(diff('on.yaml', 'trial.yaml', '--json').stdout) as {
+    differences: { byAudit?: boolean }[];
+  };
+  assert.deepEqual(
+    json.differences.map(({ byAudit }) => byAudit),
+    [true],
+  );
+  assert.match(diff('on.yaml', 'trial.yaml', '--markdown').stdout, /`tcp 443 \(passes by audit\)`/);
+  const sarif = diff('off.yaml', 'trial.yaml', '--sarif').stdout;
+  assert.match(sarif, /"ruleId": "newly-audited",[^]*?"level": "warning"/);
+  const junit = join(cwd, 'out.xml');
+  diff('off.yaml', 'trial.yaml', '--junit', junit);
+  assert.match(readFileSync(junit, 'utf8'), /<failure /);
+});

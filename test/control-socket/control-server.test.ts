@@ -16,6 +16,7 @@ import {
 import { REQUEST_NAMES } from '../../src/control-socket/requests.ts';
 import type { Status } from '../../src/queries/status-view.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
+import { until } from '../support/until.ts';
 
 const NOTHING = { passedPackets: 0, passedBytes: 0, droppedPackets: 0, droppedBytes: 0 };
 
@@ -129,7 +130,7 @@ test('what is no request is refused in words, and the next one is answered', asy
     ],
     [
       '{"version":1,"method":"toString"}',
-      "unknown method 'toString'; there are status, explain, reload, interfaces, addInterface, removeInterface, attachInterface, detachInterface, findSubnet, leaseAddress, releaseAddress, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, platform, groups, rules, flows, endFlows, drops, explainDrop, trace, top, capture",
+      "unknown method 'toString'; there are status, explain, reload, configuration, preview, interfaces, addInterface, removeInterface, attachInterface, detachInterface, findSubnet, leaseAddress, releaseAddress, setInterfaceGroups, getInterface, listInterfaces, reconcileInterfaces, instance, platform, groups, rules, flows, endFlows, drops, names, explainDrop, trace, top, capture",
     ],
     ['{"version":1,"method":"status","params":7}', 'params is a JSON object'],
   ];
@@ -241,14 +242,6 @@ function enter(t: TestContext, path: string, request = ''): { said: string; isOp
   return seen;
 }
 
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    if (performance.now() > deadline) assert.fail(`not in time: ${what}`);
-    await sleep(5);
-  }
-}
-
 test('silent connections give their places to others, the one that is silent for longest first', async (t) => {
   const { path } = await listen(t);
   const HALF = '{"version":1,"meth';
@@ -261,7 +254,7 @@ test('silent connections give their places to others, the one that is silent for
     'so many are let be',
   );
   assert.deepEqual(await ask(path, 'status', {}), STATUS);
-  await until(() => !first.isOpen, 'the first gave way');
+  await until('the first gave way', () => !first.isOpen);
   assert.deepEqual(JSON.parse(first.said), {
     version: 1,
     ok: false,
@@ -281,15 +274,15 @@ test('connections at work give way to nobody; places are free again when they ar
   });
   const line = '{"version":1,"method":"status"}\n';
   const busy = Array.from({ length: CONNECTIONS_MAX }, () => enter(t, path, line));
-  await until(() => waiting.length === CONNECTIONS_MAX, 'all are at work');
+  await until('all are at work', () => waiting.length === CONNECTIONS_MAX);
   await assert.rejects(
     ask(path, 'status', {}),
     new ControlError(`${CONNECTIONS_MAX} others ask at the moment; try again`, 'busy'),
   );
   for (const answer of waiting.splice(0)) answer();
-  await until(() => busy.every(({ said }) => said.includes('"ok":true')), 'all are answered');
+  await until('all are answered', () => busy.every(({ said }) => said.includes('"ok":true')));
   const asked = ask(path, 'status', {});
-  await until(() => waiting.length === 1, 'the next is at work');
+  await until('the next is at work', () => waiting.length === 1);
   waiting[0]();
   assert.deepEqual(await asked, STATUS);
 });
@@ -299,7 +292,7 @@ test('a connection that says nothing, or half a request, is closed after a while
   const server = await listenForControl(path, handlers(), { idleTimeoutMs: 100 });
   t.after(() => server.close());
   const silent = [enter(t, path), enter(t, path, '{"ver')];
-  await until(() => silent.every(({ isOpen }) => !isOpen), 'they are closed');
+  await until('they are closed', () => silent.every(({ isOpen }) => !isOpen));
   assert.deepEqual(
     silent.map(({ said }) => said),
     ['', ''],
@@ -319,5 +312,5 @@ test('who does not read its answer is let go after a while', async (t) => {
   t.after(() => socket.destroy());
   socket.pause();
   socket.write('{"version":1,"method":"status"}\n'.repeat(50));
-  await until(() => ends.length === 1 && ends[0].destroyed, 'it is closed');
+  await until('it is closed', () => ends.length === 1 && ends[0].destroyed);
 });

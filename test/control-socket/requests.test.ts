@@ -137,7 +137,7 @@ test('each parameter is of the kind that the method takes', () => {
     [
       'endFlows',
       { interface: ['a'] },
-      "endFlows has no parameter 'interface'; it takes interfaces, protocols, ports, localPorts, remotePorts, addresses, locals, remotes, rules, groups, states, openedBy, idleMs",
+      "endFlows has no parameter 'interface'; it takes interfaces, protocols, ports, localPorts, remotePorts, addresses, locals, remotes, rules, groups, states, openedBy, idleMs, audit",
     ],
   ];
   for (const [method, params, refusal] of cases)

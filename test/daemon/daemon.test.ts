@@ -81,8 +81,8 @@ test('a start opens the devices in their order; packets are judged; a stop close
   daemon.loop.nudge();
   await world.until(() => daemon.loop.pulse !== pulse, 'the loop goes round');
   const netnsInode = statSync('/proc/self/ns/net').ino;
-  assert.deepEqual(daemon.placeOf(1), { name: 'dev-a', netnsPath: undefined, netnsInode });
-  assert.equal(daemon.placeOf(7), undefined);
+  assert.deepEqual(daemon.devices.placeOf(1), { name: 'dev-a', netnsPath: undefined, netnsInode });
+  assert.equal(daemon.devices.placeOf(7), undefined);
   await daemon.stop();
   assert.deepEqual(devices.takeCalls(), ['close dev-a', 'close dev-b']);
 });
@@ -271,7 +271,7 @@ test('a device that is lost cuts off its interface alone, and comes back under t
   devices.lose('dev-a');
   await world.until(() => daemon.waiting().length > 0, 'the loss is noticed');
   assert.deepEqual(daemon.waiting(), [
-    { name: 'a', device: 'dev-a', reason: 'it was deleted, or its namespace was' },
+    { name: 'a', device: 'dev-a', reason: 'dev-a was deleted, or moved to another namespace' },
   ]);
   await world.until(() => devices.calls.includes('close dev-a'), 'it is closed');
   await judged(world, 'dev-b', udp4('10.0.0.2', '10.0.0.1', { srcPort: 9, dstPort: 53 }), 2);

@@ -107,6 +107,7 @@ test('status, interfaces and groups are of what is in force and what waits', asy
       ['c', 'dev-c', 0, 'ENODEV: no dev-c'],
     ],
   );
+  for (const { fastPath } of interfaces) assert.equal(fastPath, undefined, 'it is off');
   const groups = await methods.groups({});
   assert.deepEqual(groups.map(({ name }) => name).sort(), ['default', 'web']);
 });
@@ -199,6 +200,58 @@ test('an explanation, a plan and a reload', async (t) => {
   const changed = await methods.reload({});
   assert.equal(changed.outcome, 'changed');
   assert.equal((await methods.status({})).generation, 2);
+});
+
+test('the configuration in force is told whole to who does not have it', async (t) => {
+  const { handlers, file } = await serve(t);
+  const { methods } = handlers;
+  const first = await methods.configuration({});
+  assert.deepEqual(
+    first.configuration?.networks.map(({ name }) => name),
+    ['a', 'b', 'c'],
+  );
+  const { mark, generation } = first;
+  assert.equal(generation, 1);
+  assert.deepEqual(await methods.configuration({ unless: mark }), { mark, generation });
+  // A description decides no packet, and is told all the same.
+  writeFileSync(file, TEXT.replace('from: 10.0.0.0/8', 'from: 10.0.0.0/8, description: mine'));
+  await methods.reload({});
+  const next = await methods.configuration({ unless: mark });
+  assert.notEqual(next.mark, mark);
+  const web = next.configuration?.groups.find(({ name }) => name === 'web');
+  assert.equal(web?.ingress[0].description, 'mine');
+});
+
+test('a draft of a group is told by what it would do, and changes nothing', async (t) => {
+  const { handlers, send } = await serve(
+    t,
+    TEXT.replace('{ ingress', '{ revocation: recheck, ingress'),
+  );
+  const { methods } = handlers;
+  await send(53);
+  const rule = { protocol: 'udp', ports: '54', peer: '10.0.0.0/8' };
+  const everything = { protocol: 'all', peer: '0.0.0.0/0' };
+  const draft = { group: 'web', ingress: [rule], egress: [everything] };
+  const answer = await methods.preview(draft);
+  assert.ok(answer.outcome === 'planned');
+  const { cut, kept, cutConnections, cutByRule } = answer.impact;
+  assert.deepEqual([cut, kept, cutConnections.map((one) => one.interface)], [1, 1, ['b']]);
+  assert.deepEqual(cutByRule, [{ rule: 'web ingress: udp 53 from 10.0.0.0/8', flows: 1 }]);
+  assert.deepEqual(answer.admitted, ['web ingress: udp 54 from 10.0.0.0/8 at a, b, c']);
+  const wrong = await methods.preview({ ...draft, ingress: [{ ...rule, peer: 'sg:wob' }] });
+  assert.ok(wrong.outcome === 'refused');
+  assert.deepEqual(
+    wrong.problems.map(({ path }) => path),
+    ['ingress[0].from'],
+  );
+  assert.deepEqual(
+    (await methods.rules({ groups: ['web'] })).rules[0].text,
+    'udp 53 from 10.0.0.0/8',
+  );
+  assert.deepEqual(
+    [(await methods.status({})).generation, (await methods.flows({})).matched],
+    [1, 2],
+  );
 });
 
 test('trace, top and capture tell of packets until their client hangs up', async (t) => {

@@ -13,8 +13,15 @@ const CONNTRACK: Config['conntrack'] = {
   exceptions: { tableFull: 'drop', invalid: 'drop', fragment: 'drop', eventsFull: 'pass' },
 };
 
+const NAMES: Config['names'] = {
+  minLifetimeSec: 60,
+  maxLifetimeSec: 600,
+  maxAddresses: 100,
+  privateAddresses: 'refuse',
+};
+
 function settingsOf(conntrack: Partial<Config['conntrack']> = {}, workers = 1): object {
-  const config = { workers, conntrack: { ...CONNTRACK, ...conntrack } };
+  const config = { workers, conntrack: { ...CONNTRACK, ...conntrack }, names: NAMES };
   return loopSettings(config as Config, 60);
 }
 
@@ -27,6 +34,12 @@ test('the settings of a configuration that changes nothing', () => {
     accounting: true,
     acceptsMidstream: true,
     checksWindow: true,
+    names: {
+      minLifetimeMs: 60_000,
+      maxLifetimeMs: 600_000,
+      maxAddresses: 100,
+      acceptsPrivate: false,
+    },
     passes: { tableFull: false, invalid: false, fragment: false, eventsFull: true },
   });
 });

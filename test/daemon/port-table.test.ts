@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import type { Config } from '../../src/config/config.ts';
 import { LostDevices } from '../../src/daemon/lost-devices.ts';
 import { GuardedLinks } from '../../src/daemon/guarded-links.ts';
+import { NO_FAST_PATH } from '../../src/daemon/choose-fast-path.ts';
 import { PortTable, type PortDevices, type PortPlan } from '../../src/daemon/port-table.ts';
 import { FdStore } from '../../src/service/fd-store.ts';
 import { Notifier } from '../../src/service/notify.ts';
@@ -44,7 +45,7 @@ async function startTable(t: TestContext, config: Config): Promise<World> {
   });
   const table: PortTable = new PortTable({
     ...{ native, log, lost, guards, store },
-    fastPath: () => undefined,
+    fastPath: () => NO_FAST_PATH,
   });
   await table.start(config);
   t.after(() => {

@@ -1,6 +1,6 @@
 /**
  * The Docker door with a real dockerd: containers under groups, published ports, and each part started again.
- * Runs alone: a hundred containers start at once, and dockerd gives a plugin 30 s for each call.
+ * Starts early: it takes minutes.
  */
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Netns } from '../support/netns.ts';
 import { signalUnlessEnded, start } from '../support/process.ts';
 
-const UP_TIMEOUT_MS = 60_000;
+const UP_TIMEOUT_MS = 300_000;
 
 export class HostBox {
   /** Its first process, as this one sees it. */

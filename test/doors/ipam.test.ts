@@ -1,7 +1,6 @@
 /**
  * Networks of a real dockerd that have the addresses of a subnet of the EC2 API: containers and interfaces of calls at
  * once, and what is left of an address when a part ends.
- * Runs alone: containers, leases and calls come at once, and dockerd gives a plugin 30 s for each call.
  */
 import assert from 'node:assert/strict';
 import { request } from 'node:http';

@@ -15,8 +15,8 @@ import { run, start, type CommandResult, type Running } from '../support/process
 import { findTool, requireTools } from '../support/require.ts';
 import { childOf, HostBox } from './host-box.ts';
 
-const UP_TIMEOUT_MS = 60_000;
-const COMMAND_TIMEOUT_MS = 120_000;
+const UP_TIMEOUT_MS = 300_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 const INTERVAL_MS = 200;
 const USER = 'libvirt-qemu';
 

@@ -2,8 +2,6 @@
  * Guests of a real libvirtd under their groups, by each way that there is: a ready TAP, a TAP that libvirt names as it
  * likes, and a socket without a TAP. What passes is compared with what is to pass, before and after each part was
  * started anew.
- *
- * Runs alone: it emulates processors.
  */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';

@@ -11,7 +11,7 @@ const PROGRAM = fileURLToPath(
   new URL('../../src/doors/netavark/secgroupd-netavark.js', import.meta.url),
 );
 const NETNS = '/run/netns/netns-1';
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 300_000;
 
 async function plugin(args: readonly string[], input: unknown = ''): Promise<unknown> {
   const text = typeof input === 'string' ? input : JSON.stringify(input);

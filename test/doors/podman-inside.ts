@@ -25,7 +25,7 @@ import { mustRun, run, type CommandResult } from '../support/process.ts';
 import { findTool } from '../support/require.ts';
 
 const PLUGIN = fileURLToPath(new URL('../../src/doors/cni/secgroupd-cni.js', import.meta.url));
-const COMMAND_TIMEOUT_MS = 240_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 const PATIENCE_MS = 60_000;
 const LOOK_MS = 100;
 const MANY = 20;

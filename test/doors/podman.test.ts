@@ -1,4 +1,8 @@
-/** Podman's containers under security groups by CNI. What is tried is in podman-inside.ts, in namespaces of its own. */
+/**
+ * Podman's containers under security groups by CNI. What is tried is in podman-inside.ts, in namespaces of its own.
+ *
+ * Starts early: it starts many containers, in one world.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +11,7 @@ import { run } from '../support/process.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 
 const INSIDE = fileURLToPath(new URL('./podman-inside.js', import.meta.url));
-const TIMEOUT_MS = 900_000;
+const TIMEOUT_MS = 1_800_000;
 
 test('Podman by CNI: groups, restarts, faults, and twenty containers at once', async (t) => {
   if (!requireRoot(t) || !requireTun(t)) return;

@@ -57,7 +57,7 @@ describe('the demo', () => {
     () => {
       const { status, stdout, stderr } = spawnSync(process.execPath, [QUICKSTART], {
         encoding: 'utf8',
-        timeout: 60_000,
+        timeout: 300_000,
       });
       assert.equal(status, 0, stdout + stderr);
       assert.match(stdout, new RegExp(`^${CELLS} of ${CELLS} cells are as expected\\.$`, 'm'));

@@ -1,7 +1,8 @@
 /** Labs whose daemon or maker fails, and state files that don't tell the truth any more. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -76,6 +77,23 @@ describe('a daemon that fails', { skip }, () => {
       'the daemon ended with exit code 3 before it was ready; it said:\n    cannot open the device: EBUSY: eth0\n',
     );
     assert.equal(up.status, 1);
+    lab.assertGone();
+  });
+
+  test('is slow to end: what its flow log has of the last interval is written', async (t) => {
+    const lab = new TestLab(t);
+    const log = join(lab.directory, 'flow.log');
+    appendFileSync(lab.file, `flowLogs: { all: { file: '${log}', aggregation: 600 } }\n`);
+    const { daemon } = lab.up();
+    assert.equal(lab.sgctl('exec', lab.a, '--', 'ping', '-c1', '10.9.0.2').code, 0);
+    process.kill(daemon!.pid, 'SIGSTOP');
+    t.after(() => spawnSync('kill', ['-CONT', String(daemon!.pid)]));
+    const down = lab.start('down', lab.name);
+    const exited = waitExit(down);
+    await sleep(4000);
+    process.kill(daemon!.pid, 'SIGCONT');
+    assert.equal((await exited).code, 0);
+    assert.match(readFileSync(log, 'utf8'), / 10\.9\.0\.1 10\.9\.0\.2 0 0 1 1 .* ACCEPT OK\n/);
     lab.assertGone();
   });
 

@@ -8,7 +8,7 @@ import { runSgctl } from '../support/sgctl.ts';
 import { whyNoLab } from './lab-support.ts';
 
 const skip = whyNoLab() ?? false;
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 1_200_000;
 
 test('expectations about an account hold with real packets', { skip }, (t) => {
   const group = (id: string, name: string, more: object): object => ({

@@ -21,7 +21,7 @@ import type { LabState } from '../../src/lab/state.ts';
 import { uniqueName } from '../support/netns.ts';
 import { SGCTL } from '../support/sgctl.ts';
 
-const COMMAND_TIMEOUT_MS = 40_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 
 /** Why labs can't be made here; undefined if they can. */
 export function whyNoLab(): string | undefined {

@@ -33,7 +33,11 @@ function makeRig(): Rig {
   });
 }
 
-function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
+function optionsOf(
+  rig: Rig,
+  rules: readonly NumberedRule[],
+  audits: readonly NumberedRule[] = [],
+): MetricsOptions {
   const gauges = new Float64Array(GAUGE_COUNT);
   rig.engine.gates.writeGauges(gauges);
   gauges[GAUGE_BUSY_MS] = 1500;
@@ -50,6 +54,10 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
       readGauges: (gauge) => [gauges[gauge]],
       hitsOf: (rule) => rig.ruleHits.hits[rule],
       lastHitAt: (rule) => (rig.ruleHits.hits[rule] > 0 ? LAST_HIT_MS : undefined),
+      auditedBy: (rule) => {
+        const [packets, bytes] = rig.ruleHits.audited.subarray(2 * rule);
+        return { packets, bytes };
+      },
     },
     waiting: () => [],
     ports: () => [
@@ -57,6 +65,7 @@ function optionsOf(rig: Rig, rules: readonly NumberedRule[]): MetricsOptions {
       [1, 'web'],
     ],
     rules: () => new Map(rules.map((rule) => [rule.number, rule])),
+    audits: () => new Map(audits.map((rule) => [rule.number, rule])),
     events: () => ({ taken: 7, lost: 2 }),
     flowLogs: () => [{ name: 'all', written: 5, lost: 1, skipped: 2 }],
     store: () => ({ revision: 41, notInForce: 2, awaySec: 0, isFenced: true }),
@@ -80,6 +89,18 @@ function rulesOf(rig: Rig): NumberedRule[] {
     const rule = rig.ruleNumbers.ruleOf(number)!;
     return { number, rule, groupId: 'sg-web', direction: 'ingress' };
   });
+}
+
+/** Rules that only audit; the implied ones are an interface's. */
+function auditsOf(rig: Rig): NumberedRule[] {
+  const found: NumberedRule[] = [];
+  for (let number = 0; ; number++) {
+    const rule = rig.ruleNumbers.ruleOf(number);
+    if (rule === undefined) return found;
+    if (rule.audit !== true) continue;
+    const groupId = rule.implied === true ? '' : 'sg-web';
+    found.push({ number, rule, groupId, direction: rule.direction });
+  }
 }
 
 async function linesOf(options: MetricsOptions): Promise<string[]> {
@@ -128,6 +149,36 @@ test('every figure is where dashboards look for it', async () => {
     'secgroupd_build_info{version="9.9.9"} 1',
   ])
     assert.ok(lines.includes(line), `no line: ${line}`);
+});
+
+test('what passes by audit has its lines, by the gate and by the rule, and no other line counts it', async () => {
+  const rig = new Rig({
+    groups: { web: { ingress: [], egress: [], audited: ['tcp 22 from 0.0.0.0/1'] } },
+    interfaces: { web: { addresses: [WEB], groups: ['web'], audit: true } },
+  });
+  const told = async (): Promise<readonly string[]> => {
+    const lines = await linesOf(optionsOf(rig, [], auditsOf(rig)));
+    return lines.filter((line) => /^secgroupd_\w*audit/.test(line)).sort();
+  };
+  assert.deepEqual(await told(), ['secgroupd_audit_rules 5']);
+  const talk = new Conversation(OUT, 40000, WEB, 22);
+  const packets = [talk.syn(), talk.synAck()];
+  rig.send('uplink', packets[0], 0);
+  rig.send('web', packets[1], 0);
+  const asked = udp4(WEB, OUT, { srcPort: 1, dstPort: 53 });
+  rig.send('web', asked);
+  const bytes = packets.reduce((sum, packet) => sum + packet.length, 0);
+  const own = auditsOf(rig).find(({ number, groupId, direction }) => groupId === '' && direction === 'egress' && rig.ruleHits.audited[2 * number] > 0)!; // prettier-ignore
+  const wanted = [
+    'secgroupd_audit_rule_packets_total{rule="sgr-web-audit-tcp 22 from 0.0.0.0/1",group="sg-web",direction="ingress"} 2',
+    `secgroupd_audit_rule_packets_total{rule="${own.rule.id}",group="",direction="egress"} 1`,
+    'secgroupd_audit_rules 5',
+    `secgroupd_audited_bytes_total{interface="web",direction="egress"} ${asked.length}`,
+    `secgroupd_audited_bytes_total{interface="web",direction="ingress"} ${bytes}`,
+    'secgroupd_audited_packets_total{interface="web",direction="egress"} 1',
+    'secgroupd_audited_packets_total{interface="web",direction="ingress"} 2',
+  ];
+  assert.deepEqual(await told(), wanted.sort());
 });
 
 test('a rule that never admitted anything has a count of 0 and no time', async () => {

@@ -5,14 +5,29 @@ import { DropExamples, EXAMPLES_MAX, KINDS_MAX } from '../../src/queries/drop-ex
 import { explainDrop, listDrops } from '../../src/queries/drops-view.ts';
 import { readTraffic } from '../../src/queries/interfaces-view.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
-import { count, EGRESS, INGRESS } from '../../src/engine/counters.ts';
-import { EVENT_DROP, EVENT_NO_RULE, WANT_DROPS } from '../../src/engine/events.ts';
+import {
+  AUDITED_BY_NAME,
+  AUDITED_PACKETS,
+  count,
+  counterRow,
+  EGRESS,
+  INGRESS,
+} from '../../src/engine/counters.ts';
+import {
+  EVENT_AUDIT,
+  EVENT_DROP,
+  EVENT_NO_RULE,
+  WANT_AUDITS,
+  WANT_DROPS,
+} from '../../src/engine/events.ts';
 import {
   EGRESS_RULES,
   INGRESS_RULES,
   LINK_SCOPE,
   SOURCE_CHECK,
   TCP_WINDOW,
+  TLS_NAME,
+  TLS_NAME_AWAITED,
 } from '../../src/engine/reasons.ts';
 import { NO_FLOW } from '../../src/conntrack/entry.ts';
 import { Packet } from '../../src/wire/packet.ts';
@@ -28,6 +43,7 @@ function drop(
   direction: number,
   reason: number,
   sourcePort: number,
+  kind = EVENT_DROP,
 ): void {
   const packet = new Packet();
   packet.family = 4;
@@ -39,7 +55,7 @@ function drop(
   packet.tcpFlags = 2;
   seeing.ring.beginRound(NOW_MS);
   seeing.ring.tellPacket(
-    EVENT_DROP,
+    kind,
     reason,
     packet,
     true,
@@ -50,7 +66,7 @@ function drop(
     1,
     60,
   );
-  count(seeing.counters, port, direction, reason, 1, 60);
+  if (kind === EVENT_DROP) count(seeing.counters, port, direction, reason, 1, 60);
 }
 
 test('the latest of each kind, newest first, with counts and meaning', (t) => {
@@ -88,6 +104,38 @@ test('the latest of each kind, newest first, with counts and meaning', (t) => {
     remotePort: 20,
     tcpFlags: 'S',
   });
+});
+
+test('what passes by audit: by the rules of a gate, and by a required server name', (t) => {
+  const seeing = new Seeing();
+  t.after(() => seeing.pump.stop());
+  const seen = new DropExamples(seeing.observatory);
+  const row = counterRow(WEB, EGRESS);
+  seeing.counters[row + AUDITED_PACKETS] = 10;
+  seeing.counters[row + AUDITED_BY_NAME] = 4;
+  seeing.counters[row + AUDITED_BY_NAME + 1] = 1;
+  drop(seeing, WEB, EGRESS, EGRESS_RULES, 1, EVENT_AUDIT);
+  drop(seeing, WEB, EGRESS, TLS_NAME, 2, EVENT_AUDIT);
+  // Of a server that speaks first: the gate is that of the egress rule.
+  drop(seeing, WEB, INGRESS, TLS_NAME_AWAITED, 3, EVENT_AUDIT);
+  const { drops } = listDrops(seeing.observatory, seeing.book, seen, { audit: true });
+  assert.deepEqual(
+    drops.map(({ direction, reason, packets, examples }) => [
+      ...[direction, reason, packets],
+      examples.map(({ id }) => id),
+    ]),
+    [
+      ['egress', 'egress-rules', 5, [1]],
+      ['egress', 'tls-name', 4, [2]],
+      ['egress', 'tls-name-awaited', 1, [3]],
+    ],
+  );
+  const one = { audit: true, reasons: ['tls-name'] };
+  const named = listDrops(seeing.observatory, seeing.book, seen, one);
+  assert.deepEqual(
+    named.drops.map(({ packets }) => packets),
+    [4],
+  );
 });
 
 test('filters of drops', (t) => {
@@ -196,7 +244,7 @@ test('drops are kept from the start: the packet loop is told to tell them', (t) 
   t.after(() => seeing.pump.stop());
   const seen = new DropExamples(seeing.observatory);
   seeing.ring.beginRound(NOW_MS);
-  assert.equal(seeing.ring.wanted, WANT_DROPS);
+  assert.equal(seeing.ring.wanted, WANT_DROPS | WANT_AUDITS);
   seen.stop();
   seeing.ring.beginRound(NOW_MS);
   assert.equal(seeing.ring.wanted, 0);

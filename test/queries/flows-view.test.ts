@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { incarnationIn, stateWordOf } from '../../src/conntrack/entry.ts';
+import { refusedState } from '../../src/conntrack/name-marks.ts';
 import {
+  NAME_AWAITED,
+  NAME_BEGUN,
   OPENED_LOCALLY,
   REPLIED,
+  TCP_CLOSED,
   TCP_ESTABLISHED,
   REVOKED_FLOW,
   TCP_SYN_SENT,
@@ -64,6 +68,31 @@ test('filters of state, opener and idleness, and those past their time-out left 
     view.list({ limit: 10_001 }),
     new RequestError('limit goes from 0 to 10000'),
   );
+});
+
+test('where a connection stands whose rule requires a server name', async (t) => {
+  const seeing = new Seeing();
+  t.after(() => seeing.pump.stop());
+  const open = TCP_ESTABLISHED | OPENED_LOCALLY | REPLIED;
+  seeing.open({ remotePort: 1, state: TCP_SYN_SENT | OPENED_LOCALLY | NAME_AWAITED });
+  seeing.open({ remotePort: 2, state: open | NAME_AWAITED });
+  seeing.open({ remotePort: 3, state: open | NAME_AWAITED | NAME_BEGUN });
+  seeing.open({ remotePort: 4, state: open | NAME_BEGUN });
+  seeing.open({ remotePort: 5, state: open });
+  seeing.open({ remotePort: 6, state: refusedState(open | NAME_AWAITED) });
+  seeing.open({ remotePort: 7, state: TCP_CLOSED | OPENED_LOCALLY | REPLIED });
+  const view = new FlowsView(seeing.observatory, seeing.book);
+  assert.deepEqual(
+    (await view.list({})).flows.map(({ remotePort, state }) => `${remotePort} ${state}`),
+    [
+      ...['1 syn-sent', '2 tls-name-awaited', '3 tls-name-awaited', '4 established'],
+      ...['5 established', '6 tls-name-refused', '7 closed'],
+    ],
+  );
+  assert.deepEqual(await remotePorts(view, { states: ['tls-name-awaited'] }), [2, 3]);
+  assert.deepEqual(await remotePorts(view, { states: ['tls-name-refused'] }), [6]);
+  assert.deepEqual(await remotePorts(view, { states: ['established'] }), [4, 5]);
+  assert.deepEqual(await remotePorts(view, { states: ['closed'] }), [7]);
 });
 
 test('orders and limits: the most first, and how many there are in all', async (t) => {

@@ -4,12 +4,12 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import { Notifier, startWatchdog, takeServiceEnvironment } from '../../src/service/notify.ts';
 import { loadNative, type Native } from '../../src/ports/native.ts';
 import { start, type Running } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
+import { until } from '../support/until.ts';
 
 const quiet: Logger = pino({ level: 'silent' });
 const none = new Int32Array(0);
@@ -109,33 +109,33 @@ test('without a service manager nothing is said, and a deaf one is got over', ()
   new Notifier(loadNative(), '/nowhere/notify', quiet).ready('well');
 });
 
-test('the watchdog is fed for as long as the loop goes round', async () => {
+test('the watchdog is fed for as long as the loop goes round', async (t) => {
   const { native, sent } = recorder();
   let pulse = 1;
   let isStuck = false;
+  let looks = 0;
   const watchdog = startWatchdog({
     notifier: new Notifier(native, '/n', quiet),
     log: quiet,
     intervalMs: 40,
     pulse: () => pulse,
     nudge: () => {
+      looks++;
       if (!isStuck) pulse++;
     },
   });
-  const timer = setInterval(() => undefined, 10); // The watchdog's own keeps no process alive.
-  await sleep(150);
-  assert.ok(sent.length >= 3, `${sent.length} beats`);
+  t.after(watchdog.stop);
+  await until('three beats', () => sent.length >= 3);
   assert.deepEqual([...new Set(sent)], ['/n WATCHDOG=1 []']);
   isStuck = true;
-  await sleep(60);
+  // The next look is at what went on before.
+  const before = looks;
+  await until('two looks', () => looks >= before + 2);
   const stuckAt = sent.length;
-  await sleep(100);
+  await until('five looks', () => looks >= before + 5);
   assert.equal(sent.length, stuckAt);
   isStuck = false;
-  await sleep(100);
-  assert.ok(sent.length > stuckAt, 'it is fed again');
-  watchdog.stop();
-  clearInterval(timer);
+  await until('it is fed again', () => sent.length > stuckAt);
 });
 
 /** Receives one datagram and reads the file whose descriptor came with it. */

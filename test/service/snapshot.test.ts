@@ -397,6 +397,7 @@ function stateOf(rig: Rig, nowMs: number): FlowState {
     ruleNumbers: rig.ruleNumbers,
     generation: rig.policy.generation,
     untracked: [],
+    names: { learntNames: [], recallNames: () => 0 },
     nowMs,
   };
 }

@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path';
 import { createLog } from '../../service/log.ts';
+import { onStopSignal } from '../../service/stop-signals.ts';
 import { version } from '../../service/version.ts';
 import { askDaemon, releaseInterface, requestInterface, type Patience } from '../ask-daemon.ts';
 import { startOwnDaemon } from '../own-daemon.ts';
@@ -57,14 +58,13 @@ async function run(options: DockerOptions): Promise<void> {
     await server.listen(socket, process.env);
     const { networks, endpoints } = state;
     log.info({ networks: networks.size, endpoints: endpoints.size, version }, 'listening');
-    for (const signal of ['SIGTERM', 'SIGINT'] as const)
-      process.once(signal, () => {
-        log.info({ signal }, 'stopping');
-        void server
-          .stop()
-          .then(() => daemon?.stop())
-          .then(() => process.exit(0));
-      });
+    onStopSignal((signal) => {
+      log.info({ signal }, 'stopping');
+      void server
+        .stop()
+        .then(() => daemon?.stop())
+        .then(() => process.exit(0));
+    });
   } catch (error) {
     process.stderr.write(`secgroupd-docker: can't start: ${(error as Error).message}\n`);
     process.exit(EXIT_FAILED);
