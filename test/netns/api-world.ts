@@ -14,12 +14,13 @@ export interface ApiWorld<Name extends string> extends ApiProgram {
   readonly folder: string;
 }
 
-/** Starts both, the daemon as the host `here`, whose file has an uplink alone. Its other side is in `out`. */
+/** Starts both, the daemon as the host `here`, whose file has an uplink alone, and `more`. Its other side is in `out`. */
 export async function startApiWorld<Name extends string>(
   t: TestContext,
   names: readonly Name[],
   folder = makeFolder(t),
   outside: readonly string[] = ['10.9.0.1'],
+  more = '',
 ): Promise<ApiWorld<Name>> {
   const netns = await makeNamespaces(t, [...names, 'out' as const]);
   const file = join(folder, 'c.yaml');
@@ -27,7 +28,7 @@ export async function startApiWorld<Name extends string>(
   const { out } = netns as Record<'out', Netns>;
   writeFileSync(
     file,
-    `uplink: { tun: up0, netns: ${out.path}, addresses: [${addresses.join(', ')}] }\n`,
+    `uplink: { tun: up0, netns: ${out.path}, addresses: [${addresses.join(', ')}] }\n${more}`,
   );
   const { server, url, key, store } = await startApiProgram(folder, { policy: 'write' });
   t.after(() => server.stop());

@@ -6,9 +6,10 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { loadNative } from '../../src/ports/native.ts';
 import { ethernet, toHex, udp4 } from '../packets/build.ts';
 import { GATEWAY } from '../engine/frames.ts';
-import type { Netns } from '../support/netns.ts';
+import { makeNetns, type Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 import { download, hostReaches, plugIn, reaches, tables, until, waiting } from './attach-world.ts';
@@ -188,4 +189,37 @@ test('what the host has an address on is not attached, and nothing is attached t
   assert.deepEqual(await tables(host), ['secgroupd_attach_veth-db']);
   const second = await Daemon.start(t, world.file);
   assert.match(second.output, /interface veth-db is attached by another process/);
+});
+
+test('an address of any form keeps an interface from being attached, but no link-local one of the kernel’s', async (t) => {
+  if (!canRun(t)) return;
+  const host = await makeNetns(t);
+  await host.mustRun('ip', ['link', 'add', 'veth-a', 'type', 'veth', 'peer', 'name', 'veth-b']);
+  for (const name of ['veth-a', 'veth-b']) await host.mustRun('ip', ['link', 'set', name, 'up']);
+  const native = loadNative();
+  const options = { kind: 'attach', name: 'veth-a', netns: host.path, persist: false } as const;
+  const found = (): string | undefined => {
+    try {
+      native.closeFd(native.openDevice(options).fd);
+      return undefined;
+    } catch (error) {
+      return (
+        /the host has the address (\S+) on it/.exec((error as Error).message)?.[1] ?? String(error)
+      );
+    }
+  };
+  // Somebody else's address is no reason.
+  await host.mustRun('ip', ['address', 'add', '10.9.0.1/24', 'dev', 'veth-b']);
+  assert.equal(found(), undefined);
+  for (const [text, ...more] of [
+    ['10.0.0.1', 'peer', '10.0.0.2'],
+    ['10.0.0.1/32'],
+    ['fd00::1/64', 'nodad'],
+    ['fd00::1', 'peer', 'fd00::2', 'nodad'],
+  ]) {
+    await host.mustRun('ip', ['address', 'add', text, ...more, 'dev', 'veth-a']);
+    assert.equal(found(), text.split('/')[0], [text, ...more].join(' '));
+    await host.mustRun('ip', ['address', 'flush', 'dev', 'veth-a', 'scope', 'global']);
+    assert.equal(found(), undefined, 'without it');
+  }
 });

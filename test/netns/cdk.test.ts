@@ -12,7 +12,7 @@ import { requireTools } from '../support/require.ts';
 import { startApiWorld } from './api-world.ts';
 import { canRun, ping, pingInVain } from './world.ts';
 
-const CLIENT_TIMEOUT_MS = 60_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 const WEB = '172.31.0.100';
 

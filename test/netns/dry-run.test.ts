@@ -10,7 +10,7 @@ import { startApiWorld } from './api-world.ts';
 import { canRun } from './world.ts';
 
 const ECHO = fileURLToPath(new URL('./echo.js', import.meta.url));
-const CLIENT_TIMEOUT_MS = 120_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 const WEB = '172.31.0.100';
 /** Writes a byte every 50 ms, and counts those that come back. */

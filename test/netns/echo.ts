@@ -1,12 +1,15 @@
 /**
  * Holds many connections, to show a stall. `echo.js serve PORT` echoes. `echo.js ask HOST PORT COUNT SECONDS` holds
- * COUNT connections open and asks on each of them every second. It prints as JSON how many broke, how many answers
- * came, and the longest wait for one, in ms.
+ * COUNT connections open and asks on each of them every second, for so many seconds and until each has been answered,
+ * at most LIMIT_MS. It prints as JSON how many broke, how many were never answered, how many answers came, and the
+ * longest wait for one, in ms.
  */
 import { connect, createServer, type Socket } from 'node:net';
 
 const ASK_EVERY_MS = 1000;
 const BYTES = 8;
+const LIMIT_MS = 60_000;
+const LOOK_EVERY_MS = 100;
 
 const [mode, ...args] = process.argv.slice(2);
 
@@ -16,13 +19,18 @@ function ask(host: string, port: number, count: number, seconds: number): void {
   let longestMs = 0;
   let connected = 0;
   const sockets: Socket[] = [];
+  const answered = new Set<Socket>();
   const startAsking = (): void => {
     console.log('ready');
     for (const socket of sockets) askOn(socket);
-    setTimeout(() => {
-      console.log(JSON.stringify({ broken, answers, longestMs }));
+    const beganMs = Date.now();
+    setInterval(() => {
+      const passedMs = Date.now() - beganMs;
+      const silent = count - answered.size;
+      if (passedMs < LIMIT_MS && (passedMs < seconds * 1000 || silent > 0)) return;
+      console.log(JSON.stringify({ broken, silent, answers, longestMs }));
       process.exit(0);
-    }, seconds * 1000);
+    }, LOOK_EVERY_MS);
   };
   const askOn = (socket: Socket): void => {
     let askedMs = 0;
@@ -38,6 +46,7 @@ function ask(host: string, port: number, count: number, seconds: number): void {
     }, Math.random() * ASK_EVERY_MS);
     socket.on('data', () => {
       answers++;
+      answered.add(socket);
       longestMs = Math.max(longestMs, Date.now() - askedMs);
       askedMs = 0;
     });

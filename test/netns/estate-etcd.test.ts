@@ -1,7 +1,7 @@
 /**
  * The tests of estate.test.ts with the store in etcd.
  *
- * Runs alone: those make namespaces.
+ * Runs in a box: those make namespaces.
  */
 import { withEtcd } from '../support/etcd-store.ts';
 

@@ -1,8 +1,7 @@
 /** Faults under a running daemon: a deleted device or namespace cuts off one interface and no other. */
 import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
-import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
 import { mustRun } from '../support/process.ts';
 import { makeNetns } from '../support/netns.ts';
 import {
@@ -15,19 +14,11 @@ import {
   serve,
   temporaryFile,
 } from './world.ts';
+import { until } from '../support/until.ts';
 
 const A = '10.0.0.1';
 const B = '10.0.0.2';
 const C = '10.0.0.3';
-const WAIT_MS = 5000;
-
-async function until(t: TestContext, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + WAIT_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`${t.name}: it did not happen in time`);
-    await sleep(50);
-  }
-}
 
 const LOST = /"device":"eth0 in ([^"]+)".*"msg":"a device is gone; its interface is cut off/;
 const BACK = /"msg":"a device is back"/;
@@ -57,12 +48,12 @@ metrics: { listen: '127.0.0.1:0' }
     (await daemon.metrics()).get('secgroupd_policy_generation');
   assert.equal(await generation(), 1);
   await b.mustRun('ip', ['link', 'delete', 'eth0']);
-  await until(t, () => LOST.test(daemon.output));
+  await until('it happens', () => LOST.test(daemon.output));
   assert.equal(LOST.exec(daemon.output)![1], b.path);
   const ticks = toC.stdout().split('\n').length;
   await toC.waitFor(new RegExp(`tick ${ticks + 5}\n`));
 
-  await until(t, () => BACK.test(daemon.output));
+  await until('it happens', () => BACK.test(daemon.output));
   const before = toB.stdout().split('\n').length;
   await toB.waitFor(new RegExp(`tick ${before + 5}\n`), 10_000);
   assert.equal(await get(a, B), 'b\n');
@@ -93,19 +84,19 @@ test('a namespace that is deleted and made anew: its device moves; others never 
 
   // Somebody makes it anew under its name, as when a machine is started again: the device moves there.
   await mustRun('ip', ['netns', 'add', b.name]);
-  await until(t, () => LOST.test(daemon.output));
-  await until(t, () => BACK.test(daemon.output));
+  await until('it happens', () => LOST.test(daemon.output));
+  await until('it happens', () => BACK.test(daemon.output));
   await b.mustRun('ip', ['link', 'show', 'eth0']);
-  await until(t, async () => (await ping(a, B)).code === 0);
+  await until('it happens', async () => (await ping(a, B)).code === 0);
 
   // For good: a reload goes on without it.
   await mustRun('ip', ['netns', 'delete', b.name]);
   daemon.hangUp();
-  await until(t, () => /"outcome":"unchanged"/.test(daemon.output));
+  await until('it happens', () => /"outcome":"unchanged"/.test(daemon.output));
   assert.equal((await ping(a, C)).code, 0);
   writeFileSync(file, both);
   daemon.hangUp();
-  await until(t, () => /"outcome":"changed"/.test(daemon.output));
+  await until('it happens', () => /"outcome":"changed"/.test(daemon.output));
   await pingInVain(a, B);
   assert.equal((await ping(a, C)).code, 0);
   assert.equal(await daemon.stop(), 0);
@@ -125,11 +116,13 @@ test('a configuration file that is gone: what ran keeps running', async (t) => {
   );
   const daemon = await Daemon.start(t, file, ['--watch']);
   rmSync(file);
-  await until(t, () => /configuration refused; what ran keeps running/.test(daemon.output));
+  await until('it happens', () =>
+    /configuration refused; what ran keeps running/.test(daemon.output),
+  );
   assert.match(daemon.output, /the file can't be read: ENOENT/);
   assert.equal((await ping(a, B)).code, 0);
   daemon.hangUp();
-  await until(t, () => daemon.output.split('configuration refused').length >= 3);
+  await until('it happens', () => daemon.output.split('configuration refused').length >= 3);
   assert.equal((await ping(a, B)).code, 0);
   assert.equal(await daemon.stop(), 0);
 });

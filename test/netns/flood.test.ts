@@ -1,6 +1,6 @@
 /**
- * A thousand connections work during a flood of SYNs, at whatever rate the machine gives. FLOOD_SECONDS=60 makes a
- * long run.
+ * A thousand connections work during a flood of SYNs, at whatever rate the machine gives: it lasts until each of them
+ * has been answered. FLOOD_SECONDS=60 makes a long run.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,6 +12,15 @@ const ECHO = fileURLToPath(new URL('./echo.js', import.meta.url));
 const SECONDS = Number(process.env['FLOOD_SECONDS'] ?? 4);
 const CONNECTIONS = 1000;
 const MAX_FLOWS = 20_000;
+/** The client needs at most a minute more (echo.ts). */
+const CLIENT_SECONDS_MAX = 70;
+
+interface Seen {
+  readonly broken: number;
+  readonly silent: number;
+  readonly answers: number;
+  readonly longestMs: number;
+}
 
 test(`${CONNECTIONS} established connections work across ${SECONDS} s of SYN flood`, async (t) => {
   if (!canRun(t) || !requireTools(t, 'hping3')) return;
@@ -43,27 +52,15 @@ metrics: { listen: 127.0.0.1:0 }
     String(SECONDS),
   ]);
   await client.waitFor(/ready/, 20_000);
-  const flood = await names.world.run(
-    'timeout',
-    [
-      '-s',
-      'INT',
-      String(SECONDS),
-      'hping3',
-      '-q',
-      '--flood',
-      '--rand-source',
-      '-S',
-      '-p',
-      '8080',
-      '10.0.0.12',
-    ],
-    { timeoutMs: (SECONDS + 10) * 1000 },
-  );
-  const sent = Number(/(\d+) packets transmitted/.exec(flood.stdout + flood.stderr)?.[1] ?? 0);
-  assert.ok(sent > 1000, `the flood was one: ${flood.stderr}`);
-  const [, text] = await client.waitFor(/(\{.*\})/, 15_000);
-  const seen = JSON.parse(text) as { broken: number; answers: number; longestMs: number };
+  // It goes on until the client is through, and not much longer, whatever becomes of this test.
+  const limit = ['-s', 'INT', String(SECONDS + CLIENT_SECONDS_MAX)];
+  const hping = ['hping3', '-q', '--flood', '--rand-source', '-S', '-p', '8080', '10.0.0.12'];
+  const flood = await names.world.start('timeout', [...limit, ...hping]);
+  const [, text] = await client.waitFor(/(\{.*\})/, (SECONDS + CLIENT_SECONDS_MAX) * 1000);
+  const { stdout, stderr } = await flood.stop('SIGINT');
+  const sent = Number(/(\d+) packets transmitted/.exec(stdout + stderr)?.[1] ?? 0);
+  assert.ok(sent > 1000, `the flood was one: ${stderr}`);
+  const seen = JSON.parse(text) as Seen;
   const metrics = await daemon.scrape();
   const evicted = Number(/^secgroupd_conntrack_evicted_flows_total (\d+)/m.exec(metrics)?.[1]);
   const flows = Number(/^secgroupd_conntrack_flows (\d+)/m.exec(metrics)?.[1]);
@@ -72,9 +69,8 @@ metrics: { listen: 127.0.0.1:0 }
   );
   assert.equal(seen.broken, 0);
   // How long one waits depends on the machine: flood, both ends and daemon share its processors, and what is lost in
-  // the instances' own queues is sent again after TCP's time-outs. But all are answered, and nobody waits for the end.
-  assert.ok(seen.answers >= CONNECTIONS, `${seen.answers} answers`);
-  assert.ok(seen.longestMs < SECONDS * 1000, `${seen.longestMs} ms`);
+  // the instances' own queues is sent again after TCP's time-outs. But each is answered while the flood lasts.
+  assert.equal(seen.silent, 0);
   assert.ok(evicted > 0, 'the flood competed with itself');
   assert.ok(flows <= MAX_FLOWS);
 });

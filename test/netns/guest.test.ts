@@ -1,8 +1,6 @@
 /**
  * A virtual machine with a stock kernel on an attached TAP: nothing in it is configured, it gets its address by DHCP, and
  * its groups hold.
- *
- * Runs alone: it emulates a processor.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

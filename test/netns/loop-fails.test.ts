@@ -1,4 +1,8 @@
-/** Fail closed: a packet loop that fails ends the daemon, even where other loops wait for packets in the kernel. */
+/**
+ * Fail closed: a packet loop that fails ends the daemon, even where other loops wait for packets in the kernel.
+ *
+ * Runs beside others: the clock in it is one that fails.
+ */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test, type TestContext } from 'node:test';
+import { ask } from '../../src/control-socket/control-client.ts';
+import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
 import { requireOffload } from '../offload/kernel-rig.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
@@ -43,6 +45,8 @@ securityGroups:
 interfaces:
   web: { device: ${attach('veth-web')}, addresses: [${quoted(WEB)}], securityGroups: [all] }
   db: { device: ${attach('veth-db')}, addresses: [${quoted(DB)}], securityGroups: [all] }
+  ours: { device: { netns: ${host.path}, name: ours }, addresses: [10.0.0.13], securityGroups: [all] }
+  away: { device: ${attach('veth-away')}, addresses: [10.0.0.14], securityGroups: [all] }
 metrics: { listen: '127.0.0.1:0' }
 ${more}`;
 }
@@ -108,6 +112,18 @@ test('the fast path', async (t) => {
     assert.match(status.stdout, /fast path +2 interfaces, \d+ flows? in the kernel/);
   });
 
+  await t.test('sgctl says who takes part, and why others do not', async () => {
+    const interfaces = (await ask(`${control}.real`, 'interfaces', {})) as InterfaceView[];
+    assert.deepEqual(Object.fromEntries(interfaces.map((one) => [one.name, one.fastPath])), {
+      web: { forwards: 'both' },
+      db: { forwards: 'both' },
+      ours: { forwards: 'none', why: 'a device of the kind tun ends in the daemon' },
+      away: { forwards: 'none', why: 'its device is not open' },
+    });
+    const { stdout } = runSgctl(['interfaces', '--socket', `${control}.real`]);
+    assert.match(stdout, /^fast path of web, db: yes$/m);
+  });
+
   const progress = temporaryFile(t, 'progress', '0');
   const follow = async (): Promise<number> => Number((await db.mustRun('cat', [progress])) || 0);
   const stream = async (): Promise<void> => {
@@ -125,7 +141,7 @@ test('the fast path', async (t) => {
     const inKernel = await valueOf(daemon, 'secgroupd_offloaded_packets_total');
     assert.ok(inKernel > 0);
     const trace = ['trace', '--all', '--socket', `${control}.real`, '--count', '5', '--json'];
-    const { stdout, code } = runSgctl(trace, { timeout: 60_000 });
+    const { stdout, code } = runSgctl(trace, { timeout: 300_000 });
     assert.equal(code, 0);
     assert.equal(stdout.trim().split('\n').length, 5);
     const before = await follow();

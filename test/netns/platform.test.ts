@@ -107,7 +107,8 @@ test('the port goes and comes with a reload, and with its device', async (t) => 
   assert.equal(await get(web, IMDS), 'platform\n');
   await platform.mustRun('ip', ['link', 'delete', 'sg-platform']);
   const drops = await daemon.dropsDuring(async () => {
-    assert.equal(await get(web, IMDS, 1), '', 'never by the uplink instead');
+    // The daemon opens the device again when it sees that it is gone, so its own service may answer.
+    assert.notEqual(await get(web, IMDS, 1), 'host\n', 'never by the uplink instead');
   });
   assert.ok(Object.keys(drops).length <= 1, JSON.stringify(drops));
 });

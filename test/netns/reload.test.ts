@@ -10,6 +10,7 @@ import { ask } from '../../src/control-socket/control-client.ts';
 import type { ReloadResult } from '../../src/queries/reload-result.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
+import { asOffloaded } from './offload-key.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
 
 const TICKER = fileURLToPath(new URL('./ticker.js', import.meta.url));
@@ -80,7 +81,7 @@ async function makeWorld(
     names,
     daemon,
     socket,
-    write: (next) => writeFileSync(file, configuration(names, next)),
+    write: (next) => writeFileSync(file, asOffloaded(configuration(names, next))),
     reload: () => ask(socket, 'reload', {}),
     wrote: async (text) => {
       for (let i = 0; i < 200 && !text.test(daemon.output); i++) await sleep(50);
@@ -299,7 +300,7 @@ test('the second interface of a namespace gets the default route when the first 
     );
   const reloaded = async (...names: readonly (keyof typeof lines)[]): Promise<void> => {
     const before = daemon.output.length;
-    writeFileSync(file, text(...names));
+    writeFileSync(file, asOffloaded(text(...names)));
     daemon.hangUp();
     for (let i = 0; i < 400 && !/"outcome":/.test(daemon.output.slice(before)); i++)
       await sleep(50);
@@ -329,7 +330,7 @@ ${configuration(names, { appIngress: ['{ protocol: icmp, type: 8, from: "pl:clie
     (await ask(socket, 'status', {})).prefixLists[0].version;
   assert.equal(await version(), 1);
   await pingInVain(names.web, ADDRESSES.app);
-  writeFileSync(file, text('10.9.0.0/16, 10.0.0.11/32'));
+  writeFileSync(file, asOffloaded(text('10.9.0.0/16, 10.0.0.11/32')));
   assert.equal((await ask(socket, 'reload', {})).outcome, 'changed');
   assert.equal(await version(), 2);
   await ping(names.web, ADDRESSES.app);

@@ -8,10 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../../src/control-socket/control-client.ts';
 import type { Netns } from '../support/netns.ts';
 import { canRun, Daemon, makeNamespaces, ping, temporaryFile } from './world.ts';
+import { until } from '../support/until.ts';
 
 const WEB = '10.0.0.11';
 const HANG_UPS = 200;
-const WAIT_MS = 30_000;
 const RESTARTS = 6;
 
 interface World {
@@ -45,14 +45,6 @@ async function devices({ web }: World): Promise<string[]> {
 async function ports(socket: string): Promise<string[]> {
   const { rules } = await ask(socket, 'rules', { groups: ['any'], direction: 'ingress' });
   return rules.map(({ text }) => /^tcp (\d+) /.exec(text)![1]);
-}
-
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  const deadline = performance.now() + WAIT_MS;
-  while (!(await condition())) {
-    if (performance.now() > deadline) assert.fail(`not in time: ${what}`);
-    await sleep(20);
-  }
 }
 
 /** A line of the log, and no stack. */
@@ -159,7 +151,7 @@ test('started while the old one stops, it says what is taken, or runs; then it r
   for (let i = 0; i < RESTARTS; i++) {
     const stopped = daemon.stop();
     let next: Daemon | undefined;
-    await until(async () => {
+    await until('the next one runs', async () => {
       try {
         next = await Daemon.start(t, file, ['--control', socket]);
         return true;
@@ -167,7 +159,7 @@ test('started while the old one stops, it says what is taken, or runs; then it r
         assert.match(String(error), /could not start: .*(eth0|another daemon listens)/);
         return false;
       }
-    }, 'the next one runs');
+    });
     assert.equal(await stopped, 0);
     daemon = next!;
     assert.equal((await ask(socket, 'status', {})).pid, daemon.pid);
@@ -186,7 +178,7 @@ test('ended at any moment of its start, it leaves nothing that keeps the next fr
     started.signal(signal);
     const how = await started.ended;
     assert.ok(how === signal || how === 0, String(how));
-    await until(async () => (await devices(world)).length === 0, 'the device goes');
+    await until('the device goes', async () => (await devices(world)).length === 0);
   }
   const daemon = await Daemon.start(t, file, ['--control', socket]);
   assert.equal((await ask(socket, 'status', {})).pid, daemon.pid);

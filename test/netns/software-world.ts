@@ -25,7 +25,7 @@ const PATHS: readonly (readonly [from: Name, to: Name])[] = [
 ];
 const LISTEN_LOOKS = 100;
 const LISTEN_LOOK_MS = 100;
-export const RUN_TIMEOUT_MS = 40_000;
+export const RUN_TIMEOUT_MS = 300_000;
 
 /** Each path, in each family; nothing may drop meanwhile. */
 export async function onEveryPath(

@@ -140,7 +140,7 @@ test('OpenVPN carries packets that leave in fragments', async (t) => {
     try {
       await client.waitFor(/Initialization Sequence Completed/, RUN_TIMEOUT_MS);
       for (const bytes of ['56', '1472', '8900']) {
-        const options = ['-c', '3', '-i', '0.1', '-W', '5', '-s', bytes, '10.9.0.1'];
+        const options = ['-c', '3', '-i', '0.3', '-W', '5', '-s', bytes, '10.9.0.1'];
         assert.match(
           await from.mustRun('ping', options, { timeoutMs: RUN_TIMEOUT_MS }),
           / 0% packet loss/,

@@ -10,7 +10,7 @@ import { clientEnvironment, startApiProgram } from '../support/api-program.ts';
 import { run, type CommandResult } from '../support/process.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
 
-const CLIENT_TIMEOUT_MS = 60_000;
+const CLIENT_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 const WEB = '172.31.0.100';
 

@@ -14,7 +14,7 @@ import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, makeNamespaces, MAIN } from './world.ts';
 
 const ADDON = fileURLToPath(new URL('../../../build/native/secgroupd.node', import.meta.url));
-const START_TIMEOUT_MS = 120_000;
+const START_TIMEOUT_MS = 300_000;
 
 interface Failure {
   readonly what: string;

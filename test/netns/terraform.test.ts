@@ -15,7 +15,7 @@ import { startApiWorld, type ApiWorld } from './api-world.ts';
 import { canRun, get, pingInVain, serve } from './world.ts';
 
 const CONFIGURATION = join(repositoryRoot(), 'test/netns/terraform.tf');
-const STEP_TIMEOUT_MS = 240_000;
+const STEP_TIMEOUT_MS = 300_000;
 const NO_CHANGES = 0;
 
 const CLIENT = '10.20.1.10';

@@ -1,13 +1,13 @@
 /**
  * `node udp-client.js ADDRESS PORT COUNT [FROM]` sends that many datagrams, from a port if one is named, and prints the
- * answers until WAIT_MS after the last.
+ * answers until all have come, or until WAIT_MS after the last.
  */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const WAIT_MS = 300;
+const WAIT_MS = 1500;
 
 const [, , address, port, count, from = '0'] = process.argv;
 const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');

@@ -1,7 +1,7 @@
 /**
  * The tests of veth.test.ts with the kernel's fast path: whatever holds without it holds with it.
  *
- * Runs alone: those make namespaces.
+ * Runs in a box: those make namespaces.
  */
 import { withOffload } from './offload-key.ts';
 

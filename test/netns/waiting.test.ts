@@ -6,25 +6,17 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ask } from '../../src/control-socket/control-client.ts';
 import type { Netns } from '../support/netns.ts';
 import { mustRun, run } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, MAIN, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
+import { until } from '../support/until.ts';
 
 const A = '10.0.0.1';
 const B = '10.0.0.2';
 const C = '10.0.0.3';
 const WAIT_MS = 20_000;
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + WAIT_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`it did not happen in time: ${what}`);
-    await sleep(50);
-  }
-}
 
 interface World {
   readonly names: Record<'a' | 'b' | 'c', Netns>;

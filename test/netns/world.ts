@@ -14,11 +14,13 @@ import { fileURLToPath } from 'node:url';
 import { makeNetns } from '../support/netns.ts';
 import type { Netns } from '../support/netns.ts';
 import type { CommandResult, Running } from '../support/process.ts';
+import { asOffloaded } from './offload-key.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
+import type { Scope } from '../support/scope.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
-const READY_TIMEOUT_MS = 60_000;
+const READY_TIMEOUT_MS = 120_000;
 const DROPS_END_LOOK_MS = 500;
 const DROPS_END_LOOKS = 60;
 
@@ -26,23 +28,25 @@ export function canRun(t: TestContext): boolean {
   return requireRoot(t) && requireTun(t) && requireTools(t, 'ip', 'ping', 'curl');
 }
 
-/** A folder that is gone with the test, and a file in it. */
+/** A folder that is gone with the test, and a file in it. Configurations: see offload-key.ts. */
 export function temporaryFile(t: TestContext, name: string, text: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-netns-'));
   t.after(() => {
     rmSync(folder, { recursive: true, force: true });
   });
   const file = join(folder, name);
-  writeFileSync(file, text);
+  writeFileSync(file, asOffloaded(text));
   return file;
 }
 
 /** Namespaces by the names the test gives them. */
 export async function makeNamespaces<Name extends string>(
-  t: TestContext,
+  scope: Scope,
   names: readonly Name[],
 ): Promise<Record<Name, Netns>> {
-  const made = await Promise.all(names.map(async (name) => [name, await makeNetns(t)] as const));
+  const made = await Promise.all(
+    names.map(async (name) => [name, await makeNetns(scope)] as const),
+  );
   return Object.fromEntries(made) as Record<Name, Netns>;
 }
 
@@ -70,13 +74,13 @@ export class Daemon {
 
   /** Starts it and waits until packets flow; it is killed with the test at the latest. */
   static async start(
-    t: TestContext,
+    scope: Scope,
     file: string,
     more: readonly string[] = [],
     timeoutMs = READY_TIMEOUT_MS,
   ): Promise<Daemon> {
     const daemon = new Daemon(file, more);
-    t.after(() => daemon.kill());
+    scope.after(() => daemon.kill());
     await new Promise<void>((resolve, reject) => {
       const fail = (why: string): void => {
         reject(new Error(`the daemon ${why}:\n${daemon.log}`));
@@ -149,7 +153,8 @@ export class Daemon {
   async scrape(): Promise<string> {
     const url = /"url":"([^"]+)"/.exec(this.log)?.[1];
     if (url === undefined) throw new Error(`the daemon tells no metrics address:\n${this.log}`);
-    const response = await fetch(url);
+    // A connection that fetch keeps may just be ended by the server when the next request goes out.
+    const response = await fetch(url, { headers: { connection: 'close' } });
     if (response.status !== 200) throw new Error(`${url} answered ${response.status}`);
     return response.text();
   }
@@ -207,14 +212,21 @@ export async function serve(netns: Netns, name: string): Promise<Running> {
   return server;
 }
 
-/** `ping` that is over soon: `count` requests, a tenth of a second apart. */
+/** Requests of which there are as many follow each other quickly. */
+const MANY = 6;
+
+/**
+ * `ping` that is over soon. After the last request it waits for an answer for twice as long as another one took, but at least for
+ * the time between two requests: that of a few is such that an answer may be slower than others.
+ */
 export function ping(
   netns: Netns,
   address: string,
   count = 1,
   ...more: readonly string[]
 ): Promise<CommandResult> {
-  return netns.run('ping', ['-c', String(count), '-i', '0.1', '-W', '2', ...more, address]);
+  const interval = count < MANY ? '0.5' : '0.1';
+  return netns.run('ping', ['-c', String(count), '-i', interval, '-W', '2', ...more, address]);
 }
 
 /** The same, to be called where no answer is to come: fails if one does. */

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { GAUGE_COUNT } from '../../src/engine/counters.ts';
 import { beginControl, setOrigin } from '../../src/dataplane/fast-path.ts';
 import { createFenceMemory, Fence, setFence } from '../../src/engine/fence.ts';
-import { OffloadedFlows } from '../../src/engine/offloaded-flows.ts';
+import { OffloadedFlows, type OffloadParts } from '../../src/engine/offloaded-flows.ts';
 import { GATEWAY_MAC_HIGH } from '../../src/engine/neighbour-messages.ts';
 import { tableSizes, type OffloadTables } from '../../src/offload/layout.ts';
 import { openTables } from '../../src/offload/open-tables.ts';
@@ -59,36 +59,45 @@ export interface Extras {
 export class KernelRig {
   readonly rig: Rig;
   readonly tables: OffloadTables;
+  readonly parts: OffloadParts;
   readonly offload: OffloadedFlows;
   private readonly addon: NativeOffload;
-  private readonly opened: OpenedOffload;
+  readonly opened: OpenedOffload;
   private originNs: bigint;
   private readonly fenceMemory = createFenceMemory();
   readonly gauges = new Float64Array(GAUGE_COUNT);
 
-  constructor(addon: NativeOffload, text: ModelText, options: RigOptions = {}, loop = 0) {
+  constructor(
+    addon: NativeOffload,
+    text: ModelText,
+    options: RigOptions = {},
+    { loop = 0, capacity = CAPACITY }: { readonly loop?: number; readonly capacity?: number } = {},
+  ) {
     this.addon = addon;
-    this.opened = addon.openOffload(OFFLOAD_OBJECT, CAPACITY, tableSizes(CAPACITY).buckets);
-    this.tables = openTables(addon, this.opened, CAPACITY, PORTS);
+    this.opened = addon.openOffload(OFFLOAD_OBJECT, capacity, tableSizes(capacity).buckets);
+    this.tables = openTables(addon, this.opened, capacity, PORTS);
     this.rig = new Rig(text, options);
-    beginControl(this.tables.control, CAPACITY, RIG_KEY);
+    beginControl(this.tables.control, capacity, RIG_KEY);
     this.originNs = process.hrtime.bigint();
     this.fenceFrom(Infinity);
     this.passTime(0);
     const { engine, flows4, flows6, accounts4, accounts6, timeoutsMs, ring } = this.rig;
-    this.offload = new OffloadedFlows({
+    this.parts = {
       tables: this.tables,
-      ...{ loop, loops: loop + 1, capacity: CAPACITY },
+      ...{ loop, loops: loop + 1, capacity },
       ...{ flows4, flows6, accounts4, accounts6, timeoutsMs },
+      ruleHits: engine.gates.ruleHits,
+      udpOpeners: engine.gates.tracker.udpOpeners,
       counters: engine.counters,
       events: ring,
       fence: new Fence(this.fenceMemory, PORTS, () => 0),
       ports: PORTS,
       // However long the machine takes between two lines of a test.
       aliveMs: ALIVE_MS,
-    });
+    };
+    this.offload = new OffloadedFlows(this.parts);
     engine.gates.tracker.offload = this.offload;
-    this.offload.setGeneration(this.rig.policy.generation);
+    this.offload.setPolicy(this.rig.policy);
     for (const port of [1, 2]) {
       this.offload.setPort(port, LOOPBACK, true, 1500);
       this.offload.setMac(port, 0x0200, port);

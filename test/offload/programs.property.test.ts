@@ -16,8 +16,8 @@ import type { TwinPacket } from '../fuzz/twin-decode.ts';
 import { udp4 } from '../packets/build.ts';
 import type { ModelText } from '../support/policy.ts';
 import { KernelRig, requireOffload } from './kernel-rig.ts';
-import { endsOf, forwardsPlainly, type PlainFlow } from './plain-programs.ts';
-import { readPlainFlow } from './read-plain-flow.ts';
+import { readPlainEntry } from './plain-entries.ts';
+import { forwardsPlainly, type PlainFlow } from './plain-programs.ts';
 
 const RUNS = 60;
 const MTU = 1500;
@@ -132,7 +132,7 @@ class Run {
     const from = isClient ? 'client' : 'server';
     if (flow === UDP) {
       const ends = isClient ? ['10.0.0.11', '10.0.0.12'] : ['10.0.0.12', '10.0.0.11'];
-      const ports = isClient ? [5000, 53] : [53, 5000];
+      const ports = isClient ? [5000, 5353] : [5353, 5000];
       const payload = 'x'.repeat(bytes);
       return udp4(ends[0], ends[1], { srcPort: ports[0], dstPort: ports[1], payload });
     }
@@ -186,16 +186,16 @@ class Run {
     }
     this.forwarded++;
     assert.equal(verdict, NAMES[to], 'the engine would have passed it');
-    const [, after] = readPlainFlow(this.kernel.tables, kernel.nowMs, ...endsOf(found!.decoded))!;
-    assert.deepEqual(after.sides, found!.sides, 'what the packet said is noted');
+    const { flow } = readPlainEntry(kernel.tables, kernel.nowMs, found!.decoded)!;
+    assert.deepEqual(flow.sides, found!.sides, 'what the packet said is noted');
   }
 
   private find(decoded: TwinPacket): PlainFlow | undefined {
-    const [from, to] = endsOf(decoded);
     const { tables, nowMs, rig } = this.kernel;
-    const found = readPlainFlow(tables, nowMs, from, to);
-    if (found === undefined || found[1].protocol !== decoded.protocol) return undefined;
-    return { ...found[1], decoded, isOfThisPolicy: found[0] === rig.policy.generation };
+    const entry = readPlainEntry(tables, nowMs, decoded);
+    if (entry === undefined) return undefined;
+    const { flow, generation } = entry;
+    return { ...flow, decoded, isOfThisPolicy: generation === rig.policy.generation };
   }
 
   /** Compares what both engines know at the end. */

@@ -4,6 +4,7 @@ import { test, type TestContext } from 'node:test';
 import { STATE_WORDS, stateWordOf } from '../../src/conntrack/entry.ts';
 import { recordWords, writeRecord } from '../../src/conntrack/flow-record.ts';
 import type { FlowTable } from '../../src/conntrack/table.ts';
+import { AUDITED_PACKETS, counterRow, EGRESS, INGRESS } from '../../src/engine/counters.ts';
 import { type EventReader, WANT_PASSES } from '../../src/engine/events.ts';
 import { loadNative } from '../../src/ports/native.ts';
 import { Conversation } from '../engine/conversation.ts';
@@ -189,8 +190,8 @@ test('a UDP flow is forwarded once it is answered, but for the packet that makes
     [udp4, WEB, DB],
     [udp6, WEB6, DB6],
   ] as const) {
-    const ask = make(from, to, { srcPort: 5000, dstPort: 53 });
-    const answer = make(to, from, { srcPort: 53, dstPort: 5000 });
+    const ask = make(from, to, { srcPort: 5000, dstPort: 5353 });
+    const answer = make(to, from, { srcPort: 5353, dstPort: 5000 });
     assert.equal(kernel.judge('web', 'db', ask), 'db');
     assert.equal(kernel.isForwarded(ask, WEB_PORT), false, 'unanswered');
     assert.equal(kernel.judge('db', 'web', answer), 'web');
@@ -209,6 +210,9 @@ test('a UDP flow is forwarded once it is answered, but for the packet that makes
   kernel.judge('web', 'db', dhcp);
   kernel.judge('db', 'web', offer);
   assert.equal(kernel.offload.count, 2, 'DHCP is for the link layer');
+  kernel.judge('web', 'db', udp4(WEB, DB, { srcPort: 5000, dstPort: 53 }));
+  kernel.judge('db', 'web', udp4(DB, WEB, { srcPort: 53, dstPort: 5000 }));
+  assert.equal(kernel.offload.count, 2, 'answers of DNS are read');
 });
 
 test('a change of rules holds for the next packet', (t) => {
@@ -275,8 +279,8 @@ test('nothing passes once a host has lost what a shared store gave it', (t) => {
 test('a flow that is idle for too long is forwarded no more, and one in use does not end', (t) => {
   const kernel = start(t);
   if (kernel === undefined) return;
-  const ask = udp4(WEB, DB, { srcPort: 5000, dstPort: 53 });
-  const answer = udp4(DB, WEB, { srcPort: 53, dstPort: 5000 });
+  const ask = udp4(WEB, DB, { srcPort: 5000, dstPort: 5353 });
+  const answer = udp4(DB, WEB, { srcPort: 5353, dstPort: 5000 });
   kernel.judge('web', 'db', ask);
   kernel.judge('db', 'web', answer);
   // UDP's time-out is 30 s.
@@ -363,8 +367,8 @@ test('flows beyond what there is room for go by the loop', (t) => {
   const kernel = start(t);
   if (kernel === undefined) return;
   const bound = CAPACITY + 100;
-  const ask = (i: number): Uint8Array => udp4(WEB, DB, { srcPort: 1000 + i, dstPort: 53 });
-  const answer = (i: number): Uint8Array => udp4(DB, WEB, { srcPort: 53, dstPort: 1000 + i });
+  const ask = (i: number): Uint8Array => udp4(WEB, DB, { srcPort: 1000 + i, dstPort: 5353 });
+  const answer = (i: number): Uint8Array => udp4(DB, WEB, { srcPort: 5353, dstPort: 1000 + i });
   const big = new KernelRig(requireOffload(t)!, tiers(), { maxFlows: 4 * CAPACITY });
   t.after(() => big.close());
   let forwarded = 0;
@@ -377,3 +381,57 @@ test('flows beyond what there is room for go by the loop', (t) => {
   assert.ok(big.offload.count <= CAPACITY && big.offload.count > 0.9 * CAPACITY, `${forwarded}`);
   assert.equal(big.offload.refused, bound - big.offload.offered);
 });
+
+for (const side of ['web', 'db'] as const)
+  test(`a flow that ${side} passes by audit alone stays with the loop, which counts each packet`, (t) => {
+    const addon = requireOffload(t);
+    if (addon === undefined) return;
+    const text = tiers(side === 'db' ? [] : RULES);
+    const kernel = new KernelRig(addon, audit(text, side));
+    t.after(() => kernel.close());
+    const talk = connect(kernel);
+    for (let i = 0; i < 3; i++) {
+      const packet = talk.data('client', 10);
+      assert.equal(kernel.isForwarded(packet, WEB_PORT), false);
+      assert.equal(kernel.judge('web', 'db', packet), 'db');
+    }
+    assert.equal(kernel.offload.count, 0);
+    const port = side === 'web' ? WEB_PORT : DB_PORT;
+    const row = counterRow(port, side === 'web' ? EGRESS : INGRESS);
+    assert.equal(kernel.rig.engine.counters[row + AUDITED_PACKETS], 6);
+  });
+
+test('a flow in the kernel whose rule only audits by now comes back, and each packet counts', (t) => {
+  const kernel = start(t);
+  if (kernel === undefined) return;
+  const talk = connect(kernel);
+  const first = talk.data('client', 10);
+  assert.equal(kernel.isForwarded(first, WEB_PORT), true);
+  kernel.rig.change(audit(tiers([]), 'db'));
+  const row = counterRow(DB_PORT, INGRESS) + AUDITED_PACKETS;
+  for (let i = 1; i <= 3; i++) {
+    const packet = talk.data('client', 10);
+    assert.equal(kernel.isForwarded(packet, WEB_PORT), false);
+    assert.equal(kernel.judge('web', 'db', packet), 'db');
+    kernel.tick();
+    assert.equal(kernel.rig.engine.counters[row], i, 'what the kernel forwarded before is no part');
+  }
+  assert.equal(kernel.offload.count, 0);
+  kernel.rig.change(tiers());
+  // The kernel's former entry lingers for a while.
+  kernel.passTime(10_000);
+  kernel.offload.beginRound(kernel.nowMs);
+  kernel.tick();
+  assert.equal(kernel.judge('web', 'db', talk.data('client', 10)), 'db');
+  assert.equal(kernel.isForwarded(talk.data('client', 10), WEB_PORT), true, 'a rule admits it');
+  assert.equal(kernel.rig.engine.counters[row], 3);
+});
+
+/** What the interface's group refuses passes by audit. */
+function audit(text: ModelText, name: 'web' | 'db'): ModelText {
+  const { groups, interfaces } = text;
+  return {
+    groups: name === 'web' ? { ...groups, web: { ingress: [], egress: [] } } : groups,
+    interfaces: { ...interfaces, [name]: { ...interfaces[name], audit: true } },
+  };
+}
