@@ -8,8 +8,9 @@
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { build, type BuildOptions, type Metafile } from 'esbuild';
+import { build, type BuildOptions } from 'esbuild';
 import { restoreConstants } from '../inline/functions.ts';
+import { licencesOf, packagesIn } from './licences.ts';
 
 const BUNDLE = 'bundle';
 /** What people and the service manager start. */
@@ -19,7 +20,6 @@ const PROGRAMS = [
   ...['doors/docker/secgroupd-docker.js', 'metadata/secgroup-metadata.js'],
 ];
 const LICENCES_FILE = 'LICENSES.txt';
-const LICENCE_NAME = /^(licen[cs]e|copying)([.-]|$)/i;
 /** Packages in CommonJS ask for built-in modules by `require`. */
 const BANNER =
   "import { createRequire as createRequireHere } from 'node:module';\n" +
@@ -31,8 +31,13 @@ const STARTED = /\bnew URL\(\s*'(\.\/[^']+\.js)',\s*import\.meta\.url\s*\)/g;
  * Bundles the programs of a folder into a folder in it.
  * @param folder a copy of build/src, with all else done
  * @param beside modules in CommonJS that a module expects beside itself
+ * @param others folders of packages that are in other files of ours: their licences are written as well
  */
-export async function bundlePrograms(folder: string, beside: readonly string[]): Promise<void> {
+export async function bundlePrograms(
+  folder: string,
+  beside: readonly string[],
+  others: readonly string[],
+): Promise<void> {
   const target = join(folder, BUNDLE);
   const common: BuildOptions = {
     absWorkingDir: folder,
@@ -67,7 +72,10 @@ export async function bundlePrograms(folder: string, beside: readonly string[]):
       outfile: join(target, basename(path)),
       format: 'cjs',
     });
-  writeFileSync(join(target, LICENCES_FILE), licences(folder, metafile));
+  writeFileSync(
+    join(target, LICENCES_FILE),
+    licencesOf([...packagesIn(metafile, folder), ...others]),
+  );
 
   for (const name of PROGRAMS) {
     const path = join(folder, name);
@@ -90,28 +98,4 @@ function startedIn(folder: string): string[] {
     }
   }
   return [...started].sort();
-}
-
-/** The licences of the packages that are in the bundle: who passes it on passes them on. */
-function licences(folder: string, { inputs }: Metafile): string {
-  const packages = new Set(
-    Object.keys(inputs).flatMap((path) => packageFolder(resolve(folder, path)) ?? []),
-  );
-  return [...packages]
-    .sort()
-    .map((at) => {
-      const { name, version } = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as {
-        readonly name: string;
-        readonly version: string;
-      };
-      const file = readdirSync(at).find((entry) => LICENCE_NAME.test(entry));
-      if (file === undefined) throw new Error(`${name} has no file with its licence`);
-      return `${name} ${version}\n\n${readFileSync(join(at, file), 'utf8').trim()}\n`;
-    })
-    .join(`\n${'-'.repeat(80)}\n\n`);
-}
-
-/** The folder of the package a file is of; undefined for one of ours. */
-function packageFolder(path: string): string | undefined {
-  return /^(.*\bnode_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1];
 }

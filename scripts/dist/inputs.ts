@@ -12,6 +12,7 @@ export function inputsOf(root: string, name: DistFolder): string {
   const folder = join(root, 'build', name);
   if (name !== 'src') return hashInputs([folder]);
   const tools = TOOLS.map((tool) => join(root, 'build/scripts', tool));
-  // The versions of all packages: some are in the bundle, others make it.
-  return hashInputs([folder, ...tools, join(root, 'package-lock.json')]);
+  // The versions of all packages: some are in the bundle, others make it. The page is bundled from its sources.
+  const page = join(root, 'src/console/page');
+  return hashInputs([folder, page, ...tools, join(root, 'package-lock.json')]);
 }

@@ -21,14 +21,17 @@ const dist = join(root, 'dist');
 await publish(join(dist, 'src'), inputsOf(root, 'src'), async (folder) => {
   console.log('build: dist/src, with constants inlined and the daemon bundled');
   // Compilers are loaded only where there is something to do.
-  const [{ inlineModules }, { writeValidator }, { bundlePrograms }] = await Promise.all([
-    import('../inline/modules.ts'),
-    import('../validators/validator.ts'),
-    import('../bundle/bundle.ts'),
-  ]);
+  const [{ inlineModules }, { writeValidator }, { bundlePrograms }, { bundlePage }] =
+    await Promise.all([
+      import('../inline/modules.ts'),
+      import('../validators/validator.ts'),
+      import('../bundle/bundle.ts'),
+      import('../bundle/page.ts'),
+    ]);
   copy(join(build, 'src'), folder);
   await inlineModules(join(build, 'src'), folder);
-  await bundlePrograms(folder, [writeValidator(folder)]);
+  const ofPage = await bundlePage(root, join(folder, 'console/page'));
+  await bundlePrograms(folder, [writeValidator(folder)], ofPage);
 });
 for (const name of ['test', 'scripts'] as const)
   await publish(join(dist, name), inputsOf(root, name), (folder) => {

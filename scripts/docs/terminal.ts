@@ -3,15 +3,14 @@
  * docs/sgctl.md has behind a `<!-- run -->` on a terminal, and puts what came out in the place of what stood there.
  * `top` and `trace` become pictures as well. Run by scripts/capture-terminal, as root.
  */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { DemoLab, LAB, SGCTL } from './demo-lab.ts';
 import { plainText, terminalSvg } from './terminal-svg.ts';
 
-const LAB = 'docs';
 const COLUMNS = 120;
 const ROWS = 32;
 const TRAFFIC_FIRST_MS = 6000;
@@ -20,51 +19,14 @@ const WATCH_SECONDS = 4;
 const BLOCK = /(<!-- run -->\n+```console[^\n]*\n)\$ ([^\n]+)\n[\s\S]*?```/g;
 
 const root = resolve(process.argv[2] ?? '.');
-const sgctl = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 /** What commands write, they write there. */
 const folder = mkdtempSync(join(tmpdir(), 'sgd-docs-'));
-const started: ChildProcess[] = [];
-
-function run(...args: readonly string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [sgctl, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-  });
-  if (status !== 0) throw new Error(`sgctl ${args.join(' ')}: ${stderr}`);
-  return stdout;
-}
-
-function inNamespace(name: string, script: string): void {
-  started.push(
-    spawn('ip', ['netns', 'exec', name, 'sh', '-c', script], { stdio: 'ignore', detached: true }),
-  );
-}
-
-function serve(name: string, port: number): void {
-  const server = `require('http').createServer((q, a) => a.end(Buffer.alloc(Number(q.url.slice(1)) || 100))).listen(${port}, '::')`;
-  inNamespace(name, `exec "${process.execPath}" -e "${server}"`);
-}
-
-/** A web server that strangers use, and try more on than they should; an application behind it, and its database. */
-function startTraffic(): void {
-  serve('sgd-web', 443);
-  serve('sgd-app', 8080);
-  serve('sgd-db', 5432);
-  const forever = (name: string, ...commands: readonly string[]): void =>
-    inNamespace(name, `while :; do ${commands.join('; ')}; done`);
-  forever('sgd-outside', 'curl -so /dev/null http://10.0.0.11:443/40000', 'sleep 0.1');
-  forever('sgd-outside', 'curl -m 0.3 -so /dev/null http://10.0.0.13:5432/', 'sleep 1');
-  forever('sgd-outside', 'curl -m 0.3 -so /dev/null http://10.0.0.11:22/', 'sleep 0.7');
-  forever('sgd-web', 'curl -so /dev/null http://10.0.0.12:8080/2000000', 'sleep 0.2');
-  forever('sgd-web', 'ping -qc 5 -i 0.5 10.0.0.12 >/dev/null');
-  forever('sgd-app', "curl -gso /dev/null 'http://[fd00:10::13]:5432/9000'", 'sleep 0.5');
-}
 
 /** Runs a command line on a terminal. @param keys what is typed after a while */
 function onTerminal(command: string, keys: string): string {
   const line = command
     .replace('--write ', `--write ${folder}/`)
-    .replace(/^sgctl (\S+( delete)?)/, `"${process.execPath}" "${sgctl}" $1 --lab ${LAB}`);
+    .replace(/^sgctl (\S+( delete)?)/, `"${process.execPath}" "${SGCTL}" $1 --lab ${LAB}`);
   const typed = `(sleep ${WATCH_SECONDS}; printf '${keys}')`;
   const { stdout } = spawnSync(
     'sh',
@@ -109,20 +71,13 @@ function writeExamples(): void {
   writeFileSync(file, text);
 }
 
-run('lab', 'up', 'config/demo.yaml', '--name', LAB);
+const lab = new DemoLab(root);
 try {
-  startTraffic();
+  lab.startTraffic();
   await sleep(TRAFFIC_FIRST_MS);
   writePictures();
   writeExamples();
 } finally {
-  for (const { pid } of started) {
-    try {
-      if (pid !== undefined) process.kill(-pid, 'SIGKILL');
-    } catch {
-      // It has ended by itself.
-    }
-  }
-  run('lab', 'down', LAB);
+  lab.down();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -21,9 +21,9 @@ const epoch = process.env['SOURCE_DATE_EPOCH'];
 const date = epoch === undefined ? new Date() : new Date(Number(epoch) * MILLISECONDS);
 
 mkdirSync(directory, { recursive: true });
-for (const [name, text] of makePages(root, date.toISOString().slice(0, 10)))
+for (const [name, text] of await makePages(root, date.toISOString().slice(0, 10)))
   writeFileSync(join(directory, name), text);
-const program = describeCommand(buildProgram());
+const program = describeCommand(await buildProgram());
 writeFileSync(join(directory, 'sgctl.bash'), bashCompletion(program));
 writeFileSync(join(directory, '_sgctl'), zshCompletion(program));
 writeFileSync(join(directory, 'sgctl.fish'), fishCompletion(program));

@@ -27,12 +27,12 @@ export const PAGES = [
 ] as const;
 
 /** The text of each page by its file name. `date` is shown at the foot: YYYY-MM-DD. */
-export function makePages(root: string, date: string): Map<string, string> {
+export async function makePages(root: string, date: string): Promise<Map<string, string>> {
   const schema = JSON.parse(
     readFileSync(join(root, 'config/secgroupd.schema.json'), 'utf8'),
   ) as Schema;
   const daemon = describeCommand(daemonCommand(() => undefined));
-  const program = describeCommand(buildProgram());
+  const program = describeCommand(await buildProgram());
   const parts: Readonly<Record<string, string>> = {
     '@version@': version,
     '@date@': date,

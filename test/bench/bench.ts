@@ -8,7 +8,14 @@ import { repositoryRoot } from '../support/repository.ts';
 import type { Collector } from './results.ts';
 import type { Rival } from './rivals/rival.ts';
 
-const TOOLS = ['udp-load', 'round-trip', 'connect-rate', 'offload-off', 'guest-card'] as const;
+const TOOLS = [
+  'udp-load',
+  'round-trip',
+  'connect-rate',
+  'first-packets',
+  'offload-off',
+  'guest-card',
+] as const;
 type Tool = (typeof TOOLS)[number];
 
 /** A run of the benchmark, from its first namespace to its last. */

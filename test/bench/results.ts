@@ -33,8 +33,8 @@ export interface TargetResult {
   readonly what: string;
   readonly target: string;
   readonly result: Summary | undefined;
-  /** 'not measured': left out by `--only`, or the rival was skipped. */
-  readonly verdict: 'reached' | 'missed' | 'not measured';
+  /** 'not measured': left out by `--only`, or the rival was skipped. 'hint only': the machine was busy before. */
+  readonly verdict: 'reached' | 'missed' | 'not measured' | 'hint only';
 }
 
 export interface Results {

@@ -47,6 +47,10 @@ function inProcess(
   };
 }
 
+function recordings(what: string, work: string, subject: string, limit: number): Target {
+  return inProcess(what, `${work}, processor time`, subject, limit, ' µs', 'recordings');
+}
+
 /** Of the kernel's fast path, next to the kernel. */
 function fast(
   what: string,
@@ -55,6 +59,11 @@ function fast(
   limit: number,
 ): Target {
   return ratio(`fast path: ${what}`, measured, bound, limit, 'kernel', 'fast-path');
+}
+
+/** Of the kernel's fast path, by itself. */
+function kernelHas(what: string, benchmark: string, metric: string, limit: number): Target {
+  return inProcess(`fast path: ${what}`, metric, 'fast-path', limit, ' ms', benchmark);
 }
 
 /** 10,000 of something against 10 of it. */
@@ -112,7 +121,7 @@ const TARGETS: readonly Target[] = [
   ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 0.95, 'relay'),
   ratio('TCP, one flow', ['tcp-1', 'throughput'], 'at least', 15, 'ovs'),
   ratio('TCP, 8 flows', ['tcp-8', 'throughput'], 'at least', 1, 'kernel'),
-  ratio('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 1.2, 'kernel'),
+  ratio('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 2, 'kernel'),
   ratio('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 2, 'ovs'),
   ratio('TCP connections a second', ['connections', 'rate'], 'at least', 0.8, 'kernel'),
   ratio('round trip at half load, p50', ['round-trip', 'half load, p50'], 'at most', 2, 'kernel'),
@@ -121,8 +130,27 @@ const TARGETS: readonly Target[] = [
   fast('TCP, 8 flows', ['tcp-8', 'throughput'], 'at least', 1),
   fast('UDP 64 B, ≤ 0.1 % loss', ['udp-64', 'rate'], 'at least', 1.2),
   fast('TCP connections a second', ['connections', 'rate'], 'at least', 0.9),
+  fast('CPU a Gb, one flow', ['cpu', 'TCP, one flow'], 'at most', 1),
+  fast('CPU a Gb, 8 flows', ['cpu', 'TCP, 8 flows'], 'at most', 1),
+  fast('CPU a packet, UDP 64 B', ['cpu', 'UDP 64 B'], 'at most', 1),
+  fast('round trip idle, p50', ['round-trip', 'idle, p50'], 'at most', 1),
+  fast('round trip idle, p99', ['round-trip', 'idle, p99'], 'at most', 1),
   fast('round trip at half load, p50', ['round-trip', 'half load, p50'], 'at most', 1),
   fast('round trip at half load, p99', ['round-trip', 'half load, p99'], 'at most', 1),
+  // Or after three packets; a flow that is in a hurry has more of them in a millisecond.
+  kernelHas('in the kernel, UDP', 'hand-over', 'UDP, until then, p50', 1),
+  kernelHas('in the kernel, TCP', 'hand-over', 'TCP, until then, p50', 1),
+  kernelHas('last packet after a reload', 'revocation', 'reload, from in force', 10),
+  kernelHas('last packet after a call', 'revocation', 'API, from the request', 10),
+  {
+    ...{ what: 'fast path: look-up, 1M flows', bound: 'at most', limit: 1.3 },
+    suffix: ' × 1,000 flows',
+    values: (collector) =>
+      ratios(
+        collector.values('kernel-flows', 'look-up', '1,000,000 flows'),
+        collector.values('kernel-flows', 'look-up', '1,000 flows'),
+      ),
+  },
   ratio('Docker: TCP, one flow', ['docker', 'tcp-1 throughput'], 'at least', 1, 'bridge'),
   longer('Docker: run to first answer', 'docker run to first answer', 150),
   ratio('attached veth: TCP, one flow', ['attach', 'tcp-1 throughput'], 'at least', 0.6, 'kernel'),
@@ -145,6 +173,11 @@ const TARGETS: readonly Target[] = [
   inProcess('one member of 10,000 changed, packets stall', 'stall', 'one member', 0.2, ' ms'),
   // 0 but for what a measurement itself leaves behind, spread over a million packets.
   inProcess('allocated on the packet path', 'allocated a packet', 'worst of both', 0.05, ' B'),
+  // 10 million records in 60 s, a million packets in 5.
+  recordings('replay, a record', 'replay', 'a record', 6),
+  recordings('replay, a packet', 'replay', 'a packet', 5),
+  recordings('learn, a record', 'learn', 'a record', 6),
+  recordings('learn, a packet', 'learn', 'a packet', 5),
   inProcess('resident, idle', 'resident', 'secgroupd', 80, ' MB', 'idle'),
   // The control plane looks once a second how full the flow table is; the packet loop does nothing.
   inProcess('wake-ups, idle', 'wake-ups', 'secgroupd', 2, ' a second', 'idle'),
@@ -170,13 +203,15 @@ const TARGETS: readonly Target[] = [
   cluster('store', 'store', 200, ' MB'),
 ];
 
-export function judgeTargets(collector: Collector): TargetResult[] {
+/** @param isBusy whether something else ran: then nothing counts as reached or missed */
+export function judgeTargets(collector: Collector, isBusy = false): TargetResult[] {
   return TARGETS.map(({ what, bound, limit, suffix, values }) => {
     const found = values(collector);
     const target = `${bound === 'at least' ? '≥' : '≤'} ${limit}${suffix}`;
     if (found.length === 0) return { what, target, result: undefined, verdict: 'not measured' };
     const result = summarise(found);
     const isReached = bound === 'at least' ? result.median >= limit : result.median <= limit;
-    return { what, target, result, verdict: isReached ? 'reached' : 'missed' };
+    const verdict = isBusy ? 'hint only' : isReached ? 'reached' : 'missed';
+    return { what, target, result, verdict };
   });
 }

@@ -32,7 +32,7 @@ import { awsClis } from '../support/aws-cli.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
 /** Terraform takes many seconds for each of its commands. */
-const COMMAND_TIMEOUT_MS = 240_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 const PROGRAMS = {
   sgctl: '../../src/cli/sgctl.js',
   secgroupd: '../../src/main.js',

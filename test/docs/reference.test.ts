@@ -71,8 +71,8 @@ function helpOf(command: Command): string {
   return text;
 }
 
-test("every command's exit codes are in the table, and its help tells them", () => {
-  const commands = listActions(buildProgram(), 'sgctl');
+test("every command's exit codes are in the table, and its help tells them", async () => {
+  const commands = listActions(await buildProgram(), 'sgctl');
   assert.deepEqual([...commands.keys()].sort(), Object.keys(EXIT_CODES).sort());
   const missing = [...commands].filter(
     ([path, command]) => !helpOf(command).includes(`\n${exitCodeHelp(path as CommandPath)}\n`),

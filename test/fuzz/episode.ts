@@ -15,10 +15,11 @@
  */
 import type { CorpusPacket, Talk } from './corpus.ts';
 import { FrameEpisode } from './frames.ts';
-import { Mutator, PACKET_BYTES_MAX } from './mutate.ts';
+import { PACKET_BYTES_MAX } from './mutate.ts';
 import { Pair } from './pair.ts';
 import { POLICIES } from './policies.ts';
 import { Random } from './random.ts';
+import { TalkSource } from './talk-source.ts';
 import { countPolicies, PORT_NAMES, ROOMY, type WorldOptions } from './world.ts';
 
 export const EPISODE_PACKETS = 2048;
@@ -28,6 +29,8 @@ export interface EpisodeOptions {
   readonly records?: boolean;
   readonly tally?: Float64Array;
   readonly isGuarded?: boolean;
+  /** With the fast path (WorldOptions). */
+  readonly isOffloaded?: boolean;
 }
 
 export class Difference extends Error {
@@ -50,10 +53,8 @@ export class Difference extends Error {
   }
 }
 
-const TALKS_AT_ONCE = 6;
 /** docs/conntrack.md: what has been idle as long lives, and a millisecond later it does not. */
 const TIME_OUTS_MS = [10_000, 30_000, 60_000, 180_000, 300_000, 600_000];
-const LONG_TALK = 32;
 const GUARD = 0xa5;
 /** Bytes around a packet, where a view of exactly its size would hide what lies behind. */
 const MARGIN_BYTES = 64;
@@ -75,6 +76,7 @@ export function hasTwin(number: number): boolean {
 /**
  * Runs one episode of a run.
  * @param more tally: verdicts are added up in it, each at its tallyIndex
+ * @returns how many packets the engine has not seen, since the fast path forwarded them
  * @throws Difference
  */
 export function runEpisode(
@@ -82,19 +84,27 @@ export function runEpisode(
   seed: number,
   number: number,
   more: EpisodeOptions = {},
-): void {
+): number {
   if (kindOf(number) !== 'frames') return new Episode(talks, seed, number, more).run();
   const random = new Random(seed, number);
-  const options = optionsOf(random, 'frames', 'calm');
-  const wrong = new FrameEpisode(talks, random, options).run(EPISODE_PACKETS, (verdict) => {
+  const options = optionsOf(random, 'frames', 'calm', more.isOffloaded);
+  const episode = new FrameEpisode(talks, random, options);
+  const wrong = episode.run(EPISODE_PACKETS, (verdict) => {
     if (more.tally !== undefined) more.tally[tallyIndex(verdict)]++;
   });
   if (wrong !== undefined) throw new Difference(wrong, options, false);
+  return episode.forwarded;
 }
 
 /** @param kind a world where nothing runs out, where the twin knows what does, or where it would not */
-export function optionsOf(random: Random, kind: Kind, pace: Pace): WorldOptions {
+export function optionsOf(
+  random: Random,
+  kind: Kind,
+  pace: Pace,
+  isOffloaded = false,
+): WorldOptions {
   const common = {
+    isOffloaded,
     world: random.below(POLICIES.length),
     acceptsMidstream: !random.oneIn(3),
     checksWindow: !random.oneIn(4),
@@ -133,10 +143,8 @@ export function optionsOf(random: Random, kind: Kind, pace: Pace): WorldOptions 
 export class Episode {
   readonly pair: Pair;
   private readonly random: Random;
-  private readonly talks: readonly Talk[];
-  private readonly mutator: Mutator;
+  private readonly source: TalkSource;
   private readonly recorded: CorpusPacket[] | undefined;
-  private readonly slots: { talk: Talk; next: number }[];
   private readonly arena = new ArrayBuffer(PACKET_BYTES_MAX + 2 * MARGIN_BYTES);
   private readonly whole = new Uint8Array(this.arena);
   private readonly hasMargins: boolean;
@@ -152,15 +160,13 @@ export class Episode {
   constructor(talks: readonly Talk[], seed: number, number: number, more: EpisodeOptions = {}) {
     const random = new Random(seed, number);
     this.random = random;
-    this.talks = talks;
     this.tally = more.tally;
     this.pace = random.oneIn(2) ? 'lively' : random.oneIn(2) ? 'calm' : 'slow';
-    const options = optionsOf(random, kindOf(number), this.pace);
-    this.mutator = new Mutator(random);
+    const options = optionsOf(random, kindOf(number), this.pace, more.isOffloaded);
     const watched = more.isGuarded === true ? 'guarded' : number % 64 === 0 ? 'grown' : 'not';
     this.pair = new Pair(options, hasTwin(number) ? options : undefined, watched);
     this.recorded = more.records === true ? [] : undefined;
-    this.slots = Array.from({ length: TALKS_AT_ONCE }, () => ({ talk: this.pickTalk(), next: 0 }));
+    this.source = new TalkSource(talks, random);
     this.hasMargins = random.oneIn(4);
     if (this.hasMargins) this.whole.fill(GUARD);
     this.changesRules = random.oneIn(3);
@@ -168,23 +174,17 @@ export class Episode {
     this.lastMs = this.nowMs;
   }
 
-  /** @throws Difference */
-  run(packets = EPISODE_PACKETS): void {
+  /** @returns as runEpisode  @throws Difference */
+  run(packets = EPISODE_PACKETS): number {
     for (let i = 0; i < packets; i++) {
       this.passTime();
       if (this.changesRules) this.changeRules();
-      this.send(this.makePacket());
+      this.send(this.source.next());
       if (this.random.oneIn(64)) this.pair.engine.gates.tracker.sweep(32, this.nowMs | 0);
     }
     const wrong = this.pair.finish(this.nowMs);
     if (wrong !== undefined) throw this.differ(wrong);
-  }
-
-  private pickTalk(): Talk {
-    const { random, talks } = this;
-    const talk = talks[random.below(talks.length)];
-    // Long ones are rare, or they would be most of what is going on.
-    return talk.length > LONG_TALK && !random.oneIn(8) ? talks[random.below(talks.length)] : talk;
+    return this.pair.kernel?.forwarded ?? 0;
   }
 
   private passTime(): void {
@@ -218,35 +218,9 @@ export class Episode {
     }
   }
 
-  /** Leaves a packet in the mutator. @returns the port it comes in by */
-  private makePacket(): number {
-    const { random, mutator } = this;
-    const slot = this.slots[random.below(TALKS_AT_ONCE)];
-    if (slot.next >= slot.talk.length) {
-      slot.talk = this.pickTalk();
-      slot.next = 0;
-    }
-    const roll = random.below(32);
-    const isAgain = roll >= 27 && roll < 30;
-    const packet = slot.talk[isAgain ? random.below(slot.talk.length) : slot.next];
-    mutator.load(packet.bytes);
-    if (roll < 14) slot.next++;
-    else if (roll < 24) {
-      mutator.vary();
-      if (random.oneIn(2)) slot.next++;
-    } else if (roll < 27) {
-      if (random.oneIn(2)) mutator.vary();
-      mutator.damage();
-      if (random.oneIn(2)) mutator.damage();
-    } else if (roll === 30) mutator.makeNoise();
-    // A turned packet comes from the other side: mostly from where its source address lives.
-    if (random.oneIn(24)) return random.below(PORT_NAMES.length);
-    const owner = ownerOf(mutator.bytes);
-    return roll < 14 || owner < 0 ? packet.port : owner;
-  }
-
   private send(port: number): void {
-    const { mutator, arena, whole, nowMs, pair, tally } = this;
+    const { arena, whole, nowMs, pair, tally } = this;
+    const { mutator } = this.source;
     const { length } = mutator;
     const bytes = new Uint8Array(arena, MARGIN_BYTES, length);
     for (let i = 0; i < length; i++) bytes[i] = mutator.bytes[i];
@@ -311,15 +285,4 @@ export function replay(
   }
   const what = pair.finish(nowMs);
   return what === undefined ? undefined : { at: packets.length - 1, what };
-}
-
-/** The port behind which the source address lives: by its last byte, for the addresses of policies.ts. */
-function ownerOf(bytes: Uint8Array): number {
-  const last = bytes[0] >> 4 === 6 ? bytes[23] : bytes[15];
-  const first = bytes[0] >> 4 === 6 ? bytes[8] : bytes[12];
-  if (first === 10 || first === 0xfd) {
-    const host = bytes[0] >> 4 === 6 ? last - 0x10 : last - 10;
-    return host >= 1 && host <= 3 ? host : -1;
-  }
-  return 0;
 }

@@ -6,6 +6,10 @@
  * slot is judged by the twin's link layer, what it thinks of virtio headers, and the twin, and what is to be written
  * must be, byte for byte, what they say. Bytes of the arena that belong to no slot must be as before. Virtio headers are
  * none, as a driver would write them, nearly so, or noise.
+ *
+ * With the fast path, the twin of the kernel's programs sees each frame as it arrives, and what it forwards never gets
+ * into the batch: it passes before those that wait there, and must be as the loop would have written it. An instance
+ * has one MAC address then. Of one that changes it, the kernel goes by the former until the loop sees its next packet.
  */
 import {
   counterRow,
@@ -30,6 +34,8 @@ import { LINK_SCOPE, REASONS } from '../../src/engine/reasons.ts';
 import { HEADROOM_BYTES } from '../../src/ports/native.ts';
 import { addressBytes } from '../packets/bytes.ts';
 import { readAnswer } from '../packets/read-dhcp.ts';
+import type { PlainKernel } from '../offload/plain-kernel.ts';
+import { Chatter, type Said } from './chatter.ts';
 import type { Talk } from './corpus.ts';
 import { Mutator, PACKET_BYTES_MAX } from './mutate.ts';
 import { nameVerdict } from './pair.ts';
@@ -41,7 +47,14 @@ import { judgeQuestion, type TwinAnswer, type TwinLease } from './twin-dhcp.ts';
 import { checksum, shiftVnet, TwinLink } from './twin-link.ts';
 import { countPlainly } from './twin-offload.ts';
 import type { Twin } from './twin.ts';
-import { makeEngine, makeTwin, policyOf, PORT_NAMES, type WorldOptions } from './world.ts';
+import {
+  makeEngine,
+  makeKernel,
+  makeTwin,
+  policyOf,
+  PORT_NAMES,
+  type WorldOptions,
+} from './world.ts';
 
 const BATCH_MAX = 6;
 const VNET_BYTES = 10;
@@ -69,6 +82,8 @@ interface Expected {
 export class FrameEpisode {
   private readonly random: Random;
   private readonly packets: Talk;
+  private readonly chatter: Chatter;
+  private readonly kernel: PlainKernel | undefined;
   private readonly mutator: Mutator;
   private readonly engine;
   private readonly twin: Twin;
@@ -84,6 +99,8 @@ export class FrameEpisode {
   private readonly leases: (TwinLease | undefined)[];
   /** What the questions of a batch are to be answered. */
   private told: TwinAnswer[] = [];
+  /** What is wrong with a frame that the kernel has forwarded. */
+  private misforwarded: string | undefined;
   /** Packets that the twin has counted, by the port they came in by. */
   private readonly counted = PORT_NAMES.map(() => 0);
 
@@ -95,7 +112,10 @@ export class FrameEpisode {
     this.twin = makeTwin(options);
     this.link = new LinkLayer(policyOf(options.world, 0, 1), createLinkMemory(PORT_NAMES.length));
     this.twinLink = new TwinLink((address) => this.twin.portOfAddress(address));
+    this.chatter = new Chatter(random);
     this.hasEthernet = Uint8Array.from(PORT_NAMES, () => (random.oneIn(4) ? 0 : 1));
+    const takesPart = (port: number): boolean => this.hasEthernet[port] === 1;
+    this.kernel = options.isOffloaded ? makeKernel(this.engine, takesPart) : undefined;
     this.nowMs = options.startMs;
     this.leases = PORT_NAMES.map((_, port) => {
       if (port === 0 || this.hasEthernet[port] === 0 || random.oneIn(8)) return undefined;
@@ -105,26 +125,75 @@ export class FrameEpisode {
     });
   }
 
+  /** Frames that the kernel has forwarded. */
+  get forwarded(): number {
+    return this.kernel?.forwarded ?? 0;
+  }
+
   /** @returns what is wrong, or undefined */
   run(frames: number, tell: (verdict: number) => void): string | undefined {
     for (let sent = 0; sent < frames;) {
-      const port = this.random.below(PORT_NAMES.length);
-      const due = this.answers.filter((answer) => answer.port === port).slice(0, BATCH_MAX - 1);
+      const said = this.random.oneIn(2) ? this.chatter.next() : undefined;
+      const port = said?.port ?? this.random.below(PORT_NAMES.length);
+      const due = this.answers.filter((answer) => answer.port === port).slice(0, BATCH_MAX - 3);
       this.answers = this.answers.filter((answer) => !due.includes(answer)).slice(-100);
-      const slots = [
+      const first = [
         ...due.map(({ frame }) =>
           Uint8Array.of(...new Array<number>(VNET_BYTES).fill(0), ...frame),
         ),
-        ...Array.from({ length: 1 + this.random.below(BATCH_MAX - due.length) }, () =>
-          this.makeSlot(this.hasEthernet[port] === 1),
-        ),
+        ...this.say(said),
       ];
-      const wrong = this.sendBatch(port, slots, tell) ?? this.settle() ?? this.checkCounts();
+      const more = 1 + this.random.below(BATCH_MAX - first.length);
+      const slots = [...first, ...Array.from({ length: more }, () => this.makeSlot(port))];
+      this.kernel?.begin(this.nowMs | 0);
+      const read = slots.filter((slot) => !this.forward(port, slot));
+      const wrong =
+        this.misforwarded ??
+        this.sendBatch(port, read, tell) ??
+        this.settle() ??
+        this.checkCounts();
       if (wrong !== undefined) return wrong;
       sent += slots.length;
       this.nowMs += this.random.oneIn(16) ? this.random.below(12_000) : this.random.below(20);
     }
     return undefined;
+  }
+
+  /** A plain packet of a conversation, and maybe the same again. */
+  private say(said: Said | undefined): Uint8Array[] {
+    if (said === undefined) return [];
+    const { port, bytes } = said;
+    const slot = new Uint8Array([
+      ...new Array<number>(VNET_BYTES).fill(0),
+      ...(this.hasEthernet[port] === 1 ? this.frame(port, bytes) : bytes),
+    ]);
+    return this.random.oneIn(8) ? [slot, slot] : [slot];
+  }
+
+  private frame(port: number, packet: Uint8Array): readonly number[] {
+    const type = packet[0] >> 4 === 6 ? [0x86, 0xdd] : [0x08, 0x00];
+    return [2, 0, 0, 0, 0, 9, ...this.macOf(port), ...type, ...packet];
+  }
+
+  /** Of an instance: with the fast path always the same. */
+  private macOf(port: number): readonly number[] {
+    return [6, 0, 0, 0, 0, this.kernel === undefined ? this.random.below(4) : port];
+  }
+
+  /** @returns whether the kernel forwards what is in a slot. Then the twin has judged it, too. */
+  private forward(port: number, slot: Uint8Array): boolean {
+    const { kernel, nowMs, hasEthernet } = this;
+    if (kernel === undefined || hasEthernet[port] !== 1) return false;
+    if (slot.subarray(0, VNET_BYTES).some((byte) => byte !== 0)) return false;
+    const forwarded = kernel.forwardFrame(slot.subarray(VNET_BYTES), port, nowMs | 0);
+    if (forwarded === undefined) return false;
+    const { verdict, bytes, packets } = this.expect(slot, port);
+    this.counted[port] += packets;
+    const written = Buffer.from(forwarded.frame).toString('hex');
+    const expected = Buffer.from(bytes.slice(VNET_BYTES)).toString('hex');
+    if (verdict !== forwarded.to || written !== expected)
+      this.misforwarded = `the kernel writes ${written} to ${nameVerdict(forwarded.to)}, the twin says ${verdict}, ${expected} (${this.show(port, [slot])})`;
+    return true;
   }
 
   private sendBatch(
@@ -195,7 +264,7 @@ export class FrameEpisode {
     const expected = twinLink.settle(nowMs);
     const questions = written.slice(expected.length);
     for (const { port, bytes } of questions)
-      if (random.oneIn(2)) this.answers.push({ port, frame: this.answer(bytes) });
+      if (random.oneIn(2)) this.answers.push({ port, frame: this.answer(bytes, port) });
     const show = (list: readonly { port: number; bytes: readonly number[] }[]): string =>
       list.map(({ port, bytes }) => `${port} ${Buffer.from(bytes).toString('hex')}`).join(' ');
     const sent = show(written.slice(0, expected.length));
@@ -205,8 +274,8 @@ export class FrameEpisode {
   }
 
   /** An answer to an ARP request or a neighbour solicitation, which stands behind a virtio header. */
-  private answer(question: readonly number[]): readonly number[] {
-    const mac = [6, 0, 0, 0, 0, this.random.below(4)];
+  private answer(question: readonly number[], port: number): readonly number[] {
+    const mac = this.macOf(port);
     const head = [...question.slice(16, 22), ...mac, ...question.slice(22, 24)];
     const asked = question.slice(24);
     if (head[13] === 0x06)
@@ -267,6 +336,7 @@ export class FrameEpisode {
   /** What came in counts as what it would be on the wire. */
   private checkCounts(): string | undefined {
     const { counters } = this.engine;
+    this.kernel?.offload.pullAll();
     for (const [port, name] of PORT_NAMES.entries()) {
       const row = counterRow(port, port === 0 ? INGRESS : EGRESS);
       // What came in, was let out and then refused at another's gate is in both rows of counters, passed here.
@@ -295,8 +365,9 @@ export class FrameEpisode {
     return isFree;
   }
 
-  private makeSlot(isFrame: boolean): Uint8Array {
-    const content = isFrame ? this.makeFrame() : this.makePacket();
+  private makeSlot(port: number): Uint8Array {
+    const isFrame = this.hasEthernet[port] === 1;
+    const content = isFrame ? this.makeFrame(port) : this.makePacket();
     const vnet = this.makeVnet(content, isFrame);
     const slot = new Uint8Array(VNET_BYTES + content.length);
     slot.set(vnet);
@@ -352,10 +423,10 @@ export class FrameEpisode {
     return mutator.bytes.slice(0, mutator.length);
   }
 
-  private makeFrame(): Uint8Array {
+  private makeFrame(port: number): Uint8Array {
     const { random } = this;
     const roll = random.below(9);
-    const source = [6, 0, 0, 0, 0, random.below(4)];
+    const source = this.macOf(port);
     const payload =
       roll === 8
         ? makeQuestion(random, Uint8Array.from(source))

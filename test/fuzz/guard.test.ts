@@ -8,7 +8,8 @@ import { makeEngine, ROOMY } from './world.ts';
 
 test('the engine reads and writes inside of its arrays, whatever comes', (t) => {
   const seed = Date.now() % 2 ** 32;
-  const share = { seed, packets: 200_000, seconds: 2, job: 0, jobs: 1, isGuarded: true };
+  const more = { isGuarded: true, isOffloaded: false };
+  const share = { seed, packets: 200_000, seconds: 2, job: 0, jobs: 1, ...more };
   let last: Progress | undefined;
   runShare(readTalks(), share, (so) => (last = so));
   const { failed, packets } = last!;

@@ -78,7 +78,12 @@ export class GuidedFuzzer {
 
   private pickOptions(): WorldOptions {
     const isTight = this.random.oneIn(2);
-    const options = optionsOf(this.random, isTight ? 'tight' : 'roomy', 'lively');
+    const options = optionsOf(
+      this.random,
+      isTight ? 'tight' : 'roomy',
+      'lively',
+      this.random.oneIn(2),
+    );
     return isTight
       ? { ...options, datagrams: 64 }
       : { ...options, maxFlows: 64, maxHalfOpen: 64, datagrams: 64 };

@@ -36,6 +36,7 @@ function readArguments() {
         episode: number,
         guided: { type: 'boolean', default: false },
         guard: { type: 'boolean', default: false },
+        offload: { type: 'boolean', default: false },
         keep: { type: 'string' },
       },
     }).values;
@@ -64,6 +65,7 @@ async function main(): Promise<number> {
     job: only ?? 0,
     jobs: only === undefined ? Math.max(1, readNumber('jobs', given.jobs) ?? 1) : 1,
     isGuarded: given.guard,
+    isOffloaded: given.offload,
   };
   const startMs = performance.now();
   const tell = (so: Progress): void => {
@@ -84,7 +86,7 @@ async function main(): Promise<number> {
 function conclude(
   talks: readonly Talk[],
   share: Share,
-  { packets, judged, tally, failed }: Progress,
+  { packets, judged, forwarded, tally, failed }: Progress,
   elapsedSec: number,
 ): number {
   if (failed !== undefined) {
@@ -94,6 +96,7 @@ function conclude(
   showVerdicts(tally);
   const rate = Math.round(packets / elapsedSec);
   say(`judged by the twin: ${judged} of ${packets}`);
+  if (share.isOffloaded) say(`forwarded by the fast path: ${forwarded} of ${packets}`);
   say(`${packets} packets, ${rate} a second, no difference (seed ${share.seed})`);
   return 0;
 }
@@ -144,10 +147,11 @@ function followCoverage(
 
 function explain(talks: readonly Talk[], share: Share, episode: number, what: string): void {
   say(what);
-  const guard = share.isGuarded ? ' --guard' : '';
-  say(`again with --seed ${share.seed} --episode ${episode}${guard}`);
+  const { isGuarded, isOffloaded } = share;
+  const more = (isGuarded ? ' --guard' : '') + (isOffloaded ? ' --offload' : '');
+  say(`again with --seed ${share.seed} --episode ${episode}${more}`);
   try {
-    runEpisode(talks, share.seed, episode, { records: true, isGuarded: share.isGuarded });
+    runEpisode(talks, share.seed, episode, { records: true, isGuarded, isOffloaded });
   } catch (error) {
     if (!(error instanceof Difference)) throw error;
     const { options, packets, hasTwin } = error;

@@ -3,7 +3,8 @@
  *
  * Held of each packet: evaluate() does not throw, returns a port or a reason, writes nothing to the packet,
  * decodes it as the twin does and gives the twin's verdict. Held at the end: the same flows live in the same states,
- * the same packets were excused, counters add up, tables agree with what they count.
+ * the same packets were excused, counters add up, tables agree with what they count. All of that holds whether or not
+ * the kernel forwards packets that the engine never sees.
  */
 import { isHalfOpen } from '../../src/conntrack/half-open.ts';
 import { REPLIED, STATE_MASK, STATE_NAMES } from '../../src/conntrack/states.ts';
@@ -17,6 +18,8 @@ import {
 } from '../../src/conntrack/entry.ts';
 import type { FlowTable } from '../../src/conntrack/table.ts';
 import {
+  AUDITED_BYTES,
+  AUDITED_PACKETS,
   counterRow,
   DROPPED_BY_REASON,
   DROPPED_PACKETS,
@@ -32,12 +35,14 @@ import type { Engine } from '../../src/engine/evaluate.ts';
 import type { FlowLimits } from '../../src/engine/flow-limits.ts';
 import { LINK_SCOPE, REASON_COUNT, REASONS } from '../../src/engine/reasons.ts';
 import { UntrackedPast } from '../../src/policy/untracked-past.ts';
+import type { PlainKernel } from '../offload/plain-kernel.ts';
 import { guard, measure } from './guard.ts';
 import { compareDecoded } from './compare-decoded.ts';
 import type { Twin } from './twin.ts';
 import {
   idleMs,
   makeEngine,
+  makeKernel,
   makeTwin,
   modelOf,
   policyOf,
@@ -52,6 +57,7 @@ export class Pair {
   readonly options: WorldOptions;
   readonly engine: Engine;
   readonly twin: Twin | undefined;
+  readonly kernel: PlainKernel | undefined;
   /** What the engine said last: a port, or minus a reason. */
   verdict = 0;
   private generation = 1;
@@ -81,6 +87,7 @@ export class Pair {
         engine,
         ['events', 'capture'].map((name) => Reflect.get(engine, name) as object),
       );
+    this.kernel = options.isOffloaded ? makeKernel(engine) : undefined;
     if (watched === 'grown') this.size = measure(engine);
   }
 
@@ -111,13 +118,13 @@ export class Pair {
     port: number,
     nowMs: number,
   ): string | undefined {
-    const { engine, twin } = this;
+    const { engine, twin, kernel } = this;
     this.sent++;
     this.sentBy[port]++;
     let verdict: number;
     try {
       engine.beginRound(nowMs | 0, 0, 0);
-      verdict = engine.evaluate(view, offset, length, port, 1, nowMs | 0);
+      verdict = (kernel ?? engine).evaluate(view, offset, length, port, 1, nowMs | 0);
     } catch (error) {
       return `evaluate threw ${String(error)}`;
     }
@@ -134,15 +141,20 @@ export class Pair {
     if (excused[GAUGE_PASSED_INVALID] !== twin.excused.invalid)
       return `the engine has excused ${excused[GAUGE_PASSED_INVALID]} invalid packets, the twin ${twin.excused.invalid}`;
     if (twin.isUnsure) return 'this world is not one that the twin can judge';
-    return typeof twin.decoded === 'string'
+    return typeof twin.decoded === 'string' || kernel?.hasForwarded === true
       ? undefined
       : compareDecoded(engine.packet, twin.decoded, offset);
   }
 
   /** What must hold after the last packet. @returns what is wrong, or undefined */
   finish(nowMs: number): string | undefined {
+    this.kernel?.offload.pullAll();
     return (
-      this.checkCounters() ?? this.checkTables() ?? this.checkSize() ?? this.compareFlows(nowMs)
+      this.checkCounters() ??
+      this.checkAudited() ??
+      this.checkTables() ??
+      this.checkSize() ??
+      this.compareFlows(nowMs)
     );
   }
 
@@ -187,6 +199,24 @@ export class Pair {
     return left + dropped === this.sent
       ? undefined
       : `${this.sent} sent, ${left} delivered and ${dropped} dropped`;
+  }
+
+  /** What passed by audit alone is what the twin has passed so. */
+  private checkAudited(): string | undefined {
+    const { engine, twin } = this;
+    if (twin === undefined) return undefined;
+    for (const [port, name] of PORT_NAMES.entries())
+      for (const [gate, direction] of [
+        ['ingress', INGRESS],
+        ['egress', EGRESS],
+      ] as const) {
+        const row = counterRow(port, direction);
+        const [packets, bytes] = [AUDITED_PACKETS, AUDITED_BYTES].map((cell) => engine.counters[row + cell]); // prettier-ignore
+        const [wanted, wantedBytes] = twin.audited.get(`${port} ${gate}`) ?? [0, 0];
+        if (packets !== wanted || bytes !== wantedBytes)
+          return `${name} ${gate}: the engine has audited ${packets} packets, ${bytes} bytes, the twin ${wanted}, ${wantedBytes}`;
+      }
+    return undefined;
   }
 
   /** What the tracker and the tables count is what is there, and everything there is found. */

@@ -98,6 +98,30 @@ const DISJOINT = {
   },
   db: { ingress: ['tcp 5432 from sg:app'], egress: ['tcp 443 to 0.0.0.0/0'] },
 };
+
+/** Much of what others let in only audits: by rules, by a group, and at an interface (INTERFACES_AUDITED). */
+const AUDITED = {
+  web: {
+    ingress: ['tcp 80 from 198.51.100.0/24', 'icmp 0/-1 from 0.0.0.0/0'],
+    egress: ['udp 53 to 0.0.0.0/0', 'tcp 8080 to 10.0.0.0/24'],
+    audited: [
+      'tcp 80 from 0.0.0.0/0',
+      'tcp 0-65535 from ::/0',
+      'icmp 8/-1 from 10.0.0.0/8',
+      'tcp 1-9000 to sg:app',
+      'icmpv6 -1/-1 to ::/0',
+    ],
+  },
+  app: {
+    ingress: ['udp 53 from sg:web'],
+    egress: ['udp 53 to 0.0.0.0/0'],
+    audited: ['tcp 8080 from pl:partners', 'udp 0-65535 from 0.0.0.0/0', '47 from sg:web'],
+  },
+  admin: { ingress: [], egress: ['icmp 8/-1 to 10.0.0.0/8'], audit: true },
+  db: { ingress: ['tcp 5432 from sg:app'], egress: [] },
+};
+const INTERFACES_AUDITED = { ...INTERFACES, db: { ...INTERFACES.db, audit: true } };
+
 const LISTS = {
   partners: ['203.0.113.0/24', '198.51.100.7/32'],
   partners6: ['2001:db8:113::/48'],
@@ -180,5 +204,27 @@ export const POLICIES: readonly (readonly ModelText[])[] = [
   [
     world(revoking(OPEN, 'recheck'), BEHIND_PLATFORM),
     world(revoking(TRACKED, 'recheck'), BEHIND_PLATFORM),
+  ],
+  // What is open begins to audit, is enforced, and is open again; flows that were untracked among it.
+  ...(['aws', 'recheck'] as const).map((revocation) => [
+    world(revoking(AUDITED, revocation), INTERFACES_AUDITED),
+    world(revoking(OPEN, revocation)),
+    world(revoking(AUDITED, revocation)),
+    world(revoking(TRACKED, revocation), INTERFACES_AUDITED),
+  ]),
+  [
+    world(revoking({ ...DISJOINT, admin: { egress: [] } }, 'cut'), INTERFACES_AUDITED),
+    world(revoking({ ...DISJOINT, admin: { egress: [], audit: true } }, 'cut')),
+    world(
+      revoking(
+        {
+          admin: { egress: [] },
+          web: { egress: ['udp 53 to sg:app'], audited: ['tcp 8080 to sg:app', '47 to sg:app'] },
+          app: { ingress: ['tcp 8080 from sg:web'], audited: ['udp 53 from sg:web'], audit: true },
+          db: { ingress: ['tcp 5432 from sg:app'], egress: [] },
+        },
+        'cut',
+      ),
+    ),
   ],
 ];

@@ -18,12 +18,16 @@ export interface Share {
   readonly job: number;
   readonly jobs: number;
   readonly isGuarded: boolean;
+  /** With the fast path (WorldOptions). */
+  readonly isOffloaded: boolean;
 }
 
 export interface Progress {
   readonly packets: number;
   /** Those of them that the twin has judged. */
   readonly judged: number;
+  /** Those that the fast path has forwarded. */
+  readonly forwarded: number;
   /** Verdicts by tallyIndex. */
   readonly tally: Float64Array;
   readonly isOver: boolean;
@@ -33,19 +37,20 @@ export interface Progress {
 
 /** Runs a share; `tell` is called now and then, and at the end. */
 export function runShare(talks: readonly Talk[], share: Share, tell: (so: Progress) => void): void {
-  const { seed, seconds, job, jobs, isGuarded } = share;
+  const { seed, seconds, job, jobs, isGuarded, isOffloaded } = share;
   const start = performance.now();
   const tally = new Float64Array(TALLIES);
   let packets = 0;
   let judged = 0;
+  let forwarded = 0;
   let toldMs = start;
   for (let episode = job; packets < share.packets; episode += jobs) {
     try {
-      runEpisode(talks, seed, episode, { tally, isGuarded });
+      forwarded += runEpisode(talks, seed, episode, { tally, isGuarded, isOffloaded });
     } catch (error) {
       if (!(error instanceof Difference)) throw error;
       const failed = { episode, what: error.message };
-      tell({ packets, judged, tally, isOver: true, failed });
+      tell({ packets, judged, forwarded, tally, isOver: true, failed });
       return;
     }
     packets += EPISODE_PACKETS;
@@ -54,9 +59,9 @@ export function runShare(talks: readonly Talk[], share: Share, tell: (so: Progre
     if (nowMs - start >= seconds * 1000) break;
     if (nowMs - toldMs < PROGRESS_SEC * 1000) continue;
     toldMs = nowMs;
-    tell({ packets, judged, tally, isOver: false });
+    tell({ packets, judged, forwarded, tally, isOver: false });
   }
-  tell({ packets, judged, tally, isOver: true });
+  tell({ packets, judged, forwarded, tally, isOver: true });
 }
 
 /** Runs the jobs of a run side by side, a thread each. @returns what all of them have done together */
@@ -65,17 +70,24 @@ export async function runJobs(all: Share, tell: (so: Progress) => void): Promise
   const sum = (): Progress => {
     const tally = new Float64Array(TALLIES);
     for (const one of latest) one.tally.forEach((count, i) => (tally[i] += count));
-    const total = (what: 'packets' | 'judged'): number =>
+    const total = (what: 'packets' | 'judged' | 'forwarded'): number =>
       latest.reduce((so, one) => so + one[what], 0);
     const failed = latest.find((one) => one.failed !== undefined)?.failed;
     const isOver = failed !== undefined || latest.every((one) => one.isOver);
-    const so = { packets: total('packets'), judged: total('judged'), tally, isOver };
+    const so = {
+      packets: total('packets'),
+      judged: total('judged'),
+      forwarded: total('forwarded'),
+      tally,
+      isOver,
+    };
     return failed === undefined ? so : { ...so, failed };
   };
   const workers: Worker[] = [];
   await new Promise<void>((resolve, reject) => {
     for (let job = 0; job < all.jobs; job++) {
-      latest.push({ packets: 0, judged: 0, tally: new Float64Array(TALLIES), isOver: false });
+      const none = { packets: 0, judged: 0, forwarded: 0 };
+      latest.push({ ...none, tally: new Float64Array(TALLIES), isOver: false });
       const share: Share = { ...all, job, packets: all.packets / all.jobs };
       const worker = new Worker(fileURLToPath(import.meta.url), { workerData: share });
       workers.push(worker);

@@ -31,6 +31,9 @@ export interface PlainInterface {
   readonly isPlatform: boolean;
   readonly ingress: readonly PlainRule[];
   readonly egress: readonly PlainRule[];
+  /** Rules that only audit, of both directions, and whether audit passes everything. */
+  readonly audits: readonly PlainRule[];
+  readonly isAudited: boolean;
 }
 
 export function readInterfaces(model: PolicyModel): PlainInterface[] {
@@ -39,6 +42,9 @@ export function readInterfaces(model: PolicyModel): PlainInterface[] {
       one.groupIds
         .flatMap((id) => model.groups.get(id)![direction])
         .map((rule) => ({ rule, peers: peersOf(rule.peer, model) }));
+    const audits = one.groupIds
+      .flatMap((id) => model.groups.get(id)!.audited ?? [])
+      .map((rule) => ({ rule, peers: peersOf(rule.peer, model) }));
     return {
       port: i + 1,
       name: one.name,
@@ -48,6 +54,8 @@ export function readInterfaces(model: PolicyModel): PlainInterface[] {
       isPlatform: one.isPlatform ?? false,
       ingress: rulesOf('ingress'),
       egress: rulesOf('egress'),
+      audits,
+      isAudited: one.audit ?? false,
     };
   });
 }
@@ -68,6 +76,8 @@ function peersOf(peer: Peer, model: PolicyModel): { prefix: string; bits: number
           prefix: plainAddress(address),
           bits: address.family === 4 ? 32 : 128,
         }));
+    case 'dns':
+      return [];
   }
 }
 
@@ -105,6 +115,17 @@ export function isAdmitted(
       admitsProtocol(rule, question) &&
       peers.some(({ prefix, bits }) => startsAlike(prefix, remote, bits)),
   );
+}
+
+/** docs/howto/audit.md: whether it passes at a gate though no rule admits it. */
+export function isAudited(
+  own: PlainInterface,
+  gate: 'ingress' | 'egress',
+  question: Question,
+  remote: string,
+): boolean {
+  const ofGate = own.audits.filter(({ rule }) => rule.direction === gate);
+  return own.isAudited || isAdmitted(ofGate, question, remote);
 }
 
 function admitsProtocol(rule: Rule, packet: Question): boolean {

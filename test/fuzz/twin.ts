@@ -11,19 +11,29 @@
  * fragments have room for all, or less than 30 s pass. Worlds are made so (episode.ts); what is beyond that is fuzzed without the twin.
  */
 import type { PolicyModel } from '../../src/policy/model.ts';
-import { decodePlainly, type TwinPacket, type TwinSegment } from './twin-decode.ts';
-import { stateOf, TwinFlows, type FlowLimits, type TwinFlow } from './twin-flows.ts';
+import { decodePlainly, type TwinPacket } from './twin-decode.ts';
+import { stateOf, TwinFlows, type FlowLimits } from './twin-flows.ts';
 import { TwinFragments } from './twin-fragments.ts';
 import {
   admittingRules,
   isAdmitted,
+  isAudited,
   isUntracked,
   readInterfaces,
   type PlainInterface,
-  type Question,
 } from './twin-rules.ts';
 import { isDhcpReply, isForTheLink, isMartian } from './twin-scope.ts';
-import { advanceTcpPlainly, canHaveSent, openTcpPlainly, takeAdmittedPlainly } from './twin-tcp.ts';
+import {
+  advance,
+  areLegal,
+  flowKey,
+  kindOf,
+  portsOfFlow,
+  type Flow,
+  type Gate,
+  type Opened,
+} from './twin-packet-flow.ts';
+import { canHaveSent, openTcpPlainly, takeAdmittedPlainly } from './twin-tcp.ts';
 
 export interface TwinOptions extends Omit<FlowLimits, 'interfaces'> {
   readonly acceptsMidstream: boolean;
@@ -47,33 +57,13 @@ export interface TwinOptions extends Omit<FlowLimits, 'interfaces'> {
   readonly allowsClassE: boolean;
 }
 
-interface Flow extends TwinFlow {
-  /** What is asked of new rules; undefined: it goes to the platform, which no rule is asked about. */
-  opened: Opened | undefined;
-  /** The change of rules it was last held against, by number. */
-  heldAgainst: number;
-}
-
-/** A flow as if it were opened again. */
-interface Opened {
-  readonly gate: Gate;
-  readonly question: Question;
-  readonly remote: string;
-  /** Ids of all rules that admitted it. */
-  readonly rules: readonly string[];
-}
-
-type Gate = 'ingress' | 'egress';
-
-/** docs/drop-reasons.md, `tcp-flags`; with URG only where there can be data. */
-const LEGAL_FLAGS: readonly string[] = ['S', 'SA', 'A', 'FA', 'R', 'RA'];
-const LEGAL_URGENT_FLAGS: readonly string[] = ['S', 'A', 'FA'];
-
 export class Twin {
   /** What the last packet was decoded to, or why it was not. */
   decoded: TwinPacket | string = '';
   /** How many packets each exception has let pass. */
   readonly excused = { tableFull: 0, invalid: 0, fragment: 0 };
+  /** docs/howto/audit.md: packets and bytes that passed by audit alone, by interface and gate (`web ingress`). */
+  readonly audited = new Map<string, readonly [packets: number, bytes: number]>();
   private readonly flows: TwinFlows<Flow>;
   private readonly fragments: TwinFragments;
   private readonly options: TwinOptions;
@@ -86,6 +76,8 @@ export class Twin {
   private changes = 0;
   /** Of the packet being judged. */
   private isFromPlatform = false;
+  /** The gate whose refusal audit passes over, of what the packet passed by. */
+  private auditedAt: Gate | undefined;
   private readonly portOf = new Map<string, number>();
 
   constructor(model: PolicyModel, options: TwinOptions) {
@@ -157,11 +149,11 @@ export class Twin {
     if (isFromPlatform && to === 0) return 'no-route';
     if (from !== 0 && to !== 0 && isDhcpReply(packet)) return 'rogue-server';
     if (from !== 0 && !isFromPlatform) {
-      const refusal = this.pass(bytes, packet, from, from, 'egress', nowMs);
+      const refusal = this.pass(bytes, packet, from, from, 'egress', nowMs, length);
       if (refusal !== undefined) return refusal;
     }
     if (to !== 0 && !isToPlatform) {
-      const refusal = this.pass(bytes, packet, from, to, 'ingress', nowMs);
+      const refusal = this.pass(bytes, packet, from, to, 'ingress', nowMs, length);
       if (refusal !== undefined) return refusal;
     }
     return to;
@@ -196,22 +188,55 @@ export class Twin {
     return true;
   }
 
-  private outlives({ port, opened }: Flow): boolean {
+  private outlives(flow: Flow): boolean {
+    const { port, opened, auditedAt } = flow;
     if (opened === undefined) return true;
     const { gate, question, remote, rules } = opened;
+    // "Enforced, an audited flow ends if no rule admits it, whatever revocation says", and goes by a rule that does.
+    if (auditedAt !== undefined) {
+      const asked = { ...question, ...portsOfFlow(flow, auditedAt) };
+      const found = admittingRules(this.interfaces[port - 1][auditedAt], asked, remote);
+      flow.opened = { ...opened, rules: found.map(({ id }) => id) };
+      if (found.length > 0) flow.auditedAt = undefined;
+      else if (!isAudited(this.interfaces[port - 1], auditedAt, asked, remote)) return false;
+      return true;
+    }
     const groups = [...this.model.groups.values()];
     // In these worlds all groups say the same.
     const revocation = groups[0].revocation ?? 'aws';
     if (revocation === 'aws') return true;
     const admitting = admittingRules(this.interfaces[port - 1][gate], question, remote);
-    if (revocation === 'recheck') return admitting.length > 0;
     const left = rules.filter((id) => admitting.some((rule) => rule.id === id));
-    if (left.length > 0 && left.length < rules.length)
-      throw new Error(`not to be told which of ${rules.join(', ')} admitted the connection`);
-    return left.length > 0;
+    if (revocation === 'recheck' ? admitting.length > 0 : left.length > 0) {
+      if (revocation === 'cut' && left.length < rules.length)
+        throw new Error(`not to be told which of ${rules.join(', ')} admitted the connection`);
+      return true;
+    }
+    if (!isAudited(this.interfaces[port - 1], gate, question, remote)) return false;
+    flow.auditedAt = gate;
+    return true;
   }
 
   private pass(
+    bytes: Uint8Array,
+    packet: TwinPacket,
+    from: number,
+    port: number,
+    gate: Gate,
+    nowMs: number,
+    length: number,
+  ): string | undefined {
+    this.auditedAt = undefined;
+    const refusal = this.passFragment(bytes, packet, from, port, gate, nowMs);
+    if (refusal !== undefined || this.auditedAt === undefined) return refusal;
+    // "All packets of an audited flow count", at the gate whose rules would have refused it.
+    const key = `${port} ${String(this.auditedAt)}`;
+    const [packets, soFar] = this.audited.get(key) ?? [0, 0];
+    this.audited.set(key, [packets + 1, soFar + length]);
+    return undefined;
+  }
+
+  private passFragment(
     bytes: Uint8Array,
     packet: TwinPacket,
     from: number,
@@ -266,6 +291,7 @@ export class Twin {
     const flow = this.flows.find(key, nowMs);
     if (flow !== undefined) {
       if (!this.hold(flow, nowMs)) return 'revoked';
+      if (!flow.isRevoked) this.auditedAt = flow.auditedAt;
       // "Exceptions", `invalid`: the packet passes and moves nothing. What has ended has ended.
       if (hasIllegalFlags && flow.isRevoked) return 'revoked';
       if (hasIllegalFlags) return flow.tcp!.state === 'closed' ? 'tcp-closed' : undefined;
@@ -273,6 +299,7 @@ export class Twin {
       // A SYN opens it anew, and what is remembered goes once the rules have admitted that.
       if (verdict === 'asks') return this.passByRules(flow, packet, port, gate, nowMs);
       if (verdict !== 'reopens') return verdict;
+      this.auditedAt = undefined;
     }
     if (icmp?.kind === 'error' && this.isAboutFlow(bytes, packet, port, gate, nowMs))
       return undefined;
@@ -293,15 +320,17 @@ export class Twin {
     const isLocal = gate === 'egress';
     const remote = isLocal ? packet.dst : packet.src;
     const isToPlatform = isLocal && this.isExempt(packet);
-    if (!isToPlatform && !this.isLetIn(packet, port, gate, remote))
-      return isSyn ? `${gate}-rules` : 'tcp-state';
+    const letIn = isToPlatform ? 'by rules' : this.letIn(packet, port, gate, remote);
+    if (letIn === 'not') return isSyn ? `${gate}-rules` : 'tcp-state';
+    this.auditedAt = letIn === 'by audit' ? gate : undefined;
     this.flows.change(flow, () => {
       const taken = takeAdmittedPlainly(flow.tcp!, tcp, flow.isOpenedLocally === isLocal);
       if (taken === 'turned') flow.isOpenedLocally = isLocal;
       if (taken === 'passes') flow.seenMs = nowMs;
     });
-    if (flow.isOpenedLocally === isLocal)
-      flow.opened = isToPlatform ? undefined : this.openedBy(packet, port, gate, remote);
+    if (flow.isOpenedLocally !== isLocal) return undefined;
+    flow.opened = isToPlatform ? undefined : this.openedBy(packet, port, gate, remote);
+    flow.auditedAt = this.auditedAt;
     return undefined;
   }
 
@@ -320,8 +349,10 @@ export class Twin {
     const isToPlatform = isLocal && this.isExempt(packet);
     const isReopened = this.flows.find(key, nowMs) !== undefined;
     const opener = this.openerOf(key, nowMs);
+    const letIn = isToPlatform ? 'by rules' : this.letIn(packet, port, gate, remote);
+    let auditedAt = letIn === 'by audit' ? gate : undefined;
     if (!isToPlatform) {
-      if (!this.isLetIn(packet, port, gate, remote)) {
+      if (letIn === 'not') {
         if (opener !== undefined) opener.seenMs = nowMs;
         return `${gate}-rules`;
       }
@@ -336,36 +367,55 @@ export class Twin {
         if (unrecorded === undefined) this.flows.forget(key);
         return unrecorded;
       }
-      // The same paragraph: "of UDP, until the side that had opened it …".
-      if (opener !== undefined && !isReopened) {
-        opener.seenMs = nowMs;
-        if (opener.isLocal !== isLocal) {
+      // The same paragraph: "of UDP, until the side that had opened it …"; connections end with the rules that kept
+      // them untracked, until a SYN opens them anew.
+      const isAnswer = opener !== undefined && !isReopened && opener.isLocal !== isLocal;
+      if (opener !== undefined && !isReopened) opener.seenMs = nowMs;
+      const isPast =
+        isAnswer ||
+        (tcp !== undefined &&
+          tcp.flags !== 'S' &&
+          this.past.some((was) => isUntracked(was[port - 1], packet, localPort, remotePort)));
+      if (isPast && auditedAt === undefined) {
+        // docs/howto/audit.md: "Connections that were untracked when their rule began to audit go on, and count."
+        const other = isLocal ? 'ingress' : 'egress';
+        const asked = { ...packet, dstPort: isLocal ? localPort : remotePort };
+        if (isAudited(own, other, asked, remote)) auditedAt = other;
+        else {
+          if (!isAnswer) return 'revoked';
           const revoked = this.makeFlow(packet, port, gate, key, nowMs);
           this.flows.openIfRoom({ ...revoked, isOpenedLocally: !isLocal, isRevoked: true }, nowMs);
           return 'revoked';
         }
       }
-      // "Untracked flows": connections end with the rules that kept them untracked, until a SYN opens them anew.
-      if (tcp !== undefined && tcp.flags !== 'S')
-        if (this.past.some((was) => isUntracked(was[port - 1], packet, localPort, remotePort)))
-          return 'revoked';
     }
     if (tcp !== undefined && tcp.flags !== 'S' && !this.options.acceptsMidstream)
       return 'tcp-midstream';
     // "What is tracked": ICMP messages that ask nothing are not.
-    if (icmp !== undefined && icmp.kind !== 'query' && icmp.kind !== 'reply')
+    if (icmp !== undefined && icmp.kind !== 'query' && icmp.kind !== 'reply') {
+      this.auditedAt = auditedAt;
       return this.refuseUnrecorded();
+    }
     const unrecorded = this.refuseUnrecorded();
     if (unrecorded !== undefined) return unrecorded;
-    const flow = this.makeFlow(packet, port, gate, key, nowMs);
+    this.auditedAt = auditedAt;
+    const flow = { ...this.makeFlow(packet, port, gate, key, nowMs), auditedAt };
     const isOpen = this.flows.open(isToPlatform ? { ...flow, opened: undefined } : flow, nowMs);
     if (isOpen) this.openers.delete(key);
     return isOpen ? undefined : 'conntrack-full';
   }
 
   /** What the platform sends is an answer, or nothing. */
-  private isLetIn(packet: TwinPacket, port: number, gate: Gate, remote: string): boolean {
-    return !this.isFromPlatform && isAdmitted(this.interfaces[port - 1][gate], packet, remote);
+  private letIn(
+    packet: TwinPacket,
+    port: number,
+    gate: Gate,
+    remote: string,
+  ): 'by rules' | 'by audit' | 'not' {
+    const own = this.interfaces[port - 1];
+    if (this.isFromPlatform) return 'not';
+    if (isAdmitted(own[gate], packet, remote)) return 'by rules';
+    return isAudited(own, gate, packet, remote) ? 'by audit' : 'not';
   }
 
   private makeFlow(packet: TwinPacket, port: number, gate: Gate, key: string, nowMs: number): Flow {
@@ -383,6 +433,8 @@ export class Twin {
       isStream: false,
       isRevoked: false,
       heldAgainst: this.changes,
+      auditedAt: undefined,
+      ports: isLocal ? [packet.srcPort, packet.dstPort] : [packet.dstPort, packet.srcPort],
       opened: this.openedBy(packet, port, gate, isLocal ? packet.dst : packet.src),
     };
   }
@@ -435,62 +487,4 @@ export class Twin {
     const remotePort = isQuotedLocal ? quoted.dstPort : quoted.srcPort;
     return isUntracked(this.interfaces[port - 1], quoted, localPort, remotePort);
   }
-}
-
-/** Moves the flow. @returns undefined if the packet passes, `reopens`, or the reason why not */
-function advance(
-  flow: Flow,
-  packet: TwinPacket,
-  isLocal: boolean,
-  nowMs: number,
-): string | undefined {
-  const isFromOpener = flow.isOpenedLocally === isLocal;
-  if (flow.isRevoked) {
-    // "What is tracked": so long since it ended, or its last packet since.
-    flow.seenMs = nowMs;
-    // Without TCP nothing tells an opening but who sends it.
-    const opens = packet.tcp === undefined ? isFromOpener : packet.tcp.flags === 'S';
-    return opens ? 'reopens' : 'revoked';
-  }
-  if (flow.tcp !== undefined) {
-    const before = flow.tcp.state;
-    const verdict = advanceTcpPlainly(flow.tcp, packet.tcp!, isFromOpener);
-    const { state } = flow.tcp;
-    if (verdict === 'unchanged') return undefined;
-    if (verdict !== 'passes') return verdict;
-    // "What is tracked": a connection lives 30 s after FIN, 10 s after RST, whatever still comes.
-    if (state !== before || (state !== 'closing' && state !== 'closed')) flow.seenMs = nowMs;
-    return undefined;
-  }
-  flow.seenMs = nowMs;
-  // "What is tracked": a stream has more than one request and response.
-  if (!isFromOpener) {
-    if (flow.hasAskedAgain) flow.isStream = true;
-    flow.hasReplied = true;
-  } else if (flow.hasReplied) flow.hasAskedAgain = true;
-  return undefined;
-}
-
-function areLegal({ flags, isUrgent }: TwinSegment): boolean {
-  return (isUrgent ? LEGAL_URGENT_FLAGS : LEGAL_FLAGS).includes(flags);
-}
-
-function kindOf({ protocol }: TwinPacket): Flow['kind'] {
-  if (protocol === 6) return 'tcp';
-  if (protocol === 17) return 'udp';
-  return protocol === 1 || protocol === 58 ? 'icmp' : 'other';
-}
-
-/** The flow as the interface sees it: its own side first, whoever sends ("What is tracked", "tracked by"). */
-function flowKey(packet: TwinPacket, port: number, isLocal: boolean): string {
-  const { icmp } = packet;
-  const addresses = isLocal ? packet.src + packet.dst : packet.dst + packet.src;
-  let what: string;
-  if (icmp === undefined) {
-    what = isLocal ? `${packet.srcPort} ${packet.dstPort}` : `${packet.dstPort} ${packet.srcPort}`;
-  } else if (icmp.kind === 'query' || icmp.kind === 'reply') {
-    const isAskedLocally = (icmp.kind === 'query') === isLocal;
-    what = `${isAskedLocally ? 'we ask' : 'they ask'} ${icmp.query} ${icmp.id}`;
-  } else what = 'asks nothing';
-  return `${port} ${packet.protocol} ${what} ${addresses}`;
 }

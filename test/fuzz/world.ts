@@ -27,6 +27,7 @@ import type { PolicyModel } from '../../src/policy/model.ts';
 import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { noPast } from '../../src/policy/untracked-past.ts';
 import { Packet } from '../../src/wire/packet.ts';
+import { PlainKernel } from '../offload/plain-kernel.ts';
 import { model, mustAddress, specialAddresses } from '../support/policy.ts';
 import { PLATFORM, PLATFORM6, POLICIES, ROUTER } from './policies.ts';
 import { plainAddress } from './twin-rules.ts';
@@ -55,6 +56,8 @@ export interface WorldOptions {
   readonly secret: number;
   /** What the clock shows when the first packet comes. */
   readonly startMs: number;
+  /** Whether the twin of the kernel's programs forwards what it can. The engine's twin knows nothing of it. */
+  readonly isOffloaded: boolean;
 }
 
 /** Where nothing runs out, with the defaults of the documentation. */
@@ -71,6 +74,7 @@ export const ROOMY: WorldOptions = {
   events: 'unwanted',
   secret: 1,
   startMs: 0,
+  isOffloaded: false,
 };
 
 interface World {
@@ -177,6 +181,12 @@ export function makeEngine(options: WorldOptions): Engine {
     counters: new Float64Array(counterBytes(PORT_NAMES.length) / 8),
     hasUplink: options.hasUplink,
   });
+}
+
+/** The fast path of an engine that was just made. */
+export function makeKernel(engine: Engine, takesPart = (_port: number) => true): PlainKernel {
+  const events = Reflect.get(engine, 'events') as EventRing;
+  return new PlainKernel(engine, { events, timeoutsMs, generation: 1, takesPart });
 }
 
 export function makeTwin(options: WorldOptions): Twin {

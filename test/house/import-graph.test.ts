@@ -13,6 +13,8 @@ const PROGRAMS: readonly string[] = [
   ...['src/doors/cni/secgroupd-cni.ts', 'src/doors/netavark/secgroupd-netavark.ts'],
   'src/doors/docker/secgroupd-docker.ts',
   'src/metadata/secgroup-metadata.ts',
+  // It runs in a browser.
+  'src/console/page/main.tsx',
 ];
 
 describe('files of src/', () => {

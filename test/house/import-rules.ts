@@ -10,11 +10,6 @@ const OFFLINE = ['cloudformation', 'config', 'lint', 'explain'];
 /** Rooms that say what a daemon does. */
 const VIEWS = ['telemetry', 'flow-logs', 'metrics', 'queries', 'control-socket'];
 
-/** Rooms that are drawn and not built yet: ARCHITECTURE.md says what they are for. */
-const ROOMS_TO_COME: readonly (readonly [string, readonly string[]])[] = [
-  ['console', ['control-socket', 'queries', 'explain']],
-];
-
 /** Folder of src/ → the folders it may import besides itself. `main` is src/main.ts. */
 const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['wire', []],
@@ -39,7 +34,7 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ['flow-logs', ['telemetry', 'config', 'engine', 'conntrack', 'addr', 'source']],
   ['metrics', ['flow-logs', 'telemetry', 'config', 'engine', 'conntrack', 'policy']],
   ['queries', ['telemetry', 'explain', 'config', ...FOUNDATION]],
-  ['control-socket', ['queries', 'explain', 'source']],
+  ['control-socket', ['queries', 'explain', 'config', 'source']],
   ['service', ['config', 'dataplane', 'store', ...FOUNDATION]],
   ['doctor', ['config', 'dataplane', 'service', 'run', 'doors', 'control-socket', ...FOUNDATION]],
   [
@@ -51,7 +46,23 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ],
   ['lab', ['config', 'ports', 'api', 'cloudformation', 'addr', 'source']],
   ['run', ['control-socket', 'queries', 'config', 'lab', 'addr', 'source']],
+  ['recorded', ['config', 'wire', 'addr', 'source']],
+  [
+    'replay',
+    [
+      ...['recorded', 'config', 'explain', 'engine', 'conntrack', 'policy', 'wire', 'addr'],
+      'source',
+    ],
+  ],
+  ['learn', ['recorded', 'engine', 'policy', 'wire', 'addr', 'source']],
   ['reach', ['inputs', 'outputs', 'config', 'explain', 'lab', 'policy', 'addr', 'source']],
+  [
+    'console',
+    [
+      ...['control-socket', 'queries', 'explain', 'config', 'lint', 'outputs', 'reach'],
+      ...['policy', 'addr', 'source'],
+    ],
+  ],
   [
     'api',
     [
@@ -60,11 +71,21 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
     ],
   ],
   [
+    'api-console',
+    [
+      ...['api', 'console', 'hosts', 'estate', 'store', 'config', 'explain', 'queries'],
+      ...['policy', 'addr', 'source'],
+    ],
+  ],
+  // The API's program: it starts the console, which knows the API.
+  ['secgroup-api', ['api', 'api-console', 'console', 'service', 'metrics']],
+  [
     'cli',
     [
       ...OFFLINE,
-      ...['inputs', 'outputs'],
+      ...['inputs', 'outputs', 'console'],
       ...['queries', 'control-socket', 'service', 'doctor', 'lab', 'reach', 'run', 'api', 'doors'],
+      ...['recorded', 'replay', 'learn'],
       'hosts',
       ...FOUNDATION,
     ],
@@ -75,8 +96,18 @@ const MAY_IMPORT: ReadonlyMap<string, readonly string[]> = new Map([
   ],
   ['metadata', ['control-socket', 'queries', 'service', 'api', 'config', 'ports', 'metrics']],
   ['main', ['dataplane', 'daemon']],
-  ...ROOMS_TO_COME,
+  // The page runs in a browser. What it knows of the rest are the types of its server's answers (PAGE_CONTRACT).
+  ['console/page', ['addr']],
 ]);
+
+/** The page's sources: they are bundled, and no program imports them. */
+const PAGE = 'src/console/page/';
+/** It lies among what it starts, and is above it. */
+const API_PROGRAM = 'src/api/secgroup-api.ts';
+/** What the page may import of its server. */
+const PAGE_CONTRACT = 'src/console/contract.ts';
+/** Packages of the page. They are in its bundle, so that nobody installs them: they are development dependencies. */
+export const PAGE_PACKAGES: readonly string[] = ['preact', 'd3-force', 'uplot'];
 
 /** Packages that one place alone may import. */
 const ONLY_IMPORTER: ReadonlyMap<string, { readonly pattern: RegExp; readonly where: string }> =
@@ -86,6 +117,7 @@ const ONLY_IMPORTER: ReadonlyMap<string, { readonly pattern: RegExp; readonly wh
     ['libsql', { pattern: /^src\/store\/sqlite\.ts$/, where: 'src/store/sqlite.ts' }],
     ['@grpc/grpc-js', { pattern: /^src\/store\/etcd\/grpc\.ts$/, where: 'src/store/etcd/grpc.ts' }],
     ['protobufjs', { pattern: /^src\/store\/etcd\/wire\.ts$/, where: 'src/store/etcd/wire.ts' }],
+    ['hyparquet', { pattern: /^src\/recorded\/parquet\.ts$/, where: 'src/recorded/parquet.ts' }],
     ['cap', { pattern: /^src\/ports\/pcap\.ts$/, where: 'src/ports/pcap.ts' }],
   ]);
 
@@ -166,7 +198,7 @@ function localBreach(path: string, specifier: string): string | undefined {
   if (!target.startsWith('src/')) return `'${specifier}' is outside src/`;
   const from = folderOf(path);
   const to = folderOf(target);
-  if (from === to) return undefined;
+  if (from === to || (from === 'console/page' && target === PAGE_CONTRACT)) return undefined;
   const allowed = MAY_IMPORT.get(from);
   if (allowed === undefined) return `src/${from} is not in the table of import directions`;
   if (allowed.includes(to)) return undefined;
@@ -179,12 +211,16 @@ function packageBreach(
   specifier: string,
   packages: ReadonlySet<string>,
 ): string | undefined {
+  const isPage = path.startsWith(PAGE);
   if (isBuiltin(specifier)) {
+    if (isPage) return `'${specifier}' is not in a browser`;
     return specifier.startsWith('node:')
       ? undefined
       : `write 'node:${specifier}' for the built-in '${specifier}'`;
   }
   const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+  if (isPage)
+    return PAGE_PACKAGES.includes(name) ? undefined : `'${name}' is not a package of the page`;
   if (!packages.has(name)) return `'${name}' is not a dependency in package.json`;
   const only = ONLY_IMPORTER.get(name);
   if (only !== undefined && !only.pattern.test(path))
@@ -192,8 +228,10 @@ function packageBreach(
   return undefined;
 }
 
-/** `src/wire/ipv4.ts` → `wire`; `src/main.ts` → `main`. */
+/** `src/wire/ipv4.ts` → `wire`; `src/main.ts` → `main`; files of the page → `console/page`; the API's program. */
 function folderOf(path: string): string {
+  if (path.startsWith(PAGE)) return 'console/page';
+  if (path === API_PROGRAM) return 'secgroup-api';
   const parts = path.split('/');
   return parts.length > 2 ? parts[1] : parts[1].replace(/\.[jt]s$/, '');
 }

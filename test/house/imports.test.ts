@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { readSources, repositoryRoot } from '../support/repository.ts';
-import { importBreaches, importsOf } from './import-rules.ts';
+import { importBreaches, importsOf, PAGE_PACKAGES } from './import-rules.ts';
 
 interface Manifest {
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
 describe('imports of src/', () => {
@@ -21,6 +22,8 @@ describe('imports of src/', () => {
       Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }),
     );
     assert.deepEqual(importBreaches(sources, packages), []);
+    for (const name of PAGE_PACKAGES)
+      assert.ok(manifest.devDependencies?.[name] !== undefined, `${name} is no package of ours`);
   });
 
   test('are found at all', () => {
@@ -137,6 +140,38 @@ describe('the import rules', () => {
       'src/store/check.ts',
       "import Libsql from 'libsql';",
       ["src/store/check.ts:1: only src/store/sqlite.ts may import 'libsql'"],
+    ],
+    [
+      'the page has its own packages and the types of its server',
+      'src/console/page/views/a.tsx',
+      "import { h } from 'preact/hooks'; import type { A } from '../../contract.ts'; import '../b.ts';",
+      [],
+    ],
+    [
+      'the page knows nothing else of its server',
+      'src/console/page/a.tsx',
+      "import { b } from '../b.ts';",
+      [
+        "src/console/page/a.tsx:1: console/page must not import console ('../b.ts'); it may import addr",
+      ],
+    ],
+    [
+      'the page runs in a browser',
+      'src/console/page/a.ts',
+      "import 'node:fs'; import { parse } from 'yaml';",
+      [
+        "src/console/page/a.ts:1: 'node:fs' is not in a browser",
+        "src/console/page/a.ts:1: 'yaml' is not a package of the page",
+      ],
+    ],
+    [
+      'no program has the page',
+      'src/console/a.ts',
+      "import { b } from './page/b.ts'; import 'preact';",
+      [
+        "src/console/a.ts:1: console must not import console/page ('./page/b.ts'); it may import control-socket, queries, explain, config, lint, outputs, reach, policy, addr, source",
+        "src/console/a.ts:1: 'preact' is not a dependency in package.json",
+      ],
     ],
     [
       'undeclared',

@@ -101,14 +101,25 @@ export function sourceBreaches(path: string, text: string): string[] {
         tell(node, `a function of ${count} lines of code, more than ${FUNCTION_LINES_MAX}`);
     }
     if (node.kind === ts.SyntaxKind.AnyKeyword) tell(node, 'any');
-    if (ts.isIdentifier(node) && node.text === 'console' && !path.startsWith('src/cli/'))
-      tell(node, 'console');
+    if (isGlobal(node, 'console') && !path.startsWith('src/cli/')) tell(node, 'console');
     ts.forEachChild(node, visit);
   }
   if (!text.replace(/^#!.*\n/, '').startsWith('/**'))
     breaches.push(`${path}:1: no docstring at the top`);
   visit(file);
   return breaches;
+}
+
+/** Whether a node is a name of the language, and not that of a member which happens to be called so. */
+function isGlobal(node: ts.Node, name: string): boolean {
+  if (!ts.isIdentifier(node) || node.text !== name) return false;
+  const { parent } = node;
+  if (ts.isBindingElement(parent)) return parent.propertyName !== node;
+  const isMember =
+    ts.isPropertySignature(parent) ||
+    ts.isPropertyAssignment(parent) ||
+    ts.isPropertyAccessExpression(parent);
+  return !isMember || parent.name !== node;
 }
 
 function lineOf(file: ts.SourceFile, position: number): number {

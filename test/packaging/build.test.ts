@@ -1,6 +1,8 @@
 /**
  * scripts/build may be interrupted anywhere: the next one gives what a clean one gives. Tried on a source tree of a few
  * files, with the scripts and the compiler of this one.
+ *
+ * Starts early: it builds again and again.
  */
 import assert from 'node:assert/strict';
 import {
@@ -31,6 +33,7 @@ const TRIES = 5;
 /** What src/main.ts and the validator's maker import has to be where they look for it. */
 const REAL_MAIN = 'src/main.ts';
 const VALIDATOR = 'scripts/validators/validator.ts';
+const PAGE_CONFIG = 'src/console/page/tsconfig.json';
 
 const SOURCES: Readonly<Record<string, string>> = {
   'src/cli/sgctl.ts':
@@ -48,6 +51,9 @@ export function judge(): number {
 }
 `,
   'src/engine/reasons.ts': reasons(7),
+  'src/console/page/main.tsx': "document.title = 'page';\n",
+  'src/console/page/styles/page.css': 'body { color: black; }\n',
+  'src/console/page/index.html': '<!doctype html>\n',
   'src/wire/status.ts': 'export const STATUS_COUNT = 10;\n',
   'src/conntrack/flow.ts': 'export const FLOW_WORDS = 2;\n',
   'src/policy/peer.ts': 'export const ANY = 1;\n',
@@ -93,6 +99,8 @@ describe('scripts/build', { timeout: 1_200_000 }, () => {
     const main = readFileSync(join(root, 'dist/src/main.js'), 'utf8');
     assert.match(main, /^#!.*\nimport '\.\/bundle\/main\.js';\n$/);
     assert.deepEqual(await answers(root), ['17', '17', 'thread 17']);
+    for (const name of ['index.html', 'page.css', 'page.js', 'page.js.gz'])
+      assert.ok(clean.has(`src/console/page/${name}`), name);
   });
 
   test('does nothing where nothing has changed', async () => {
@@ -171,8 +179,8 @@ async function answers(root: string): Promise<string[]> {
 function makeTree(): string {
   const root = mkdtempSync(join(tmpdir(), 'sgt-build-'));
   const real = repositoryRoot();
-  for (const path of ['package.json', 'package-lock.json', 'tsconfig.json', REAL_MAIN, VALIDATOR])
-    cpSync(join(real, path), join(root, path));
+  const files = ['package.json', 'package-lock.json', 'tsconfig.json', REAL_MAIN, VALIDATOR];
+  for (const path of [...files, PAGE_CONFIG]) cpSync(join(real, path), join(root, path));
   for (const path of ['native', 'scripts/dist', 'scripts/inline', 'scripts/bundle'])
     cpSync(join(real, path), join(root, path), { recursive: true, preserveTimestamps: true });
   for (const path of ['scripts/build', 'scripts/build-native'])

@@ -27,7 +27,7 @@ import { buildProgram } from '../../src/cli/program.ts';
 import { requireTools } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
 
-const program = describeCommand(buildProgram());
+const program = describeCommand(await buildProgram());
 /** A shell on a busy machine starts a Node.js for each Tab. */
 const WAIT_MS = 60_000;
 const PROMPT = 'READY> ';

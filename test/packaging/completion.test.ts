@@ -12,7 +12,7 @@ import { buildProgram } from '../../src/cli/program.ts';
 import { mustRun, run } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 
-const program = describeCommand(buildProgram());
+const program = describeCommand(await buildProgram());
 
 function makeFolder(t: TestContext, files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-completion-'));

@@ -16,16 +16,16 @@ import { run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 
-const pages = makePages(repositoryRoot(), '2026-01-02');
+const pages = await makePages(repositoryRoot(), '2026-01-02');
 
 /** As a reader sees it: hyphens are hyphens. */
 function textOf(page: (typeof PAGES)[number]): string {
   return pages.get(page)!.replaceAll('\\-', '-').replaceAll('\\(dq', '"');
 }
 
-test('every subcommand and option of sgctl is in its page', () => {
+test('every subcommand and option of sgctl is in its page', async () => {
   const text = textOf('sgctl.1');
-  for (const { path, options } of listCommands(describeCommand(buildProgram())).slice(1)) {
+  for (const { path, options } of listCommands(describeCommand(await buildProgram())).slice(1)) {
     if (path.at(-1) === 'help') continue;
     assert.ok(text.includes(path.join(' ')), path.join(' '));
     for (const { flags } of options) assert.ok(text.includes(flags), `${path.join(' ')} ${flags}`);

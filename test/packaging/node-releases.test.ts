@@ -2,65 +2,14 @@
  * The releases of Node.js that we say we work with, other than the one that runs these tests: the addon, the packet
  * path and real traffic under each.
  *
- * Runs alone: tests of memory and of timing are run inside.
+ * Starts early: whole test files are run, under each of them.
  */
-import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { test } from 'node:test';
-import { mustRun, run } from '../support/process.ts';
-import { repositoryRoot } from '../support/repository.ts';
-import { requireTools } from '../support/require.ts';
+import { testOtherReleases } from './other-node.ts';
 
-const FETCH_TIMEOUT_MS = 180_000;
-const TESTS_TIMEOUT_MS = 300_000;
-
-/** One of each kind: the addon's calls, no allocation under this V8, scripts of packets, a daemon with real traffic. */
-const TESTS = [
+testOtherReleases("the addon's calls, scripts of packets, a daemon with real traffic", [
   'native/arguments',
   'native/batch',
   'native/device',
-  'engine/allocation',
   'scenarios/scenarios',
   'netns/traffic',
-];
-
-const root = repositoryRoot();
-const { releases } = JSON.parse(
-  readFileSync(join(root, 'scripts/deb/node-releases.json'), 'utf8'),
-) as { releases: Record<string, unknown> };
-
-/** Those of the runner that started this test would make the inner one report to it. */
-function ownEnvironment(): NodeJS.ProcessEnv {
-  const { NODE_TEST_CONTEXT: _, ...rest } = process.env;
-  return rest;
-}
-
-for (const release of Object.keys(releases)) {
-  test(
-    `works with Node.js ${release}`,
-    { timeout: FETCH_TIMEOUT_MS + TESTS_TIMEOUT_MS },
-    async (t) => {
-      if (!requireTools(t, 'npm', 'dpkg')) return;
-      const folder = mkdtempSync(join(tmpdir(), 'sgt-node-'));
-      t.after(() => rmSync(folder, { recursive: true, force: true }));
-      const fetched = await mustRun(
-        join(root, 'scripts/fetch-node'),
-        [release, join(folder, 'node')],
-        { timeoutMs: FETCH_TIMEOUT_MS },
-      );
-      const node = fetched.trim();
-      assert.match(await mustRun(node, ['--version']), new RegExp(`^v${release}\\.`));
-      const files = TESTS.map((name) => join(root, 'dist/test', `${name}.test.js`));
-      const result = await run(
-        node,
-        ['--enable-source-maps', '--test', '--test-concurrency=1', '--test-reporter=tap', ...files],
-        { timeoutMs: TESTS_TIMEOUT_MS, env: ownEnvironment() },
-      );
-      const failed = result.stdout.split('\n').filter((line) => /^\s*not ok /.test(line));
-      assert.equal(result.code, 0, `${failed.join('\n')}\n${result.stderr}`);
-      assert.match(result.stdout, /^# pass [1-9]/m);
-    },
-  );
-}
+]);

@@ -9,8 +9,8 @@ import { mustRun, run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 
-const NPM_TIMEOUT_MS = 120_000;
-const BUILD_TIMEOUT_MS = 60_000;
+const NPM_TIMEOUT_MS = 300_000;
+const BUILD_TIMEOUT_MS = 300_000;
 
 function makeFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-npm-'));
@@ -43,7 +43,7 @@ interfaces:
 `;
 }
 
-test('the package of npm', { timeout: 300_000 }, async (t) => {
+test('the package of npm', { timeout: 1_200_000 }, async (t) => {
   if (!requireTools(t, 'npm')) return;
   const folder = makeFolder(t);
   const { filename, files } = await pack(folder);

@@ -10,8 +10,8 @@ import type { TestContext } from 'node:test';
 import { run, start, type CommandResult, type Running } from './process.ts';
 import { requireTools } from './require.ts';
 
-const START_TIMEOUT_MS = 60_000;
-const CTL_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 300_000;
+const CTL_TIMEOUT_MS = 300_000;
 /** etcd waits for the disk at each commit, of which tests make thousands: in memory where that can be. */
 const FOLDERS = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 

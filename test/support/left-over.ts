@@ -10,7 +10,7 @@ import { mustRun } from './process.ts';
 import { SGCTL } from './sgctl.ts';
 
 const NAMESPACES = '/run/netns';
-const LAB_DOWN_TIMEOUT_MS = 60_000;
+const LAB_DOWN_TIMEOUT_MS = 300_000;
 
 /** Removes labs and namespaces whose test is gone. @returns their names */
 export async function removeLeftOver(): Promise<string[]> {

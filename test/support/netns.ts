@@ -6,10 +6,10 @@
  * running inside is killed by its pid: only what the test started can be in there.
  */
 import { spawnSync } from 'node:child_process';
-import type { TestContext } from 'node:test';
 import { mustRun, run, signalUnlessEnded, start } from './process.ts';
 import type { CommandResult, RunOptions, Running } from './process.ts';
 import { findTool } from './require.ts';
+import type { Scope } from './scope.ts';
 
 export { requireRoot, requireTools, requireTun } from './require.ts';
 
@@ -57,10 +57,10 @@ export function ownerOf(name: string): number | undefined {
 }
 
 /** Makes a namespace with its loopback up; the end of the test removes it. Needs root. */
-export async function makeNetns(t: TestContext): Promise<Netns> {
+export async function makeNetns(scope: Scope): Promise<Netns> {
   const name = uniqueName();
   const ip = ipPath();
-  t.after(() => remove(name));
+  scope.after(() => remove(name));
   living.add(name);
   await mustRun(ip, ['netns', 'add', name]);
   const enter = ['netns', 'exec', name];
@@ -136,7 +136,7 @@ export async function connect(a: LinkEnd, b: LinkEnd): Promise<void> {
   for (const end of [a, b]) await waitUntilUp(end);
 }
 
-const UP_TIMEOUT_MS = 15_000;
+const UP_TIMEOUT_MS = 120_000;
 const UP_INTERVAL_MS = 20;
 
 async function waitUntilUp({ netns, interfaceName }: LinkEnd): Promise<void> {

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { findTool } from './require.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 300_000;
 const TOOLS = ['podman', 'runc', 'busybox', 'unshare', 'mount'];
 const HOST_LOCAL = '/usr/lib/cni/host-local';
 export const PRIVATE = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];

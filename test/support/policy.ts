@@ -3,6 +3,7 @@
  * ::/0`. It does not use the configuration loader, so that neither hides a mistake of the other.
  */
 import { parseAddress, parseCidr } from '../../src/addr/address.ts';
+import { makeAuditAll } from '../../src/policy/audit.ts';
 import { MemberSet } from '../../src/policy/member-set.ts';
 import type {
   Direction,
@@ -25,6 +26,10 @@ export interface ModelText {
         readonly ingress?: readonly string[];
         readonly egress?: readonly string[];
         readonly revocation?: Revocation;
+        /** Rules that only audit. */
+        readonly audited?: readonly string[];
+        /** The group is in audit mode. */
+        readonly audit?: boolean;
       }
     >
   >;
@@ -38,6 +43,7 @@ export interface ModelText {
         readonly sourceDestCheck?: boolean;
         readonly alwaysTracked?: boolean;
         readonly isPlatform?: boolean;
+        readonly audit?: boolean;
       }
     >
   >;
@@ -60,28 +66,29 @@ const ORIGIN = { file: 'test', line: 1, column: 1, path: '' };
 /** Groups without `egress` get AWS's default. Ids are the names with their prefix: `sg-web`, `eni-a`. */
 export function model(text: ModelText): PolicyModel {
   const groups = new Map(
-    Object.entries(text.groups).map(
-      ([name, { ingress = [], egress = ALLOW_ALL_EGRESS, revocation }]): [
-        string,
-        SecurityGroup,
-      ] => {
-        const id = `sg-${name}`;
-        const rules = (direction: Direction, lines: readonly string[]): Rule[] =>
-          lines.map((line) => rule(`sgr-${name}-${direction}-${line}`, direction, line));
-        return [
+    Object.entries(text.groups).map(([name, text]): [string, SecurityGroup] => {
+      const { ingress = [], egress = ALLOW_ALL_EGRESS, revocation } = text;
+      const id = `sg-${name}`;
+      const rules = (direction: Direction, lines: readonly string[]): Rule[] =>
+        lines.map((line) => rule(`sgr-${name}-${direction}-${line}`, direction, line));
+      const audited = [
+        ...(text.audited ?? []).map((line) => auditRule(`sgr-${name}-audit-${line}`, line)),
+        ...(text.audit === true ? makeAuditAll(id, ORIGIN) : []),
+      ];
+      return [
+        id,
+        {
           id,
-          {
-            id,
-            name,
-            description: name,
-            ingress: rules('ingress', ingress),
-            egress: rules('egress', egress),
-            ...(revocation === undefined ? {} : { revocation }),
-            origin: ORIGIN,
-          },
-        ];
-      },
-    ),
+          name,
+          description: name,
+          ingress: rules('ingress', ingress),
+          egress: rules('egress', egress),
+          ...(revocation === undefined ? {} : { revocation }),
+          ...(audited.length === 0 ? {} : { audited }),
+          origin: ORIGIN,
+        },
+      ];
+    }),
   );
   const prefixLists = new Map(
     Object.entries(text.prefixLists ?? {}).map(([name, cidrs]): [string, PrefixList] => {
@@ -112,6 +119,7 @@ export function model(text: ModelText): PolicyModel {
           sourceDestCheck: spec.sourceDestCheck ?? true,
           alwaysTracked: spec.alwaysTracked ?? false,
           isPlatform: spec.isPlatform ?? false,
+          ...(spec.audit === true ? { audit: true as const } : {}),
           connectionTracking: {
             tcpEstablishedTimeoutSec: 432000,
             udpTimeoutSec: 30,
@@ -166,8 +174,13 @@ export function specialAddresses(
   };
 }
 
+function auditRule(id: string, line: string): Rule {
+  const direction = line.includes(' from ') ? 'ingress' : 'egress';
+  return { ...rule(id, direction, line), audit: true };
+}
+
 function rule(id: string, direction: Direction, line: string): Rule {
-  const match = /^(\S+)(?: (\S+))? (from|to) (\S+)$/.exec(line);
+  const match = /^(\S+)(?: (\S+))? (from|to) (\S+)( by TLS)?$/.exec(line);
   if (match === null) throw new Error(`not a rule: ${line}`);
   const protocol = PROTOCOLS[match[1]] ?? Number(match[1]);
   const [fromPort, toPort] = range(protocol, match[2]);
@@ -177,7 +190,7 @@ function rule(id: string, direction: Direction, line: string): Rule {
     protocol,
     fromPort,
     toPort,
-    peer: peer(match[4]),
+    peer: peer(match[4], match[5] !== undefined),
     description: '',
     origin: ORIGIN,
   };
@@ -195,13 +208,15 @@ function range(protocol: number, text: string | undefined): [number, number] {
   return [-1, -1];
 }
 
-function peer(text: string): Peer {
+function peer(text: string, isStrict: boolean): Peer {
   if (text.startsWith('sg:')) return { kind: 'group', groupId: `sg-${text.slice(3)}` };
   if (text.startsWith('pl:')) return { kind: 'prefixList', prefixListId: `pl-${text.slice(3)}` };
+  if (text.startsWith('dns:'))
+    return { kind: 'dns', name: text.slice(4), ...(isStrict ? { tlsName: true as const } : {}) };
   return { kind: 'cidr', cidr: mustCidr(text) };
 }
 
-function mustCidr(text: string): Extract<Peer, { kind: 'cidr' }>['cidr'] {
+export function mustCidr(text: string): Extract<Peer, { kind: 'cidr' }>['cidr'] {
   const parsed = parseCidr(text, 'refuse');
   if (!parsed.ok) throw new Error(parsed.message);
   return parsed.value;

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 
 export interface RunOptions {
-  /** After this the whole group is killed and the result says `timedOut`. Default 10 s. */
+  /** After this the whole group is killed and the result says `timedOut`. Default two minutes. */
   readonly timeoutMs?: number;
   /** Written to its standard input, which is then closed. */
   readonly input?: string | Uint8Array;
@@ -33,19 +33,20 @@ export interface Running {
   stdout(): string;
   stderr(): string;
   /**
-   * Waits until its standard output or error matches; at most 5 s by default. If it ends first or time runs out,
+   * Waits until its standard output or error matches; at most two minutes by default. If it ends first or time runs out,
    * throws with all that it printed.
    */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
   /** The result, once it has ended by itself. */
   readonly ended: Promise<CommandResult>;
-  /** Asks it to end (SIGTERM, or `signal`), kills it if it hasn't after two seconds; fine if it already has. */
+  /** Asks it to end (SIGTERM, or `signal`), kills it if it hasn't after half a minute; fine if it already has. */
   stop(signal?: NodeJS.Signals): Promise<CommandResult>;
 }
 
-const RUN_TIMEOUT_MS = 10_000;
-const WAIT_TIMEOUT_MS = 5_000;
-const STOP_GRACE_MS = 2_000;
+/** Nothing takes as long, also not where many programs start at once: these end what would never end. */
+const RUN_TIMEOUT_MS = 120_000;
+const WAIT_TIMEOUT_MS = 120_000;
+const STOP_GRACE_MS = 30_000;
 
 const groups = new Set<number>();
 process.on('exit', endAll);

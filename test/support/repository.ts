@@ -41,7 +41,7 @@ export function repositoryFiles(root: string): string[] {
 /** `src/**` sources by their path relative to the root. */
 export function readSources(root: string): Map<string, string> {
   const paths = repositoryFiles(root).filter(
-    (path) => path.startsWith('src/') && path.endsWith('.ts'),
+    (path) => path.startsWith('src/') && /\.tsx?$/.test(path),
   );
   return new Map(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')]));
 }

@@ -2,33 +2,92 @@
  * Runs test files: `node run-tests.js SUMMARY FILE...`. The output of each test goes to standard output, the summary
  * of summary-reporter.ts to the file SUMMARY. The exit code is 0 if no test failed.
  *
- * Files that can run beside each other come first, one more at a time than there are processors: those that mostly wait
- * are the first of them, and the others have the processors meanwhile. Then the rest run one at a time. Tests with real traffic would disturb each other's timing on a small machine, and a test that measures
- * memory or speed would measure what runs beside it (run-alone.ts decides).
+ * Each file is run by a process of its own (run-file.ts), those that make namespaces in a box. Several run at a time, of
+ * either kind from the start: what waits for packets and what computes get on well. Then those that must be alone run one after the
+ * other (placement.ts decides). What a file told is reported when it has ended, so that no two files are mixed up.
  */
+import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { finished, pipeline } from 'node:stream/promises';
-import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
 import { STORE_VARIABLE } from './api-program.ts';
+import { canHaveBoxes, inBox } from './box.ts';
 import { Etcd } from './etcd.ts';
 import { removeLeftOver } from './left-over.ts';
-import { isPatient, mustRunAlone } from './run-alone.ts';
+import { placementOf, type Placement } from './placement.ts';
 import summaryReporter from './summary-reporter.ts';
+import { fileFailure, unpackEvent, type SentEvent } from './test-events.ts';
+
+const PROCESSORS = availableParallelism();
+/**
+ * So many in boxes run at a time, beside one of the others for each processor. They mostly wait: of twelve of them, each
+ * kept a processor busy for 37 % of its time.
+ */
+const BOXES = 2 * PROCESSORS;
+const RUN_FILE = fileURLToPath(new URL('./run-file.js', import.meta.url));
 
 const [summaryFile, ...files] = process.argv.slice(2);
 
-async function* runAll(): AsyncGenerator<TestEvent> {
-  const alone = files.filter(mustRunAlone);
-  const together = files.filter((file) => !alone.includes(file));
-  const patient = together.filter(isPatient);
-  const busy = together.filter((file) => !patient.includes(file));
-  const groups = [
-    { files: [...patient, ...busy], concurrency: availableParallelism() + 1 },
-    { files: alone, concurrency: 1 },
-  ];
-  for (const group of groups) if (group.files.length > 0) yield* run(group);
+async function* runAll(hasBoxes: boolean): AsyncGenerator<TestEvent> {
+  const placements = files.map((file) => placementOf(file, hasBoxes));
+  const together = placements.filter(({ isAlone }) => !isAlone);
+  yield* runSome(
+    together.sort((a, b) => a.rank - b.rank),
+    PROCESSORS + BOXES,
+  );
+  yield* runSome(
+    placements.filter(({ isAlone }) => isAlone),
+    1,
+  );
+}
+
+async function* runSome(some: readonly Placement[], atOnce: number): AsyncGenerator<TestEvent> {
+  const waiting = [...some];
+  const running = new Map<Placement, Promise<readonly TestEvent[]>>();
+  for (;;) {
+    while (running.size < atOnce && waiting.length > 0) {
+      const [placement] = waiting.splice(nextOf(waiting, [...running.keys()]), 1);
+      running.set(placement, runFile(placement));
+    }
+    if (running.size === 0) return;
+    const ended = [...running].map(async ([one, events]) => ({ one, events: await events }));
+    const { one, events } = await Promise.race(ended);
+    running.delete(one);
+    yield* events;
+  }
+}
+
+/** The index of the first of the kind that is to run now, else of the first. */
+function nextOf(waiting: readonly Placement[], running: readonly Placement[]): number {
+  const wantsBox = running.filter(({ isBoxed }) => isBoxed).length < BOXES;
+  return Math.max(
+    0,
+    waiting.findIndex(({ isBoxed }) => isBoxed === wantsBox),
+  );
+}
+
+function runFile({ file, isBoxed }: Placement): Promise<readonly TestEvent[]> {
+  const node = [process.execPath, ...process.execArgv, RUN_FILE, file];
+  const [command, ...args] = isBoxed ? inBox(node) : node;
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    serialization: 'advanced',
+  });
+  const events: TestEvent[] = [];
+  let isDone = false;
+  child.on('message', (message) => {
+    if (message === 'done') isDone = true;
+    else events.push(unpackEvent(message as SentEvent));
+  });
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve([fileFailure(file, error.message)]));
+    child.once('close', (code, signal) => {
+      if (!isDone) events.push(fileFailure(file, `it ended in the middle: ${signal ?? code}`));
+      resolve(events);
+    });
+  });
 }
 
 /** Hands each event to the reporter of what tests say, and on. */
@@ -49,7 +108,9 @@ if (removed.length > 0) console.log(`test: removed what a killed run left: ${rem
 const etcd = process.env[STORE_VARIABLE] === 'etcd' ? await Etcd.start() : undefined;
 if (etcd !== undefined) process.env[STORE_VARIABLE] = `etcd://${etcd.hosts}`;
 try {
-  await pipeline(summaryReporter(reported(runAll())), createWriteStream(summaryFile));
+  // An etcd for all is out of reach from a box.
+  const hasBoxes = etcd === undefined && canHaveBoxes();
+  await pipeline(summaryReporter(reported(runAll(hasBoxes))), createWriteStream(summaryFile));
 } finally {
   await etcd?.end();
 }

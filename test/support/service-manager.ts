@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { repositoryRoot } from './repository.ts';
 
 const SCRIPT = join(repositoryRoot(), 'test/support/service-manager.py');
-const WAIT_MS = 15_000;
+const WAIT_MS = 120_000;
 
 /** A notification: its assignments, and how many descriptors came with it. */
 export interface Said {

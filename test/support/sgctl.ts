@@ -17,6 +17,8 @@ export function runSgctl(
     readonly cwd?: string;
     readonly env?: NodeJS.ProcessEnv;
     readonly timeout?: number;
+    /** What it reads of stdin. */
+    readonly input?: string;
   } = {},
 ): Ran {
   const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {

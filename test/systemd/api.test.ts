@@ -36,7 +36,7 @@ async function waitForHealth(container: Container): Promise<void> {
   assert.fail(await container.mustRun('journalctl', ['-u', 'secgroup-api', '--no-pager']));
 }
 
-test('the API as a service', { timeout: 300_000 }, async (t) => {
+test('the API as a service', { timeout: 1_200_000 }, async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   await installDeb(container, await buildDeb(t, '1.0.0-1'));

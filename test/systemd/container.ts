@@ -38,11 +38,11 @@ for (const [signal, code] of [
   process.once(signal, () => process.exit(code)); // Without a handler the exit hook would not run.
 }
 
-const BOOT_TIMEOUT_MS = 60_000;
+const BOOT_TIMEOUT_MS = 300_000;
 const HALT_TIMEOUT_MS = 15_000;
 const POLL_MS = 50;
 const REMOVE_TRIES = 40;
-const COPY_TIMEOUT_MS = 120_000;
+const COPY_TIMEOUT_MS = 300_000;
 
 export class Container {
   /** Its root directory, seen from outside. */

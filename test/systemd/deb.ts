@@ -7,8 +7,8 @@ import { mustRun } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import type { Container } from './container.ts';
 
-const BUILD_TIMEOUT_MS = 180_000;
-const INSTALL_TIMEOUT_MS = 120_000;
+const BUILD_TIMEOUT_MS = 300_000;
+const INSTALL_TIMEOUT_MS = 300_000;
 
 /**
  * Its path; the end of the test removes it, or that of the whole run, which builds a version once. Test files that run

@@ -23,7 +23,7 @@ ExecStart=/usr/bin/test -S ${SOCKET}
 const ADDRESS = '10.77.0.2';
 const ENDPOINT = { NetworkID: 'ab'.repeat(32), EndpointID: '12'.repeat(32) };
 const CAP_NET_ADMIN = '0000000000001000';
-const COMMAND_TIMEOUT_MS = 30_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 const PATIENCE_MS = 60_000;
 const LOOK_MS = 200;
 
@@ -49,7 +49,7 @@ async function eventually(container: Container, command: string): Promise<void> 
   assert.fail(`${command}: ${last}\n${await container.mustRun('journalctl', units)}`);
 }
 
-test('the Docker driver as a service', { timeout: 300_000 }, async (t) => {
+test('the Docker driver as a service', { timeout: 1_200_000 }, async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   await installDeb(container, await buildDeb(t, '1.0.0-1'));

@@ -152,7 +152,7 @@ function indexes(container: Container): Promise<string> {
     ip netns exec $ns cat /sys/class/net/eth0/ifindex /sys/class/net/eth0/carrier; done`);
 }
 
-test('restarts cut no connection', { timeout: 300_000 }, async (t) => {
+test('restarts cut no connection', { timeout: 1_200_000 }, async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   await install(t, container);

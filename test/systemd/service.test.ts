@@ -65,7 +65,7 @@ function accounts(container: Container): string {
     .join('\n');
 }
 
-test('the service, from its installation to its purge', { timeout: 300_000 }, async (t) => {
+test('the service, from its installation to its purge', { timeout: 1_200_000 }, async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   const deb = await buildDeb(t, VERSION);

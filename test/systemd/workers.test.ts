@@ -10,7 +10,7 @@ interfaces:
   eni-a: { device: { kind: tun, name: sg-a }, addresses: [10.0.0.11] }
   eni-b: { device: { kind: tap, name: sg-b }, addresses: [10.0.0.12] }
 `;
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 300_000;
 /** linux/capability.h: CAP_NET_ADMIN is bit 12, CAP_BPF bit 39. */
 const CAPABILITIES = '0000008000001000';
 
@@ -24,7 +24,7 @@ function indexes(container: Container): Promise<string> {
   return container.mustRun('cat', ['/sys/class/net/sg-a/ifindex', '/sys/class/net/sg-b/ifindex']);
 }
 
-test('three packet loops, with the rights of the example', { timeout: 200_000 }, async (t) => {
+test('three packet loops, with the rights of the example', { timeout: 1_200_000 }, async (t) => {
   const container = await bootContainer(t, { capability: 'CAP_BPF', systemCall: 'bpf' });
   if (container === undefined) return;
   await installDeb(container, await buildDeb(t, '1.0.0-1'));

@@ -27,7 +27,7 @@ const SUSTAINED_QUICK_MS = 2000;
 const HOST = 'bench';
 const PROGRAMS = fileURLToPath(new URL('../../../src/', import.meta.url));
 
-interface Endpoint {
+export interface Endpoint {
   readonly subject: string;
   readonly port: number;
   readonly key: Key;
@@ -164,7 +164,7 @@ async function measureMoto(bench: Bench, { rulesPerGroup }: Size): Promise<void>
   await moto.stop();
 }
 
-function keepAlive(): Agent {
+export function keepAlive(): Agent {
   return new Agent({ keepAlive: true });
 }
 
@@ -181,7 +181,7 @@ function permission(number: number, port: number): Record<string, string> {
   };
 }
 
-async function call(
+export async function call(
   at: Endpoint,
   action: string,
   parameters: Record<string, string>,

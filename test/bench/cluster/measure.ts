@@ -29,6 +29,8 @@ const SUBSCRIBERS = fileURLToPath(new URL('./subscribers.js', import.meta.url));
 const HELD = fileURLToPath(new URL('./held.js', import.meta.url));
 
 const WRITERS = 4;
+/** So many simulated hosts follow while leaders are killed. */
+const FEW_HOSTS = 25;
 const CHANGES_PER_SECOND = 100;
 /** Of these, so many change what the probes ask for. */
 const MARKERS_PER_SECOND = 5;
@@ -43,14 +45,17 @@ const JUDGED_MS = 3000;
 const HELD_TIMEOUT_MS = 120_000;
 
 export async function measureCluster(bench: Bench): Promise<void> {
-  const missing = ['etcd', 'etcdctl', 'ip'].filter((tool) => findTool(tool) === undefined);
-  if (missing.length > 0) throw new Error(`'--only ${BENCHMARK}' needs ${missing.join(', ')}`);
   const run = await ClusterRun.begin(bench);
   await run.measureMemory();
   await run.measureStarts();
   await run.measureChanges();
   await run.measureRestart();
   await run.measureLeaders();
+}
+
+/** The same without etcd for ten minutes. */
+export async function measureAway(bench: Bench): Promise<void> {
+  const run = await ClusterRun.begin(bench);
   await run.measureAway();
 }
 
@@ -77,12 +82,16 @@ class ClusterRun {
     this.etcd = etcd;
     this.url = `etcd://${etcd.hosts}`;
     this.hosts = hosts;
-    this.marker = new Marker(stores[0], STEADY_PORT, MARKER_PORTS);
-    this.background = new Background(stores, size);
+    // A store of its own: its commits would wait for those of others.
+    const [marker, ...writers] = stores;
+    this.marker = new Marker(marker, STEADY_PORT, MARKER_PORTS);
+    this.background = new Background(writers, size);
   }
 
   /** Starts etcd, fills it, and starts the real hosts. */
   static async begin(bench: Bench): Promise<ClusterRun> {
+    const missing = ['etcd', 'etcdctl', 'ip'].filter((tool) => findTool(tool) === undefined);
+    if (missing.length > 0) throw new Error(`'--only ${BENCHMARK}' needs ${missing.join(', ')}`);
     const size = new Size(bench.pick(1000, 100));
     const etcd = await Etcd.start({ members: 3 });
     bench.scope.after(() => etcd.end());
@@ -90,7 +99,7 @@ class ClusterRun {
     bench.collector.tools['etcd'] = (await mustRun('etcd', ['--version'])).split('\n')[0];
     bench.collector.note("etcd's data are in memory where the machine has /dev/shm: no disk is measured"); // prettier-ignore
     const stores = await Promise.all(
-      Array.from({ length: WRITERS }, () => openStore(url, () => undefined)),
+      Array.from({ length: 1 + WRITERS }, () => openStore(url, () => undefined)),
     );
     for (const store of stores) bench.scope.after(() => store.close());
     const hosts = await RealHosts.make(bench, url, size);
@@ -134,8 +143,11 @@ class ClusterRun {
   }
 
   async measureChanges(): Promise<void> {
-    for (const hosts of this.bench.pick([25, 100, 200], [10])) {
+    for (const hosts of this.bench.pick([FEW_HOSTS, 100, 200], [10])) {
+      const isFirst = this.simulated === 0;
       await this.simulate(hosts);
+      // Programs that have run for a while are faster.
+      if (isFirst) await this.underLoad(this.bench.pick(10_000, 1000));
       const seconds = this.bench.pick(20, 6);
       const before = this.cpu();
       const obeyed = await this.underLoad(seconds * 1000);
@@ -170,6 +182,9 @@ class ClusterRun {
   /** The leader is killed every five seconds, while the estate changes and packets flow. */
   async measureLeaders(): Promise<void> {
     const { bench, hosts, etcd } = this;
+    // They share the processors with etcd: with all of them its elections are what is measured.
+    for (const child of this.subscribers.splice(1)) await child.end();
+    await sleep(bench.pick(5000, 1000));
     const steady = await this.steady();
     const first = this.marker.states.length - 1;
     await hosts.prober.ask({ kind: 'try' });

@@ -52,12 +52,8 @@ securityGroups:
   );
   const control = bench.path('cni.sock');
   const store = ['--store', bench.path('cni.db'), '--host', 'here'];
-  await startDaemon(
-    bench,
-    ['--config', file, '--control', control, ...store],
-    undefined,
-    world.host,
-  );
+  const options = ['--config', file, '--control', control, ...store];
+  await startDaemon(bench, options, { host: world.host });
   const own = { type: 'secgroupd', socket: control, securityGroups: ['bench'] };
   return finish(world, 'secgroupd', true, await add(world, OURS, own));
 }

@@ -5,8 +5,7 @@
 import { sleep, type Bench } from '../bench.ts';
 import { ECHO_PORT, listenAt, titleOf, type Rival } from '../rivals/rival.ts';
 import type { Load } from './load.ts';
-import { findRate, sendLoad } from './small-packets.ts';
-import { summarise } from '../stats.ts';
+import { halfOfKernel, sendLoad } from './small-packets.ts';
 
 const INTERVAL_US = 250;
 const BENCHMARK = 'round-trip';
@@ -29,13 +28,7 @@ export const roundTrips: Load = {
   about: 'UDP round-trip times, idle and at half load: p50, p99, p99.9',
   rounds: [5, 1],
   async prepare(bench, rivals) {
-    const kernel = rivals.find(({ name }) => name === 'kernel');
-    const known = bench.collector.values('udp-64', 'rate', 'kernel');
-    if (known.length > 0) {
-      halfLoad = 500 * summarise(known).median;
-    } else if (kernel !== undefined) {
-      halfLoad = (await findRate(bench, kernel)) / 2;
-    }
+    halfLoad = await halfOfKernel(bench, rivals);
     if (halfLoad === 0) return;
     bench.say(`half load is ${halfLoad.toFixed(0)} datagrams a second`);
     bench.collector.note(

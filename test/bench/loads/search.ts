@@ -6,6 +6,7 @@
 export interface Trial {
   /** What was truly offered, a second. */
   readonly offered: number;
+  /** The device passed what was offered. */
   readonly passed: boolean;
   /** The sender did not manage what it was asked for: the trial says nothing of the device at that rate. */
   readonly fellShort: boolean;
@@ -28,7 +29,7 @@ export interface Found {
   readonly limit: 'loss' | 'sender' | 'none';
 }
 
-/** A fluke of the machine costs packets too, so a rate counts as failed when it has failed twice in a row. */
+/** A fluke of the machine costs packets, or keeps the sender from sending: a rate has failed when it failed twice. */
 const TRIES = 2;
 const STRIDE_MAX = 4;
 
@@ -44,13 +45,12 @@ export async function highestRate(
   for (let trials = 0; trials < trialsMax;) {
     let outcome = await trial(rate);
     trials++;
-    for (let tries = 1; tries < TRIES && !outcome.passed && !outcome.fellShort; tries++) {
+    for (let tries = 1; tries < TRIES && (!outcome.passed || outcome.fellShort); tries++) {
       outcome = await trial(rate);
       trials++;
     }
-    if (outcome.passed) {
-      low = Math.max(low, outcome.offered);
-    } else {
+    if (outcome.passed) low = Math.max(low, outcome.offered);
+    if (!outcome.passed || outcome.fellShort) {
       high = Math.min(high, rate);
       limit = outcome.fellShort ? 'sender' : 'loss';
     }
@@ -59,7 +59,7 @@ export async function highestRate(
     // Far from the guess, ever longer strides get there.
     stride = Math.min(STRIDE_MAX, stride ** 1.5);
     // A sender at its limit tells where that is.
-    const hint = outcome.offered * (1 - precision / 2);
+    const hint = outcome.offered * (1 + precision / 2);
     if (outcome.fellShort && hint > low && hint < high) rate = hint;
   }
   return { rate: low, limit };

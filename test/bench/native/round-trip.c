@@ -4,6 +4,8 @@
  *   round-trip echo IP PORT                      answers until it is killed
  *   round-trip ask IP PORT INTERVAL_US SECONDS   asks at that interval; prints a JSON object, times
  * in us
+ *   round-trip open IP PORT FLOWS                asks twice from each of so many ports; prints how
+ * many of them were answered twice
  *
  * An answer that is late for the next question delays it (never more than one is under way), so a
  * stall is counted once and not once for every question it held up; `longest_us` shows it.
@@ -12,6 +14,9 @@
 
 #define PATIENCE_US 200000
 #define SAMPLES_MAX 10000000
+/* A flow that was asked and answered twice is one of the kernel's fast path. */
+#define ASKED 2
+#define FIRST_PORT 1024
 
 _Noreturn static void run_echo(char **arguments) {
     struct sockaddr_in at = address_of(arguments[0], arguments[1]);
@@ -90,11 +95,40 @@ static int run_asker(char **arguments) {
     return 0;
 }
 
+/* Flows that are there, and do no more. */
+static int run_opener(char **arguments) {
+    struct sockaddr_in to = address_of(arguments[0], arguments[1]);
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    struct timeval patience = {0, PATIENCE_US};
+    int flows = (int)number_of(arguments[2]);
+    int opened = 0;
+    for (int i = 0; i < flows && FIRST_PORT + i <= UINT16_MAX; i++) {
+        own.sin_port = htons((uint16_t)(FIRST_PORT + i));
+        int fd = socket(AF_INET, SOCK_DGRAM, 0);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&own, sizeof own) != 0 ||
+            connect(fd, (struct sockaddr *)&to, sizeof to) != 0 ||
+            setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
+            fail("connect");
+        int answers = 0;
+        for (uint64_t question = 0; question < ASKED; question++)
+            answers += send(fd, &question, sizeof question, 0) == sizeof question &&
+                       recv(fd, &question, sizeof question, 0) == sizeof question;
+        opened += answers == ASKED;
+        close(fd);
+    }
+    printf("{\"opened\":%d}\n", opened);
+    return 0;
+}
+
 int main(int count, char **arguments) {
     if (count == 4 && strcmp(arguments[1], "echo") == 0)
         run_echo(arguments + 2);
     if (count == 6 && strcmp(arguments[1], "ask") == 0)
         return run_asker(arguments + 2);
-    fputs("usage: round-trip echo IP PORT | round-trip ask IP PORT INTERVAL_US SECONDS\n", stderr);
+    if (count == 5 && strcmp(arguments[1], "open") == 0)
+        return run_opener(arguments + 2);
+    fputs("usage: round-trip echo IP PORT | round-trip ask IP PORT INTERVAL_US SECONDS | "
+          "round-trip open IP PORT FLOWS\n",
+          stderr);
     return 2;
 }

@@ -6,7 +6,9 @@
  *
  * A datagram has 18 bytes, so that an Ethernet frame of it has 64, the smallest there is. RUN tells
  * one trial's datagrams from stragglers of another. Those of the warm-up have a run of their own
- * (RUN | WARM_UP) and are not counted. Both ends print a JSON object when they are done.
+ * (RUN | WARM_UP) and are not counted. Both ends print a JSON object when they are done, with the
+ * moment at which the sender ended, and at which the last one came that the receiver counted, in ms
+ * of CLOCK_MONOTONIC.
  *
  * Pacing: bursts of up to BURST datagrams, each at its time by the clock; a sender that comes late
  * catches up by at most CATCH_UP bursts and gives the rest up, since a generator that pays its
@@ -125,13 +127,15 @@ static int run_sender(char **arguments) {
     sender.next = 0;
     sender.refused = 0;
     int64_t took = send_for(&sender, rate, seconds);
-    printf("{\"sent\":%llu,\"refused\":%llu,\"seconds\":%.6f}\n", (unsigned long long)sender.next,
-           (unsigned long long)sender.refused, took / 1e9);
+    printf("{\"sent\":%llu,\"refused\":%llu,\"seconds\":%.6f,\"endMs\":%.6f}\n",
+           (unsigned long long)sender.next, (unsigned long long)sender.refused, took / 1e9,
+           (double)now_ns() / 1e6);
     return 0;
 }
 
 struct tally {
     uint64_t unique, duplicates, reordered, corrupt, highest;
+    int64_t last_ns;
     uint8_t *seen;
 };
 
@@ -209,14 +213,19 @@ static int run_receiver(char **arguments, bool is_first) {
         int got = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
         if (got < 0 && errno != EINTR && errno != EAGAIN)
             fail("recvmmsg");
+        uint64_t before = tally.unique;
         for (int i = 0; i < got; i++) {
             unsigned bytes = messages[i].msg_hdr.msg_flags & MSG_TRUNC ? 0 : messages[i].msg_len;
             take(&tally, &datagrams[i], bytes, run);
         }
+        if (tally.unique != before)
+            tally.last_ns = now_ns();
     }
-    printf("{\"unique\":%llu,\"duplicates\":%llu,\"reordered\":%llu,\"corrupt\":%llu}\n",
+    printf("{\"unique\":%llu,\"duplicates\":%llu,\"reordered\":%llu,\"corrupt\":%llu,"
+           "\"lastMs\":%.6f}\n",
            (unsigned long long)tally.unique, (unsigned long long)tally.duplicates,
-           (unsigned long long)tally.reordered, (unsigned long long)tally.corrupt);
+           (unsigned long long)tally.reordered, (unsigned long long)tally.corrupt,
+           (double)tally.last_ns / 1e6);
     return 0;
 }
 

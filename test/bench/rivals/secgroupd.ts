@@ -82,7 +82,7 @@ interfaces:
   server: { device: ${devices[1]}, addresses: [${SERVER}], securityGroups: [server] }
 `,
   );
-  const pid = await startDaemon(bench, ['--config', file], program, host);
+  const { pid } = await startDaemon(bench, ['--config', file], { program, host });
   const addresses = { clientAddress: CLIENT, serverAddress: SERVER };
   return {
     ...{ name: 'secgroupd', client, server, ...addresses, refuses: true, pid },
@@ -90,21 +90,28 @@ interfaces:
   };
 }
 
-/** @returns its process id, once packets flow */
+/** Returns when packets flow. */
 export async function startDaemon(
   bench: Bench,
   options: readonly string[],
-  program: readonly string[] = [MAIN],
-  host?: Netns,
-): Promise<number> {
+  {
+    program = [MAIN],
+    host,
+    readyTimeoutMs = READY_TIMEOUT_MS,
+  }: {
+    readonly program?: readonly string[];
+    readonly host?: Netns | undefined;
+    readonly readyTimeoutMs?: number;
+  } = {},
+): Promise<Running> {
   const args = [...interpreterOptions(), ...program, ...options];
   const daemon = await (host === undefined
     ? start(process.execPath, args)
     : host.start(process.execPath, args));
   bench.scope.after(() => daemon.stop());
-  await daemon.waitFor(/"packets flow"/, READY_TIMEOUT_MS);
+  await daemon.waitFor(/"packets flow"/, readyTimeoutMs);
   failWithIt(daemon, program.join(' '));
-  return daemon.pid;
+  return daemon;
 }
 
 /** Those of the daemon's first line, with which it runs where it is installed. */
