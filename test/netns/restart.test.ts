@@ -18,11 +18,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ask } from '../../src/control-socket/control-client.ts';
 import type { PortKindName } from '../../src/ports/port-kind.ts';
+import { requireOffload } from '../offload/kernel-rig.ts';
 import type { Netns } from '../support/netns.ts';
 import { mustRun, run, type Running } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { ServiceManager } from '../support/service-manager.ts';
+import { until } from '../support/until.ts';
 import { removePairs } from './attach-world.ts';
 import { canRun, get, MAIN, makeNamespaces, serve, temporaryFile } from './world.ts';
 
@@ -41,15 +44,31 @@ interface World {
   readonly service: ServiceManager;
 }
 
-type Kinds = readonly [a: PortKindName, b: PortKindName];
-const OURS: Kinds = ['tun', 'tap'];
+/** Of the devices: their kinds, and whether the kernel forwards what is decided. */
+interface Devices {
+  readonly kinds: readonly [a: PortKindName, b: PortKindName];
+  readonly offload: 'on' | 'off';
+}
+
+const OURS: Devices = { kinds: ['tun', 'tap'], offload: 'off' };
+const PAIRS: Devices = { kinds: ['veth', 'veth'], offload: 'off' };
+const FAST: Devices = { ...PAIRS, offload: 'on' };
+
+function socketOf(file: string): string {
+  return `${file}.socket`;
+}
+
+function titleOf({ kinds, offload }: Devices): string {
+  return `${kinds.join(' and ')}${offload === 'on' ? ' with the fast path' : ''}`;
+}
 
 function configuration(
   { a, b }: { a: Netns; b: Netns },
   midstream: string,
-  [ofA, ofB]: Kinds = OURS,
+  { kinds: [ofA, ofB], offload }: Devices = OURS,
 ): string {
   return `conntrack: { midstream: ${midstream} }
+offload: ${offload}
 securityGroups:
   client: { ingress: [${midstream === 'accept' ? '{ protocol: tcp, ports: 0-65535, from: sg:server }' : ''}] }
   server: { ingress: [{ protocol: tcp, ports: 80, from: sg:client }, { protocol: tcp, ports: 7000, from: 10.0.0.1/32 }] }
@@ -59,13 +78,13 @@ interfaces:
 `;
 }
 
-async function makeWorld(t: TestContext, midstream: string, kinds: Kinds = OURS): Promise<World> {
+async function makeWorld(t: TestContext, midstream: string, devices = OURS): Promise<World> {
   const { a, b } = await makeNamespaces(t, ['a', 'b']);
-  const file = temporaryFile(t, 'secgroupd.yaml', configuration({ a, b }, midstream, kinds));
-  if (kinds.includes('veth')) t.after(() => removePairs(file));
+  const file = temporaryFile(t, 'secgroupd.yaml', configuration({ a, b }, midstream, devices));
+  if (devices.kinds.includes('veth')) t.after(() => removePairs(file));
   const state = mkdtempSync(join(tmpdir(), 'sgt-state-'));
   t.after(() => rmSync(state, { recursive: true, force: true }));
-  const command = [process.execPath, MAIN, '--config', file];
+  const command = [process.execPath, MAIN, '--config', file, '--control', socketOf(file)];
   const service = ServiceManager.make(t, command, { STATE_DIRECTORY: state });
   await service.startReady();
   await serve(b, 'b');
@@ -94,29 +113,42 @@ async function goOn(clients: readonly Running[]): Promise<void> {
   for (const client of clients) await client.waitFor(new RegExp(`tick ${ticks(client) + 5}\n`));
 }
 
+/** Waits until the kernel forwards at least so many flows, where it is to. */
+async function untilForwarded({ file }: World, { offload }: Devices, count: number): Promise<void> {
+  if (offload === 'off') return;
+  await until(
+    'the kernel forwards them',
+    async () => (await ask(socketOf(file), 'status', {})).offload.flows >= count,
+  );
+}
+
 async function hasEth0(netns: Netns): Promise<boolean> {
   return (await netns.run('ip', ['link', 'show', 'eth0'])).code === 0;
 }
 
-function ready(t: TestContext): boolean {
-  return canRun(t) && requireTools(t, 'python3');
+function ready(t: TestContext, { offload } = OURS): boolean {
+  if (!canRun(t) || !requireTools(t, 'python3')) return false;
+  return offload === 'off' || requireOffload(t) !== undefined;
 }
 
 test(`${RESTARTS} restarts cut no connection, by the saved flows alone`, (t) =>
   restartQuietly(t, OURS, /^tun-[0-9a-f]{24} tap-[0-9a-f]{24}$/));
 
-test(`${RESTARTS} restarts cut no connection of pairs, which nobody has to keep`, (t) =>
-  restartQuietly(t, ['veth', 'veth'], /^$/));
+for (const devices of [PAIRS, FAST])
+  test(`${RESTARTS} restarts cut no connection of ${titleOf(devices)}, which nobody has to keep`, (t) =>
+    restartQuietly(t, devices, /^$/));
 
-async function restartQuietly(t: TestContext, kinds: Kinds, kept: RegExp): Promise<void> {
-  if (!ready(t)) return;
-  const { a, b, state, service } = await makeWorld(t, 'drop', kinds);
+async function restartQuietly(t: TestContext, devices: Devices, kept: RegExp): Promise<void> {
+  if (!ready(t, devices)) return;
+  const world = await makeWorld(t, 'drop', devices);
+  const { a, b, state, service } = world;
   const names = await service.names();
   assert.match(names.join(' '), kept);
   const index = (await b.mustRun('cat', ['/sys/class/net/eth0/ifindex'])).trim();
   const clients = await connectClients(a);
 
   for (let restart = 1; restart <= RESTARTS; restart++) {
+    await untilForwarded(world, devices, CLIENTS);
     assert.equal(await service.end('TERM'), 0);
     const snapshot = join(state, 'flows.snapshot');
     assert.equal(statSync(snapshot).mode & 0o777, 0o600);
@@ -139,14 +171,16 @@ async function restartQuietly(t: TestContext, kinds: Kinds, kept: RegExp): Promi
   assert.equal(await get(a, B), 'b\n', 'new connections are let in');
 }
 
-for (const kinds of [OURS, ['veth', 'veth']] as const)
-  test(`kill -9 keeps ${kinds.join(' and ')}, and with midstream: accept the connections`, (t) =>
-    goOnAfterKill(t, kinds));
+for (const devices of [OURS, PAIRS, FAST])
+  test(`kill -9 keeps ${titleOf(devices)}, and with midstream: accept the connections`, (t) =>
+    goOnAfterKill(t, devices));
 
-async function goOnAfterKill(t: TestContext, kinds: Kinds): Promise<void> {
-  if (!ready(t)) return;
-  const { a, b, state, service } = await makeWorld(t, 'accept', kinds);
+async function goOnAfterKill(t: TestContext, devices: Devices): Promise<void> {
+  if (!ready(t, devices)) return;
+  const world = await makeWorld(t, 'accept', devices);
+  const { a, b, state, service } = world;
   const clients = await connectClients(a);
+  await untilForwarded(world, devices, CLIENTS);
   assert.equal(await service.end('KILL'), -9);
   await sleep(SILENCE_MS);
   const before = clients.map(ticks);
@@ -158,16 +192,22 @@ async function goOnAfterKill(t: TestContext, kinds: Kinds): Promise<void> {
   await goOn(clients);
 }
 
-test('a connection of a rule that went while nobody ran ends as its group says', async (t) => {
-  if (!ready(t)) return;
-  const { a, b, file, service } = await makeWorld(t, 'drop');
+for (const devices of [OURS, FAST])
+  test(`a connection of a rule that went while nobody ran ends as its group says: ${titleOf(devices)}`, (t) =>
+    revokeByRestart(t, devices));
+
+async function revokeByRestart(t: TestContext, devices: Devices): Promise<void> {
+  if (!ready(t, devices)) return;
+  const world = await makeWorld(t, 'drop', devices);
+  const { a, b, file, service } = world;
   const old = await a.start('curl', ['-gsSN', `http://${B}:7000/ticks`]);
   await old.waitFor(/tick 3\n/);
   const clients = await connectClients(a);
-  const text = configuration({ a, b }, 'drop');
+  const text = configuration({ a, b }, 'drop', devices);
   const without = text.replace(', { protocol: tcp, ports: 7000, from: 10.0.0.1/32 }', '');
 
   const restart = async (text: string): Promise<void> => {
+    await untilForwarded(world, devices, CLIENTS + 1);
     await service.end('TERM');
     writeFileSync(file, text);
     await service.startReady();
@@ -184,7 +224,7 @@ test('a connection of a rule that went while nobody ran ends as its group says',
   const stopped = ticks(old);
   await sleep(SILENCE_MS);
   assert.equal(ticks(old), stopped);
-});
+}
 
 test('snapshots that do not fit are put aside, and the daemon starts without them', async (t) => {
   if (!ready(t)) return;
