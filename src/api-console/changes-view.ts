@@ -2,6 +2,7 @@
 import { draftOf, type GroupDraft } from '../config/group-draft.ts';
 import type { ChangedGroup, ChangesAnswer, ConsoleChange } from '../console/contract.ts';
 import { ConsoleFailure } from '../console/failure.ts';
+import { readQuery } from '../console/query-words.ts';
 import { NOTES_MAX, readNotes, type ChangeNote, type NotedGroup } from '../estate/change-notes.ts';
 import type { Estate } from '../estate/estate.ts';
 import type { EstateGroup } from '../estate/model.ts';
@@ -11,7 +12,17 @@ import { ruleKey, ruleText } from '../policy/rules.ts';
 
 const SHOWN_DEFAULT = 100;
 const RULES_SHOWN = 100;
-const NUMBER = /^\d{1,15}$/;
+
+interface ChangesQuestion {
+  readonly group?: string;
+  readonly limit?: number;
+}
+
+interface PastQuestion {
+  readonly group?: string;
+  readonly revision?: number;
+  readonly before?: number;
+}
 
 /** @throws ConsoleFailure for parameters that can't be read */
 export function viewChanges(
@@ -19,9 +30,10 @@ export function viewChanges(
   model: PolicyModel,
   query: URLSearchParams,
 ): ChangesAnswer {
-  checkWords(query, ['group', 'limit']);
-  const group = query.get('group') ?? undefined;
-  const limit = numberOf(query, 'limit') ?? SHOWN_DEFAULT;
+  const { group, limit = SHOWN_DEFAULT } = readQuery<ChangesQuestion>(query, {
+    group: ['group', 'word'],
+    limit: ['limit', 'number'],
+  });
   if (limit > NOTES_MAX) throw new ConsoleFailure(400, `limit goes from 0 to ${NOTES_MAX}`);
   const notes = readNotes(estate);
   const asked = notes.filter(
@@ -48,9 +60,15 @@ export function draftOfPast(
   model: PolicyModel,
   query: URLSearchParams,
 ): GroupDraft {
-  checkWords(query, ['group', 'revision', 'before']);
-  const id = query.get('group') ?? '';
-  const [after, before] = [numberOf(query, 'revision'), numberOf(query, 'before')];
+  const {
+    group: id = '',
+    revision: after,
+    before,
+  } = readQuery<PastQuestion>(query, {
+    group: ['group', 'word'],
+    revision: ['revision', 'number'],
+    before: ['before', 'number'],
+  });
   if ((after === undefined) === (before === undefined))
     throw new ConsoleFailure(400, 'one of revision and before is given');
   const noted = readNotes(estate, after ?? before)
@@ -115,19 +133,4 @@ function rulesOf(state: EstateGroup | undefined, model: PolicyModel): ReadonlyMa
       textOf(rule),
     ]),
   );
-}
-
-function checkWords(query: URLSearchParams, known: readonly string[]): void {
-  for (const name of new Set(query.keys())) {
-    if (!known.includes(name))
-      throw new ConsoleFailure(400, 'a parameter is not known', `there are ${known.join(', ')}`);
-    if (query.getAll(name).length > 1) throw new ConsoleFailure(400, `${name} is given once`);
-  }
-}
-
-function numberOf(query: URLSearchParams, name: string): number | undefined {
-  const text = query.get(name);
-  if (text === null) return undefined;
-  if (NUMBER.test(text)) return Number(text);
-  throw new ConsoleFailure(400, `${name} is a whole number`);
 }

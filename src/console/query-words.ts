@@ -66,7 +66,8 @@ export function readDropsQuery(query: URLSearchParams): DropsQuestion {
   return readQuery<DropsQuestion>(query, DROP_FIELDS);
 }
 
-function readQuery<Question>(query: URLSearchParams, fields: Fields<Question>): Question {
+/** @throws ConsoleFailure for a parameter that is not known, or whose value is not of its kind */
+export function readQuery<Question>(query: URLSearchParams, fields: Fields<Question>): Question {
   const known = new Map(Object.entries(fields));
   const found = new Map<PropertyKey, unknown>();
   for (const name of new Set(query.keys())) {
@@ -102,7 +103,7 @@ function readValue(name: string, values: readonly string[], kind: Kind): unknown
       throw new ConsoleFailure(400, `${name} is a time, as 30s, 5m or 2h`);
     }
     case 'number':
-      if (/^\d{1,9}$/.test(value)) return Number(value);
+      if (/^\d{1,15}$/.test(value)) return Number(value);
       throw new ConsoleFailure(400, `${name} is a whole number`);
     default:
       return kind satisfies never;
