@@ -20,8 +20,6 @@ import type { Scope } from '../../test/support/scope.ts';
 
 const SIZE = { width: 1280, height: 640 };
 const SETTLE_MS = 1000;
-/** Until a change is in force. */
-const WAIT_MS = 120_000;
 
 export async function takeApiPictures(browser: Browser, images: string): Promise<void> {
   const ends: (() => unknown)[] = [];
@@ -98,7 +96,7 @@ async function takeAll(
   await page.waitForSelector('dialog[open]');
   await take(page, 'console-apply');
   await page.click('dialog[open] button.primary');
-  await waitForText(page, 'Applied: revision', WAIT_MS);
+  await waitForText(page, 'Applied: revision');
 
   await goTo(tab, '#/history', '(console)');
   await page.click('.data tbody tr:first-of-type button');
@@ -106,6 +104,6 @@ async function takeAll(
   await take(page, 'console-history');
   await stopHost();
   await goTo(tab, '#/hosts', 'The newest revision is');
-  await waitForText(page, 'left', WAIT_MS);
+  await waitForText(page, 'left');
   await take(page, 'console-hosts');
 }

@@ -19,6 +19,7 @@ import { isAuditTagged } from '../../src/policy/audit-tags.ts';
 import { ruleKey } from '../../src/policy/rules.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { change, context, makeClients, putHost } from '../estate/world.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { ApiConsole, READER, WRITER, type Tab } from './world.ts';
 
 const HTTPS = { protocol: 'tcp', ports: '443', peer: '10.0.0.0/8' } as const;
@@ -152,7 +153,7 @@ describe('a draft', () => {
     const other = await (await ApiConsole.start(t, second)).as(WRITER);
     const { preview } = await offerOf(tab, draft(HTTPS));
     const { revision } = await other.must<ApplyAnswer>('apply', { ...draft(HTTPS), preview });
-    assert.ok(await first.reach(revision, 10_000));
+    assert.ok(await first.reach(revision, GUARD_MS));
     assert.deepEqual(await tab.must('draft?group=web'), draft(HTTPS));
   });
 });

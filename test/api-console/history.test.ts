@@ -17,6 +17,7 @@ import { aliveKey, appliedKey, CHANGES } from '../../src/estate/keys.ts';
 import { encodeAlive, encodeApplied } from '../../src/estate/rows.ts';
 import { ALIVE, change, context, makeClients, putHost, take } from '../estate/world.ts';
 import { Follower, type Event } from '../console/world.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { ApiConsole, HOST_KEY, READER, WRITER } from './world.ts';
 
 const AUTHOR = {
@@ -136,7 +137,7 @@ describe('the history', () => {
     assert.equal(notes.length, NOTES_MAX);
     assert.equal(notes[0].groups[0].name, `g${NOTES_MAX + 4}`);
     assert.equal(notes.at(-1)?.groups[0].name, 'g5');
-    assert.ok(await other.reach(client.estate.revision, 20_000));
+    assert.ok(await other.reach(client.estate.revision, GUARD_MS));
     assert.deepEqual(readNotes(other.estate), notes);
 
     const edit = new Edit(client.estate);

@@ -8,8 +8,6 @@ import { startApiProgram } from '../support/api-program.ts';
 import { mustRun } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 
-const START_TIMEOUT_MS = 300_000;
-
 test('names are those of the certificate, and pages those of these names', async (t) => {
   if (!requireTools(t, 'openssl')) return;
   const folder = makeFolder(t);
@@ -23,7 +21,7 @@ test('names are those of the certificate, and pages those of these names', async
     more: ['--console', '0.0.0.0:0', '--tls-cert', cert, '--tls-key', key],
   });
   t.after(() => server.stop());
-  const said = await server.waitFor(/"console":"https:\/\/0\.0\.0\.0:(\d+)\/"/, START_TIMEOUT_MS);
+  const said = await server.waitFor(/"console":"https:\/\/0\.0\.0\.0:(\d+)\/"/);
   const port = Number(said[1]);
   const statusFor = (host: string, more: Readonly<Record<string, string>> = {}): Promise<number> =>
     new Promise((resolve, reject) => {

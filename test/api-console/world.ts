@@ -16,6 +16,7 @@ import { signedHeaders, type Sent } from '../api/request.ts';
 import { READER, WRITER } from '../api/service.ts';
 import { sendTo, type Answer, type Request } from '../console/world.ts';
 import { context, makeClients } from '../estate/world.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 
 export { READER, WRITER };
 export const HOST_KEY: ApiKey = {
@@ -58,7 +59,7 @@ export class ApiConsole {
     client?: EstateClient,
     options: WorldOptions = {},
   ): Promise<ApiConsole> {
-    const { now = Date.now, wait = 'all', enforceTimeoutMs = 20_000 } = options;
+    const { now = Date.now, wait = 'all', enforceTimeoutMs = GUARD_MS } = options;
     const estate = client ?? (await makeClients(t))[0];
     const keys = new Map([WRITER, READER, HOST_KEY].map((key) => [key.accessKeyId, key]));
     const ring = { find: (id: string) => keys.get(id) };

@@ -14,9 +14,8 @@ import { ruleKey } from '../../src/policy/rules.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { startApiProgram } from '../support/api-program.ts';
 import { CdkApp, findCdk, type Cdk } from '../support/cdk.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import type { CommandResult } from '../support/process.ts';
-
-const REACH_TIMEOUT_MS = 120_000;
 
 interface Synthesizer {
   readonly name: 'LegacyStackSynthesizer' | 'DefaultStackSynthesizer';
@@ -69,7 +68,7 @@ for (const synthesizer of SYNTHESIZERS)
       app.call([...args, 'Shop'], { SHOP_PORT: String(port) });
     const catchUp = async (): Promise<void> => {
       const { revision } = await openedRevision(store);
-      assert.ok(await client.reach(revision, REACH_TIMEOUT_MS));
+      assert.ok(await client.reach(revision, GUARD_MS));
     };
     const { estate } = client;
     const rules = async (): Promise<readonly string[]> => {

@@ -12,7 +12,6 @@ import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
 import { runSgctl } from '../support/sgctl.ts';
 import { requireSdk, sdkClient } from './sdk.ts';
 
-const CLIENT_TIMEOUT_MS = 300_000;
 const folder = mkdtempSync(join(tmpdir(), 'sgt-api-'));
 const keysFile = join(folder, 'keys.json');
 
@@ -50,7 +49,6 @@ for (const cli of awsClis())
     const aws = async (...args: string[]) =>
       run(cli.path, [...args, '--output', 'json', ...endpointOptions(cli, url)], {
         env: environment(),
-        timeoutMs: CLIENT_TIMEOUT_MS,
       });
 
     test('asks who it is, and for regions and zones', async () => {
@@ -86,7 +84,6 @@ describe('boto3', () => {
   const boto3 = async (program: string) =>
     run('python3', ['-c', `import boto3, json\n${program}`], {
       env: environment(),
-      timeoutMs: CLIENT_TIMEOUT_MS,
     });
   const isMissing = async (): Promise<boolean> => (await boto3('')).code !== 0;
 

@@ -23,10 +23,10 @@ import {
   storeFileOf,
   type Key,
 } from '../support/api-program.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { run } from '../support/process.ts';
 import { send, type Got } from './request.ts';
 
-const RUN_TIMEOUT_MS = 300_000;
 /** As a server of one key that many use. */
 const CALLS = 100;
 const CONNECTIONS = 1000;
@@ -129,7 +129,7 @@ test('killed between commit and answer, it has the change as a whole when it is 
   const broken = calls.map(([action, parameters]) =>
     assert.rejects(call(url, key, action, parameters), { code: 'ECONNRESET' }),
   );
-  assert.ok(await host.reach(before + calls.length, RUN_TIMEOUT_MS), 'all of them are committed');
+  assert.ok(await host.reach(before + calls.length, GUARD_MS), 'all of them are committed');
   await server.stop('SIGKILL');
   await Promise.all(broken);
   await stopHost(host);
@@ -157,36 +157,32 @@ test('killed between commit and answer, it has the change as a whole when it is 
   assert.deepEqual(await described(), found, 'and a repeated call adds nothing');
 });
 
-test(
-  'who opens 1,000 connections and trickles keeps nobody out',
-  { timeout: 1_200_000 },
-  async (t) => {
-    const { server, url, key } = await startApiProgram(makeFolder(t), { policy: 'write' });
-    t.after(() => server.stop());
-    const port = Number(new URL(url).port);
-    let left = CONNECTIONS;
-    let onFew = (): void => undefined;
-    const few = new Promise<void>((resolve) => (onFew = resolve));
-    const opened = Array.from({ length: CONNECTIONS }, async () => {
-      const socket = connect(port, '127.0.0.1').resume();
-      socket.once('close', () => {
-        if (--left <= CONNECTIONS_MAX) onFew();
-      });
-      await new Promise<void>((resolve) => {
-        socket.on('error', () => resolve());
-        socket.once('connect', resolve);
-      });
-      socket.write('POST / HTTP/1.1\r\nhost: a\r\nx: a');
-      return socket;
+test('who opens 1,000 connections and trickles keeps nobody out', async (t) => {
+  const { server, url, key } = await startApiProgram(makeFolder(t), { policy: 'write' });
+  t.after(() => server.stop());
+  const port = Number(new URL(url).port);
+  let left = CONNECTIONS;
+  let onFew = (): void => undefined;
+  const few = new Promise<void>((resolve) => (onFew = resolve));
+  const opened = Array.from({ length: CONNECTIONS }, async () => {
+    const socket = connect(port, '127.0.0.1').resume();
+    socket.once('close', () => {
+      if (--left <= CONNECTIONS_MAX) onFew();
     });
-    const sockets = await Promise.all(opened);
-    t.after(() => sockets.forEach((socket) => socket.destroy()));
-    const groupId = await makeGroup(url, key);
-    for (const socket of sockets) socket.write('a');
-    assert.equal((await call(url, key, 'DeleteSecurityGroup', { GroupId: groupId })).status, 200);
-    await few;
-  },
-);
+    await new Promise<void>((resolve) => {
+      socket.on('error', () => resolve());
+      socket.once('connect', resolve);
+    });
+    socket.write('POST / HTTP/1.1\r\nhost: a\r\nx: a');
+    return socket;
+  });
+  const sockets = await Promise.all(opened);
+  t.after(() => sockets.forEach((socket) => socket.destroy()));
+  const groupId = await makeGroup(url, key);
+  for (const socket of sockets) socket.write('a');
+  assert.equal((await call(url, key, 'DeleteSecurityGroup', { GroupId: groupId })).status, 200);
+  await few;
+});
 
 describe('a store that it can not use at its start is told, and left as it is:', () => {
   const advice =
@@ -211,9 +207,7 @@ describe('a store that it can not use at its start is told, and left as it is:',
       await (await openSqliteStore(file)).close();
       spoil(file);
       const { size } = statSync(file);
-      const ran = await run(process.execPath, [API_PROGRAM, ...apiArguments(folder, file)], {
-        timeoutMs: RUN_TIMEOUT_MS,
-      });
+      const ran = await run(process.execPath, [API_PROGRAM, ...apiArguments(folder, file)]);
       assert.deepEqual(
         [ran.code, ran.stderr],
         [1, `secgroup-api: can't serve at 127.0.0.1 port 0: the store ${file}: ${why}\n`],

@@ -2,18 +2,15 @@
 import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { BODY_BYTES_MAX, BODY_FREE, BODY_MAX } from '../../src/api/connections.ts';
+import { until } from '../support/until.ts';
 import { send, signedHeaders } from './request.ts';
 import { READER, startService, WRITER } from './service.ts';
 
 const BODY =
   'Action=DescribeRegions&Version=2016-11-15&Filter.1.Name=region-name&Filter.1.Value.1=us-*';
 const RUNS = 400;
-/** How often, and for how long in between, is looked for what the server does in its own time. */
-const LOOKS = 200;
-const LOOK_MS = 50;
 
 /** A signed request as bytes. */
 function requestBytes(port: number, body = BODY, length = Buffer.byteLength(body)): Buffer {
@@ -148,8 +145,7 @@ test('a thousand connections with large bodies that do not end keep no ordinary 
     sockets.push(socket);
     if (i % 100 === 99) assert.equal((await send(port, READER, { body: BODY })).status, 200);
   }
-  for (let i = 0; i < LOOKS && !isFull(); i++) await sleep(LOOK_MS);
-  assert.ok(isFull(), 'the bodies never filled the room they share');
+  await until('the bodies fill the room that they share', isFull);
   assert.ok(BODY_BYTES_MAX < 400 * (BODY_MAX - BODY_FREE));
   assert.equal((await send(port, READER, { body: BODY })).status, 200);
 });

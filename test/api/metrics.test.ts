@@ -10,8 +10,6 @@ import { RequestCounts } from '../../src/api/request-counts.ts';
 import { startApiProgram } from '../support/api-program.ts';
 import { send } from './request.ts';
 
-const START_TIMEOUT_MS = 300_000;
-
 const CASES: readonly (readonly [
   outcome: string,
   status: number,
@@ -71,7 +69,7 @@ test('a scrape has what came of requests, and no word of a stranger', async (t) 
     more: ['--metrics', '127.0.0.1:0'],
   });
   t.after(() => server.stop());
-  const [, address] = await server.waitFor(/"metrics":"([^"]+)"/, START_TIMEOUT_MS);
+  const [, address] = await server.waitFor(/"metrics":"([^"]+)"/);
   const port = Number(new URL(url).port);
   await send(port, key, { body: 'Action=DescribeRegions' });
   for (let i = 0; i < 3; i++) await send(port, key, { body: `Action=Stranger${i}` });

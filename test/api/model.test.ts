@@ -25,6 +25,7 @@ import { loadText } from '../config/config-text.ts';
 import { context, makeClients } from '../estate/world.ts';
 import { makeFolder } from '../store/folder.ts';
 import { Etcd, requireEtcd } from '../support/etcd.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { mustAddress } from '../support/policy.ts';
 import { callOf, described, newIdOf, rulesOf, steps, type Step } from './model-steps.ts';
 import { Twin, type Parameters } from './model-twin.ts';
@@ -51,7 +52,6 @@ const PROBES = [
   ...['9.255.255.255', '10.0.0.0', '10.1.255.255', '10.255.255.255', '11.0.0.0'],
   ...['2001:db7:ffff::1', '2001:db8::', '2001:db8:1:ffff::1', '2001:db8:2::', '2001:db9::1'],
 ];
-const REACH_MS = 10_000;
 const JOIN = { host: 'here', netnsDirectory: '/run/netns', flowLogDirectory: '/var/log' };
 const TEMPLATE: Omit<NetworkInterface, 'groupIds'> = {
   id: 'eni-00000000000000001',
@@ -76,8 +76,8 @@ async function startServers(
   const clients = await makeClients(t, 2, open);
   return Promise.all(
     clients.map(async (client) => {
-      const options = { client, context, region: 'us-east-1', enforceTimeoutMs: REACH_MS };
-      const previews = new Previews({ client, newId: context.newId, timeoutMs: REACH_MS });
+      const options = { client, context, region: 'us-east-1', enforceTimeoutMs: GUARD_MS };
+      const previews = new Previews({ client, newId: context.newId, timeoutMs: GUARD_MS });
       const managed = new Managed({ ...options, previews, wait: 'all' });
       const actions = [
         ...groupActions(managed),
@@ -143,41 +143,37 @@ for (const [place, runs] of [
   ['in a file', Math.ceil(RUNS / 3)],
   ['in etcd', Math.ceil(RUNS / 3)],
 ] as const)
-  test(
-    `two servers of one store ${place} are what a plain twin says`,
-    { timeout: 1_200_000 },
-    async (t) => {
-      if (!requireSdk(t)) return;
-      if (place === 'in etcd' && !requireEtcd(t)) return;
-      if (place === 'in etcd') etcd = await Etcd.start();
-      t.diagnostic(`PROPERTY_SEED=${SEED}`);
-      const { config } = loadText('securityGroups: { other: {} }\n');
-      assert.ok(config !== undefined);
-      await fc.assert(
-        fc.asyncProperty(plan, async (made) => {
-          const folder = makeFolder(t);
-          const file = join(folder, 'store.db');
-          const at = etcd === undefined ? file : `etcd://${etcd.hosts}/${basename(folder)}`;
-          const open = (): Promise<Store> => openStore(at, assert.fail);
-          const servers = await startServers(t, place === 'in memory' ? undefined : open);
-          const [{ client, sdk }] = servers;
-          const joiner = new Joiner(servers[1].client.estate, JOIN);
-          const { id } = client.estate.list('groups')[0].group;
-          const twin = new Twin(id, await rulesOf(sdk, id));
-          for (const [one, at, dry] of made) {
-            await makeCall(servers[at], twin, one, dry === 0);
-            const { revision } = servers[at].client.estate;
-            for (const server of servers) {
-              assert.ok(await server.client.reach(revision, REACH_MS));
-              assert.deepEqual(await described(server.sdk), twin.lines());
-            }
-            const joined = joiner.join(config);
-            assert.deepEqual([...joined.leftOut], []);
-            checkVerdicts(joined.config, twin);
+  test(`two servers of one store ${place} are what a plain twin says`, async (t) => {
+    if (!requireSdk(t)) return;
+    if (place === 'in etcd' && !requireEtcd(t)) return;
+    if (place === 'in etcd') etcd = await Etcd.start();
+    t.diagnostic(`PROPERTY_SEED=${SEED}`);
+    const { config } = loadText('securityGroups: { other: {} }\n');
+    assert.ok(config !== undefined);
+    await fc.assert(
+      fc.asyncProperty(plan, async (made) => {
+        const folder = makeFolder(t);
+        const file = join(folder, 'store.db');
+        const at = etcd === undefined ? file : `etcd://${etcd.hosts}/${basename(folder)}`;
+        const open = (): Promise<Store> => openStore(at, assert.fail);
+        const servers = await startServers(t, place === 'in memory' ? undefined : open);
+        const [{ client, sdk }] = servers;
+        const joiner = new Joiner(servers[1].client.estate, JOIN);
+        const { id } = client.estate.list('groups')[0].group;
+        const twin = new Twin(id, await rulesOf(sdk, id));
+        for (const [one, at, dry] of made) {
+          await makeCall(servers[at], twin, one, dry === 0);
+          const { revision } = servers[at].client.estate;
+          for (const server of servers) {
+            assert.ok(await server.client.reach(revision, GUARD_MS));
+            assert.deepEqual(await described(server.sdk), twin.lines());
           }
-          for (const server of servers) await server.stop();
-        }),
-        { numRuns: runs, seed: SEED },
-      );
-    },
-  );
+          const joined = joiner.join(config);
+          assert.deepEqual([...joined.leftOut], []);
+          checkVerdicts(joined.config, twin);
+        }
+        for (const server of servers) await server.stop();
+      }),
+      { numRuns: runs, seed: SEED },
+    );
+  });

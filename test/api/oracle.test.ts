@@ -10,6 +10,7 @@ import { readPairs } from '../../src/api/form.ts';
 import { readParameters } from '../../src/api/query-reader.ts';
 import { SERVICES } from '../../src/api/services.ts';
 import { writeAnswer, writeError } from '../../src/api/xml-writer.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import {
   offlineClient,
@@ -21,7 +22,6 @@ import {
 import { structure } from './values.ts';
 
 const RUNS = 30;
-const LIMIT_MS = 20_000;
 const REQUEST_ID = '0f6a1c1e-3f1c-4b43-9d3a-5a1b9b1c2d3e';
 
 test('the checked-in table is the one that the SDK has', async (t) => {
@@ -69,7 +69,7 @@ for (const service of SERVICES.values())
           }),
           {
             numRuns: RUNS,
-            interruptAfterTimeLimit: LIMIT_MS,
+            interruptAfterTimeLimit: GUARD_MS,
             markInterruptAsFailure: true,
             endOnFailure: true,
           },
@@ -91,7 +91,7 @@ for (const service of SERVICES.values())
           }),
           {
             numRuns: RUNS,
-            interruptAfterTimeLimit: LIMIT_MS,
+            interruptAfterTimeLimit: GUARD_MS,
             markInterruptAsFailure: true,
             endOnFailure: true,
           },

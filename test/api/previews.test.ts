@@ -9,6 +9,7 @@ import { createEstateGroup } from '../../src/estate/groups.ts';
 import { isPreviewKey } from '../../src/estate/keys.ts';
 import type { HostImpact } from '../../src/estate/previews.ts';
 import { change, context, makeClients, putHost } from '../estate/world.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { send } from './request.ts';
 import { startService, WRITER } from './service.ts';
 
@@ -103,7 +104,7 @@ test('a host that does not answer is named, and nothing is left of the question'
   );
   assert.equal(client.estate.group(group.id)?.group.ingress.length, 0);
   assert.equal(client.estate.contentRevision, contentRevision);
-  assert.ok(await other.reach(client.estate.revision, 10_000));
+  assert.ok(await other.reach(client.estate.revision, GUARD_MS));
   assert.deepEqual(other.estate.keys().filter(isPreviewKey), []);
 });
 

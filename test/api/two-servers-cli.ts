@@ -7,7 +7,6 @@ import { run } from '../support/process.ts';
 import { Spreader } from '../support/spreader.ts';
 import { Servers, subnetOf } from './servers.ts';
 
-const CLIENT_TIMEOUT_MS = 300_000;
 const NO_GROUP = 'InvalidGroup.NotFound';
 const NO_INTERFACE = 'InvalidNetworkInterfaceID.NotFound';
 
@@ -25,7 +24,6 @@ for (const cli of awsClis())
       const all = ['ec2', ...args, '--output', 'text', ...endpointOptions(cli, spreader.url)];
       const { code, stdout, stderr } = await run(cli.path, all, {
         env,
-        timeoutMs: CLIENT_TIMEOUT_MS,
       });
       return code === 0 ? stdout.trim() : (/\((\S+)\) when calling/.exec(stderr)?.[1] ?? stderr);
     };

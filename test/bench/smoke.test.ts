@@ -45,9 +45,7 @@ function temporaryFolder(t: TestContext): string {
 test('--quick --only decision measures every decision target and writes JSON', async (t) => {
   const file = join(temporaryFolder(t), 'results.json');
   const options = ['--quick', '--rounds', '1', '--only', 'decision', '--json', file];
-  const text = await mustRun(process.execPath, ['--enable-source-maps', MAIN, ...options], {
-    timeoutMs: 120_000,
-  });
+  const text = await mustRun(process.execPath, ['--enable-source-maps', MAIN, ...options]);
   const results = JSON.parse(readFileSync(file, 'utf8')) as Results;
   assert.deepEqual(Object.keys(results), [
     'format',
@@ -115,11 +113,15 @@ test('what only the fast path has is measured, or a note says why not', async (t
   const file = join(temporaryFolder(t), 'results.json');
   const names = Object.keys(OF_FAST_PATH);
   const options = ['--quick', '--rounds', '1', '--only', names.join(), '--rivals', 'fast-path'];
-  await mustRun(
-    process.execPath,
-    ['--enable-source-maps', MAIN, ...options, '--rivals', 'kernel', '--json', file],
-    { timeoutMs: 300_000 },
-  );
+  await mustRun(process.execPath, [
+    '--enable-source-maps',
+    MAIN,
+    ...options,
+    '--rivals',
+    'kernel',
+    '--json',
+    file,
+  ]);
   const { measurements, targets, notes } = JSON.parse(readFileSync(file, 'utf8')) as Results;
   for (const [name, metrics] of Object.entries(OF_FAST_PATH)) {
     const found = measurements.filter(({ benchmark }) => benchmark === name);

@@ -13,7 +13,6 @@ import type { Running } from '../support/process.ts';
 import type { Scope } from '../support/scope.ts';
 import { runSgctl } from '../support/sgctl.ts';
 
-const START_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 export const WEB = '172.31.0.100';
 export const OUTSIDE = '10.9.0.0/24';
@@ -65,10 +64,7 @@ export async function makeApiPageWorld(scope: Scope): Promise<ApiPageWorld> {
     more: ['--console', '127.0.0.1:0', '--console-daemon', socket],
   });
   scope.after(() => server.stop());
-  const [, port] = await server.waitFor(
-    /"console":"http:\/\/127\.0\.0\.1:(\d+)\/"/,
-    START_TIMEOUT_MS,
-  );
+  const [, port] = await server.waitFor(/"console":"http:\/\/127\.0\.0\.1:(\d+)\/"/);
   const startHost: ApiPageWorld['startHost'] = (host, text = declared) => {
     const place = join(folder, host);
     mkdirSync(place, { recursive: true });

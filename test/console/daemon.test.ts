@@ -37,8 +37,6 @@ import { start } from '../support/process.ts';
 import { SGCTL } from '../support/sgctl.ts';
 import { Follower, sendTo } from './world.ts';
 
-const CONSOLE_TIMEOUT_MS = 30_000;
-
 type Names = Record<'web' | 'db', Netns>;
 
 function configuration(
@@ -86,7 +84,7 @@ async function open(t: TestContext): Promise<World> {
     '--json',
   ]);
   t.after(() => running.stop());
-  await running.waitFor(/^}$/m, CONSOLE_TIMEOUT_MS);
+  await running.waitFor(/^}$/m);
   const { port, token, url } = JSON.parse(running.stdout()) as {
     port: number;
     token: string;

@@ -13,6 +13,7 @@ import { brotliDecompressSync } from 'node:zlib';
 import type { Browser } from 'puppeteer-core';
 import type { MapView } from '../../src/console/contract.ts';
 import { openBrowser, requireBrowser } from '../support/browser.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { manyInterfaces } from './many-interfaces.ts';
 import { startConsole } from './page-world.ts';
 import { sendTo } from './world.ts';
@@ -33,7 +34,7 @@ interface Seen {
   readonly names: number;
 }
 
-test('the first view of a thousand interfaces', { timeout: 600_000 }, async (t) => {
+test('the first view of a thousand interfaces', async (t) => {
   if (!requireBrowser(t)) return;
   const browser = await openBrowser(t);
   await t.test('in 40 groups', (part) => look(part, browser, 40, 25));
@@ -91,6 +92,7 @@ async function firstView(browser: Browser, url: string): Promise<Seen> {
   const context = await browser.createBrowserContext();
   try {
     const page = await context.newPage();
+    page.setDefaultTimeout(GUARD_MS);
     await page.setViewport({ width: 1440, height: 900 });
     await page.evaluateOnNewDocument(WATCH);
     await page.goto(url, { waitUntil: 'domcontentloaded' });
@@ -117,6 +119,7 @@ async function comeNear(browser: Browser, url: string): Promise<void> {
   const context = await browser.createBrowserContext();
   try {
     const page = await context.newPage();
+    page.setDefaultTimeout(GUARD_MS);
     await page.goto(url);
     await page.waitForSelector('.node');
     for (let i = 0; i < 10; i++) await page.keyboard.press('+');

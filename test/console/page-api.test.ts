@@ -29,9 +29,7 @@ import {
   type ApiPageWorld,
 } from './api-page-world.ts';
 
-const TIMEOUT_MS = 900_000;
-
-test('the page of secgroup-api', { timeout: TIMEOUT_MS }, async (t) => {
+test('the page of secgroup-api', async (t) => {
   if (!requireBrowser(t) || !canRun(t)) return;
   const world = await makeApiPageWorld(t);
   const browser = await openBrowser(t);
@@ -46,7 +44,7 @@ test('the page of secgroup-api', { timeout: TIMEOUT_MS }, async (t) => {
     ['hosts are shown as they are, and go away while one looks', showsHosts],
     ['names of strangers are text and deceive nobody', showsHostileNames],
   ] as const)
-    await t.test(name, { timeout: TIMEOUT_MS }, (part) => run(world, browser, part));
+    await t.test(name, (part) => run(world, browser, part));
 });
 
 /** Each look of a view: nobody is kept out, nothing is wider than the screen, nothing covers what is clicked. */
@@ -146,7 +144,7 @@ async function applies(world: ApiPageWorld, browser: Browser): Promise<void> {
   await pingInVain(world.out, WEB);
   const asked = await confirm(page);
   assert.match(asked, /Apply to web\?[^]*newly allowed[^]*tracked connections? cut/);
-  await waitForText(page, 'Applied: revision', 120_000);
+  await waitForText(page, 'Applied: revision');
   assert.match(await textOf(page, '.notice-good'), /Applied: revision \d+\. It is in force\./);
   assert.equal((await ping(world.out, WEB)).code, 0);
   await waitForText(page, 'The draft is what is in force');
@@ -202,7 +200,7 @@ async function goesBack(world: ApiPageWorld, browser: Browser): Promise<void> {
   await waitForText(page, 'The draft began with the rules that the group had before revision');
   await waitForText(page, 'RevokeSecurityGroupIngress');
   await confirm(page);
-  await waitForText(page, 'Applied: revision', 120_000);
+  await waitForText(page, 'Applied: revision');
   await pingInVain(world.out, WEB);
   assert.deepEqual(tab.complaints, []);
   await page.browserContext().close();
@@ -236,7 +234,7 @@ async function showsHosts(world: ApiPageWorld, browser: Browser): Promise<void> 
   await checkLooks(tab, 'the hosts');
   await world.daemon.stop();
   // An interface is still placed there.
-  await waitForText(page, 'left', 120_000);
+  await waitForText(page, 'left');
   assert.match(await textOf(page, '.data tbody'), /here\s+(left|away)/);
   await checkLooks(tab, 'the hosts, one away');
   assert.deepEqual(tab.complaints, []);
@@ -359,7 +357,7 @@ async function outlivesSession(world: ApiPageWorld, browser: Browser): Promise<v
   await addPing(page);
   await waitForText(page, 'The draft differs');
   world.deleteKey(first);
-  await waitForText(page, 'The session has ended', 120_000);
+  await waitForText(page, 'The session has ended');
   await checkLooks(tab, 'the form, again');
   await typeKey(page, second);
   await waitForText(page, 'The draft differs');

@@ -52,7 +52,7 @@ async function makeWorld(t: TestContext): Promise<World> {
   return { ...names, file, socket, daemon, console };
 }
 
-test('the page of a daemon', { timeout: 600_000 }, async (t) => {
+test('the page of a daemon', async (t) => {
   if (!requireBrowser(t) || !canRun(t)) return;
   const world = await makeWorld(t);
   const browser = await openBrowser(t);

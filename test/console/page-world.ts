@@ -5,8 +5,6 @@ import { openTab, waitForText, type Tab } from '../support/browser.ts';
 import { start } from '../support/process.ts';
 import { SGCTL } from '../support/sgctl.ts';
 
-const READY_TIMEOUT_MS = 60_000;
-
 export interface Console {
   /** With the token. */
   readonly url: string;
@@ -25,7 +23,7 @@ export async function startConsole(t: TestContext, ...args: readonly string[]): 
     '--json',
   ]);
   t.after(() => running.stop());
-  const [printed] = await running.waitFor(/\{[^]*\}/, READY_TIMEOUT_MS);
+  const [printed] = await running.waitFor(/\{[^]*\}/);
   return JSON.parse(printed) as Console;
 }
 

@@ -14,6 +14,7 @@ import {
   textOf,
   waitForText,
 } from '../support/browser.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { manyInterfaces } from './many-interfaces.ts';
 import { goTo, openPage, startConsole } from './page-world.ts';
@@ -36,7 +37,7 @@ function temporaryFolder(t: TestContext): string {
   return folder;
 }
 
-test('the page', { timeout: 600_000 }, async (t) => {
+test('the page', async (t) => {
   if (!requireBrowser(t)) return;
   const browser = await openBrowser(t);
   for (const [name, run] of [
@@ -50,7 +51,7 @@ test('the page', { timeout: 600_000 }, async (t) => {
     ['a thousand interfaces are some nodes, and stay where they are', showsMany],
     ['without the token nothing is shown', asksForToken],
   ] as const)
-    await t.test(name, { timeout: 180_000 }, (part) => run(part, browser));
+    await t.test(name, (part) => run(part, browser));
 });
 
 async function showsViews(t: TestContext, browser: Browser): Promise<void> {
@@ -266,6 +267,7 @@ async function asksForToken(t: TestContext, browser: Browser): Promise<void> {
   const { port, token, url } = await startConsole(t, DEMO);
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
+  page.setDefaultTimeout(GUARD_MS);
   await page.goto(`http://127.0.0.1:${port}/`);
   await waitForText(page, 'Address or token');
   assert.deepEqual(await accessibilityFaults(page), []);

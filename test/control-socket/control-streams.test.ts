@@ -20,6 +20,7 @@ import type { Response } from '../../src/control-socket/protocol.ts';
 import type { Sink } from '../../src/queries/stream.ts';
 import type { TraceAnswer } from '../../src/queries/trace-stream.ts';
 import { RequestError } from '../../src/queries/traffic-filter.ts';
+import { until } from '../support/until.ts';
 import { controlLine } from './control-lines.ts';
 
 const NOTHING: TraceAnswer = { verdicts: [], lost: 0 };
@@ -67,14 +68,6 @@ function connectMute(t: TestContext, path: string, request: string): Socket {
   return socket;
 }
 
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 60_000;
-  while (!condition()) {
-    if (performance.now() > deadline) assert.fail(`not in time: ${what}`);
-    await sleep(5);
-  }
-}
-
 test('a stream goes on answering until the client hangs up', async (t) => {
   const { path, sinks } = await listen(t);
   const stop = new AbortController();
@@ -94,12 +87,12 @@ test('a stream goes on answering until the client hangs up', async (t) => {
       },
     },
   );
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   for (const count of [1, 2, 3])
     for (const sink of sinks) sink.send({ ...NOTHING, lost: count }, 1);
   await followed;
   assert.deepEqual(lost, [1, 2, 3]);
-  await until(() => sinks.size === 0, 'the stream ends with the client');
+  await until('the stream ends with the client', () => sinks.size === 0);
 });
 
 test('a stream that is refused says why, and the connection goes on', async (t) => {
@@ -116,7 +109,7 @@ test('a stream that is refused says why, and the connection goes on', async (t) 
   socket.write('{"version":1,"method":"interfaces"}\n');
   let received = '';
   socket.on('data', (chunk) => (received += chunk.toString()));
-  await until(() => received.split('\n').length === 3, 'both answers');
+  await until('both answers', () => received.split('\n').length === 3);
   assert.deepEqual(JSON.parse(received.split('\n')[1]), { version: 1, ok: true, result: [] });
 });
 
@@ -124,7 +117,7 @@ test('a daemon that goes away is told', async (t) => {
   const { path, sinks, sockets } = await listen(t);
   const never = new AbortController().signal;
   const followed = follow(path, 'trace', {}, { signal: never, take: () => undefined });
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   sockets.forEach((socket) => socket.destroy());
   await assert.rejects(followed, new ControlError(`the daemon at ${path} has gone`));
 });
@@ -132,7 +125,7 @@ test('a daemon that goes away is told', async (t) => {
 test('who reads too slowly misses something, is told how much, and costs no memory', async (t) => {
   const { path, sinks } = await listen(t);
   const socket = connectMute(t, path, TRACE);
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   const [sink] = sinks;
   const answer = { ...NOTHING, filler: 'x'.repeat(10_000) };
   const before = process.memoryUsage().rss;
@@ -150,31 +143,31 @@ test('who reads too slowly misses something, is told how much, and costs no memo
     answers.push(...lines.map((line) => JSON.parse(line) as Extract<Response, { ok: true }>));
   });
   socket.resume();
-  await until(() => answers.length === sent + 1, 'what was kept arrives');
+  await until('what was kept arrives', () => answers.length === sent + 1);
   sink.miss(7);
   assert.equal(sink.send(NOTHING, 1), true);
-  await until(() => answers.length === sent + 2, 'the next answer');
+  await until('the next answer', () => answers.length === sent + 2);
   assert.equal(answers.at(-1)?.missed, TOTAL - sent + 7);
   assert.ok(answers.slice(0, -1).every(({ missed }) => missed === undefined));
   sink.send(NOTHING, 1);
-  await until(() => answers.length === sent + 3, 'one more');
+  await until('one more', () => answers.length === sent + 3);
   assert.equal(answers.at(-1)?.missed, undefined, 'what was missed is told once');
 });
 
 test('who reads nothing at all is let go', async (t) => {
   const { path, sinks } = await listen(t, { stallTimeoutMs: 100 });
   connectMute(t, path, TRACE);
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   const [sink] = sinks;
   const answer = { ...NOTHING, filler: 'x'.repeat(100_000) };
   for (let i = 0; i < 100; i++) sink.send(answer, 1);
-  await until(() => sinks.size === 0, 'the connection is closed');
+  await until('the connection is closed', () => sinks.size === 0);
 });
 
 test('a silent stream is no stalled one', async (t) => {
   const { path, sinks } = await listen(t, { stallTimeoutMs: 40 });
   connectMute(t, path, TRACE);
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   await sleep(200);
   assert.equal(sinks.size, 1);
 });
@@ -182,7 +175,7 @@ test('a silent stream is no stalled one', async (t) => {
 test('what is said into a stream is not remembered', async (t) => {
   const { path, sinks } = await listen(t);
   const socket = connectMute(t, path, TRACE);
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   const before = process.memoryUsage().rss;
   const chunk = Buffer.alloc(1 << 20, 'x');
   for (let i = 0; i < 200; i++)
@@ -196,7 +189,7 @@ test('what is said into a stream is not remembered', async (t) => {
 test('streams leave room for questions', async (t) => {
   const { path, sinks } = await listen(t);
   for (let i = 0; i < STREAMS_MAX; i++) connectMute(t, path, TRACE);
-  await until(() => sinks.size === STREAMS_MAX, 'as many as there may be');
+  await until('as many as there may be', () => sinks.size === STREAMS_MAX);
   const never = new AbortController().signal;
   await assert.rejects(
     follow(path, 'trace', {}, { signal: never, take: () => undefined }),
@@ -208,19 +201,19 @@ test('streams leave room for questions', async (t) => {
 test('a stream that ends leaves its place to another', async (t) => {
   const { path, sinks } = await listen(t);
   const watching = Array.from({ length: STREAMS_MAX }, () => connectMute(t, path, TRACE));
-  await until(() => sinks.size === STREAMS_MAX, 'as many as there may be');
+  await until('as many as there may be', () => sinks.size === STREAMS_MAX);
   for (let i = 0; i < CONNECTIONS_MAX; i++) {
     watching.shift()!.destroy();
-    await until(() => sinks.size === STREAMS_MAX - 1, 'one has gone');
+    await until('one has gone', () => sinks.size === STREAMS_MAX - 1);
     watching.push(connectMute(t, path, TRACE));
-    await until(() => sinks.size === STREAMS_MAX, 'another has its place');
+    await until('another has its place', () => sinks.size === STREAMS_MAX);
   }
 });
 
 test('a thousand clients that say half a request shut nobody out, and streams stay', async (t) => {
   const { path, sinks } = await listen(t);
   connectMute(t, path, TRACE);
-  await until(() => sinks.size === 1, 'the stream starts');
+  await until('the stream starts', () => sinks.size === 1);
   const before = process.memoryUsage().rss;
   let told = 0;
   const crowd = Array.from({ length: 1000 }, () => {
@@ -232,7 +225,7 @@ test('a thousand clients that say half a request shut nobody out, and streams st
     return socket;
   });
   t.after(() => crowd.forEach((socket) => socket.destroy()));
-  await until(() => told > 100, 'they are told why');
+  await until('they are told why', () => told > 100);
   assert.deepEqual(await ask(path, 'interfaces', {}), []);
   assert.equal(sinks.size, 1, 'a stream gives way to nobody');
   assert.ok(process.memoryUsage().rss - before < 100_000_000, 'memory stays bounded');
@@ -247,10 +240,10 @@ test('whatever bytes come, each line gets an answer in words and the next reques
       socket.on('data', (chunk) => (received += chunk.toString()));
       socket.write(Buffer.concat([line, Buffer.from('\n{"version":1,"method":"interfaces"}\n')]));
       // A stream takes no further requests.
-      await until(() => {
+      await until('two answers', () => {
         const lines = received.split('\n').length - 1;
         return lines === 2 || (lines === 1 && received.includes('"more":true'));
-      }, 'two answers');
+      });
       socket.destroy();
       const [first, second] = received.split('\n').slice(0, -1);
       const answer = JSON.parse(first) as Response;

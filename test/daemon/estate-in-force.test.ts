@@ -14,11 +14,11 @@ import { loadText } from '../config/config-text.ts';
 import { writeAttached } from '../estate/write-interface.ts';
 import { ALIVE, DEFAULT_VPC } from '../estate/world.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { openClient } from './estate-world.ts';
 
 const ID = 'eni-00000000000000001';
 const ELSEWHERE = 'eni-00000000000000002';
-const LONG_MS = 60_000;
 
 /** Puts in force whatever it gets, unless it is told to refuse. */
 class FakeEnforcer implements Pick<Enforcer, 'config' | 'reload' | 'waiting' | 'endReleased'> {
@@ -77,8 +77,8 @@ async function startHost(t: TestContext) {
     edit.write('vpcs', DEFAULT_VPC.id, DEFAULT_VPC);
     return { ok: true, value: undefined };
   });
-  assert.ok(await api.until(() => api.estate.applied().has('here'), LONG_MS));
-  assert.deepEqual(await api.enforce(api.estate.revision, LONG_MS), { kind: 'inForce' });
+  assert.ok(await api.until(() => api.estate.applied().has('here'), GUARD_MS));
+  assert.deepEqual(await api.enforce(api.estate.revision, GUARD_MS), { kind: 'inForce' });
   const attach = async (id: string, host: string): Promise<number> => {
     await api.change((edit) => {
       const address = `10.0.0.${id.slice(-1)}`;
@@ -94,12 +94,12 @@ test('what was refused is tried again with the next revision, whatever that is a
   const { api, enforcer, attach } = await startHost(t);
   enforcer.refuses = 1;
   const revision = await attach(ID, 'here');
-  assert.deepEqual(await api.enforce(revision, LONG_MS), {
+  assert.deepEqual(await api.enforce(revision, GUARD_MS), {
     ...{ kind: 'refused', host: 'here', message: 'EMFILE: too many open files' },
   });
   assert.equal(enforcer.config.interfaces.length, 0);
   const later = await attach(ELSEWHERE, 'there');
-  assert.deepEqual(await api.enforce(later, LONG_MS), { kind: 'inForce' });
+  assert.deepEqual(await api.enforce(later, GUARD_MS), { kind: 'inForce' });
   assert.deepEqual(
     enforcer.config.interfaces.map(({ id }) => id),
     [ID],
@@ -108,9 +108,9 @@ test('what was refused is tried again with the next revision, whatever that is a
 
 test('what has nothing to do with a host is in force there without any work', async (t) => {
   const { api, enforcer, attach } = await startHost(t);
-  await api.enforce(await attach(ID, 'here'), LONG_MS);
+  await api.enforce(await attach(ID, 'here'), GUARD_MS);
   const { reloads } = enforcer;
   const revision = await attach(ELSEWHERE, 'there');
-  assert.deepEqual(await api.enforce(revision, LONG_MS), { kind: 'inForce' });
+  assert.deepEqual(await api.enforce(revision, GUARD_MS), { kind: 'inForce' });
   assert.equal(enforcer.reloads, reloads);
 });

@@ -19,6 +19,7 @@ import { udp4 } from '../packets/build.ts';
 import { change, context, DEFAULT_VPC, makeClients, take } from '../estate/world.ts';
 import { openClient, startEstateWorld, type EstateWorld } from './estate-world.ts';
 import { writeAttached } from '../estate/write-interface.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 
 const ID = 'eni-00000000000000001';
 const FILE = `
@@ -34,8 +35,6 @@ const DNS = [
     peers: [{ kind: 'cidrIpv4' as const, text: '10.0.0.0/8' }],
   },
 ];
-/** It waits for an answer that comes, however slow the machine is. */
-const ANSWER_MS = 120_000;
 
 interface World extends EstateWorld {
   readonly api: EstateClient;
@@ -62,10 +61,10 @@ async function startPreviewWorld(t: TestContext): Promise<World> {
       return { ok: true, value: undefined };
     }),
   );
-  assert.deepEqual(await api.enforce(revision, ANSWER_MS), { kind: 'inForce' });
+  assert.deepEqual(await api.enforce(revision, GUARD_MS), { kind: 'inForce' });
   world.devices.send('dev-a', udp4('10.0.0.1', '10.0.0.7', { srcPort: 5000, dstPort: 53 }));
   await world.until(() => world.daemon.status().flows === 2, 'an entry at either gate');
-  const previews = new Previews({ client: api, newId: randomId, timeoutMs: ANSWER_MS });
+  const previews = new Previews({ client: api, newId: randomId, timeoutMs: GUARD_MS });
   const dry = (work: (edit: Edit) => Checked<unknown>): ReturnType<World['dry']> => {
     const edit = new Edit(api.estate);
     take(work(edit));
@@ -120,10 +119,10 @@ test('after dry runs a change does what they said', async (t) => {
   const { revision } = take(
     await api.change((edit) => authorizeRules(edit, groupId, 'ingress', [open], [], context)),
   );
-  assert.deepEqual(await api.enforce(revision, ANSWER_MS), { kind: 'inForce' });
+  assert.deepEqual(await api.enforce(revision, GUARD_MS), { kind: 'inForce' });
   assert.equal(daemon.config.model.groups.get(groupId)?.ingress.length, 2);
   const gone = take(await api.change((edit) => deleteInterface(edit, ID)));
-  assert.deepEqual(await api.enforce(gone.revision, ANSWER_MS), { kind: 'inForce' });
+  assert.deepEqual(await api.enforce(gone.revision, GUARD_MS), { kind: 'inForce' });
   assert.equal(daemon.config.interfaces.length, 1);
 });
 

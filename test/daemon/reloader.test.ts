@@ -11,6 +11,7 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import { compareConfigs } from '../../src/daemon/changes.ts';
 import { Reloader, type Reloadable } from '../../src/daemon/reloader.ts';
 import type { ReloadResult } from '../../src/queries/reload-result.ts';
+import { until } from '../support/until.ts';
 
 const WEB =
   'securityGroups: { web: { ingress: [{ protocol: tcp, ports: 443, from: 0.0.0.0/0 }] } }\n';
@@ -94,14 +95,6 @@ function makeWorld(t: TestContext, text = WEB): World {
     rmSync(folder, { recursive: true });
   });
   return { file, daemon, reloader, results };
-}
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 3000; i++) {
-    if (isSo()) return;
-    await sleep(10);
-  }
-  assert.fail(`it did not happen: ${what}`);
 }
 
 test('a changed file is put in force, and the same one again changes nothing', async (t) => {
@@ -200,15 +193,15 @@ test('a watched file that changes is reloaded; a template that a refused one nam
   reloader.watch();
   // The watch has not polled the file yet, and would take this for what it was at the start.
   writeFileSync(file, OTHER);
-  await until(() => daemon.taken.length > 0, 'the change is in force');
+  await until('the change is in force', () => daemon.taken.length > 0);
   const before = daemon.taken.length;
   writeFileSync(file, 'templates: [late.yaml]\n');
-  await until(() => daemon.outcomes.includes('refused'), 'there is no such template');
+  await until('there is no such template', () => daemon.outcomes.includes('refused'));
   const template = {
     Resources: { G: { Type: 'AWS::EC2::SecurityGroup', Properties: { GroupDescription: 'g' } } },
   };
   writeFileSync(file.replace('secgroupd.yaml', 'late.yaml'), JSON.stringify(template));
-  await until(() => daemon.taken.length > before, 'the template is there');
+  await until('the template is there', () => daemon.taken.length > before);
   const groups = [...daemon.config.model.groups.values()].map(({ name }) => name);
   assert.deepEqual(groups.length, 2, groups.join());
   reloader.stopWatching();

@@ -17,7 +17,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
@@ -28,6 +27,7 @@ import { Notifier } from '../../src/service/notify.ts';
 import { SnapshotStore } from '../../src/service/snapshot-store.ts';
 import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import { problemLines } from '../config/config-text.ts';
+import { until } from '../support/until.ts';
 
 const NETNS_DIRECTORY = '/run/netns';
 const OFFLOADS = { checksum: true, tso4: true, tso6: true, uso: true };
@@ -215,12 +215,6 @@ export async function startWorld(
     urls,
     takeLog: () => messages.splice(0),
     load: (next) => loadFile(file, next),
-    until: async (isSo, what) => {
-      for (let i = 0; i < 3000; i++) {
-        if (isSo()) return;
-        await sleep(10);
-      }
-      assert.fail(`it did not happen: ${what}`);
-    },
+    until: (isSo, what) => until(what, isSo),
   };
 }

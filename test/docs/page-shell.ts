@@ -27,12 +27,11 @@ import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { terraformSettings } from '../support/terraform.ts';
 import { awsClis } from '../support/aws-cli.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
-/** Terraform takes many seconds for each of its commands. */
-const COMMAND_TIMEOUT_MS = 300_000;
 const PROGRAMS = {
   sgctl: '../../src/cli/sgctl.js',
   secgroupd: '../../src/main.js',
@@ -128,14 +127,12 @@ export class PageShell {
     this.child.stdin?.write(
       `(exit \${__status-0}); . '${file}' >'${out}' 2>&1 </dev/null 3>&-; __status=$?; echo $__status >&3\n`,
     );
-    const timer = setTimeout(() => this.kill(), COMMAND_TIMEOUT_MS);
+    const timer = setTimeout(() => this.kill(), GUARD_MS);
     const next = await this.statuses.next();
     clearTimeout(timer);
     const output = readFileSync(out, 'utf8');
     if (next.done === true)
-      throw new Error(
-        `it ended the shell, or ran for ${COMMAND_TIMEOUT_MS / 1000} s; it said:\n${output}`,
-      );
+      throw new Error(`it ended the shell, or ran for ${GUARD_MS / 1000} s; it said:\n${output}`);
     return { status: Number(next.value), output };
   }
 

@@ -6,7 +6,6 @@ import { run } from '../support/process.ts';
 import { findCompose, type Compose } from '../support/compose.ts';
 import { canRunDocker, DockerWorld, IMAGE } from './docker-world.ts';
 
-const TIMEOUT_MS = 600_000;
 const FILE = 'compose.yaml';
 
 /** @param ofService what a service says of its place in the network */
@@ -45,7 +44,7 @@ class Project {
     const { code, stderr } = await run(
       this.compose.program,
       ['-p', 'sgt', '-f', this.world.path(FILE), ...args],
-      { env, timeoutMs: TIMEOUT_MS },
+      { env },
     );
     assert.equal(code, 0, `${args.join(' ')}: ${stderr}\n${this.world.doorLog}`);
     return stderr;

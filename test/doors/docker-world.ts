@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { ask } from '../../src/control-socket/control-client.ts';
 import type { OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
 import { MAIN, makeNamespaces } from '../netns/world.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { connect, uniqueName, type Netns } from '../support/netns.ts';
 import { mustRun, run, start, type CommandResult, type Running } from '../support/process.ts';
 import { findTool, requireRoot, requireTools, requireTun } from '../support/require.ts';
@@ -28,8 +29,6 @@ export const UPLINK = '10.9.0.1';
 export const IMAGE = 'sgt:1';
 /** The client that comes with Debian's dockerd; a newer one on the PATH refuses to ask it for some things. */
 const CLI = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
-const UP_TIMEOUT_MS = 300_000;
-const COMMAND_TIMEOUT_MS = 600_000;
 const INTERVAL_MS = 50;
 /** Of HTTP on port 80. */
 const SERVER = ['httpd', '-f', '-p', '80', '-h', '/www'];
@@ -62,7 +61,7 @@ export function canRunDocker(t: TestContext): boolean {
 
 /** Tries until it holds. @throws the last error */
 export async function eventually(what: () => Promise<void>): Promise<void> {
-  const deadline = performance.now() + UP_TIMEOUT_MS;
+  const deadline = performance.now() + GUARD_MS;
   for (;;) {
     try {
       await what();
@@ -158,7 +157,7 @@ export class DockerWorld {
 
   tryDocker(...args: readonly string[]): Promise<CommandResult> {
     const [command, all, options] = this.command(...args);
-    return run(command, all, { ...options, timeoutMs: COMMAND_TIMEOUT_MS });
+    return run(command, all, options);
   }
 
   /** What `start` takes for `docker` with these arguments. */
@@ -221,7 +220,7 @@ export class DockerWorld {
       ...[DOOR, '--socket', this.path('plugins/secgroupd.sock')],
       ...['--control', this.control, '--state', this.path('door')],
     ]);
-    await this.door.waitFor(/listening/, UP_TIMEOUT_MS);
+    await this.door.waitFor(/listening/);
   }
 
   async stopDoor(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
@@ -244,7 +243,7 @@ export class DockerWorld {
     this.dockerd = dockerd;
     let hasEnded = false;
     void dockerd.ended.then(() => (hasEnded = true));
-    for (const deadline = performance.now() + UP_TIMEOUT_MS; ; await sleep(INTERVAL_MS)) {
+    for (const deadline = performance.now() + GUARD_MS; ; await sleep(INTERVAL_MS)) {
       if ((await this.tryDocker('version')).code === 0) return true;
       if (hasEnded || performance.now() > deadline) return false;
     }
@@ -253,7 +252,7 @@ export class DockerWorld {
   async stopDockerd(signal: NodeJS.Signals): Promise<void> {
     const { dockerd } = this;
     if (dockerd === undefined) return;
-    // stop() would kill it after two seconds, and it ends containers in order.
+    // Only dockerd itself: it ends containers in order.
     process.kill(childOf(dockerd.pid), signal);
     await dockerd.ended;
   }
@@ -277,9 +276,7 @@ export class DockerWorld {
       'chmod +x root/www/cgi-bin/*',
       `tar -C root -c . | DOCKER_CONFIG="$1" "$3" -H "unix://$1/docker.sock" import - ${IMAGE}`,
     ];
-    await mustRun('bash', ['-ec', script.join('\n'), '_', this.folder, findTool('busybox')!, CLI], {
-      timeoutMs: COMMAND_TIMEOUT_MS,
-    });
+    await mustRun('bash', ['-ec', script.join('\n'), '_', this.folder, findTool('busybox')!, CLI]);
   }
 
   private async cleanUp(): Promise<void> {

@@ -24,7 +24,6 @@ import {
 } from './docker-world.ts';
 
 const PARALLEL = 100;
-const PLUGIN_TIMEOUT_MS = 600_000;
 /** Where no answer is to come: an admitted connection takes a few milliseconds. */
 const IN_VAIN_S = 1;
 const SLEEP = [IMAGE, 'sleep', '1000'];
@@ -304,9 +303,7 @@ async function managedPlugin(world: DockerWorld): Promise<void> {
   // It holds the uplink's device for the next start.
   for (const name of await world.service.names()) world.service.forget(name);
   const folder = world.path('plugin');
-  await mustRun(join(repositoryRoot(), 'scripts/docker-plugin'), [folder], {
-    timeoutMs: PLUGIN_TIMEOUT_MS,
-  });
+  await mustRun(join(repositoryRoot(), 'scripts/docker-plugin'), [folder]);
   await world.docker('plugin', 'create', 'sgt/net', folder);
   await world.docker('plugin', 'set', 'sgt/net', `config.source=${world.path('configuration')}`);
   await world.docker('plugin', 'enable', 'sgt/net');

@@ -6,8 +6,6 @@ import { readFileSync } from 'node:fs';
 import type { Netns } from '../support/netns.ts';
 import { signalUnlessEnded, start } from '../support/process.ts';
 
-const UP_TIMEOUT_MS = 300_000;
-
 export class HostBox {
   /** Its first process, as this one sees it. */
   readonly init: number;
@@ -29,7 +27,7 @@ export class HostBox {
       ...[`--net=${host.path}`, 'unshare', '--mount', '--pid', '--fork', '--kill-child'],
       ...['--mount-proc', 'bash', '-ec', lines.join('\n')],
     ]);
-    await box.waitFor(/^ready$/m, UP_TIMEOUT_MS);
+    await box.waitFor(/^ready$/m);
     return new HostBox(childOf(box.pid));
   }
 

@@ -9,14 +9,13 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { canRun } from '../netns/world.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { makeGuest, QEMU } from '../support/guest.ts';
 import type { Netns } from '../support/netns.ts';
 import { run, start, type CommandResult, type Running } from '../support/process.ts';
 import { findTool, requireTools } from '../support/require.ts';
 import { childOf, HostBox } from './host-box.ts';
 
-const UP_TIMEOUT_MS = 300_000;
-const COMMAND_TIMEOUT_MS = 300_000;
 const INTERVAL_MS = 200;
 const USER = 'libvirt-qemu';
 
@@ -162,7 +161,7 @@ export class LibvirtWorld {
     this.libvirtd = libvirtd;
     let hasEnded = false;
     void libvirtd.ended.then(() => (hasEnded = true));
-    for (const deadline = performance.now() + UP_TIMEOUT_MS; ; await sleep(INTERVAL_MS)) {
+    for (const deadline = performance.now() + GUARD_MS; ; await sleep(INTERVAL_MS)) {
       if ((await this.tryVirsh('version')).code === 0) return true;
       if (hasEnded || performance.now() > deadline) return false;
     }
@@ -176,7 +175,7 @@ export class LibvirtWorld {
 
   private tryVirsh(...args: readonly string[]): Promise<CommandResult> {
     const command = ['virsh', '-c', 'qemu:///system', ...args];
-    return run(...this.box!.enter(...command), { timeoutMs: COMMAND_TIMEOUT_MS });
+    return run(...this.box!.enter(...command));
   }
 
   private writeConfiguration(): void {

@@ -7,11 +7,12 @@ import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { InterfaceView } from '../../src/queries/interfaces-view.ts';
-import { inUrl, tables, until } from '../netns/attach-world.ts';
+import { inUrl, tables } from '../netns/attach-world.ts';
 import { Daemon, get, makeNamespaces, pingInVain, temporaryFile } from '../netns/world.ts';
 import type { Netns } from '../support/netns.ts';
 import { mustRun } from '../support/process.ts';
 import { SGCTL } from '../support/sgctl.ts';
+import { until } from '../support/until.ts';
 import { LibvirtWorld } from './libvirt-world.ts';
 
 const WORLD = ['198.51.100.7', '2001:db8:51::7'] as const;

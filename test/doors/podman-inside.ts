@@ -6,7 +6,6 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import {
   AuthorizeSecurityGroupIngressCommand,
@@ -23,11 +22,9 @@ import { Daemon } from '../netns/world.ts';
 import { startApiProgram } from '../support/api-program.ts';
 import { mustRun, run, type CommandResult } from '../support/process.ts';
 import { findTool } from '../support/require.ts';
+import { until } from '../support/until.ts';
 
 const PLUGIN = fileURLToPath(new URL('../../src/doors/cni/secgroupd-cni.js', import.meta.url));
-const COMMAND_TIMEOUT_MS = 300_000;
-const PATIENCE_MS = 60_000;
-const LOOK_MS = 100;
 const MANY = 20;
 const HTTP = 8080;
 const ECHO = 8081;
@@ -131,7 +128,7 @@ async function prepare(): Promise<void> {
 }
 
 const podman = (...args: readonly string[]): Promise<CommandResult> =>
-  run('podman', ['--tmpdir', '/run/p/tmp', ...args], { env: ENV, timeoutMs: COMMAND_TIMEOUT_MS });
+  run('podman', ['--tmpdir', '/run/p/tmp', ...args], { env: ENV });
 
 async function mustPodman(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await podman(...args);
@@ -164,19 +161,20 @@ async function enter(name: string): Promise<readonly string[]> {
   return ['nsenter', '--net', '--target', pid];
 }
 
-const command = ([first, ...args]: readonly string[]): Promise<CommandResult> =>
-  run(first, args, { timeoutMs: COMMAND_TIMEOUT_MS });
+const command = ([first, ...args]: readonly string[]): Promise<CommandResult> => run(first, args);
 
 /** Asks the web server, from the host or from within a container, until it answers. */
 async function answers(address: string, from: readonly string[] = []): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
   const curl = ['curl', '-gsS', '-m', '10', `http://${address}:${HTTP}/index.html`];
-  for (;;) {
-    const { stdout, stderr } = await command([...from, ...curl]);
-    if (stdout === 'here\n') return;
-    assert.ok(Date.now() < deadline, `${address} does not answer: ${stderr}`);
-    await sleep(LOOK_MS);
-  }
+  let said = '';
+  await until(
+    () => `${address} answers: ${said}`,
+    async () => {
+      const { stdout, stderr } = await command([...from, ...curl]);
+      said = stderr;
+      return stdout === 'here\n';
+    },
+  );
 }
 
 async function pingsInVain(address: string, from: readonly string[] = []): Promise<void> {
@@ -205,12 +203,13 @@ class Echo {
 
   /** All that was sent has come back. */
   async settles(): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
-    while (this.said !== this.sent) {
-      assert.equal(this.failure, undefined);
-      assert.ok(Date.now() < deadline, `${this.said} came back of ${this.sent}`);
-      await sleep(LOOK_MS);
-    }
+    await until(
+      () => `${this.sent} comes back; so far ${this.said}`,
+      () => {
+        assert.equal(this.failure, undefined);
+        return this.said === this.sent;
+      },
+    );
   }
 
   end(): void {

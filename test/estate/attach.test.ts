@@ -24,6 +24,7 @@ import {
 import { createSubnet } from '../../src/estate/subnets.ts';
 import { createTags } from '../../src/estate/tags.ts';
 import { createVpc } from '../../src/estate/vpcs.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { change, context, makeClients, refusalOf, putHost } from './world.ts';
 
 const DEVICE = {
@@ -72,7 +73,7 @@ class World {
         context,
       ),
     );
-    await other.reach(client.estate.revision, 10_000);
+    await other.reach(client.estate.revision, GUARD_MS);
     return new World(client, other, id);
   }
 

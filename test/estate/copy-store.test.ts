@@ -16,13 +16,12 @@ import { change, context, DEFAULT_VPC, makeClients } from './world.ts';
 import { writeAttached } from './write-interface.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const TIMEOUT_MS = 1_200_000;
 /** More than a commit takes, in number and in bytes. */
 const ROWS = 300;
 const LARGE = 'ä'.repeat(200_000);
 
 function copy(...args: readonly string[]): Promise<CommandResult> {
-  return run(process.execPath, [MAIN, 'store', 'copy', ...args], { timeoutMs: TIMEOUT_MS });
+  return run(process.execPath, [MAIN, 'store', 'copy', ...args]);
 }
 
 async function rowsOf(place: string): Promise<Map<string, string>> {
@@ -32,7 +31,7 @@ async function rowsOf(place: string): Promise<Map<string, string>> {
   return new Map(rows.map(({ key, value }: Row) => [key, value]));
 }
 
-test('from a file to etcd and back', { timeout: TIMEOUT_MS }, async (t) => {
+test('from a file to etcd and back', async (t) => {
   if (!requireEtcd(t)) return;
   const etcd = await Etcd.forTest(t);
   const folder = makeFolder(t);

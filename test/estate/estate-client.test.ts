@@ -13,6 +13,7 @@ import { aliveKey, valueKey } from '../../src/estate/keys.ts';
 import type { AppliedState, EstateGroup } from '../../src/estate/model.ts';
 import type { PermissionText } from '../../src/policy/permissions.ts';
 import { createVpc } from '../../src/estate/vpcs.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { change, context, makeClients, refusalOf, take, putHost } from './world.ts';
 
 const HTTPS: readonly PermissionText[] = [
@@ -41,7 +42,7 @@ async function makeGroup(client: EstateClient, name: string): Promise<EstateGrou
 test('of many who authorize one rule at once, one does', async (t) => {
   const clients = await makeClients(t, 2);
   const { group } = await makeGroup(clients[0], 'web');
-  await clients[1].reach(clients[0].estate.revision, 10_000);
+  await clients[1].reach(clients[0].estate.revision, GUARD_MS);
   const done = await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
       clients[i % 2].change((edit) =>
@@ -103,7 +104,7 @@ test('no group is deleted while another one comes to name it', async (t) => {
   for (let round = 0; round < 20; round++) {
     const named = await makeGroup(clients[0], `named${round}`);
     const other = await makeGroup(clients[0], `other${round}`);
-    await clients[1].reach(clients[0].estate.revision, 10_000);
+    await clients[1].reach(clients[0].estate.revision, GUARD_MS);
     const [deleted, authorized] = await Promise.all([
       clients[round % 2].change((edit) => deleteEstateGroup(edit, named.group.id)),
       clients[(round + 1) % 2].change((edit) =>
@@ -186,15 +187,15 @@ test('a change is in force when all hosts say so', async (t) => {
   const { contentRevision: second } = client.estate;
   await tell('a', { revision: second });
   await tell('b', { revision: first });
-  await client.reach(host.estate.revision, 10_000);
+  await client.reach(host.estate.revision, GUARD_MS);
   assert.deepEqual(await client.enforce(second, 0), { kind: 'late', hosts: ['b'] });
-  const waiting = client.enforce(second, 10_000);
+  const waiting = client.enforce(second, GUARD_MS);
   await tell('b', { revision: second });
   assert.deepEqual(await waiting, { kind: 'inForce' });
   await makeGroup(client, 'db');
   const { contentRevision: third } = client.estate;
   await tell('b', { revision: second, refused: { revision: third, message: 'no room' } });
-  assert.deepEqual(await client.enforce(third, 10_000), {
+  assert.deepEqual(await client.enforce(third, GUARD_MS), {
     kind: 'refused',
     host: 'b',
     message: 'no room',
@@ -210,14 +211,14 @@ test('who does not live is not waited for, also if he dies meanwhile', async (t)
     return { ok: true, value: undefined };
   });
   await makeGroup(client, 'web');
-  await client.reach(host.estate.revision, 10_000);
+  await client.reach(host.estate.revision, GUARD_MS);
   const { contentRevision: revision } = client.estate;
   assert.deepEqual(await client.enforce(revision, 0), { kind: 'late', hosts: ['a'] });
   const late = { kind: 'inForce', away: ['b'], behind: ['a'] };
   assert.deepEqual(await client.enforce(revision, 0, { waitFor: 'quorum' }), late);
   const none = await client.enforce(revision, 0, { concerned: new Set(['c']) });
   assert.deepEqual(none, { kind: 'late', hosts: ['a'] }, 'it holds all rows');
-  const waiting = client.enforce(revision, 60_000);
+  const waiting = client.enforce(revision, GUARD_MS);
   await change(host, (edit) => {
     edit.remove(aliveKey('a'));
     return { ok: true, value: undefined };
@@ -267,7 +268,7 @@ test('a row that can not be read is told, and is no group', async (t) => {
     edit.put(valueKey('groups', group.id), '{"vpcId":1}');
     return { ok: true, value: undefined };
   });
-  await other.reach(client.estate.revision, 10_000);
+  await other.reach(client.estate.revision, GUARD_MS);
   assert.equal(other.estate.group(group.id), undefined);
   const why = `desired/groups/${group.id}.vpcId is not a text`;
   assert.deepEqual([...other.estate.unreadable], [[valueKey('groups', group.id), why]]);

@@ -18,6 +18,7 @@ import type { PolicyModel, Rule } from '../../src/policy/model.ts';
 import type { Change, Row, Snapshot } from '../../src/store/store.ts';
 import { loadText } from '../config/config-text.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { groupId, HOSTS, interfaceId, make, step, writeGroup, type Step } from './part-steps.ts';
 import { DEFAULT_VPC } from './world.ts';
 import { writeAttached } from './write-interface.ts';
@@ -185,7 +186,7 @@ test('a host holds what one revision has, and decides as if it held all', async 
         const { contentRevision: revision } = writer.estate;
         for (const [i, part] of parts.entries()) {
           const at = (): number => part.estate.contentRevision;
-          assert.ok(await part.until(() => at() >= revision, 60_000), `${HOSTS[i]} at ${at()}`);
+          assert.ok(await part.until(() => at() >= revision, GUARD_MS), `${HOSTS[i]} at ${at()}`);
           assert.deepEqual(
             decisive(joinerOf(part, HOSTS[i]).join(file)),
             decisive(joinerOf(writer, HOSTS[i]).join(file)),
@@ -237,7 +238,7 @@ async function startPart(t: TestContext): Promise<{
       return { ok: true, value: undefined };
     });
     const { revision } = writer.estate;
-    assert.ok(await follower.reach(revision, 10_000));
+    assert.ok(await follower.reach(revision, GUARD_MS));
     return revision;
   };
   return { memory, writer, part, follower, troubles, change };
@@ -289,7 +290,7 @@ test('rows of a newer layout change nothing until they are understood', async (t
   assert.equal(follower.estate.revision, revision);
   assert.ok(follower.estate.group(groupId(1)) !== undefined);
   await other.commit({ conditions: [], puts: [], deletes: [LAYOUT_KEY] });
-  assert.ok(await follower.until(() => follower.estate.group(groupId(1)) === undefined, 60_000));
+  assert.ok(await follower.until(() => follower.estate.group(groupId(1)) === undefined, GUARD_MS));
 });
 
 test('what concerns other hosts is not held, and its revision is known', async (t) => {

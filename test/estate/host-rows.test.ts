@@ -9,9 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HostRows } from '../../src/estate/host-rows.ts';
 import { StoreError, type Commit, type Outcome, type StoreFault } from '../../src/store/store.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { ALIVE } from './world.ts';
 
-const LONG_MS = 60_000;
 /** The row that says that the host lives. */
 const LIVES: readonly [string, string] = ['hosts/a%20b/alive', JSON.stringify(ALIVE)];
 
@@ -61,7 +61,7 @@ test('declared rows are those that are wanted, and what is in force comes after 
     '{}',
   ]);
   rows.want('{"revision":1}', new Map(declared));
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.deepEqual(
     rowsOf(memory),
     Object.fromEntries([
@@ -78,7 +78,7 @@ test('declared rows are those that are wanted, and what is in force comes after 
     ['hosts/a%20b/applied', 'hosts/a%20b/alive'],
   );
   rows.want(undefined);
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.deepEqual(
     last(2).map(({ deletes }) => deletes),
     [['hosts/a%20b/alive'], ['hosts/a%20b/applied']],
@@ -90,9 +90,9 @@ test('what could not be written is written later, as it is wanted then', async (
   const { rows, store, troubles } = start(t, memory);
   store.failures = 1;
   rows.want('1');
-  assert.equal(await rows.flush(LONG_MS), false);
+  assert.equal(await rows.flush(GUARD_MS), false);
   rows.want('2');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.deepEqual(rowsOf(memory), Object.fromEntries([LIVES, ['hosts/a%20b/applied', '2']]));
   assert.deepEqual(troubles, ['it can’t be written: it is away'.replace('’', "'")]);
 });
@@ -101,7 +101,7 @@ test('rows that somebody removed are written again', async (t) => {
   const memory = new Memory();
   const { rows } = start(t, memory);
   rows.want('1');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   const before = rowsOf(memory);
   const deletes = Object.keys(before);
   assert.deepEqual(deletes, ['hosts/a%20b/applied', 'hosts/a%20b/alive']);
@@ -119,14 +119,14 @@ test('another daemon of the same name is told of, and what it says stays', async
   await new MemoryStore(memory).commit({ conditions: [], puts: [killed], deletes: [] });
   const { rows, troubles } = start(t, memory);
   rows.want('1');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.equal(rowsOf(memory)[key], value);
   assert.deepEqual(troubles, []);
   await new MemoryStore(memory).commit({ conditions: [], puts: [killed], deletes: [] });
   while (troubles.length === 0) await new Promise((resolve) => setImmediate(resolve));
   assert.match(troubles[0], /^another daemon says that it is the host a b: /);
   rows.want('2');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.equal(rowsOf(memory)[key], killed.value);
 });
 
@@ -134,13 +134,13 @@ test('between two writes there is a while, and the last state counts', async (t)
   const memory = new Memory();
   const { rows, store } = start(t, memory, 300);
   rows.want('0');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   const before = performance.now();
   for (let i = 1; i <= 50; i++) {
     rows.want(String(i));
     await new Promise((resolve) => setImmediate(resolve));
   }
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.equal(rowsOf(memory)['hosts/a%20b/applied'], '50');
   const tookMs = performance.now() - before;
   assert.ok(store.commits <= 4 + tookMs / 300, `${store.commits} commits in ${tookMs} ms`);
@@ -151,7 +151,7 @@ test('others who write at the same time are waited for', async (t) => {
   const { rows, store } = start(t, memory);
   [store.failures, store.fault] = [2, 'busy'];
   rows.want('1');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.deepEqual(rowsOf(memory), Object.fromEntries([LIVES, ['hosts/a%20b/applied', '1']]));
 });
 
@@ -166,25 +166,25 @@ test('what is wanted no more is gone, also if it was just being written', async 
   const memory = new Memory();
   const { rows } = start(t, memory);
   rows.want('1');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   rows.want('2');
   rows.want(undefined);
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   rows.want('3');
   await new Promise((resolve) => setImmediate(resolve));
   rows.want(undefined);
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.deepEqual(rowsOf(memory), {});
 });
 
 test('a host that leaves does so at once, also between two writes', async (t) => {
   const memory = new Memory();
-  const { rows } = start(t, memory, LONG_MS);
+  const { rows } = start(t, memory, 2 * GUARD_MS);
   rows.want('{"revision":1}');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   rows.want('{"revision":2}');
   rows.want(undefined);
-  assert.ok(await rows.flush(LONG_MS / 2));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.deepEqual(rowsOf(memory), {});
 });
 
@@ -193,7 +193,7 @@ test('what the lease says counts only while its row is there', async (t) => {
   const { rows } = start(t, memory);
   assert.deepEqual(rows.alive, { untilMs: 0, sinceRevision: 0 });
   rows.want('{"revision":1}');
-  assert.ok(await rows.flush(LONG_MS));
+  assert.ok(await rows.flush(GUARD_MS));
   assert.equal(rows.isTold, true);
   const before = rows.alive.sinceRevision;
   assert.equal(before, memory.commits.length);

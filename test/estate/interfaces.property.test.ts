@@ -32,6 +32,7 @@ import { isRelease } from '../../src/estate/release-text.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
 import type { Checked } from '../../src/policy/refusals.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { context, DEFAULT_VPC, putHost } from './world.ts';
 
 const RUNS = 150;
@@ -269,7 +270,7 @@ test('whatever two processes call at once, the estate is right', async () => {
         });
         for (const [one, other] of rounds) {
           const revision = Math.max(first.estate.revision, second.estate.revision);
-          await Promise.all([first.reach(revision, 10_000), second.reach(revision, 10_000)]);
+          await Promise.all([first.reach(revision, GUARD_MS), second.reach(revision, GUARD_MS)]);
           const [done] = await Promise.all([
             first.change((edit) => make(edit, one)),
             second.change((edit) => make(edit, other)),
@@ -280,7 +281,7 @@ test('whatever two processes call at once, the estate is right', async () => {
             isMaking && one.i % 3 === 0 && done.ok && done.value.edit !== undefined;
           if (isTakenBack) await first.takeBack(done.value.edit, done.value.revision);
           const newest = Math.max(first.estate.revision, second.estate.revision);
-          await Promise.all([first.reach(newest, 10_000), second.reach(newest, 10_000)]);
+          await Promise.all([first.reach(newest, GUARD_MS), second.reach(newest, GUARD_MS)]);
           check(first.estate);
           checkIndex(first.estate, memory);
         }

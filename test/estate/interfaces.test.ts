@@ -19,6 +19,7 @@ import type { EstateInterface } from '../../src/estate/model.ts';
 import { createSubnet, deleteSubnet } from '../../src/estate/subnets.ts';
 import { createTags, deleteTags } from '../../src/estate/tags.ts';
 import { createVpc } from '../../src/estate/vpcs.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { change, context, makeClients, refusalOf, take, putHost } from './world.ts';
 
 interface World {
@@ -40,7 +41,7 @@ async function makeWorld(t: TestContext, count = 1): Promise<World> {
   const { id: subnetId } = await change(client, (edit) =>
     createSubnet(edit, given, ['us-east-1a'], context),
   );
-  for (const other of clients) await other.reach(client.estate.revision, 10_000);
+  for (const other of clients) await other.reach(client.estate.revision, GUARD_MS);
   return { clients, client, vpcId, subnetId };
 }
 
@@ -290,7 +291,7 @@ test('of two who ask for one device at once, one gets it', async (t) => {
     (await change(clients[0], newInterface(world))).id,
     (await change(clients[0], newInterface(world))).id,
   ];
-  await clients[1].reach(clients[0].estate.revision, 10_000);
+  await clients[1].reach(clients[0].estate.revision, GUARD_MS);
   const tags = [{ key: 'secgroupd:netns', value: 'same' }];
   const done = await Promise.all(
     clients.map((client, i) => client.change((edit) => createTags(edit, [ids[i]], tags))),
@@ -316,7 +317,7 @@ test('an interface comes, or its subnet or group goes', async (t) => {
     const { group } = await change(clients[0], (edit) =>
       createEstateGroup(edit, { vpcId, name: 'web', description: 'd', tags: [] }, context),
     );
-    await clients[1].reach(clients[0].estate.revision, 10_000);
+    await clients[1].reach(clients[0].estate.revision, GUARD_MS);
     const [deleted, made] = await both(
       round % 2 === 0,
       () =>
@@ -326,10 +327,10 @@ test('an interface comes, or its subnet or group goes', async (t) => {
       () => other.change(newInterface({ subnetId: subnet.id }, { groupIds: [group.id] })),
     );
     assert.notEqual(deleted.ok, made.ok, `one of the two in round ${round}`);
-    await Promise.all(clients.map((client) => client.reach(newest(clients), 10_000)));
+    await Promise.all(clients.map((client) => client.reach(newest(clients), GUARD_MS)));
     if (made.ok) await change(one, (edit) => deleteInterface(edit, made.value.value.id));
     if (round < 4 || made.ok) await change(one, (edit) => deleteEstateGroup(edit, group.id));
-    await Promise.all(clients.map((client) => client.reach(newest(clients), 10_000)));
+    await Promise.all(clients.map((client) => client.reach(newest(clients), GUARD_MS)));
   }
 });
 

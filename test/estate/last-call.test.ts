@@ -5,9 +5,8 @@ import { EstateClient } from '../../src/estate/estate-client.ts';
 import { LAST_CALL_KEY, LastCall } from '../../src/estate/last-call.ts';
 import type { Change, Snapshot, Store } from '../../src/store/store.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { change } from './world.ts';
-
-const LONG_MS = 60_000;
 
 /** A store that tells changes when the test says so, and counts its reads. */
 class LateStore implements Store {
@@ -82,7 +81,7 @@ test('what another server has answered is waited for', async (t) => {
     committed: 'no',
     message: 'the store has revision 1, and has not told of it within 0 s: only 0 is known here',
   });
-  const caughtUp = here.catchUp(LONG_MS);
+  const caughtUp = here.catchUp(GUARD_MS);
   assert.equal(here.estate.textOf('a'), undefined);
   store.tell();
   await caughtUp;

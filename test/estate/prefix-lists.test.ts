@@ -12,6 +12,7 @@ import {
   restoreVersion,
 } from '../../src/estate/prefix-lists.ts';
 import type { PrefixListChange } from '../../src/policy/prefix-lists.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { change, context, makeClients, refusalOf } from './world.ts';
 
 const UNKNOWN = 'pl-0123456789abcdef0';
@@ -111,7 +112,7 @@ test('of two who change one version, one does; none deletes a list that comes to
   const clients = await makeClients(t, 2);
   for (let round = 0; round < 10; round++) {
     const { id } = (await makeList(clients[0])).list;
-    await clients[1].reach(clients[0].estate.revision, 10_000);
+    await clients[1].reach(clients[0].estate.revision, GUARD_MS);
     const done = await Promise.all(
       clients.map((client, i) =>
         client.change((edit) =>
@@ -130,7 +131,7 @@ test('of two who change one version, one does; none deletes a list that comes to
       `PrefixListVersionMismatch: The prefix list '${id}' is at version 2, not 1`,
     );
     await change(clients[0], (edit) => deletePrefixList(edit, id));
-    await clients[1].reach(clients[0].estate.revision, 10_000);
+    await clients[1].reach(clients[0].estate.revision, GUARD_MS);
     assert.deepEqual(
       clients[0].estate.keys().filter((key) => key.includes(id)),
       [],

@@ -18,6 +18,7 @@ import { RuleNumbers } from '../../src/policy/rule-numbers.ts';
 import { normalizeRange } from '../../src/policy/rules.ts';
 import { loadText } from '../config/config-text.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import * as values from './values.ts';
 
 const HOST = 'a';
@@ -245,7 +246,7 @@ test('a host goes on with what it can read, whatever else is in the store', asyn
         for (const round of [[], ...rounds]) {
           put([{ key: valueKey('vpcs', 'vpc-tick'), value: '{' }, ...round]);
           const revision = memory.commits.length;
-          assert.ok(await follower.reach(revision, 60_000), troubles.join('\n'));
+          assert.ok(await follower.reach(revision, GUARD_MS), troubles.join('\n'));
           const { config } = joiner.join(declared);
           compilePolicy({
             ...{ model: config.model, special: config.special, generation: 1 },

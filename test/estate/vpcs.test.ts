@@ -22,6 +22,7 @@ import {
   ensureDefaultVpc,
 } from '../../src/estate/vpcs.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { change, context, makeClients, refusalOf } from './world.ts';
 
 const ZONES = ['us-east-1a', 'us-east-1b'];
@@ -211,7 +212,7 @@ test('of two subnets that overlap one is made, and none in a VPC that goes', asy
   const clients = await makeClients(t, 2);
   for (let round = 0; round < 10; round++) {
     const { id } = await makeVpc(clients[0]);
-    await clients[1].reach(clients[0].estate.revision, 10_000);
+    await clients[1].reach(clients[0].estate.revision, GUARD_MS);
     const done = await Promise.all(clients.map((client) => client.change(subnetCall(id))));
     assert.equal(done.filter(({ ok }) => ok).length, 1);
     assert.equal(
@@ -219,7 +220,7 @@ test('of two subnets that overlap one is made, and none in a VPC that goes', asy
       "InvalidSubnet.Conflict: The CIDR '10.20.1.0/24' conflicts with another subnet",
     );
     const other = await makeVpc(clients[0]);
-    await clients[1].reach(clients[0].estate.revision, 10_000);
+    await clients[1].reach(clients[0].estate.revision, GUARD_MS);
     const [deleted, made] = await Promise.all([
       clients[round % 2].change((edit) => deleteVpc(edit, other.id)),
       clients[(round + 1) % 2].change(subnetCall(other.id)),

@@ -13,6 +13,7 @@ import type { Checked } from '../../src/policy/refusals.ts';
 import { ONLY_VPC_ID } from '../../src/policy/vpcs.ts';
 import type { Store } from '../../src/store/store.ts';
 import { Memory, MemoryStore } from '../store/memory-store.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 
 export const context: CallContext = {
   newId: randomId,
@@ -78,7 +79,7 @@ export async function makeClients(
     return { ok: true, value: addDefaultGroup(edit, DEFAULT_VPC, context) };
   });
   const { revision } = clients[0].estate;
-  for (const client of clients) assert.ok(await client.reach(revision, 10_000));
+  for (const client of clients) assert.ok(await client.reach(revision, GUARD_MS));
   return clients;
 }
 

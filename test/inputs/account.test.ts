@@ -11,10 +11,10 @@ import { serviceTexts } from '../../src/policy/service-set.ts';
 import { compareModels } from '../../src/reach/compare.ts';
 import { awsClis, endpointOptions } from '../support/aws-cli.ts';
 import { clientEnvironment, startApiProgram } from '../support/api-program.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { run } from '../support/process.ts';
 import { describeModel, load, subnetsOf, verdictOf, writeFolder } from './support.ts';
 
-const CLIENT_TIMEOUT_MS = 300_000;
 const WEB = 'sg-00000000000000001';
 const DB = 'sg-00000000000000002';
 const LIST = 'pl-00000000000000001';
@@ -372,7 +372,6 @@ for (const cli of awsClis())
     const aws = async (...args: string[]): Promise<string> => {
       const done = await run(wrapper, ['ec2', ...args, '--output', 'text'], {
         env: path,
-        timeoutMs: CLIENT_TIMEOUT_MS,
       });
       assert.equal(done.code, 0, done.stderr);
       return done.stdout.trim();
@@ -440,7 +439,7 @@ for (const cli of awsClis())
     const { status, stderr } = spawnSync('sh', ['-c', script], {
       env: path,
       encoding: 'utf8',
-      timeout: CLIENT_TIMEOUT_MS,
+      timeout: GUARD_MS,
     });
     assert.equal(status, 0, stderr);
     const { config, problems } = load(account);

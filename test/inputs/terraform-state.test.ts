@@ -17,8 +17,6 @@ import { findTool, requireTools } from '../support/require.ts';
 import { NEEDS_PROVIDER, terraformSettings } from '../support/terraform.ts';
 import { describeModel, load, verdictOf } from './support.ts';
 
-const STEP_TIMEOUT_MS = 300_000;
-
 test('a state says what was applied, and a plan what it changes of it', async (t) => {
   if (!requireTools(t, 'terraform')) return;
   const settings = terraformSettings();
@@ -52,7 +50,6 @@ test('a state says what was applied, and a plan what it changes of it', async (t
     const { code, stdout, stderr } = await run(findTool('terraform')!, args, {
       cwd,
       env,
-      timeoutMs: STEP_TIMEOUT_MS,
     });
     assert.equal(code, 0, `${stdout}${stderr}`);
     return stdout;

@@ -12,8 +12,6 @@ import { NEEDS_PROVIDER, terraformSettings } from '../support/terraform.ts';
 import { plan, type Json } from './plan.ts';
 import { describeModel, load, PLAN, verdictOf, writeFolder } from './support.ts';
 
-const STEP_TIMEOUT_MS = 300_000;
-
 /** Everything that the stored plan says; what it leaves open is told as such. */
 const DESCRIBED: readonly string[] = [
   'app: all to 0.0.0.0/0',
@@ -103,7 +101,6 @@ test('a real Terraform plans the same', async (t) => {
     const { code, stdout, stderr } = await run(findTool('terraform')!, args, {
       cwd: folder,
       env,
-      timeoutMs: STEP_TIMEOUT_MS,
     });
     assert.equal(code, 0, `${stdout}${stderr}`);
     return stdout;

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { formatDrops, parseDrops } from '../../scripts/demo/drops.ts';
 import { HOSTS, SERVICES, isAllowed } from '../../scripts/demo/expectations.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { whyNoLab } from './lab-support.ts';
 
 const QUICKSTART = fileURLToPath(new URL('../../scripts/demo/quickstart.js', import.meta.url));
@@ -57,7 +58,7 @@ describe('the demo', () => {
     () => {
       const { status, stdout, stderr } = spawnSync(process.execPath, [QUICKSTART], {
         encoding: 'utf8',
-        timeout: 300_000,
+        timeout: GUARD_MS,
       });
       assert.equal(status, 0, stdout + stderr);
       assert.match(stdout, new RegExp(`^${CELLS} of ${CELLS} cells are as expected\\.$`, 'm'));

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { identify, isRunning, namespaceId } from '../../src/lab/processes.ts';
 import { readBootId, writeState } from '../../src/lab/state.ts';
 import type { LabState } from '../../src/lab/state.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { TestLab, waitExit, waitFor, whyNoLab } from './lab-support.ts';
 
 const skip = whyNoLab() ?? false;
@@ -69,7 +70,7 @@ describe('a daemon that fails', { skip }, () => {
     const log = '{"level":50,"msg":"cannot open the device","err":{"message":"EBUSY: eth0"}}';
     const up = spawnSync(
       process.execPath,
-      [UP_WITH, lab.file, lab.name, '5000', `echo '${log}' >&2; exit 3`],
+      [UP_WITH, lab.file, lab.name, String(GUARD_MS), `echo '${log}' >&2; exit 3`],
       { encoding: 'utf8' },
     );
     assert.equal(
@@ -101,7 +102,7 @@ describe('a daemon that fails', { skip }, () => {
     const lab = new TestLab(t);
     const child = spawn(
       process.execPath,
-      [UP_WITH, lab.file, lab.name, '60000', 'exec sleep 1000'],
+      [UP_WITH, lab.file, lab.name, String(GUARD_MS), 'exec sleep 1000'],
       {
         stdio: 'ignore',
       },

@@ -8,7 +8,6 @@ import { runSgctl } from '../support/sgctl.ts';
 import { whyNoLab } from './lab-support.ts';
 
 const skip = whyNoLab() ?? false;
-const TIMEOUT_MS = 1_200_000;
 
 test('expectations about an account hold with real packets', { skip }, (t) => {
   const group = (id: string, name: string, more: object): object => ({
@@ -56,7 +55,6 @@ expect:
   const cwd = writeFolder(t, { 'account.json': account, 'e.yaml': expectations });
   const { code, stdout, stderr } = runSgctl(['test', 'e.yaml', '--live', '--json'], {
     cwd,
-    timeout: TIMEOUT_MS,
   });
   assert.equal(code, 0, `${stdout}${stderr}`);
   const { counts, checks } = JSON.parse(stdout) as {
@@ -72,17 +70,22 @@ expect:
 
 test('a plan in a lab: addresses as given, or planned in the subnets', { skip }, (t) => {
   const name = uniqueName();
-  t.after(() => runSgctl(['lab', 'down', name], { timeout: TIMEOUT_MS }));
+  t.after(() => runSgctl(['lab', 'down', name]));
   const given = [
     '--address',
     'aws_instance.app[0]=10.30.0.99',
     '--address',
     'aws_lb.front=10.30.1.99',
   ];
-  const { code, stdout, stderr } = runSgctl(
-    ['lab', 'up', PLAN, '--name', name, '--json', ...given],
-    { timeout: TIMEOUT_MS },
-  );
+  const { code, stdout, stderr } = runSgctl([
+    'lab',
+    'up',
+    PLAN,
+    '--name',
+    name,
+    '--json',
+    ...given,
+  ]);
   assert.equal(code, 0, stderr);
   const { instances } = JSON.parse(stdout) as {
     instances: { name: string; addresses: string[]; groups: string[] }[];

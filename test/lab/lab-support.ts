@@ -14,14 +14,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { findMarked } from '../../src/lab/processes.ts';
 import { labRoots } from '../../src/lab/state.ts';
 import type { LabState } from '../../src/lab/state.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { uniqueName } from '../support/netns.ts';
 import { SGCTL } from '../support/sgctl.ts';
-
-const COMMAND_TIMEOUT_MS = 300_000;
+import { until } from '../support/until.ts';
 
 /** Why labs can't be made here; undefined if they can. */
 export function whyNoLab(): string | undefined {
@@ -82,7 +81,7 @@ ${more}`,
   sgctl(...args: readonly string[]): { code: number | null; stdout: string; stderr: string } {
     const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, 'lab', ...args], {
       encoding: 'utf8',
-      timeout: COMMAND_TIMEOUT_MS,
+      timeout: GUARD_MS,
     });
     // What takes long says so, on a busy machine.
     return { code: status, stdout, stderr: stderr.replace(/^.*…(?: \d+ s)?\n/gm, '') };
@@ -110,24 +109,18 @@ ${more}`,
   }
 }
 
-/** Waits until `check` gives something; fails after `limitMs`. */
-export async function waitFor<T>(
-  check: () => T | undefined,
-  what: string,
-  limitMs = 10_000,
-): Promise<T> {
-  const until = performance.now() + limitMs;
-  for (;;) {
-    let value: T | undefined;
+/** Waits until `check` gives something. */
+export async function waitFor<T>(check: () => T | undefined, what: string): Promise<T> {
+  let value: T | undefined;
+  await until(what, () => {
     try {
       value = check();
     } catch {
       // Not there yet.
     }
-    if (value !== undefined) return value;
-    if (performance.now() > until) assert.fail(`waited ${limitMs} ms for ${what}`);
-    await sleep(5);
-  }
+    return value !== undefined;
+  });
+  return value!;
 }
 
 export function waitExit(

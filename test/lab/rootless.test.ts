@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { TestLab, whyNoLab } from './lab-support.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { SGCTL } from '../support/sgctl.ts';
 
 function whyNotRootless(): string | undefined {
@@ -22,7 +23,7 @@ function runInside(runtime: string, script: string): { code: number | null; outp
   const prelude = `set -eu; sgctl() { '${process.execPath}' '${SGCTL}' "$@"; }; `;
   const { status, stdout, stderr } = spawnSync('unshare', ['-Urn', 'sh', '-c', prelude + script], {
     encoding: 'utf8',
-    timeout: 300_000,
+    timeout: GUARD_MS,
     env: { ...process.env, XDG_RUNTIME_DIR: runtime },
   });
   return { code: status, output: stdout + stderr };

@@ -13,6 +13,7 @@ import { fromInstanceMetadata, httpRequest } from '@smithy/credential-provider-i
 import { pino } from 'pino';
 import { MetadataServer } from '../../src/metadata/metadata-server.ts';
 import type { InstanceView } from '../../src/queries/instance-view.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { run } from '../support/process.ts';
 import { WEB } from './instances.ts';
 
@@ -64,7 +65,7 @@ test('the SDK for JavaScript gets a token and what is there, and learns that the
   assert.equal(asked.get('PUT /latest/api/token'), 200);
   assert.equal(asked.get('GET /latest/meta-data/iam/security-credentials/'), 404);
   const ask = (path: string, method: string, headers: Record<string, string>): Promise<Buffer> =>
-    httpRequest({ host: '127.0.0.1', port, path, method, headers, timeout: 5000 });
+    httpRequest({ host: '127.0.0.1', port, path, method, headers, timeout: GUARD_MS });
   const token = await ask('/latest/api/token', 'PUT', {
     'x-aws-ec2-metadata-token-ttl-seconds': '21600',
   });
@@ -77,7 +78,7 @@ test('the SDK for JavaScript gets a token and what is there, and learns that the
 const BOTOCORE = `
 import json, os
 from botocore.utils import InstanceMetadataFetcher, InstanceMetadataRegionFetcher
-settings = {'timeout': 5, 'num_attempts': 1, 'base_url': os.environ['ENDPOINT']}
+settings = {'timeout': 600, 'num_attempts': 1, 'base_url': os.environ['ENDPOINT']}
 region = InstanceMetadataRegionFetcher(**settings).retrieve_region()
 credentials = InstanceMetadataFetcher(**settings).retrieve_iam_role_credentials()
 print(json.dumps([region, credentials]))
@@ -92,7 +93,6 @@ async function python(
 ): Promise<string | undefined> {
   const { code, stdout, stderr } = await run(program, ['-c', script], {
     env: { ...process.env, ...env },
-    timeoutMs: 60_000,
   });
   const missing = /ModuleNotFoundError: (.*)|not found|ENOENT/.exec(stderr);
   if (missing !== null) {
@@ -121,7 +121,7 @@ import json, os
 from cloudinit import helpers
 from cloudinit.sources import DataSourceEc2 as ec2
 folder = os.environ['FOLDER']
-settings = {'metadata_urls': [os.environ['ENDPOINT']], 'timeout': 5, 'max_wait': 20}
+settings = {'metadata_urls': [os.environ['ENDPOINT']], 'timeout': 600, 'max_wait': 600}
 paths = helpers.Paths({'cloud_dir': folder, 'run_dir': folder})
 source = ec2.DataSourceEc2({'datasource': {'Ec2': settings}}, None, paths)
 # A machine says by its firmware that it is Amazon's; the test has none.

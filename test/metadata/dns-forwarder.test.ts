@@ -6,13 +6,12 @@ import { connect, createServer, type AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { DnsForwarder } from '../../src/metadata/dns-forwarder.ts';
 import { Resolvers, type Resolver } from '../../src/metadata/resolvers.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { ANSWER, message, record } from './messages.ts';
 
 type Reply = (query: Buffer) => readonly Buffer[];
 
 const HOST = '127.0.0.1';
-/** Long enough for any machine where an answer comes; waited for where none does. */
-const LONG_MS = 60_000;
 const SHORT_MS = 100;
 
 /** The answer to a query as a resolver gives it. */
@@ -67,7 +66,7 @@ interface Forwarding {
 async function forward(
   t: TestContext,
   resolvers: readonly Resolver[],
-  tryMs = LONG_MS,
+  tryMs = GUARD_MS,
 ): Promise<Forwarding> {
   const dns = new DnsForwarder(new Resolvers('/nowhere', resolvers), tryMs);
   const socket = await udpSocket(t);
@@ -170,7 +169,7 @@ test('a long answer is cut over UDP, and whole over TCP', async (t) => {
 
 test('who asks too much is answered no more, until answers are there', async (t) => {
   const resolver = await resolverOf(t, () => []);
-  const place = await forward(t, [resolver], LONG_MS);
+  const place = await forward(t, [resolver], GUARD_MS);
   const socket = await udpSocket(t);
   for (let id = 0; id < 300; id++) {
     socket.send(message({ id }), place.udpPort, HOST);

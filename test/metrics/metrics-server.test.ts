@@ -11,6 +11,7 @@ import {
   type MetricsText,
   type ScrapeOptions,
 } from '../../src/metrics/metrics-server.ts';
+import { until } from '../support/until.ts';
 
 const GET = 'GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -46,14 +47,6 @@ async function listen(
     return socket;
   };
   return { server, url: scrapeUrl(server), enter };
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!condition()) {
-    if (performance.now() > deadline) assert.fail(`not in time: ${what}`);
-    await sleep(5);
-  }
 }
 
 test('metrics are at /metrics, for GET and HEAD alone', async (t) => {
@@ -95,7 +88,7 @@ test('who asks while others wait shares their rendering, and nobody gets one fro
   let open = (): void => undefined;
   text.gate = new Promise<void>((resolve) => (open = resolve));
   const first = fetch(url).then((answer) => answer.text());
-  await until(() => text.renderings === 1, 'the first is rendered');
+  await until('the first is rendered', () => text.renderings === 1);
   const later = Array.from({ length: 20 }, () => fetch(url).then((answer) => answer.text()));
   await sleep(200);
   assert.equal(text.renderings, 1, 'one at a time');
@@ -122,10 +115,10 @@ test('one who asks on and on leaves the daemon most of its time', async (t) => {
   };
   const { url } = await listen(t, text);
   const startMs = performance.now();
-  while (performance.now() - startMs < 1500) await (await fetch(url)).text();
+  while (performance.now() - startMs < 1500 || text.busyMs < 3 * BUSY_MS)
+    await (await fetch(url)).text();
   const share = text.busyMs / (performance.now() - startMs);
   assert.ok(share < 0.35, `${(100 * share).toFixed(0)} % went into scrapes`);
-  assert.ok(text.busyMs > 2 * BUSY_MS);
 });
 
 test('requests that do not wait for their answers close the connection, and take no memory', async (t) => {
@@ -161,7 +154,7 @@ test('one request after the other on one connection is what Prometheus does', as
   socket.on('data', (chunk) => (received += chunk.toString()));
   for (let i = 1; i <= 5; i++) {
     socket.write(GET);
-    await until(() => received.endsWith(`renderings ${i}\n`), `answer ${i}`);
+    await until(`answer ${i}`, () => received.endsWith(`renderings ${i}\n`));
   }
   assert.equal(socket.destroyed, false);
 });
@@ -173,15 +166,15 @@ test('idle connections give way, the longest idle first, and blind nobody', asyn
   const closed = new Set<number>();
   for (let i = 0; i < SCRAPERS_MAX; i++) {
     enter().once('close', () => closed.add(i));
-    await until(() => count === i + 1, 'it is there');
+    await until('it is there', () => count === i + 1);
   }
   await sleep(50);
   assert.equal(closed.size, 0, 'so many are let be');
   assert.equal((await fetch(url)).status, 200);
-  await until(() => closed.size === 1, 'one gave way');
+  await until('one gave way', () => closed.size === 1);
   assert.ok(closed.has(0), 'the longest idle');
   for (let i = 0; i < 10; i++) enter();
-  await until(() => closed.size >= 10, 'and so on');
+  await until('and so on', () => closed.size >= 10);
   assert.equal((await fetch(url)).status, 200);
 });
 
@@ -197,12 +190,11 @@ test('a crowd that does not read its answers costs itself', async (t) => {
     socket.pause();
     socket.write(GET);
   }
-  await until(() => ends.length === SCRAPERS_MAX, 'all are there');
+  await until('all are there', () => ends.length === SCRAPERS_MAX);
   assert.equal((await fetch(url)).status, 200, 'a reader gets through');
   assert.ok(process.memoryUsage().rss - before < 200_000_000, 'they share the bytes');
-  await until(
-    () => ends.slice(0, SCRAPERS_MAX).every(({ destroyed }) => destroyed),
-    'they are let go in time',
+  await until('they are let go in time', () =>
+    ends.slice(0, SCRAPERS_MAX).every(({ destroyed }) => destroyed),
   );
 });
 
@@ -214,14 +206,14 @@ test('the address with most connections gives way first', async (t) => {
   // The first to come, and the longest idle; but alone.
   const lone = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
   t.after(() => lone.destroy());
-  await until(() => count === 1, 'it is there');
+  await until('it is there', () => count === 1);
   for (let i = 0; i < 2 * SCRAPERS_MAX; i++) {
     enter();
-    await until(() => count === i + 2, 'it is there');
+    await until('it is there', () => count === i + 2);
   }
   await sleep(50);
   let received = '';
   lone.on('data', (chunk) => (received += chunk.toString()));
   lone.write(GET);
-  await until(() => received.includes('renderings'), 'it has its place');
+  await until('it has its place', () => received.includes('renderings'));
 });

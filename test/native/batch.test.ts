@@ -80,8 +80,8 @@ test('a batch written back answers pings', async (t) => {
   const arena = new Uint8Array(new SharedArrayBuffer(1 << 20));
   const slots = new Int32Array(new SharedArrayBuffer(3 * 64 * 4));
   const fds = Int32Array.of(999_999, device.fd);
-  const deadline = Date.now() + 10_000;
-  while (result === undefined && Date.now() < deadline) {
+  // ping ends by itself.
+  while (result === undefined) {
     waitForInput(native, [device.fd], 20);
     const count = native.readBatch(device.fd, arena, 0, slots, 0);
     for (let i = 0; i < count; i++) {

@@ -6,9 +6,8 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LinkWatch, type LinkNews } from '../../src/ports/link-news.ts';
 import { requireTools } from '../support/require.ts';
+import { until } from '../support/until.ts';
 import { makeNamespace, native } from './support.ts';
-
-const LOOKS = 300;
 
 class Heard {
   readonly news: LinkNews[] = [];
@@ -27,11 +26,11 @@ class Heard {
 
   /** Waits for news, and takes all of it. */
   async until(isMeant: (news: LinkNews) => boolean): Promise<LinkNews[]> {
-    for (let look = 0; look < LOOKS; look++) {
-      if (this.news.some(isMeant)) return this.news.splice(0);
-      await sleep(20);
-    }
-    return assert.fail(`last: ${JSON.stringify(this.news)}`);
+    await until(
+      () => `news; last: ${JSON.stringify(this.news)}`,
+      () => this.news.some(isMeant),
+    );
+    return this.news.splice(0);
   }
 }
 
@@ -141,7 +140,9 @@ test('a watch that is closed leaves nothing behind', async (t) => {
   const watches = Array.from({ length: 20 }, () => new Heard(t, namespace.path));
   assert.ok(threads() >= before + 20 - 1, `${before}, then ${threads()}`);
   for (const { watch } of watches) watch.close();
-  for (let look = 0; look < LOOKS && threads() > before; look++) await sleep(20);
-  assert.ok(threads() <= before, `${before}, then ${threads()}`);
+  await until(
+    () => `no more threads than ${before}: ${threads()}`,
+    () => threads() <= before,
+  );
   assert.throws(() => native.watchLinks('/run/netns/sgt-not-there'), { code: 'ENOENT' });
 });

@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
-const CHILD_TIMEOUT_MS = 300_000;
 const NO_SUCH_INTERFACE = 2_000_000_000;
 
 /** Asks for what the kernel refuses, and prints what came of it. */
@@ -54,7 +54,7 @@ function outcome(t: TestContext, forged: string | undefined): string | undefined
   const { stdout, stderr } = spawnSync(
     process.execPath,
     ['--input-type=module', '--eval', CHILD, module],
-    { env: { ...rest, ...given }, encoding: 'utf8', timeout: CHILD_TIMEOUT_MS },
+    { env: { ...rest, ...given }, encoding: 'utf8', timeout: GUARD_MS },
   );
   assert.notEqual(stdout, '', stderr);
   return stdout.trim();

@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { loadNative } from '../../src/ports/native.ts';
 import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import type { NativeError, OpenOptions, OpenedDevice } from '../../src/ports/native.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { uniqueName } from '../support/netns.ts';
 import { waitForInput } from './wait-for-input.ts';
 
@@ -113,7 +114,7 @@ export interface Packet {
 
 const ARENA_BYTES = 1 << 20;
 
-/** Waits until `device` gives a packet that `wanted` accepts; throws after five seconds. */
+/** Waits until `device` gives a packet that `wanted` accepts; throws after GUARD_MS. */
 export function readUntil(
   device: OpenedDevice,
   wanted: (packet: Packet) => boolean,
@@ -121,7 +122,7 @@ export function readUntil(
 ): Packet {
   const arena = options.arena ?? new Uint8Array(ARENA_BYTES);
   const slots = new Int32Array(3 * 64);
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + GUARD_MS;
   while (Date.now() < deadline) {
     waitForInput(native, [device.fd], 100);
     const count = native.readBatch(device.fd, arena, 0, slots, options.linkBytes ?? 0);
@@ -132,7 +133,7 @@ export function readUntil(
       }
     }
   }
-  throw new Error(`no such packet came from ${device.name} within five seconds`);
+  throw new Error(`no such packet came from ${device.name}`);
 }
 
 export function packetAt(arena: Uint8Array, slots: Int32Array, index: number): Packet {

@@ -115,7 +115,7 @@ test('a poller waits for its time, and no signal cuts it short', async (t) => {
   const tookMs = performance.now() - before;
   await exited;
   assert.ok(signals >= 1, 'no signal came, so the test tried nothing');
-  assert.ok(tookMs >= 599 && tookMs < 2000, `took ${tookMs} ms`);
+  assert.ok(tookMs >= 599, `took ${tookMs} ms`);
 });
 
 test('an eventfd wakes a poller in another thread', async (t) => {

@@ -11,7 +11,8 @@ import type { Netns } from '../support/netns.ts';
 import { mustRun } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
-import { hostReaches, inUrl, plugIn, tables, until } from './attach-world.ts';
+import { until } from '../support/until.ts';
+import { hostReaches, inUrl, plugIn, tables } from './attach-world.ts';
 import { canRun, Daemon, get, makeNamespaces, pingInVain, serve, temporaryFile } from './world.ts';
 
 const WEB = ['10.0.0.11', 'fd00:10::11'] as const;

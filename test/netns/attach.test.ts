@@ -12,7 +12,8 @@ import { GATEWAY } from '../engine/frames.ts';
 import { makeNetns, type Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
-import { download, hostReaches, plugIn, reaches, tables, until, waiting } from './attach-world.ts';
+import { until } from '../support/until.ts';
+import { download, hostReaches, plugIn, reaches, tables, waiting } from './attach-world.ts';
 import { offloadKey } from './offload-key.ts';
 import {
   canRun,

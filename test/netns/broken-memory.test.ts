@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { canRun, Daemon, makeNamespaces, ping, serve, temporaryFile } from './world.ts';
 
 const A = '10.0.0.1';
@@ -13,9 +14,6 @@ const CHUNK_BYTES = 1 << 20;
 const TCP = 6;
 /** Bytes of a flow's key in IPv4: interface, role and protocol; ports; local address; remote address. */
 const KEY_BYTES = 16;
-
-/** What a daemon whose loop has failed may take to end on a machine that does much else. */
-const END_MS = 30_000;
 
 function addressWord(address: string): Buffer {
   const word = Buffer.alloc(4);
@@ -92,7 +90,7 @@ interfaces:
   const stream = await a.start('curl', ['-gsSN', `http://${B}/ticks`]);
   await stream.waitFor(/tick 3\n/);
   assert.ok(breakFlows(daemon.pid, A, B) >= 1, 'the flow is found in its memory');
-  const ended = await within(daemon.ended, END_MS);
+  const ended = await within(daemon.ended, GUARD_MS);
   assert.equal(ended, 1, daemon.output);
   assert.match(daemon.output, /"msg":"the packet loop failed[^"]*"/);
   assert.match(

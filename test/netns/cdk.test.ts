@@ -12,7 +12,6 @@ import { requireTools } from '../support/require.ts';
 import { startApiWorld } from './api-world.ts';
 import { canRun, ping, pingInVain } from './world.ts';
 
-const CLIENT_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 const WEB = '172.31.0.100';
 
@@ -47,7 +46,7 @@ test('cdk deploy, diff and destroy with the default synthesizer', async (t) => {
   const { stdout: subnet } = await run(
     'aws',
     ['ec2', 'describe-subnets', ...query, '--query', 'Subnets[0].SubnetId', '--output', 'text'],
-    { env, timeoutMs: CLIENT_TIMEOUT_MS },
+    { env },
   );
   writeFileSync(join(folder, 'app.js'), appText(cdk.library, netns.web.path));
   const app = new CdkApp(cdk, folder, { url, key });

@@ -6,13 +6,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { icmp6, toHex, udp4 } from '../packets/build.ts';
 import { dhcp4Frame } from '../packets/dhcp.ts';
 import { frame, GATEWAY } from '../engine/frames.ts';
 import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
+import { until } from '../support/until.ts';
 import { canRun, Daemon, get, makeNamespaces, serve, temporaryFile } from './world.ts';
 
 const SEND = join(repositoryRoot(), 'test/netns/send-frames.py');
@@ -22,15 +22,6 @@ const LONE = ['10.1.0.12', 'fd00:11::12'] as const;
 const MAC_WEB = '02:00:00:00:00:11';
 const MAC_LONE = '02:00:00:00:00:12';
 const MTU = 1400;
-const LOOKS = 1200;
-
-async function until(what: string, isDone: () => Promise<boolean>): Promise<void> {
-  for (let look = 0; look < LOOKS; look++) {
-    if (await isDone()) return;
-    await sleep(100);
-  }
-  assert.fail(what);
-}
 
 /** A veth pair whose inner end nobody configures. */
 async function plugIn(host: Netns, name: string, instance: Netns, mac: string): Promise<void> {
@@ -59,7 +50,7 @@ metrics: { listen: '127.0.0.1:0' }
 async function udhcpc(t: TestContext, netns: Netns): Promise<Map<string, string>> {
   const script = temporaryFile(t, 'script', '#!/bin/sh\n[ "$1" = bound ] || exit 0\nexec env\n');
   const client = `chmod +x ${script} && exec busybox udhcpc -i eth0 -f -n -q -t 60 -T 1 -s ${script}`;
-  const text = await netns.mustRun('sh', ['-c', client], { timeoutMs: 120_000 });
+  const text = await netns.mustRun('sh', ['-c', client]);
   return new Map(
     text.split('\n').flatMap((line) => {
       const at = line.indexOf('=');

@@ -10,7 +10,6 @@ import { startApiWorld } from './api-world.ts';
 import { canRun } from './world.ts';
 
 const ECHO = fileURLToPath(new URL('./echo.js', import.meta.url));
-const CLIENT_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 const WEB = '172.31.0.100';
 /** Writes a byte every 50 ms, and counts those that come back. */
@@ -28,12 +27,12 @@ socket.on('error', (error) => { console.log('failed ' + error.code); process.exi
 /** Waits until more has come back than until now. */
 async function mustLive(talk: Running): Promise<void> {
   const before = talk.stdout().match(/echo/g)?.length ?? 0;
-  await talk.waitFor(new RegExp(`echo ${before + 10};`), CLIENT_TIMEOUT_MS);
+  await talk.waitFor(new RegExp(`echo ${before + 10};`));
 }
 
 function connectOnce(out: Netns, port: number): Promise<CommandResult> {
   const url = `telnet://${WEB}:${port}`;
-  return out.run('curl', ['-s', '-m', '2', '--connect-timeout', '1', url], { timeoutMs: 30_000 });
+  return out.run('curl', ['-s', '-m', '2', '--connect-timeout', '1', url]);
 }
 
 const CURL_TIMED_OUT_CONNECTING = 28;
@@ -55,7 +54,6 @@ async function tryDryRuns(t: TestContext, cli: AwsCli): Promise<void> {
   const aws = async (action: string, ...options: readonly string[]): Promise<CommandResult> =>
     run(cli.path, ['ec2', action, ...options, ...endpointOptions(cli, url)], {
       env,
-      timeoutMs: CLIENT_TIMEOUT_MS,
     });
   const must = async (action: string, ...options: readonly string[]): Promise<string> => {
     const { code, stdout, stderr } = await aws(action, ...options, '--output', 'text');
@@ -89,10 +87,10 @@ async function tryDryRuns(t: TestContext, cli: AwsCli): Promise<void> {
   await must('authorize-security-group-ingress', ...rule(8080));
   for (const port of ['8080', '8081']) {
     const server = await web.start(process.execPath, [ECHO, 'serve', port]);
-    await server.waitFor(/ready/, CLIENT_TIMEOUT_MS);
+    await server.waitFor(/ready/);
   }
   const talk = await out.start(process.execPath, ['-e', TALK]);
-  const [, from] = await talk.waitFor(/connected from (\d+)/, CLIENT_TIMEOUT_MS);
+  const [, from] = await talk.waitFor(/connected from (\d+)/);
   await mustLive(talk);
   const connection = `tcp 10.9.0.1:${from} to ${WEB}:8080 at web`;
 

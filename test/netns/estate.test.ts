@@ -23,10 +23,10 @@ import type { Checked } from '../../src/policy/refusals.ts';
 import { openStore } from '../../src/store/open-store.ts';
 import { context, DEFAULT_VPC, take } from '../estate/world.ts';
 import { storeOf } from '../support/api-program.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { requireTools } from '../support/require.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain } from './world.ts';
 
-const ENFORCE_MS = 30_000;
 const WEB = '10.0.0.11';
 
 class Api {
@@ -51,7 +51,7 @@ class Api {
   /** Makes a change and waits until it is in force. */
   async change<T>(work: (edit: Edit) => Checked<T>): Promise<T> {
     const { value, revision } = take(await this.client.change(work));
-    assert.deepEqual(await this.client.enforce(revision, ENFORCE_MS), { kind: 'inForce' });
+    assert.deepEqual(await this.client.enforce(revision, GUARD_MS), { kind: 'inForce' });
     assert.deepEqual([...this.client.estate.applied().keys()], this.hosts, 'who was waited for');
     for (const { leftOut } of this.client.estate.applied().values())
       assert.deepEqual(leftOut ?? {}, {});

@@ -75,7 +75,7 @@ answered, wanted, more = 0, int(sys.argv[1]), int(sys.argv[2])
 for n in range(wanted + more):
     one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     one.bind(('0.0.0.0', 1024 + n))
-    one.settimeout(20 if n < wanted else 0.2)
+    one.settimeout(600 if n < wanted else 0.2)
     one.sendto(b'x', ('198.51.100.7', 7))
     try:
         one.recv(10)
@@ -134,9 +134,7 @@ for (const workers of [1, 2]) {
       await sleep(50);
     let answer = '';
     const drops = await daemon.dropsDuring(async () => {
-      answer = await good.mustRun('python3', ['-c', CONNECT, String(CONNECTS)], {
-        timeoutMs: 150_000,
-      });
+      answer = await good.mustRun('python3', ['-c', CONNECT, String(CONNECTS)]);
     });
     await flood.stop();
     await far.stop();

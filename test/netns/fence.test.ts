@@ -17,6 +17,7 @@ import type { StoreStatus } from '../../src/queries/status-view.ts';
 import { context, take } from '../estate/world.ts';
 import { Wire } from '../store/etcd-place.ts';
 import { requireEtcd } from '../support/etcd.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import type { Netns } from '../support/netns.ts';
 import { run, type CommandResult, type Running } from '../support/process.ts';
 import { SGCTL } from '../support/sgctl.ts';
@@ -29,7 +30,6 @@ const APP = { id: 'eni-00000000000000002', host: 'a', address: '10.0.1.12' };
 const STAY = { id: 'eni-00000000000000003', host: 'a', address: '10.0.1.13' };
 const OWN = '10.0.7.7';
 const OUT = { a: '10.9.1.1', b: '10.9.2.1' };
-const TIMEOUT_MS = 600_000;
 
 type Host = 'a' | 'b';
 type Name = 'web-a' | 'web-b' | 'app-a' | 'app-b' | 'stay' | 'own' | 'net-a' | 'net-b';
@@ -80,7 +80,7 @@ function start(
 }
 
 function sgctl(...args: readonly string[]): Promise<CommandResult> {
-  return run(process.execPath, [SGCTL, ...args], { timeoutMs: 120_000 });
+  return run(process.execPath, [SGCTL, ...args]);
 }
 
 function move(hosts: Hosts, ...args: readonly string[]): Promise<CommandResult> {
@@ -249,7 +249,7 @@ async function started(world: World): Promise<void> {
   wires.a.heal();
   await isFenced(hosts, 'a', false);
   assert.equal((await ping(netns['net-a'], STAY.address)).code, 0);
-  assert.deepEqual(await hosts.client.until(() => hosts.client.estate.applied().get('a')?.fence === undefined, TIMEOUT_MS), true); // prettier-ignore
+  assert.deepEqual(await hosts.client.until(() => hosts.client.estate.applied().get('a')?.fence === undefined, GUARD_MS), true); // prettier-ignore
   const copy = join(hosts.folder, 'state-a', 'estate.cache');
   while (readFileSync(copy, 'utf8').split('\n', 1)[0].includes('"fence"')) await sleep(50);
   // From here on it goes by the copy, whatever becomes of the store.
@@ -259,7 +259,7 @@ async function started(world: World): Promise<void> {
   wires.a.heal();
 }
 
-test('an interface has one owner at each moment where hosts fence', { timeout: TIMEOUT_MS }, async (t) => {
+test('an interface has one owner at each moment where hosts fence', async (t) => {
   if (!canRun(t) || !requireEtcd(t)) return;
   const world = await startWorld(t);
   await isFenced(world.hosts, 'a', false);

@@ -7,11 +7,11 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, rmdirSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Conversation } from '../engine/conversation.ts';
 import { icmp4, tcp4 } from '../packets/build.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
+import { until } from '../support/until.ts';
 import { canRun, Daemon, makeNamespaces, temporaryFile } from './world.ts';
 
 const CLIENT = '172.31.16.139';
@@ -164,11 +164,10 @@ test('a file that becomes a directory costs lines, not the daemon; one that is m
     (await daemon.metrics()).get(`secgroupd_flow_log_lines_total{log="aws",outcome="${outcome}"}`)!;
   const grows = async (outcome: string): Promise<void> => {
     const before = await lines(outcome);
-    for (let i = 0; i < 200; i++) {
-      if ((await lines(outcome)) > before) return;
-      await sleep(50);
-    }
-    assert.fail(`no more lines are ${outcome}:\n${daemon.output}`);
+    await until(
+      () => `more lines are ${outcome}:\n${daemon.output}`,
+      async () => (await lines(outcome)) > before,
+    );
   };
   const read = (name = file): string[] => readFileSync(name, 'utf8').trim().split('\n');
   await grows('written');

@@ -12,7 +12,6 @@ import { start, type Running } from '../support/process.ts';
 import { requireRoot, requireTools } from '../support/require.ts';
 import { canRun, Daemon, get, MAIN, makeNamespaces, pingInVain, serve } from './world.ts';
 
-const BOOT_MS = 180_000;
 const NOBODY = 65534;
 const MACS = { vm1: '02:00:00:00:00:11', vm2: '02:00:00:00:00:12' } as const;
 type Name = keyof typeof MACS;
@@ -93,7 +92,7 @@ async function boot(
   const netdev = `stream,server=off,addr.type=unix,addr.path=${join(folder, `${name}.sock`)}`;
   const guest = await startGuest(starter, files, netdev, MACS[name]);
   t.after(() => guest.stop('SIGKILL'));
-  await guest.waitFor(/serving/, BOOT_MS);
+  await guest.waitFor(/serving/);
   return guest;
 }
 
@@ -118,7 +117,7 @@ test('a guest and a TUN reach what the groups admit, also when the guest was kil
     for (const [i, host] of VM1.entries()) {
       assert.equal(await get(box, `${inUrl(host)}:8080`, 20), `I am ${VM1[0]}\n`);
       await pingInVain(box, host);
-      await guest.waitFor(new RegExp(`out ${i}: answered`, 'm'), BOOT_MS);
+      await guest.waitFor(new RegExp(`out ${i}: answered`, 'm'));
     }
     const drops = await daemon.dropsDuring(() => get(box, `${VM1[0]}:9090`, 1));
     assert.deepEqual(Object.keys(drops), ['vm1 ingress ingress-rules']);
@@ -158,14 +157,14 @@ test('two guests and a daemon without any right', async (t) => {
     ...['--state-dir', place.folder],
   ]);
   t.after(() => daemon.stop('SIGKILL'));
-  await daemon.waitFor(/packets flow/, 60_000);
+  await daemon.waitFor(/packets flow/);
   const guests = await Promise.all([
     boot(t, files1, place, 'vm1', asNobody),
     boot(t, files2, place, 'vm2', asNobody),
   ]);
   for (const guest of guests)
     for (const family of [0, 1]) {
-      await guest.waitFor(new RegExp(`in ${family}: answered`, 'm'), BOOT_MS);
-      await guest.waitFor(new RegExp(`not ${family}: silence`, 'm'), BOOT_MS);
+      await guest.waitFor(new RegExp(`in ${family}: answered`, 'm'));
+      await guest.waitFor(new RegExp(`not ${family}: silence`, 'm'));
     }
 });

@@ -11,6 +11,7 @@ import { ask } from '../../src/control-socket/control-client.ts';
 import type { OwnedInterfaceView } from '../../src/queries/owned-interfaces.ts';
 import { startApiServer } from '../support/api-program.ts';
 import { Etcd, requireEtcd } from '../support/etcd.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { runSgctl, type Ran } from '../support/sgctl.ts';
 import { makeFolder } from '../store/folder.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain } from './world.ts';
@@ -74,9 +75,9 @@ test('interfaces of a host that shares its store come and go by a server of the 
 
   // Docker's addresses: of a subnet that the host does not hold.
   const cidr = '172.31.0.0/20';
-  const pool = await ask(socket, 'findSubnet', { cidr }, 30_000);
+  const pool = await ask(socket, 'findSubnet', { cidr }, GUARD_MS);
   assert.equal(pool.router, '172.31.0.1');
-  const lease = await ask(socket, 'leaseAddress', { cidr, owner: 'docker' }, 30_000);
+  const lease = await ask(socket, 'leaseAddress', { cidr, owner: 'docker' }, GUARD_MS);
   assert.equal(lease.leased, true);
 
   await api.server.stop();

@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun, run } from '../support/process.ts';
 import { uniqueName } from '../support/netns.ts';
+import { until } from '../support/until.ts';
 import { canRun, Daemon, makeNamespaces, ping, temporaryFile } from './world.ts';
 
 const A = '10.0.0.11';
@@ -58,11 +59,11 @@ async function startInside(t: TestContext): Promise<ChildProcess> {
   const child = spawn('unshare', ['--net', 'sleep', '300'], { stdio: 'ignore' });
   t.after(() => child.kill('SIGKILL'));
   const own = readlinkSync('/proc/self/ns/net');
-  for (let i = 0; i < 400; i++) {
-    if (readlinkSync(`/proc/${child.pid}/ns/net`) !== own) return child;
-    await sleep(25);
-  }
-  throw new Error('unshare made no network namespace');
+  await until(
+    'unshare makes a network namespace',
+    () => readlinkSync(`/proc/${child.pid}/ns/net`) !== own,
+  );
+  return child;
 }
 
 /** Starts processes in this namespace until one has the number. */

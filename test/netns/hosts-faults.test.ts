@@ -28,7 +28,6 @@ const ROWS = '/secgroupd/v1/rows/';
 const QUOTA_BYTES = 16 << 20;
 const LIBFAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 const NEAR_MS = 3_600_000;
-const TIMEOUT_MS = 600_000;
 
 type Host = 'a' | 'b';
 
@@ -247,7 +246,7 @@ async function replaced({ hosts, netns, daemons }: World): Promise<void> {
   assert.ok(copy.includes(DB.id), 'the copy of the former is kept');
 }
 
-test('hosts and the store that they share: what goes wrong', { timeout: TIMEOUT_MS }, async (t) => {
+test('hosts and the store that they share: what goes wrong', async (t) => {
   if (!canRun(t) || !requireEtcd(t)) return;
   const world = await startHosts(t);
   await reaches(world.netns.web, DB);

@@ -15,10 +15,9 @@ import { writeAttached } from '../estate/write-interface.ts';
 import { context, DEFAULT_VPC, take } from '../estate/world.ts';
 import { makeFolder } from '../store/folder.ts';
 import { Etcd, type EtcdOptions } from '../support/etcd.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import type { Netns } from '../support/netns.ts';
 import { Daemon } from './world.ts';
-
-const ENFORCE_MS = 60_000;
 
 /** An interface of a host. */
 export interface Placed {
@@ -86,7 +85,7 @@ export class Hosts {
   /** Makes a change, and waits until each host that runs has it in force. */
   async change<T>(work: (edit: Edit) => Checked<T>): Promise<T> {
     const { value, revision } = await this.commit(work);
-    assert.equal((await this.client.enforce(revision, ENFORCE_MS)).kind, 'inForce');
+    assert.equal((await this.client.enforce(revision, GUARD_MS)).kind, 'inForce');
     return value;
   }
 
@@ -95,7 +94,7 @@ export class Hosts {
     const { estate } = this.client;
     const isKnown = (): boolean =>
       names.every((name) => estate.alive().has(name) && estate.applied().has(name));
-    assert.ok(await this.client.until(isKnown, ENFORCE_MS), `not known: ${names.join(', ')}`);
+    assert.ok(await this.client.until(isKnown, GUARD_MS), `not known: ${names.join(', ')}`);
   }
 
   /** Makes a change, and waits for nobody. */

@@ -52,7 +52,7 @@ metrics: { listen: '127.0.0.1:0' }
   const devices = ['veth-web', 'veth-db'].flatMap((name) => ['--live', name]);
   const args = ['learn', ...devices, '--config', file, '--for', '10m', '--widen-max', '1'];
   const learning = await host.start(process.execPath, [SGCTL, ...args]);
-  await learning.waitFor(/looking at veth-web, veth-db/, 60_000);
+  await learning.waitFor(/looking at veth-web, veth-db/);
   const use = async (): Promise<void> => {
     assert.equal(await ask(client, `${WEB}:8080`), 'web db');
     assert.equal((await ping(client, WEB, 2)).code, 0);

@@ -42,7 +42,7 @@ export async function startApplication({
     [web, WEB_SERVER, '8080'],
   ] as const) {
     const server = await netns.start('python3', ['-c', script, port]);
-    await server.waitFor(/^ready$/m, 20_000);
+    await server.waitFor(/^ready$/m);
   }
 }
 
@@ -58,4 +58,4 @@ export async function interrupt(learning: Running): Promise<CommandResult> {
 }
 
 export const sgctl = (...args: readonly string[]): Promise<CommandResult> =>
-  run(process.execPath, [SGCTL, ...args], { timeoutMs: 120_000 });
+  run(process.execPath, [SGCTL, ...args]);

@@ -137,7 +137,7 @@ test('from the running daemon: the same', async (t) => {
   const lab = await startLab(t);
   if (lab === undefined) return;
   const learning = await start(process.execPath, [SGCTL, 'learn', '--socket', lab.socket, '--for', '2m', '--config', lab.file, '--widen-max', '1']); // prettier-ignore
-  await learning.waitFor(/looking at/, 60_000);
+  await learning.waitFor(/looking at/);
   await useApplication(lab.names);
   await useApplication(lab.names);
   await strayOnce(lab.names);
@@ -168,8 +168,8 @@ test('from a live capture of interfaces of the host: the same', async (t) => {
     '2m',
     '--json',
   ]);
-  await outside.waitFor(/looking at up0/, 60_000);
-  await atDb.waitFor(/looking at eth0/, 60_000);
+  await outside.waitFor(/looking at up0/);
+  await atDb.waitFor(/looking at eth0/);
   await useApplication(lab.names);
   await useApplication(lab.names);
   await sleep(1000);

@@ -12,7 +12,8 @@ import type { Netns } from '../support/netns.ts';
 import { mustRun } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
-import { hostReaches, plugIn, tables, until } from './attach-world.ts';
+import { until } from '../support/until.ts';
+import { hostReaches, plugIn, tables } from './attach-world.ts';
 import { canRun, Daemon, get, makeNamespaces, serve, temporaryFile } from './world.ts';
 
 const WEB = ['10.0.0.11', 'fd00:10::11'] as const;
@@ -99,7 +100,7 @@ ${wanted.map((i) => `  n${i}: { device: { ${shape} ${host.path}, name: storm${i}
   ];
   const all = Array.from({ length: STORM }, (_, i) => i);
   const batch = (...lines: readonly string[]): Promise<unknown> =>
-    host.mustRun('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n`, timeoutMs: 120_000 });
+    host.mustRun('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` });
   await batch(...all.flatMap(add));
   // Each is deleted and made again, so that every index is another.
   await batch(...all.flatMap((i) => [`link del storm${i}`, ...add(i)]));

@@ -12,7 +12,8 @@ import { requireOffload } from '../offload/kernel-rig.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
 import { runSgctl } from '../support/sgctl.ts';
-import { download, plugIn, until } from './attach-world.ts';
+import { until } from '../support/until.ts';
+import { download, plugIn } from './attach-world.ts';
 import { blob } from './blob.ts';
 import { canRun, Daemon, makeNamespaces, serve, temporaryFile } from './world.ts';
 
@@ -141,7 +142,7 @@ test('the fast path', async (t) => {
     const inKernel = await valueOf(daemon, 'secgroupd_offloaded_packets_total');
     assert.ok(inKernel > 0);
     const trace = ['trace', '--all', '--socket', `${control}.real`, '--count', '5', '--json'];
-    const { stdout, code } = runSgctl(trace, { timeout: 300_000 });
+    const { stdout, code } = runSgctl(trace);
     assert.equal(code, 0);
     assert.equal(stdout.trim().split('\n').length, 5);
     const before = await follow();

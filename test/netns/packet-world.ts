@@ -17,6 +17,7 @@ import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import { GATEWAY } from '../engine/frames.ts';
 import { packetAt } from '../native/support.ts';
 import { concat, ethernet, ETHER_TYPE, uint, udp4, udp6 } from '../packets/build.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { configurationText } from '../support/model-configuration.ts';
 import { makeNetns } from '../support/netns.ts';
 import type { ModelText } from '../support/policy.ts';
@@ -30,8 +31,6 @@ const TICK_PORT = 9;
 const TICK_PORT_FROM = 20_000;
 const TICKS = 'ticks';
 const TICK_PEERS = ['0.0.0.0/0', '::/0'];
-/** Only so that a daemon that is broken is an error, and no endless wait. */
-const TICK_TIMEOUT_MS = 300_000;
 /** Until a tick is sent again while links come up. */
 const TICK_AGAIN_MS = 50;
 const LATE_MS = 1000;
@@ -129,7 +128,7 @@ export class PacketWorld {
   /** Waits until the packet is judged. @returns what came out of it: `INSTANCE HEX`, sorted */
   settle(): readonly string[] {
     const { tick, awaited, ticks } = this;
-    this.readUntil(TICK_TIMEOUT_MS, () => awaited.every((pair) => ticks.get(pair) === tick));
+    this.readUntil(GUARD_MS, () => awaited.every((pair) => ticks.get(pair) === tick));
     for (const pair of awaited)
       if (ticks.get(pair) !== tick) assert.fail(`no tick came: ${pair}; ${this.daemon.output}`);
     return this.arrived.toSorted();
@@ -155,7 +154,7 @@ export class PacketWorld {
     const { ends, ticks } = this;
     const pairs = ends.map(({ name }, i) => `${name} ${ends[(i + 1) % ends.length].name}`);
     const isDone = (): boolean => pairs.every((pair) => ticks.has(pair));
-    for (let waitedMs = 0; !isDone() && waitedMs < TICK_TIMEOUT_MS; waitedMs += TICK_AGAIN_MS) {
+    for (let waitedMs = 0; !isDone() && waitedMs < GUARD_MS; waitedMs += TICK_AGAIN_MS) {
       this.sendTicks(pairs);
       this.readUntil(TICK_AGAIN_MS, isDone);
     }

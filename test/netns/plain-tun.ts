@@ -35,7 +35,7 @@ export async function openWire(
   await netns.mustRun('ip', ['link', 'set', name, 'up', 'txqueuelen', '10000']);
   for (const network of networks) await netns.mustRun('ip', ['route', 'add', network, 'dev', name]);
   return async () => {
-    const output = await reader.waitFor(/^open\n([0-9a-f\n]*)end$/m, 15_000);
+    const output = await reader.waitFor(/^open\n([0-9a-f\n]*)end$/m);
     return output[1].split('\n').filter((line) => line !== '');
   };
 }

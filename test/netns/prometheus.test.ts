@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { start } from '../support/process.ts';
 import { findTool, requireTools } from '../support/require.ts';
@@ -17,7 +18,6 @@ import { canRun, Daemon, makeNamespaces, temporaryFile } from './world.ts';
 
 const ECHO = fileURLToPath(new URL('./echo.js', import.meta.url));
 const MAX_FLOWS = 16;
-const DEADLINE_MS = 120_000;
 const RULES = join(repositoryRoot(), 'config', 'prometheus', 'secgroupd.rules.yml');
 
 interface Alert {
@@ -58,7 +58,7 @@ scrape_configs: [{ job_name: secgroupd, static_configs: [{ targets: ['${target}'
     `--web.listen-address=127.0.0.1:${port}`,
   ]);
   t.after(() => running.stop());
-  await running.waitFor(/Server is ready/, DEADLINE_MS);
+  await running.waitFor(/Server is ready/);
   return async (path) => {
     const response = await fetch(`http://127.0.0.1:${port}/api/v1/${path}`);
     return ((await response.json()) as { readonly data: unknown }).data;
@@ -66,12 +66,11 @@ scrape_configs: [{ job_name: secgroupd, static_configs: [{ targets: ['${target}'
 }
 
 async function until<Value>(what: string, look: () => Promise<Value | undefined>): Promise<Value> {
-  const deadline = performance.now() + DEADLINE_MS;
+  const deadline = performance.now() + GUARD_MS;
   for (;;) {
     const value = await look();
     if (value !== undefined) return value;
-    if (performance.now() > deadline)
-      throw new Error(`${what}: not within ${DEADLINE_MS / 1000} s`);
+    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }

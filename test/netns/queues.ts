@@ -11,6 +11,7 @@ import { loadNative } from '../../src/ports/native.ts';
 import { linkBytesOf, portKind, type PortKindName } from '../../src/ports/port-kind.ts';
 import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import type { OpenOptions } from '../../src/ports/native.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
@@ -20,7 +21,6 @@ export const native = loadNative();
 export const FRAMES_AT_ONCE = 400;
 
 const ARENA_BYTES = 1 << 20;
-const ARRIVE_MS = 5000;
 
 /** A device with `queues` queues that the program steers, up, and silent but for what is sent. */
 export interface QueuedDevice {
@@ -103,7 +103,7 @@ export async function queuesOf(
   for (const hex of wanted) missing.set(hex, (missing.get(hex) ?? 0) + 1);
   const queues = new Map<string, Set<number>>();
   await sender.send(by, frames);
-  const deadline = performance.now() + ARRIVE_MS;
+  const deadline = performance.now() + GUARD_MS;
   while (missing.size > 0) {
     if (performance.now() > deadline)
       throw new Error(`did not come out of ${device.name}: ${[...missing.keys()].join(' ')}`);

@@ -16,6 +16,7 @@ import { openStore } from '../../src/store/open-store.ts';
 import { context, DEFAULT_VPC, take } from '../estate/world.ts';
 import { makeFolder } from '../store/folder.ts';
 import { requireEtcd } from '../support/etcd.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import type { Netns } from '../support/netns.ts';
 import { requireTools } from '../support/require.ts';
 import { Hosts, place } from './hosts-world.ts';
@@ -23,7 +24,6 @@ import { canRun, Daemon, makeNamespaces, serve, temporaryFile } from './world.ts
 
 const UDP_CLIENT = fileURLToPath(new URL('./udp-client.js', import.meta.url));
 const UDP_PORT = 5353;
-const ENFORCE_MS = 60_000;
 
 const ONE = { id: 'eni-00000000000000001', host: 'a', address: '10.0.1.11' };
 const TWO = { ...ONE, id: 'eni-00000000000000002' };
@@ -84,7 +84,7 @@ test('on one host, whose store is a file', async (t) => {
   t.after(() => client.close());
   const change: Change = async (work) => {
     const { value, revision } = take(await client.change(work));
-    assert.equal((await client.enforce(revision, ENFORCE_MS)).kind, 'inForce');
+    assert.equal((await client.enforce(revision, GUARD_MS)).kind, 'inForce');
     return value;
   };
   await change((edit) => {

@@ -7,13 +7,12 @@ import type { Netns } from '../support/netns.ts';
 import { start } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
 import { ServiceManager } from '../support/service-manager.ts';
+import { until } from '../support/until.ts';
 import { canRun, MAIN, makeNamespaces, ping, temporaryFile } from './world.ts';
 
 const A = '10.0.0.1';
 const B = '10.0.0.2';
 const WATCHDOG_MS = 400;
-const LOOP_LOOKS = 100;
-const LOOP_LOOK_MS = 50;
 
 interface World {
   readonly a: Netns;
@@ -146,16 +145,16 @@ test('the watchdog is fed while the loop is idle, and not while it is stuck', as
 async function findLoopThread(pid: number): Promise<string> {
   const EPOLL_WAIT = '232';
   const folder = `/proc/${pid}/task`;
+  let threads: readonly string[] = [];
   // It may be at work at the moment one looks.
-  for (let looks = 0; looks < LOOP_LOOKS; looks++) {
-    const threads = readdirSync(folder).filter(
+  await until('a thread waits for packets', () => {
+    threads = readdirSync(folder).filter(
       (thread) => readFileSync(`${folder}/${thread}/syscall`, 'utf8').split(' ')[0] === EPOLL_WAIT,
     );
     assert.ok(threads.length <= 1, 'no more than one thread waits for packets');
-    if (threads.length === 1) return threads[0];
-    await sleep(LOOP_LOOK_MS);
-  }
-  throw new Error('no thread waits for packets');
+    return threads.length === 1;
+  });
+  return threads[0];
 }
 
 /** Stops one thread (ptrace(2): PTRACE_SEIZE, PTRACE_INTERRUPT) until it is killed. */

@@ -17,7 +17,6 @@ import {
   inBrackets,
   listening,
   onEveryPath,
-  RUN_TIMEOUT_MS,
   type Name,
 } from './software-world.ts';
 import { canRun, Daemon, makeNamespaces, temporaryFile } from './world.ts';
@@ -104,10 +103,8 @@ function fileAt(scheme: 'ftp' | 'tftp', address: string): string {
 
 /** A file, by curl, byte for byte. */
 async function fetchFile(from: Netns, bytes: Uint8Array, ...args: string[]): Promise<void> {
-  const program = `curl -gsS -m 30 "$@" | cksum`;
-  const sum = await from.mustRun('sh', ['-c', program, 'sh', ...args], {
-    timeoutMs: RUN_TIMEOUT_MS,
-  });
+  const program = `curl -gsS "$@" | cksum`;
+  const sum = await from.mustRun('sh', ['-c', program, 'sh', ...args]);
   assert.equal(sum, await from.mustRun('cksum', [], { input: bytes }));
 }
 
@@ -170,7 +167,7 @@ async function dns(t: TestContext, place: Place): Promise<void> {
   await onEveryPath(t, daemon, names, async (from, _, address) => {
     const options = ['+bufsize=4096', '+ignore', '+notcp', '+tries=1', '+time=20', '+short'];
     const args = [`@${address}`, ...options, DNS_NAME, 'TXT'];
-    const answer = await from.mustRun('dig', args, { timeoutMs: RUN_TIMEOUT_MS });
+    const answer = await from.mustRun('dig', args);
     assert.deepEqual(answer.trim().split('\n').sort(), texts.map((text) => `"${text}"`).sort());
   });
 }
@@ -184,7 +181,7 @@ async function sip(t: TestContext, { names, daemon }: Place): Promise<void> {
       const calls = ['-m', '20', '-r', '50', '-d', '50'];
       const remote = `${inBrackets(address)}:5060`;
       const args = ['-sn', 'uac', ...calls, ...common, own, remote];
-      await from.mustRun('sipp', args, { timeoutMs: RUN_TIMEOUT_MS });
+      await from.mustRun('sipp', args);
     } finally {
       await server.stop('SIGKILL');
     }
@@ -196,10 +193,9 @@ async function gre(t: TestContext, { names, daemon }: Place): Promise<void> {
     const far = await to.start('python3', [GRE, address, own, '10.9.0.1']);
     const near = await from.start('python3', [GRE, own, address, '10.9.0.2']);
     try {
-      await Promise.all([far, near].map((end) => end.waitFor(/^ready$/m, RUN_TIMEOUT_MS)));
+      await Promise.all([far, near].map((end) => end.waitFor(/^ready$/m)));
       const ping = ['-c', '3', '-i', '0.3', '-W', '10', '-s', '1300', '10.9.0.1'];
-      const options = { timeoutMs: RUN_TIMEOUT_MS };
-      assert.match(await from.mustRun('ping', ping, options), / 0% packet loss/);
+      assert.match(await from.mustRun('ping', ping), / 0% packet loss/);
     } finally {
       await near.stop('SIGKILL');
       await far.stop('SIGKILL');
@@ -219,7 +215,7 @@ async function sctp(t: TestContext, { names, daemon }: Place): Promise<void> {
     try {
       await listening(to, 'raw', 132);
       const client = ['-c', '(echo hello; sleep 0.5) | "$@"', 'sh', SCTP_CLIENT, address, '7'];
-      const printed = await from.mustRun('sh', client, { timeoutMs: RUN_TIMEOUT_MS });
+      const printed = await from.mustRun('sh', client);
       assert.match(printed, /Association change SCTP_COMM_UP/);
       // It ends when all that was sent has been acknowledged.
       assert.match(printed, /Association change SCTP_SHUTDOWN_COMP/);
@@ -261,7 +257,7 @@ const SERVICES: readonly (readonly Service[])[] = [
   ],
 ];
 
-test('services', { timeout: 1_200_000 }, async (t) => {
+test('services', async (t) => {
   if (!canRun(t)) return;
   const place = await makePlace(t);
   // Each on one path after the other: nothing of any may drop.

@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Netns } from '../support/netns.ts';
+import { until } from '../support/until.ts';
 import type { Daemon } from './world.ts';
 
 export const ADDRESSES = {
@@ -23,9 +23,6 @@ const PATHS: readonly (readonly [from: Name, to: Name])[] = [
   ['world', 'web'],
   ['app', 'world'],
 ];
-const LISTEN_LOOKS = 100;
-const LISTEN_LOOK_MS = 100;
-export const RUN_TIMEOUT_MS = 300_000;
 
 /** Each path, in each family; nothing may drop meanwhile. */
 export async function onEveryPath(
@@ -49,12 +46,10 @@ export async function listening(
   kind: 'tcp' | 'udp' | 'raw',
   port: number,
 ): Promise<void> {
-  for (let looks = 0; looks < LISTEN_LOOKS; looks++) {
+  await until(`something listens at ${kind} ${port}`, async () => {
     const sockets = await netns.mustRun('ss', ['-Hln', `--${kind}`]);
-    if (new RegExp(`:${port}\\s`).test(sockets)) return;
-    await sleep(LISTEN_LOOK_MS);
-  }
-  throw new Error(`nothing listens at ${kind} ${port}`);
+    return new RegExp(`:${port}\\s`).test(sockets);
+  });
 }
 
 export function inBrackets(address: string): string {

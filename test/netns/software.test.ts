@@ -16,7 +16,6 @@ import {
   inBrackets,
   listening,
   onEveryPath,
-  RUN_TIMEOUT_MS,
   type Name,
 } from './software-world.ts';
 import { canRun, Daemon, makeNamespaces, temporaryFile } from './world.ts';
@@ -70,9 +69,7 @@ test('rsync pushes a tree', async (t) => {
   }
   await onEveryPath(t, daemon, names, async (from, _, address) => {
     const to = `rsync://${inBrackets(address)}/in/`;
-    await from.mustRun('rsync', ['-a', '--delete', '--ignore-times', `${data}/`, to], {
-      timeoutMs: RUN_TIMEOUT_MS,
-    });
+    await from.mustRun('rsync', ['-a', '--delete', '--ignore-times', `${data}/`, to]);
     assert.equal(
       await mustRun('sh', ['-c', `sha256sum < ${join(into, 'blob')}`]),
       `${blobHash()}  -\n`,
@@ -105,9 +102,7 @@ test('HTTP/3 brings a file', async (t) => {
       await listening(to, 'udp', HTTPS_PORT);
       const url = `https://web/blob`;
       const options = ['-q', '--exit-on-all-streams-close', '--download', into];
-      await from.mustRun('gtlsclient', [...options, address, String(HTTPS_PORT), url], {
-        timeoutMs: RUN_TIMEOUT_MS,
-      });
+      await from.mustRun('gtlsclient', [...options, address, String(HTTPS_PORT), url]);
     } finally {
       await server.stop();
     }
@@ -138,14 +133,10 @@ test('OpenVPN carries packets that leave in fragments', async (t) => {
       ...[...common, '--nobind', '--remote', address, '--ifconfig', '10.9.0.2', '10.9.0.1'],
     ]);
     try {
-      await client.waitFor(/Initialization Sequence Completed/, RUN_TIMEOUT_MS);
+      await client.waitFor(/Initialization Sequence Completed/);
       for (const bytes of ['56', '1472', '8900']) {
         const options = ['-c', '3', '-i', '0.3', '-W', '5', '-s', bytes, '10.9.0.1'];
-        assert.match(
-          await from.mustRun('ping', options, { timeoutMs: RUN_TIMEOUT_MS }),
-          / 0% packet loss/,
-          `${bytes} bytes`,
-        );
+        assert.match(await from.mustRun('ping', options), / 0% packet loss/, `${bytes} bytes`);
       }
     } finally {
       // Its device goes with the process, and it takes its time over anything milder.

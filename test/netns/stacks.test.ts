@@ -10,7 +10,6 @@ import { clientEnvironment, startApiProgram } from '../support/api-program.ts';
 import { run, type CommandResult } from '../support/process.ts';
 import { canRun, Daemon, makeNamespaces, ping, pingInVain, temporaryFile } from './world.ts';
 
-const CLIENT_TIMEOUT_MS = 300_000;
 /** In the first subnet of the default VPC. */
 const WEB = '172.31.0.100';
 
@@ -81,7 +80,6 @@ async function deployAll(t: TestContext, cli: AwsCli): Promise<void> {
   const aws = (...args: readonly string[]): Promise<CommandResult> =>
     run(cli.path, [...args, ...endpointOptions(cli, url), '--output', 'text'], {
       env,
-      timeoutMs: CLIENT_TIMEOUT_MS,
     });
   const subnet = await firstSubnet(store);
   const body = join(folder, 't.json');

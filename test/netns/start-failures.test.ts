@@ -7,14 +7,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
-import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { run } from '../support/process.ts';
 import { requireTools } from '../support/require.ts';
+import { until } from '../support/until.ts';
 import { canRun, Daemon, makeNamespaces, MAIN } from './world.ts';
 
 const ADDON = fileURLToPath(new URL('../../../build/native/secgroupd.node', import.meta.url));
-const START_TIMEOUT_MS = 300_000;
 
 interface Failure {
   readonly what: string;
@@ -150,7 +149,7 @@ ${configuration}
       );
       const daemon = `exec ${by} '${process.execPath}' '${MAIN}' --config c.yaml ${failure.arguments ?? ''}`;
       const script = `cd '${folder}' && { ${before}; } && ${daemon}`;
-      const ran = await run('unshare', ['-m', 'sh', '-c', script], { timeoutMs: START_TIMEOUT_MS });
+      const ran = await run('unshare', ['-m', 'sh', '-c', script]);
       const log = ran.stdout + ran.stderr;
       assert.equal(ran.timedOut, false, `it does not end:\n${log}`);
       assert.match(log, told);
@@ -192,8 +191,7 @@ interfaces: { web: { device: { netns: ${web.path}, name: eth0 }, addresses: [10.
 `,
   );
   const daemon = await Daemon.start(t, file);
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  while (!daemon.output.includes('flow log: ') && Date.now() < deadline) await setTimeout(20);
+  await until('it tells of the flow log', () => daemon.output.includes('flow log: '));
   // Before the stop, which writes the last records.
   assert.match(daemon.output, /flow log: .*E[A-Z]+.*\/proc\/sys\/flow\.log/);
   assert.doesNotMatch(daemon.output, /"stack"/);

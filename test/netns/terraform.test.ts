@@ -15,7 +15,6 @@ import { startApiWorld, type ApiWorld } from './api-world.ts';
 import { canRun, get, pingInVain, serve } from './world.ts';
 
 const CONFIGURATION = join(repositoryRoot(), 'test/netns/terraform.tf');
-const STEP_TIMEOUT_MS = 300_000;
 const NO_CHANGES = 0;
 
 const CLIENT = '10.20.1.10';
@@ -65,7 +64,6 @@ class Terraform {
     return run(terraform, [command, '-no-color', ...rest], {
       cwd: this.folder,
       env: this.env,
-      timeoutMs: STEP_TIMEOUT_MS,
     });
   }
 

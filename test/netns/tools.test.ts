@@ -206,7 +206,7 @@ async function scan(t: TestContext, daemon: Daemon, { world, app }: Names): Prom
     const family = to.includes(':') ? ['-6'] : [];
     const speed = ['-T5', '--max-retries', '0', '--min-rate', '200'];
     const args = [...family, '-n', '-Pn', '-v', ...speed, ...flags, '-p', PORTS.join(), to];
-    return from.mustRun('nmap', args, { timeoutMs: 30_000 });
+    return from.mustRun('nmap', args);
   };
   await t.test('a member of the group that may sees the open port', async () => {
     assert.match(await nmap(app, ['-sS'], DB), /^5432\/tcp open /m);
@@ -235,9 +235,7 @@ async function sendFragments(
   const script = join(repositoryRoot(), 'test', 'netns', 'fragments.py');
   let printed = '';
   const drops = await daemon.dropsDuring(async () => {
-    printed = await app.mustRun(python, [script, source, destination, '5353'], {
-      timeoutMs: 40_000,
-    });
+    printed = await app.mustRun(python, [script, source, destination, '5353']);
   });
   const answers = Object.fromEntries(
     printed
@@ -275,9 +273,7 @@ async function floodWithFragments(t: TestContext, { world, app }: Names): Promis
   if (!requireTools(t, 'hping3')) return;
   // First fragments of datagrams to an open port that never become whole, each from elsewhere.
   const flags = ['-q', '--flood', '--rand-source', '-2', '-x', '-d', '64', '-p', '53', WEB];
-  const flood = world.run('timeout', ['-s', 'INT', String(FLOOD_SECONDS), 'hping3', ...flags], {
-    timeoutMs: (FLOOD_SECONDS + 10) * 1000,
-  });
+  const flood = world.run('timeout', ['-s', 'INT', String(FLOOD_SECONDS), 'hping3', ...flags]);
   const count = FLOOD_SECONDS * 8;
   const fragmented = await ping(app, DB, count, '-s', '3000');
   const { stdout, stderr } = await flood;
@@ -289,12 +285,8 @@ async function floodWithFragments(t: TestContext, { world, app }: Names): Promis
 
 /** A known 20 MB arrive whole. */
 async function download(to: Netns, place: string): Promise<void> {
-  const command = `curl -gsS -m 15 http://${place}/blob | sha256sum`;
-  assert.equal(
-    await to.mustRun('sh', ['-c', command], { timeoutMs: 20_000 }),
-    `${blobHash()}  -\n`,
-    place,
-  );
+  const command = `curl -gsS http://${place}/blob | sha256sum`;
+  assert.equal(await to.mustRun('sh', ['-c', command]), `${blobHash()}  -\n`, place);
 }
 
 /** An error has told the host how small the way is. */

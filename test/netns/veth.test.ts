@@ -12,6 +12,7 @@ import { makeNetns, type Netns } from '../support/netns.ts';
 import { run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
+import { until } from '../support/until.ts';
 import {
   download,
   guardedEnds,
@@ -19,7 +20,6 @@ import {
   hostEnds,
   reaches,
   removePairs,
-  until,
   waiting,
 } from './attach-world.ts';
 import { offloadKey } from './offload-key.ts';

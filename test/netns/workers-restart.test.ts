@@ -83,8 +83,7 @@ function ticks(stream: Running): number {
 }
 
 async function goOn(streams: readonly Running[]): Promise<void> {
-  for (const stream of streams)
-    await stream.waitFor(new RegExp(`tick ${ticks(stream) + 5}\n`), 15_000);
+  for (const stream of streams) await stream.waitFor(new RegExp(`tick ${ticks(stream) + 5}\n`));
 }
 
 async function ifindex(netns: Netns): Promise<string> {

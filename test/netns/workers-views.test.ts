@@ -101,7 +101,8 @@ async function countsHits(world: World): Promise<void> {
   const { rules } = await json<RulesAnswer>(world, 'rules', '--group', 'server', '--sort', 'hits');
   const [{ text, hits, lastHitMs, flows }] = rules;
   assert.deepEqual([text, hits, flows], ['tcp 80 from sg:client', 6, 6]);
-  assert.ok(Math.abs(Date.now() - lastHitMs!) < 30_000);
+  // It is a time of the clock on the wall, however long ago.
+  assert.ok(Math.abs(Date.now() - lastHitMs!) < 3_600_000);
   const metrics = await world.daemon.metrics();
   const counted = [...metrics].filter(
     ([name, value]) => name.startsWith('secgroupd_rule_hits_total{') && value === 6,

@@ -11,18 +11,18 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { makeNetns } from '../support/netns.ts';
 import type { Netns } from '../support/netns.ts';
 import type { CommandResult, Running } from '../support/process.ts';
 import { asOffloaded } from './offload-key.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 import type { Scope } from '../support/scope.ts';
+import { until } from '../support/until.ts';
 
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
-const READY_TIMEOUT_MS = 120_000;
 const DROPS_END_LOOK_MS = 500;
-const DROPS_END_LOOKS = 60;
 
 export function canRun(t: TestContext): boolean {
   return requireRoot(t) && requireTun(t) && requireTools(t, 'ip', 'ping', 'curl');
@@ -73,19 +73,14 @@ export class Daemon {
   }
 
   /** Starts it and waits until packets flow; it is killed with the test at the latest. */
-  static async start(
-    scope: Scope,
-    file: string,
-    more: readonly string[] = [],
-    timeoutMs = READY_TIMEOUT_MS,
-  ): Promise<Daemon> {
+  static async start(scope: Scope, file: string, more: readonly string[] = []): Promise<Daemon> {
     const daemon = new Daemon(file, more);
     scope.after(() => daemon.kill());
     await new Promise<void>((resolve, reject) => {
       const fail = (why: string): void => {
         reject(new Error(`the daemon ${why}:\n${daemon.log}`));
       };
-      const timer = setTimeout(fail, timeoutMs, 'was not ready in time');
+      const timer = setTimeout(fail, GUARD_MS, 'was not ready in time');
       daemon.child.once('message', () => {
         clearTimeout(timer);
         resolve();
@@ -197,11 +192,10 @@ export class Daemon {
 
   /** Waits until nothing drops any more: after a flood, its last packets still lie in the device's queue. */
   async dropsEnd(): Promise<void> {
-    for (let looks = 0; looks < DROPS_END_LOOKS; looks++) {
+    await until('no packet drops', async () => {
       const drops = await this.dropsDuring(() => sleep(DROPS_END_LOOK_MS));
-      if (Object.keys(drops).length === 0) return;
-    }
-    throw new Error('packets still drop');
+      return Object.keys(drops).length === 0;
+    });
   }
 }
 

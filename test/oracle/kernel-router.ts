@@ -11,6 +11,7 @@ import * as build from '../packets/build.ts';
 import { HEADROOM_BYTES, loadNative, type Native } from '../../src/ports/native.ts';
 import { VNET_HDR_BYTES } from '../../src/wire/fields.ts';
 import { waitForInput } from '../native/wait-for-input.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { makeNetns, type Netns } from '../support/netns.ts';
 import { contentOf, labelOf, Receiver } from './datagrams.ts';
 import { INSTANCE_4, peerAddress } from './play.ts';
@@ -18,8 +19,6 @@ import { nftRules } from './rules.ts';
 import { FRAGMENTED, type Place, type Sent } from './steps.ts';
 
 const TICK_PORT = 9;
-/** Only so that a broken router is an error, and no endless wait. */
-const TICK_TIMEOUT_MS = 300_000;
 const READ_ARENA_BYTES = 1 << 20;
 const READ_SLOTS = 1024;
 
@@ -178,7 +177,7 @@ export class KernelRouter {
   private readUntilTick(to: Place, tick: number, take: (packet: Uint8Array) => void): void {
     const { native, arena, slots } = this;
     const fd = this.fds[to === 'in' ? 0 : 1];
-    const deadline = Date.now() + TICK_TIMEOUT_MS;
+    const deadline = Date.now() + GUARD_MS;
     while (Date.now() < deadline) {
       const count = native.readBatch(fd, arena, HEADROOM_BYTES, slots, 0);
       if (count === 0) waitForInput(native, [fd], 100);

@@ -15,12 +15,11 @@ import { writeTerraform } from '../../src/outputs/write-terraform.ts';
 import type { PolicyModel } from '../../src/policy/model.ts';
 import { awsClis, endpointOptions } from '../support/aws-cli.ts';
 import { clientEnvironment, startApiProgram } from '../support/api-program.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { run } from '../support/process.ts';
 import { findTool, requireTools } from '../support/require.ts';
 import { NEEDS_PROVIDER, terraformSettings } from '../support/terraform.ts';
 import { describeModel, load, writeFolder } from '../inputs/support.ts';
-
-const STEP_TIMEOUT_MS = 300_000;
 
 const CONFIGURATION = `
 prefixLists:
@@ -92,7 +91,6 @@ test('a real Terraform plans what is written', async (t) => {
     const { code, stdout, stderr } = await run(findTool('terraform')!, args, {
       cwd: folder,
       env,
-      timeoutMs: STEP_TIMEOUT_MS,
     });
     assert.equal(code, 0, `${stdout}${stderr}`);
     return stdout;
@@ -134,7 +132,7 @@ for (const cli of awsClis().slice(0, 1))
       const { status, stdout, stderr } = spawnSync('sh', ['-c', script], {
         env: { ...env, ...more },
         encoding: 'utf8',
-        timeout: STEP_TIMEOUT_MS,
+        timeout: GUARD_MS,
       });
       assert.equal(status, 0, stderr);
       return stdout.trim();

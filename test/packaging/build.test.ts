@@ -25,7 +25,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun, run, start } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 
-const BUILD_TIMEOUT_MS = 300_000;
 const LOOK_MS = 2;
 /** How often an interruption that came too late is tried again. */
 const TRIES = 5;
@@ -80,7 +79,7 @@ function reasons(offset: number): string {
   return `import { STATUS_COUNT } from '../wire/status.ts';\nexport const LINK_SCOPE = STATUS_COUNT + ${offset};\n`;
 }
 
-describe('scripts/build', { timeout: 1_200_000 }, () => {
+describe('scripts/build', () => {
   let root: string;
   /** dist/ as a clean build makes it. */
   let clean: ReadonlyMap<string, string>;
@@ -208,7 +207,7 @@ function copyAddon(root: string): void {
 }
 
 function build(root: string): Promise<string> {
-  return mustRun(join(root, 'scripts/build'), [], { timeoutMs: BUILD_TIMEOUT_MS });
+  return mustRun(join(root, 'scripts/build'), []);
 }
 
 /** Changes something, builds, and kills the build with all it has started as soon as `isThere`. */

@@ -18,7 +18,6 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { bashCompletion } from '../../src/cli/completion-bash.ts';
 import { fishCompletion } from '../../src/cli/completion-fish.ts';
 import { describeCommand } from '../../src/cli/completion-tree.ts';
@@ -26,10 +25,9 @@ import { zshCompletion } from '../../src/cli/completion-zsh.ts';
 import { buildProgram } from '../../src/cli/program.ts';
 import { requireTools } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
+import { until } from '../support/until.ts';
 
 const program = describeCommand(await buildProgram());
-/** A shell on a busy machine starts a Node.js for each Tab. */
-const WAIT_MS = 60_000;
 const PROMPT = 'READY> ';
 
 const NAMES = [
@@ -87,8 +85,10 @@ class Terminal {
   }
 
   async waitFor(what: string, isThere: (shown: string) => boolean): Promise<void> {
-    for (const endMs = Date.now() + WAIT_MS; !isThere(this.shown); await sleep(50))
-      if (Date.now() > endMs) assert.fail(`${what} did not come:\n${JSON.stringify(this.shown)}`);
+    await until(
+      () => `${what}:\n${JSON.stringify(this.shown)}`,
+      () => isThere(this.shown),
+    );
   }
 }
 

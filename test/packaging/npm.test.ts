@@ -9,9 +9,6 @@ import { mustRun, run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 
-const NPM_TIMEOUT_MS = 300_000;
-const BUILD_TIMEOUT_MS = 300_000;
-
 function makeFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-npm-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,7 +23,7 @@ interface Packed {
 async function pack(folder: string): Promise<Packed> {
   // Without scripts: what is built is what is tested.
   const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', folder];
-  const printed = await mustRun('npm', args, { cwd: repositoryRoot(), timeoutMs: NPM_TIMEOUT_MS });
+  const printed = await mustRun('npm', args, { cwd: repositoryRoot() });
   return (JSON.parse(printed) as Packed[])[0];
 }
 
@@ -43,7 +40,7 @@ interfaces:
 `;
 }
 
-test('the package of npm', { timeout: 1_200_000 }, async (t) => {
+test('the package of npm', async (t) => {
   if (!requireTools(t, 'npm')) return;
   const folder = makeFolder(t);
   const { filename, files } = await pack(folder);
@@ -90,7 +87,7 @@ test('the package of npm', { timeout: 1_200_000 }, async (t) => {
       '--no-fund',
       join(folder, filename),
     ],
-    { cwd: folder, timeoutMs: NPM_TIMEOUT_MS },
+    { cwd: folder },
   );
   if (installed.code !== 0 && /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT/.test(installed.stderr)) {
     t.skip('needs the registry of npm');
@@ -123,11 +120,11 @@ test('the package of npm', { timeout: 1_200_000 }, async (t) => {
     const config = join(folder, `${name}.yaml`);
     writeFileSync(config, configText(name));
     try {
-      await mustRun(sgctl, ['lab', 'up', config], { timeoutMs: BUILD_TIMEOUT_MS });
+      await mustRun(sgctl, ['lab', 'up', config]);
       const addresses = await mustRun(sgctl, ['lab', 'exec', name, '--', 'ip', '-br', 'address']);
       assert.match(addresses, /^eth0 .*10\.0\.0\.11\//m);
     } finally {
-      await run(sgctl, ['lab', 'down', name], { timeoutMs: BUILD_TIMEOUT_MS });
+      await run(sgctl, ['lab', 'down', name]);
     }
   });
 
@@ -135,9 +132,7 @@ test('the package of npm', { timeout: 1_200_000 }, async (t) => {
     if (!requireTools(t, 'cc')) return;
     const addon = join(home, 'build/native/secgroupd.node');
     rmSync(addon);
-    const { code, stderr } = await run(join(home, 'scripts/build-native'), [], {
-      timeoutMs: BUILD_TIMEOUT_MS,
-    });
+    const { code, stderr } = await run(join(home, 'scripts/build-native'), []);
     if (code !== 0 && /node_api\.h is missing/.test(stderr)) {
       t.skip('needs the headers of Node.js');
       return;

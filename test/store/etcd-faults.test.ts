@@ -7,10 +7,9 @@ import { TXN } from '../../src/store/etcd/messages.ts';
 import { COMMIT_LIMITS } from '../../src/store/limits.ts';
 import { parsePlace, type EtcdPlace } from '../../src/store/place.ts';
 import { Etcd, requireEtcd } from '../support/etcd.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { commit, pause, putsOf } from './contract.ts';
 import { Follower, isFault, openAt, Wire } from './etcd-place.ts';
-
-const TIMEOUT_MS = 1_200_000;
 
 test('others in the cluster: their numbers are left out, their keys are neither seen nor touched', async (t) => {
   if (!requireEtcd(t)) return;
@@ -62,87 +61,79 @@ test('others in the cluster: their numbers are left out, their keys are neither 
   await assert.rejects(store.read('', 0), CompactedError);
 });
 
-test(
-  'a cluster that was compacted while the connection was lost',
-  { timeout: TIMEOUT_MS },
-  async (t) => {
-    if (!requireEtcd(t)) return;
-    const etcd = await Etcd.forTest(t);
-    const [member] = etcd.members;
-    const wire = await Wire.to(t, etcd.hosts);
-    const far = await openAt(t, `etcd://${wire.endpoint}/`);
-    const direct = await openAt(t, `etcd://${etcd.hosts}/`);
-    const revision = await commit(direct, { puts: putsOf({ a: '1', b: '1' }) });
-    const behind = new Follower(t, far, revision);
-    const kept = new Follower(t, far, revision);
-    const seen = await commit(direct, { puts: putsOf({ a: '2' }) });
-    await behind.reach(seen);
-    await kept.reach(seen);
-    wire.freeze();
-    // A delete at the revision of the compaction is what etcd itself would not tell.
-    const gone = await commit(direct, { deletes: ['b'] });
-    await etcd.ctl(['compact', String(gone)]);
-    await assert.rejects(behind.ended, (error: unknown) => {
-      assert.ok(error instanceof CompactedError);
-      assert.equal(error.revision, seen);
-      assert.equal(
-        error.message,
-        `revision ${seen} is not kept: the store has revisions ${gone} to ${gone}; read anew`,
-      );
-      return true;
-    });
-    // Compacted up to what was told: nothing is gone.
-    const on = new Follower(t, far, gone);
-    const next = await commit(direct, { puts: putsOf({ a: '3' }) });
-    await on.reach(next);
-    wire.freeze();
-    await etcd.ctl(['compact', String(next)]);
-    const last = await commit(direct, { puts: putsOf({ a: '4' }) });
-    await on.reach(last);
-    assert.deepEqual(
-      on.seen.map((change) => change.revision),
-      [next, last],
+test('a cluster that was compacted while the connection was lost', async (t) => {
+  if (!requireEtcd(t)) return;
+  const etcd = await Etcd.forTest(t);
+  const [member] = etcd.members;
+  const wire = await Wire.to(t, etcd.hosts);
+  const far = await openAt(t, `etcd://${wire.endpoint}/`);
+  const direct = await openAt(t, `etcd://${etcd.hosts}/`);
+  const revision = await commit(direct, { puts: putsOf({ a: '1', b: '1' }) });
+  const behind = new Follower(t, far, revision);
+  const kept = new Follower(t, far, revision);
+  const seen = await commit(direct, { puts: putsOf({ a: '2' }) });
+  await behind.reach(seen);
+  await kept.reach(seen);
+  wire.freeze();
+  // A delete at the revision of the compaction is what etcd itself would not tell.
+  const gone = await commit(direct, { deletes: ['b'] });
+  await etcd.ctl(['compact', String(gone)]);
+  await assert.rejects(behind.ended, (error: unknown) => {
+    assert.ok(error instanceof CompactedError);
+    assert.equal(error.revision, seen);
+    assert.equal(
+      error.message,
+      `revision ${seen} is not kept: the store has revisions ${gone} to ${gone}; read anew`,
     );
-    assert.ok(member.isRunning);
-  },
-);
+    return true;
+  });
+  // Compacted up to what was told: nothing is gone.
+  const on = new Follower(t, far, gone);
+  const next = await commit(direct, { puts: putsOf({ a: '3' }) });
+  await on.reach(next);
+  wire.freeze();
+  await etcd.ctl(['compact', String(next)]);
+  const last = await commit(direct, { puts: putsOf({ a: '4' }) });
+  await on.reach(last);
+  assert.deepEqual(
+    on.seen.map((change) => change.revision),
+    [next, last],
+  );
+  assert.ok(member.isRunning);
+});
 
-test(
-  'another cluster at the same address is neither read nor written',
-  { timeout: TIMEOUT_MS },
-  async (t) => {
-    if (!requireEtcd(t)) return;
-    const etcd = await Etcd.forTest(t);
-    const url = `etcd://${etcd.hosts}/`;
-    const store = await openAt(t, url);
-    const revision = await commit(store, { puts: putsOf({ a: '1' }) });
-    const follower = new Follower(t, store, revision);
-    await commit(store, { puts: putsOf({ a: '2' }) });
-    await follower.reach(revision + 1);
-    for (const [args, message] of [
-      // An empty disk makes a cluster of the same id, if all else is as it was.
-      [[], /: somebody removed it from the cluster; stop what uses it/],
-      [
-        ['--initial-cluster-token', 'other'],
-        /: at 127\.0\.0\.1:\d+ is another cluster now \([0-9a-f]+, not [0-9a-f]+\); stop/,
-      ],
-    ] as const) {
-      await etcd.replace(args);
-      const isGone = isFault('gone', message);
-      await assert.rejects(commit(store, { puts: putsOf({ a: '3' }) }), isGone);
-      await assert.rejects(store.read(''), isGone);
-      assert.equal(await etcd.ctl(['get', '--prefix', '']), '', 'nothing was written there');
-    }
-    await assert.rejects(follower.ended, isFault('gone', /./));
-    // Who is started again makes a store there; the old one is not taken for it.
-    const fresh = await openAt(t, url);
-    assert.deepEqual((await fresh.read('')).rows, []);
-    await assert.rejects(store.read(''), isFault('gone', /./));
-    // A revision of the former cluster is one that this has not reached.
-    await assert.rejects(fresh.read('', revision + 1000), CompactedError);
-    await assert.rejects(new Follower(t, fresh, revision + 1000).ended, CompactedError);
-  },
-);
+test('another cluster at the same address is neither read nor written', async (t) => {
+  if (!requireEtcd(t)) return;
+  const etcd = await Etcd.forTest(t);
+  const url = `etcd://${etcd.hosts}/`;
+  const store = await openAt(t, url);
+  const revision = await commit(store, { puts: putsOf({ a: '1' }) });
+  const follower = new Follower(t, store, revision);
+  await commit(store, { puts: putsOf({ a: '2' }) });
+  await follower.reach(revision + 1);
+  for (const [args, message] of [
+    // An empty disk makes a cluster of the same id, if all else is as it was.
+    [[], /: somebody removed it from the cluster; stop what uses it/],
+    [
+      ['--initial-cluster-token', 'other'],
+      /: at 127\.0\.0\.1:\d+ is another cluster now \([0-9a-f]+, not [0-9a-f]+\); stop/,
+    ],
+  ] as const) {
+    await etcd.replace(args);
+    const isGone = isFault('gone', message);
+    await assert.rejects(commit(store, { puts: putsOf({ a: '3' }) }), isGone);
+    await assert.rejects(store.read(''), isGone);
+    assert.equal(await etcd.ctl(['get', '--prefix', '']), '', 'nothing was written there');
+  }
+  await assert.rejects(follower.ended, isFault('gone', /./));
+  // Who is started again makes a store there; the old one is not taken for it.
+  const fresh = await openAt(t, url);
+  assert.deepEqual((await fresh.read('')).rows, []);
+  await assert.rejects(store.read(''), isFault('gone', /./));
+  // A revision of the former cluster is one that this has not reached.
+  await assert.rejects(fresh.read('', revision + 1000), CompactedError);
+  await assert.rejects(new Follower(t, fresh, revision + 1000).ended, CompactedError);
+});
 
 test('a mark that somebody changed is refused by a commit that is on its way already', async (t) => {
   if (!requireEtcd(t)) return;
@@ -228,7 +219,7 @@ test('an etcd whose limits are lower than ours says which', async (t) => {
   assert.equal((await store.read('')).rows.length, 0);
 });
 
-test('large values: pages and fragments are put together', { timeout: TIMEOUT_MS }, async (t) => {
+test('large values: pages and fragments are put together', async (t) => {
   if (!requireEtcd(t)) return;
   const etcd = await Etcd.forTest(t);
   const store = await openAt(t, `etcd://${etcd.hosts}/s/`);
@@ -263,7 +254,7 @@ test('a row that is larger than any of ours is refused, and the others are read'
   const channel = new Channel(parsePlace(url) as EtcdPlace, etcd.hosts);
   t.after(() => channel.close());
   const put = { key: Buffer.from('/s/rows/d'), value: Buffer.alloc(17 << 20, 'x') };
-  await channel.call(TXN, { success: [{ put }] }, TIMEOUT_MS);
+  await channel.call(TXN, { success: [{ put }] }, GUARD_MS);
   const error = isFault(
     'corrupt',
     /a row is larger than 16 MiB; see what wrote it, and mend it there$/,

@@ -9,7 +9,6 @@ import type { Lease, Store } from '../../src/store/store.ts';
 import { Etcd, requireEtcd } from '../support/etcd.ts';
 import { Follower, openAt, Wire } from './etcd-place.ts';
 
-const TIMEOUT_MS = 1_200_000;
 const TTL_SEC = 2;
 const ROW = { key: 'alive', value: 'yes' };
 
@@ -44,7 +43,7 @@ async function renewed(lease: Lease): Promise<void> {
   await until(() => lease.keptUntilMs > keptUntilMs);
 }
 
-test('a holder that ends without a word is missed', { timeout: TIMEOUT_MS }, async (t) => {
+test('a holder that ends without a word is missed', async (t) => {
   if (!requireEtcd(t)) return;
   const etcd = await Etcd.forTest(t);
   const url = `etcd://${etcd.hosts}/`;
@@ -65,7 +64,7 @@ test('a holder that ends without a word is missed', { timeout: TIMEOUT_MS }, asy
   assert.match(stdout, /found 0 leases/);
 });
 
-test('a lease that etcd lost is granted anew', { timeout: TIMEOUT_MS }, async (t) => {
+test('a lease that etcd lost is granted anew', async (t) => {
   if (!requireEtcd(t)) return;
   const etcd = await Etcd.forTest(t);
   const store = await openAt(t, `etcd://${etcd.hosts}/`);
@@ -85,7 +84,7 @@ test('a lease that etcd lost is granted anew', { timeout: TIMEOUT_MS }, async (t
   assert.equal(await isThere(store), false);
 });
 
-test('members that die are left, and the row stays', { timeout: TIMEOUT_MS }, async (t) => {
+test('members that die are left, and the row stays', async (t) => {
   if (!requireEtcd(t)) return;
   const etcd = await Etcd.forTest(t, { members: 3 });
   const said: string[] = [];
@@ -109,7 +108,7 @@ test('members that die are left, and the row stays', { timeout: TIMEOUT_MS }, as
   assert.ok(await isThere(other));
 });
 
-test('who was away for too long is missed, and comes back', { timeout: TIMEOUT_MS }, async (t) => {
+test('who was away for too long is missed, and comes back', async (t) => {
   if (!requireEtcd(t)) return;
   const etcd = await Etcd.forTest(t);
   const wire = await Wire.to(t, etcd.hosts);

@@ -23,7 +23,7 @@ async function loadedBy(place: string): Promise<unknown> {
     console.log(JSON.stringify({ end, loaded }));
     process.exit();`;
   const args = ['--input-type=module', '-e', program, MODULE, place];
-  const { stdout, stderr } = await run(process.execPath, args, { timeoutMs: 60_000 });
+  const { stdout, stderr } = await run(process.execPath, args);
   assert.equal(stderr, '');
   return JSON.parse(stdout);
 }

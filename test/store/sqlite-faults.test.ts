@@ -24,7 +24,6 @@ import { commit, putsOf } from './contract.ts';
 import { makeFolder, openStore } from './folder.ts';
 
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
-const CHILD_TIMEOUT_MS = 300_000;
 
 function isFault(fault: StoreFault, message: string, committed: 'no' | 'unknown' = 'no') {
   return (error: unknown): true => {
@@ -273,11 +272,16 @@ test('check finds tables and rows that somebody changed by hand', async (t) => {
 
 /** Runs a script in a mount namespace of its own. Its arguments: a folder, Node.js, and child.ts as it is compiled. */
 async function runMounted(folder: string, script: string): Promise<string[]> {
-  const { code, stdout, stderr } = await run(
-    'unshare',
-    ['--mount', 'sh', '-euc', script, 'sh', folder, process.execPath, CHILD],
-    { timeoutMs: CHILD_TIMEOUT_MS },
-  );
+  const { code, stdout, stderr } = await run('unshare', [
+    '--mount',
+    'sh',
+    '-euc',
+    script,
+    'sh',
+    folder,
+    process.execPath,
+    CHILD,
+  ]);
   assert.deepEqual([code, stderr], [0, '']);
   return stdout.trimEnd().split('\n');
 }
@@ -362,7 +366,6 @@ test('a read-only file system and a directory of others are told as such', async
   chmodSync(readable, 0o666);
   const user = await run(process.execPath, [CHILD, 'user', readable, '65501', '65501'], {
     input: '',
-    timeoutMs: CHILD_TIMEOUT_MS,
   });
   assert.equal(user.code, 1);
   assert.ok(

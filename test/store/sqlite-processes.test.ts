@@ -10,22 +10,20 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { checkStore } from '../../src/store/check.ts';
+import { GUARD_MS } from '../support/guard-time.ts';
 import { run, start, type Running } from '../support/process.ts';
 import { requireRoot } from '../support/require.ts';
 import { commit, putsOf } from './contract.ts';
 import { makeFolder, openStore } from './folder.ts';
 
 const CHILD = fileURLToPath(new URL('child.js', import.meta.url));
-const CHILD_TIMEOUT_MS = 300_000;
 
 function startChild(...args: readonly string[]): Promise<Running> {
   return start(process.execPath, [CHILD, ...args]);
 }
 
 async function runChild(...args: readonly string[]): Promise<unknown[]> {
-  const { code, stdout, stderr } = await run(process.execPath, [CHILD, ...args], {
-    timeoutMs: CHILD_TIMEOUT_MS,
-  });
+  const { code, stdout, stderr } = await run(process.execPath, [CHILD, ...args]);
   assert.deepEqual([code, stderr], [0, '']);
   return stdout
     .trimEnd()
@@ -38,7 +36,7 @@ test('kill -9 leaves each commit whole or undone, and all that were answered', a
   let answered = 0;
   for (let round = 0; round < 15; round++) {
     const child = await startChild('count', file);
-    await child.waitFor(/^\d+ \d+\n/m, CHILD_TIMEOUT_MS);
+    await child.waitFor(/^\d+ \d+\n/m);
     await sleep(Math.random() * 60);
     const { signal, stdout } = await child.stop('SIGKILL');
     assert.equal(signal, 'SIGKILL');
@@ -93,7 +91,7 @@ test('what one process commits another watches, whole and in order', async (t) =
   await commit(store, { puts: putsOf({ before: '' }) });
   const child = await startChild('watch', file);
   t.after(() => child.stop());
-  await child.waitFor(/^from 1\n/, CHILD_TIMEOUT_MS);
+  await child.waitFor(/^from 1\n/);
   const expected = ['from 1'];
   for (let i = 0; i < 50; i++) {
     const revision = await commit(store, { puts: putsOf({ [`a/${i}`]: '', b: '' }) });
@@ -115,7 +113,7 @@ test('two users of one group share a store, whatever their umask', async (t) => 
   // As systemd does it: each has a group of its own, and is in that of the store. The first makes the directory.
   const first = await startChildOpen('user', file, alice, group);
   t.after(() => first.stop());
-  await first.waitFor(/"revision":3\}/, CHILD_TIMEOUT_MS);
+  await first.waitFor(/"revision":3\}/);
   const modes = (): string[] =>
     ['', '-wal', '-shm', '-news'].map((end) => {
       const { mode, gid } = statSync(file + end);
@@ -125,7 +123,6 @@ test('two users of one group share a store, whatever their umask', async (t) => 
   assert.equal(statSync(join(folder, 'store')).mode & 0o7777, 0o2770);
   const second = await run(process.execPath, [CHILD, 'user', file, bob, bob, group], {
     input: '',
-    timeoutMs: CHILD_TIMEOUT_MS,
   });
   assert.deepEqual(
     [second.code, second.stderr, second.stdout],
@@ -135,16 +132,14 @@ test('two users of one group share a store, whatever their umask', async (t) => 
   // Now the other one makes -wal and -shm.
   const third = await startChildOpen('user', file, bob, bob, group);
   t.after(() => third.stop());
-  await third.waitFor(/"revision":9\}/, CHILD_TIMEOUT_MS);
+  await third.waitFor(/"revision":9\}/);
   assert.deepEqual(modes(), Array(4).fill('660 65510'));
   const fourth = await run(process.execPath, [CHILD, 'user', file, alice, group], {
     input: '',
-    timeoutMs: CHILD_TIMEOUT_MS,
   });
   assert.deepEqual([fourth.code, fourth.stderr], [0, '']);
   const stranger = await run(process.execPath, [CHILD, 'user', file, '65503', '65503'], {
     input: '',
-    timeoutMs: CHILD_TIMEOUT_MS,
   });
   assert.equal(stranger.code, 1);
   assert.match(stranger.stderr, /StoreError: the store .*: permission denied; this user must /);
@@ -153,5 +148,5 @@ test('two users of one group share a store, whatever their umask', async (t) => 
 /** A child whose standard input stays open until it is stopped. */
 function startChildOpen(...args: readonly string[]): Promise<Running> {
   const quoted = [process.execPath, CHILD, ...args].map((arg) => `'${arg}'`).join(' ');
-  return start('sh', ['-c', `sleep ${CHILD_TIMEOUT_MS / 1000} | ${quoted}`]);
+  return start('sh', ['-c', `sleep ${GUARD_MS / 1000} | ${quoted}`]);
 }

@@ -7,7 +7,6 @@ import { start, type Running } from './process.ts';
 import { runSgctl } from './sgctl.ts';
 
 export const API_PROGRAM = fileURLToPath(new URL('../../src/api/secgroup-api.js', import.meta.url));
-const START_TIMEOUT_MS = 300_000;
 /** Absent: the store of each folder is a file in it. Else the URL of a cluster of etcd (etcd-store.ts). */
 export const STORE_VARIABLE = 'SECGROUPD_TEST_STORE';
 
@@ -63,7 +62,7 @@ export async function startApiServer(
   more: readonly string[] = [],
 ): Promise<Pick<ApiProgram, 'server' | 'url'>> {
   const server = await start(process.execPath, [API_PROGRAM, ...apiArguments(folder), ...more]);
-  const [, url] = await server.waitFor(/"url":"(https?:\/\/127\.0\.0\.1:\d+)"/, START_TIMEOUT_MS);
+  const [, url] = await server.waitFor(/"url":"(https?:\/\/127\.0\.0\.1:\d+)"/);
   return { server, url };
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import puppeteer, { type Browser, type BrowserContext, type Page } from 'puppeteer-core';
+import { GUARD_MS } from './guard-time.ts';
 import { findTool } from './require.ts';
 
 const CHROMIUM = 'chromium';
@@ -28,6 +29,8 @@ export async function launchBrowser(folder: string): Promise<Browser> {
   return puppeteer.launch({
     executablePath: findTool(CHROMIUM) ?? CHROMIUM,
     userDataDir: folder,
+    timeout: GUARD_MS,
+    protocolTimeout: GUARD_MS,
     // Root has no sandbox in a container; all that the browser opens is ours.
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
   });
@@ -50,6 +53,7 @@ export async function openTab(
   height = 900,
 ): Promise<Tab> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(GUARD_MS);
   const complaints: string[] = [];
   await page.setViewport({ width, height });
   page.on('console', (message) => {
@@ -95,11 +99,9 @@ export async function coveredControls(page: Page): Promise<string[]> {
 }
 
 /** Waits until the page has the text. */
-export async function waitForText(page: Page, text: string, timeoutMs = 20_000): Promise<void> {
+export async function waitForText(page: Page, text: string): Promise<void> {
   try {
-    await page.waitForFunction(`document.body.innerText.includes(${JSON.stringify(text)})`, {
-      timeout: timeoutMs,
-    });
+    await page.waitForFunction(`document.body.innerText.includes(${JSON.stringify(text)})`);
   } catch (error) {
     throw new Error(`the page does not show '${text}':\n${await textOf(page)}`, { cause: error });
   }

@@ -5,7 +5,6 @@ import type { TestContext } from 'node:test';
 import { clientEnvironment, type ApiProgram } from './api-program.ts';
 import { run, type CommandResult } from './process.ts';
 
-const TIMEOUT_MS = 240_000;
 const require = createRequire(import.meta.url);
 
 export interface Cdk {
@@ -54,7 +53,6 @@ export class CdkApp {
         CDK_DISABLE_CLI_TELEMETRY: 'true',
         ...more,
       },
-      timeoutMs: TIMEOUT_MS,
     });
   }
 }

@@ -9,9 +9,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { run, start, type CommandResult, type Running } from './process.ts';
 import { requireTools } from './require.ts';
+import { until } from './until.ts';
 
-const START_TIMEOUT_MS = 300_000;
-const CTL_TIMEOUT_MS = 300_000;
 /** etcd waits for the disk at each commit, of which tests make thousands: in memory where that can be. */
 const FOLDERS = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
@@ -93,7 +92,7 @@ export class Etcd {
     const endpoints = members.map(({ client }) => client).join(',');
     const given = [...this.ctlArgs, '--endpoints', endpoints, ...args];
     const env = { ...process.env, ETCDCTL_API: '3' };
-    return run('etcdctl', given, { env, input, timeoutMs: CTL_TIMEOUT_MS });
+    return run('etcdctl', given, { env, input });
   }
 
   /** The member that leads. */
@@ -110,11 +109,15 @@ export class Etcd {
   /** Waits until each member that runs answers. */
   async waitHealthy(): Promise<void> {
     const running = this.members.filter(({ isRunning }) => isRunning);
-    for (const end = Date.now() + START_TIMEOUT_MS; ;) {
-      const { code, stderr } = await this.tryCtl(['endpoint', 'health'], running);
-      if (code === 0) return;
-      if (Date.now() > end) throw new Error(`etcd is not well: ${stderr}`);
-    }
+    let said = '';
+    await until(
+      () => `etcd is well: ${said}`,
+      async () => {
+        const { code, stderr } = await this.tryCtl(['endpoint', 'health'], running);
+        said = stderr;
+        return code === 0;
+      },
+    );
   }
 
   /** Puts another cluster, an empty one, where this was. @param args beside, and in place of, those of each member */

@@ -10,16 +10,12 @@ import { mustRun } from './process.ts';
 import { SGCTL } from './sgctl.ts';
 
 const NAMESPACES = '/run/netns';
-const LAB_DOWN_TIMEOUT_MS = 300_000;
 
 /** Removes labs and namespaces whose test is gone. @returns their names */
 export async function removeLeftOver(): Promise<string[]> {
   const labs = labRoots().flatMap(abandonedIn);
   // A lab's own namespaces go with it, and so do its processes.
-  for (const name of labs)
-    await mustRun(process.execPath, [SGCTL, 'lab', 'down', name], {
-      timeoutMs: LAB_DOWN_TIMEOUT_MS,
-    });
+  for (const name of labs) await mustRun(process.execPath, [SGCTL, 'lab', 'down', name]);
   const namespaces = abandonedIn(NAMESPACES);
   for (const name of namespaces) removeNamespaceNow(name);
   return [...labs, ...namespaces];

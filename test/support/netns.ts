@@ -10,6 +10,7 @@ import { mustRun, run, signalUnlessEnded, start } from './process.ts';
 import type { CommandResult, RunOptions, Running } from './process.ts';
 import { findTool } from './require.ts';
 import type { Scope } from './scope.ts';
+import { until } from './until.ts';
 
 export { requireRoot, requireTools, requireTun } from './require.ts';
 
@@ -136,21 +137,16 @@ export async function connect(a: LinkEnd, b: LinkEnd): Promise<void> {
   for (const end of [a, b]) await waitUntilUp(end);
 }
 
-const UP_TIMEOUT_MS = 120_000;
-const UP_INTERVAL_MS = 20;
-
 async function waitUntilUp({ netns, interfaceName }: LinkEnd): Promise<void> {
-  const deadline = performance.now() + UP_TIMEOUT_MS;
   const show = ['-n', netns.name, '-oneline', 'link', 'show', 'dev', interfaceName, 'up'];
-  for (;;) {
-    const state = await mustRun(ipPath(), show);
-    if (/ state UP /.test(state)) return;
-    if (performance.now() > deadline)
-      throw new Error(
-        `${interfaceName} in ${netns.name} has no carrier after ${UP_TIMEOUT_MS / 1000} s: ${state.trim()}`,
-      );
-    await new Promise((resolve) => setTimeout(resolve, UP_INTERVAL_MS));
-  }
+  let state = '';
+  await until(
+    () => `a carrier of ${interfaceName} in ${netns.name}: ${state.trim()}`,
+    async () => {
+      state = await mustRun(ipPath(), show);
+      return / state UP /.test(state);
+    },
+  );
 }
 
 async function remove(name: string): Promise<void> {

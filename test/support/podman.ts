@@ -1,9 +1,9 @@
 /** Says whether Podman can run a container here: that takes more than its being installed. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { GUARD_MS } from './guard-time.ts';
 import { findTool } from './require.ts';
 
-const TIMEOUT_MS = 300_000;
 const TOOLS = ['podman', 'runc', 'busybox', 'unshare', 'mount'];
 const HOST_LOCAL = '/usr/lib/cni/host-local';
 export const PRIVATE = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
@@ -27,7 +27,7 @@ function look(): string | undefined {
   const missing = TOOLS.filter((tool) => findTool(tool) === undefined);
   if (missing.length > 0) return `needs ${missing.join(', ')} (not found on the PATH)`;
   if (!existsSync(HOST_LOCAL)) return `needs ${HOST_LOCAL} (containernetworking-plugins)`;
-  const options = { encoding: 'utf8', timeout: TIMEOUT_MS } as const;
+  const options = { encoding: 'utf8', timeout: GUARD_MS } as const;
   const { status, stderr, error } = spawnSync('unshare', [...PRIVATE, 'sh', '-c', TRY], options);
   return status === 0
     ? undefined

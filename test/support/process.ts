@@ -6,9 +6,10 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { GUARD_MS } from './guard-time.ts';
 
 export interface RunOptions {
-  /** After this the whole group is killed and the result says `timedOut`. Default two minutes. */
+  /** After this the whole group is killed, and the result says `timedOut`. Default GUARD_MS: name it only to test it. */
   readonly timeoutMs?: number;
   /** Written to its standard input, which is then closed. */
   readonly input?: string | Uint8Array;
@@ -33,20 +34,15 @@ export interface Running {
   stdout(): string;
   stderr(): string;
   /**
-   * Waits until its standard output or error matches; at most two minutes by default. If it ends first or time runs out,
+   * Waits until its standard output or error matches; at most GUARD_MS by default. If it ends first or time runs out,
    * throws with all that it printed.
    */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
   /** The result, once it has ended by itself. */
   readonly ended: Promise<CommandResult>;
-  /** Asks it to end (SIGTERM, or `signal`), kills it if it hasn't after half a minute; fine if it already has. */
+  /** Asks it to end (SIGTERM, or `signal`), kills it if it hasn't after GUARD_MS; fine if it already has. */
   stop(signal?: NodeJS.Signals): Promise<CommandResult>;
 }
-
-/** Nothing takes as long, also not where many programs start at once: these end what would never end. */
-const RUN_TIMEOUT_MS = 120_000;
-const WAIT_TIMEOUT_MS = 120_000;
-const STOP_GRACE_MS = 30_000;
 
 const groups = new Set<number>();
 process.on('exit', endAll);
@@ -104,11 +100,11 @@ export async function start(
     ended,
     stdout: () => printed.stdout,
     stderr: () => printed.stderr,
-    waitFor: (pattern, timeoutMs = WAIT_TIMEOUT_MS) =>
+    waitFor: (pattern, timeoutMs = GUARD_MS) =>
       waitFor([command, ...args].join(' '), pattern, timeoutMs, printed, listeners, ended),
     stop: async (signal = 'SIGTERM') => {
       if (groups.has(pid)) signalGroup(pid, signal);
-      const timer = setTimeout(signalGroup, STOP_GRACE_MS, pid, 'SIGKILL');
+      const timer = setTimeout(signalGroup, GUARD_MS, pid, 'SIGKILL');
       const result = await ended;
       clearTimeout(timer);
       return result;
@@ -179,7 +175,7 @@ export async function run(
   const timer = setTimeout(() => {
     timedOut = true;
     signalGroup(running.pid, 'SIGKILL');
-  }, options.timeoutMs ?? RUN_TIMEOUT_MS);
+  }, options.timeoutMs ?? GUARD_MS);
   const result = await running.ended;
   clearTimeout(timer);
   return { ...result, timedOut };

@@ -201,33 +201,29 @@ function commandsOf(line: string): string[] {
   });
 }
 
-test(
-  'namespaces of a run that was killed are removed with what runs in them, others stay',
-  { timeout: 1_200_000 },
-  async (t) => {
-    if (!requireRoot(t) || !requireTools(t, 'ip')) return;
-    const library = new URL('./netns.js', import.meta.url).href;
-    const leftOver = new URL('./left-over.js', import.meta.url).href;
-    const make = `import { makeNetns } from '${library}';
+test('namespaces of a run that was killed are removed with what runs in them, others stay', async (t) => {
+  if (!requireRoot(t) || !requireTools(t, 'ip')) return;
+  const library = new URL('./netns.js', import.meta.url).href;
+  const leftOver = new URL('./left-over.js', import.meta.url).href;
+  const make = `import { makeNetns } from '${library}';
     const netns = await makeNetns({ after() {} });
     const { pid } = await netns.start('sleep', ['600']);
     console.log('made', netns.name, pid);
     setInterval(() => {}, 1000);`;
-    const killed = await start(process.execPath, ['--input-type=module', '-e', make]);
-    const [, dead, sleeper] = await killed.waitFor(/^made (\S+) (\d+)$/m, 20_000);
-    await killed.stop('SIGKILL');
-    const living = await start(process.execPath, ['--input-type=module', '-e', make]);
-    const [, alive] = await living.waitFor(/^made (\S+) (\d+)$/m, 20_000);
-    assert.ok(existsSync(`/run/netns/${dead}`) && existsSync(`/proc/${sleeper}`));
-    const removed = await mustRun(process.execPath, [
-      ...['--input-type=module', '-e'],
-      `import { removeLeftOver } from '${leftOver}'; console.log(JSON.stringify(await removeLeftOver()));`,
-    ]);
-    assert.ok((JSON.parse(removed) as string[]).includes(dead));
-    assert.equal(existsSync(`/run/netns/${dead}`), false);
-    // A process that is killed takes its time over it. A time-out of the test is what ends this in vain.
-    while (isRunning(Number(sleeper))) await sleep(20);
-    assert.ok(existsSync(`/run/netns/${alive}`));
-    await living.stop();
-  },
-);
+  const killed = await start(process.execPath, ['--input-type=module', '-e', make]);
+  const [, dead, sleeper] = await killed.waitFor(/^made (\S+) (\d+)$/m);
+  await killed.stop('SIGKILL');
+  const living = await start(process.execPath, ['--input-type=module', '-e', make]);
+  const [, alive] = await living.waitFor(/^made (\S+) (\d+)$/m);
+  assert.ok(existsSync(`/run/netns/${dead}`) && existsSync(`/proc/${sleeper}`));
+  const removed = await mustRun(process.execPath, [
+    ...['--input-type=module', '-e'],
+    `import { removeLeftOver } from '${leftOver}'; console.log(JSON.stringify(await removeLeftOver()));`,
+  ]);
+  assert.ok((JSON.parse(removed) as string[]).includes(dead));
+  assert.equal(existsSync(`/run/netns/${dead}`), false);
+  // A process that is killed takes its time over it. The limit of the file is what ends this in vain.
+  while (isRunning(Number(sleeper))) await sleep(20);
+  assert.ok(existsSync(`/run/netns/${alive}`));
+  await living.stop();
+});

@@ -10,9 +10,7 @@ import { findTool } from './require.ts';
 export async function requireScapy(t: TestContext): Promise<string | undefined> {
   for (const python of [findTool('python3'), '/usr/bin/python3']) {
     if (python === undefined) continue;
-    const found = await run(python, ['-c', 'import scapy'], { timeoutMs: 20_000 }).catch(
-      () => undefined,
-    );
+    const found = await run(python, ['-c', 'import scapy']).catch(() => undefined);
     if (found?.code === 0) return python;
   }
   t.skip('needs Scapy for Python (python3-scapy)');

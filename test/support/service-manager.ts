@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { GUARD_MS } from './guard-time.ts';
 import { repositoryRoot } from './repository.ts';
 
 const SCRIPT = join(repositoryRoot(), 'test/support/service-manager.py');
-const WAIT_MS = 120_000;
 
 /** A notification: its assignments, and how many descriptors came with it. */
 export interface Said {
@@ -175,7 +175,7 @@ export class ServiceManager {
       const timer = setTimeout(() => {
         this.listeners.delete(look);
         reject(new Error(`the service did not ${what} in time:\n${this.errors}`));
-      }, WAIT_MS);
+      }, GUARD_MS);
       if (!look()) this.listeners.add(look);
     });
   }

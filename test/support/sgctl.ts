@@ -1,6 +1,7 @@
 /** Runs the built `sgctl` as people run it. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { GUARD_MS } from './guard-time.ts';
 
 export const SGCTL = fileURLToPath(new URL('../../src/cli/sgctl.js', import.meta.url));
 
@@ -10,19 +11,19 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Runs it to its end. */
+/** Runs it to its end; after GUARD_MS it is killed, and there is no code. */
 export function runSgctl(
   args: readonly string[],
   options: {
     readonly cwd?: string;
     readonly env?: NodeJS.ProcessEnv;
-    readonly timeout?: number;
     /** What it reads of stdin. */
     readonly input?: string;
   } = {},
 ): Ran {
   const { status, stdout, stderr } = spawnSync(process.execPath, [SGCTL, ...args], {
     ...options,
+    timeout: GUARD_MS,
     encoding: 'utf8',
   });
   return { code: status, stdout, stderr };

@@ -32,7 +32,6 @@ async function report(
     {
       cwd: folder,
       env,
-      timeoutMs: 30_000,
     },
   );
   assert.equal(result.stderr, '');

@@ -3,15 +3,19 @@
  * comes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { GUARD_MS } from './guard-time.ts';
 
-const PATIENCE_MS = 120_000;
 const LOOK_MS = 10;
 
-/** @param what for the message of the error that is thrown in the end */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + PATIENCE_MS;
+/** @param what for the message of the error that is thrown in the end; a function is asked then */
+export async function until(
+  what: string | (() => string | Promise<string>),
+  isSo: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadlineMs = performance.now() + GUARD_MS;
   while (!(await isSo())) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain: ${what}`);
+    if (performance.now() > deadlineMs)
+      throw new Error(`waited in vain: ${typeof what === 'string' ? what : await what()}`);
     await sleep(LOOK_MS);
   }
 }

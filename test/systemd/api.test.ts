@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { signedHeaders, type Key } from '../api/request.ts';
+import { until } from '../support/until.ts';
 import { bootContainer, type Container } from './container.ts';
 import { buildDeb, installDeb } from './deb.ts';
 
@@ -13,8 +13,6 @@ const STORE = '/var/lib/secgroup-store/store.db';
 const KEYS = '/var/lib/secgroup-api/keys.json';
 const NODE = '/usr/lib/secgroupd/bin/node';
 const NO_CAPABILITY = '0000000000000000';
-const TRIES = 100;
-const RETRY_MS = 100;
 
 /** Sends a request inside. @returns status and body */
 async function ask(
@@ -29,14 +27,13 @@ async function ask(
 }
 
 async function waitForHealth(container: Container): Promise<void> {
-  for (let i = 0; i < TRIES; i++) {
-    if ((await ask(container, {}, '/health')).status === 200) return;
-    await sleep(RETRY_MS);
-  }
-  assert.fail(await container.mustRun('journalctl', ['-u', 'secgroup-api', '--no-pager']));
+  await until(
+    () => container.mustRun('journalctl', ['-u', 'secgroup-api', '--no-pager']),
+    async () => (await ask(container, {}, '/health')).status === 200,
+  );
 }
 
-test('the API as a service', { timeout: 1_200_000 }, async (t) => {
+test('the API as a service', async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   await installDeb(container, await buildDeb(t, '1.0.0-1'));
@@ -140,7 +137,7 @@ test('the API as a service', { timeout: 1_200_000 }, async (t) => {
   });
 
   await t.test('purged, its user and its keys are gone', async () => {
-    await container.mustRun('dpkg', ['-P', 'secgroupd'], { timeoutMs: 60_000 });
+    await container.mustRun('dpkg', ['-P', 'secgroupd']);
     for (const folder of ['secgroup-api', 'secgroup-store'])
       assert.equal(existsSync(join(container.root, 'var/lib', folder)), false);
     assert.equal((await container.run('id', ['secgroup-api'])).code, 1);

@@ -19,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { mustRun, run, signalUnlessEnded, start } from '../support/process.ts';
 import type { CommandResult, RunOptions, Running } from '../support/process.ts';
 import { findTool } from '../support/require.ts';
+import { until } from '../support/until.ts';
 import { prepareRootFilesystem, requireContainers } from './root-filesystem.ts';
 
 /** By cgroup: what must go with this process, however it ends. */
@@ -38,11 +39,9 @@ for (const [signal, code] of [
   process.once(signal, () => process.exit(code)); // Without a handler the exit hook would not run.
 }
 
-const BOOT_TIMEOUT_MS = 300_000;
 const HALT_TIMEOUT_MS = 15_000;
 const POLL_MS = 50;
 const REMOVE_TRIES = 40;
-const COPY_TIMEOUT_MS = 300_000;
 
 export class Container {
   /** Its root directory, seen from outside. */
@@ -155,7 +154,7 @@ export async function bootContainer(
     removeCgroup(cgroup);
     living.delete(cgroup);
   });
-  await mustRun('cp', ['-a', '--reflink=auto', `${kept}/.`, root], { timeoutMs: COPY_TIMEOUT_MS });
+  await mustRun('cp', ['-a', '--reflink=auto', `${kept}/.`, root]);
   const nspawn = await start('/bin/sh', nspawnArguments(root, cgroup, rights), {
     env: { ...process.env, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: '1' },
   });
@@ -244,14 +243,13 @@ function removeCgroup(path: string): void {
 async function findInit(nspawn: Running): Promise<number | undefined> {
   let isOver = false;
   void nspawn.ended.then(() => (isOver = true));
-  for (const deadline = performance.now() + BOOT_TIMEOUT_MS; performance.now() < deadline;) {
-    if (isOver) return undefined;
-    for (const child of childrenOf(nspawn.pid)) {
-      if (commandOf(child) === 'systemd') return child;
-    }
-    await sleep(POLL_MS);
-  }
-  return undefined;
+  let init: number | undefined;
+  await until('an init in the container', () => {
+    if (isOver) return true;
+    init = childrenOf(nspawn.pid).find((child) => commandOf(child) === 'systemd');
+    return init !== undefined;
+  });
+  return init;
 }
 
 function childrenOf(pid: number): number[] {
@@ -269,12 +267,13 @@ function commandOf(pid: number): string | undefined {
 
 async function waitUntilBooted(container: Container): Promise<void> {
   let state = '';
-  for (const deadline = performance.now() + BOOT_TIMEOUT_MS; performance.now() < deadline;) {
-    const { stdout } = await container.run('systemctl', ['is-system-running']);
-    state = stdout.trim();
-    // Degraded: some unit of Debian's own can't work in a container; ours isn't installed yet.
-    if (state === 'running' || state === 'degraded') return;
-    await sleep(POLL_MS);
-  }
-  throw new Error(`the container has not booted in ${BOOT_TIMEOUT_MS / 1000} s: ${state}`);
+  await until(
+    () => `the container has booted: ${state}`,
+    async () => {
+      const { stdout } = await container.run('systemctl', ['is-system-running']);
+      state = stdout.trim();
+      // Degraded: some unit of Debian's own can't work in a container; ours isn't installed yet.
+      return state === 'running' || state === 'degraded';
+    },
+  );
 }

@@ -7,9 +7,6 @@ import { mustRun } from '../support/process.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import type { Container } from './container.ts';
 
-const BUILD_TIMEOUT_MS = 300_000;
-const INSTALL_TIMEOUT_MS = 300_000;
-
 /**
  * Its path; the end of the test removes it, or that of the whole run, which builds a version once. Test files that run
  * at the same time wait for the one that does.
@@ -21,7 +18,7 @@ export async function buildDeb(t: TestContext, version: string): Promise<string>
   const args = ['--fast', '--no-build', '--version', version, '--output', output];
   const build = [join(repositoryRoot(), 'scripts/build-deb'), ...args];
   const once = ['sh', '-ec', '[ -e "$1" ] || { shift; "$@"; }', 'once', built, ...build];
-  await mustRun('flock', [join(output, 'lock'), ...once], { timeoutMs: BUILD_TIMEOUT_MS });
+  await mustRun('flock', [join(output, 'lock'), ...once]);
   return built;
 }
 
@@ -36,5 +33,5 @@ export async function installDeb(container: Container, deb: string): Promise<str
   const path = `/srv/${basename(deb)}`;
   container.copyIn(deb, path);
   const command = `DEBIAN_FRONTEND=noninteractive dpkg -i ${path} 2>&1; rm ${path}`;
-  return container.sh(command, { timeoutMs: INSTALL_TIMEOUT_MS });
+  return container.sh(command);
 }

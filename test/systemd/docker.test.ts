@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/until.ts';
 import { bootContainer, type Container } from './container.ts';
 import { buildDeb, installDeb } from './deb.ts';
 
@@ -23,9 +23,6 @@ ExecStart=/usr/bin/test -S ${SOCKET}
 const ADDRESS = '10.77.0.2';
 const ENDPOINT = { NetworkID: 'ab'.repeat(32), EndpointID: '12'.repeat(32) };
 const CAP_NET_ADMIN = '0000000000001000';
-const COMMAND_TIMEOUT_MS = 300_000;
-const PATIENCE_MS = 60_000;
-const LOOK_MS = 200;
 
 /** A call of the plugin protocol, from inside. */
 async function call(container: Container, method: string, body: object): Promise<object> {
@@ -33,23 +30,23 @@ async function call(container: Container, method: string, body: object): Promise
     { socketPath: '${SOCKET}', path: '/${method}', method: 'POST' },
     (answer) => answer.pipe(process.stdout),
   ).end(${JSON.stringify(JSON.stringify(body))})`;
-  const options = { timeoutMs: COMMAND_TIMEOUT_MS };
-  return JSON.parse(await container.mustRun(NODE, ['-e', program], options)) as object;
+  return JSON.parse(await container.mustRun(NODE, ['-e', program])) as object;
 }
 
 async function eventually(container: Container, command: string): Promise<void> {
   let last = '';
-  for (const deadline = performance.now() + PATIENCE_MS; performance.now() < deadline;) {
-    const { code, stdout, stderr } = await container.run('/bin/sh', ['-ec', command]);
-    if (code === 0) return;
-    last = stdout + stderr;
-    await sleep(LOOK_MS);
-  }
   const units = ['-u', 'secgroupd', '-u', 'secgroupd-docker', '--no-pager', '-o', 'cat'];
-  assert.fail(`${command}: ${last}\n${await container.mustRun('journalctl', units)}`);
+  await until(
+    async () => `${command}: ${last}\n${await container.mustRun('journalctl', units)}`,
+    async () => {
+      const { code, stdout, stderr } = await container.run('/bin/sh', ['-ec', command]);
+      last = stdout + stderr;
+      return code === 0;
+    },
+  );
 }
 
-test('the Docker driver as a service', { timeout: 1_200_000 }, async (t) => {
+test('the Docker driver as a service', async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   await installDeb(container, await buildDeb(t, '1.0.0-1'));
@@ -67,7 +64,6 @@ test('the Docker driver as a service', { timeout: 1_200_000 }, async (t) => {
        systemctl restart secgroupd
        systemctl enable secgroupd-docker.socket 2>&1
        systemctl start secgroupd-docker.socket docker`,
-      { timeoutMs: COMMAND_TIMEOUT_MS },
     );
     const after = (await property('After', 'docker')).split(' ');
     for (const unit of ['secgroupd-docker.socket', 'secgroupd-docker.service'])
@@ -129,7 +125,7 @@ test('the Docker driver as a service', { timeout: 1_200_000 }, async (t) => {
       'systemctl restart secgroupd',
       'systemctl kill -s KILL secgroupd',
     ]) {
-      await container.sh(command, { timeoutMs: COMMAND_TIMEOUT_MS });
+      await container.sh(command);
       await isReached();
       assert.equal(await link(), before, command);
       // It knows the endpoint still.

@@ -31,7 +31,6 @@ const SUPERFLUOUS = [
   'usr/share/locale',
   'usr/share/man',
 ];
-const MAKE_TIMEOUT_MS = 600_000;
 /** Under a lock; arguments: the place, where to make it, and what debootstrap takes. What a killed run left goes. */
 const MAKE = `
 place=$1 making=$2; shift 2
@@ -89,9 +88,7 @@ export async function prepareRootFilesystem(t: TestContext): Promise<string | un
   try {
     const args = ['--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE, making, MIRROR];
     const script = ['sh', '-ec', MAKE, 'make', directory, making];
-    await mustRun('flock', [`${directory}.lock`, ...script, ...args], {
-      timeoutMs: MAKE_TIMEOUT_MS,
-    });
+    await mustRun('flock', [`${directory}.lock`, ...script, ...args]);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     // Only a mirror out of reach is no fault of ours.

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/until.ts';
 import { bootContainer, type Container } from './container.ts';
 import { buildDeb, installDeb } from './deb.ts';
 
@@ -13,20 +13,6 @@ const NEXT_VERSION = '1.0.0-2';
 
 /** linux/capability.h: CAP_NET_ADMIN is bit 12. */
 const CAP_NET_ADMIN_ALONE = '0000000000001000';
-
-const POLL_MS = 100;
-
-async function waitFor(
-  what: string,
-  timeoutMs: number,
-  isSo: () => Promise<boolean>,
-): Promise<void> {
-  for (const deadline = performance.now() + timeoutMs; performance.now() < deadline;) {
-    if (await isSo()) return;
-    await sleep(POLL_MS);
-  }
-  assert.fail(`${what} has not come in ${timeoutMs / 1000} s`);
-}
 
 /** A configuration with one interface in the host's own namespace. */
 function configText(port: number): string {
@@ -65,7 +51,7 @@ function accounts(container: Container): string {
     .join('\n');
 }
 
-test('the service, from its installation to its purge', { timeout: 1_200_000 }, async (t) => {
+test('the service, from its installation to its purge', async (t) => {
   const container = await bootContainer(t);
   if (container === undefined) return;
   const deb = await buildDeb(t, VERSION);
@@ -171,12 +157,11 @@ test('the service, from its installation to its purge', { timeout: 1_200_000 }, 
   await t.test('SIGHUP reloads as well', async () => {
     container.write(CONFIG, configText(8443));
     await container.mustRun('systemctl', ['kill', '-s', 'HUP', '--kill-who=main', 'secgroupd']);
-    await waitFor('the new generation', 5000, async () =>
+    await until('the new generation', async () =>
       / policy generation 3/.test(await container.property('StatusText')),
     );
-    await waitFor(
+    await until(
       'the end of the reload',
-      5000,
       async () => (await container.property('ActiveState')) === 'active',
     );
   });
@@ -185,7 +170,7 @@ test('the service, from its installation to its purge', { timeout: 1_200_000 }, 
     const pid = await container.property('MainPID');
     const link = await container.mustRun('ip', ['-o', 'link', 'show', 'sg-web']);
     await container.mustRun('kill', ['-STOP', pid]);
-    await waitFor('a new process', 30_000, async () => {
+    await until('a new process', async () => {
       const now = await container.property('MainPID');
       return now !== pid && now !== '0' && (await container.property('ActiveState')) === 'active';
     });
@@ -220,14 +205,14 @@ test('the service, from its installation to its purge', { timeout: 1_200_000 }, 
   );
 
   await t.test('removed, it stops, its devices are gone, and the configuration stays', async () => {
-    await container.mustRun('dpkg', ['-r', 'secgroupd'], { timeoutMs: 60_000 });
+    await container.mustRun('dpkg', ['-r', 'secgroupd']);
     assert.equal(await container.property('ActiveState'), 'inactive');
     assert.equal((await container.run('ip', ['link', 'show', 'sg-web'])).code, 1);
     assert.equal(readFileSync(join(container.root, CONFIG), 'utf8'), configText(8443));
   });
 
   await t.test('purged, nothing of it is left', async () => {
-    await container.mustRun('dpkg', ['-P', 'secgroupd'], { timeoutMs: 60_000 });
+    await container.mustRun('dpkg', ['-P', 'secgroupd']);
     await container.sh('userdel -r alice; userdel -r mallory');
     assert.doesNotMatch(accounts(container), /secgroup/);
     const left = [...listFiles(container.root)].filter((path) => !filesBefore.has(path));

@@ -19,7 +19,6 @@ import { fillStore, idOf, type Size } from './fill.ts';
 const BENCHMARK = 'api';
 const FULL: Size = { groups: 10_000, rulesPerGroup: 10, interfaces: 20_000, attached: 1000 };
 const QUICK: Size = { groups: 500, rulesPerGroup: 10, interfaces: 1000, attached: 50 };
-const READY_TIMEOUT_MS = 120_000;
 const PAGE = 1000;
 const CLIENTS = 8;
 const SUSTAINED_MS = 10_000;
@@ -57,7 +56,7 @@ export async function measureApi(bench: Bench): Promise<void> {
     ...['--requests-per-second', '100000'],
   ]);
   bench.scope.after(() => server.stop());
-  const [, port] = await server.waitFor(/"url":"http:\/\/127\.0\.0\.1:(\d+)"/, READY_TIMEOUT_MS);
+  const [, port] = await server.waitFor(/"url":"http:\/\/127\.0\.0\.1:(\d+)"/);
   note(bench, 'start', 'secgroupd', 'ms', performance.now() - started);
   const ours = { subject: 'secgroupd', port: Number(port), key, agent: keepAlive() };
   await measureReads(bench, ours, (number) => idOf('sg', number), size.groups);
@@ -67,7 +66,7 @@ export async function measureApi(bench: Bench): Promise<void> {
     ...['--config', files.config, '--store', files.store, '--host', HOST],
   ]);
   bench.scope.after(() => daemon.stop());
-  await daemon.waitFor(/packets flow/, READY_TIMEOUT_MS);
+  await daemon.waitFor(/packets flow/);
   note(bench, 'start of the daemon', 'secgroupd', 'ms', performance.now() - daemonStarted);
   await measureChanges(bench, ours, (number) => idOf('sg', number), size.attached);
   note(bench, 'resident', 'secgroupd', 'MB', residentMegabytes(server.pid));
@@ -138,7 +137,7 @@ async function measureMoto(bench: Bench, { rulesPerGroup }: Size): Promise<void>
   const began = performance.now();
   const moto = await start('python3', ['-c', 'from moto.server import main; main(["-p", "0"])']);
   bench.scope.after(() => moto.stop());
-  const [, port] = await moto.waitFor(/127\.0\.0\.1:(\d+)/, READY_TIMEOUT_MS);
+  const [, port] = await moto.waitFor(/127\.0\.0\.1:(\d+)/);
   note(bench, 'start', 'moto', 'ms', performance.now() - began);
   const key = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'any' };
   const at = { subject: 'moto', port: Number(port), key, agent: keepAlive() };

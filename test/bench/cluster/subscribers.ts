@@ -5,6 +5,7 @@
 import { EstateFollower } from '../../../src/estate/estate-follower.ts';
 import { HostPart } from '../../../src/estate/host-part.ts';
 import { openStore } from '../../../src/store/open-store.ts';
+import { GUARD_MS } from '../../support/guard-time.ts';
 import { answer } from './child.ts';
 import { nowMs } from './clock.ts';
 import { hostName } from './rows.ts';
@@ -16,8 +17,6 @@ export type SubscribersQuestion =
   | { readonly kind: 'seen' }
   /** Answers when each has this revision. */
   | { readonly kind: 'reach'; readonly revision: number };
-
-const REACH_MS = 600_000;
 
 const [url, first, count] = process.argv.slice(2);
 const hosts = Array.from({ length: Number(count) }, (_, i) => hostName(Number(first) + i));
@@ -40,7 +39,7 @@ async function start(host: string): Promise<EstateFollower> {
 }
 
 async function reach(revision: number): Promise<void> {
-  const isThere = await Promise.all(followers.map((one) => one.reach(revision, REACH_MS)));
+  const isThere = await Promise.all(followers.map((one) => one.reach(revision, GUARD_MS)));
   if (isThere.includes(false)) throw new Error(`not each host has reached ${revision}`);
 }
 

@@ -4,7 +4,6 @@ import { mustRun } from '../../support/process.ts';
 import type { Bench } from '../bench.ts';
 
 const DECISION = fileURLToPath(new URL('./child.js', import.meta.url));
-const CASE_TIMEOUT_MS = 120_000;
 
 export function measureDecision(bench: Bench, asked: number | undefined): Promise<void> {
   return measureInProcess(bench, 'decision', DECISION, asked ?? bench.pick(7, 3));
@@ -21,9 +20,7 @@ export async function measureInProcess(
   const names = (await mustRun(process.execPath, [program, 'list'])).trim().split('\n');
   for (const name of names) {
     bench.say(`${benchmark}: ${name}`);
-    const output = await mustRun(process.execPath, [program, name, mode, String(rounds)], {
-      timeoutMs: CASE_TIMEOUT_MS,
-    });
+    const output = await mustRun(process.execPath, [program, name, mode, String(rounds)]);
     for (const line of output.trim().split('\n')) {
       const [metric, subject, unit, value] = JSON.parse(line) as [string, string, string, number];
       bench.collector.add(benchmark, metric, subject, unit, value);

@@ -1,7 +1,8 @@
 /** A virtual machine behind a unix socket, without root. Native: passt, which asks no group. */
 import { existsSync } from 'node:fs';
 import { connect, makeNetns, type Netns } from '../../support/netns.ts';
-import { sleep, type Bench } from '../bench.ts';
+import { until } from '../../support/until.ts';
+import type { Bench } from '../bench.ts';
 import { makeEnds, type Rival } from '../rivals/rival.ts';
 import { startBetween, tun } from '../rivals/secgroupd.ts';
 import type { Door } from './door.ts';
@@ -13,8 +14,6 @@ const GATEWAY = '10.1.0.1';
 const SERVER = '10.2.0.2';
 /** What it tells its guests if it is not told. With 1500 it was a thousand times slower here. */
 const PASST_MTU = 65_520;
-const LOOK_MS = 20;
-const LOOKS = 500;
 
 export const vmStream: Door = {
   name: NAME,
@@ -47,10 +46,10 @@ async function startPasst(bench: Bench): Promise<Rival> {
   const options = ['--foreground', '--ipv4-only', '--socket', path, ...guest, '--runas', '0'];
   const passt = await outside.start('passt', options);
   bench.scope.after(() => passt.stop());
-  for (let look = 0; !existsSync(path); look++) {
-    if (look === LOOKS) throw new Error(`passt makes no socket; it said:\n${passt.stderr()}`);
-    await sleep(LOOK_MS);
-  }
+  await until(
+    () => `passt makes a socket; it said:\n${passt.stderr()}`,
+    () => existsSync(path),
+  );
   await plugIn(bench, client, path, PASST_MTU);
   const addresses = { clientAddress: GUEST, serverAddress: SERVER };
   return { name: 'passt', door: NAME, client, server, ...addresses, refuses: false };

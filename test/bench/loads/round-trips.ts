@@ -59,11 +59,12 @@ async function ask(bench: Bench, rival: Rival, seconds: number): Promise<Answers
   const place = [rival.serverAddress, String(ECHO_PORT)];
   const echo = await rival.server.start(tool, ['echo', ...listenAt(rival, ECHO_PORT)]);
   await echo.waitFor(/ready/);
-  const text = await rival.client.mustRun(
-    tool,
-    ['ask', ...place, String(INTERVAL_US), String(seconds)],
-    { timeoutMs: (seconds + 10) * 1000 },
-  );
+  const text = await rival.client.mustRun(tool, [
+    'ask',
+    ...place,
+    String(INTERVAL_US),
+    String(seconds),
+  ]);
   await echo.stop();
   return JSON.parse(text) as Answers;
 }

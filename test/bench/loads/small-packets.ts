@@ -64,11 +64,14 @@ export async function sendLoad(
   await receiver.waitFor(/ready/);
   const { warmUpSec, seconds } = times;
   const clock = new ProcessorClock();
-  const text = await rival.client.mustRun(
-    tool,
-    ['send', ...place, rate.toFixed(0), String(warmUpSec), String(seconds), run],
-    { timeoutMs: (warmUpSec + seconds + 10) * 1000 },
-  );
+  const text = await rival.client.mustRun(tool, [
+    'send',
+    ...place,
+    rate.toFixed(0),
+    String(warmUpSec),
+    String(seconds),
+    run,
+  ]);
   await sleep(SETTLE_MS);
   const processorSec = clock.seconds();
   const { stdout } = await receiver.stop();

@@ -12,6 +12,7 @@ import { streams } from '../loads/streams.ts';
 import { requireNothingMissing } from '../needs.ts';
 import { ProcessorClock } from '../processor-clock.ts';
 import { checkRival, ECHO_PORT, listenAt } from '../rivals/rival.ts';
+import { GUARD_MS } from '../../support/guard-time.ts';
 import { measureHandOver } from './hand-over.ts';
 import { canOffload } from './measure.ts';
 import { measureRevocation } from './revocation.ts';
@@ -24,7 +25,6 @@ const LOADS: readonly Load[] = [streams(1), streams(8), smallPackets, connection
 /** A processor's share that what ended may still take before the next one begins, and how long that is waited for. */
 const REST_MAX = 0.2;
 const REST_SEC = 20;
-const STOP_MS = 60_000;
 
 interface Growth {
   readonly name: string;
@@ -99,7 +99,7 @@ async function openFlows(bench: Bench, world: World, flows: number): Promise<voi
   const echo = await world.server.start(tool, ['echo', ...listenAt(world, ECHO_PORT)]);
   await echo.waitFor(/ready/);
   const place = [world.serverAddress, String(ECHO_PORT), String(flows)];
-  const text = await world.client.mustRun(tool, ['open', ...place], { timeoutMs: 60_000 });
+  const text = await world.client.mustRun(tool, ['open', ...place]);
   await echo.stop();
   const { opened } = JSON.parse(text) as { opened: number };
   bench.say(`${GROWTH}: ${opened} flows are open`);
@@ -109,7 +109,7 @@ async function openFlows(bench: Bench, world: World, flows: number): Promise<voi
 /** Lets it take its devices away, however many there are. */
 async function endDaemon({ daemon }: World): Promise<void> {
   process.kill(daemon.pid, 'SIGTERM');
-  const timer = setTimeout(() => process.kill(daemon.pid, 'SIGKILL'), STOP_MS);
+  const timer = setTimeout(() => process.kill(daemon.pid, 'SIGKILL'), GUARD_MS);
   await daemon.ended;
   clearTimeout(timer);
 }

@@ -12,8 +12,6 @@ import { startDaemon } from '../rivals/secgroupd.ts';
 
 export const CLIENT = '10.1.0.2';
 export const SERVER = '10.2.0.2';
-/** Two thousand devices take their time. */
-const READY_TIMEOUT_MS = 90_000;
 const METRICS_URL = /"url":"(http:[^"]+metrics)"/;
 
 export interface Setting {
@@ -117,7 +115,7 @@ export async function startAsked(
   bench: Bench,
   options: readonly string[],
 ): Promise<Pick<World, 'daemon' | 'pid' | 'metricsUrl'>> {
-  const daemon = await startDaemon(bench, options, { readyTimeoutMs: READY_TIMEOUT_MS });
+  const daemon = await startDaemon(bench, options);
   const [, metricsUrl] = await daemon.waitFor(METRICS_URL);
   return { daemon, pid: daemon.pid, metricsUrl };
 }

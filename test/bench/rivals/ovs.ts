@@ -3,6 +3,7 @@
  * own. It has veth pairs for ports, so the ends fill in their checksums themselves: without DPDK, this
  * datapath has no other way to get them right.
  */
+import { GUARD_MS } from '../../support/guard-time.ts';
 import { connect, makeNetns, type Netns } from '../../support/netns.ts';
 import { mustRun, type Running } from '../../support/process.ts';
 import { findTool } from '../../support/require.ts';
@@ -79,7 +80,11 @@ async function startSwitch(bench: Bench, netns: Netns): Promise<Running> {
   );
   bench.scope.after(() => server.stop());
   const vsctl = (...args: readonly string[]): Promise<string> =>
-    mustRun(tool('ovs-vsctl'), ['--timeout=10', '--retry', `--db=${database}`, ...args], { env });
+    mustRun(
+      tool('ovs-vsctl'),
+      [`--timeout=${GUARD_MS / 1000}`, '--retry', `--db=${database}`, ...args],
+      { env },
+    );
   await vsctl('--no-wait', 'init');
   const daemon = await netns.start(tool('ovs-vswitchd'), [...quiet, database], { env });
   bench.scope.after(() => daemon.stop());

@@ -12,7 +12,6 @@ const MODULES = fileURLToPath(new URL('../../../src/daemon/start.js', import.met
 const RELAY = new URL('../relay.js', import.meta.url).href;
 const CLIENT = '10.1.0.2';
 const SERVER = '10.2.0.2';
-const READY_TIMEOUT_MS = 15_000;
 
 /** The rules of a server's group: its client may open the ports of the bench. */
 export function ingressFrom(peer: string): string {
@@ -97,11 +96,9 @@ export async function startDaemon(
   {
     program = [MAIN],
     host,
-    readyTimeoutMs = READY_TIMEOUT_MS,
   }: {
     readonly program?: readonly string[];
     readonly host?: Netns | undefined;
-    readonly readyTimeoutMs?: number;
   } = {},
 ): Promise<Running> {
   const args = [...interpreterOptions(), ...program, ...options];
@@ -109,7 +106,7 @@ export async function startDaemon(
     ? start(process.execPath, args)
     : host.start(process.execPath, args));
   bench.scope.after(() => daemon.stop());
-  await daemon.waitFor(/"packets flow"/, readyTimeoutMs);
+  await daemon.waitFor(/"packets flow"/);
   failWithIt(daemon, program.join(' '));
   return daemon;
 }
