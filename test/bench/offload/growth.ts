@@ -11,7 +11,7 @@ import { smallPackets } from '../loads/small-packets.ts';
 import { streams } from '../loads/streams.ts';
 import { requireNothingMissing } from '../needs.ts';
 import { ProcessorClock } from '../processor-clock.ts';
-import { checkRival, ECHO_PORT, listenAt } from '../rivals/rival.ts';
+import { checkRival, CONNECT_PORT, listenAt } from '../rivals/rival.ts';
 import { GUARD_MS } from '../../support/guard-time.ts';
 import { measureHandOver } from './hand-over.ts';
 import { canOffload } from './measure.ts';
@@ -93,12 +93,15 @@ async function measureSetting(
   }
 }
 
-/** Flows that stay, beside those that are measured. */
+/**
+ * Opens flows that stay, beside those that are measured. They are to a port that no load sends datagrams to: they take
+ * nearly all ports of the client, and a flow to the same port would be one of them.
+ */
 async function openFlows(bench: Bench, world: World, flows: number): Promise<void> {
   const tool = bench.tool('round-trip');
-  const echo = await world.server.start(tool, ['echo', ...listenAt(world, ECHO_PORT)]);
+  const echo = await world.server.start(tool, ['echo', ...listenAt(world, CONNECT_PORT)]);
   await echo.waitFor(/ready/);
-  const place = [world.serverAddress, String(ECHO_PORT), String(flows)];
+  const place = [world.serverAddress, String(CONNECT_PORT), String(flows)];
   const text = await world.client.mustRun(tool, ['open', ...place]);
   await echo.stop();
   const { opened } = JSON.parse(text) as { opened: number };
