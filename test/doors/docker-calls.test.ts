@@ -12,6 +12,7 @@ import { NetworkDriver } from '../../src/doors/docker/network-driver.ts';
 import { PluginServer } from '../../src/doors/docker/plugin-server.ts';
 import { DockerState } from '../../src/doors/docker/state.ts';
 import type { Selection } from '../../src/doors/selection.ts';
+import { until } from '../support/until.ts';
 
 const NETWORK = 'ab'.repeat(32);
 const CREATE_NETWORK = {
@@ -38,6 +39,8 @@ interface World {
   /** What was asked of the daemon and of nft. */
   readonly asked: string[];
   readonly moved: Set<string>;
+  /** What the daemon says to a removal, as long as there is something. */
+  readonly refusals: Error[];
   readonly driver: NetworkDriver;
   readonly call: (method: string, body: object) => Promise<unknown>;
 }
@@ -48,6 +51,7 @@ function makeWorld(t: TestContext, before?: World): World {
   const state = new DockerState(folder);
   const asked: string[] = [];
   const moved = new Set<string>();
+  const refusals: Error[] = [];
   const interfaces = {
     add: ({
       id,
@@ -66,15 +70,16 @@ function makeWorld(t: TestContext, before?: World): World {
     },
     remove: (id: string) => {
       asked.push(`remove ${id}`);
-      return Promise.resolve();
+      const refusal = refusals.shift();
+      return refusal === undefined ? Promise.resolve() : Promise.reject(refusal);
     },
     moved: () => Promise.resolve(moved),
   };
   const nat = { apply: () => Promise.resolve(void asked.push('nat')) };
-  const driver = new NetworkDriver({ state, nat, interfaces, leftOverMs: 100 });
+  const driver = new NetworkDriver({ state, nat, interfaces, leftOverMs: 100, againMs: 10 });
   const call = async (method: string, body: object): Promise<unknown> =>
     driver.methods.get(method)!(new Members(body));
-  return { folder, state, asked, moved, driver, call };
+  return { folder, state, asked, moved, refusals, driver, call };
 }
 
 test('each call again does no harm, and what was told outlives the driver', async (t) => {
@@ -183,6 +188,27 @@ test('a refused interface leaves nothing', async (t) => {
   await assert.rejects(call('CreateEndpoint', endpoint('1', 2)), /^Error: no$/);
   assert.equal(state.endpoints.size, 0);
   assert.match(asked.at(-1)!, /^remove eni-/);
+});
+
+test('what could not be taken away is tried again until it is gone, also after a restart', async (t) => {
+  const first = makeWorld(t);
+  await first.call('CreateNetwork', CREATE_NETWORK);
+  await first.call('CreateEndpoint', endpoint('1', 2, [PORT]));
+  await first.call('CreateEndpoint', endpoint('2', 3));
+  first.refusals.push(...Array.from({ length: 1000 }, () => new Error('too many others ask')));
+  const deletion = (digit: string): Promise<unknown> =>
+    first.call('DeleteEndpoint', endpoint(digit, 2));
+  await assert.rejects(deletion('1'), /too many others ask/);
+  assert.equal(first.asked.at(-1), 'nat', 'nothing comes to its port any more');
+  await assert.rejects(deletion('2'), /too many others ask/);
+  // Docker, which repeats calls, has made one of them again.
+  await first.call('CreateEndpoint', endpoint('2', 3));
+  const second = makeWorld(t, first);
+  await until('it is gone', () => second.state.endpoints.size === 1);
+  first.refusals.length = 0;
+  await until('here too', () => first.state.endpoints.size === 1);
+  const [id] = first.state.endpoints.keys();
+  assert.equal(id, '2'.repeat(64));
 });
 
 test('requests of a wrong form are refused', async (t) => {

@@ -13,7 +13,16 @@ import { requireTools } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
 import { until } from '../support/until.ts';
 import { hostReaches, inUrl, plugIn, tables } from './attach-world.ts';
-import { canRun, Daemon, get, makeNamespaces, pingInVain, serve, temporaryFile } from './world.ts';
+import {
+  canRun,
+  Daemon,
+  get,
+  LOOK_S,
+  makeNamespaces,
+  pingInVain,
+  serve,
+  temporaryFile,
+} from './world.ts';
 
 const WEB = ['10.0.0.11', 'fd00:10::11'] as const;
 const BOX = ['10.0.0.13', 'fd00:10::13'] as const;
@@ -92,7 +101,7 @@ class Place {
     for (const address of WEB)
       await until(
         `${address} answers`,
-        async () => (await get(this.names.box, `${inUrl(address)}:8080`)) === 'web\n',
+        async () => (await get(this.names.box, `${inUrl(address)}:8080`, LOOK_S)) === 'web\n',
       );
   }
 

@@ -19,6 +19,7 @@ import {
   canRun,
   Daemon,
   get,
+  LOOK_S,
   makeNamespaces,
   ping,
   pingInVain,
@@ -136,7 +137,7 @@ test('attached interfaces', async (t) => {
   await t.test('a table that is flushed comes again', async () => {
     await host.mustRun('nft', ['flush', 'ruleset']);
     await until('the table is there', async () => (await tables(host)).length === 2);
-    await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n');
     assert.match(daemon.output, /the table of nftables that kept the host from it was removed/);
   });
 
@@ -144,11 +145,11 @@ test('attached interfaces', async (t) => {
     await host.mustRun('ip', ['link', 'set', 'veth-web', 'down']);
     await until('it is missed', async () => (await waiting(daemon)) === 1);
     await host.mustRun('ip', ['link', 'set', 'veth-web', 'up']);
-    await until('it is back', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    await until('it is back', async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n');
     await host.mustRun('ip', ['link', 'del', 'veth-web']);
     await until('it is missed', async () => (await waiting(daemon)) === 1);
     await plugIn(host, 'veth-web', web, MAC_WEB, WEB);
-    await until('it is back', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    await until('it is back', async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n');
     assert.equal(await waiting(daemon), 0);
     assert.equal(await hostReaches(host, 'veth-web', MAC_WEB, WEB[0], web), false);
   });

@@ -13,7 +13,7 @@ import type { Netns } from '../support/netns.ts';
 import { repositoryRoot } from '../support/repository.ts';
 import { requireTools } from '../support/require.ts';
 import { until } from '../support/until.ts';
-import { canRun, Daemon, get, makeNamespaces, serve, temporaryFile } from './world.ts';
+import { canRun, Daemon, get, LOOK_S, makeNamespaces, serve, temporaryFile } from './world.ts';
 
 const SEND = join(repositoryRoot(), 'test/netns/send-frames.py');
 const WORLD = ['198.51.100.7', '2001:db8:51::7'] as const;
@@ -99,7 +99,7 @@ test('instances on attached interfaces', async (t) => {
     const servers = [await serve(web, 'web'), await serve(world, 'world')];
     for (const family of [0, 1] as const) {
       const url = (host: string): string => `${host.includes(':') ? `[${host}]` : host}:8080`;
-      await until('the rules let in what they name', async () => (await get(world, url(WEB[family]))) === 'web\n'); // prettier-ignore
+      await until('the rules let in what they name', async () => (await get(world, url(WEB[family]), LOOK_S)) === 'web\n'); // prettier-ignore
       assert.equal(await get(web, url(WORLD[family])), 'world\n');
     }
     assert.equal(servers.length, 2);

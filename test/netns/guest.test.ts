@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeGuest, startGuest } from '../support/guest.ts';
 import { requireTools } from '../support/require.ts';
-import { canRun, Daemon, get, makeNamespaces, pingInVain, temporaryFile } from './world.ts';
+import { canRun, Daemon, get, LOOK_S, makeNamespaces, pingInVain, temporaryFile } from './world.ts';
 
 const GUEST = '10.0.0.11';
 const GUEST_6 = 'fd00:10::11';
@@ -67,7 +67,7 @@ metrics: { listen: '127.0.0.1:0' }
   assert.match(guest.stdout(), /^bound 10\.0\.0\.11\/24 10\.0\.0\.1 1400 10\.0\.0\.2\r?$/m);
   assert.match(guest.stdout(), /^six default via fe80::73:67ff:fe00:1 dev eth0 /m);
   let text = '';
-  for (let looks = 0; text === '' && looks < 100; looks++) text = await get(world, GUEST);
+  for (let looks = 0; text === '' && looks < 100; looks++) text = await get(world, GUEST, LOOK_S);
   assert.equal(text, 'guest\n', 'an admitted port answers');
   const drops = await daemon.dropsDuring(async () => {
     assert.equal(await get(world, `${GUEST}:8080`, 2), '', 'another port does not');

@@ -14,7 +14,7 @@ import { requireTools } from '../support/require.ts';
 import { SGCTL } from '../support/sgctl.ts';
 import { until } from '../support/until.ts';
 import { hostReaches, plugIn, tables } from './attach-world.ts';
-import { canRun, Daemon, get, makeNamespaces, serve, temporaryFile } from './world.ts';
+import { canRun, Daemon, get, LOOK_S, makeNamespaces, serve, temporaryFile } from './world.ts';
 
 const WEB = ['10.0.0.11', 'fd00:10::11'] as const;
 const BOX = ['10.0.0.13', 'fd00:10::13'] as const;
@@ -137,7 +137,7 @@ interfaces:
   );
   let daemon = await place.start(t);
   const answers = (): Promise<void> =>
-    until('it answers', async () => (await get(box, `${WEB[0]}:8080`)) === 'web\n');
+    until('it answers', async () => (await get(box, `${WEB[0]}:8080`, LOOK_S)) === 'web\n');
   const hostIsKeptFrom = async (device: string, netns = web): Promise<void> => {
     assert.equal(await hostReaches(host, device, MAC_WEB, WEB[0], netns), false, device);
   };
@@ -176,7 +176,7 @@ interfaces:
       await answers();
       await serve(twin, 'twin');
       await place.link('del', 'veth-11');
-      await until('the other', async () => (await get(box, `${WEB[0]}:8080`)) === 'twin\n');
+      await until('the other', async () => (await get(box, `${WEB[0]}:8080`, LOOK_S)) === 'twin\n');
       await place.guards('veth-web');
     },
   );
@@ -191,7 +191,10 @@ interfaces:
       await box.mustRun('ip', ['link', 'set', 'veth-web', 'netns', name(host)]);
       await place.shows('web', /: interface veth-web is down/);
       await place.link('set', 'veth-web', 'up');
-      await until('it is back', async () => (await get(box, `${WEB[0]}:8080`)) === 'twin\n');
+      await until(
+        'it is back',
+        async () => (await get(box, `${WEB[0]}:8080`, LOOK_S)) === 'twin\n',
+      );
     },
   );
 

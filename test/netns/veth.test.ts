@@ -27,6 +27,7 @@ import {
   canRun,
   Daemon,
   get,
+  LOOK_S,
   makeNamespaces,
   ping,
   pingInVain,
@@ -169,21 +170,30 @@ test('pairs that the daemon makes', async (t) => {
       const { ifname } = (await hostEnds(file)).get('web')!;
       await run('nft', ['delete', 'table', 'netdev', `secgroupd_attach_${ifname}`]);
       await until('the table is there', async () => (await guardedEnds()).includes(ifname));
-      await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+      await until(
+        'packets pass',
+        async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n',
+      );
       await run('ip', ['link', 'set', ifname, 'down']);
-      await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+      await until(
+        'packets pass',
+        async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n',
+      );
       await run('ip', ['link', 'set', ifname, 'mtu', '1300']);
       await until(
         'the MTU is right again',
         async () => (await hostEnds(file)).get('web')!.mtu === 1500,
       );
-      await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+      await until(
+        'packets pass',
+        async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n',
+      );
     },
   );
 
   await t.test('a pair that is deleted is made again', async () => {
     await web.mustRun('ip', ['link', 'delete', 'eth0']);
-    await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`)) === 'web\n');
+    await until('packets pass', async () => (await get(tun, `${WEB[0]}:8080`, LOOK_S)) === 'web\n');
     await reaches(web, DB[1], 'db');
     assert.equal(await waiting(daemon), 0);
   });

@@ -23,6 +23,10 @@ import { until } from '../support/until.ts';
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SERVER = fileURLToPath(new URL('./server.js', import.meta.url));
 const DROPS_END_LOOK_MS = 500;
+/** How long an answer that is to come is waited for, on however busy a machine. */
+const ANSWER_S = 30;
+/** The same of a look that is repeated until there is one. */
+export const LOOK_S = 3;
 
 export function canRun(t: TestContext): boolean {
   return requireRoot(t) && requireTun(t) && requireTools(t, 'ip', 'ping', 'curl');
@@ -236,7 +240,7 @@ export async function pingInVain(
 }
 
 /** `curl` for the text at a place; `''` when nothing came for that long. */
-export async function get(netns: Netns, place: string, seconds = 3): Promise<string> {
+export async function get(netns: Netns, place: string, seconds = ANSWER_S): Promise<string> {
   const result = await netns.run('curl', ['-gsS', '-m', String(seconds), `http://${place}`]);
   return result.stdout;
 }

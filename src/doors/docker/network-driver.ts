@@ -15,6 +15,9 @@
  *
  * Calls for one endpoint are taken in turn, since Docker gives up waiting after a while and then deletes.
  *
+ * Docker asks once to delete an endpoint, and forgets it whatever the answer is. So what can't be taken away, since the
+ * daemon is away or busy with others, is noted, and tried again until it is gone.
+ *
  * A dockerd that was killed takes its containers' endpoints away when it starts again, and does not call us for that:
  * it has not loaded its plugins yet. So an endpoint may be left over. It is, if Docker gives its address to another, or
  * gives it back to our IPAM driver. One from before dockerd started that stands in the way by a port, or by an address
@@ -34,6 +37,7 @@ export const OWNER = 'docker';
 /** In every container, as Docker's own drivers call it. */
 const NAME_PREFIX = 'eth';
 const LEFT_OVER_MS = 5000;
+const AGAIN_MS = 2000;
 const INTERVAL_MS = 50;
 
 /** What is asked of the daemon. */
@@ -59,6 +63,8 @@ export interface NetworkDriverOptions {
   readonly interfaces: Interfaces;
   /** How long the devices of containers that dockerd killed may take to go. */
   readonly leftOverMs?: number;
+  /** After what time an interface that could not be taken away is tried again. */
+  readonly againMs?: number;
 }
 
 type Answer = Readonly<Record<string, unknown>>;
@@ -69,14 +75,22 @@ export class NetworkDriver {
   private readonly nat: Pick<HostNat, 'apply'>;
   private readonly interfaces: Interfaces;
   private readonly leftOverMs: number;
+  private readonly againMs: number;
   private readonly turns = new Map<string, Promise<unknown>>();
   /** Endpoints that were there when dockerd started: it may have forgotten them. */
   private former: ReadonlySet<string>;
   /** By the method's name in the protocol. */
   readonly methods: ReadonlyMap<string, (request: Members) => Answer | Promise<Answer>>;
 
-  constructor({ state, nat, interfaces, leftOverMs = LEFT_OVER_MS }: NetworkDriverOptions) {
+  constructor({
+    state,
+    nat,
+    interfaces,
+    leftOverMs = LEFT_OVER_MS,
+    againMs = AGAIN_MS,
+  }: NetworkDriverOptions) {
     this.leftOverMs = leftOverMs;
+    this.againMs = againMs;
     this.state = state;
     this.nat = nat;
     this.interfaces = interfaces;
@@ -101,6 +115,7 @@ export class NetworkDriver {
       ['DiscoverNew', () => DONE],
       ['DiscoverDelete', () => DONE],
     ]);
+    for (const [id, { isGoing }] of state.endpoints) if (isGoing) this.deleteAgain(id);
   }
 
   /** A dockerd has started. */
@@ -164,13 +179,45 @@ export class NetworkDriver {
   }
 
   private async deleteEndpoint(endpointId: string): Promise<Answer> {
-    await this.interfaces.remove(interfaceId(OWNER, endpointId));
+    try {
+      await this.interfaces.remove(interfaceId(OWNER, endpointId));
+    } catch (error) {
+      await this.noteGoing(endpointId);
+      throw error;
+    }
     const endpoint = this.state.endpoints.get(endpointId);
     if (endpoint === undefined) return DONE;
     this.state.endpoints.delete(endpointId);
     this.state.save();
     if (endpoint.ports.length > 0) await this.nat.apply();
     return DONE;
+  }
+
+  /** What Docker has deleted can't be taken away now. */
+  private async noteGoing(endpointId: string): Promise<void> {
+    const endpoint = this.state.endpoints.get(endpointId);
+    if (endpoint === undefined) return;
+    this.deleteAgain(endpointId);
+    if (endpoint.isGoing) return;
+    this.state.endpoints.set(endpointId, { ...endpoint, ports: [], isGoing: true });
+    try {
+      this.state.save();
+      if (endpoint.ports.length > 0) await this.nat.apply();
+    } catch {
+      // The caller hears of the first failure. It is noted here at least.
+    }
+  }
+
+  private deleteAgain(endpointId: string): void {
+    const again = (): Promise<Answer> =>
+      // Unless Docker has made it anew meanwhile.
+      this.state.endpoints.get(endpointId)?.isGoing === true
+        ? this.deleteEndpoint(endpointId)
+        : Promise.resolve(DONE);
+    setTimeout(
+      () => void this.inTurn(endpointId, again).catch(() => undefined),
+      this.againMs,
+    ).unref();
   }
 
   private join(networkId: string, endpointId: string): Answer {
