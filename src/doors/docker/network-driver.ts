@@ -160,22 +160,12 @@ export class NetworkDriver {
       await this.interfaces.add({ id, kind, name, addresses, leased, selection });
       if (ports.length > 0) await this.nat.apply();
     } catch (error) {
-      if (before === undefined) await this.takeBack(endpointId, id);
+      // The caller hears of the first failure.
+      if (before === undefined || before.isGoing === true)
+        await this.deleteEndpoint(endpointId).catch(() => undefined);
       throw error;
     }
     return { Interface: {} };
-  }
-
-  /** After a failure, which is what the caller hears of. */
-  private async takeBack(endpointId: string, id: string): Promise<void> {
-    try {
-      await this.interfaces.remove(id);
-      this.state.endpoints.delete(endpointId);
-      this.state.save();
-    } catch {
-      // It stays noted, and Docker's DeleteEndpoint tries again.
-      await this.unpublish(endpointId);
-    }
   }
 
   private async deleteEndpoint(endpointId: string): Promise<Answer> {
@@ -193,16 +183,16 @@ export class NetworkDriver {
     return DONE;
   }
 
-  /** What Docker has deleted can't be taken away now. */
+  /** What is to go can't be taken away now. */
   private async noteGoing(endpointId: string): Promise<void> {
     const endpoint = this.state.endpoints.get(endpointId);
     if (endpoint === undefined) return;
     this.deleteAgain(endpointId);
     if (endpoint.isGoing) return;
-    this.state.endpoints.set(endpointId, { ...endpoint, ports: [], isGoing: true });
+    this.state.endpoints.set(endpointId, { ...endpoint, isGoing: true });
     try {
       this.state.save();
-      if (endpoint.ports.length > 0) await this.nat.apply();
+      await this.unpublish(endpointId);
     } catch {
       // The caller hears of the first failure. It is noted here at least.
     }

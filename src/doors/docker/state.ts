@@ -53,7 +53,7 @@ export interface Endpoint {
   readonly ports: readonly PublishedPort[];
   /** Of an interface that a call of the EC2 API made; absent: it has one of its own. */
   readonly eni?: string;
-  /** Docker has deleted it, and its interface could not be taken away yet. */
+  /** It is to go, and its interface could not be taken away yet. */
   readonly isGoing?: true;
 }
 
