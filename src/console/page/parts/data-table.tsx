@@ -3,9 +3,10 @@
  * are in sight, so that ten thousand flows cost no more than thirty.
  */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { rowWindow } from '../logic/row-window.ts';
 import { sortRows, type Sorting } from '../logic/sort-rows.ts';
+import { useScroll } from './use-scroll.ts';
 
 export interface TableColumn<Row> {
   readonly name: string;
@@ -19,8 +20,8 @@ export interface TableColumn<Row> {
 }
 
 const ROW_PX = 32;
-/** Until the browser has said how high the table is. */
-const VIEW_PX = 640;
+/** Until the browser has said how high the table is; how wide does not matter. */
+const START = { top: 0, left: 0, width: 0, height: 640 };
 
 interface TableProperties<Row> {
   readonly label: string;
@@ -42,7 +43,8 @@ export function DataTable<Row>(properties: TableProperties<Row>) {
       ? rows
       : sortRows(rows, column.value, sorting.isDescending);
   }, [rows, columns, sorting]);
-  const { frame, sight } = useSight(sorted.length);
+  const { frame, scroll } = useScroll(START);
+  const sight = rowWindow(sorted.length, ROW_PX, scroll.top, scroll.height);
   return (
     <div class="table-frame" ref={frame} role="region" aria-label={label} tabIndex={0}>
       <table class="data" aria-rowcount={sorted.length + 1}>
@@ -68,24 +70,6 @@ export function DataTable<Row>(properties: TableProperties<Row>) {
       {rows.length === 0 && <p class="table-empty">{empty}</p>}
     </div>
   );
-}
-
-function useSight(count: number) {
-  const frame = useRef<HTMLDivElement>(null);
-  const [scroll, setScroll] = useState({ top: 0, height: VIEW_PX });
-  useEffect(() => {
-    const element = frame.current;
-    if (element === null) return undefined;
-    const look = (): void => setScroll({ top: element.scrollTop, height: element.clientHeight });
-    const observer = new ResizeObserver(look);
-    observer.observe(element);
-    element.addEventListener('scroll', look, { passive: true });
-    return () => {
-      observer.disconnect();
-      element.removeEventListener('scroll', look);
-    };
-  }, []);
-  return { frame, sight: rowWindow(count, ROW_PX, scroll.top, scroll.height) };
 }
 
 /** Stands for the rows that are not in the document. */

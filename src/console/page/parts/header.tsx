@@ -10,6 +10,7 @@ import { useStore } from '../browser/store.ts';
 import { nextTheme, theme, type Theme } from '../browser/theme.ts';
 import { routeHash, VIEWS, type ViewName } from '../logic/route.ts';
 import { shown, shownShort } from '../logic/shown.ts';
+import { IconButton } from './icon-button.tsx';
 import { Icon, type IconName } from './icon.tsx';
 import { Status } from './status.tsx';
 
@@ -41,15 +42,12 @@ export function Header({ filterBox }: { readonly filterBox: Ref<HTMLInputElement
           <FilterBox input={filterBox} />
           <ThemeButton />
           <SignOutButton />
-          <button
-            type="button"
-            class="icon-button"
-            onClick={() => isHelpOpen.set(true)}
+          <IconButton
+            icon="keys"
+            label="Keys"
             title="Keys (?)"
-            aria-label="Keys"
-          >
-            <Icon name="keys" />
-          </button>
+            click={() => isHelpOpen.set(true)}
+          />
         </div>
       </div>
       <Views />
@@ -128,20 +126,12 @@ const THEMES: Readonly<Record<Theme, readonly [IconName, string]>> = {
 
 function ThemeButton() {
   const [icon, text] = THEMES[useStore(theme)];
-  return (
-    <button type="button" class="icon-button" onClick={nextTheme} title={text} aria-label={text}>
-      <Icon name={icon} />
-    </button>
-  );
+  return <IconButton icon={icon} label={text} title={text} click={nextTheme} />;
 }
 
 function SignOutButton() {
   const key = useStore(about)?.key;
   if (key === undefined) return null;
   const title = `Sign out ${shownShort(key.name)}`;
-  return (
-    <button type="button" class="icon-button" onClick={signOut} title={title} aria-label={title}>
-      <Icon name="leave" />
-    </button>
-  );
+  return <IconButton icon="leave" label={title} title={title} click={signOut} />;
 }

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { isHelpOpen } from '../browser/keys.ts';
 import { useStore } from '../browser/store.ts';
-import { Icon } from './icon.tsx';
+import { IconButton } from './icon-button.tsx';
 
 const KEYS: readonly (readonly [keys: string, what: string])[] = [
   ['/', 'go to the filter box'],
@@ -40,14 +40,7 @@ export function Help() {
       <div class="help-content">
         <div class="panel-head">
           <h2>Keys</h2>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Close"
-            onClick={() => isHelpOpen.set(false)}
-          >
-            <Icon name="close" />
-          </button>
+          <IconButton icon="close" label="Close" click={() => isHelpOpen.set(false)} />
         </div>
         <dl class="keys">
           {KEYS.map(([keys, what]) => (

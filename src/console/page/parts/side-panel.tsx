@@ -1,7 +1,7 @@
 /** This panel stands beside a view and tells of what was chosen there. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { Icon } from './icon.tsx';
+import { IconButton } from './icon-button.tsx';
 
 export function SidePanel({
   label,
@@ -26,16 +26,7 @@ export function SidePanel({
     <aside class="panel side-panel" aria-label={label}>
       <div class="panel-head">
         {title}
-        <button
-          ref={button}
-          type="button"
-          class="icon-button"
-          aria-label="Close"
-          title="Close (Esc)"
-          onClick={close}
-        >
-          <Icon name="close" />
-        </button>
+        <IconButton button={button} icon="close" label="Close" title="Close (Esc)" click={close} />
       </div>
       {children}
     </aside>

@@ -4,6 +4,7 @@ import { isPaused, link, source } from '../browser/live.ts';
 import { useStore } from '../browser/store.ts';
 import { formatClock } from '../logic/format.ts';
 import { shown } from '../logic/shown.ts';
+import { IconButton } from './icon-button.tsx';
 import { Icon } from './icon.tsx';
 
 interface State {
@@ -23,16 +24,13 @@ export function Status() {
         {state.text}
       </p>
       {known !== undefined && known.source !== 'input' && (
-        <button
-          type="button"
-          class="icon-button"
-          aria-pressed={paused}
-          onClick={() => isPaused.set(!paused)}
+        <IconButton
+          icon={paused ? 'play' : 'pause'}
+          label={paused ? 'Go on' : 'Pause'}
           title={paused ? 'Go on (p)' : 'Pause (p)'}
-          aria-label={paused ? 'Go on' : 'Pause'}
-        >
-          <Icon name={paused ? 'play' : 'pause'} />
-        </button>
+          isPressed={paused}
+          click={() => isPaused.set(!paused)}
+        />
       )}
     </div>
   );

@@ -10,6 +10,7 @@ import {
   type DraftRow,
 } from '../../logic/draft-rows.ts';
 import { shown } from '../../logic/shown.ts';
+import { IconButton } from '../../parts/icon-button.tsx';
 import { Icon } from '../../parts/icon.tsx';
 
 interface RowsProperties {
@@ -137,15 +138,7 @@ function RuleRow({ row, label, names, problems, change, remove }: RowProperties)
           />
         </td>
         <td>
-          <button
-            type="button"
-            class="icon-button"
-            aria-label={`Remove ${label}`}
-            title="Remove"
-            onClick={remove}
-          >
-            <Icon name="remove" />
-          </button>
+          <IconButton icon="remove" label={`Remove ${label}`} title="Remove" click={remove} />
         </td>
       </tr>
       {problems.map(({ severity, message, hint, path }) => (

@@ -2,7 +2,7 @@
 import { useCallback, useMemo, useRef } from 'preact/hooks';
 import type { MapEdge, MapNode } from '../../../contract.ts';
 import { shown } from '../../logic/shown.ts';
-import { Icon } from '../../parts/icon.tsx';
+import { IconButton } from '../../parts/icon-button.tsx';
 import { DropLines, EdgeLines } from './map-lines.tsx';
 import { MapNodes } from './map-nodes.tsx';
 import { useBoxes, type MapTraffic } from './map-state.ts';
@@ -135,33 +135,9 @@ function ZoomButtons({ sight, forget }: { readonly sight: MapSight; readonly for
   };
   return (
     <div class="zoom" role="group" aria-label="Zoom">
-      <button
-        type="button"
-        class="icon-button"
-        aria-label="Zoom in"
-        title="Zoom in (+)"
-        onClick={sight.zoomIn}
-      >
-        <Icon name="plus" />
-      </button>
-      <button
-        type="button"
-        class="icon-button"
-        aria-label="Zoom out"
-        title="Zoom out (−)"
-        onClick={sight.zoomOut}
-      >
-        <Icon name="minus" />
-      </button>
-      <button
-        type="button"
-        class="icon-button"
-        aria-label="Show all"
-        title="Show all (0)"
-        onClick={sight.fit}
-      >
-        <Icon name="fit" />
-      </button>
+      <IconButton icon="plus" label="Zoom in" title="Zoom in (+)" click={sight.zoomIn} />
+      <IconButton icon="minus" label="Zoom out" title="Zoom out (−)" click={sight.zoomOut} />
+      <IconButton icon="fit" label="Show all" title="Show all (0)" click={sight.fit} />
       <button type="button" class="text-button" onClick={layOutAnew}>
         Arrange
       </button>

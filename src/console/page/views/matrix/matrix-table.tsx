@@ -1,11 +1,11 @@
 /** This is the table of the matrix. Its headings stay in sight. Cells out of sight are not in the document. */
-import { useEffect, useRef, useState } from 'preact/hooks';
 import type { MatrixEnd } from '../../../contract.ts';
 import type { Matrix } from '../../logic/matrix-table.ts';
 import { questionOfCell } from '../../logic/matrix-table.ts';
 import { routeHash } from '../../logic/route.ts';
 import { rowWindow } from '../../logic/row-window.ts';
 import { shown, shownShort } from '../../logic/shown.ts';
+import { useScroll } from '../../parts/use-scroll.ts';
 
 const ROW_PX = 44;
 const COLUMN_PX = 132;
@@ -16,7 +16,7 @@ const CELL_LETTERS = 34;
 
 export function MatrixTable({ table }: { readonly table: Matrix }) {
   const { columns, rows } = table;
-  const { frame, scroll } = useScroll();
+  const { frame, scroll } = useScroll(START);
   const down = rowWindow(rows.length, ROW_PX, scroll.top, scroll.height);
   const across = rowWindow(columns.length, COLUMN_PX, scroll.left, scroll.width);
   const visible = columns.slice(across.first, across.end);
@@ -121,28 +121,4 @@ function Spacer({ height }: { readonly height: number }) {
       <td class="gap" style={{ height: `${height}px` }} />
     </tr>
   );
-}
-
-function useScroll() {
-  const frame = useRef<HTMLDivElement>(null);
-  const [scroll, setScroll] = useState(START);
-  useEffect(() => {
-    const element = frame.current;
-    if (element === null) return undefined;
-    const look = (): void =>
-      setScroll({
-        top: element.scrollTop,
-        left: element.scrollLeft,
-        width: element.clientWidth,
-        height: element.clientHeight,
-      });
-    const observer = new ResizeObserver(look);
-    observer.observe(element);
-    element.addEventListener('scroll', look, { passive: true });
-    return () => {
-      observer.disconnect();
-      element.removeEventListener('scroll', look);
-    };
-  }, []);
-  return { frame, scroll };
 }
