@@ -1,15 +1,19 @@
 /**
- * This file reads a configuration on another thread, because a large one takes seconds to read and check.
+ * This file reads a large configuration on another thread, because it takes seconds to read and check.
  *
  * The result comes back in parts (config-parts.ts). Each is asked for, so that the calling thread can do other work
  * between two of them.
  *
- * The other thread is kept for a moment for the next caller. Starting a thread and loading its code takes longer than
- * reading most files, and a program that writes configurations reloads often.
+ * A small one is read on the calling thread, in some milliseconds: to start a thread and load its code takes hundreds.
+ * For the same reason the other thread is kept for a moment. A program that writes configurations reloads often.
  */
 import { Worker } from 'node:worker_threads';
+import { readingAtMost } from '../source/read-text.ts';
 import { Assembler, type Fragment, type ReadRequest } from './config-parts.ts';
-import type { LoadedConfig, LoadOptions } from './load-config.ts';
+import { loadConfig, type LoadedConfig, type LoadOptions } from './load-config.ts';
+
+/** Of the configuration and all files that it names. Some 900 rules. */
+export const READ_HERE_BYTES = 64 * 1024;
 
 const KEPT_MS = 5_000;
 
@@ -24,10 +28,12 @@ interface Kept {
 let kept: Kept | undefined;
 
 /**
- * Does what loadConfig does.
+ * Does what loadConfig does, and lets others have their turn while a large configuration is read.
  * @throws what ended the thread, if it could not read at all (out of memory)
  */
 export async function loadConfigApart(file: string, options: LoadOptions): Promise<LoadedConfig> {
+  const small = readingAtMost(READ_HERE_BYTES, () => loadConfig(file, options));
+  if (small !== undefined) return small;
   const worker = takeKept() ?? startThread();
   try {
     const loaded = await readBy(worker, file, options);

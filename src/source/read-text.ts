@@ -71,6 +71,29 @@ function readUpTo(descriptor: number, expected: number, maxBytes: number): Buffe
   }
 }
 
+/** More text than `readingAtMost` allows. */
+class TooMuchText extends Error {}
+
+let bytesLeft = Number.POSITIVE_INFINITY;
+
+/**
+ * Runs what reads files by `readText`, without a promise, and gives up at the first file with which they have more than
+ * `bytes` together.
+ * @returns undefined if they have more
+ */
+export function readingAtMost<T>(bytes: number, read: () => T): T | undefined {
+  const before = bytesLeft;
+  bytesLeft = bytes;
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof TooMuchText) return undefined;
+    throw error;
+  } finally {
+    bytesLeft = before;
+  }
+}
+
 /**
  * Reads the text of a UTF-8 file. If it can't, it returns undefined and adds an error that says what to do.
  * @param maxBytes a larger file is refused, if possible before it is read
@@ -112,6 +135,8 @@ export function readText(file: string, problems: Problem[], maxBytes: number): s
       );
     }
     case 'read':
+      bytesLeft -= found.bytes.length;
+      if (bytesLeft < 0) throw new TooMuchText();
       try {
         return new TextDecoder('utf-8', { fatal: true }).decode(found.bytes);
       } catch {

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { Problem } from '../../src/source/problem.ts';
-import { readBytes, readText } from '../../src/source/read-text.ts';
+import { readBytes, readingAtMost, readText } from '../../src/source/read-text.ts';
 
 function folderOf(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'sgt-read-'));
@@ -78,4 +78,27 @@ test('bytes that are no text are refused', (t) => {
   writeFileSync(file, Buffer.from([0x61, 0xff]));
   assert.equal(refusalOf(file), 'the file is not UTF-8 text');
   assert.ok(existsSync(file));
+});
+
+test('gives up at the file with which there is too much', (t) => {
+  const folder = folderOf(t);
+  const [a, b] = ['a', 'b'].map((name) => {
+    const file = join(folder, name);
+    writeFileSync(file, name.repeat(10));
+    return file;
+  });
+  const problems: Problem[] = [];
+  const both = (): unknown => [readText(a, problems, 100), readText(b, problems, 100)];
+  const whole = ['a'.repeat(10), 'b'.repeat(10)];
+  assert.deepEqual(readingAtMost(20, both), whole);
+  assert.equal(readingAtMost(19, both), undefined);
+  assert.deepEqual(both(), whole, 'the bound ends with the call');
+  assert.throws(
+    () =>
+      readingAtMost(20, () => {
+        throw new Error('another');
+      }),
+    /another/,
+  );
+  assert.deepEqual(problems, []);
 });
