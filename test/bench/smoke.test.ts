@@ -97,6 +97,7 @@ const OF_FAST_PATH: Readonly<Record<string, readonly string[]>> = {
     `${protocol}, until then, longest`,
   ]),
   revocation: ['reload', 'API'].flatMap((change) => [
+    `${change}, the first, until in force`,
     `${change}, from the request`,
     `${change}, from in force`,
   ]),

@@ -140,7 +140,7 @@ const TARGETS: readonly Target[] = [
   // Or after three packets; a flow that is in a hurry has more of them in a millisecond.
   kernelHas('in the kernel, UDP', 'hand-over', 'UDP, until then, p50', 1),
   kernelHas('in the kernel, TCP', 'hand-over', 'TCP, until then, p50', 1),
-  kernelHas('last packet after a reload', 'revocation', 'reload, from in force', 10),
+  kernelHas('last packet after a reload', 'revocation', 'reload, from the request', 10),
   kernelHas('last packet after a call', 'revocation', 'API, from the request', 10),
   {
     ...{ what: 'fast path: look-up, 1M flows', bound: 'at most', limit: 1.3 },

@@ -7,7 +7,7 @@ import { requireNothingMissing } from '../needs.ts';
 import { checkRival } from '../rivals/rival.ts';
 import { startApiWorld } from './api-world.ts';
 import { measureHandOver } from './hand-over.ts';
-import { measureRevocation } from './revocation.ts';
+import { measureRevocation, useFirst } from './revocation.ts';
 import { PLAIN, startWorld } from './world.ts';
 
 const LOOK_UP = fileURLToPath(new URL('./look-up.js', import.meta.url));
@@ -47,7 +47,10 @@ export async function measureRevocations(bench: Bench, asked: number | undefined
     await startWorld(bench, PLAIN, { name: NAME }),
     await startApiWorld(bench, NAME),
   ];
-  for (const world of worlds) await checkRival(bench, world);
+  for (const world of worlds) {
+    await checkRival(bench, world);
+    await useFirst(bench, world);
+  }
   for (let round = 0; round < (asked ?? bench.pick(7, 1)); round++)
     for (const world of worlds) await measureRevocation(bench, world);
   await bench.end();

@@ -21,6 +21,28 @@ const TRIES = [
   { seconds: 8, changeMs: 4000 },
 ] as const;
 
+/** Until the programs are compiled as those of a host that has been in use. */
+const CHANGES_BEFORE = 50;
+
+/** The first change that a world ever makes, without packets, and then as many as make it one in use. */
+export async function useFirst(bench: Bench, world: World): Promise<void> {
+  const { change } = world;
+  for (let i = 0; i < CHANGES_BEFORE; i++) {
+    const putInForce = world.prepare(false);
+    const askedMs = nowMs();
+    await putInForce();
+    if (i === 0)
+      bench.record(
+        world,
+        BENCHMARK,
+        `${change}, the first, until in force`,
+        'ms',
+        nowMs() - askedMs,
+      );
+    await world.prepare(true)();
+  }
+}
+
 /** One round: the rule for UDP is taken away, and given back. */
 export async function measureRevocation(bench: Bench, world: World): Promise<void> {
   const { change } = world;
