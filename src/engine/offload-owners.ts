@@ -41,6 +41,11 @@ export class EntryOwners {
     return this.owners[2 * (entry - this.first) + side];
   }
 
+  /** Whether an entry has these owners, at the lower and at the upper end's gate. */
+  areOf(entry: number, lower: FlowIndex, upper: FlowIndex): boolean {
+    return this.ownerOf(entry, 0) === lower && this.ownerOf(entry, 1) === upper;
+  }
+
   /** Whose gate a flow of an entry is at: 0 the lower end's, 1 the upper end's. */
   sideOf(entry: number, flow: FlowIndex): number {
     return this.ownerOf(entry, 0) === flow ? 0 : 1;

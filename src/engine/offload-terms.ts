@@ -45,8 +45,19 @@ export function isPlainTcp(word: number): boolean {
 }
 
 /** Whether a segment neither opens nor ends a connection. */
-export function isPlainSegment(flags: number): boolean {
+function isPlainSegment(flags: number): boolean {
   return (flags & (TCP_ACK | TCP_SYN | TCP_FIN | TCP_RST)) === TCP_ACK;
+}
+
+/** Whether a packet of a flow that no gate tracks shows that more of it is to come (offload-untracked.ts). */
+export function beginsUntracked(packet: Packet): boolean {
+  if (packet.protocol !== PROTO_TCP) return true;
+  return isPlainSegment(packet.tcpFlags) && packet.tcpPayloadBytes > 0;
+}
+
+/** Whether a packet opens or ends such a flow: what was known of it is over. */
+export function endsUntracked(packet: Packet): boolean {
+  return packet.protocol === PROTO_TCP && !isPlainSegment(packet.tcpFlags);
 }
 
 /** Whether the TCP connection with this state word may become another one, whose sequence numbers begin anew. */

@@ -12,12 +12,16 @@
  * A gate that tracks and one that doesn't is the usual pair: a server that everybody may reach, and its client. There
  * the entry in the kernel belongs to the one flow, whose window is checked, and goes with it. If neither gate tracks,
  * the entry is loose: it belongs to nobody, no window is checked, and it goes when it was idle for UNTRACKED_IDLE_MS.
+ * Of TCP only a segment with data makes one, and what ends a connection takes it back: the last ACK of one that has
+ * ended, of which nothing follows, must not fill the room.
  *
  * A direction passes in the kernel only after the loop has judged a packet of it under the policy in force. Then the
  * rules that admitted it are known. After a change of rules each direction waits for its next packet again.
  *
  * Limits. Anybody who may send by such rules can make loose entries, one a packet. So they have a quarter of the
- * entries at most, TCP's opening and ending packets make none, and what finds no room goes by the loop.
+ * entries at most, and what finds no room goes by the loop. While more than half of that is taken, an entry goes after
+ * CROWDED_IDLE_MS: who floods us with one packet each of many flows keeps the others out no longer than that and a
+ * round of the sweep.
  */
 import { REVOKED_FLOW, STATE_COUNT } from '../conntrack/states.ts';
 import type { UdpOpeners } from '../conntrack/udp-openers.ts';
@@ -28,10 +32,14 @@ import type { RuleHits } from './rule-hits.ts';
 export const NO_RULE_HERE = -1;
 /** How long an entry is kept, and passes packets, without one. It comes back with the next packet. */
 export const UNTRACKED_IDLE_MS = 30_000;
+/** The same while there are many. */
+export const CROWDED_IDLE_MS = 1000;
 /** Of all entries, one in so many may be loose. */
 const LOOSE_SHARE = 4;
 /** Entries that a tick looks at: a round of 65,536 takes 13 s. */
 const SWEEP_ENTRIES = 256;
+/** The same while there are many: 3 s. */
+const CROWDED_SWEEP_ENTRIES = 1024;
 /** Words of an entry's rules: for the lower end's packets at the sender's and the receiver's gate, then the upper's. */
 const RULE_WORDS = 4;
 
@@ -137,7 +145,17 @@ export class UntrackedEntries {
   /** How many entries a tick looks at. */
   get steps(): number {
     if (this.loose === 0) return 0;
-    return SWEEP_ENTRIES < this.capacity ? SWEEP_ENTRIES : this.capacity;
+    const wanted = this.isCrowded ? CROWDED_SWEEP_ENTRIES : SWEEP_ENTRIES;
+    return wanted < this.capacity ? wanted : this.capacity;
+  }
+
+  /** How long a loose entry may be idle now. */
+  get idleMs(): number {
+    return this.isCrowded ? CROWDED_IDLE_MS : UNTRACKED_IDLE_MS;
+  }
+
+  private get isCrowded(): boolean {
+    return this.loose > this.capacity / LOOSE_SHARE / 2;
   }
 
   private countAt(

@@ -83,13 +83,14 @@ import { EntryOwners, UNTRACKED } from './offload-owners.ts';
 import { OffloadPorts } from './offload-ports.ts';
 import {
   beginsAnew,
+  beginsUntracked,
+  endsUntracked,
   flagsFor,
   isForLoops,
-  isPlainSegment,
   isPlainTcp,
   isPlainUdp,
 } from './offload-terms.ts';
-import { UNTRACKED_IDLE_MS, UntrackedEntries, type UntrackedParts } from './offload-untracked.ts';
+import { UntrackedEntries, type UntrackedParts } from './offload-untracked.ts';
 import { isAudit } from './revocation.ts';
 
 /** How long the kernel goes on without a sign of the loop. The loop gives one each round, at most 50 ms apart. */
@@ -292,7 +293,7 @@ export class OffloadedFlows {
     const flags = this.flagsOf(packet.protocol, table, lower, upper);
     if (flags === 0 || isForLoops(packet)) return;
     const isLoose = lower === UNTRACKED && upper === UNTRACKED;
-    if (isLoose && packet.protocol === PROTO_TCP && !isPlainSegment(packet.tcpFlags)) return;
+    if (isLoose && !beginsUntracked(packet)) return;
     const entry = isLoose && !this.untracked.hasRoom ? NO_ENTRY : this.kernel.take();
     if (entry === NO_ENTRY) {
       this.refused++;
@@ -301,14 +302,8 @@ export class OffloadedFlows {
     this.untracked.forget(entry);
     this.untracked.see(entry, isLower, lower >= 0 && upper >= 0);
     const places = isLower ? (from << 16) | to : (to << 16) | from;
-    this.kernel.fill(
-      entry,
-      packet,
-      isLower,
-      this.untracked.asSeen(entry, flags),
-      places,
-      this.sides,
-    );
+    const seen = this.untracked.asSeen(entry, flags);
+    this.kernel.fill(entry, packet, isLower, seen, places, this.sides);
     this.kernel.setGeneration(entry, this.generation);
     this.kernel.setSeen(entry, this.nowMs);
     this.owners.give(entry, table, lower, upper);
@@ -336,7 +331,8 @@ export class OffloadedFlows {
 
   /**
    * Lets an entry pass whose flow a gate lets pass by the rules alone: the policy may be another one since, and this
-   * may be the first packet of its direction. If a gate now does otherwise, the entry is taken back.
+   * may be the first packet of its direction. If a gate now does otherwise, or an untracked connection ends, the entry
+   * is taken back.
    */
   private offerAgain(
     entry: number,
@@ -347,7 +343,8 @@ export class OffloadedFlows {
     upper: FlowIndex,
   ): void {
     if (this.lingering.has(entry)) return;
-    if (this.owners.ownerOf(entry, 0) !== lower || this.owners.ownerOf(entry, 1) !== upper) {
+    const isOver = this.owners.isLoose(entry) && endsUntracked(packet);
+    if (isOver || !this.owners.areOf(entry, lower, upper)) {
       this.takeBack(entry);
       return;
     }
@@ -480,7 +477,7 @@ export class OffloadedFlows {
       const entry = untracked.nextToSweep();
       if (!this.owners.isLoose(entry) || this.lingering.has(entry)) continue;
       const seenMs = Atomics.load(kernel.words, entry * FLOW_WORDS + FLOW_SEEN_MS);
-      if (((this.nowMs - seenMs) | 0) > UNTRACKED_IDLE_MS) this.takeBack(entry);
+      if (((this.nowMs - seenMs) | 0) > untracked.idleMs) this.takeBack(entry);
     }
   }
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { WANT_UNTRACKED } from '../../src/engine/events.ts';
-import { UNTRACKED_IDLE_MS } from '../../src/engine/offload-untracked.ts';
+import { CROWDED_IDLE_MS, UNTRACKED_IDLE_MS } from '../../src/engine/offload-untracked.ts';
 import { Conversation } from '../engine/conversation.ts';
 import { Rig } from '../engine/rig.ts';
 import { tcp4, udp4 } from '../packets/build.ts';
@@ -67,7 +67,7 @@ function start(t: TestContext, text: ModelText): World | undefined {
 function segment(from: Name, more: object = {}): Uint8Array {
   const [source, target] = from === 'web' ? [WEB, DB] : [DB, WEB];
   const [srcPort, dstPort] = from === 'web' ? [40_000, 5432] : [5432, 40_000];
-  return tcp4(source, target, { srcPort, dstPort, flags: 'A', ...more });
+  return tcp4(source, target, { srcPort, dstPort, flags: 'A', payload: 'more', ...more });
 }
 
 function datagram(from: Name, clientPort = 40_000): Uint8Array {
@@ -151,6 +151,46 @@ test('neither gate tracks: no window is checked, and what opens and ends goes to
   for (const flags of ['S', 'SA', 'FA', 'RA', '']) {
     assert.equal(world.passes('web', segment('web', { flags })), false, flags);
   }
+});
+
+test('a connection that no gate tracks: data begins its entry, its end takes that back, the last ACK brings none', (t) => {
+  const world = start(t, OPEN);
+  if (world === undefined) return;
+  const { kernel } = world;
+  const talk = new Conversation(WEB, 40_000, DB, 5432);
+  world.judge('web', talk.syn());
+  world.judge('db', talk.synAck());
+  world.judge('web', talk.ack('client'));
+  assert.equal(kernel.offload.count, 0, 'of an ACK nobody knows whether more follows');
+  world.judge('web', talk.data('client', 10));
+  assert.equal(kernel.offload.count, 1);
+  world.judge('db', talk.ack('server'));
+  assert.equal(world.passes('db', talk.data('server', 10)), true);
+  assert.equal(world.passes('web', talk.ack('client')), true);
+  world.judge('db', talk.fin('server'));
+  assert.equal(kernel.offload.count, 0);
+  assert.equal(kernel.offload.untracked.loose, 0);
+  world.judge('web', talk.fin('client'));
+  world.judge('db', talk.ack('server'));
+  assert.equal(kernel.offload.count, 0);
+});
+
+test('who fills the room with one packet each of many flows keeps others out for seconds', (t) => {
+  const world = start(t, OPEN);
+  if (world === undefined) return;
+  const { kernel } = world;
+  world.judge('web', datagram('web'));
+  for (let i = 0; i < CAPACITY; i++) kernel.judge('web', 'db', datagram('web', 1000 + i));
+  const { refused } = kernel.offload;
+  assert.ok(refused > 0);
+  kernel.passTime(CROWDED_IDLE_MS + 1);
+  kernel.offload.beginRound(kernel.nowMs);
+  for (let i = 0; i < CAPACITY / 1024; i++) kernel.tick();
+  world.judge('web', datagram('web', 999));
+  assert.equal(kernel.offload.refused, refused);
+  assert.equal(world.passes('web', datagram('web', 999)), true);
+  // No more go than have to: half of the room may be taken by those that are idle.
+  assert.ok(kernel.offload.untracked.loose > CAPACITY / 10, `${kernel.offload.untracked.loose}`);
 });
 
 test('an entry that belongs to nobody goes when it was idle for long, and comes back', (t) => {
