@@ -38,6 +38,7 @@ export const GROWTHS: readonly Growth[] = [
   { name: '10 rules', setting: { rules: 10 } },
   { name: '10,000 rules', setting: { rules: 10_000 } },
   { name: '60,000 flows', setting: { rules: 10 }, flows: 60_000 },
+  { name: 'untracked', setting: { rules: 10, isUntracked: true } },
   { name: '2 loops', setting: { rules: 10, loops: 2 } },
   { name: '100 interfaces', setting: { rules: 10, interfaces: 100 } },
   { name: '2,000 interfaces', setting: { rules: 10, interfaces: 2000 } },

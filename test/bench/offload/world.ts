@@ -21,6 +21,8 @@ export interface Setting {
   readonly interfaces: number;
   readonly loops: number;
   readonly isOffloaded: boolean;
+  /** Either gate lets anybody in, so neither tracks. Default: both do. */
+  readonly isUntracked?: boolean;
 }
 
 /** Two interfaces with two rules, and the fast path. */
@@ -49,13 +51,14 @@ export interface Places {
 
 export function configuration(
   { client, server, crowd }: Places,
-  { rules, interfaces, loops, isOffloaded }: Setting,
+  { rules, interfaces, loops, isOffloaded, isUntracked = false }: Setting,
   admitsUdp: boolean,
 ): string {
   const device = ({ path }: Pick<Netns, 'path'>, name: string, more = ''): string =>
     `{ kind: ${isOffloaded ? 'veth' : 'tun'}, netns: ${path}, name: ${name}${more} }`;
+  const from = isUntracked ? '0.0.0.0/0' : `${CLIENT}/32`;
   const open = (protocol: string): string =>
-    `      - { protocol: ${protocol}, ports: ${FIRST_PORT}-${LAST_PORT}, from: ${CLIENT}/32 }`;
+    `      - { protocol: ${protocol}, ports: ${FIRST_PORT}-${LAST_PORT}, from: ${from} }`;
   const others = Array.from(
     { length: rules - 2 },
     (_, i) =>
@@ -70,7 +73,7 @@ export function configuration(
 offload: ${isOffloaded ? 'on' : 'off'}
 metrics: { listen: '127.0.0.1:0' }
 securityGroups:
-  client: {}
+  client: { ingress: [${isUntracked ? '{ protocol: all, from: 0.0.0.0/0 }' : ''}] }
   server:
     revocation: recheck
     ingress:
