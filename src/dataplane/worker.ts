@@ -14,7 +14,7 @@ const port = parentPort;
 
 /** Takes a message by hand, since the loop never returns to the event loop. */
 function takeCommand(): Command | undefined {
-  const received = receiveMessageOnPort(port) as { message: Command } | undefined;
+  const received: { message: Command } | undefined = receiveMessageOnPort(port);
   const command = received?.message;
   // A structured clone keeps the arrays, but loses the classes around them.
   return command?.kind === 'assign'
