@@ -89,12 +89,17 @@ function checkShape(root: Node, schema: object): ShapeProblem[] {
  * here.
  */
 function compile(schema: object): ValidateFunction {
-  const validate =
-    schema === CONFIG_SCHEMA && existsSync(VALIDATOR_PATH)
-      ? (require(VALIDATOR_PATH) as ValidateFunction)
-      : new (require('ajv') as { readonly Ajv: typeof Ajv }).Ajv(AJV_OPTIONS).compile(schema);
+  const isMade = schema === CONFIG_SCHEMA && existsSync(VALIDATOR_PATH);
+  const validate = isMade
+    ? (require(VALIDATOR_PATH) as ValidateFunction)
+    : makeAjv().compile(schema);
   validators.set(schema, validate);
   return validate;
+}
+
+function makeAjv(): Ajv {
+  const loaded = require('ajv') as { readonly Ajv: typeof Ajv };
+  return new loaded.Ajv(AJV_OPTIONS);
 }
 
 function describe(error: ErrorObject, node: Node): ShapeProblem {
