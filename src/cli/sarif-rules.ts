@@ -111,6 +111,7 @@ const TEXTS: Readonly<Record<string, readonly [what: string, help: string]>> = {
   'bad-cidr': ['A text is not a CIDR block.', WRITE_AS_HINT],
   'bad-device-name': ['A text cannot be the name of a network device.', WRITE_AS_HINT],
   'bad-listen': ['A text is not an address to listen on.', WRITE_AS_HINT],
+  'bad-busy-poll': ['The time of busy polling is out of range.', WRITE_AS_HINT],
   'bad-workers': ['The number of workers is out of range.', WRITE_AS_HINT],
   'bad-mac': ['A text is not the MAC address of a host, or the kind of device has none.', WRITE_AS_HINT],
   'bad-max-flows': ['The number of flows is out of range.', WRITE_AS_HINT],

@@ -1,16 +1,21 @@
-/** This file reads the settings of the daemon itself: `workers`, `offload` and `metrics`. */
+/** This file reads the settings of the daemon itself: `workers`, `busyPollUs`, `offload` and `metrics`. */
 import { parseAddress, refuse, type Parsed, type Refused } from '../addr/address.ts';
 import { get, type Node } from '../source/yaml.ts';
 import { readInteger, readTextOrNumber, readWord, take, type Reader } from './config-reader.ts';
 import type { Config } from './config.ts';
-import { WORKERS_LIMITS } from './limits.ts';
+import { BUSY_POLL_LIMITS, WORKERS_LIMITS } from './limits.ts';
 
 const WORKERS = { ...WORKERS_LIMITS, code: 'bad-workers', what: 'workers' };
+const BUSY_POLL = { ...BUSY_POLL_LIMITS, code: 'bad-busy-poll', what: 'busyPollUs' };
 const PORT_MAX = 65535;
 const LISTEN_HOST_DEFAULT = '127.0.0.1';
 
 export function readWorkers(reader: Reader, root: Node): number {
   return readInteger(reader, root, 'workers', WORKERS) ?? WORKERS.otherwise;
+}
+
+export function readBusyPoll(reader: Reader, root: Node): number {
+  return readInteger(reader, root, 'busyPollUs', BUSY_POLL) ?? BUSY_POLL.otherwise;
 }
 
 export function readOffload(reader: Reader, root: Node): Config['offload'] {

@@ -105,6 +105,8 @@ export interface Config {
    * Whether the kernel forwards packets of flows that are decided: never; where it can, or always, so that the daemon
    * does not start without it.
    */
+  /** How long a packet loop asks for packets before it sleeps, in µs; 0: not at all. */
+  readonly busyPollUs: number;
   readonly offload: 'off' | 'auto' | 'on';
   readonly conntrack: ConntrackConfig;
   /** How addresses of DNS names are learnt. */

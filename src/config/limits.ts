@@ -17,6 +17,9 @@ const FLOWS = { min: 16, max: 16_000_000 };
 
 export const WORKERS_LIMITS = { min: 1, max: QUEUES_MAX, otherwise: 1 } as const satisfies Limits;
 
+/** In µs. A loop does nothing else meanwhile, so that is how late a command may be taken. */
+export const BUSY_POLL_LIMITS = { min: 0, max: 1000, otherwise: 0 } as const satisfies Limits;
+
 export const CONNTRACK_LIMITS = {
   maxFlows: { ...FLOWS, otherwise: 262_144 },
   maxHalfOpen: FLOWS,

@@ -56,7 +56,7 @@ import { fail, kindProblem, makeReader, placeOf, type Reader } from './config-re
 import { readFlowLogs } from './config-flow-logs.ts';
 import { warnOfGroupAudit } from './config-audit.ts';
 import { readConntrack } from './config-conntrack.ts';
-import { readMetrics, readOffload, readWorkers } from './config-service.ts';
+import { readBusyPoll, readMetrics, readOffload, readWorkers } from './config-service.ts';
 import { addShapeProblems } from './config-shape.ts';
 import {
   addOutsideRules,
@@ -175,6 +175,7 @@ function readConfig(file: string, root: Node, options: LoadOptions, problems: Pr
     }),
     dhcpOptions: readDhcpOptions(reader, section('dhcpOptions')),
     workers,
+    busyPollUs: readBusyPoll(reader, root),
     offload: readOffload(reader, root),
     conntrack,
     names: readNames(reader, section('names')),

@@ -9,6 +9,7 @@ import { IDLE_TIMEOUTS } from '../policy/idle-timeouts.ts';
 import type { QuotaName } from '../policy/quotas.ts';
 import { PORT_KIND_NAMES } from '../ports/port-kind.ts';
 import {
+  BUSY_POLL_LIMITS,
   INTERFACE_FLOWS_LIMITS,
   MAX_ENTRIES_LIMITS,
   MTU_LIMITS,
@@ -467,6 +468,11 @@ export const CONFIG_SCHEMA: object = {
         title: 'Packet loops',
         description:
           'How many threads decide packets. Each has a queue of every device, and all packets between two hosts come to the same one. More than one needs Linux 4.16 and CAP_BPF.',
+      }),
+      busyPollUs: integer(BUSY_POLL_LIMITS, {
+        title: 'Busy polling',
+        description:
+          'For how many microseconds a packet loop goes on asking for packets before it sleeps, where they mostly come so soon. It takes processor time, and packets need not wait until the loop wakes up. 0: not at all.',
       }),
       offload: {
         enum: ['off', 'auto', 'on'],

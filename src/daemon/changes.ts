@@ -104,6 +104,7 @@ export function compareConfigs(current: Config, next: Config): Changes {
 export function refuseFixedChanges(current: Config, next: Config, problems: Problem[]): void {
   const fixed: readonly (readonly [path: string, before: unknown, after: unknown])[] = [
     ['workers', current.workers, next.workers],
+    ['busyPollUs', current.busyPollUs, next.busyPollUs],
     ['offload', current.offload, next.offload],
     ['conntrack', current.conntrack, next.conntrack],
     ['names', current.names, next.names],

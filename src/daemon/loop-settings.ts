@@ -8,12 +8,13 @@ import type { LoopSettings } from '../dataplane/messages.ts';
  * @param timeScale how many times faster than real time the loops' clock runs
  */
 export function loopSettings(
-  { workers, conntrack, names }: Config,
+  { workers, busyPollUs, conntrack, names }: Config,
   timeScale: number,
 ): LoopSettings {
   return {
     ...gateSettings(conntrack, workers),
     workers,
+    busyPollUs,
     timeScale,
     accounting: conntrack.accounting,
     names: {

@@ -13,6 +13,7 @@ import { FragmentTable } from '../conntrack/fragments.ts';
 import { incarnationIn, isUsed, stateWordOf } from '../conntrack/entry.ts';
 import type { FlowTable } from '../conntrack/table.ts';
 import { adoptFlows, type AdoptedFlows } from './adopt-flows.ts';
+import { BusyPoll } from './busy-poll.ts';
 import { copyFlows, takeFlows } from './handed-flows.ts';
 import { judgeProbes } from './probes.ts';
 import { Batch } from '../engine/batch.ts';
@@ -111,6 +112,7 @@ export class Loop {
   /** How far performance.now() of this thread is ahead of the clock that all loops share. */
   private readonly clockAheadMs: number;
   private readonly ports: PortIo;
+  private readonly busyPoll: BusyPoll;
   /** What is ready, in pairs: a port or WAKE, and READABLE or not. */
   private readonly events = new Int32Array(2 * PORTS_IN_ROUND);
   private specs: readonly PortSpec[] = [];
@@ -186,6 +188,7 @@ export class Loop {
     this.generation = input.policy.generation;
     this.scheduling = new Scheduling(native);
     this.ports = new PortIo(native, PORTS_MAX, (port, why) => this.meetGuest(port, why));
+    this.busyPoll = new BusyPoll(this.ports, settings.busyPollUs, () => performance.now());
     this.ports.watch(this.wakeFd, WAKE);
     this.setPorts(input.ports);
     this.hasBegun = true;
@@ -199,9 +202,9 @@ export class Loop {
    * not throw when a device is lost.
    */
   run(): void {
-    const { ports, events } = this;
+    const { ports, busyPoll, events } = this;
     while (!this.stopped) {
-      const found = ports.wait(events, this.timeoutMs());
+      const found = busyPoll.wait(events, this.timeoutMs());
       // Monotonic, and cut to int32 on purpose: ages are wrapped differences.
       const clockMs = this.clockMs();
       const nowMs = (clockMs * this.timeScale) | 0;

@@ -75,6 +75,8 @@ export interface Assignment {
 export interface LoopSettings extends GateSettings {
   /** Number of packet loops. Each has a thread of its own, and a queue of each device. */
   readonly workers: number;
+  /** How long a loop asks for packets before it sleeps, in µs (busy-poll.ts). */
+  readonly busyPollUs: number;
   /** Whether to count packets and bytes of each flow. */
   readonly accounting: boolean;
   /** How long addresses of DNS names count, and which ones. */

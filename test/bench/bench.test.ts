@@ -92,7 +92,7 @@ describe('the command line', () => {
       only: [],
       rounds: undefined,
       lists: false,
-      rivals: ['secgroupd', 'fast-path', 'relay', 'kernel', 'ovs'],
+      rivals: ['secgroupd', 'busy-poll', 'fast-path', 'relay', 'kernel', 'ovs'],
     });
   });
 
@@ -106,7 +106,7 @@ describe('the command line', () => {
     [['--only', 'udp'], "there is no benchmark 'udp'; there are tcp-1, decision"],
     [
       ['--rivals', 'bpf'],
-      "there is no rival 'bpf'; there are secgroupd, fast-path, relay, kernel, ovs",
+      "there is no rival 'bpf'; there are secgroupd, busy-poll, fast-path, relay, kernel, ovs",
     ],
     [['--rounds', '0'], '--rounds goes from 1 to 100'],
   ] as const) {

@@ -5,7 +5,7 @@ import { summarise, type Summary } from './stats.ts';
 /** Goes up when the shape changes. */
 export const FORMAT = 1;
 
-export const RIVALS = ['secgroupd', 'fast-path', 'relay', 'kernel', 'ovs'] as const;
+export const RIVALS = ['secgroupd', 'busy-poll', 'fast-path', 'relay', 'kernel', 'ovs'] as const;
 export type RivalName = (typeof RIVALS)[number];
 
 export interface Machine {

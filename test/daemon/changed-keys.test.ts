@@ -245,6 +245,7 @@ const CASES: readonly KeyCase[] = [
   ['classE', true, 'policy'],
   ['dhcpOptions.domainNameServers', ['192.0.2.53'], 'rest'],
   ['workers', 2, 'restart'],
+  ['busyPollUs', 50, 'restart'],
   ['offload', 'auto', 'restart'],
   ['conntrack.maxFlows', 10_000, 'restart'],
   ['conntrack.maxHalfOpen', 1000, 'restart'],

@@ -21,13 +21,14 @@ const NAMES: Config['names'] = {
 };
 
 function settingsOf(conntrack: Partial<Config['conntrack']> = {}, workers = 1): object {
-  const config = { workers, conntrack: { ...CONNTRACK, ...conntrack }, names: NAMES };
+  const config = { workers, busyPollUs: 50, conntrack: { ...CONNTRACK, ...conntrack }, names: NAMES };
   return loopSettings(config as Config, 60);
 }
 
 test('the settings of a configuration that changes nothing', () => {
   assert.deepEqual(settingsOf(), {
     workers: 1,
+    busyPollUs: 50,
     timeScale: 60,
     maxFlows: 1000,
     maxHalfOpen: 250,

@@ -62,6 +62,7 @@ async function start(t: TestContext, prepare: (dataplane: Dataplane) => void): P
     hasUplink: true,
     settings: {
       workers: WORKERS,
+      busyPollUs: 0,
       maxFlows: MAX_FLOWS,
       maxHalfOpen: 256,
       timeScale: 1,

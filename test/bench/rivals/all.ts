@@ -5,7 +5,7 @@ import type { RivalName } from '../results.ts';
 import { startKernel } from './kernel.ts';
 import { OVS_TOOLS, startOvs } from './ovs.ts';
 import type { Rival } from './rival.ts';
-import { startFastPath, startRelay, startSecgroupd } from './secgroupd.ts';
+import { startBusyPoll, startFastPath, startRelay, startSecgroupd } from './secgroupd.ts';
 
 const STARTERS: Readonly<
   Record<
@@ -14,6 +14,7 @@ const STARTERS: Readonly<
   >
 > = {
   secgroupd: { tools: [], start: startSecgroupd },
+  'busy-poll': { tools: [], start: startBusyPoll },
   'fast-path': { tools: ['nft'], start: startFastPath },
   relay: { tools: [], start: startRelay },
   kernel: { tools: ['nft'], start: startKernel },

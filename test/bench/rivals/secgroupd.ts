@@ -36,6 +36,13 @@ export async function startSecgroupd(bench: Bench): Promise<Rival> {
   return startBetween(bench, await tunEnds(bench));
 }
 
+/** With packet loops that ask for packets before they sleep. */
+export async function startBusyPoll(bench: Bench): Promise<Rival> {
+  const ends = await tunEnds(bench);
+  const rival = await startBetween(bench, ends, [MAIN], undefined, 'busyPollUs: 50');
+  return { ...rival, name: 'busy-poll' };
+}
+
 /** With the fast path (docs/offload.md): the same two namespaces, each with one end of a veth pair of ours. */
 export async function startFastPath(bench: Bench): Promise<Rival> {
   const { client, server } = await makeEnds(bench);
