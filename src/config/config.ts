@@ -101,12 +101,12 @@ export interface Config {
   readonly dhcpOptions: DhcpOptions;
   /** The number of packet loops. Each has a thread of its own, and a queue of every device. */
   readonly workers: number;
+  /** How long a packet loop asks for packets before it sleeps, in µs; 0: not at all. */
+  readonly busyPollUs: number;
   /**
    * Whether the kernel forwards packets of flows that are decided: never; where it can, or always, so that the daemon
    * does not start without it.
    */
-  /** How long a packet loop asks for packets before it sleeps, in µs; 0: not at all. */
-  readonly busyPollUs: number;
   readonly offload: 'off' | 'auto' | 'on';
   readonly conntrack: ConntrackConfig;
   /** How addresses of DNS names are learnt. */

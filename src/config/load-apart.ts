@@ -12,7 +12,7 @@ import { readingAtMost } from '../source/read-text.ts';
 import { Assembler, type Fragment, type ReadRequest } from './config-parts.ts';
 import { loadConfig, type LoadedConfig, type LoadOptions } from './load-config.ts';
 
-/** Of the configuration and all files that it names. Some 900 rules. */
+/** Of the configuration and all files that it names. */
 export const READ_HERE_BYTES = 64 * 1024;
 
 const KEPT_MS = 5_000;

@@ -472,7 +472,7 @@ export const CONFIG_SCHEMA: object = {
       busyPollUs: integer(BUSY_POLL_LIMITS, {
         title: 'Busy polling',
         description:
-          'For how many microseconds a packet loop goes on asking for packets before it sleeps, where they mostly come so soon. It takes processor time, and packets need not wait until the loop wakes up. 0: not at all.',
+          'For how many microseconds a packet loop goes on asking for packets before it sleeps, where they often come so soon. It takes processor time, and packets need not wait until the loop wakes up. 0: not at all.',
       }),
       offload: {
         enum: ['off', 'auto', 'on'],
