@@ -146,7 +146,7 @@ test('instances on attached interfaces', async (t) => {
       dhcp4Frame({}, { mac: MAC_LONE }),
     ];
     const input = `eth0 ${frames.map(toHex).join(' ')}\n`;
-    const drops = await daemon.dropsDuring(() => lone.mustRun('python3', [SEND], { input }));
+    const drops = await daemon.dropsDuring(() => lone.mustRun('python3', [SEND], { input }), 4);
     assert.deepEqual(drops, { 'lone egress rogue-server': 2, 'lone egress bad-dhcp': 2 });
   });
 });

@@ -156,7 +156,7 @@ test('pairs that the daemon makes', async (t) => {
       );
     const foreign = frame(DB[0]).replace(MAC_DB.replaceAll(':', ''), '020000000099');
     const input = `eth0 ${frame(WEB[0])} ${foreign} ${frame(DB[0], 7)}\n`;
-    const drops = await daemon.dropsDuring(() => db.mustRun('python3', [SEND], { input }));
+    const drops = await daemon.dropsDuring(() => db.mustRun('python3', [SEND], { input }), 3);
     assert.deepEqual(drops, {
       'db egress source-check': 1,
       'db egress mac-spoof': 1,

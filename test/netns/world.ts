@@ -176,10 +176,23 @@ export class Daemon {
   /**
    * Drops while `action` ran, as `db ingress ingress-rules`: packets. Without those of link scope: a kernel looks for
    * routers and reports its multicast groups when it pleases.
+   * @param atLeast as many are waited for: what nobody awaits an answer to may be on its way when `action` has ended
    */
-  async dropsDuring(action: () => Promise<unknown>): Promise<Record<string, number>> {
+  async dropsDuring(action: () => Promise<unknown>, atLeast = 0): Promise<Record<string, number>> {
     const before = await this.metrics();
     await action();
+    let found: Record<string, number> = {};
+    await until(
+      () => `${atLeast} drops: ${JSON.stringify(found)}`,
+      async () => {
+        found = await this.dropsSince(before);
+        return Object.values(found).reduce((sum, count) => sum + count, 0) >= atLeast;
+      },
+    );
+    return found;
+  }
+
+  private async dropsSince(before: ReadonlyMap<string, number>): Promise<Record<string, number>> {
     const after = await this.metrics();
     const found: Record<string, number> = {};
     for (const [sample, value] of after) {
