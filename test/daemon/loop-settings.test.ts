@@ -21,7 +21,12 @@ const NAMES: Config['names'] = {
 };
 
 function settingsOf(conntrack: Partial<Config['conntrack']> = {}, workers = 1): object {
-  const config = { workers, busyPollUs: 50, conntrack: { ...CONNTRACK, ...conntrack }, names: NAMES };
+  const config = {
+    workers,
+    busyPollUs: 50,
+    conntrack: { ...CONNTRACK, ...conntrack },
+    names: NAMES,
+  };
   return loopSettings(config as Config, 60);
 }
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import type { Netns } from '../support/netns.ts';
 import { canRun, Daemon, makeNamespaces, ping, temporaryFile } from './world.ts';
 
 /** A tick a second, and a few for what a kernel says to its link by itself. */
@@ -30,18 +31,36 @@ function sleep(seconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 }
 
+/** Processor time of all threads but the main one, in ticks of 10 ms. */
+function loopTicks(pid: number): number {
+  let ticks = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    if (thread === String(pid)) continue;
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    const [utime, stime] = stat
+      .slice(stat.lastIndexOf(')') + 2)
+      .split(' ')
+      .slice(11, 13);
+    ticks += Number(utime) + Number(stime);
+  }
+  return ticks;
+}
+
+function configuration(a: Netns, b: Netns, more: string): string {
+  return `${more}
+interfaces:
+  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [10.0.0.1] }
+  b: { device: { netns: ${b.path}, name: eth0 }, addresses: [10.0.0.2] }
+`;
+}
+
 test('with a flow and no packet, the packet loop wakes up for its tick', async (t) => {
   if (!canRun(t)) return;
   const { a, b } = await makeNamespaces(t, ['a', 'b']);
   const file = temporaryFile(
     t,
     'idle.yaml',
-    `
-interfaces:
-  a: { device: { netns: ${a.path}, name: eth0 }, addresses: [10.0.0.1] }
-  b: { device: { netns: ${b.path}, name: eth0 }, addresses: [10.0.0.2] }
-metrics: { listen: 127.0.0.1:0 }
-`,
+    configuration(a, b, 'metrics: { listen: 127.0.0.1:0 }'),
   );
   const daemon = await Daemon.start(t, file);
   const before = wakeUps(daemon.pid);
@@ -76,4 +95,26 @@ metrics: { listen: 127.0.0.1:0 }
   await sleep(SECONDS);
   const wokenAll = sum(wakeUps(daemon.pid)) - all;
   assert.equal(wokenAll <= SECONDS * WAKE_UPS_MAX, true, `${wokenAll} wake-ups in ${SECONDS} s`);
+});
+
+test('with busy polling, a loop asks for packets where they come soon, and leaves the processor alone where none come', async (t) => {
+  if (!canRun(t)) return;
+  const { a, b } = await makeNamespaces(t, ['a', 'b']);
+  const ticks: { readonly busy: number; readonly idle: number }[] = [];
+  for (const us of [0, 1000]) {
+    const file = temporaryFile(t, `${us}.yaml`, configuration(a, b, `busyPollUs: ${us}`));
+    const daemon = await Daemon.start(t, file);
+    const start = loopTicks(daemon.pid);
+    assert.equal((await ping(a, '10.0.0.2', 400, '-i', '0.005')).code, 0);
+    const busy = loopTicks(daemon.pid) - start;
+    await sleep(1);
+    const before = loopTicks(daemon.pid);
+    await sleep(SECONDS);
+    ticks.push({ busy, idle: loopTicks(daemon.pid) - before });
+    await daemon.stop();
+  }
+  const [off, on] = ticks;
+  // It asks for 1 ms after each of 400 answers: the next question comes later.
+  assert.ok(on.busy >= off.busy + 5, `${off.busy} and ${on.busy} ticks for pings`);
+  assert.ok(on.idle <= off.idle + 5, `${off.idle} and ${on.idle} ticks in ${SECONDS} s`);
 });
