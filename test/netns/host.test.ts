@@ -217,7 +217,8 @@ for (const { title, before } of [
       await inA('address', 'add', '10.9.0.1/24', 'dev', 'sg0');
       await inA('route', 'add', '10.8.0.0/16', 'dev', 'sg0');
     }
-    // Link-local addresses of IPv6 come and go with the link, and the order is the kernel's.
+    // Link-local addresses of IPv6 come and go with the link, and the order is the kernel's. That a link has no carrier
+    // any more, it says up to a second later.
     const state = async (): Promise<string[]> => {
       const [link, addresses, ways, ways6] = await Promise.all([
         inA('-o', 'link', 'show', 'sg0'),
@@ -227,7 +228,8 @@ for (const { title, before } of [
       ]);
       const { groups } = /<(?<flags>[^>]*)> mtu (?<mtu>\d+)/.exec(link)!;
       const isUp = groups!['flags'].split(',').includes('UP');
-      return [`mtu ${groups!['mtu']}, ${isUp ? 'up' : 'down'}`, addresses, ways, ways6];
+      const routes = ways.replaceAll(' linkdown', '');
+      return [`mtu ${groups!['mtu']}, ${isUp ? 'up' : 'down'}`, addresses, routes, ways6];
     };
     const was = await state();
     const file = temporaryFile(
