@@ -53,7 +53,7 @@ export class EntryOwners {
 
   /** Whether nobody has the entry, and nothing is left to be counted of it. */
   isFree(entry: number): boolean {
-    return this.ownerOf(entry, 0) === NO_FLOW && this.ownerOf(entry, 1) === NO_FLOW;
+    return this.areOf(entry, NO_FLOW, NO_FLOW);
   }
 
   /** Whether both gates track the flow of an entry. */
@@ -63,7 +63,7 @@ export class EntryOwners {
 
   /** Whether neither does, so that the entry belongs to nobody. */
   isLoose(entry: number): boolean {
-    return this.ownerOf(entry, 0) === UNTRACKED && this.ownerOf(entry, 1) === UNTRACKED;
+    return this.areOf(entry, UNTRACKED, UNTRACKED);
   }
 
   /** Gives an entry its owners. */

@@ -78,7 +78,7 @@ let bytesLeft = Number.POSITIVE_INFINITY;
 
 /**
  * Runs what reads files by `readText`, without a promise, and gives up at the first file with which they have more than
- * `bytes` together.
+ * `bytes` together, before it is read.
  * @returns undefined if they have more
  */
 export function readingAtMost<T>(bytes: number, read: () => T): T | undefined {
@@ -104,7 +104,8 @@ export function readText(file: string, problems: Problem[], maxBytes: number): s
     problems.push({ severity: 'error', code, at, path: '', message, hint });
     return undefined;
   };
-  const found = readBytes(file, maxBytes);
+  const found = readBytes(file, Math.min(maxBytes, bytesLeft));
+  if (found.kind === 'too-large' && bytesLeft < maxBytes) throw new TooMuchText();
   switch (found.kind) {
     case 'too-large':
       return found.bytes === undefined
@@ -136,7 +137,6 @@ export function readText(file: string, problems: Problem[], maxBytes: number): s
     }
     case 'read':
       bytesLeft -= found.bytes.length;
-      if (bytesLeft < 0) throw new TooMuchText();
       try {
         return new TextDecoder('utf-8', { fatal: true }).decode(found.bytes);
       } catch {

@@ -1,4 +1,4 @@
-/** A loop asks for packets before it sleeps where they mostly come so soon, and sleeps where they don't. */
+/** A loop asks for packets before it sleeps where they often come so soon, and sleeps where they don't. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BusyPoll } from '../../src/dataplane/busy-poll.ts';
@@ -12,14 +12,13 @@ class World {
   slept = 0;
   asked = 0;
   private nowUs = 0;
+  private nextUs = 0;
   private readonly poll: BusyPoll;
   private readonly events = new Int32Array(2);
 
   constructor(limitUs = LIMIT_US) {
     this.poll = new BusyPoll(this, limitUs, () => this.nowUs / 1000);
   }
-
-  private nextUs = 0;
 
   /** Waits for a packet that comes `gapUs` from now. @returns how long the loop was awake meanwhile, in µs */
   next(gapUs: number, timeoutMs = 50): number {

@@ -8,7 +8,8 @@ import { Daemon } from '../../netns/world.ts';
 import { makeNetns, type Netns } from '../../support/netns.ts';
 import type { Bench } from '../bench.ts';
 import { Child } from './child.ts';
-import { cpuMs, nowMs } from './clock.ts';
+import { cpuMs } from '../../support/processor-time.ts';
+import { nowMs } from './clock.ts';
 import type { ProberQuestion } from './prober.ts';
 import { addressText, APP, hostName, PER_HOST, WEB, type Place, type Size } from './rows.ts';
 
